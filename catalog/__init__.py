@@ -1,0 +1,1 @@
+"""Rows of the platform database that the API and the jobs share."""

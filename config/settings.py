@@ -1,0 +1,148 @@
+"""One frozen Settings object, read once from the environment; every fault is reported at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(Exception):
+    """The environment holds settings that cannot be used; the message lists every one of them."""
+
+
+def _env(name: str, default: Any, description: str, **limits: Any) -> Any:
+    return Field(default, validation_alias=name, description=description, **limits)
+
+
+class Settings(BaseModel):
+    """Everything that can be set from outside. The environment variable is each field's alias.
+
+    docs/settings.md documents each one; a test compares the two.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, arbitrary_types_allowed=False)
+
+    env: Literal["development", "production"] = _env(
+        "LAUNCHDB_ENV", "development", "production refuses crash points and open doors meant for trials"
+    )
+    home: Path = _env("LAUNCHDB_HOME", CHECKOUT / ".launchdb", "folder of all state")
+    host: str = _env("LAUNCHDB_HOST", "127.0.0.1", "address the public port listens on")
+    port: int = _env("LAUNCHDB_PORT", 8000, "public port", ge=1, le=65535)
+    public_url: str = _env("LAUNCHDB_PUBLIC_URL", "", "base of the URLs handed out; empty: made of host and port")
+
+    database_url: str = _env(
+        "LAUNCHDB_DATABASE_URL", "", "libpq URI of the platform database; empty: the embedded server"
+    )
+    redis_url: str = _env("LAUNCHDB_REDIS_URL", "", "URL of Redis or Valkey; empty: the embedded server")
+    postgres_bin: str = _env(
+        "LAUNCHDB_POSTGRES_BIN", "", "folder with the machine's own Postgres programs (16 or newer); empty: the wheel's"
+    )
+    database_pool_size: int = _env(
+        "LAUNCHDB_DATABASE_POOL_SIZE",
+        16,
+        "connections of one process to the platform database; too few: requests queue; too many: max_connections",
+        ge=2,
+        le=200,
+    )
+
+    formation: str = _env("LAUNCHDB_FORMATION", "worker=2", "how many processes of each Procfile line (default 1)")
+    api_threads: int = _env("LAUNCHDB_API_THREADS", 32, "threads of the API server; each open event stream holds one")
+    worker_threads: Annotated[int, Field(ge=1, le=64)] = _env(
+        "LAUNCHDB_WORKER_THREADS", 4, "jobs that one worker process runs at a time"
+    )
+    lease_seconds: float = _env(
+        "LAUNCHDB_LEASE_SECONDS", 15.0, "how long a running job is held without a beat; too small: live jobs are taken"
+    )
+    beat_seconds: float = _env("LAUNCHDB_BEAT_SECONDS", 5.0, "interval of the beats that renew the lease")
+    give_up_seconds: float = _env(
+        "LAUNCHDB_GIVE_UP_SECONDS", 3.0, "a worker that could not renew for lease minus this long stops by itself"
+    )
+    suspect_seconds: float = _env(
+        "LAUNCHDB_SUSPECT_SECONDS", 1.0, "how long a lost liveness session may stay lost before the worker is dead"
+    )
+    relay_seconds: float = _env("LAUNCHDB_RELAY_SECONDS", 2.0, "interval at which unheard jobs are rung again")
+    reaper_seconds: float = _env("LAUNCHDB_REAPER_SECONDS", 0.4, "interval at which dead workers are looked for")
+    crash: str = _env("LAUNCHDB_CRASH", "", "kind:step:point at which a worker dies, for tests; refused in production")
+
+    registration: Literal["open", "invite", "closed"] = _env("REGISTRATION", "open", "who may register as an owner")
+    max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
+    access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60)
+    refresh_token_seconds: int = _env("REFRESH_TOKEN_SECONDS", 604_800, "life of an owner's refresh token", ge=300)
+    api_rate_per_minute: int = _env("API_RATE_PER_MINUTE", 3000, "API calls per owner and address", ge=1)
+    sign_in_rate_per_minute: int = _env("SIGN_IN_RATE_PER_MINUTE", 300, "sign-ins per address", ge=1)
+    data_rate_per_minute: int = _env("DATA_RATE_PER_MINUTE", 30_000, "data-plane requests per project", ge=1)
+    password_hash_concurrency: int = _env(
+        "PASSWORD_HASH_CONCURRENCY", 2, "Argon2id hashes computed at a time (64 MiB each)", ge=1
+    )
+    max_body_bytes: int = _env("MAX_BODY_BYTES", 1_048_576, "largest request body of the platform API", ge=1024)
+
+    keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
+    keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _engine_times_fit(self) -> Settings:
+        if self.beat_seconds * 2 + self.give_up_seconds >= self.lease_seconds:
+            raise ValueError(
+                "LAUNCHDB_LEASE_SECONDS must exceed twice LAUNCHDB_BEAT_SECONDS plus LAUNCHDB_GIVE_UP_SECONDS"
+            )
+        if self.crash and self.env == "production":
+            raise ValueError("LAUNCHDB_CRASH is refused when LAUNCHDB_ENV=production")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach this installation."""
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def secrets_folder(self) -> Path:
+        """Where the platform's own secrets lie, one file each (0600 in a 0700 folder)."""
+        return self.home / "secrets"
+
+    @property
+    def run_folder(self) -> Path:
+        """Sockets, locks and pids: nothing in it outlives a restart."""
+        return self.home / "run"
+
+    @property
+    def instances_folder(self) -> Path:
+        """One folder per data-API instance, holding its rendered configuration."""
+        return self.home / "instances"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (the process's own by default).
+
+    What the embedded servers remembered in `<home>/state.json` fills what the environment leaves open.
+    Raises SettingsError naming every setting that is wrong.
+    """
+    given = {name: value for name, value in (os.environ if environ is None else environ).items() if value != ""}
+    try:
+        settings = Settings.model_validate(given)
+        return Settings.model_validate({**remembered(settings.home), **given})
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
+        raise SettingsError("; ".join(faults)) from None
+
+
+def remembered(home: Path) -> dict[str, str]:
+    """Return what an earlier start wrote down: the ports and URLs of the embedded servers, by variable name."""
+    try:
+        state = json.loads((home / "state.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, PermissionError, json.JSONDecodeError):
+        return {}
+    return {name: str(value) for name, value in state.items()} if isinstance(state, dict) else {}

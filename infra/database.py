@@ -1,0 +1,161 @@
+"""Pools and transactions on one Postgres database; translates psycopg's errors at the edge."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from infra.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg.abc import QueryNoTemplate as Query
+
+T = TypeVar("T")
+
+# Class 08 is the connection, 53 resources, 57P0x a shutdown or start; 40001/40P01 lost a race; 55006 somebody uses it.
+TRANSIENT_STATES = frozenset({"40001", "40P01", "55006", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03"})
+TRANSIENT_CLASSES = ("08", "53")
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+
+class Rings(Protocol):
+    """Whoever is told, after a commit, that jobs wait."""
+
+    def ring(self, queue: str, job_ids: list[str]) -> bool:
+        """Wake a worker; say whether the bell was reached."""
+
+
+def is_transient(error: psycopg.Error) -> bool:
+    """Say whether trying again may succeed: the connection, resources, a lost race, a restart."""
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError)
+    if state == "XX000":
+        return "tuple concurrently" in str(error)
+    return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn transient psycopg errors into Unavailable; leave the rest to who knows what they mean."""
+    try:
+        yield
+    except (PoolTimeout, PoolClosed) as error:
+        raise Unavailable("no connection to Postgres was free in time") from error
+    except psycopg.Error as error:
+        if is_transient(error):
+            raise Unavailable(f"Postgres is unavailable ({error.sqlstate or type(error).__name__})") from error
+        raise
+
+
+class Transaction:
+    """One open transaction: statements in, plain rows out, and the bells to ring once it has committed."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.rings: dict[str, list[str]] = {}
+
+    def execute(self, query: Query, params: Any = None) -> int:
+        """Run a statement; return how many rows it touched."""
+        return self.connection.execute(query, params).rowcount
+
+    def row(self, query: Query, params: Any = None) -> dict[str, Any] | None:
+        """Return the first row as a dict, or None."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, params).fetchone()
+
+    def rows(self, query: Query, params: Any = None) -> list[dict[str, Any]]:
+        """Return all rows as dicts."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, params).fetchall()
+
+    def value(self, query: Query, params: Any = None) -> Any:
+        """Return the first column of the first row, or None."""
+        row = self.connection.execute(query, params).fetchone()
+        return None if row is None else row[0]
+
+    def one(self, row_type: type[T], query: Query, params: Any = None) -> T | None:
+        """Return the first row as a `row_type`, or None."""
+        with self.connection.cursor(row_factory=class_row(row_type)) as cursor:
+            return cursor.execute(query, params).fetchone()
+
+    def all(self, row_type: type[T], query: Query, params: Any = None) -> list[T]:
+        """Return all rows as `row_type`s."""
+        with self.connection.cursor(row_factory=class_row(row_type)) as cursor:
+            return cursor.execute(query, params).fetchall()
+
+    def ring(self, queue: str, job_id: str) -> None:
+        """Ring for this job once the transaction has committed."""
+        self.rings.setdefault(queue, []).append(job_id)
+
+
+class Database:
+    """A pool of connections to one database, opened at once but connecting in the background."""
+
+    def __init__(self, conninfo: str, *, name: str = "launchdb", max_size: int = 8, bell: Rings | None = None) -> None:
+        self.conninfo = conninfo
+        self.bell = bell
+        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            conninfo,
+            kwargs={"autocommit": True, "application_name": name, "connect_timeout": int(CONNECT_TIMEOUT_SECONDS)},
+            min_size=1,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            max_idle=60.0,
+            open=False,
+            name=name,
+        )
+        self._pool.open(wait=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit on leaving, roll back on an exception; ring the bells after the commit.
+
+        Raises Unavailable when Postgres is away, busy or the transaction lost a race.
+        """
+        with translated(), self._pool.connection() as connection, connection.transaction():
+            tx = Transaction(connection)
+            yield tx
+        self._ring(tx)
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Transaction]:
+        """Statements that each commit by themselves: one round trip where a transaction needs three."""
+        with translated(), self._pool.connection() as connection:
+            tx = Transaction(connection)
+            yield tx
+        self._ring(tx)
+
+    def _ring(self, tx: Transaction) -> None:
+        if self.bell is None:
+            return
+        for queue, job_ids in tx.rings.items():
+            self.bell.ring(queue, job_ids)
+
+    def connect(self, *, application_name: str, autocommit: bool = True) -> psycopg.Connection[Any]:
+        """Open a direct session of its own (liveness, LISTEN). Raises Unavailable."""
+        with translated():
+            return psycopg.connect(
+                self.conninfo,
+                autocommit=autocommit,
+                application_name=application_name,
+                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=3,
+            )
+
+    def check(self) -> None:
+        """Raise Unavailable unless Postgres answers."""
+        with self.autocommit() as tx:
+            tx.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._pool.close()

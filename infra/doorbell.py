@@ -1,0 +1,94 @@
+"""The doorbell: job ids on a Redis list. Losing one, or all of Redis, costs latency and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+# A bell is a hint: whoever hears one empties the table, so a long list of them says nothing more than a short one.
+LONGEST_LIST = 10_000
+# A request must not wait for a doorbell: one short try, then none for a while.
+TIMEOUT_SECONDS = 0.25
+REST_SECONDS = 1.0
+CHANGES = "launchdb:changes"
+
+
+def bell_key(queue: str) -> str:
+    """Name the Redis list that holds the bells of `queue`."""
+    return f"launchdb:bell:{queue}"
+
+
+def connect(url: str, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> redis.Redis:
+    """Make a client that gives up after `timeout_seconds` and never retries by itself."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+
+
+class Doorbell:
+    """Rings for waiting jobs and tells watchers that a job changed. Never raises: Redis is not the truth."""
+
+    def __init__(self, url: str, *, fallback: Callable[[str, list[str]], None] | None = None) -> None:
+        self._redis = connect(url)
+        self._fallback = fallback
+        self._silent_until = 0.0
+
+    def ring(self, queue: str, job_ids: list[str]) -> bool:
+        """Wake a worker of `queue`; say whether Redis was reached (else the fallback, NOTIFY, was used)."""
+        key = bell_key(queue)
+
+        def push(pipe: Any) -> None:
+            pipe.lpush(key, *job_ids)
+            pipe.ltrim(key, 0, LONGEST_LIST - 1)
+
+        if self._try(push):
+            return True
+        if self._fallback is not None:
+            self._fallback(queue, job_ids)
+        return False
+
+    def changed(self, job_id: str) -> None:
+        """Tell whoever watches that this job's row has changed."""
+        self._try(lambda pipe: pipe.publish(CHANGES, job_id))
+
+    def waiting(self, queue: str) -> int | None:
+        """Count the bells nobody has heard yet; None when Redis is away."""
+        try:
+            return int(self._redis.llen(bell_key(queue)))  # type: ignore[arg-type]
+        except redis.RedisError:
+            return None
+
+    def check(self) -> None:
+        """Raise redis.RedisError unless Redis answers."""
+        self._redis.ping()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _try(self, fill: Callable[[Any], None]) -> bool:
+        if time.monotonic() < self._silent_until:
+            return False
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                fill(pipe)
+                pipe.execute()
+        except redis.RedisError as error:
+            self._silent_until = time.monotonic() + REST_SECONDS
+            log.warning("doorbell unreachable", extra={"error": type(error).__name__})
+            return False
+        return True

@@ -1,0 +1,20 @@
+"""The two ways in which the outside world says no.
+
+InfraError
+├── Unavailable   worth another try: it was away, busy or in somebody's way
+└── Refused       another try would get the same answer
+"""
+
+from __future__ import annotations
+
+
+class InfraError(Exception):
+    """An outside system did not do what was asked. The message is fit for an operator: it holds no secret."""
+
+
+class Unavailable(InfraError):
+    """The system was away, busy or in conflict with somebody else; trying again later may succeed."""
+
+
+class Refused(InfraError):
+    """The system understood and declined; trying again changes nothing."""

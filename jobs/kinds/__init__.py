@@ -1,0 +1,1 @@
+"""Every job kind, one file each; importing this package registers them all."""

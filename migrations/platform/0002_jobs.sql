@@ -1,0 +1,269 @@
+-- The job table is the truth. What runs is held by a lease and a fence; what waits can say why.
+
+-- What the code that serves this installation knows about each kind; written by workers when they start.
+CREATE TABLE job_kinds (
+    served      text PRIMARY KEY,                     -- kind@version
+    kind        text NOT NULL,
+    version     smallint NOT NULL,
+    max_running integer,                              -- null: no limit
+    conflicts   text[] NOT NULL DEFAULT '{}'          -- kinds of the same project that must not run at the same time
+);
+
+CREATE TABLE workers (
+    name       text PRIMARY KEY,
+    lock_key   integer NOT NULL UNIQUE,               -- held by the worker's liveness session, class 19524 ('LD')
+    host       text NOT NULL,
+    pid        integer NOT NULL,
+    queues     text[] NOT NULL,
+    serves     text[] NOT NULL,                       -- kind@version
+    threads    integer NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    beat_at    timestamptz NOT NULL DEFAULT now(),
+    stopped_at timestamptz
+) WITH (fillfactor = 70);
+CREATE SEQUENCE worker_lock_key AS integer CYCLE;
+
+CREATE TABLE queues (
+    name      text PRIMARY KEY,
+    paused_at timestamptz,
+    paused_by text
+);
+INSERT INTO queues (name) VALUES ('control'), ('bulk');
+
+CREATE TABLE jobs (
+    id              text PRIMARY KEY CHECK (id ~ '^job_[0-9a-f]{32}$'),
+    seq             bigint GENERATED ALWAYS AS IDENTITY,  -- order inside a lane
+    kind            text NOT NULL,
+    version         smallint NOT NULL DEFAULT 1,
+    queue           text NOT NULL,
+    lane            text,                             -- '<project>/control' or '/bulk'; null: runs beside anything
+    project_id      text,                             -- no foreign key: the history outlives the project
+    owner_id        text,
+    args            jsonb NOT NULL DEFAULT '{}',
+    status          text NOT NULL DEFAULT 'queued'
+                    CHECK (status IN ('queued', 'running', 'retrying', 'cancelling', 'succeeded', 'failed', 'cancelled')),
+    ready           boolean NOT NULL DEFAULT true,    -- head of its lane: only these are looked at by a claim
+    priority        smallint NOT NULL DEFAULT 0,
+    preempts        boolean NOT NULL DEFAULT false,   -- does not wait behind a lane head that is in back-off
+    run_at          timestamptz NOT NULL DEFAULT now(),
+    claim_after     timestamptz NOT NULL DEFAULT now(),  -- run_at − priority × a minute: a static order, no starvation
+    attempt         smallint NOT NULL DEFAULT 0,
+    max_attempts    smallint NOT NULL DEFAULT 5,
+    crashes         smallint NOT NULL DEFAULT 0,      -- worker deaths on this job
+    fence           bigint NOT NULL DEFAULT 0,        -- raised by every claim; named by every write of a runner
+    worker          text,
+    leased_until    timestamptz,
+    undoing         boolean NOT NULL DEFAULT false,   -- the way back: steps are undone, newest first
+    cancel_requested_at timestamptz,
+    cancel_reason   text,
+    past_return     boolean NOT NULL DEFAULT false,   -- past the point of no return: a cancel is refused
+    progress_step   text,
+    progress_done   bigint NOT NULL DEFAULT 0,
+    progress_total  bigint NOT NULL DEFAULT 0,
+    progress_message text,
+    result          jsonb,
+    error           jsonb,
+    parent_id       text REFERENCES jobs ON DELETE CASCADE,
+    created_by      text NOT NULL DEFAULT 'system',
+    request_id      text,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    started_at      timestamptz,
+    finished_at     timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+-- What a claim reads.
+CREATE INDEX jobs_claim ON jobs (queue, claim_after, seq) WHERE ready AND status IN ('queued', 'retrying');
+-- One running job per lane, whatever the code believes.
+CREATE UNIQUE INDEX jobs_lane_runs ON jobs (lane) WHERE status IN ('running', 'cancelling');
+CREATE INDEX jobs_lane_open ON jobs (lane, seq) WHERE status IN ('queued', 'retrying', 'running', 'cancelling');
+CREATE INDEX jobs_running ON jobs (kind) WHERE status IN ('running', 'cancelling');
+CREATE INDEX jobs_project ON jobs (project_id, id);
+CREATE INDEX jobs_owner ON jobs (owner_id, id);
+CREATE INDEX jobs_parent ON jobs (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE job_steps (
+    job_id      text NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    name        text NOT NULL,
+    position    smallint NOT NULL,
+    status      text NOT NULL DEFAULT 'pending'
+                CHECK (status IN ('pending', 'running', 'succeeded', 'skipped', 'failed', 'undone')),
+    attempt     smallint NOT NULL DEFAULT 0,
+    started_at  timestamptz,
+    finished_at timestamptz,
+    message     text,
+    PRIMARY KEY (job_id, name)
+) WITH (fillfactor = 70);
+
+CREATE TABLE job_events (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id     text NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    type       text NOT NULL CHECK (type IN ('job', 'step', 'log')),
+    data       jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX job_events_job ON job_events (job_id, id);
+CREATE INDEX job_events_age ON job_events (created_at);
+
+-- The ledger: what was or may have been made outside, written before it is made.
+CREATE TABLE resources (
+    kind       text NOT NULL,                         -- database, role, instance, folder, …
+    name       text NOT NULL,
+    project_id text NOT NULL,
+    job_id     text NOT NULL,
+    step       text NOT NULL,
+    fence      bigint NOT NULL,
+    state      text NOT NULL CHECK (state IN ('intended', 'present', 'releasing', 'gone')),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, name)
+);
+CREATE INDEX resources_project ON resources (project_id);
+
+CREATE TABLE schedules (
+    name       text PRIMARY KEY,
+    kind       text NOT NULL,
+    args       jsonb NOT NULL DEFAULT '{}',
+    cron       text NOT NULL,
+    timezone   text NOT NULL DEFAULT 'UTC',
+    enabled    boolean NOT NULL DEFAULT true,
+    catch_up   text NOT NULL DEFAULT 'latest' CHECK (catch_up IN ('skip', 'latest', 'all')),
+    jitter_seconds integer NOT NULL DEFAULT 0,
+    overlap    text NOT NULL DEFAULT 'skip' CHECK (overlap IN ('skip', 'queue', 'replace')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE schedule_slots (
+    schedule text NOT NULL REFERENCES schedules ON DELETE CASCADE,
+    slot     timestamptz NOT NULL,
+    job_id   text,
+    PRIMARY KEY (schedule, slot)
+);
+
+-- Why a job waits, or null when a worker may take it. The claim and `waitingFor` both ask this, so they agree.
+-- p_served: what the asking worker serves; null: what any live worker serves.
+CREATE FUNCTION job_waiting_for(j jobs, p_served text[] DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_kind  job_kinds;
+    v_other text;
+    v_count bigint;
+BEGIN
+    IF j.status NOT IN ('queued', 'retrying') THEN
+        RETURN NULL;
+    END IF;
+    IF j.lane IS NOT NULL THEN
+        SELECT id INTO v_other FROM jobs
+         WHERE lane = j.lane AND status IN ('running', 'cancelling') AND id <> j.id;
+        IF v_other IS NULL AND NOT j.ready THEN
+            SELECT id INTO v_other FROM jobs
+             WHERE lane = j.lane AND status IN ('queued', 'retrying') AND seq < j.seq ORDER BY seq LIMIT 1;
+        END IF;
+        IF v_other IS NOT NULL THEN
+            RETURN jsonb_build_object('reason', 'behind', 'jobId', v_other,
+                                      'message', 'behind job ' || v_other || ' of the same project');
+        END IF;
+    END IF;
+    IF j.run_at > now() THEN
+        IF j.status = 'retrying' THEN
+            RETURN jsonb_build_object('reason', 'retry', 'at', j.run_at, 'message', 'waits before its next attempt');
+        END IF;
+        RETURN jsonb_build_object('reason', 'scheduled', 'at', j.run_at, 'message', 'is due later');
+    END IF;
+    IF EXISTS (SELECT FROM queues WHERE name = j.queue AND paused_at IS NOT NULL) THEN
+        RETURN jsonb_build_object('reason', 'paused', 'queue', j.queue, 'message', 'queue ' || j.queue || ' is paused');
+    END IF;
+    SELECT * INTO v_kind FROM job_kinds WHERE served = j.kind || '@' || j.version;
+    IF cardinality(v_kind.conflicts) > 0 AND j.project_id IS NOT NULL THEN
+        SELECT id INTO v_other FROM jobs
+         WHERE status IN ('running', 'cancelling') AND kind = ANY (v_kind.conflicts) AND project_id = j.project_id
+         LIMIT 1;
+        IF v_other IS NOT NULL THEN
+            RETURN jsonb_build_object('reason', 'behind', 'jobId', v_other,
+                                      'message', 'must not run beside job ' || v_other);
+        END IF;
+    END IF;
+    IF v_kind.max_running IS NOT NULL THEN
+        SELECT count(*) INTO v_count FROM jobs WHERE status IN ('running', 'cancelling') AND kind = j.kind;
+        IF v_count >= v_kind.max_running THEN
+            RETURN jsonb_build_object('reason', 'limit', 'limit', v_kind.max_running,
+                                      'message', v_kind.max_running || ' jobs of this kind run already');
+        END IF;
+    END IF;
+    IF p_served IS NOT NULL THEN
+        IF NOT (j.kind || '@' || j.version) = ANY (p_served) THEN
+            RETURN jsonb_build_object('reason', 'no_worker', 'message', 'no worker serves it');
+        END IF;
+    ELSIF NOT EXISTS (SELECT FROM workers
+                       WHERE stopped_at IS NULL AND beat_at > now() - interval '30 s'
+                         AND j.queue = ANY (queues) AND (j.kind || '@' || j.version) = ANY (serves)) THEN
+        RETURN jsonb_build_object('reason', 'no_worker', 'message', 'no worker serves it');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Make the right jobs of a lane ready: its oldest open job, and while that one rests in back-off also the oldest
+-- that need not wait behind it. Called under the lane's lock after every change of who is open in the lane.
+CREATE FUNCTION refresh_lane(p_lane text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_head jobs;
+    v_over text;
+BEGIN
+    IF p_lane IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT * INTO v_head FROM jobs
+     WHERE lane = p_lane AND status IN ('queued', 'retrying', 'running', 'cancelling') ORDER BY seq LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF v_head.status = 'retrying' THEN
+        SELECT id INTO v_over FROM jobs WHERE lane = p_lane AND status = 'queued' AND preempts ORDER BY seq LIMIT 1;
+    END IF;
+    UPDATE jobs SET ready = (id = v_head.id OR id IS NOT DISTINCT FROM v_over)
+     WHERE lane = p_lane AND status IN ('queued', 'retrying')
+       AND ready IS DISTINCT FROM (id = v_head.id OR id IS NOT DISTINCT FROM v_over);
+END $$;
+
+CREATE FUNCTION lock_lane(p_lane text) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(19525, hashtext(p_lane)) WHERE p_lane IS NOT NULL
+$$;
+
+-- Take the best claimable job for a worker: raise the fence, start the lease. Returns no row when nothing can run.
+CREATE FUNCTION claim_job(p_worker text, p_queues text[], p_served text[], p_lease interval) RETURNS SETOF jobs
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue  text;
+    v_job    jobs;
+    v_limit  integer;
+BEGIN
+    FOREACH v_queue IN ARRAY p_queues LOOP
+        FOR v_job IN
+            SELECT * FROM jobs j
+             WHERE j.queue = v_queue AND j.ready AND j.status IN ('queued', 'retrying') AND j.run_at <= now()
+               AND job_waiting_for(j, p_served) IS NULL
+             ORDER BY j.claim_after, j.seq
+             FOR UPDATE SKIP LOCKED
+        LOOP
+            SELECT max_running INTO v_limit FROM job_kinds WHERE served = v_job.kind || '@' || v_job.version;
+            IF v_limit IS NOT NULL OR EXISTS (SELECT FROM job_kinds WHERE v_job.kind = ANY (conflicts)
+                                              UNION ALL SELECT FROM job_kinds
+                                               WHERE served = v_job.kind || '@' || v_job.version
+                                                 AND cardinality(conflicts) > 0) THEN
+                -- Limits and conflicts are counted from running rows, so counting and claiming must not interleave.
+                -- Nobody waits for our row lock (all skip locked rows), so waiting here cannot dead-lock.
+                PERFORM pg_advisory_xact_lock(19526, 0);
+                CONTINUE WHEN job_waiting_for(v_job, p_served) IS NOT NULL;
+            END IF;
+            BEGIN
+                RETURN QUERY
+                UPDATE jobs j SET status = 'running', ready = false, fence = j.fence + 1, attempt = j.attempt + 1,
+                       worker = p_worker, leased_until = clock_timestamp() + p_lease, updated_at = now(),
+                       started_at = coalesce(j.started_at, now())
+                 WHERE j.id = v_job.id RETURNING j.*;
+                RETURN;
+            EXCEPTION WHEN unique_violation THEN
+                CONTINUE;  -- the lane began to run another job between the look and the claim
+            END;
+        END LOOP;
+    END LOOP;
+END $$;

@@ -1,0 +1,1 @@
+"""What a person starts: the command line, the two commands and the benches."""

@@ -1,0 +1,1 @@
+"""The `launchdb` command line (click)."""

@@ -1,0 +1,5 @@
+"""Fixtures that every test shares: real servers, one per session; a migrated database per test."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures.servers"]

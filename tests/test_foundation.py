@@ -1,0 +1,18 @@
+"""The ground: migrations apply once and refuse edited files."""
+
+import psycopg
+import pytest
+from infra import migrations
+from infra.errors import Refused
+
+
+def test_migrations_apply_once_and_then_do_nothing(platform_url):
+    with psycopg.connect(platform_url, autocommit=True) as connection:
+        assert migrations.apply(connection, "platform") == []
+
+
+def test_an_edited_migration_is_refused_by_name(platform_url):
+    with psycopg.connect(platform_url, autocommit=True) as connection:
+        connection.execute("UPDATE schema_migrations SET checksum = 'edited' WHERE version = '0002_jobs'")
+        with pytest.raises(Refused, match="0002_jobs"):
+            migrations.apply(connection, "platform")

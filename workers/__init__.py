@@ -1,0 +1,1 @@
+"""Dramatiq: carries a job id from the doorbell to the runner."""
