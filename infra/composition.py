@@ -25,6 +25,7 @@ class Infra:
         """Open pools and clients; they connect in the background. Raises nothing for a server that is away."""
         doorbell = Doorbell(settings.redis_url)
         database = Database(settings.database_url, name=name, max_size=settings.database_pool_size, bell=doorbell)
+        doorbell.fallback = database.notify
         return cls(settings=settings, database=database, doorbell=doorbell)
 
     def close(self) -> None:

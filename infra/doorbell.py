@@ -42,9 +42,9 @@ def connect(url: str, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> red
 class Doorbell:
     """Rings for waiting jobs and tells watchers that a job changed. Never raises: Redis is not the truth."""
 
-    def __init__(self, url: str, *, fallback: Callable[[str, list[str]], None] | None = None) -> None:
+    def __init__(self, url: str) -> None:
         self._redis = connect(url)
-        self._fallback = fallback
+        self.fallback: Callable[[list[str]], None] | None = None
         self._silent_until = 0.0
 
     def ring(self, queue: str, job_ids: list[str]) -> bool:
@@ -57,8 +57,8 @@ class Doorbell:
 
         if self._try(push):
             return True
-        if self._fallback is not None:
-            self._fallback(queue, job_ids)
+        if self.fallback is not None:
+            self.fallback(job_ids)
         return False
 
     def changed(self, job_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from jobs.errors import UnknownKind
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 Outside = Callable[["Run[Any]"], None]
-Atomic = Callable[["Run[Any]", "Transaction"], None]
+Failed = Callable[[Any, "Transaction", str], None]
+Retried = Callable[[Any, "Transaction"], None]
 
 CONTROL, BULK = "control", "bulk"
 
@@ -68,7 +69,8 @@ class Kind:
     preempts: bool
     coalesces: bool
     priority: int
-    failed: Atomic | None = field(default=None)
+    failed: Failed | None = None
+    retried: Retried | None = None
 
     @property
     def served(self) -> str:
@@ -101,7 +103,8 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
     preempts: bool = False,
     coalesces: bool = False,
     priority: int = 0,
-    failed: Atomic | None = None,
+    failed: Failed | None = None,
+    retried: Retried | None = None,
 ) -> Callable[[type[A]], type[A]]:
     """Register a frozen dataclass as the arguments of the kind `name`.
 
@@ -114,7 +117,10 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
     supersedes  enqueueing it cancels what is queued for its project and asks what runs to stop
     preempts    does not wait behind a job of its lane that rests in back-off
     coalesces   folds into a queued job of equal kind and arguments
-    failed      called in the transaction that marks the job failed or cancelled, to say so in the catalogue
+    failed      (arguments, tx, reason), called in the transaction that marks the job failed or cancelled, to say so
+                in the catalogue
+    retried     (arguments, tx), called in the transaction that lets a failed or cancelled job go on; raises
+                jobs.commands.JobConflict when its subject no longer allows it
     """
 
     def register(arguments: type[A]) -> type[A]:
@@ -134,6 +140,7 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
             coalesces=coalesces,
             priority=priority,
             failed=failed,
+            retried=retried,
         )
         if declared.served in _KINDS:
             raise ValueError(f"kind {declared.served} is declared twice")

@@ -6,7 +6,8 @@ CREATE TABLE job_kinds (
     kind        text NOT NULL,
     version     smallint NOT NULL,
     max_running integer,                              -- null: no limit
-    conflicts   text[] NOT NULL DEFAULT '{}'          -- kinds of the same project that must not run at the same time
+    conflicts   text[] NOT NULL DEFAULT '{}',         -- kinds of the same project that must not run at the same time
+    steps       text[] NOT NULL                       -- in order; pinned into job_steps by a job's first claim
 );
 
 CREATE TABLE workers (
@@ -228,42 +229,141 @@ CREATE FUNCTION lock_lane(p_lane text) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(19525, hashtext(p_lane)) WHERE p_lane IS NOT NULL
 $$;
 
--- Take the best claimable job for a worker: raise the fence, start the lease. Returns no row when nothing can run.
+-- One line of a job's history, as the event stream shows it.
+CREATE FUNCTION tell_job(p_job jobs) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO job_events (job_id, type, data)
+    VALUES ((p_job).id, 'job', jsonb_build_object(
+        'status', (p_job).status, 'attempt', (p_job).attempt, 'undoing', (p_job).undoing, 'error', (p_job).error))
+$$;
+
+-- The one door in. Folds into an open job where the kind says so, supersedes what a deletion makes pointless,
+-- and finds out whether the new job heads its lane. Returns the new job, or the one it folded into.
+CREATE FUNCTION enqueue_job(
+    p_id text, p_kind text, p_version smallint, p_queue text, p_lane text, p_project text, p_owner text, p_args jsonb,
+    p_priority smallint, p_preempts boolean, p_supersedes boolean, p_coalesces boolean, p_attempts smallint,
+    p_run_at timestamptz, p_parent text, p_by text, p_request text) RETURNS jobs
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job   jobs;
+    v_other jobs;
+BEGIN
+    PERFORM lock_lane(p_lane);
+    IF p_coalesces OR p_supersedes THEN
+        SELECT * INTO v_job FROM jobs
+         WHERE kind = p_kind AND args = p_args AND lane IS NOT DISTINCT FROM p_lane
+           AND (status IN ('queued', 'retrying') OR p_supersedes AND status = 'running') ORDER BY seq LIMIT 1;
+        IF FOUND THEN
+            RETURN v_job;
+        END IF;
+    END IF;
+    IF p_supersedes THEN
+        FOR v_other IN
+            UPDATE jobs SET status = CASE WHEN status IN ('queued', 'retrying') THEN 'cancelled' ELSE 'cancelling' END,
+                   ready = false, cancel_requested_at = now(), cancel_reason = 'superseded by ' || p_id,
+                   updated_at = now(), finished_at = CASE WHEN status IN ('queued', 'retrying') THEN now() END
+             WHERE project_id = p_project AND status IN ('queued', 'retrying', 'running') AND NOT past_return
+            RETURNING *
+        LOOP
+            PERFORM tell_job(v_other);
+        END LOOP;
+    END IF;
+    INSERT INTO jobs (id, kind, version, queue, lane, project_id, owner_id, args, priority, preempts, max_attempts,
+                      run_at, claim_after, parent_id, created_by, request_id, ready)
+    VALUES (p_id, p_kind, p_version, p_queue, p_lane, p_project, p_owner, p_args, p_priority, p_preempts, p_attempts,
+            coalesce(p_run_at, now()), coalesce(p_run_at, now()) - p_priority * interval '1 minute', p_parent, p_by,
+            p_request, p_lane IS NULL)
+    RETURNING * INTO v_job;
+    IF p_lane IS NOT NULL THEN
+        PERFORM refresh_lane(p_lane);
+        SELECT * INTO v_job FROM jobs WHERE id = p_id;
+    END IF;
+    PERFORM tell_job(v_job);
+    RETURN v_job;
+END $$;
+
+-- Take the best claimable job for a worker: raise the fence, start the lease, pin the steps. No row: nothing can run.
 CREATE FUNCTION claim_job(p_worker text, p_queues text[], p_served text[], p_lease interval) RETURNS SETOF jobs
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_queue  text;
-    v_job    jobs;
-    v_limit  integer;
+    v_queue   text;
+    v_job     jobs;
+    v_kind    job_kinds;
+    v_passed  text[] := '{}';
 BEGIN
     FOREACH v_queue IN ARRAY p_queues LOOP
-        FOR v_job IN
-            SELECT * FROM jobs j
-             WHERE j.queue = v_queue AND j.ready AND j.status IN ('queued', 'retrying') AND j.run_at <= now()
-               AND job_waiting_for(j, p_served) IS NULL
-             ORDER BY j.claim_after, j.seq
-             FOR UPDATE SKIP LOCKED
         LOOP
-            SELECT max_running INTO v_limit FROM job_kinds WHERE served = v_job.kind || '@' || v_job.version;
-            IF v_limit IS NOT NULL OR EXISTS (SELECT FROM job_kinds WHERE v_job.kind = ANY (conflicts)
-                                              UNION ALL SELECT FROM job_kinds
-                                               WHERE served = v_job.kind || '@' || v_job.version
-                                                 AND cardinality(conflicts) > 0) THEN
+            SELECT * INTO v_job FROM jobs j
+             WHERE j.queue = v_queue AND j.ready AND j.status IN ('queued', 'retrying') AND j.run_at <= now()
+               AND j.id <> ALL (v_passed) AND job_waiting_for(j, p_served) IS NULL
+             ORDER BY j.claim_after, j.seq LIMIT 1
+             FOR UPDATE SKIP LOCKED;
+            EXIT WHEN NOT FOUND;
+            SELECT * INTO v_kind FROM job_kinds WHERE served = v_job.kind || '@' || v_job.version;
+            IF v_kind.max_running IS NOT NULL OR cardinality(v_kind.conflicts) > 0
+               OR EXISTS (SELECT FROM job_kinds WHERE v_job.kind = ANY (conflicts)) THEN
                 -- Limits and conflicts are counted from running rows, so counting and claiming must not interleave.
-                -- Nobody waits for our row lock (all skip locked rows), so waiting here cannot dead-lock.
+                -- Nobody waits for our row lock (claims skip locked rows), so waiting here cannot dead-lock.
                 PERFORM pg_advisory_xact_lock(19526, 0);
-                CONTINUE WHEN job_waiting_for(v_job, p_served) IS NOT NULL;
+                IF job_waiting_for(v_job, p_served) IS NOT NULL THEN
+                    v_passed := v_passed || v_job.id;
+                    CONTINUE;
+                END IF;
             END IF;
             BEGIN
-                RETURN QUERY
                 UPDATE jobs j SET status = 'running', ready = false, fence = j.fence + 1, attempt = j.attempt + 1,
                        worker = p_worker, leased_until = clock_timestamp() + p_lease, updated_at = now(),
+                       progress_total = greatest(j.progress_total, cardinality(v_kind.steps)),
                        started_at = coalesce(j.started_at, now())
-                 WHERE j.id = v_job.id RETURNING j.*;
-                RETURN;
+                 WHERE j.id = v_job.id RETURNING j.* INTO v_job;
             EXCEPTION WHEN unique_violation THEN
-                CONTINUE;  -- the lane began to run another job between the look and the claim
+                v_passed := v_passed || v_job.id;  -- its lane began to run another job since we looked
+                CONTINUE;
             END;
+            IF v_job.fence = 1 THEN
+                INSERT INTO job_steps (job_id, name, position)
+                SELECT v_job.id, name, position FROM unnest(v_kind.steps) WITH ORDINALITY AS step (name, position);
+            END IF;
+            PERFORM tell_job(v_job);
+            RETURN NEXT v_job;
+            RETURN;
         END LOOP;
     END LOOP;
+END $$;
+
+-- Let go of a running job into another state, under its fence. Returns nothing when the lease was lost; otherwise the
+-- job and the one its lane may run next. p_status 'queued' gives it back (p_refund: as if this attempt never was).
+-- p_step: the step whose checkpoint goes with it.
+CREATE FUNCTION release_job(
+    p_id text, p_fence bigint, p_status text, p_delay interval, p_refund boolean, p_result jsonb, p_error jsonb,
+    p_step text, p_step_status text, p_step_message text)
+RETURNS TABLE (released jobs, next_id text, next_queue text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    PERFORM lock_lane(lane) FROM jobs WHERE id = p_id;
+    UPDATE jobs SET status = p_status, leased_until = NULL, updated_at = now(),
+           attempt = attempt - CASE WHEN p_refund THEN 1 ELSE 0 END,
+           ready = lane IS NULL AND p_status IN ('queued', 'retrying'),
+           run_at = CASE WHEN p_status IN ('queued', 'retrying') THEN now() + p_delay ELSE run_at END,
+           claim_after = CASE WHEN p_status = 'retrying' THEN now() + p_delay ELSE claim_after END,
+           progress_done = CASE WHEN p_status = 'succeeded' THEN progress_total ELSE progress_done END,
+           result = coalesce(p_result, result), error = CASE WHEN p_status = 'succeeded' THEN NULL ELSE coalesce(p_error, error) END,
+           finished_at = CASE WHEN p_status IN ('succeeded', 'failed', 'cancelled') THEN now() END
+     WHERE id = p_id AND fence = p_fence AND status IN ('running', 'cancelling')
+    RETURNING * INTO v_job;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF p_step IS NOT NULL THEN
+        UPDATE job_steps SET status = p_step_status, finished_at = clock_timestamp(), message = p_step_message
+         WHERE job_id = p_id AND name = p_step;
+        INSERT INTO job_events (job_id, type, data) VALUES (p_id, 'step', jsonb_build_object(
+            'name', p_step, 'status', p_step_status, 'message', p_step_message));
+    END IF;
+    PERFORM tell_job(v_job);
+    PERFORM refresh_lane(v_job.lane);
+    RETURN QUERY SELECT v_job, j.id, j.queue FROM (SELECT 1) AS once
+        LEFT JOIN LATERAL (SELECT id, queue FROM jobs WHERE lane = v_job.lane AND ready AND run_at <= now()
+                            AND status IN ('queued', 'retrying') ORDER BY seq LIMIT 1) AS j ON true;
 END $$;

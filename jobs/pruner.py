@@ -1,0 +1,44 @@
+"""Retention: removes what has been kept long enough, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+    from config.settings import Settings
+    from infra.database import Database
+
+SQL = statements(__file__)
+# Small enough that a batch holds its locks for milliseconds.
+MOST_ROWS = 1000
+
+
+class Pruner:
+    """Several may run: they delete the same old rows."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def run_once(self) -> int:
+        """Delete one batch of each sort; return how many rows went. Raises Unavailable when Postgres is away."""
+        jobs = {"days": self._settings.keep_jobs_days, "most": MOST_ROWS}
+        events = {"days": self._settings.keep_events_days, "most": MOST_ROWS}
+        batches: tuple[tuple[sql.SQL, dict[str, int]], ...] = (
+            (SQL.events, events),
+            (SQL.jobs, jobs),
+            (SQL.idempotency_keys, jobs),
+            (SQL.workers, {}),
+            (SQL.resources, {}),
+            (SQL.refresh_tokens, {}),
+            (SQL.failed_logins, {}),
+        )
+        count = 0
+        for statement, values in batches:
+            with self._database.autocommit() as tx:
+                count += tx.execute(statement, values)
+        return count

@@ -1,0 +1,30 @@
+-- name: events
+DELETE FROM job_events WHERE id IN (
+    SELECT id FROM job_events WHERE created_at < now() - %(days)s * interval '1 day' ORDER BY created_at LIMIT %(most)s);
+
+-- name: jobs
+-- A parent goes after its children; a project's last job of each kind stays as long as the project, for its history.
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs j
+     WHERE finished_at < now() - %(days)s * interval '1 day'
+       AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = j.id)
+       AND NOT EXISTS (SELECT FROM resources r WHERE r.job_id = j.id AND r.state <> 'gone')
+     ORDER BY finished_at LIMIT %(most)s);
+
+-- name: idempotency_keys
+DELETE FROM idempotency_keys WHERE (owner_id, route, key) IN (
+    SELECT owner_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+     ORDER BY created_at LIMIT %(most)s);
+
+-- name: workers
+DELETE FROM workers WHERE stopped_at < now() - interval '1 day'
+   AND NOT EXISTS (SELECT FROM jobs WHERE worker = workers.name AND status IN ('running', 'cancelling'));
+
+-- name: resources
+DELETE FROM resources WHERE state = 'gone' AND updated_at < now() - interval '1 day';
+
+-- name: refresh_tokens
+DELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day';
+
+-- name: failed_logins
+DELETE FROM failed_logins WHERE last_at < now() - interval '1 day';

@@ -1,0 +1,31 @@
+-- name: suspects
+-- Workers whose liveness lock is free while their row says they run. The kernel freed it, or Postgres did.
+SELECT name FROM workers w
+ WHERE stopped_at IS NULL
+   AND NOT EXISTS (
+       SELECT FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = 19524 AND l.objid = w.lock_key AND l.granted
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+
+-- name: bury
+UPDATE workers SET stopped_at = now() WHERE name = %(name)s AND stopped_at IS NULL;
+
+-- name: held_by
+SELECT id, fence FROM jobs WHERE worker = %(name)s AND status IN ('running', 'cancelling');
+
+-- name: lapsed
+SELECT id, fence FROM jobs WHERE status IN ('running', 'cancelling') AND leased_until < clock_timestamp();
+
+-- name: end_sessions
+-- Sessions of this attempt and older ones are ended, and gone, before anybody may take the job.
+SELECT count(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity
+ WHERE application_name ~ ('^launchdb:' || %(id)s || ':[0-9]+$')
+   AND split_part(application_name, ':', 3)::bigint <= %(fence)s;
+
+-- name: count_crash
+UPDATE jobs SET crashes = crashes + 1 WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+RETURNING *;
+
+-- name: pass_on
+SELECT (released).*, next_id, next_queue
+  FROM release_job(%(id)s, %(fence)s, 'queued', interval '0', true, NULL, NULL, NULL, NULL, NULL);

@@ -1,0 +1,101 @@
+"""Claims jobs for one worker process and carries each to its next resting place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from random import Random
+from typing import TYPE_CHECKING
+
+from config.logging import bound
+
+from infra.errors import Unavailable
+from jobs import table
+from jobs.attempt import Attempt
+from jobs.crash import CrashPoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.composition import Infra
+    from jobs.lease import Leases
+    from jobs.table import Job
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """The engine of one process. Clock and randomness are parameters, so that schedules can be simulated.
+
+    losses  how often the worker has lost its liveness session: what fails beside such a loss costs no attempt
+    scrub   takes secrets out of a text
+    """
+
+    def __init__(  # noqa: PLR0913 - a composition of the engine's parameters
+        self,
+        infra: Infra,
+        leases: Leases,
+        *,
+        worker: str,
+        queues: list[str],
+        serves: list[str],
+        losses: Callable[[], int] = lambda: 0,
+        scrub: Callable[[str], str] = str,
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self.infra = infra
+        self.leases = leases
+        self.worker = worker
+        self.queues = queues
+        self.serves = serves
+        self.losses = losses
+        self.scrub = scrub
+        self.clock = clock
+        self.random = random or Random()  # noqa: S311 - jitter, not a secret
+        self.crash = CrashPoint(infra.settings.crash)
+        self.stopping = False
+
+    def drain(self) -> int:
+        """Run jobs until none can be claimed or the worker is asked to leave; return how many."""
+        count = 0
+        while not self.stopping and self.run_one():
+            count += 1
+        return count
+
+    def run_one(self) -> bool:
+        """Claim the best job and carry it; say whether there was one."""
+        try:
+            with self.infra.database.autocommit() as tx:
+                job = table.claim(
+                    tx,
+                    worker=self.worker,
+                    queues=self.queues,
+                    served=self.serves,
+                    lease_seconds=self.infra.settings.lease_seconds,
+                )
+        except Unavailable:
+            return False  # the bell is rung again once Postgres is back
+        if job is None:
+            return False
+        self._carry(job)
+        return True
+
+    def _carry(self, job: Job) -> None:
+        lease = self.leases.hold(job.id, job.fence)
+        self.changed(job.id)
+        try:
+            with bound(job_id=job.id, project_id=job.project_id, request_id=job.request_id):
+                log.info("job claimed", extra={"kind": job.kind, "attempt": job.attempt, "fence": job.fence})
+                Attempt(self, job, lease).carry()
+        finally:
+            self.leases.let_go(lease)
+
+    def changed(self, job_id: str) -> None:
+        """Tell watchers."""
+        self.infra.doorbell.changed(job_id)
+
+    def finished(self, job: Job, status: str) -> None:
+        """Announce that a job has come to rest."""
+        log.info("job finished", extra={"kind": job.kind, "status": status})
+        self.changed(job.id)

@@ -1,0 +1,84 @@
+"""The scheduler process: relay, reaper and pruner, each in a loop of its own. Several of it may run."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.logging import setup
+
+import jobs.kinds  # noqa: F401 - registers every kind
+from infra.composition import Infra
+from infra.errors import Unavailable
+from jobs.pruner import Pruner
+from jobs.reaper import Reaper
+from jobs.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Settings
+
+log = logging.getLogger(__name__)
+PRUNE_SECONDS = 600.0
+HURRIED_SECONDS = 0.1
+AWAY_SECONDS = 0.2
+
+
+@dataclass
+class Loop:
+    """Calls run_once for ever: at once again when there was much to do, after a pause otherwise."""
+
+    name: str
+    run_once: Callable[[], int]
+    pause_seconds: Callable[[int], float]
+
+    def run(self, stopped: threading.Event) -> None:
+        """Run until stopped. One fault is logged and does not end the loop."""
+        while not stopped.is_set():
+            try:
+                pause = self.pause_seconds(self.run_once())
+            except Unavailable:
+                pause = AWAY_SECONDS
+            except Exception:
+                log.exception("loop failed", extra={"loop": self.name})
+                pause = max(1.0, self.pause_seconds(0))
+            stopped.wait(pause)
+
+
+def loops(infra: Infra) -> list[Loop]:
+    """Return the loops of one scheduler process."""
+    settings = infra.settings
+    relay = Relay(infra.database, infra.doorbell)
+    reaper = Reaper(infra.database, settings)
+    pruner = Pruner(infra.database, settings)
+    return [
+        Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
+        Loop(
+            "reaper",
+            reaper.run_once,
+            lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
+        ),
+        Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
+    ]
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    setup("scheduler")
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    infra = Infra.open(settings, name="launchdb-scheduler")
+    threads = [threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)]
+    for thread in threads:
+        thread.start()
+    log.info("scheduler started")
+    stopped.wait()
+    for thread in threads:
+        thread.join(5)
+    infra.close()
+    log.info("scheduler stopped")

@@ -1,0 +1,122 @@
+-- name: enqueue
+SELECT * FROM enqueue_job(
+    %(id)s, %(kind)s, %(version)s::smallint, %(queue)s, %(lane)s, %(project)s, %(owner)s, %(args)s,
+    %(priority)s::smallint, %(preempts)s, %(supersedes)s, %(coalesces)s, %(attempts)s::smallint,
+    %(run_at)s, %(parent)s, %(by)s, %(request)s);
+
+-- name: claim
+SELECT * FROM claim_job(%(worker)s, %(queues)s, %(served)s, %(lease)s * interval '1 second');
+
+-- name: release
+-- Fenced: nothing comes back when another worker holds the job by now.
+SELECT (released).*, next_id, next_queue
+  FROM release_job(%(id)s, %(fence)s, %(status)s, %(delay)s * interval '1 second', %(refund)s, %(result)s, %(error)s,
+                   %(step)s, %(step_status)s, %(message)s);
+
+-- name: steps
+SELECT name, position, status, attempt, started_at, finished_at, message
+  FROM job_steps WHERE job_id = %(id)s ORDER BY position;
+
+-- name: advance
+-- The checkpoint: one step ends (or none, at the start), the next begins (or none, on the way back). Nothing comes back
+-- when the lease is lost. A step past which there is no return is not begun while somebody wants the job stopped.
+WITH held AS (
+    UPDATE jobs SET progress_step = coalesce(%(next)s, progress_step), progress_done = coalesce(%(done)s, progress_done),
+           progress_total = coalesce(%(total)s, progress_total), progress_message = NULL, updated_at = now(),
+           past_return = past_return OR %(no_return)s AND status = 'running'
+     WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+    RETURNING id, status, past_return),
+ended AS (
+    UPDATE job_steps SET status = %(status)s, finished_at = clock_timestamp(), message = %(message)s
+      FROM held WHERE job_id = held.id AND name = %(step)s RETURNING job_id, name),
+begun AS (
+    UPDATE job_steps SET status = 'running', attempt = attempt + 1, finished_at = NULL, message = NULL,
+           started_at = clock_timestamp()
+      FROM held WHERE job_id = held.id AND name = %(next)s AND (held.status = 'running' OR held.past_return)
+    RETURNING job_id, name, attempt),
+told AS (
+    INSERT INTO job_events (job_id, type, data)
+    SELECT job_id, 'step', jsonb_build_object('name', name, 'status', %(status)s::text, 'message', %(message)s::text)
+      FROM ended
+    UNION ALL
+    SELECT job_id, 'step', jsonb_build_object('name', name, 'status', 'running', 'attempt', attempt) FROM begun)
+SELECT status, past_return FROM held;
+
+-- name: look
+SELECT status FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling');
+
+-- name: renew
+-- All leases of a worker in one statement. Who was given up for dead finds its rows missing and must stop.
+WITH beat AS (UPDATE workers SET beat_at = clock_timestamp() WHERE name = %(worker)s AND stopped_at IS NULL)
+UPDATE jobs SET leased_until = clock_timestamp() + %(lease)s * interval '1 second'
+  FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS held (id, fence)
+ WHERE jobs.id = held.id AND jobs.fence = held.fence AND jobs.status IN ('running', 'cancelling')
+RETURNING jobs.id, jobs.fence, jobs.status;
+
+-- name: turn_back
+-- The way back begins: from now on steps are undone. Attempts are counted anew, for the undoing.
+UPDATE jobs SET undoing = true, attempt = 1, crashes = 0, error = coalesce(%(error)s, error), updated_at = now()
+ WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+RETURNING id;
+
+-- name: progress
+UPDATE jobs SET progress_done = %(done)s, progress_total = %(total)s, progress_message = %(message)s, updated_at = now()
+ WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+RETURNING id;
+
+-- name: tell
+INSERT INTO job_events (job_id, type, data)
+SELECT id, 'log', jsonb_build_object('message', %(message)s::text, 'step', progress_step)
+  FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+RETURNING id;
+
+-- name: find
+SELECT * FROM jobs WHERE id = %(id)s;
+
+-- name: lock
+SELECT lock_lane(lane) FROM jobs WHERE id = %(id)s;
+
+-- name: find_locked
+SELECT * FROM jobs WHERE id = %(id)s FOR UPDATE;
+
+-- name: cancel_waiting
+-- Nothing of it was begun, so there is nothing to undo.
+UPDATE jobs SET status = 'cancelled', ready = false, cancel_requested_at = now(), cancel_reason = %(reason)s,
+       finished_at = now(), updated_at = now()
+ WHERE id = %(id)s AND status IN ('queued', 'retrying')
+RETURNING *;
+
+-- name: cancel_begun
+-- It waits for another attempt with steps begun: a worker takes it at once, to undo them.
+UPDATE jobs SET status = 'queued', undoing = true, attempt = 0, crashes = 0, cancel_requested_at = now(),
+       cancel_reason = %(reason)s, run_at = now(), claim_after = now(), updated_at = now()
+ WHERE id = %(id)s AND status IN ('queued', 'retrying')
+RETURNING *;
+
+-- name: cancel_running
+UPDATE jobs SET status = 'cancelling', cancel_requested_at = now(), cancel_reason = %(reason)s, updated_at = now()
+ WHERE id = %(id)s AND status = 'running' AND NOT past_return
+RETURNING *;
+
+-- name: refresh_lane
+SELECT refresh_lane(%(lane)s);
+
+-- name: tell_job
+SELECT tell_job(jobs) FROM jobs WHERE id = %(id)s;
+
+-- name: revive
+UPDATE jobs SET status = 'queued', ready = lane IS NULL, undoing = false, attempt = 0, crashes = 0, error = NULL,
+       result = NULL, cancel_requested_at = NULL, cancel_reason = NULL, past_return = false, finished_at = NULL,
+       run_at = now(), claim_after = now() - priority * interval '1 minute', updated_at = now()
+ WHERE id = %(id)s AND status IN ('failed', 'cancelled')
+RETURNING *;
+
+-- name: revive_steps
+UPDATE job_steps SET status = 'pending', finished_at = NULL, message = NULL
+ WHERE job_id = %(id)s AND status IN ('running', 'failed', 'undone');
+
+-- name: begun
+SELECT EXISTS (SELECT FROM job_steps WHERE job_id = %(id)s AND status NOT IN ('pending', 'undone'));
+
+-- name: waiting_for
+SELECT job_waiting_for(jobs) FROM jobs WHERE id = %(id)s;

@@ -1,0 +1,112 @@
+"""One worker process: one Dramatiq worker, one liveness session, one beating thread."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import dramatiq
+from config.logging import scrub, setup
+
+import jobs.kinds  # noqa: F401 - registers every kind
+from infra.composition import Infra
+from infra.errors import Unavailable
+from jobs.lease import Leases
+from jobs.runner import Runner
+from jobs.worker import Liveness, worker_name
+from workers.broker import ACTOR, DoorbellBroker
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+log = logging.getLogger(__name__)
+# Shorter than the supervisor's patience (30 s), longer than any short step.
+LEAVE_SECONDS = 25.0
+START_PAUSE_SECONDS = 0.2
+
+
+class Process:
+    """The parts of a worker process and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings, queues: list[str]) -> None:
+        self.settings = settings
+        self.queues = queues
+        self.name = worker_name()
+        self.infra = Infra.open(settings, name="launchdb-worker")
+        self.liveness = Liveness(
+            self.infra.database,
+            name=self.name,
+            queues=queues,
+            threads=settings.worker_threads,
+            heard=lambda _payload: self.broker.wake(),
+        )
+        self.leases = Leases(self.infra.database, settings, worker=self.name)
+        self.liveness.back = self.leases.beat_now
+        self.runner = Runner(
+            self.infra,
+            self.leases,
+            worker=self.name,
+            queues=queues,
+            serves=self.liveness.serves,
+            losses=lambda: self.liveness.lost_count,
+            scrub=scrub,
+        )
+        self.broker = DoorbellBroker(
+            settings.redis_url,
+            self.infra.doorbell,
+            self.infra.database,
+            serves=self.liveness.serves,
+            threads=settings.worker_threads,
+        )
+        self._worker = self._declare()
+
+    def _declare(self) -> dramatiq.Worker:
+        for queue in self.queues:
+            self.broker.declare_queue(queue)
+
+        @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=self.queues[0], max_retries=0)
+        def run_job(job_id: str) -> None:
+            """Carry jobs to rest until none can be claimed; the id only says that there was one."""
+            self.runner.drain()
+            log.debug("bell answered", extra={"job_id": job_id})
+
+        del run_job
+        return dramatiq.Worker(self.broker, worker_threads=self.settings.worker_threads, worker_timeout=5000)
+
+    def start(self) -> None:
+        """Take the liveness lock, then begin to listen. Raises Refused behind a transaction pooler."""
+        while True:
+            try:
+                self.liveness.take()
+                break
+            except Unavailable:
+                time.sleep(START_PAUSE_SECONDS)
+        for target in (self.liveness.run, self.leases.run):
+            threading.Thread(target=target, name=target.__qualname__, daemon=True).start()
+        self._worker.start()
+        log.info("worker started", extra={"worker": self.name, "queues": self.queues})
+
+    def stop(self) -> None:
+        """Claim nothing more, finish or interrupt the steps that run, give the leases back, sign off."""
+        self.runner.stopping = True
+        self.broker.wake()
+        self._worker.stop(timeout=int(LEAVE_SECONDS * 1000))
+        self.leases.stop()
+        self.liveness.stop()
+        self.infra.close()
+        log.info("worker stopped", extra={"worker": self.name})
+
+
+def main(settings: Settings, queues: list[str]) -> None:
+    """Work until SIGTERM or SIGINT. Raises Refused when the database cannot hold a session lock."""
+    setup("worker")
+    left = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: left.set())
+    process = Process(settings, queues)
+    process.start()
+    left.wait()
+    process.stop()
