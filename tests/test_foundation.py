@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+
 from infra import migrations
 from infra.errors import Refused
 

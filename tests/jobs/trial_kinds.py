@@ -1,0 +1,194 @@
+"""Job kinds for the engine's own tests. Their outside world is a table that only they write, by a session of its own."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import psycopg
+
+from infra.errors import Refused, Unavailable
+from jobs.kind import Step, kind
+from jobs.run import Run
+
+WORLD = "CREATE TABLE IF NOT EXISTS world (thing text PRIMARY KEY, made integer NOT NULL DEFAULT 1)"
+
+# What the next run of a step does, by the job's label: set by a test, seen by the runner's thread.
+BEHAVIOUR: dict[str, object] = {}
+ENTERED: dict[str, threading.Event] = {}
+GATES: dict[str, threading.Event] = {}
+
+
+def outside(run: Run) -> psycopg.Connection:
+    """Open a session as a real step would: named for this attempt."""
+    return psycopg.connect(run.infra.database.conninfo, application_name=run.session, autocommit=True)
+
+
+def make(run: Run, thing: str) -> None:
+    name = f"{run.args.label}/{thing}"
+    run.check()
+    run.ledger.intend("thing", name)
+    with outside(run) as session:
+        session.execute("INSERT INTO world (thing) VALUES (%s) ON CONFLICT DO NOTHING", (name,))
+    run.ledger.present("thing", name)
+
+
+def unmake(run: Run, thing: str) -> None:
+    name = f"{run.args.label}/{thing}"
+    with outside(run) as session:
+        session.execute("DELETE FROM world WHERE thing = %s", (name,))
+    run.ledger.gone("thing", name)
+
+
+def behave(run: Run, step: str) -> None:
+    """Do what the test asked for: wait at a gate, or raise."""
+    key = f"{run.args.label}/{step}"
+    if key in ENTERED:
+        ENTERED[key].set()
+    if key in GATES:
+        GATES[key].wait(20)
+    asked = BEHAVIOUR.get(key)
+    if isinstance(asked, list):
+        asked = asked.pop(0) if asked else None
+    if isinstance(asked, Exception):
+        raise asked
+
+
+def first_thing_is_there(run: Run) -> None:
+    behave(run, "first")
+    make(run, "first")
+
+
+def remove_first(run: Run) -> None:
+    behave(run, "undo-first")
+    unmake(run, "first")
+
+
+def note_is_written(run: Run, tx) -> None:
+    tx.execute("INSERT INTO world (thing) VALUES (%(t)s)", {"t": f"{run.args.label}/note"})
+    behave(run, "note")
+
+
+def remove_note(run: Run) -> None:
+    unmake(run, "note")
+
+
+def second_thing_is_there(run: Run) -> None:
+    behave(run, "second")
+    make(run, "second")
+    run.result["label"] = run.args.label
+
+
+def remove_second(run: Run) -> None:
+    unmake(run, "second")
+
+
+def announce(args, tx, reason: str) -> None:
+    tx.execute("INSERT INTO world (thing) VALUES (%(t)s) ON CONFLICT DO NOTHING", {"t": f"{args.label}/failed"})
+
+
+STEPS = (
+    Step(first_thing_is_there, undo=remove_first),
+    Step(note_is_written, atomic=True, undo=remove_note),
+    Step(second_thing_is_there, undo=remove_second),
+)
+
+
+@kind("trial.build", steps=STEPS, on_failure="undo", attempts=3, failed=announce)
+@dataclass(frozen=True)
+class Build:
+    """Three steps, undone when the job fails."""
+
+    label: str
+    project_id: str | None = None
+
+
+@kind("trial.keep", steps=STEPS[:1] + STEPS[2:], attempts=3)
+@dataclass(frozen=True)
+class Keep:
+    """Two outside steps, kept for a retry."""
+
+    label: str
+    project_id: str | None = None
+
+
+def nothing(run: Run) -> None:
+    behave(run, "nothing")
+
+
+@kind("trial.nothing", steps=(Step(nothing),), lane=None)
+@dataclass(frozen=True)
+class Nothing:
+    """One step that does nothing, beside anything."""
+
+    label: str = ""
+
+
+@kind("trial.turn", steps=(Step(nothing),))
+@dataclass(frozen=True)
+class Turn:
+    """One step in its project's control lane."""
+
+    label: str
+    project_id: str
+
+
+@kind("trial.bulk", steps=(Step(nothing),), lane="bulk", queue="bulk", max_running=2)
+@dataclass(frozen=True)
+class Bulk:
+    """A bulk job of which two may run at a time."""
+
+    label: str
+    project_id: str
+
+
+@kind("trial.alone", steps=(Step(nothing),), conflicts=("trial.bulk",))
+@dataclass(frozen=True)
+class Alone:
+    """Must not run beside a bulk job of its project."""
+
+    label: str
+    project_id: str
+
+
+@kind("trial.urgent", steps=(Step(nothing),), preempts=True, coalesces=True)
+@dataclass(frozen=True)
+class Urgent:
+    """Does not wait behind a job in back-off; folds into one already queued."""
+
+    label: str
+    project_id: str
+
+
+@kind("trial.end", steps=(Step(nothing, no_return=True),), supersedes=True)
+@dataclass(frozen=True)
+class End:
+    """Supersedes what is queued; past its only step there is no return."""
+
+    label: str
+    project_id: str
+
+
+def write_then_return(run: Run) -> None:
+    behave(run, "commit")
+    make(run, "committed")
+
+
+@kind("trial.commit", steps=(Step(write_then_return, no_return=True), Step(second_thing_is_there)))
+@dataclass(frozen=True)
+class Commit:
+    """Cannot be cancelled once its first step has begun."""
+
+    label: str
+    project_id: str | None = None
+
+
+@kind("trial.long", steps=(Step(nothing, long=True),), lane=None)
+@dataclass(frozen=True)
+class Long:
+    """A step that a stopping worker interrupts at its safe points."""
+
+    label: str
+
+
+__all__ = ["Refused", "Unavailable"]
