@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 import dramatiq
-from config.logging import scrub, setup
 
 import jobs.kinds  # noqa: F401 - registers every kind
+from config.logging import scrub, setup
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs.lease import Leases
@@ -67,14 +67,14 @@ class Process:
         for queue in self.queues:
             self.broker.declare_queue(queue)
 
-        @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=self.queues[0], max_retries=0)
+        @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=self.queues[0])
         def run_job(job_id: str) -> None:
             """Carry jobs to rest until none can be claimed; the id only says that there was one."""
             self.runner.drain()
             log.debug("bell answered", extra={"job_id": job_id})
 
         del run_job
-        return dramatiq.Worker(self.broker, worker_threads=self.settings.worker_threads, worker_timeout=5000)
+        return dramatiq.Worker(self.broker, worker_threads=self.settings.worker_threads, worker_timeout=1000)
 
     def start(self) -> None:
         """Take the liveness lock, then begin to listen. Raises Refused behind a transaction pooler."""
