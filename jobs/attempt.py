@@ -83,6 +83,7 @@ class Attempt:
                 self._status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
         if not self._undoing:
             try:
+                self._heed_cancel()
                 self._forward()
             except Cancelled:
                 self._turn_back(None)
@@ -108,6 +109,11 @@ class Attempt:
             self._pass("before_checkpoint")
         if not self._finished:
             self._finish()
+
+    def _heed_cancel(self) -> None:
+        """A worker may have died between the request and its safe point: the request still stands."""
+        if self._job.cancel_requested_at is not None and not self._past_return:
+            raise Cancelled(self._job.id)
 
     def _begin(self, step: kinds.Step) -> None:
         """Write the checkpoint of the step before and the beginning of this one, in one statement."""
@@ -168,6 +174,7 @@ class Attempt:
         with self._database.autocommit() as tx:
             self._holder.turn_back(tx, error)
             self._status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
+            self._job = table.find(tx, self._job.id) or self._job
         self._undoing = True
 
     def _back(self) -> None:
@@ -224,7 +231,6 @@ class Attempt:
         try:
             self._mark_step_failed(described)
             self._turn_back(described)
-            self._job = self._reread()
             self._back()
         except (LeaseLost, HandedBack):
             self._persist(Release("queued", refund=True))

@@ -8,7 +8,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from config.logging import bound
-
 from infra.errors import Unavailable
 from jobs import table
 from jobs.attempt import Attempt

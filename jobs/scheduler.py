@@ -8,9 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.logging import setup
-
 import jobs.kinds  # noqa: F401 - registers every kind
+from config.logging import setup
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs.pruner import Pruner

@@ -102,3 +102,37 @@ def test_every_pair_of_states_is_allowed_or_refused_by_the_fence(engine):
         with pytest.raises(LeaseLost), engine.infra.database.transaction() as tx:
             Holder(job.id, 0).release(tx, Release("succeeded"))
         assert engine.job(job.id).status == status
+
+
+def test_a_cancel_is_not_forgotten_when_the_worker_dies_before_its_safe_point(engine, other_engine):
+    from jobs import table
+
+    job = engine.enqueue(Build("a"))
+    with engine.infra.database.autocommit() as tx:
+        held = table.claim(
+            tx, worker=other_engine.name, queues=["control"], served=engine.runner.serves, lease_seconds=2.0
+        )
+    assert ask(engine, cancel, held.id, by="me").status == "cancelling"
+    with engine.infra.database.transaction() as tx:
+        tx.rows("SELECT * FROM release_job(%s,%s,'queued','0',true,NULL,NULL,NULL,NULL,NULL)", (held.id, held.fence))
+    engine.runner.drain()
+    assert engine.job(job.id).status == "cancelled"
+    assert engine.world() == {"a/failed"}
+
+
+def test_undoing_a_cancelled_job_has_attempts_of_its_own(engine, at_gate):
+    entered, gate = at_gate("a/second")
+    BEHAVIOUR["a/undo-first"] = [Unavailable("away")]
+    job = engine.enqueue(Build("a"))
+    with engine.infra.database.autocommit() as tx:
+        tx.execute("UPDATE jobs SET attempt = 2 WHERE id = %s", (job.id,))
+    running = engine.in_background()
+    assert entered.wait(5)
+    ask(engine, cancel, job.id, by="me")
+    gate.set()
+    running.join(5)
+    assert engine.job(job.id).status == "retrying"
+    engine.due_now(job.id)
+    engine.runner.drain()
+    assert engine.job(job.id).status == "cancelled"
+    assert engine.world() == {"a/failed"}
