@@ -85,6 +85,27 @@ class Settings(BaseModel):
     )
     max_body_bytes: int = _env("MAX_BODY_BYTES", 1_048_576, "largest request body of the platform API", ge=1024)
 
+    project_connections: int = _env(
+        "PROJECT_CONNECTIONS",
+        30,
+        "connections that all logins of one project's database share; too few: its clients are refused; too many: one "
+        "tenant uses up the server's",
+        ge=8,
+        le=1000,
+    )
+    project_temp_mb: int = _env(
+        "PROJECT_TEMP_MB", 1024, "disk that one query of a project may use for sorting; more is refused", ge=16
+    )
+    project_statement_seconds: int = _env(
+        "PROJECT_STATEMENT_SECONDS", 120, "how long a statement runs in a project's database unless it asks", ge=1
+    )
+    project_idle_transaction_seconds: int = _env(
+        "PROJECT_IDLE_TRANSACTION_SECONDS", 60, "how long a transaction may sit idle in a project's database", ge=1
+    )
+    data_max_rows: int = _env(
+        "DATA_MAX_ROWS", 1000, "most rows one answer of a data API holds; too many: memory", ge=1
+    )
+
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from psycopg.conninfo import conninfo_to_dict
+
+from infra.cluster import Cluster
 from infra.database import Database
+from infra.databases import Databases, Limits
 from infra.doorbell import Doorbell
+from infra.instances import EmbeddedInstances, Instances
+from infra.vault import Vault
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config.settings import Settings
+
+MASTER_KEY = "LAUNCHDB_MASTER_KEY"
 
 
 @dataclass
@@ -19,6 +29,9 @@ class Infra:
     settings: Settings
     database: Database
     doorbell: Doorbell
+    databases: Databases
+    vault: Vault
+    instances: Instances
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
@@ -26,9 +39,27 @@ class Infra:
         doorbell = Doorbell(settings.redis_url)
         database = Database(settings.database_url, name=name, max_size=settings.database_pool_size, bell=doorbell)
         doorbell.fallback = database.notify
-        return cls(settings=settings, database=database, doorbell=doorbell)
+        return cls(
+            settings=settings,
+            database=database,
+            doorbell=doorbell,
+            databases=_databases(settings, database.conninfo),
+            vault=Vault(lambda: _master_keys(settings.secrets_folder)),
+            instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
+        )
 
     def close(self) -> None:
         """Close what was opened."""
+        self.databases.close()
         self.database.close()
         self.doorbell.close()
+
+
+def _databases(settings: Settings, conninfo: str) -> Databases:
+    platform = str(conninfo_to_dict(conninfo).get("dbname") or "postgres")
+    return Databases(Cluster(conninfo), Limits.of(settings), platform=platform)
+
+
+def _master_keys(folder: Path) -> list[str]:
+    files = (folder / MASTER_KEY, folder / f"{MASTER_KEY}.previous")
+    return [file.read_text().strip() for file in files if file.exists()]

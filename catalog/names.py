@@ -1,0 +1,33 @@
+"""The one place where the names of a project's database, roles and instance are made: from its opaque id only."""
+
+from __future__ import annotations
+
+from catalog.ids import is_project_id
+from infra.roles import ProjectRoles
+
+
+def database(project_id: str) -> str:
+    """Name the project's database. Raises ValueError for what is no project id."""
+    return _checked(project_id)
+
+
+def instance(project_id: str) -> str:
+    """Name the project's data-API instance. Raises ValueError for what is no project id."""
+    return _checked(project_id)
+
+
+def roles(project_id: str) -> ProjectRoles:
+    """Name the project's roles. Raises ValueError for what is no project id."""
+    return ProjectRoles(_checked(project_id))
+
+
+def password(role: str) -> str:
+    """Name the secret that holds a login's password."""
+    return f"password:{role.rpartition('_')[2]}"
+
+
+def _checked(project_id: str) -> str:
+    # Names become identifiers of the whole cluster: whatever came from outside is looked at here once more.
+    if not is_project_id(project_id):
+        raise ValueError("not a project id")
+    return project_id

@@ -1,0 +1,83 @@
+"""The template database that every project is a copy of: built beside, switched in one step, never edited."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from infra import migrations
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.cluster import Cluster, Session
+
+SQL = statements(__file__)
+FOLDER = "project"
+
+
+class Templates:
+    """Builds the template of this version's migrations, whose checksum it bears in its name."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the template of this version."""
+        return f"template_{migrations.checksum(FOLDER)}"
+
+    def ensure(self, session: str) -> str:
+        """Let the template be there, closed to everybody; return its name. Several starters may call at once.
+
+        The shared roles must exist. Raises Unavailable.
+        """
+        with self._locked(session) as admin:
+            seen = admin.execute(SQL.look, {"name": self.name}).fetchone()
+            if not (seen and seen[0]):
+                self._build(admin, session)
+        return self.name
+
+    def prune(self, served: list[str], session: str) -> list[str]:
+        """Drop the templates that no version in `served` uses; return their names. Copies do not need them."""
+        with self._locked(session) as admin:
+            names = [name for (name,) in admin.execute(SQL.others, {"served": [*served, self.name]}).fetchall()]
+            for name in names:
+                _drop(admin, name)
+        return names
+
+    def _build(self, admin: Session, session: str) -> None:
+        building = f"{self.name}_new"
+        for leftover in (building, self.name):
+            if admin.execute(SQL.exists, {"name": leftover}).fetchone() == (True,):
+                _drop(admin, leftover)
+        database = sql.Identifier(building)
+        admin.execute(SQL.build.format(database=database))
+        with self._cluster.inside(building, session) as inside:
+            inside.execute(SQL.prepare.format(database=database))
+            inside.execute("SET search_path = launchdb")
+            migrations.apply(inside, FOLDER)
+        admin.execute(SQL.label.format(database=database))
+        admin.execute(SQL.seal.format(database=database))
+        # The switch: until the name is right, nobody copies from it.
+        admin.execute(SQL.publish.format(database=database, name=sql.Identifier(self.name)))
+
+    @contextmanager
+    def _locked(self, session: str) -> Iterator[Session]:
+        with self._cluster.session(session) as admin:
+            admin.execute(SQL.lock)
+            try:
+                yield admin
+            finally:
+                if not (admin.closed or admin.broken):
+                    admin.execute(SQL.unlock)
+
+
+def _drop(admin: Session, name: str) -> None:
+    database = sql.Identifier(name)
+    admin.execute(SQL.unseal.format(database=database))
+    admin.execute(SQL.drop.format(database=database))
