@@ -271,10 +271,11 @@ BEGIN
                       run_at, claim_after, parent_id, created_by, request_id, ready)
     VALUES (p_id, p_kind, p_version, p_queue, p_lane, p_project, p_owner, p_args, p_priority, p_preempts, p_attempts,
             coalesce(p_run_at, now()), coalesce(p_run_at, now()) - p_priority * interval '1 minute', p_parent, p_by,
-            p_request, p_lane IS NULL)
+            p_request, p_lane IS NULL OR NOT EXISTS (
+                SELECT FROM jobs WHERE lane = p_lane AND status IN ('queued', 'retrying', 'running', 'cancelling')))
     RETURNING * INTO v_job;
-    IF p_lane IS NOT NULL THEN
-        PERFORM refresh_lane(p_lane);
+    IF NOT v_job.ready THEN
+        PERFORM refresh_lane(p_lane);  -- it may go before a head in back-off
         SELECT * INTO v_job FROM jobs WHERE id = p_id;
     END IF;
     PERFORM tell_job(v_job);
