@@ -5,6 +5,9 @@ from __future__ import annotations
 from catalog.ids import is_project_id
 from infra.roles import ProjectRoles
 
+# A project's secrets, by name; each login's password has its own, see `password`.
+JWT_SECRET, ANON_KEY, SERVICE_KEY = "jwt_secret", "anon_key", "service_role_key"
+
 
 def database(project_id: str) -> str:
     """Name the project's database. Raises ValueError for what is no project id."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+
 from config.settings import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEMPLATES = CHECKOUT / "config" / "templates"
 

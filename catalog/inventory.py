@@ -1,0 +1,77 @@
+"""What there is outside, against what there should be: databases, roles, instances and secrets of projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from catalog import secrets
+from catalog.ids import is_project_id
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.composition import Infra
+    from infra.database import Transaction
+
+SQL = statements(__file__)
+Verdict = Literal["owned", "orphan", "missing"]
+# Something stands for these projects; a failed one may still be retried or deleted by its owner.
+LIVE = frozenset({"active", "paused", "sleeping"})
+GONE = frozenset({"deleted"})
+
+
+@dataclass(frozen=True, order=True)
+class Thing:
+    """One thing that bears our label, or should be there.
+
+    owned    a project that is not deleted has it, or an open job is about to see to it
+    orphan   no project has it and no job will see to it
+    missing  the ledger says that it is present, or a live project needs it, and it is not there
+    """
+
+    kind: str
+    name: str
+    project_id: str
+    verdict: Verdict
+
+
+def take(tx: Transaction, infra: Infra) -> list[Thing]:
+    """Return every thing with its verdict, sorted. Only what bears our label is listed, whoever may share the server.
+
+    Raises Unavailable.
+    """
+    # What is seen is read first: a thing made later than the catalogue was read would look like an orphan.
+    seen = {(kind, name): project for kind, name, project in _seen(tx, infra)}
+    status = {row["id"]: row["status"] for row in tx.rows(SQL.projects)}
+    busy = {row["project_id"] for row in tx.rows(SQL.open_jobs)}
+    things = [
+        Thing(
+            kind, name, project, "owned" if status.get(project, "deleted") not in GONE or project in busy else "orphan"
+        )
+        for (kind, name), project in seen.items()
+    ]
+    wanted = {(row["kind"], row["name"]): row["project_id"] for row in tx.rows(SQL.ledger) if row["state"] == "present"}
+    wanted |= {("secrets", project): project for project, state in status.items() if state in LIVE}
+    things += [
+        Thing(kind, name, project, "missing")
+        for (kind, name), project in wanted.items()
+        if (kind, name) not in seen and project not in busy
+    ]
+    return sorted(things)
+
+
+def of_project(things: list[Thing], project_id: str) -> list[Thing]:
+    """Return what belongs to one project."""
+    return [thing for thing in things if thing.project_id == project_id]
+
+
+def _seen(tx: Transaction, infra: Infra) -> Iterator[tuple[str, str, str]]:
+    for labelled in infra.databases.labelled():
+        yield labelled.kind, labelled.name, labelled.project_id
+    for instance in infra.instances.list():
+        yield "instance", instance.id, instance.project_id
+    for scope in secrets.scopes(tx):
+        if is_project_id(scope):
+            yield "secrets", scope, scope

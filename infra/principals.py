@@ -1,0 +1,155 @@
+"""Roles on the cluster, as wanted ends: the shared ones and each project's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from infra import scram
+from infra.cluster import MAINTENANCE
+from infra.errors import Refused
+from infra.roles import SHARED, SHARED_ANON, SHARED_AUTHENTICATED, SHARED_OWNER, SHARED_SERVICE, ProjectRoles
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.cluster import Cluster
+
+SQL = statements(__file__)
+LABEL = "launchdb:"
+
+
+class Principals:
+    """Verbs on roles. `session` names the run: sessions of an older attempt are ended by that name."""
+
+    def __init__(self, cluster: Cluster, *, platform: str) -> None:
+        self._cluster = cluster
+        self._private = [MAINTENANCE, "template1", platform]
+
+    def ensure_shared(self, session: str) -> None:
+        """Make the roles that all projects share, and close the cluster's own databases to the public."""
+        with self._cluster.session(session) as admin, admin.transaction():
+            admin.execute(SQL.lock_shared)
+            missing = admin.execute(SQL.missing_shared, {"names": list(SHARED)}).fetchall()
+            public = admin.execute(SQL.open_to_public, {"names": self._private}).fetchall()
+            parts = [SQL.make_shared.format(role=sql.Identifier(name)) for (name,) in missing]
+            parts += [SQL.close_to_public.format(database=sql.Identifier(name)) for (name,) in public]
+            if parts:
+                admin.execute(sql.SQL("\n").join(parts))
+
+    def ensure(self, roles: ProjectRoles, passwords: Mapping[str, str], session: str) -> None:
+        """Let the project have exactly its roles. Raises Refused when a role of such a name is not ours."""
+        label = f"{LABEL}{roles.prefix}"
+        known = self._look([*roles.all, *SHARED], session)
+        if any(name not in known for name in SHARED):
+            self.ensure_shared(session)
+        if any(known[name]["label"] != label for name in roles.all if name in known):
+            raise Refused("a role of this project's name exists and is not ours")
+        parts = [
+            part
+            for role in map(_Role.of, [roles] * len(roles.all), roles.all)
+            if not role.is_met_by(known.get(role.name), passwords.get(role.name))
+            for part in role.statements(passwords.get(role.name), label, exists=role.name in known)
+        ]
+        if parts:
+            with self._cluster.session(session) as admin:
+                admin.execute(sql.SQL("\n").join([*parts, SQL.memberships.format(**identifiers(roles))]))
+
+    def drop(self, roles: ProjectRoles, session: str) -> None:
+        """Let the project's roles be gone, with whatever still names them; roles that are not ours stay."""
+        known = self._look(list(roles.all), session)
+        ours = [name for name, row in known.items() if row["label"] == f"{LABEL}{roles.prefix}"]
+        if not ours:
+            return
+        names = sql.SQL(", ").join(map(sql.Identifier, sorted(ours)))
+        try:
+            self._drop(names, session)
+        except psycopg.errors.DependentObjectsStillExist:
+            self._drop_owned(ours, names, session)
+            self._drop(names, session)
+
+    def _drop(self, names: sql.Composed, session: str) -> None:
+        with self._cluster.session(session) as admin:
+            admin.execute(SQL.drop.format(roles=names))
+
+    def _drop_owned(self, ours: list[str], names: sql.Composed, session: str) -> None:
+        with self._cluster.session(session) as admin:
+            found = admin.execute(SQL.depends_on, {"names": ours}).fetchall()
+        for (database,) in found:
+            with self._cluster.inside(database or MAINTENANCE, session) as admin:
+                admin.execute(SQL.drop_owned.format(roles=names))
+
+    def _look(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:
+        with self._cluster.session(session) as admin, admin.cursor(row_factory=dict_row) as cursor:
+            return {row["name"]: row for row in cursor.execute(SQL.look, {"names": names})}
+
+
+def identifiers(roles: ProjectRoles) -> dict[str, sql.Identifier]:
+    """Return the project's roles by the part they play, as statements name them."""
+    return {name.rpartition("_")[2]: sql.Identifier(name) for name in roles.all}
+
+
+@dataclass(frozen=True)
+class _Role:
+    """What one role of a project has to be."""
+
+    name: str
+    login: bool = False
+    inherit: bool = True
+    bypass: bool = False
+    rounds: int = scram.FEW_ROUNDS
+    settings: tuple[str, ...] = ()
+    member_of: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, roles: ProjectRoles, name: str) -> _Role:
+        special: dict[str, dict[str, Any]] = {
+            roles.anon: {"member_of": (SHARED_ANON,)},
+            roles.authenticated: {"member_of": (SHARED_AUTHENTICATED,)},
+            roles.service: {"bypass": True, "member_of": (SHARED_SERVICE,)},
+            roles.owner: {"rounds": scram.CLIENT_ROUNDS, "member_of": (roles.auth, roles.storage, SHARED_OWNER)},
+            roles.authenticator: {"inherit": False, "member_of": roles.api},
+            roles.storage: {"inherit": False, "member_of": roles.api},
+            roles.dump: {
+                "bypass": True,
+                "member_of": (roles.owner,),
+                "settings": ("default_transaction_read_only=on",),
+            },
+        }
+        return cls(name, login=name in roles.logins, **special.get(name, {}))
+
+    def is_met_by(self, row: dict[str, Any] | None, password: str | None) -> bool:
+        if row is None or row["mighty"] or not set(self.member_of) <= set(row["member_of"]):
+            return False
+        if (row["login"], row["inherit"], row["bypass"]) != (self.login, self.inherit, self.bypass):
+            return False
+        if tuple(row["settings"] or ()) != self.settings:
+            return False
+        return password is None or scram.matches(row["password"], password)
+
+    def statements(self, password: str | None, label: str, *, exists: bool) -> list[sql.Composed]:
+        role = sql.Identifier(self.name)
+        verifier = scram.verifier(password, rounds=self.rounds) if password else None
+        made = SQL.make.format(
+            verb=sql.SQL("ALTER" if exists else "CREATE"),
+            role=role,
+            login=sql.SQL("LOGIN" if self.login else "NOLOGIN"),
+            inherit=sql.SQL("INHERIT" if self.inherit else "NOINHERIT"),
+            bypass=sql.SQL("BYPASSRLS" if self.bypass else "NOBYPASSRLS"),
+            password=sql.SQL("PASSWORD {}").format(sql.Literal(verifier)),  # None is PASSWORD NULL
+        )
+        settings = [setting.partition("=") for setting in self.settings]
+        return [
+            made,
+            SQL.label.format(role=role, label=sql.Literal(label)),
+            *([SQL.reset.format(role=role)] if exists else []),
+            *(
+                SQL.setting.format(role=role, setting=sql.Identifier(key), value=sql.Literal(value))
+                for key, _, value in settings
+            ),
+        ]

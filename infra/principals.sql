@@ -1,0 +1,62 @@
+-- name: look
+-- The shared roles come along, so that a missing one costs no look of its own.
+SELECT a.rolname AS name, a.rolcanlogin AS login, a.rolinherit AS inherit, a.rolbypassrls AS bypass,
+       a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication AS mighty, a.rolpassword AS password,
+       shobj_description(a.oid, 'pg_authid') AS label,
+       (SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = a.oid AND s.setdatabase = 0) AS settings,
+       (SELECT coalesce(array_agg(g.rolname::text), '{}') FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+         WHERE m.member = a.oid) AS member_of
+  FROM pg_authid a WHERE a.rolname = ANY (%(names)s);
+
+-- name: make_shared
+CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+
+-- name: lock_shared
+-- Starters of several processes meet here; the lock ends with the transaction.
+SELECT pg_advisory_xact_lock(19524, 1);
+
+-- name: missing_shared
+SELECT name FROM unnest(%(names)s::text[]) AS name WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name);
+
+-- name: open_to_public
+SELECT datname FROM pg_database
+ WHERE datname = ANY (%(names)s)
+   AND (has_database_privilege('public', oid, 'CONNECT') OR has_database_privilege('public', oid, 'TEMP'));
+
+-- name: close_to_public
+REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;
+
+-- name: make
+{verb} ROLE {role} WITH {login} {inherit} {bypass} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION {password};
+
+-- name: label
+COMMENT ON ROLE {role} IS {label};
+
+-- name: reset
+ALTER ROLE {role} RESET ALL;
+
+-- name: setting
+ALTER ROLE {role} SET {setting} = {value};
+
+-- name: memberships
+-- The shared roles last: granting one holds a lock on it until the end, and every project grants the same ones.
+GRANT {anon}, {authenticated}, {service} TO {authenticator}, {storage} WITH INHERIT FALSE, SET TRUE;
+GRANT {auth}, {storage} TO {owner} WITH INHERIT TRUE, SET FALSE;
+GRANT {owner} TO {dump} WITH INHERIT TRUE, SET FALSE;
+GRANT anon TO {anon} WITH INHERIT TRUE, SET FALSE;
+GRANT authenticated TO {authenticated} WITH INHERIT TRUE, SET FALSE;
+GRANT service_role TO {service} WITH INHERIT TRUE, SET FALSE;
+GRANT launchdb_owner TO {owner} WITH INHERIT TRUE, SET FALSE;
+
+-- name: drop
+DROP ROLE IF EXISTS {roles};
+
+-- name: depends_on
+-- Databases in which something belongs to one of these roles or names it in its rights; null: something shared.
+SELECT DISTINCT d.datname AS database FROM pg_shdepend s
+  JOIN pg_authid a ON a.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass
+  LEFT JOIN pg_database d ON d.oid = s.dbid
+ WHERE a.rolname = ANY (%(names)s);
+
+-- name: drop_owned
+DROP OWNED BY {roles};

@@ -1,0 +1,29 @@
+-- name: forget_settings
+DELETE FROM project_settings WHERE project_id = %(project)s;
+
+-- name: mark_deleted
+-- The row stays, for the history; the name has been free since the deletion was accepted.
+UPDATE projects SET status = 'deleted', status_reason = NULL, deleted_at = coalesce(deleted_at, now()),
+       updated_at = now()
+ WHERE id = %(project)s AND status <> 'deleted';
+
+-- name: forget_ledger
+DELETE FROM resources WHERE project_id = %(project)s AND state = 'gone';
+
+-- name: mark_unfinished
+-- A deletion that was called off before its first step leaves a project that still serves. Its name may have been
+-- taken meanwhile: then it goes by its id.
+UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
+       status = CASE WHEN p.template IS NOT NULL AND EXISTS (
+                    SELECT FROM resources r
+                     WHERE r.project_id = p.id AND r.kind = 'instance' AND r.state = 'present')
+                THEN 'active' ELSE 'failed' END,
+       name = CASE WHEN EXISTS (
+                    SELECT FROM projects o WHERE o.owner_id = p.owner_id AND o.name = p.name AND o.id <> p.id
+                       AND o.status NOT IN ('deleting', 'deleted'))
+                THEN p.id ELSE p.name END
+ WHERE p.id = %(project)s AND p.status = 'deleting';
+
+-- name: mark_deleting
+UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now()
+ WHERE id = %(project)s AND status <> 'deleted';

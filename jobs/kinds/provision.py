@@ -1,0 +1,181 @@
+"""project.provision: a row of the catalogue becomes a running project."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import names, secrets
+from infra import tokens
+from infra.instances import InstanceSpec
+from infra.roles import SHARED_ANON, SHARED_SERVICE
+from infra.sql import statements
+from jobs.commands import JobConflict
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+RANDOM_BYTES = 32
+# As long-lived as the keys of Supabase: they are compiled into apps. A rotation of the JWT secret revokes them.
+KEY_LIFE_SECONDS = 10 * 365 * 24 * 3600
+
+
+def store_secrets(run: Run[ProvisionProject], tx: Transaction) -> None:
+    """Make everything random now, so that each later step may run twice and still mean the same."""
+    project = run.args.project_id
+    roles = names.roles(project)
+    now = int(tx.value(SQL.now))
+    makers = {names.JWT_SECRET: lambda _known: randomness.token_urlsafe(RANDOM_BYTES)}
+    makers |= {names.password(login): lambda _known: randomness.token_urlsafe(RANDOM_BYTES) for login in roles.logins}
+    makers[names.ANON_KEY] = lambda known: _key(known, project, SHARED_ANON, roles.anon, now)
+    makers[names.SERVICE_KEY] = lambda known: _key(known, project, SHARED_SERVICE, roles.service, now)
+    secrets.store_once(tx, run.infra.vault, project, makers)
+
+
+def forget_secrets(run: Run[ProvisionProject]) -> None:
+    """Take the secrets back."""
+    with run.transaction() as tx:
+        secrets.delete_all(tx, run.args.project_id)
+
+
+def create_roles(run: Run[ProvisionProject]) -> None:
+    """Let the project have its roles, the logins with their stored passwords."""
+    roles = names.roles(run.args.project_id)
+    known = _secrets(run)
+    run.ledger.intend("role", *roles.all)
+    run.check()
+    passwords = {login: known[names.password(login)] for login in roles.logins}
+    run.infra.databases.ensure_roles(roles, passwords, run.session)
+    run.ledger.present("role", *roles.all)
+
+
+def drop_roles(run: Run[ProvisionProject]) -> None:
+    """Let the project have no roles."""
+    roles = names.roles(run.args.project_id)
+    run.ledger.releasing("role", *roles.all)
+    run.check()
+    run.infra.databases.drop_roles(roles, run.session)
+    run.ledger.gone("role", *roles.all)
+
+
+def clone_template(run: Run[ProvisionProject]) -> None:
+    """Let the project have its database: a copy of the template, granted to its own roles only."""
+    database = names.database(run.args.project_id)
+    run.ledger.intend("database", database)
+    run.check()
+    run.infra.databases.ensure_database(database, names.roles(run.args.project_id), run.session)
+    run.ledger.present("database", database)
+
+
+def drop_database(run: Run[ProvisionProject]) -> None:
+    """Let the project have no database."""
+    database = names.database(run.args.project_id)
+    run.ledger.releasing("database", database)
+    run.check()
+    run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
+    run.ledger.gone("database", database)
+
+
+def open_data_api(run: Run[ProvisionProject]) -> None:
+    """Let the data API serve the project."""
+    instance = names.instance(run.args.project_id)
+    spec = instance_spec(run)
+    run.ledger.intend("instance", instance)
+    run.check()
+    run.infra.instances.ensure(spec)
+    run.ledger.present("instance", instance)
+
+
+def close_data_api(run: Run[ProvisionProject]) -> None:
+    """Let the data API no longer serve the project."""
+    instance = names.instance(run.args.project_id)
+    run.ledger.releasing("instance", instance)
+    run.check()
+    run.infra.instances.remove(instance)
+    run.ledger.gone("instance", instance)
+
+
+def prove_round_trip(run: Run[ProvisionProject]) -> None:
+    """Log in as the data API does, write and read as each of its roles, and leave nothing."""
+    roles = names.roles(run.args.project_id)
+    run.check()
+    run.infra.databases.prove(_data_uri(run), roles, run.session)
+
+
+def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
+    """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer wanted."""
+    template = run.infra.databases.templates.name
+    if tx.execute(SQL.mark_active, {"project": run.args.project_id, "template": template}) != 1:
+        raise GiveUp("the project was deleted meanwhile")
+    run.result["projectId"] = run.args.project_id
+
+
+def say_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:
+    """Keep the project, with its name and the reason, for a retry or a deletion."""
+    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+
+
+def begin_again(args: ProvisionProject, tx: Transaction) -> None:
+    """Let a failed project be provisioned once more. Raises JobConflict when it is in another state by now."""
+    if tx.execute(SQL.mark_provisioning, {"project": args.project_id}) != 1:
+        raise JobConflict("the project is no longer waiting to be provisioned")
+
+
+@kind(
+    "project.provision",
+    steps=(
+        Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
+        Step(create_roles, undo=drop_roles),
+        Step(clone_template, undo=drop_database, title="Create the database"),
+        Step(open_data_api, undo=close_data_api, title="Open the data API"),
+        Step(prove_round_trip, title="Prove a round trip"),
+        Step(mark_active, atomic=True),
+    ),
+    on_failure="undo",
+    failed=say_failed,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class ProvisionProject:
+    """Turns a row of the catalogue into a running project."""
+
+    project_id: str
+
+
+def instance_spec(run: Run[ProvisionProject]) -> InstanceSpec:
+    """Say what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        row = tx.row(SQL.project, {"project": project})
+    if row is None:
+        raise GiveUp("the project was deleted meanwhile")
+    return InstanceSpec(
+        id=names.instance(project),
+        project_id=project,
+        db_uri=_data_uri(run),
+        jwt_secret=_secrets(run)[names.JWT_SECRET],
+        anon_role=names.roles(project).anon,
+        pool_size=row["pool_size"],
+        max_rows=run.infra.settings.data_max_rows,
+    )
+
+
+def _data_uri(run: Run[ProvisionProject]) -> str:
+    project = run.args.project_id
+    login = names.roles(project).authenticator
+    return run.infra.databases.uri(names.database(project), login, _secrets(run)[names.password(login)])
+
+
+def _secrets(run: Run[ProvisionProject]) -> dict[str, str]:
+    with run.infra.database.autocommit() as tx:
+        return secrets.read_all(tx, run.infra.vault, run.args.project_id)
+
+
+def _key(known: dict[str, str], project: str, role: str, db_role: str, now: int) -> str:
+    claims = {"iss": "launchdb", "ref": project, "role": role, "db_role": db_role, "iat": now}
+    return tokens.sign({**claims, "exp": now + KEY_LIFE_SECONDS}, known[names.JWT_SECRET])

@@ -1,0 +1,18 @@
+-- name: now
+SELECT extract(epoch FROM now())::bigint;
+
+-- name: project
+SELECT pool_size FROM projects WHERE id = %(project)s AND status NOT IN ('deleting', 'deleted');
+
+-- name: mark_active
+-- Only a project that is still wanted: a deletion may have been accepted meanwhile.
+UPDATE projects SET status = 'active', status_reason = NULL, template = %(template)s, updated_at = now()
+ WHERE id = %(project)s AND status IN ('provisioning', 'active');
+
+-- name: mark_failed
+UPDATE projects SET status = 'failed', status_reason = %(reason)s, updated_at = now()
+ WHERE id = %(project)s AND status = 'provisioning';
+
+-- name: mark_provisioning
+UPDATE projects SET status = 'provisioning', status_reason = NULL, updated_at = now()
+ WHERE id = %(project)s AND status IN ('failed', 'provisioning');
