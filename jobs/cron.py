@@ -1,6 +1,6 @@
 """Cron expressions as moments in time: the five fields of crontab(5), read in a time zone, with fixed rules for DST.
 
-Times that do not exist (the clock jumps forward) move to the next one that does; times that exist twice (the clock jumps
+Times that do not exist (the clock jumps forward) move to the next one that does; times that exist twice (it jumps
 back) count once, the first time. So every slot is one moment, whoever computes it.
 """
 

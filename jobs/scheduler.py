@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper and pruner, each in a loop of its own. Several of it may run."""
+"""The scheduler process: relay, reaper, planner and pruner, each in a loop of its own. Several of it may run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup
 from infra.composition import Infra
 from infra.errors import Unavailable
+from jobs.planner import Planner
 from jobs.pruner import Pruner
 from jobs.reaper import Reaper
 from jobs.relay import Relay
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 log = logging.getLogger(__name__)
+PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
@@ -53,6 +55,7 @@ def loops(infra: Infra) -> list[Loop]:
     settings = infra.settings
     relay = Relay(infra.database, infra.doorbell)
     reaper = Reaper(infra.database, settings)
+    planner = Planner(infra.database)
     pruner = Pruner(infra.database, settings)
     return [
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
@@ -61,6 +64,7 @@ def loops(infra: Infra) -> list[Loop]:
             reaper.run_once,
             lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
         ),
+        Loop("planner", planner.run_once, lambda _count: PLAN_SECONDS),
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
 

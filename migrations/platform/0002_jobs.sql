@@ -130,6 +130,7 @@ CREATE TABLE schedules (
     catch_up   text NOT NULL DEFAULT 'latest' CHECK (catch_up IN ('skip', 'latest', 'all')),
     jitter_seconds integer NOT NULL DEFAULT 0,
     overlap    text NOT NULL DEFAULT 'skip' CHECK (overlap IN ('skip', 'queue', 'replace')),
+    counts_from timestamptz NOT NULL DEFAULT now(),  -- slots up to this moment do not count
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );

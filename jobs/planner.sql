@@ -1,0 +1,40 @@
+-- name: enabled
+-- The last slot that was planned, or the moment from which the schedule counts.
+SELECT s.name, s.kind, s.args, s.cron, s.timezone, s.catch_up, s.jitter_seconds, s.overlap, now() AS now,
+       greatest(s.counts_from, (SELECT max(slot) FROM schedule_slots t WHERE t.schedule = s.name)) AS last_slot
+  FROM schedules s WHERE s.enabled ORDER BY s.name;
+
+-- name: take_slot
+-- Whoever writes the row fires the slot; everybody else finds it taken.
+INSERT INTO schedule_slots (schedule, slot) VALUES (%(schedule)s, %(slot)s) ON CONFLICT DO NOTHING;
+
+-- name: note_job
+UPDATE schedule_slots SET job_id = %(job)s WHERE schedule = %(schedule)s AND slot = %(slot)s;
+
+-- name: open_jobs
+-- What earlier slots of this schedule have started and not yet finished.
+SELECT j.id, j.status FROM schedule_slots t JOIN jobs j ON j.id = t.job_id
+ WHERE t.schedule = %(schedule)s AND j.status IN ('queued', 'retrying', 'running', 'cancelling');
+
+-- name: declare
+-- Only what an operator has not changed follows the default.
+INSERT INTO schedules (name, kind, args, cron, timezone, catch_up, jitter_seconds, overlap)
+VALUES (%(name)s, %(kind)s, %(args)s, %(cron)s, %(timezone)s, %(catch_up)s, %(jitter)s, %(overlap)s)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: list
+SELECT s.*, t.slot AS last_slot, t.job_id AS last_job_id, j.status AS last_status, j.finished_at AS last_finished_at
+  FROM schedules s
+  LEFT JOIN LATERAL (SELECT slot, job_id FROM schedule_slots WHERE schedule = s.name ORDER BY slot DESC LIMIT 1) t
+         ON true
+  LEFT JOIN jobs j ON j.id = t.job_id
+ ORDER BY s.name;
+
+-- name: find
+SELECT * FROM schedules WHERE name = %(name)s FOR UPDATE;
+
+-- name: change
+-- A changed schedule counts from now: what the new times would have fired before is not caught up.
+UPDATE schedules SET cron = %(cron)s, timezone = %(timezone)s, enabled = %(enabled)s, counts_from = now(),
+       updated_at = now()
+ WHERE name = %(name)s;
