@@ -90,12 +90,12 @@ class Databases:
     def _ensure_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         with self.cluster.session(session) as admin:
             seen = self._look_at_database(admin, name)
+            if seen["present"] and not _is_ours(seen, roles):
+                raise Refused("a database of this project's name exists and is not ours")
             if seen["present"] and seen["connections"] == INVALID:
                 admin.execute(SQL.drop_database.format(database=sql.Identifier(name)))
                 seen = {**seen, "present": False}
-            if seen["present"]:
-                _check_ours(seen, roles)
-            else:
+            if not seen["present"]:
                 template = self.templates.name if seen["template_ready"] else self.templates.ensure(session)
                 admin.execute(
                     SQL.copy_template.format(database=sql.Identifier(name), template=sql.Identifier(template))
@@ -128,16 +128,15 @@ class Databases:
             admin.execute(sql.SQL("\n").join(parts))
 
     def drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
-        """Let the database be gone, its sessions included, also if it never was. Raises Refused if it is not ours."""
+        """Let the database be gone, its sessions included, also if it never was; one that is not ours stays."""
         self.cluster.persistently(lambda: self._drop_database(name, roles, session))
 
     def _drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         with self.cluster.session(session) as admin:
             seen = self._look_at_database(admin, name)
-            if not seen["present"]:
+            if not seen["present"] or not _is_ours(seen, roles):
                 return
             if seen["connections"] != INVALID:
-                _check_ours(seen, roles)
                 # Otherwise a client that reconnects at once would come between the end of the sessions and the drop.
                 admin.execute(SQL.forbid_connections.format(database=sql.Identifier(name)))
             admin.execute(SQL.drop_database.format(database=sql.Identifier(name)))
@@ -173,9 +172,8 @@ class Databases:
         self.cluster.close()
 
 
-def _check_ours(seen: dict[str, Any], roles: ProjectRoles) -> None:
-    if seen["owner"] != PLATFORM_OWNER or seen["label"] not in (None, f"{LABEL}{roles.prefix}"):
-        raise Refused("a database of this project's name exists and is not ours")
+def _is_ours(seen: dict[str, Any], roles: ProjectRoles) -> bool:
+    return seen["owner"] == PLATFORM_OWNER and seen["label"] in (None, f"{LABEL}{roles.prefix}")
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
