@@ -1,0 +1,150 @@
+"""Killed at every place of every step, each kind ends as an undisturbed run does, and leaks nothing."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from catalog import inventory, names
+from jobs import kind as kinds
+from jobs.crash import EXIT_STATUS, POINTS
+from jobs.enqueue import enqueue
+from jobs.kinds.delete import DeleteProject
+from jobs.kinds.provision import ProvisionProject
+from jobs.table import find
+from tests.crash.conftest import attempt_in_a_process
+from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
+
+
+def places(arguments) -> list[str]:
+    """Every kind:step:point of a kind."""
+    declared = arguments.kind
+    return [f"{declared.name}:{step.name}:{point}" for step in declared.steps for point in POINTS]
+
+
+def write(infra, arguments):
+    with infra.database.transaction() as tx:
+        return enqueue(tx, arguments)
+
+
+def pass_on(infra) -> None:
+    """What the reaper does once it finds the worker dead, without the wait for it (tested with the reaper)."""
+    with infra.database.transaction() as tx:
+        for row in tx.rows("SELECT id, fence FROM jobs WHERE status IN ('running', 'cancelling')"):
+            tx.rows(
+                "SELECT * FROM release_job(%s, %s, 'queued', '0', true, NULL, NULL, NULL, NULL, NULL)",
+                (row["id"], row["fence"]),
+            )
+
+
+def run_to_the_end(settings, infra, job, crash: str = "") -> None:
+    """Run a job in processes of its own: one that dies at the crash point, then one that lives."""
+    if crash:
+        assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+        pass_on(infra)
+    assert attempt_in_a_process(settings) == 0
+    with infra.database.autocommit() as tx:
+        assert find(tx, job.id).status == "succeeded"
+
+
+def seen(infra, project: str) -> list[tuple[str, str, str]]:
+    """The inventory of a project, its id left out so that two projects can be compared."""
+    with infra.database.autocommit() as tx:
+        things = inventory.of_project(inventory.take(tx, infra), project)
+    return [(thing.kind, thing.name.replace(project, "<id>"), thing.verdict) for thing in things]
+
+
+def ledger(infra, project: str) -> list[tuple[str, str, str]]:
+    with infra.database.autocommit() as tx:
+        rows = tx.rows("SELECT kind, name, state FROM resources WHERE project_id = %s ORDER BY 1, 2", (project,))
+    return [(row["kind"], row["name"].replace(project, "<id>"), row["state"]) for row in rows]
+
+
+def steps(infra, job) -> dict[str, str]:
+    with infra.database.autocommit() as tx:
+        rows = tx.rows("SELECT name, status FROM job_steps WHERE job_id = %s ORDER BY position", (job.id,))
+    return {row["name"]: row["status"] for row in rows}
+
+
+@pytest.fixture
+def installation(settings, infra):
+    """An installation with its master key and template."""
+    keep_master_key(settings)
+    infra.databases.ensure_shared_roles("test")
+    infra.databases.templates.ensure("test")
+    return infra
+
+
+def provisioned(settings, infra, crash: str = "") -> tuple[str, object]:
+    project = add_project(infra)
+    job = write(infra, ProvisionProject(project))
+    run_to_the_end(settings, infra, job, crash)
+    return project, job
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """What an undisturbed run left, found once."""
+    return {}
+
+
+def expected(undisturbed, settings, infra, what: str):
+    if what not in undisturbed:
+        project, job = provisioned(settings, infra)
+        undisturbed["provision"] = (seen(infra, project), ledger(infra, project), steps(infra, job))
+        job = write(infra, DeleteProject(project))
+        mark_deleting(infra, project)
+        run_to_the_end(settings, infra, job)
+        undisturbed["delete"] = (seen(infra, project), ledger(infra, project), steps(infra, job))
+    return undisturbed[what]
+
+
+def mark_deleting(infra, project: str) -> None:
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (project,))
+
+
+def status(infra, project: str) -> str:
+    with infra.database.autocommit() as tx:
+        return tx.value("SELECT status FROM projects WHERE id = %s", (project,))
+
+
+@pytest.mark.parametrize("crash", places(ProvisionProject))
+def test_a_killed_provision_resumes_and_ends_the_same(crash, settings, installation, undisturbed):
+    wanted = expected(undisturbed, settings, installation, "provision")
+    project, job = provisioned(settings, installation, crash)
+    try:
+        assert (seen(installation, project), ledger(installation, project), steps(installation, job)) == wanted
+        assert status(installation, project) == "active"
+        tenant = stored_tenant(installation, project)
+        with tenant.connect(names.roles(project).owner) as owner:
+            owner.execute("CREATE TABLE notes (id int)")
+    finally:
+        drop(installation, project)
+
+
+@pytest.mark.parametrize("crash", places(DeleteProject))
+def test_a_killed_delete_resumes_and_leaves_nothing(crash, settings, installation, undisturbed):
+    wanted = expected(undisturbed, settings, installation, "delete")
+    project, _job = provisioned(settings, installation)
+    try:
+        mark_deleting(installation, project)
+        job = write(installation, DeleteProject(project))
+        run_to_the_end(settings, installation, job, crash)
+        assert (seen(installation, project), ledger(installation, project), steps(installation, job)) == wanted
+        assert seen(installation, project) == []
+        assert status(installation, project) == "deleted"
+        with psycopg.connect(installation.database.conninfo) as admin:
+            left = admin.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE %(like)s"
+                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE %(like)s",
+                {"like": f"{project}%"},
+            ).fetchall()
+        assert left == []
+    finally:
+        drop(installation, project)
+
+
+def test_every_kind_is_in_the_matrix():
+    built = {declared.name for declared in kinds.kinds().values() if not declared.name.startswith("trial.")}
+    assert built == {"project.provision", "project.delete"}
