@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+
 from catalog import inventory
 from catalog import secrets as kept
 from jobs.kinds import DeleteProject, ProvisionProject
-
 from tests.fixtures.projects import stored_tenant
 
 

@@ -6,10 +6,10 @@ import threading
 
 import psycopg
 import pytest
+
 from jobs.commands import JobConflict, cancel, retry
 from jobs.kinds import DeleteProject, ProvisionProject
 from jobs.kinds.provision import clone_template
-
 from tests.jobs.conftest import wait_until
 
 

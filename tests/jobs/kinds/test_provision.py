@@ -8,6 +8,7 @@ from collections import Counter
 import jwt
 import psycopg
 import pytest
+
 from catalog import names
 from jobs.commands import JobConflict, cancel, retry
 from jobs.kinds import ProvisionProject

@@ -1,0 +1,71 @@
+"""Retention: what is old enough goes, in bounded batches; what is open, recent or still answered for stays."""
+
+from __future__ import annotations
+
+from jobs.pruner import Pruner
+from tests.jobs.trial_kinds import Build, Nothing
+
+
+def age(infra, table: str, column: str, days: int, where: str = "true") -> None:
+    with infra.database.autocommit() as tx:
+        tx.execute(f"UPDATE {table} SET {column} = now() - interval '{days} days' WHERE {where}")
+
+
+def count(infra, table: str) -> int:
+    with infra.database.autocommit() as tx:
+        return tx.value(f"SELECT count(*) FROM {table}")
+
+
+def test_finished_jobs_go_after_their_days_and_open_ones_never(engine, infra):
+    old = engine.enqueue(Nothing("old"))
+    engine.runner.drain()
+    recent = engine.enqueue(Nothing("recent"))
+    engine.runner.drain()
+    waiting = engine.enqueue(Nothing("waiting"))
+    age(infra, "jobs", "finished_at", 31, f"id = '{old.id}'")
+    age(infra, "jobs", "created_at", 400, f"id = '{waiting.id}'")
+    assert Pruner(infra.database, infra.settings).run_once() >= 1
+    assert engine.job(old.id) is None
+    assert engine.job(recent.id) is not None
+    assert engine.job(waiting.id).status == "queued"
+
+
+def test_a_job_whose_things_still_stand_is_kept(engine, infra):
+    job = engine.enqueue(Build("a"))
+    engine.runner.drain()
+    age(infra, "jobs", "finished_at", 400)
+    Pruner(infra.database, infra.settings).run_once()
+    assert engine.job(job.id).status == "succeeded"
+
+
+def test_events_go_before_their_job(engine, infra):
+    job = engine.enqueue(Nothing("a"))
+    engine.runner.drain()
+    age(infra, "job_events", "created_at", 8)
+    Pruner(infra.database, infra.settings).run_once()
+    assert count(infra, "job_events") == 0
+    assert engine.job(job.id) is not None
+
+
+def test_a_batch_is_bounded_and_repeated_until_nothing_is_left(engine, infra):
+    engine.enqueue(Nothing("a"))
+    with infra.database.autocommit() as tx:
+        tx.execute(
+            "INSERT INTO job_events (job_id, type, data, created_at)"
+            " SELECT jobs.id, 'log', '{}', now() - interval '9 days' FROM jobs, generate_series(1, 2500)"
+        )
+    pruner = Pruner(infra.database, infra.settings)
+    counts = [pruner.run_once() for _ in range(4)]
+    assert counts == [1000, 1000, 500, 0]
+
+
+def test_idempotency_keys_are_kept_a_day(infra):
+    with infra.database.autocommit() as tx:
+        for key, hours in (("old", 25), ("young", 23)):
+            tx.execute(
+                "INSERT INTO idempotency_keys (owner_id, route, key, request_hash, created_at)"
+                f" VALUES ('o', 'r', %s, '', now() - interval '{hours} hours')",
+                (key,),
+            )
+    Pruner(infra.database, infra.settings).run_once()
+    assert count(infra, "idempotency_keys WHERE key = 'young'") == count(infra, "idempotency_keys") == 1
