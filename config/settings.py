@@ -46,6 +46,13 @@ class Settings(BaseModel):
     postgres_bin: str = _env(
         "LAUNCHDB_POSTGRES_BIN", "", "folder with the machine's own Postgres programs (16 or newer); empty: the wheel's"
     )
+    service_folder: Path = _env(
+        "LAUNCHDB_SERVICE_FOLDER",
+        Path("/var/lib/launchdb"),
+        "when started as root: where Postgres lies if its own account cannot pass through the home's or the "
+        "program's parent folders; must be passable by every account",
+    )
+    procfile: Path = _env("LAUNCHDB_PROCFILE", CHECKOUT / "Procfile", "the processes that the supervisor starts")
     database_pool_size: int = _env(
         "LAUNCHDB_DATABASE_POOL_SIZE",
         16,
@@ -102,9 +109,7 @@ class Settings(BaseModel):
     project_idle_transaction_seconds: int = _env(
         "PROJECT_IDLE_TRANSACTION_SECONDS", 60, "how long a transaction may sit idle in a project's database", ge=1
     )
-    data_max_rows: int = _env(
-        "DATA_MAX_ROWS", 1000, "most rows one answer of a data API holds; too many: memory", ge=1
-    )
+    data_max_rows: int = _env("DATA_MAX_ROWS", 1000, "most rows one answer of a data API holds; too many: memory", ge=1)
 
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
@@ -145,16 +150,16 @@ class Settings(BaseModel):
         return self.home / "instances"
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
+def load(environ: Mapping[str, str] | None = None, *, recall: bool = True) -> Settings:
     """Read the settings from `environ` (the process's own by default).
 
-    What the embedded servers remembered in `<home>/state.json` fills what the environment leaves open.
-    Raises SettingsError naming every setting that is wrong.
+    What the embedded servers remembered in `<home>/state.json` fills what the environment leaves open, unless not to
+    be recalled. Raises SettingsError naming every setting that is wrong.
     """
     given = {name: value for name, value in (os.environ if environ is None else environ).items() if value != ""}
     try:
         settings = Settings.model_validate(given)
-        return Settings.model_validate({**remembered(settings.home), **given})
+        return Settings.model_validate({**remembered(settings.home), **given}) if recall else settings
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError("; ".join(faults)) from None

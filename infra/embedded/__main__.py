@@ -1,0 +1,42 @@
+"""`python -m infra.embedded`: the supervisor's own process, started by `launchdb up`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from config.settings import Settings, SettingsError, load
+from infra import files
+from infra.embedded.report import FAULT, Report
+from infra.embedded.start import Installation, folders, lock_path
+from infra.errors import InfraError
+
+
+def main() -> int:
+    """Supervise until asked to stop; return the exit status."""
+    report = Report()
+    try:
+        settings = load(recall=False)
+        folders(settings)
+        with files.locked(lock_path(settings), wait=False) as lock:
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
+            _supervise(settings, report)
+    except files.Locked:
+        report.say(FAULT, f"LaunchDB already runs on {settings.home}; `launchdb down` stops it")
+        return 1
+    except (SettingsError, InfraError) as error:
+        report.say(FAULT, str(error))
+        return 1
+    except OSError as error:
+        report.say(FAULT, str(files.fault(error, str(error.filename or "a file of LaunchDB"))))
+        return 1
+    return 0
+
+
+def _supervise(settings: Settings, report: Report) -> None:
+    Installation(settings, report).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The embedded Postgres: made once, started in the foreground, found again after a crash."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from config.settings import remembered
+from infra import files, secretfiles
+from infra.embedded import accounts, state
+from infra.embedded.programs import postgres_bin
+from infra.errors import Refused, Unavailable
+from infra.pipeline import Account, Failed, run
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+DATABASE = "platform"
+SUPERUSER = "postgres"
+DATA, PORT = "LAUNCHDB_POSTGRES_DATA", "LAUNCHDB_POSTGRES_PORT"
+# Below the range that Linux hands to outgoing connections, so that a remembered port is still free at the next start.
+PORTS = range(15432, 25432)
+# The project logins, the pools of every process and some for people; an idle one costs 2 MB.
+MAX_CONNECTIONS = 300
+LEFTOVER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """One data folder and how its server is started."""
+
+    programs: Path
+    data: Path
+    port: int
+    account: Account | None
+
+    def argv(self) -> list[str]:
+        """Return the command line of the server: loopback only, nothing secret, nothing a tenant could reach."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": str(MAX_CONNECTIONS),
+            "password_encryption": "scram-sha-256",
+            "shared_buffers": "128MB",
+            "max_wal_size": "1GB",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_destination": "stderr",
+            "logging_collector": "off",
+            "log_statement": "none",
+            "log_min_error_statement": "panic",  # a failed statement may hold a password
+            "log_parameter_max_length_on_error": "0",
+            "idle_in_transaction_session_timeout": "10min",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *options]
+
+    def answers(self) -> bool:
+        """Say whether the server takes connections: it answers an SSL request with one letter once it listens."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
+                return connection.recv(1) in (b"N", b"S")
+        except OSError:
+            return False
+
+
+def prepare(settings: Settings) -> Postgres:
+    """Let the data folder be whole and nobody be working in it; remember port and folder.
+
+    Raises Refused for what a person must mend: a missing library, a taken port, a full disk.
+    """
+    account = accounts.service_account()
+    programs = postgres_bin(settings, account)
+    data = _data_folder(settings, account)
+    if account is not None and data.exists():
+        account = accounts.account_of(data)
+    password = secretfiles.current(settings.secrets_folder, "POSTGRES_SUPERUSER_PASSWORD")
+    if not (data / "PG_VERSION").exists():
+        _initdb(programs, data, password, account)
+    _end_leftover(data)
+    server = Postgres(programs, data, _port(settings), account)
+    _remember(settings, server, password)
+    return server
+
+
+def _data_folder(settings: Settings, account: Account | None) -> Path:
+    known = remembered(settings.home).get(DATA)
+    if known:
+        if not (Path(known) / "PG_VERSION").exists():
+            raise Refused(f"the data of this home's Postgres is gone from {known}; bring it back, or start a new home")
+        return Path(known)
+    inside = settings.home / "postgres" / "data"
+    if accounts.reachable(inside, account):
+        return inside
+    # A home under /root: the service account could not pass, and we do not open folders that are not ours.
+    return settings.service_folder / accounts.nickname(settings.home) / "data"
+
+
+def _initdb(programs: Path, data: Path, password: str, account: Account | None) -> None:
+    """Make the cluster beside its place and move it there when whole: one that was cut short is made again."""
+    owner = (account.uid, account.gid) if account else None
+    above = files.folder(data.parent, mode=0o700, owner=owner)
+    beside, pwfile = above / "data.new", above / "password.new"
+    with files.worded(data):
+        if beside.exists():
+            shutil.rmtree(beside)
+        if data.exists() and any(data.iterdir()):
+            raise Refused(f"{data} holds files but no Postgres data; move it away, then start again")
+    files.replace(pwfile, password + "\n", owner=owner)
+    argv = [programs / "initdb", "-D", beside, "-U", SUPERUSER, f"--pwfile={pwfile}", "--auth=scram-sha-256"]
+    argv += ["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]
+    try:
+        run(argv, timeout_seconds=120, account=account, cwd=Path("/"), env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
+        beside.replace(data)
+    except Failed as error:
+        if "No space left" in error.said:
+            raise Refused(f"the disk is full: {data} could not be written; free some space and start again") from error
+        raise
+    except OSError as error:
+        raise files.fault(error, str(data)) from error
+    finally:
+        pwfile.unlink(missing_ok=True)
+
+
+def leftover(data: Path) -> int | None:
+    """Return the process id of a live server of this data folder; the file alone proves nothing."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+        alive = Path(f"/proc/{pid}/cwd").readlink() == data.resolve()
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return pid if alive and name == "postgres" else None
+
+
+def _end_leftover(data: Path) -> None:
+    """Let the server of a killed supervisor come to its orderly end, so that ours can be watched and restarted."""
+    pid = leftover(data)
+    if pid is not None:
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + LEFTOVER_SECONDS
+        while leftover(data) == pid:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"a Postgres of an earlier start (process {pid}) does not end; stop it, then start")
+            time.sleep(0.02)
+    elif (data / "postmaster.pid").exists():
+        # Its number may be another process's by now, which Postgres would take for a live server.
+        (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _port(settings: Settings) -> int:
+    known = remembered(settings.home).get(PORT)
+    if known:
+        if not is_free(int(known)):
+            raise Refused(f"port {known} of this home's Postgres is taken by another program; stop it, then start")
+        return int(known)
+    for port in random.sample(PORTS, 200):
+        if is_free(port):
+            return port
+    raise Refused(f"no free port was found between {PORTS.start} and {PORTS.stop} for Postgres")
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Say whether somebody may listen on this port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _remember(settings: Settings, server: Postgres, password: str) -> None:
+    # libpq reads the password from this file at every connect: no URL, environment or state holds it.
+    passfile = settings.secrets_folder / "pgpass"
+    line = (
+        f"127.0.0.1:{server.port}:*:{SUPERUSER}:{password.replace(chr(92), chr(92) * 2).replace(':', chr(92) + ':')}\n"
+    )
+    if not files.holds(passfile, line):
+        files.replace(passfile, line)
+    url = f"postgresql://{SUPERUSER}@127.0.0.1:{server.port}/{DATABASE}?passfile={quote(str(passfile), safe='')}"
+    state.remember(settings.home, **{"LAUNCHDB_DATABASE_URL": url, DATA: str(server.data), PORT: str(server.port)})

@@ -1,0 +1,55 @@
+"""`python -m infra.embedded.prepare`: database, migrations and the projects' template, before anything serves."""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from config.settings import load
+from infra import migrations
+from infra.composition import Infra
+from infra.errors import InfraError
+
+SESSION = "launchdb:prepare"
+
+
+def prepare() -> None:
+    """Bring the platform database to this version. May run several times at once. Raises Refused, Unavailable."""
+    settings = load()
+    ensure_database(settings.database_url)
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        migrations.apply(connection, "platform")
+    infra = Infra.open(settings, name="launchdb-prepare")
+    try:
+        infra.databases.ensure_shared_roles(SESSION)
+        infra.databases.templates.ensure(SESSION)
+    finally:
+        infra.close()
+
+
+def ensure_database(url: str) -> None:
+    """Let the database that the URL names be there."""
+    name = str(conninfo_to_dict(url).get("dbname") or "postgres")
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as admin:
+            if admin.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+                admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+
+
+def main() -> int:
+    """Prepare; say in one line why not."""
+    try:
+        prepare()
+    except (InfraError, psycopg.Error) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the supervisor reads it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Files that are whole or not there: atomic replacement with mode and owner, folders, locks, clear words for OSError."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Locked(Unavailable):
+    """Somebody else holds the lock."""
+
+
+def fault(error: OSError, what: str) -> Refused:
+    """Word an OSError for a person: the full disk by its name, anything else by the system's own words."""
+    if error.errno in _FULL:
+        return Refused(f"the disk is full: {what} could not be written; free some space and start again")
+    return Refused(f"{what}: {error.strerror}")
+
+
+@contextmanager
+def worded(what: str | Path) -> Iterator[None]:
+    """Turn an OSError into one clear sentence. Raises Refused."""
+    try:
+        yield
+    except OSError as error:
+        raise fault(error, str(error.filename or what)) from error
+
+
+def replace(path: Path, content: str | bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Let `path` hold exactly `content`: readers see the old file or the new one, also after a crash.
+
+    Raises Refused, and leaves the old file and no litter, when the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with worded(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+                if owner is not None:
+                    os.fchown(file.fileno(), *owner)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def holds(path: Path, content: str) -> bool:
+    """Say whether the file is there with exactly this content."""
+    try:
+        return path.read_text() == content
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = None) -> Path:
+    """Let a folder of ours be there; one that is there keeps its mode. Raises Refused."""
+    with worded(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=mode)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            return path
+        path.chmod(mode)
+        if owner is not None:
+            os.chown(path, *owner)
+    return path
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the lock file; the kernel lets go of it however we end. Raises Locked unless told to wait."""
+    with worded(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(f"{path} is held by another process") from error
+        yield handle
+    finally:
+        os.close(handle)
