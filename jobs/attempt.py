@@ -14,7 +14,8 @@ from jobs import kind as kinds
 from jobs import table
 from jobs.backoff import delay_seconds
 from jobs.commands import say_failed
-from jobs.errors import Cancelled, GiveUp, HandedBack, JobError, LeaseLost
+from jobs.enqueue import enqueue
+from jobs.errors import Cancelled, GiveUp, HandedBack, JobError, LeaseLost, Parked
 from jobs.ledger import Ledger
 from jobs.run import Run
 from jobs.table import Begins, Ended, Holder, Release
@@ -63,6 +64,7 @@ class Attempt:
             _log=self._tell,
             _progress=self._progress,
             _transaction=self._transaction,
+            _spawn=self._spawn,
         )
 
     def carry(self) -> None:
@@ -74,6 +76,8 @@ class Attempt:
             self._persist(Release("queued", refund=True))
         except HandedBack:
             self._persist(Release("queued", refund=True))
+        except Parked:
+            self._runner.changed(self._job.id)
         except Exception as error:  # noqa: BLE001 - the one place where every failure of a step ends
             self._fail(error)
 
@@ -99,6 +103,8 @@ class Attempt:
                 self._look_again(step)
                 continue
             self._begin(step)
+            if step.joins:
+                self._join()
             self._pass("before_act")
             if step.atomic:
                 self._act_atomically(step)
@@ -129,6 +135,14 @@ class Attempt:
         self._step = self._run.ledger.step = step.name
         self._past_return = self._past_return or step.no_return
         self._runner.changed(self._job.id)
+
+    def _join(self) -> None:
+        """Leave the slot while children are open. The step counts as begun and is begun again when they rest."""
+        with self._database.transaction() as tx:
+            parked = self._holder.park(tx)
+        if parked:
+            raise Parked(self._job.id)
+        self._check()
 
     def _look_again(self, step: kinds.Step) -> None:
         """A finished outside step looks at the world anew: what has vanished since is made again."""
@@ -304,6 +318,13 @@ class Attempt:
         with self._database.autocommit() as tx:
             self._holder.progress(tx, done, total, self._runner.scrub(message))
         self._runner.changed(self._job.id)
+
+    def _spawn(self, tx: Transaction, arguments: Any) -> str:
+        job = self._job
+        child = enqueue(
+            tx, arguments, by=job.created_by, owner_id=job.owner_id, request_id=job.request_id, parent_id=job.id
+        )
+        return child.id
 
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:

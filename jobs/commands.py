@@ -35,6 +35,7 @@ def cancel(tx: Transaction, job_id: str, *, by: str) -> Job:
         raise JobConflict("the job is past its point of no return and will be carried to its end")
     if job.status == "cancelling" or (job.undoing and job.cancel_requested_at):
         return job
+    _cancel_children(tx, job, by)
     values = {"id": job_id, "reason": f"cancelled by {by}"}
     if job.status == "running":
         changed = tx.one(Job, SQL.cancel_running, values)
@@ -44,6 +45,7 @@ def cancel(tx: Transaction, job_id: str, *, by: str) -> Job:
     else:
         changed = tx.one(Job, SQL.cancel_waiting, values)
         say_failed(tx, job, "cancelled")
+        _tell_parent(tx, job)
     tx.execute(SQL.tell_job, values)
     if job.lane is not None:
         tx.execute(SQL.refresh_lane, {"lane": job.lane})
@@ -66,6 +68,8 @@ def retry(tx: Transaction, job_id: str) -> Job:
     declared = kinds.find(job.kind, job.version)
     if declared.retried is not None:
         declared.retried(kinds.from_json(declared, job.args), tx)
+    for child in tx.rows(SQL.unsuccessful_children, {"id": job_id}):
+        retry(tx, child["id"])
     tx.one(Job, SQL.revive, {"id": job_id})
     tx.execute(SQL.revive_steps, {"id": job_id})
     tx.execute(SQL.tell_job, {"id": job_id})
@@ -74,6 +78,22 @@ def retry(tx: Transaction, job_id: str) -> Job:
     tx.ring(job.queue, job.id)
     revived = find(tx, job_id)
     return revived or job
+
+
+def _cancel_children(tx: Transaction, job: Job, by: str) -> None:
+    """A parent takes its children with it; those that cannot be stopped any more are waited for."""
+    for child in tx.rows(SQL.open_children, {"id": job.id}):
+        try:
+            cancel(tx, child["id"], by=by)
+        except JobConflict:
+            continue
+    tx.execute(SQL.unpark, {"id": job.id})
+
+
+def _tell_parent(tx: Transaction, job: Job) -> None:
+    released = tx.one(Job, SQL.release_parent, {"parent": job.parent_id})
+    if released is not None:
+        tx.ring(released.queue, released.id)
 
 
 def say_failed(tx: Transaction, job: Job, reason: str) -> None:

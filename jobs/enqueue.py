@@ -57,6 +57,7 @@ def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts ab
             "attempts": declared.attempts,
             "run_at": run_at,
             "parent": parent_id,
+            "max_children": declared.max_children,
             "by": by,
             "request": request_id,
         },

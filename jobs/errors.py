@@ -32,6 +32,10 @@ class HandedBack(JobError):
     """The worker is asked to leave: the lease is given back and the attempt refunded."""
 
 
+class Parked(JobError):
+    """The job waits for its children; the last of them lets it go on."""
+
+
 class LeaseLost(JobError):
     """Another worker holds this job now. Nothing may be written any more."""
 

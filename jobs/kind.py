@@ -30,6 +30,8 @@ class Step:
     undo       takes the state back; called for every step that was begun, so it must bear finding nothing
     title      what a person reads; the function's name in words when empty
     no_return  once this step begins, the job cannot be cancelled any more
+    joins      waits for the children that earlier steps have spawned: the job is parked, in no worker's slot, until
+               the last of them rests
     long       may take longer than a stopping worker waits: it is interrupted instead of finished
     """
 
@@ -39,6 +41,7 @@ class Step:
     title: str = ""
     no_return: bool = False
     long: bool = False
+    joins: bool = False
 
     @property
     def name(self) -> str:
@@ -64,6 +67,7 @@ class Kind:
     attempts: int
     on_failure: Literal["undo", "keep"]
     max_running: int | None
+    max_children: int | None
     conflicts: tuple[str, ...]
     supersedes: bool
     preempts: bool
@@ -98,6 +102,7 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
     attempts: int = 5,
     on_failure: Literal["undo", "keep"] = "keep",
     max_running: int | None = None,
+    max_children: int | None = None,
     conflicts: tuple[str, ...] = (),
     supersedes: bool = False,
     preempts: bool = False,
@@ -113,6 +118,7 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
     lane        one job at a time per project and lane; None runs beside anything
     on_failure  undo: the steps begun are undone, newest first; keep: everything stays for a retry
     max_running how many jobs of this kind may run at a time, over all workers
+    max_children how many of a parent's children may run at a time
     conflicts   kinds that must not run beside this one on the same project, whatever their lane
     supersedes  enqueueing it cancels what is queued for its project and asks what runs to stop
     preempts    does not wait behind a job of its lane that rests in back-off
@@ -134,6 +140,7 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
             attempts=attempts,
             on_failure=on_failure,
             max_running=max_running,
+            max_children=max_children,
             conflicts=conflicts,
             supersedes=supersedes,
             preempts=preempts,

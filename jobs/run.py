@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from jobs.table import SQL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -37,11 +39,21 @@ class Run(Generic[A]):
     _log: Callable[[str], None]
     _progress: Callable[[int, int, str], None]
     _transaction: Callable[[], AbstractContextManager[Transaction]]
+    _spawn: Callable[[Transaction, Any], str]
 
     @property
     def session(self) -> str:
         """Name of every Postgres session opened for this attempt; the reaper ends those of older fences."""
         return f"launchdb:{self.job_id}:{self.fence}"
+
+    def spawn(self, tx: Transaction, arguments: Any) -> str:
+        """Enqueue a child in an atomic step's transaction; return its id. A later step that joins waits for it."""
+        return self._spawn(tx, arguments)
+
+    def children(self) -> list[dict[str, Any]]:
+        """Return the children, oldest first: id, status, args, error."""
+        with self.infra.database.autocommit() as tx:
+            return tx.rows(SQL.children, {"id": self.job_id})
 
     def check(self) -> None:
         """Pass a safe point; called before every outside call.

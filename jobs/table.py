@@ -55,6 +55,8 @@ class Job:
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     parent_id: str | None
+    parked: bool
+    max_children: int | None
     created_by: str
     request_id: str | None
     created_at: datetime
@@ -174,7 +176,7 @@ class Holder:
 
     def release(self, tx: Transaction, into: Release, ended: Ended | None = None) -> None:
         """Let the job go, with the last step's checkpoint; ring for whom its lane may run next."""
-        row = tx.row(
+        rows = tx.rows(
             SQL.release,
             {
                 **self._key,
@@ -188,7 +190,15 @@ class Holder:
                 "message": ended and ended.message,
             },
         )
-        if row is None:
+        if not rows:
             raise LeaseLost(self.id)
-        if row["next_id"] is not None and row["next_id"] != self.id:
-            tx.ring(row["next_queue"], row["next_id"])
+        for row in rows:
+            if row["next_id"] is not None and row["next_id"] != self.id:
+                tx.ring(row["next_queue"], row["next_id"])
+
+    def park(self, tx: Transaction) -> bool:
+        """Let a parent rest until its children have; say whether any is open, so that it does."""
+        parked = tx.value(SQL.park, self._key)
+        if parked is None:
+            raise LeaseLost(self.id)
+        return bool(parked)

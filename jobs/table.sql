@@ -2,7 +2,7 @@
 SELECT * FROM enqueue_job(
     %(id)s, %(kind)s, %(version)s::smallint, %(queue)s, %(lane)s, %(project)s, %(owner)s, %(args)s,
     %(priority)s::smallint, %(preempts)s, %(supersedes)s, %(coalesces)s, %(attempts)s::smallint,
-    %(run_at)s, %(parent)s, %(by)s, %(request)s);
+    %(run_at)s, %(parent)s, %(max_children)s::integer, %(by)s, %(request)s);
 
 -- name: claim
 SELECT * FROM claim_job(%(worker)s, %(queues)s, %(served)s, %(lease)s * interval '1 second');
@@ -117,6 +117,24 @@ UPDATE job_steps SET status = 'pending', finished_at = NULL, message = NULL
 
 -- name: begun
 SELECT EXISTS (SELECT FROM job_steps WHERE job_id = %(id)s AND status NOT IN ('pending', 'undone'));
+
+-- name: park
+SELECT park_job(%(id)s, %(fence)s);
+
+-- name: release_parent
+SELECT * FROM release_parent(%(parent)s);
+
+-- name: unpark
+UPDATE jobs SET parked = false WHERE id = %(id)s AND parked;
+
+-- name: open_children
+SELECT id FROM jobs WHERE parent_id = %(id)s AND status NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY seq;
+
+-- name: unsuccessful_children
+SELECT id FROM jobs WHERE parent_id = %(id)s AND status IN ('failed', 'cancelled') ORDER BY seq;
+
+-- name: children
+SELECT id, status, args, error FROM jobs WHERE parent_id = %(id)s ORDER BY seq;
 
 -- name: waiting_for
 SELECT job_waiting_for(jobs) FROM jobs WHERE id = %(id)s;

@@ -100,7 +100,7 @@ def _json(
         "priority": job.priority,
         "attempt": job.attempt,
         "maxAttempts": job.max_attempts,
-        "progress": _progress(job),
+        "progress": _progress(job, children),
         "steps": _steps(job, steps),
         "result": job.result,
         "error": job.error,
@@ -119,11 +119,14 @@ def _waiting_json(waiting_for: dict[str, Any] | None) -> dict[str, Any] | None:
     return waiting_for
 
 
-def _progress(job: Job) -> dict[str, Any]:
-    total = job.progress_total
-    percent = round(100 * job.progress_done / total, 1) if total else (100.0 if job.status == "succeeded" else 0.0)
+def _progress(job: Job, children: dict[str, Any] | None) -> dict[str, Any]:
+    """A parent's progress is its children's; any other job's is what its steps report."""
+    done, total = job.progress_done, job.progress_total
+    if children and children["total"]:
+        done, total = children["total"] - children["open"], children["total"]
+    percent = round(100 * done / total, 1) if total else (100.0 if job.status == "succeeded" else 0.0)
     return {
-        "done": job.progress_done,
+        "done": done,
         "total": total,
         "percent": percent,
         "step": job.progress_step,

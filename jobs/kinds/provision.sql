@@ -1,5 +1,6 @@
 -- name: now
-SELECT extract(epoch FROM now())::bigint;
+-- Rounded down: a key must not be issued in the future.
+SELECT floor(extract(epoch FROM now()))::bigint;
 
 -- name: project
 SELECT pool_size FROM projects WHERE id = %(project)s AND status NOT IN ('deleting', 'deleted');

@@ -65,6 +65,8 @@ CREATE TABLE jobs (
     result          jsonb,
     error           jsonb,
     parent_id       text REFERENCES jobs ON DELETE CASCADE,
+    parked          boolean NOT NULL DEFAULT false,   -- a parent that waits for its children, in no worker's slot
+    max_children    integer,                          -- how many children of this job may run at a time
     created_by      text NOT NULL DEFAULT 'system',
     request_id      text,
     created_at      timestamptz NOT NULL DEFAULT now(),
@@ -80,7 +82,7 @@ CREATE INDEX jobs_lane_open ON jobs (lane, seq) WHERE status IN ('queued', 'retr
 CREATE INDEX jobs_running ON jobs (kind) WHERE status IN ('running', 'cancelling');
 CREATE INDEX jobs_project ON jobs (project_id, id);
 CREATE INDEX jobs_owner ON jobs (owner_id, id);
-CREATE INDEX jobs_parent ON jobs (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX jobs_parent ON jobs (parent_id, status) WHERE parent_id IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE job_steps (
@@ -149,9 +151,15 @@ DECLARE
     v_kind  job_kinds;
     v_other text;
     v_count bigint;
+    v_limit integer;
 BEGIN
     IF j.status NOT IN ('queued', 'retrying') THEN
         RETURN NULL;
+    END IF;
+    IF j.parked THEN
+        SELECT count(*) INTO v_count FROM jobs
+         WHERE parent_id = j.id AND status NOT IN ('succeeded', 'failed', 'cancelled');
+        RETURN jsonb_build_object('reason', 'children', 'open', v_count, 'message', 'waits for ' || v_count || ' jobs of its own');
     END IF;
     IF j.lane IS NOT NULL THEN
         SELECT id INTO v_other FROM jobs
@@ -191,6 +199,17 @@ BEGIN
                                       'message', v_kind.max_running || ' jobs of this kind run already');
         END IF;
     END IF;
+    IF j.parent_id IS NOT NULL THEN
+        SELECT max_children INTO v_limit FROM jobs WHERE id = j.parent_id;
+        IF v_limit IS NOT NULL THEN
+            SELECT count(*) INTO v_count FROM jobs
+             WHERE parent_id = j.parent_id AND status IN ('running', 'cancelling');
+            IF v_count >= v_limit THEN
+                RETURN jsonb_build_object('reason', 'limit', 'limit', v_limit,
+                                          'message', v_limit || ' jobs of its parent run already');
+            END IF;
+        END IF;
+    END IF;
     IF p_served IS NOT NULL THEN
         IF NOT (j.kind || '@' || j.version) = ANY (p_served) THEN
             RETURN jsonb_build_object('reason', 'no_worker', 'message', 'no worker serves it');
@@ -215,7 +234,7 @@ BEGIN
     END IF;
     SELECT * INTO v_head FROM jobs
      WHERE lane = p_lane AND status IN ('queued', 'retrying', 'running', 'cancelling') ORDER BY seq LIMIT 1;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR v_head.parked THEN
         RETURN;
     END IF;
     IF v_head.status = 'retrying' THEN
@@ -242,7 +261,7 @@ $$;
 CREATE FUNCTION enqueue_job(
     p_id text, p_kind text, p_version smallint, p_queue text, p_lane text, p_project text, p_owner text, p_args jsonb,
     p_priority smallint, p_preempts boolean, p_supersedes boolean, p_coalesces boolean, p_attempts smallint,
-    p_run_at timestamptz, p_parent text, p_by text, p_request text) RETURNS jobs
+    p_run_at timestamptz, p_parent text, p_max_children integer, p_by text, p_request text) RETURNS jobs
 LANGUAGE plpgsql AS $$
 DECLARE
     v_job   jobs;
@@ -269,10 +288,10 @@ BEGIN
         END LOOP;
     END IF;
     INSERT INTO jobs (id, kind, version, queue, lane, project_id, owner_id, args, priority, preempts, max_attempts,
-                      run_at, claim_after, parent_id, created_by, request_id, ready)
+                      run_at, claim_after, parent_id, max_children, created_by, request_id, ready)
     VALUES (p_id, p_kind, p_version, p_queue, p_lane, p_project, p_owner, p_args, p_priority, p_preempts, p_attempts,
-            coalesce(p_run_at, now()), coalesce(p_run_at, now()) - p_priority * interval '1 minute', p_parent, p_by,
-            p_request, p_lane IS NULL OR NOT EXISTS (
+            coalesce(p_run_at, now()), coalesce(p_run_at, now()) - p_priority * interval '1 minute', p_parent,
+            p_max_children, p_by, p_request, p_lane IS NULL OR NOT EXISTS (
                 SELECT FROM jobs WHERE lane = p_lane AND status IN ('queued', 'retrying', 'running', 'cancelling')))
     RETURNING * INTO v_job;
     IF NOT v_job.ready THEN
@@ -301,7 +320,7 @@ BEGIN
              FOR UPDATE SKIP LOCKED;
             EXIT WHEN NOT FOUND;
             SELECT * INTO v_kind FROM job_kinds WHERE served = v_job.kind || '@' || v_job.version;
-            IF v_kind.max_running IS NOT NULL OR cardinality(v_kind.conflicts) > 0
+            IF v_kind.max_running IS NOT NULL OR v_job.parent_id IS NOT NULL OR cardinality(v_kind.conflicts) > 0
                OR EXISTS (SELECT FROM job_kinds WHERE v_job.kind = ANY (conflicts)) THEN
                 -- Limits and conflicts are counted from running rows, so counting and claiming must not interleave.
                 -- Nobody waits for our row lock (claims skip locked rows), so waiting here cannot dead-lock.
@@ -330,6 +349,41 @@ BEGIN
             RETURN;
         END LOOP;
     END LOOP;
+END $$;
+
+-- The last child to come to rest lets its parent go on. The parent's row is the lock: two last children take turns.
+-- Returns the parent that may run now.
+CREATE FUNCTION release_parent(p_parent text) RETURNS SETOF jobs LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_parent IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM FROM jobs WHERE id = p_parent FOR UPDATE;
+    RETURN QUERY
+    UPDATE jobs SET parked = false, ready = true, updated_at = now()
+     WHERE id = p_parent AND parked AND NOT EXISTS (
+           SELECT FROM jobs WHERE parent_id = p_parent AND status NOT IN ('succeeded', 'failed', 'cancelled'))
+    RETURNING *;
+END $$;
+
+-- Let a running parent rest, in no worker's slot, until its children have. Returns false when none is open any more,
+-- null when the lease was lost.
+CREATE FUNCTION park_job(p_id text, p_fence bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    SELECT * INTO v_job FROM jobs WHERE id = p_id AND fence = p_fence AND status IN ('running', 'cancelling') FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF v_job.status = 'cancelling' OR NOT EXISTS (
+           SELECT FROM jobs WHERE parent_id = p_id AND status NOT IN ('succeeded', 'failed', 'cancelled')) THEN
+        RETURN false;
+    END IF;
+    UPDATE jobs SET status = 'queued', parked = true, ready = false, attempt = attempt - 1, leased_until = NULL,
+           updated_at = now() WHERE id = p_id RETURNING * INTO v_job;
+    PERFORM tell_job(v_job);
+    RETURN true;
 END $$;
 
 -- Let go of a running job into another state, under its fence. Returns nothing when the lease was lost; otherwise the
@@ -365,6 +419,9 @@ BEGIN
     END IF;
     PERFORM tell_job(v_job);
     PERFORM refresh_lane(v_job.lane);
+    IF v_job.finished_at IS NOT NULL AND v_job.parent_id IS NOT NULL THEN
+        RETURN QUERY SELECT v_job, p.id, p.queue FROM release_parent(v_job.parent_id) AS p;
+    END IF;
     RETURN QUERY SELECT v_job, j.id, j.queue FROM (SELECT 1) AS once
         LEFT JOIN LATERAL (SELECT id, queue FROM jobs WHERE lane = v_job.lane AND ready AND run_at <= now()
                             AND status IN ('queued', 'retrying') ORDER BY seq LIMIT 1) AS j ON true;

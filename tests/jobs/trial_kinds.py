@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from infra.errors import Refused, Unavailable
+from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 from jobs.run import Run
 
@@ -191,4 +191,37 @@ class Long:
     label: str
 
 
-__all__ = ["Refused", "Unavailable"]
+def children_are_enqueued(run: Run, tx) -> None:
+    for number in range(run.args.count):
+        run.spawn(tx, Member(f"{run.args.label}{number}", f"proj_{number:016x}"))
+
+
+def children_have_ended(run: Run) -> None:
+    failed = [child for child in run.children() if child["status"] != "succeeded"]
+    if len(failed) > run.args.budget:
+        raise GiveUp(f"{len(failed)} of {run.args.count} failed")
+    run.result["failed"] = [child["args"]["label"] for child in failed]
+
+
+@kind(
+    "trial.fleet",
+    steps=(Step(children_are_enqueued, atomic=True), Step(children_have_ended, joins=True)),
+    lane=None,
+    max_children=3,
+)
+@dataclass(frozen=True)
+class Fleet:
+    """A parent of some members, of which three may run at a time."""
+
+    label: str
+    count: int
+    budget: int = 0
+
+
+@kind("trial.member", steps=(Step(nothing),))
+@dataclass(frozen=True)
+class Member:
+    """One job of a fleet."""
+
+    label: str
+    project_id: str
