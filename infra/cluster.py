@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -96,13 +96,10 @@ class Cluster:
         """Return the libpq URI with which `user` reaches `database` on this server."""
         known = conninfo_to_dict(self._conninfo)
         host, port = str(known.get("host") or "127.0.0.1"), str(known.get("port") or "5432")
-        where = (
-            f"{host}:{port}"
-            if not host.startswith("/")
-            else f"/{quote(database)}?{urlencode({'host': host, 'port': port})}"
-        )
-        who = f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@"
-        return f"{who}{where}" if host.startswith("/") else f"{who}{where}/{quote(database)}"
+        who = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        if host.startswith("/"):  # a socket's folder stands in no URI's middle
+            return f"postgresql://{who}@/{quote(database)}?host={quote(host, safe='')}&port={port}"
+        return f"postgresql://{who}@{host}:{port}/{quote(database)}"
 
     def close(self) -> None:
         """Give the sessions back."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
+from infra import secretfiles
 from infra.cluster import Cluster
 from infra.database import Database
 from infra.databases import Databases, Limits
@@ -15,8 +16,6 @@ from infra.instances import EmbeddedInstances, Instances
 from infra.vault import Vault
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from config.settings import Settings
 
 MASTER_KEY = "LAUNCHDB_MASTER_KEY"
@@ -44,7 +43,7 @@ class Infra:
             database=database,
             doorbell=doorbell,
             databases=_databases(settings, database.conninfo),
-            vault=Vault(lambda: _master_keys(settings.secrets_folder)),
+            vault=Vault(lambda: secretfiles.read(settings.secrets_folder, MASTER_KEY)),
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
         )
 
@@ -58,8 +57,3 @@ class Infra:
 def _databases(settings: Settings, conninfo: str) -> Databases:
     platform = str(conninfo_to_dict(conninfo).get("dbname") or "postgres")
     return Databases(Cluster(conninfo), Limits.of(settings), platform=platform)
-
-
-def _master_keys(folder: Path) -> list[str]:
-    files = (folder / MASTER_KEY, folder / f"{MASTER_KEY}.previous")
-    return [file.read_text().strip() for file in files if file.exists()]

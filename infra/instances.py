@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from infra.errors import Unavailable
-from infra.render import render, replace
+from infra.files import folder, holds, replace
+from infra.render import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,20 +64,16 @@ class EmbeddedInstances:
         self._base_url = base_url
 
     def ensure(self, spec: InstanceSpec) -> None:
-        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Unavailable."""
+        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
         text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})
         label = json.dumps({"project": spec.project_id, "spec": hashlib.sha256(text.encode()).hexdigest()})
         home = self._folder / spec.id
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home.mkdir(mode=0o700, exist_ok=True)
-            home.chmod(0o700)
-            # The label first: whatever is found in this folder later can be told to be ours.
-            for path, content in ((home / LABEL, label), (home / CONFIGURATION, text)):
-                if not _holds(path, content):
-                    replace(path, content)
-        except OSError as error:
-            raise Unavailable(f"the instance's folder cannot be written ({error.strerror})") from error
+        folder(self._folder)
+        folder(home).chmod(0o700)
+        # The label first: whatever is found in this folder later can be told to be ours.
+        for path, content in ((home / LABEL, label), (home / CONFIGURATION, text)):
+            if not (holds(path, content) and path.stat().st_mode & 0o077 == 0):
+                replace(path, content)
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""
@@ -109,10 +106,3 @@ def _label(path: Path) -> dict[str, str]:
         return {"project_id": str(found["project"]), "spec": str(found["spec"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _holds(path: Path, content: str) -> bool:
-    try:
-        return path.read_text() == content and path.stat().st_mode & 0o777 == 0o600
-    except OSError:
-        return False

@@ -1,18 +1,13 @@
-"""The one renderer of configuration files: whole files from templates, replaced in one step."""
+"""The one renderer of configuration files: whole files from templates, never patched."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from config.settings import CHECKOUT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEMPLATES = CHECKOUT / "config" / "templates"
 
@@ -33,18 +28,3 @@ _ENVIRONMENT.filters["quoted"] = _quoted
 def render(template: str, values: dict[str, Any]) -> str:
     """Return the text of `config/templates/<template>`; a value that is missing is an error, never an empty text."""
     return _ENVIRONMENT.get_template(template).render(values)
-
-
-def replace(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Let the file hold exactly this text: readers see the old one or the new one, also after a power cut."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
