@@ -1,0 +1,92 @@
+"""The platform API as the command line calls it: JSON in and out, problems as CliErrors."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from scripts.cli.errors import NOT_ALLOWED, CliError, of_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TIMEOUT_SECONDS = 90.0
+PAGE = 200
+# A restart of the API is shorter than these pauses together.
+PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+
+class Client:
+    """Calls that may be repeated are, while the API restarts."""
+
+    def __init__(self, http: httpx.Client, *, close: Callable[[], None] | None = None) -> None:
+        self._http = http
+        self._close = close
+
+    @property
+    def url(self) -> str:
+        """Where it calls."""
+        return str(self._http.base_url).rstrip("/")
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET a document."""
+        return self._call("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    def pages(self, path: str, member: str, *, limit: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
+        """Walk through a list, page by page; `limit` entries at most."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            page = self.get(path, limit=min(PAGE, left or PAGE), cursor=cursor, **params)
+            yield from page[member]
+            left = None if left is None else left - len(page[member])
+            cursor = page.get("nextCursor")
+            if cursor is None:
+                return
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """POST; safe to repeat, since the request bears an Idempotency-Key."""
+        return self._call("POST", path, json=body or {})
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """PATCH; safe to repeat."""
+        return self._call("PATCH", path, json=body)
+
+    def delete(self, path: str, **params: Any) -> Any:
+        """DELETE; safe to repeat."""
+        return self._call("DELETE", path, params=params)
+
+    def close(self) -> None:
+        """Close the connection and whatever was opened for it."""
+        self._http.close()
+        if self._close is not None:
+            self._close()
+
+    def _call(self, method: str, path: str, **more: Any) -> Any:
+        if method != "GET" and not path.startswith("/api/auth/"):
+            more["headers"] = {"Idempotency-Key": uuid.uuid4().hex}
+        answer = self._send(method, path, repeatable=method == "GET" or "headers" in more, **more)
+        if answer.is_success:
+            return _body(answer)
+        if answer.status_code == 404 and path.startswith("/api/admin/"):
+            raise CliError("this is for operators; an operator can run `launchdb owners promote`", NOT_ALLOWED)
+        raise of_problem(answer.status_code, _body(answer))
+
+    def _send(self, method: str, path: str, *, repeatable: bool, **more: Any) -> httpx.Response:
+        pauses = list(PAUSES_SECONDS) if repeatable else []
+        while True:
+            try:
+                return self._http.request(method, path, **more)
+            except httpx.TransportError as error:
+                if not pauses:
+                    raise CliError(f"the API at {self.url} cannot be reached") from error
+            time.sleep(pauses.pop(0))
+
+
+def _body(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return {}

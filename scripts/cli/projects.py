@@ -1,0 +1,136 @@
+"""launchdb projects: create, list, show, connect to, change and delete projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import USAGE, CliError
+from scripts.cli.options import confirm, wait_options
+from scripts.cli.output import emit, emit_json, json_option, pairs, table
+from scripts.cli.progress import finished
+
+pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
+
+
+@click.group()
+def projects() -> None:
+    """Create, list, show, connect to, change and delete projects."""
+
+
+@projects.command()
+@click.argument("name")
+@pool_option
+@wait_options
+@json_option
+@pass_session
+def create(
+    session: Session, name: str, *, pool_size: int | None, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Create a project called NAME and wait until it answers."""
+    body = {"name": name} if pool_size is None else {"name": name, "poolSize": pool_size}
+    answer = session.client.post("/api/projects", body)
+    project_id = answer["project"]["id"]
+    answer = finished(
+        session.client,
+        answer,
+        wait=not no_wait,
+        timeout=timeout,
+        then=lambda: {"project": session.client.get(f"/api/projects/{project_id}")},
+    )
+    _show(answer["project"], answer if as_json else None)
+
+
+@projects.command("list")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many (default: all).")
+@json_option
+@pass_session
+def list_projects(session: Session, *, limit: int | None, as_json: bool) -> None:
+    """List your projects."""
+    found = list(session.client.pages("/api/projects", "projects", limit=limit))
+    if as_json:
+        emit_json({"projects": found})
+        return
+    columns = ("id", "name", "status", "createdAt")
+    emit(table(("id", "name", "status", "created"), ([project[name] for name in columns] for project in found)))
+
+
+@projects.command()
+@click.argument("project", required=False)
+@json_option
+@pass_session
+def show(session: Session, project: str | None, *, as_json: bool) -> None:
+    """Show PROJECT, given by id or name."""
+    found = session.project(project)
+    _show(found, found if as_json else None)
+
+
+@projects.command()
+@click.argument("project", required=False)
+@json_option
+@pass_session
+def connection(session: Session, project: str | None, *, as_json: bool) -> None:
+    """Print the URLs and keys of PROJECT. They are secret; the request is audited."""
+    found = session.client.get(f"/api/projects/{session.project(project)['id']}/connection")
+    if as_json:
+        emit_json(found)
+        return
+    emit(pairs({name: value for name, value in found.items() if value is not None}))
+
+
+@projects.command()
+@click.argument("project", required=False)
+@click.option("--name", help="The new name.")
+@pool_option
+@wait_options
+@json_option
+@pass_session
+def update(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    project: str | None,
+    *,
+    name: str | None,
+    pool_size: int | None,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Rename PROJECT, or change its pool."""
+    changes = {key: value for key, value in (("name", name), ("poolSize", pool_size)) if value is not None}
+    if not changes:
+        raise CliError("nothing to change; give --name or --pool-size", USAGE)
+    project_id = session.project(project)["id"]
+    answer = session.client.patch(f"/api/projects/{project_id}", changes)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    _show(session.client.get(f"/api/projects/{project_id}"), answer if as_json else None)
+
+
+@projects.command()
+@click.argument("project", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask for the name.")
+@wait_options
+@json_option
+@pass_session
+def delete(
+    session: Session, project: str | None, *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Delete PROJECT with everything in it: its database, roles, secrets and files."""
+    found = session.project(project)
+    confirm(found["name"], f"the project {found['name']} ({found['id']}) and all its data", yes=yes)
+    answer = session.client.delete(f"/api/projects/{found['id']}")
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    if as_json:
+        emit_json(answer)
+        return
+    emit([f"{found['id']} {'is being deleted' if no_wait else 'deleted'}"])
+
+
+def _show(project: dict[str, Any], document: dict[str, Any] | None) -> None:
+    if document is not None:
+        emit_json(document)
+        return
+    plain = {name: project.get(name) for name in ("id", "name", "status", "statusReason", "poolSize", "createdAt")}
+    endpoints = {name: value for name, value in (project.get("endpoints") or {}).items() if value}
+    emit(pairs({name: value for name, value in {**plain, **endpoints}.items() if value is not None}))

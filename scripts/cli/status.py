@@ -1,0 +1,146 @@
+"""launchdb status: what runs, what waits and what is down, with the log to read; works with parts missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infra.errors import InfraError
+from infra.sql import statements
+from jobs import view
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import DONE, FAILURE, CliError
+from scripts.cli.output import cell, emit, emit_json, json_option, note, table
+from scripts.cli.target import answers, open_home
+
+if TYPE_CHECKING:
+    from infra.composition import Infra
+    from scripts.cli.client import Client
+
+SQL = statements(__file__)
+
+
+@dataclass
+class Service:
+    """One part of the installation; log: where its last words are."""
+
+    name: str
+    status: str
+    detail: str = ""
+    log: str | None = None
+
+
+@dataclass
+class Picture:
+    """What was found."""
+
+    url: str
+    services: list[Service] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    queues: list[dict[str, Any]] = field(default_factory=list)
+    projects: dict[str, int] = field(default_factory=dict)
+
+
+@click.command()
+@json_option
+@pass_session
+def status(session: Session, *, as_json: bool) -> int:
+    """Show services, workers, queues and projects; exit 1 when something is down, naming its log."""
+    remote = session.environment.url or not session.settings.database_url
+    picture = _from_api(session.client) if remote else _from_home(session)
+    if as_json:
+        emit_json(asdict(picture))
+    else:
+        emit(_lines(picture))
+    down = [service for service in picture.services if service.status == "down"]
+    for service in down:
+        note(f"{service.name} is down" + (f"; its log is {service.log}" if service.log else ""))
+    return FAILURE if down else DONE
+
+
+def _from_home(session: Session) -> Picture:
+    """Look at each part by itself, so that one that is away hides no other."""
+    settings = session.settings
+    logs = settings.home / "log"
+    picture = Picture(settings.base_url)
+    infra = open_home(settings)
+    try:
+        api = Service("api", "up" if answers(settings.base_url) else "down", settings.base_url)
+        picture.services = [
+            api,
+            _probed("postgres", _answers(infra)),
+            _probed("redis", infra.doorbell.waiting("control") is not None),
+            *_from_database(infra, picture),
+        ]
+    finally:
+        infra.close()
+    names = {"redis": "valkey"}
+    for service in picture.services:
+        log = logs / f"{names.get(service.name, service.name)}.log"
+        service.log = str(log) if log.exists() else None
+    return picture
+
+
+def _from_database(infra: Infra, picture: Picture) -> list[Service]:
+    try:
+        with infra.database.autocommit() as tx:
+            picture.workers = view.workers(tx)
+            picture.queues = view.queues(tx)
+            picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
+            schedulers = int(tx.value(SQL.schedulers))
+    except InfraError:
+        return [Service("worker", "unknown", "asked for in vain"), Service("scheduler", "unknown", "asked for in vain")]
+    return [_counted("worker", len(picture.workers)), _counted("scheduler", schedulers)]
+
+
+def _probed(name: str, answered: bool) -> Service:
+    return Service(name, "up") if answered else Service(name, "down", "does not answer")
+
+
+def _answers(infra: Infra) -> bool:
+    try:
+        infra.database.check()
+    except InfraError:
+        return False
+    return True
+
+
+def _counted(name: str, count: int) -> Service:
+    return Service(name, "up" if count else "down", f"{count} running")
+
+
+def _from_api(client: Client) -> Picture:
+    """Ask a remote installation; who is no operator there sees less."""
+    picture = Picture(client.url, [Service("api", "up" if answers(client.url) else "down", client.url)])
+    if picture.services[0].status == "down":
+        return picture
+    found = Counter(project["status"] for project in client.pages("/api/projects", "projects"))
+    picture.projects = dict(sorted(found.items()))
+    try:
+        picture.workers = client.get("/api/admin/workers")["workers"]
+        picture.queues = client.get("/api/admin/queues")["queues"]
+    except CliError as error:
+        note(f"workers and queues are not shown: {error}")
+    else:
+        picture.services.append(_counted("worker", len(picture.workers)))
+    return picture
+
+
+def _lines(picture: Picture) -> list[str]:
+    services = ([service.name, service.status, service.detail, service.log] for service in picture.services)
+    lines = table(("service", "status", "", "log"), services)
+    if picture.workers:
+        columns = ("name", "queues", "currentJob", "lastBeatAt")
+        lines += ["", *table(("worker", "queues", "job", "last beat"), _rows(picture.workers, columns))]
+    if picture.queues:
+        shown = ("name", "depth", "running", "oldestAgeSeconds", "pausedAt")
+        lines += ["", *table(("queue", "waiting", "running", "oldest (s)", "paused"), _rows(picture.queues, shown))]
+    counts = ", ".join(f"{count} {name}" for name, count in picture.projects.items())
+    return [*lines, "", f"projects: {cell(counts or 'none')}"]
+
+
+def _rows(found: list[dict[str, Any]], columns: tuple[str, ...]) -> list[list[Any]]:
+    return [[entry.get(column) for column in columns] for entry in found]

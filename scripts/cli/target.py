@@ -1,0 +1,99 @@
+"""Where a command goes and as whom: the environment first, then the context file, then the local installation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from infra.composition import Infra
+from scripts.cli.client import TIMEOUT_SECONDS, Client
+from scripts.cli.credentials import Bearer, RefreshingAuth
+from scripts.cli.errors import CliError
+from scripts.cli.operator import OperatorAuth
+from scripts.cli.output import note
+
+if TYPE_CHECKING:
+    from config.client import ClientSettings
+    from config.settings import Settings
+    from scripts.cli.signin import ContextFile
+
+PROBE_SECONDS = 2.0
+
+
+def connect(settings: Settings, environment: ClientSettings, context_file: ContextFile) -> Client:
+    """Return a signed-in client.
+
+    LAUNCHDB_TOKEN wins over the tokens of `login`, those over the operator of the home folder. Without a URL the
+    local installation is meant; while its API is down, the same code runs in this process. Raises CliError.
+    """
+    signed_in = context_file.read()
+    url = (environment.url or (signed_in.url if signed_in and not environment.token else "")).rstrip("/")
+    local = not url or (url == settings.base_url and not environment.url)
+    url = url or settings.base_url
+    world = _World(settings)
+    auth: httpx.Auth
+    if environment.token:
+        auth = Bearer(environment.token)
+    # A token goes to the installation that gave it and to no other.
+    elif signed_in and signed_in.url.rstrip("/") == url:
+        auth = RefreshingAuth(url, context_file)
+    else:
+        auth = OperatorAuth(world.open)
+    if local and not answers(url):
+        transport: dict[str, Any] = {"transport": _in_process(settings, world.open())}
+    else:
+        transport = {}
+    return Client(httpx.Client(base_url=url, auth=auth, timeout=TIMEOUT_SECONDS, **transport), close=world.close)
+
+
+def anonymous(settings: Settings, url: str) -> Client:
+    """Return a client that has signed nobody in yet."""
+    if url or answers(settings.base_url):
+        return Client(httpx.Client(base_url=url or settings.base_url, timeout=TIMEOUT_SECONDS))
+    raise CliError(f"the API at {settings.base_url} does not answer; start it with `launchdb up`")
+
+
+def answers(url: str) -> bool:
+    """Say whether a LaunchDB answers there."""
+    try:
+        found = httpx.get(f"{url}/api/health", timeout=PROBE_SECONDS).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("service") == "platform-api"
+
+
+def _in_process(settings: Settings, infra: Infra) -> httpx.BaseTransport:
+    from app.factory import create_app  # noqa: PLC0415 - only who finds the API down pays for loading it
+
+    note("the API is down; working in this process")
+    return httpx.WSGITransport(app=create_app(settings, infra))
+
+
+class _World:
+    """The home folder's own servers, opened at most once and only when needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._infra: Infra | None = None
+
+    def open(self) -> Infra:
+        """Open them. Raises CliError when this home holds no installation."""
+        if self._infra is None:
+            self._infra = open_home(self._settings)
+        return self._infra
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._infra is not None:
+            self._infra.close()
+
+
+def open_home(settings: Settings) -> Infra:
+    """Open the servers of the home folder. Raises CliError when it holds no installation or may not be read."""
+    if not settings.database_url:
+        raise CliError(
+            f"there is no installation in {settings.home} that you may read; start one with `launchdb up`, "
+            "or name another with LAUNCHDB_HOME, LAUNCHDB_URL or `launchdb login`"
+        )
+    return Infra.open(settings, name="launchdb-cli")

@@ -1,0 +1,68 @@
+"""launchdb tokens: personal access tokens, for programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.options import confirm
+from scripts.cli.output import emit, emit_json, json_option, note, table
+
+
+@click.group()
+def tokens() -> None:
+    """Personal access tokens, for programs."""
+
+
+@tokens.command("list")
+@json_option
+@pass_session
+def list_tokens(session: Session, *, as_json: bool) -> None:
+    """List your tokens; their values are not kept."""
+    found = list(session.client.pages("/api/tokens", "tokens"))
+    if as_json:
+        emit_json({"tokens": found})
+        return
+    columns = ("id", "name", "createdAt", "expiresAt", "lastUsedAt")
+    emit(table(("id", "name", "created", "expires", "last used"), ([token.get(c) for c in columns] for token in found)))
+
+
+@tokens.command()
+@click.argument("name")
+@click.option("--days", type=click.IntRange(min=1), help="End of its life, counted from now (default: none).")
+@json_option
+@pass_session
+def create(session: Session, name: str, *, days: int | None, as_json: bool) -> None:
+    """Make a token called NAME and print it, this one time."""
+    body: dict[str, Any] = {"name": name}
+    if days is not None:
+        ends = datetime.now(UTC) + timedelta(days=days)
+        body["expiresAt"] = ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    made = session.client.post("/api/tokens", body)
+    if as_json:
+        emit_json(made)
+        return
+    note("keep it now: it is not shown again")
+    emit([made["token"]])
+
+
+@tokens.command()
+@click.argument("token")
+@click.option("--yes", is_flag=True, help="Do not ask for the name.")
+@json_option
+@pass_session
+def delete(session: Session, token: str, *, yes: bool, as_json: bool) -> None:
+    """Delete TOKEN, given by id or name; what uses it is signed out at once."""
+    found = [entry for entry in session.client.pages("/api/tokens", "tokens") if token in (entry["id"], entry["name"])]
+    if not found:
+        raise CliError(f"there is no token {token}", NOT_FOUND)
+    confirm(found[0]["name"], f"the token {found[0]['name']}", yes=yes)
+    session.client.delete(f"/api/tokens/{found[0]['id']}")
+    if as_json:
+        emit_json({"deleted": found[0]["id"]})
+        return
+    emit([f"{found[0]['id']} deleted"])
