@@ -172,4 +172,4 @@ def _why(job: dict[str, Any]) -> str:
     if error.get("detail"):
         at = f" at the step {error['step']}" if error.get("step") else ""
         return f"{status}{at}: {error['detail']}; go on with: launchdb jobs retry {job['id']}"
-    return {"queued": "queued: a worker will take it now"}.get(status, status)
+    return {"queued": "queued: a worker will take it now"}.get(str(status), str(status))

@@ -1,0 +1,164 @@
+"""The house rules: imports go one way, each foreign library has one home, files and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "config": set(),
+    "infra": {"config"},
+    "catalog": {"config", "infra"},
+    "jobs": {"config", "infra", "catalog"},
+    "workers": {"config", "infra", "catalog", "jobs"},
+    "app": {"config", "infra", "catalog", "jobs"},
+    "scripts": {"config", "infra", "catalog", "jobs", "workers", "app"},
+}
+HOMES = {
+    "jwt": ("infra.tokens",),
+    "cryptography": ("infra.vault",),
+    "argon2": ("infra.passwords",),
+    "jinja2": ("infra.render",),
+    "subprocess": ("infra",),
+    "redis": ("infra.doorbell", "workers.broker"),
+    "limits": ("app",),
+    "dramatiq": ("workers",),
+    "flask": ("app",),
+    "werkzeug": ("app",),
+    "gunicorn": ("scripts.cli.serve",),
+    "click": ("scripts",),
+    "rich": ("scripts",),
+}
+LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+# An environment for children is composed where children are started; PGRST_* belong to the data API alone.
+READS_ENVIRONMENT = ("config", "infra.embedded")
+
+TREES = {
+    ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+    for package in MAY_IMPORT
+    for path in sorted((CHECKOUT / package).rglob("*.py"))
+}
+
+
+def path_of(module: str) -> Path:
+    plain = CHECKOUT.joinpath(*module.split(".")).with_suffix(".py")
+    return plain if plain.exists() else plain.with_suffix("") / "__init__.py"
+
+
+def lives_in(module: str, homes: tuple[str, ...]) -> bool:
+    return any(module == home or module.startswith(f"{home}.") for home in homes)
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Every module that the tree names in an import, submodules told from members."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            named = {f"{base}.{alias.name}" for alias in node.names}
+            found |= (named & set(TREES)) or {base}
+    return found
+
+
+def imports_at_run_time(tree: ast.Module) -> set[str]:
+    """What is imported when the module is: not what only the type checker reads, nor what a function imports."""
+    plain = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return imports(ast.Module(body=plain, type_ignores=[]))
+
+
+def first_line(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Where the body begins; a promise may be as long as it needs to be."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body or function.body)[0].lineno
+
+
+def holds_only_constants(text: ast.expr) -> bool:
+    inside = [node.id for node in ast.walk(text) if isinstance(node, ast.Name)]
+    return isinstance(text, ast.JoinedStr) and all(name.isupper() for name in inside)
+
+
+def test_imports_go_one_way():
+    wrong = [
+        f"{module} imports {target}"
+        for module, tree in TREES.items()
+        for target in imports(tree)
+        if (package := target.split(".")[0]) in MAY_IMPORT
+        and package != (own := module.split(".")[0])
+        and package not in MAY_IMPORT[own]
+    ]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {module: imports_at_run_time(tree) & set(TREES) - {module} for module, tree in TREES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_foreign_library_is_used_in_its_home_alone(library):
+    users = {
+        module
+        for module, tree in TREES.items()
+        if any(target.split(".")[0] == library for target in imports(tree)) and not lives_in(module, HOMES[library])
+    }
+    assert users == set()
+
+
+def test_the_environment_is_read_in_config_alone():
+    readers = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
+        if isinstance(node.value, ast.Name) and node.value.id == "os" and not lives_in(module, READS_ENVIRONMENT)
+    }
+    assert readers == set()
+
+
+def test_files_stay_short():
+    lengths = {module: len(path_of(module).read_text().splitlines()) for module in TREES}
+    assert {module: lines for module, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_functions_stay_short():
+    long = {
+        f"{module}.{node.name}": lines
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if (lines := node.end_lineno - first_line(node) + 1) > LONGEST_FUNCTION
+    }
+    assert long == {}
+
+
+def test_every_module_says_what_lives_in_it():
+    assert [module for module, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_every_statement_file_stands_beside_the_module_that_runs_it():
+    lonely = [
+        str(path.relative_to(CHECKOUT))
+        for package in MAY_IMPORT
+        for path in (CHECKOUT / package).rglob("*.sql")
+        if not path.with_suffix(".py").exists()
+    ]
+    assert lonely == []
+
+
+def test_no_statement_is_put_together_from_strings():
+    """Identifiers go through psycopg.sql and values are parameters; an f-string given to execute is neither."""
+    verbs = {"execute", "executemany", "row", "rows", "value", "one", "all"}
+    made = [
+        f"{module}:{node.lineno}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in verbs and node.args
+        if isinstance(node.args[0], (ast.JoinedStr, ast.BinOp)) and not holds_only_constants(node.args[0])
+    ]
+    assert made == []
