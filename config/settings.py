@@ -150,13 +150,16 @@ class Settings(BaseModel):
         return self.home / "instances"
 
 
-def load(environ: Mapping[str, str] | None = None, *, recall: bool = True) -> Settings:
-    """Read the settings from `environ` (the process's own by default).
+def load(
+    environ: Mapping[str, str] | None = None, *, recall: bool = True, over: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the settings from `environ` (the process's own by default); `over` goes over it.
 
     What the embedded servers remembered in `<home>/state.json` fills what the environment leaves open, unless not to
     be recalled. Raises SettingsError naming every setting that is wrong.
     """
-    given = {name: value for name, value in (os.environ if environ is None else environ).items() if value != ""}
+    known = {**(os.environ if environ is None else environ), **(over or {})}
+    given = {name: value for name, value in known.items() if value != ""}
     try:
         settings = Settings.model_validate(given)
         return Settings.model_validate({**remembered(settings.home), **given}) if recall else settings

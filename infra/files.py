@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic replacement with mode and owner, folders, locks, clear words for OSError."""
+"""Files that are whole or not there: atomic replacement, folders, locks, and clear words for what goes wrong."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from infra.errors import InfraError, Refused, Unavailable
 
@@ -43,7 +43,7 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 - as many as the system's own call has
     argv: Sequence[str | Path],
     *,
     env: Mapping[str, str] | None = None,
@@ -58,9 +58,9 @@ def spawn(
 
     It gets `death_signal` when that thread ends; None lets it live on. Raises Refused when it cannot be started.
     """
-    identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+    identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     try:
-        return subprocess.Popen(  # noqa: S603 - an argument list of our own, no shell
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - an argument list of our own, no shell
             [str(part) for part in argv],
             env=dict(env) if env is not None else None,
             cwd=cwd,
@@ -69,10 +69,11 @@ def spawn(
             stderr=stderr,
             start_new_session=True,
             preexec_fn=_bound_to(os.getpid(), death_signal) if death_signal else None,  # noqa: PLW1509 - one prctl
-            **identity,  # type: ignore[call-overload]
+            **identity,
         )
     except OSError as error:
         raise Refused(f"{argv[0]} cannot be started: {error.strerror}") from error
+    return process
 
 
 def run(

@@ -117,7 +117,15 @@ def _initdb(programs: Path, data: Path, password: str, account: Account | None) 
         if data.exists() and any(data.iterdir()):
             raise Refused(f"{data} holds files but no Postgres data; move it away, then start again")
     files.replace(pwfile, password + "\n", owner=owner)
-    argv = [programs / "initdb", "-D", beside, "-U", SUPERUSER, f"--pwfile={pwfile}", "--auth=scram-sha-256"]
+    argv: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        beside,
+        "-U",
+        SUPERUSER,
+        f"--pwfile={pwfile}",
+        "--auth=scram-sha-256",
+    ]
     argv += ["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"]
     try:
         run(argv, timeout_seconds=120, account=account, cwd=Path("/"), env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"})

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from scripts.cli.jobs import jobs
-from scripts.cli.login import login
-from scripts.cli.owners import owners
-from scripts.cli.projects import projects
 from scripts.cli.root import cli, run
-from scripts.cli.status import status
-from scripts.cli.tokens import tokens
 
-for command in (status, login, projects, jobs, owners, tokens):
-    cli.add_command(command)
+# Each is a module beside this one with a command of the same name, loaded when it is called: a worker needs no Flask.
+NOUNS = (
+    "up",
+    "down",
+    "status",
+    "login",
+    "projects",
+    "jobs",
+    "owners",
+    "tokens",
+    "db",
+    "serve",
+    "worker",
+    "scheduler",
+)
+cli.nouns.extend(NOUNS)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
+from typing import Any
 
 import click
 import httpx
@@ -14,7 +16,28 @@ from scripts.cli.errors import FAILURE, INTERRUPTED, USAGE, CliError
 from scripts.cli.output import note
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Nouns(click.Group):
+    """A group whose commands are loaded when they are asked for."""
+
+    nouns: list[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.nouns = []
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """List the nouns in the order of the manual."""
+        return self.nouns
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Load the noun's module."""
+        if name not in self.nouns:
+            return None
+        command: click.Command = getattr(import_module(f"scripts.cli.{name}"), name)
+        return command
+
+
+@click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="launchdb", message="%(version)s")
 def cli() -> None:
     """Many Supabase-compatible projects on one server, every operation a resumable job.

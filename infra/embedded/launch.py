@@ -1,0 +1,66 @@
+"""Starts, finds and stops the supervisor of a home from another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from config.settings import CHECKOUT
+from infra import files
+from infra.embedded.start import folders, lock_path, log_folder
+from infra.errors import Unavailable
+from infra.pipeline import spawn
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+# Longer than all graces of the stop together.
+STOP_SECONDS = 90.0
+
+
+def launch(settings: Settings, *, detached: bool) -> subprocess.Popen[bytes]:
+    """Start the supervisor; its standard output is the report. Unless detached, it ends when we do.
+
+    Raises Refused when the home cannot be made.
+    """
+    folders(settings)
+    own = {"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)}
+    with files.worded(log_folder(settings)), (log_folder(settings) / "supervisor.err").open("wb") as errors:
+        return spawn(
+            [sys.executable, "-m", "infra.embedded"],
+            env={**os.environ, **own},
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            death_signal=None if detached else signal.SIGKILL,
+        )
+
+
+def running(settings: Settings) -> int | None:
+    """Return the process id of the home's supervisor; None when none runs."""
+    path = lock_path(settings)
+    if not path.exists():
+        return None
+    try:
+        with files.locked(path, wait=False):
+            return None
+    except files.Locked:
+        return int(path.read_text().strip() or 0) or None
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the home's supervisor in order and wait until it is gone; say whether one ran. Raises Unavailable."""
+    pid = running(settings)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while running(settings) == pid:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the supervisor (process {pid}) did not stop within {STOP_SECONDS:g} s")
+        time.sleep(0.05)
+    return True

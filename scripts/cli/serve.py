@@ -1,0 +1,68 @@
+"""launchdb serve: the HTTP services, on gunicorn with threads in one process."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from app.factory import create_app
+from config.logging import setup
+from config.settings import Settings, load
+from infra.composition import Infra
+from infra.pipeline import die_with_parent
+from scripts.cli.errors import USAGE, CliError
+
+SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
+# Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
+GRACEFUL_SECONDS = 10
+HUNG_SECONDS = 60
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """One gunicorn process with threads; the application is made inside it, after the fork."""
+
+    def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._services = services
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        chosen: dict[str, Any] = {
+            "bind": f"{self._settings.host}:{self._settings.port}",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._settings.api_threads,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "timeout": HUNG_SECONDS,
+            "control_socket_disable": True,
+            # A heartbeat file on a disk would write for ever while nothing happens.
+            "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn's own file
+            "post_fork": _forked,
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Open the world and make the application."""
+        setup("api")
+        return create_app(self._settings, Infra.open(self._settings, name="launchdb-api"), self._services)
+
+
+def _forked(_arbiter: object, _worker: object) -> None:
+    # The arbiter may be killed outright; its child must not go on holding the port.
+    die_with_parent(signal.SIGKILL)
+
+
+@click.command()
+@click.argument("service", type=click.Choice(sorted(SERVICES)))
+def serve(service: str) -> None:
+    """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM."""
+    settings = load()
+    if not settings.database_url:
+        raise CliError("there is no platform database; start with `launchdb up`, or set LAUNCHDB_DATABASE_URL", USAGE)
+    Server(settings, SERVICES[service]).run()

@@ -1,0 +1,106 @@
+"""launchdb up: one command from nothing to an answering project, and again to what was there."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import click
+import httpx
+
+from config.settings import Settings, load
+from infra.embedded import launch
+from infra.embedded.report import FAULT, READY, read
+from scripts.cli.demo import Operator, furnish
+from scripts.cli.errors import CliError
+from scripts.cli.output import emit, emit_json, json_option, note, pairs
+
+if TYPE_CHECKING:
+    import subprocess
+    from types import FrameType
+
+READY_SECONDS = 60.0
+
+
+@click.command()
+@click.option("--home", type=click.Path(file_okay=False), help="Folder of all state (LAUNCHDB_HOME).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Public port on the loopback address (LAUNCHDB_PORT).")
+@click.option("--detach", is_flag=True, help="Return when all is ready; `launchdb down` stops it.")
+@json_option
+def up(*, home: str | None, port: int | None, detach: bool, as_json: bool) -> None:
+    """Start everything, provision the project `demo` at the first start, and serve until Ctrl-C."""
+    began = time.monotonic()
+    over = {"LAUNCHDB_HOME": home or "", "LAUNCHDB_PORT": str(port or "")}
+    settings = load(over={name: value for name, value in over.items() if value})
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    process = launch.launch(settings, detached=detach)
+    try:
+        _follow(process)
+        settings = load(over={"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)})
+        _wait_until_ready(settings, process)
+        operator = furnish(settings)
+        note(f"ready after {time.monotonic() - began:.1f} s")
+        _summarise(settings, operator, as_json=as_json, detach=detach)
+        if not detach:
+            process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    if not detach and process.returncode:
+        raise CliError(f"the supervisor ended with exit status {process.returncode}; see {settings.home}/log")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _follow(process: subprocess.Popen[bytes]) -> None:
+    if process.stdout is None:
+        return
+    for event, message in read(process.stdout):
+        if event == FAULT:
+            process.wait()
+            raise CliError(message)
+        note(message)
+        if event == READY:
+            return
+    raise CliError(f"the supervisor ended with exit status {process.wait()} before it was ready")
+
+
+def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not _is_ready(settings.base_url):
+        if process.poll() is not None:
+            raise CliError(f"the supervisor ended with exit status {process.returncode}; see {settings.home}/log")
+        if time.monotonic() > deadline:
+            raise CliError(f"the API is not ready after {READY_SECONDS:g} s; see {settings.home}/log/api.log")
+        time.sleep(0.05)
+    note(f"API answers on {settings.base_url}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/ready", timeout=2).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop in order; a second Ctrl-C does not cut it short."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if process.poll() is None:
+        note("stopping: workers, API, scheduler, Valkey, Postgres")
+        process.terminate()
+        process.wait()
+
+
+def _summarise(settings: Settings, operator: Operator, *, as_json: bool, detach: bool) -> None:
+    if as_json:
+        emit_json(operator.document())
+        return
+    emit(["", *pairs(operator.document()), "", f"all of this: {settings.home}/operator.json"])
+    emit(["next:", *(f"  {command}" for command in operator.next_commands())])
+    emit([f"logs: {settings.home}/log; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

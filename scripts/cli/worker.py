@@ -1,0 +1,20 @@
+"""launchdb worker: one worker process."""
+
+from __future__ import annotations
+
+import click
+
+from config.settings import load
+from workers.process import main
+
+QUEUES = ("control", "bulk")
+
+
+@click.command()
+@click.option("--queues", default=",".join(QUEUES), show_default=True, help="Comma-separated queues to serve.")
+def worker(*, queues: str) -> None:
+    """Run jobs until SIGTERM; a short step is finished first, the rest is given back."""
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    if not names or not set(names) <= set(QUEUES):
+        raise click.BadParameter(f"queues are {', '.join(QUEUES)}", param_hint="--queues")
+    main(load(), names)

