@@ -1,0 +1,1 @@
+"""The data API: PostgREST's contract, answered from this process for one database or for all projects."""

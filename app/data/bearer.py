@@ -1,0 +1,255 @@
+"""Bearer tokens: signature, times and audience checked as PostgREST does; who the request runs as."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import hmac
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.data.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.data.config import DataConfig
+
+# A header line is at most 8 KiB behind most proxies; a longer token is an attack on the parser, not a session.
+TOKEN_BYTES_MAX = 16_384
+SKEW_SECONDS = 30
+HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]*")
+_PATH_PART = re.compile(r"\.([A-Za-z0-9_$@-]+)|\.\"([^\"]*)\"|\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request is: the role it runs as, and the claims that policies read."""
+
+    role: str
+    claims: str
+    authenticated: bool
+
+
+def identify(header: str | None, config: DataConfig, now: Callable[[], float] = time.time) -> Identity:
+    """Return the identity that an Authorization header proves; none means the anonymous role.
+
+    Raises Fault: PGRST301 undecodable, PGRST303 claims refused, PGRST302 anonymous access disabled.
+    """
+    token = bearer_token(header)
+    if token is None:
+        if not config.db_anon_role:
+            raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+        return _anonymous(config)
+    claims = decoded(token, config)
+    check_claims(claims, config.jwt_aud, now())
+    role = role_of(claims, config)
+    if not role:
+        raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+    refuse_escape(role, config)
+    return Identity(role, _claims_text(claims, role, config), authenticated=True)
+
+
+def bearer_token(header: str | None) -> str | None:
+    """Return the token of a Bearer header; another scheme is no identity of ours and is refused."""
+    if header is None:
+        return None
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise _undecodable("Only the Bearer scheme is accepted")
+    return token.strip()
+
+
+def decoded(token: str, config: DataConfig) -> dict[str, Any]:
+    """Return the claims of a token whose signature holds. Raises Fault."""
+    if not token:
+        raise _undecodable("Empty JWT is sent in Authorization header")
+    if len(token) > TOKEN_BYTES_MAX:
+        raise _undecodable("JWT is too long")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise _undecodable(f"Expected 3 parts in JWT; got {len(parts)}")
+    keys = _keys(config.jwt_secret, config.jwt_secret_is_base64)
+    if not keys:
+        raise Fault("PGRST300", "Server lacks JWT secret")
+    _check_signature(parts, keys)
+    claims = _json_object(parts[1])
+    if claims is None:
+        raise _refused("Parsing claims failed")
+    return claims
+
+
+def check_claims(claims: dict[str, Any], audience: str, now: float) -> None:
+    """Raise Fault unless the times and the audience of a token allow it."""
+    for name, wrong, message in (
+        ("exp", lambda at: now - SKEW_SECONDS > at, "JWT expired"),
+        ("nbf", lambda at: now + SKEW_SECONDS < at, "JWT not yet valid"),
+        ("iat", lambda at: now + SKEW_SECONDS < at, "JWT issued at future"),
+    ):
+        at = claims.get(name)
+        if at is None:
+            continue
+        if isinstance(at, bool) or not isinstance(at, int | float):
+            raise _refused(f"The JWT '{name}' claim must be a number")
+        if wrong(int(at) if abs(at) < 2**62 else 0):
+            raise _refused(message)
+    given = claims.get("aud")
+    audiences = [given] if isinstance(given, str) else given
+    if audiences is None:
+        return
+    if not isinstance(audiences, list) or not all(isinstance(each, str) for each in audiences):
+        raise _refused("The JWT 'aud' claim must be a string or an array of strings")
+    if audience and audiences and audience not in audiences:
+        raise _refused("JWT not in audience")
+
+
+def role_of(claims: dict[str, Any], config: DataConfig) -> str:
+    """Return the database role a token stands for.
+
+    A token whose own claim is missing names one of the three API roles; those are the project's namesakes.
+    """
+    found: Any = claims
+    for part in _PATH_PART.finditer(config.jwt_role_claim_key):
+        found = _step(found, part)
+    if found is not None:
+        return found if isinstance(found, str) else json.dumps(found)
+    plain = claims.get("role")
+    if config.jwt_role_claim_key != ".role" and isinstance(plain, str):
+        return namesakes(config.db_anon_role).get(plain, plain)
+    return config.db_anon_role
+
+
+@functools.lru_cache(maxsize=1024)
+def namesakes(anon_role: str) -> dict[str, str]:
+    """Return the project's roles by the names that clients use, told from its anonymous role."""
+    prefix, _, last = anon_role.rpartition("_")
+    if last != "anon" or not prefix:
+        return {}
+    return {"anon": anon_role, "authenticated": f"{prefix}_authenticated", "service_role": f"{prefix}_service"}
+
+
+def refuse_escape(role: str, config: DataConfig) -> None:
+    """Raise Fault for names that Postgres would take, and that would leave the request with our login's rights."""
+    prefix = config.db_anon_role.removesuffix("_anon")
+    if role == "none":
+        raise Fault("22023", 'role "none" does not exist', status=401, headers=(("WWW-Authenticate", "Bearer"),))
+    if namesakes(config.db_anon_role) and role not in namesakes(config.db_anon_role).values():
+        raise Fault("42501", f'permission denied to set role "{role}"', status=403)
+    if role == f"{prefix}_authenticator":
+        raise Fault("42501", f'permission denied to set role "{role}"', status=403)
+
+
+def _step(found: Any, part: re.Match[str]) -> Any:
+    if part[3] is not None:
+        return found[int(part[3])] if isinstance(found, list) and int(part[3]) < len(found) else None
+    name = part[1] if part[1] is not None else part[2]
+    return found.get(name) if isinstance(found, dict) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _anonymous(config: DataConfig) -> Identity:
+    return Identity(config.db_anon_role, _claims_text({}, config.db_anon_role, config), authenticated=False)
+
+
+def _claims_text(claims: dict[str, Any], role: str, config: DataConfig) -> str:
+    if config.jwt_role_claim_key == ".role" or "role" not in claims:
+        names = {full: plain for plain, full in namesakes(config.db_anon_role).items()}
+        claims = {**claims, "role": names.get(role, role)}
+    text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which Postgres cannot hold
+        raise _refused("Parsing claims failed") from None
+    return text
+
+
+def _check_signature(parts: list[str], keys: tuple[tuple[str, bytes, str], ...]) -> None:
+    header = _json_object(parts[0])
+    signature = _decoded_segment(parts[2])
+    if header is None or signature is None:
+        raise _undecodable("JWT cryptographic operation failed")
+    if "crit" in header:
+        raise _undecodable("Wrong or unsupported encoding algorithm", "Critical header parameters are not supported")
+    algorithm, kid = header.get("alg"), header.get("kid")
+    fitting = [key for key in keys if key[0] == algorithm]
+    if not fitting:
+        known = algorithm in HASHES
+        raise (
+            _undecodable("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
+            if known
+            else _undecodable("Wrong or unsupported encoding algorithm", _JWT_ALGORITHM)
+        )
+    named = [key for key in fitting if key[2] and key[2] == kid] or fitting
+    signed = f"{parts[0]}.{parts[1]}".encode()
+    if not any(_signs(key, signed, signature) for key in named):
+        raise _undecodable("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
+
+
+_JWT_ALGORITHM = "JWT is unsecured or its algorithm is not accepted"
+
+
+def _signs(key: tuple[str, bytes, str], signed: bytes, signature: bytes) -> bool:
+    return hmac.compare_digest(hmac.new(key[1], signed, HASHES[key[0]]).digest(), signature)
+
+
+@functools.lru_cache(maxsize=4096)
+def _keys(secret: str, is_base64: bool) -> tuple[tuple[str, bytes, str], ...]:
+    """Return (algorithm, key, kid) for each key of a secret: a plain text is pinned to HS256, a JWKS may hold more."""
+    text = secret.strip()
+    if not text:
+        return ()
+    if not text.startswith("{"):
+        raw = base64.b64decode(text.replace("_", "/").replace("-", "+").replace(".", "=")) if is_base64 else b""
+        return (("HS256", raw or text.encode(), ""),)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return (("HS256", text.encode(), ""),)
+    return tuple(key for jwk in found.get("keys", [found]) if (key := _symmetric(jwk)) is not None)
+
+
+def _symmetric(jwk: dict[str, Any]) -> tuple[str, bytes, str] | None:
+    raw = _decoded_segment(str(jwk.get("k", "")))
+    algorithm = jwk.get("alg", "HS256")
+    if jwk.get("kty") != "oct" or not raw or algorithm not in HASHES:
+        return None
+    return (algorithm, raw, str(jwk.get("kid", "")))
+
+
+def _decoded_segment(segment: str) -> bytes | None:
+    if not _SEGMENT.fullmatch(segment):
+        return None
+    try:
+        return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _json_object(segment: str) -> dict[str, Any] | None:
+    raw = _decoded_segment(segment)
+    try:
+        found = json.loads(raw) if raw else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _undecodable(message: str, details: str | None = None) -> Fault:
+    return Fault("PGRST301", message, details, headers=(_invalid_token(message),))
+
+
+def _refused(message: str) -> Fault:
+    return Fault("PGRST303", message, headers=(_invalid_token(message),))
+
+
+def _invalid_token(message: str) -> tuple[str, str]:
+    return (
+        "WWW-Authenticate",
+        f'Bearer error="invalid_token", error_description="{message.replace(chr(34), chr(39))}"',
+    )

@@ -1,0 +1,107 @@
+"""Flask routes of the data API for all projects: `/db/<id>/…` and, behind an API key, `/project/<id>/rest/v1/…`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+from flask import Blueprint, Response, request
+
+from app.data import bearer, wire
+from app.data.faults import Fault
+from app.data.registry import Registry
+from app.data.respond import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.data.instance import Instance
+    from app.data.request import Raw
+    from config.settings import Settings
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
+JSON = [("Content-Type", "application/json; charset=utf-8")]
+# What a project that serves nothing now says, by its state in the catalogue.
+AWAY = frozenset({"paused", "pausing", "resuming", "provisioning", "restoring", "pending"})
+
+
+def make(settings: Settings, status_of: Callable[[str], str | None], registry: Registry | None = None) -> Blueprint:
+    """Make the blueprint. `status_of` tells a project's state, or None when there is no such project.
+
+    The registry is kept as the blueprint's `registry` attribute, so that others can release a project.
+    """
+    routes = Blueprint("data", __name__)
+    instances = registry or Registry(settings.instances_folder)
+    routes.registry = instances  # type: ignore[attr-defined]
+
+    def plain(project_id: str, path: str = "") -> Response:
+        del path
+        return _served(project_id, f"/db/{project_id}", gated=False)
+
+    def gated(project_id: str, path: str = "") -> Response:
+        del path
+        return _served(project_id, f"/project/{project_id}/rest/v1", gated=True)
+
+    def greeting(project_id: str) -> Response:
+        if wire.is_preflight(request):
+            return wire.preflight(request)
+        if instances.find(project_id) is None:
+            return wire.refusal(_absent(project_id, status_of), request)
+        return wire.response(Answer(200, JSON, GREETING), request)
+
+    def _served(project_id: str, below: str, *, gated: bool) -> Response:
+        if wire.is_preflight(request):
+            return wire.preflight(request)
+        instance = instances.find(project_id)
+        if instance is None:
+            return wire.refusal(_absent(project_id, status_of), request)
+        try:
+            raw = wire.raw_request(request, below)
+            answer = instance.answer(admitted(raw, instance) if gated else raw)
+        except Fault as fault:
+            return wire.refusal(fault, request)
+        return wire.response(answer, request, instance.config.server_cors_allowed_origins)
+
+    options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
+    for prefix, view, name in (("/db", plain, "plain"), ("/project", gated, "gated")):
+        below = f"{prefix}/<project_id>" + ("/rest/v1" if prefix == "/project" else "")
+        routes.add_url_rule(f"{below}/", f"{name}_root", view, **options)  # type: ignore[arg-type]
+        routes.add_url_rule(f"{below}/<path:path>", name, view, **options)  # type: ignore[arg-type]
+    routes.add_url_rule(
+        "/project/<project_id>/", "greeting", greeting, methods=["GET", "HEAD", "OPTIONS"],
+        provide_automatic_options=False, strict_slashes=False,
+    )  # fmt: skip
+    return routes
+
+
+def admitted(raw: Raw, instance: Instance) -> Raw:
+    """Return the request with its identity filled in from the API key that admits it. Raises Fault (401)."""
+    pairs = parse_qsl(raw.query, keep_blank_values=True) if "apikey" in raw.query.lower() else []
+    named = [value for name, value in pairs if name.lower() == "apikey"]
+    key = raw.headers.get("apikey") or (named[0] if named else None)
+    if not key:
+        raise Fault("401", "No API key found in request", None, "Send the key as apikey header", status=401)
+    _check_key(key, instance)
+    headers = raw.headers if "authorization" in raw.headers else {**raw.headers, "authorization": f"Bearer {key}"}
+    if not named:
+        return replace(raw, headers=headers)
+    kept = [(name, value) for name, value in pairs if name.lower() != "apikey"]
+    return replace(raw, headers=headers, query=urlencode(kept))
+
+
+def _check_key(key: str, instance: Instance) -> None:
+    try:
+        bearer.identify(f"Bearer {key}", instance.config)
+    except Fault as fault:
+        raise Fault(
+            "401", "Invalid API key", None, "Double check your API key.", status=401, headers=fault.headers
+        ) from None
+
+
+def _absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:
+    state = status_of(project_id)
+    if state in AWAY:
+        return Fault("PGRST000", f"The project is {state}", status=503, headers=(("Retry-After", "5"),))
+    return Fault("404", "There is no such project", status=404)

@@ -1,0 +1,166 @@
+"""Connections of one instance: opened when needed, kept while warm, counted against one budget for all instances."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import psycopg
+
+from app.data.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from app.data.config import DataConfig
+
+Connection: TypeAlias = psycopg.Connection[Any]
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class Budget:
+    """How many connections all instances may hold together."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._changed = threading.Condition()
+        self.make_room: Callable[[], bool] = lambda: False
+
+    def take(self, seconds: float) -> bool:
+        """Reserve one; idle ones of other instances are let go first. Say whether there was room in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._changed:
+                if self._free > 0:
+                    self._free -= 1
+                    return True
+            if self.make_room():
+                continue
+            with self._changed:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(left, 0.1))
+
+    def give_back(self) -> None:
+        """Free one."""
+        with self._changed:
+            self._free += 1
+            self._changed.notify()
+
+
+class Pool:
+    """The connections of one instance. No thread of its own: it costs nothing while nobody asks."""
+
+    def __init__(self, config: DataConfig, budget: Budget, name: str) -> None:
+        self._config, self._budget, self._name = config, budget, name
+        self._idle: deque[tuple[float, Connection]] = deque()
+        self._changed = threading.Condition()
+        self._open = 0
+        self._closed = False
+
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        """Lend a connection. Raises Fault: PGRST000 when Postgres is away, PGRST003 when none was free in time."""
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            self._put_back(connection)
+
+    def trim(self, older_than: float) -> bool:
+        """Close what has been idle since before that moment; say whether anything was."""
+        with self._changed:
+            old = [entry for entry in self._idle if entry[0] <= older_than]
+            for entry in old:
+                self._idle.remove(entry)
+        for _, connection in old:
+            self._discard(connection)
+        return bool(old)
+
+    def close(self) -> None:
+        """Let go of everything; what is lent is closed when it comes back."""
+        with self._changed:
+            self._closed = True
+        self.trim(float("inf"))
+
+    @property
+    def opened(self) -> int:
+        """Return how many connections are open."""
+        return self._open
+
+    def _take(self) -> Connection:
+        deadline = time.monotonic() + self._config.db_pool_acquisition_timeout
+        while True:
+            connection = self._reserve(deadline)
+            if connection is None:
+                return self._connect(deadline)
+            if _is_alive(connection):
+                return connection
+            self._discard(connection)
+
+    def _reserve(self, deadline: float) -> Connection | None:
+        """Return an idle connection, or None when the caller may open one."""
+        with self._changed:
+            while True:
+                if self._idle:
+                    return self._idle.pop()[1]
+                if self._open < self._config.db_pool:
+                    self._open += 1
+                    return None
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
+
+    def _connect(self, deadline: float) -> Connection:
+        if not self._budget.take(max(deadline - time.monotonic(), 0)):
+            self._forget()
+            raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
+        try:
+            connection: Connection = psycopg.connect(
+                self._config.db_uri,
+                autocommit=True,
+                application_name=self._name,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                prepare_threshold=5 if self._config.db_prepared_statements else None,
+            )
+        except (psycopg.Error, UnicodeError, ValueError):
+            self._budget.give_back()
+            self._forget()
+            # The driver's own message names hosts, users and files, which are no business of the client's.
+            raise Fault(
+                "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
+            ) from None
+        connection.prepared_max = 200
+        return connection
+
+    def _put_back(self, connection: Connection) -> None:
+        usable = not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        if usable and not self._closed:
+            with self._changed:
+                self._idle.append((time.monotonic(), connection))
+                self._changed.notify()
+            return
+        self._discard(connection)
+
+    def _discard(self, connection: Connection) -> None:
+        connection.close()
+        self._budget.give_back()
+        self._forget()
+
+    def _forget(self) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify()
+
+
+def _is_alive(connection: Connection) -> bool:
+    # A healthy idle connection has nothing to say; one that can be read was closed by the server.
+    if connection.closed:
+        return False
+    readable, _, _ = select.select([connection.pgconn.socket], [], [], 0)
+    return not readable

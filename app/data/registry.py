@@ -1,0 +1,118 @@
+"""The instances of this process: one per configuration folder, loaded when asked for, let go when idle or changed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.data import config
+from app.data.connections import Budget
+from app.data.instance import Instance
+from catalog.ids import is_project_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+CONFIGURATION = "data-api.conf"
+SWEEP_SECONDS = 5.0
+CONNECTIONS_MAX = 60
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    seen: tuple[int, int, int]
+    instance: Instance
+
+
+class Registry:
+    """Finds the instance of a project by its folder. Safe to use from many threads."""
+
+    def __init__(self, folder: Path, *, connections_max: int = CONNECTIONS_MAX) -> None:
+        self._folder = folder
+        self._loaded: dict[str, _Loaded] = {}
+        self._lock = threading.Lock()
+        self._swept = time.monotonic()
+        self.budget = Budget(connections_max)
+        self.budget.make_room = self._make_room
+
+    def find(self, project_id: str) -> Instance | None:
+        """Return the project's data API as its configuration says now, or None when it has none."""
+        if not is_project_id(project_id):
+            return None
+        self._sweep()
+        seen = self._look(project_id)
+        if seen is None:
+            self.release(project_id)
+            return None
+        loaded = self._loaded.get(project_id)
+        if loaded is not None and loaded.seen == seen:
+            return loaded.instance
+        return self._load(project_id, seen)
+
+    def release(self, project_id: str) -> None:
+        """Let go of every connection to a project's database, as before it is renamed or dropped."""
+        with self._lock:
+            loaded = self._loaded.pop(project_id, None)
+        if loaded is not None:
+            loaded.instance.close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for project_id in list(self._loaded):
+            self.release(project_id)
+
+    @property
+    def opened(self) -> int:
+        """Return how many connections are open."""
+        return sum(loaded.instance.pool.opened for loaded in list(self._loaded.values()))
+
+    def _look(self, project_id: str) -> tuple[int, int, int] | None:
+        try:
+            found = (self._folder / project_id / CONFIGURATION).stat()
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+    def _load(self, project_id: str, seen: tuple[int, int, int]) -> Instance | None:
+        try:
+            text = (self._folder / project_id / CONFIGURATION).read_text()
+            read = config.from_text(text)
+        except (OSError, UnicodeDecodeError):
+            return None
+        except config.ConfigError as error:
+            log.exception("data API configuration refused", extra={"project_id": project_id, "error": str(error)})
+            return None
+        with self._lock:
+            loaded = self._loaded.get(project_id)
+            if loaded is not None and loaded.seen == seen:
+                return loaded.instance
+            fresh = Instance(read, self.budget, f"launchdb-data:{project_id}")
+            self._loaded[project_id] = _Loaded(seen, fresh)
+        if loaded is not None:
+            loaded.instance.close()
+        return fresh
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        if now - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = now
+        for project_id, loaded in list(self._loaded.items()):
+            if self._look(project_id) is None:
+                self.release(project_id)
+                continue
+            idle = loaded.instance.config.db_pool_max_idletime
+            loaded.instance.pool.trim(now - idle)
+            if now - loaded.instance.used > idle:
+                loaded.instance.forget_schema()
+
+    def _make_room(self) -> bool:
+        """Close the idle connections of the instance that was used the longest time ago."""
+        for loaded in sorted(list(self._loaded.values()), key=lambda each: each.instance.used):
+            if loaded.instance.pool.trim(float("inf")):
+                return True
+        return False
