@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from infra.errors import Unavailable
@@ -14,7 +14,9 @@ from infra.render import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIGURATION, LABEL = "data-api.conf", "label.json"
+CONFIGURATION = "data-api.conf"
+# The first line of a configuration: by it a folder is known to be ours, whose it is, and what it serves.
+_LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -66,22 +68,20 @@ class EmbeddedInstances:
     def ensure(self, spec: InstanceSpec) -> None:
         """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
         text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})
-        label = json.dumps({"project": spec.project_id, "spec": hashlib.sha256(text.encode()).hexdigest()})
-        home = self._folder / spec.id
+        text = f"# launchdb project={spec.project_id} spec={sha256(text.encode()).hexdigest()}\n{text}"
         folder(self._folder)
-        folder(home).chmod(0o700)
-        # The label first: whatever is found in this folder later can be told to be ours.
-        for path, content in ((home / LABEL, label), (home / CONFIGURATION, text)):
-            if not (holds(path, content) and path.stat().st_mode & 0o077 == 0):
-                replace(path, content)
+        home = folder(self._folder / spec.id)
+        home.chmod(0o700)
+        file = home / CONFIGURATION
+        if not (holds(file, text) and file.stat().st_mode & 0o077 == 0):
+            replace(file, text)
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""
         home = self._folder / instance_id
         try:
-            # The configuration first: with it the data API stops serving. The label last, as long as anything is left.
-            (home / CONFIGURATION).unlink(missing_ok=True)
-            for path in sorted(home.iterdir(), key=lambda path: path.name == LABEL):
+            # The configuration last: as long as anything is left, the folder can be told to be ours.
+            for path in sorted(home.iterdir(), key=lambda path: path.name == CONFIGURATION):
                 path.unlink(missing_ok=True)
             home.rmdir()
         except FileNotFoundError:
@@ -91,18 +91,19 @@ class EmbeddedInstances:
             raise Unavailable(f"the instance's folder cannot be removed ({error.strerror})") from error
 
     def list(self) -> list[Instance]:
-        """List the folders that bear our label, whether or not their configuration is there."""
-        labels = sorted(self._folder.glob(f"*/{LABEL}"))
-        return [Instance(path.parent.name, **_label(path)) for path in labels if _label(path)]
+        """List the folders whose configuration bears our label."""
+        found = [(path.parent.name, _label(path)) for path in sorted(self._folder.glob(f"*/{CONFIGURATION}"))]
+        return [Instance(name, *label) for name, label in found if label is not None]
 
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach the instance at."""
         return f"{self._base_url}/db/{instance_id}"
 
 
-def _label(path: Path) -> dict[str, str]:
+def _label(path: Path) -> tuple[str, str] | None:
     try:
-        found = json.loads(path.read_text())
-        return {"project_id": str(found["project"]), "spec": str(found["spec"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        with path.open() as file:
+            label = _LABEL.fullmatch(file.readline().rstrip("\n"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if label is None else (label[1], label[2])

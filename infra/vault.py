@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
@@ -88,6 +89,7 @@ class Vault:
         }
 
 
+@lru_cache(maxsize=8)  # two keys, two purposes, and room for a rotation
 def _derive(text: str, purpose: bytes) -> bytes:
     # The key is random already: this makes 32 bytes of it whatever its encoding, and its public id something else.
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(text.encode())

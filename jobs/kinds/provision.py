@@ -104,7 +104,7 @@ def prove_round_trip(run: Run[ProvisionProject]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     roles = names.roles(run.args.project_id)
     run.check()
-    run.infra.databases.prove(_data_uri(run), roles, run.session)
+    run.infra.databases.prove(_data_uri(run, _secrets(run)), roles, run.session)
 
 
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
@@ -152,23 +152,24 @@ def instance_spec(run: Run[ProvisionProject]) -> InstanceSpec:
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
         row = tx.row(SQL.project, {"project": project})
+        known = secrets.read_all(tx, run.infra.vault, project)
     if row is None:
         raise GiveUp("the project was deleted meanwhile")
     return InstanceSpec(
         id=names.instance(project),
         project_id=project,
-        db_uri=_data_uri(run),
-        jwt_secret=_secrets(run)[names.JWT_SECRET],
+        db_uri=_data_uri(run, known),
+        jwt_secret=known[names.JWT_SECRET],
         anon_role=names.roles(project).anon,
         pool_size=row["pool_size"],
         max_rows=run.infra.settings.data_max_rows,
     )
 
 
-def _data_uri(run: Run[ProvisionProject]) -> str:
+def _data_uri(run: Run[ProvisionProject], known: dict[str, str]) -> str:
     project = run.args.project_id
     login = names.roles(project).authenticator
-    return run.infra.databases.uri(names.database(project), login, _secrets(run)[names.password(login)])
+    return run.infra.databases.uri(names.database(project), login, known[names.password(login)])
 
 
 def _secrets(run: Run[ProvisionProject]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def test_a_damaged_or_opened_file_is_mended(instances, folder):
 def test_a_folder_without_our_label_is_not_listed(instances, folder):
     instances.ensure(SPEC)
     (folder / "stranger").mkdir()
-    (folder / "stranger" / "label.json").write_text("[]")
+    (folder / "stranger" / "data-api.conf").write_text('db-uri = "x"\n')
     assert [found.id for found in instances.list()] == [SPEC.id]
 
 
