@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -94,16 +95,20 @@ def prepare(settings: Settings) -> Postgres:
 
 
 def _data_folder(settings: Settings, account: Account | None) -> Path:
-    known = remembered(settings.home).get(DATA)
-    if known:
-        if not (Path(known) / "PG_VERSION").exists():
-            raise Refused(f"the data of this home's Postgres is gone from {known}; bring it back, or start a new home")
-        return Path(known)
-    inside = settings.home / "postgres" / "data"
-    if accounts.reachable(inside, account):
-        return inside
-    # A home under /root: the service account could not pass, and we do not open folders that are not ours.
-    return settings.service_folder / accounts.nickname(settings.home) / "data"
+    known = remembered(settings.home)
+    if DATA in known:
+        data = Path(known[DATA])
+        if "LAUNCHDB_DATABASE_URL" in known and not (data / "PG_VERSION").exists():
+            raise Refused(f"the data of this home's Postgres is gone from {data}; bring it back, or start a new home")
+        return data
+    data = settings.home / "postgres" / "data"
+    if not accounts.reachable(data, account):
+        # A home under /root: the service account could not pass, and we do not open folders that are not ours. The
+        # name is never used again, so that a new home at the place of a removed one does not meet its data.
+        files.folder(settings.service_folder, mode=0o755)
+        data = settings.service_folder / f"{accounts.nickname(settings.home)}-{secrets.token_hex(3)}" / "data"
+    state.remember(settings.home, **{DATA: str(data)})
+    return data
 
 
 def _initdb(programs: Path, data: Path, password: str, account: Account | None) -> None:

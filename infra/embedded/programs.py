@@ -87,18 +87,14 @@ def _places(settings: Settings, package: Path, account: Account | None) -> list[
 def _unpack(archive: Path, target: Path) -> bool:
     """Unpack whole or not at all, once, however many starters come at the same time; say whether we may."""
     try:
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with files.locked(target.parent / ".unpacking"):
+        files.folder(target.parent, mode=0o755)
+        with files.locked(target.parent / ".unpacking"), files.worded(target):
             if not (target / "bin" / "postgres").exists():
                 _unpack_alone(archive, target)
-    except PermissionError:
-        return False
     except Refused as error:
         if isinstance(error.__cause__, PermissionError):
             return False
         raise
-    except OSError as error:
-        raise files.fault(error, str(target)) from error
     return True
 
 
