@@ -65,6 +65,14 @@ class Databases:
         self._limits = limits
         self._principals = Principals(cluster, platform=platform)
 
+    def prepare(self, session: str) -> None:
+        """Let everything be there that all projects share; called at every start, by several starters at once.
+
+        Also closes the platform's own database to the public. Raises Unavailable.
+        """
+        self.cluster.persistently(lambda: self.ensure_shared_roles(session))
+        self.templates.ensure(session)
+
     def ensure_shared_roles(self, session: str) -> None:
         """Make the roles that all projects share, and close the cluster's own databases to the public."""
         self._principals.ensure_shared(session)

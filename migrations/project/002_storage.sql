@@ -45,7 +45,8 @@ CREATE FUNCTION storage.extension(name text) RETURNS text LANGUAGE sql IMMUTABLE
 $$;
 
 GRANT USAGE ON SCHEMA storage TO anon, authenticated, service_role, launchdb_owner;
-GRANT ALL ON ALL TABLES IN SCHEMA storage TO anon, authenticated, service_role;
+-- Not ALL: row security does not stop a TRUNCATE, and a trigger runs with the rights of whoever writes.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA storage TO anon, authenticated, service_role;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA storage FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA storage TO anon, authenticated, service_role, launchdb_owner;
 

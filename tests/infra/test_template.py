@@ -51,6 +51,16 @@ def test_eight_starters_build_one_template(infra, fresh):
     assert row(infra, fresh.name)[0] == oid
 
 
+def test_eight_starters_prepare_the_cluster_together(infra):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _n: infra.databases.prepare("test"), range(8)))
+    platform = psycopg.conninfo.conninfo_to_dict(infra.database.conninfo)["dbname"]
+    with infra.databases.cluster.session("test") as admin:
+        closed = admin.execute("SELECT NOT has_database_privilege('public', %s, 'CONNECT')", (platform,)).fetchone()
+    assert closed == (True,)
+    assert row(infra, infra.databases.templates.name)[1:3] == (True, False)
+
+
 def test_a_template_half_built_by_a_killed_starter_is_built_anew(infra, fresh):
     with infra.databases.cluster.session("test") as admin:
         admin.execute(f"CREATE DATABASE {fresh.name}_new IS_TEMPLATE true")

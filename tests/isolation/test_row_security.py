@@ -128,6 +128,20 @@ def test_storage_lets_policies_of_the_owner_decide_as_the_caller(alice):
         ).fetchone() == (["a"], "b.txt", "txt", ["a", "b.txt"])
 
 
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service"])
+def test_no_request_gets_past_row_security_by_a_truncate_or_a_trigger(alice, role):
+    with alice.connect(alice.roles.authenticator) as api:
+        for statement in (
+            "TRUNCATE storage.objects",
+            "CREATE TRIGGER mine BEFORE INSERT ON storage.objects EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "ALTER TABLE storage.objects DISABLE ROW LEVEL SECURITY",
+            "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege), api.transaction():
+                as_role(alice, api, role)
+                api.execute(statement)
+
+
 def test_a_backup_reads_past_forced_row_security_and_writes_nothing(notes):
     with notes.connect(notes.roles.owner) as owner:
         owner.execute("ALTER TABLE notes FORCE ROW LEVEL SECURITY")

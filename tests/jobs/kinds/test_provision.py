@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections import Counter
 
 import jwt
 import psycopg
 import pytest
 
-from catalog import names
+from catalog import inventory, names
 from jobs.commands import JobConflict, cancel, retry
-from jobs.kinds import ProvisionProject
+from jobs.kinds import DeleteProject, ProvisionProject
 from jobs.kinds.provision import prove_round_trip
+
+from tests.fixtures.projects import add_project
 
 STEPS = ("store_secrets", "create_roles", "clone_template", "open_data_api", "prove_round_trip", "mark_active")
 
@@ -134,3 +137,20 @@ def test_no_secret_stands_in_the_job_or_its_events(life):
     for value in life.secrets().values():
         assert value not in told
     assert job.args == {"project_id": life.id}
+
+
+def test_eight_projects_at_once_come_up_and_go_without_an_error(engine, infra, master_key):
+    projects = [add_project(infra) for _ in range(8)]
+    for kind in (ProvisionProject, DeleteProject):
+        jobs = [engine.enqueue(kind(project)) for project in projects]
+        threads = [threading.Thread(target=engine.runner.drain) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        done = [engine.job(job.id) for job in jobs]
+        assert {(job.status, job.attempt, str(job.error)) for job in done} == {("succeeded", 1, "None")}
+    with infra.database.autocommit() as tx:
+        things = inventory.take(tx, infra)
+        assert [thing for thing in things if thing.project_id in projects] == []
+        assert {row["status"] for row in tx.rows("SELECT status FROM projects")} == {"deleted"}
