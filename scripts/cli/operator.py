@@ -54,5 +54,4 @@ def operator_token(infra: Infra) -> str:
         ) from error
     if owner_id is None:
         raise CliError("this installation has no operator yet; `launchdb owners promote EMAIL` makes one", NOT_ALLOWED)
-    now = int(time.time())
-    return tokens.sign({"sub": owner_id, "iat": now, "exp": now + LIFE_SECONDS}, key)
+    return tokens.access_token(owner_id, key, now=int(time.time()), seconds=LIFE_SECONDS)

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from psycopg.types.json import Jsonb
 
+from catalog.audit import Entry, record
 from infra.sql import statements
 from jobs.view import rfc3339
 from scripts.cli.context import Session, pass_session
@@ -53,7 +53,7 @@ def promote(session: Session, email: str, *, as_json: bool) -> None:
         owner_id = tx.value(SQL.promote, {"email": email})
         if owner_id is None:
             raise CliError(f"there is no owner {email}", NOT_FOUND)
-        tx.execute(SQL.audit, {"owner": owner_id, "detail": Jsonb({"email": email})})
+        record(tx, Entry(actor="operator", action="owner.promote", owner_id=owner_id))
     if as_json:
         emit_json({"id": owner_id, "email": email, "operator": True})
         return

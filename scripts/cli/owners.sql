@@ -5,6 +5,3 @@ SELECT o.id, o.email, o.name, o.is_operator, o.created_at,
 
 -- name: promote
 UPDATE owners SET is_operator = true, updated_at = now() WHERE email = %(email)s RETURNING id;
-
--- name: audit
-INSERT INTO audit (actor, action, owner_id, detail) VALUES ('operator', 'owner.promote', %(owner)s, %(detail)s);

@@ -1,0 +1,136 @@
+"""The nouns: projects, jobs, tokens and owners, while the API is down and a real worker runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import CHECKOUT
+from tests.fixtures.projects import drop
+
+
+@pytest.fixture
+def worker(launchdb, home, tmp_path):
+    """A worker process of that home."""
+    environment = {"PATH": os.environ["PATH"], **launchdb.environment}
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "workers"], cwd=CHECKOUT, env=environment, stderr=log)
+    yield process
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture
+def shop(launchdb, operator, worker, infra):
+    """A project that the command line made."""
+    made = launchdb.run("projects", "create", "shop", "--json", "--timeout", "60", timeout=70)
+    assert made.code == 0, made.err
+    yield made
+    drop(infra, made.json["project"]["id"])
+
+
+def test_a_created_project_is_active_and_each_step_was_told_once(launchdb, shop):
+    assert shop.json["project"]["status"] == "active"
+    assert shop.json["job"]["status"] == "succeeded"
+    for number, step in enumerate(shop.json["job"]["steps"], 1):
+        assert shop.err.count(f"[{number}/6] {step['title']}: done") == 1
+    shown = launchdb.run("projects", "show", "shop")
+    assert shop.json["project"]["id"] in shown.out
+    assert "active" in launchdb.run("projects", "list").out
+
+
+def test_a_connection_is_printed_to_whoever_owns_the_project(launchdb, shop):
+    launchdb.environment["LAUNCHDB_PROJECT"] = "shop"
+    found = launchdb.run("projects", "connection", "--json").json
+    assert found["anonKey"] != found["serviceRoleKey"]
+    assert found["databaseUrl"].startswith("postgresql://")
+
+
+def test_a_name_that_is_taken_is_a_conflict(launchdb, shop):
+    refused = launchdb.run("projects", "create", "shop")
+    assert refused.code == 4
+    renamed = launchdb.run("projects", "update", "shop", "--name", "market", "--json")
+    assert renamed.code == 0, renamed.err
+    assert launchdb.run("projects", "show", "market", "--json").json["name"] == "market"
+
+
+def test_a_project_is_deleted_only_when_its_name_is_given(launchdb, shop):
+    for answer in ("", "market\n"):
+        refused = launchdb.run("projects", "delete", "shop", stdin=answer)
+        assert refused.code == 2
+        assert "nothing was changed" in refused.err
+    deleted = launchdb.run("projects", "delete", "shop", stdin="shop\n")
+    assert deleted.code == 0, deleted.err
+    assert launchdb.run("projects", "show", "shop").code == 5
+
+
+def test_a_job_can_be_listed_shown_watched_and_asked_why(launchdb, shop):
+    job = shop.json["job"]["id"]
+    assert job in launchdb.run("jobs", "list", "--project", "shop").out
+    assert job in launchdb.run("jobs", "list", "--all", "--kind", "project.provision").out
+    assert "Create the database" in launchdb.run("jobs", "show", job).out
+    assert launchdb.run("jobs", "why", job).out == "succeeded\n"
+    assert launchdb.run("jobs", "watch", job).code == 0
+    for refused in ("cancel", "retry"):
+        assert launchdb.run("jobs", refused, job).code == 4
+
+
+def test_a_job_without_a_worker_says_so_and_the_time_runs_out(launchdb, operator):
+    waited = launchdb.run("projects", "create", "shop", "--timeout", "1")
+    assert waited.code == 124
+    assert "no worker serves it" in waited.err
+    job = launchdb.run("jobs", "list", "--json").json["jobs"][0]["id"]
+    assert "no worker serves it" in launchdb.run("jobs", "why", job).out
+    cancelled = launchdb.run("jobs", "cancel", job)
+    assert (cancelled.code, cancelled.out) == (0, f"{job} cancelled\n")
+    assert launchdb.run("jobs", "watch", job).code == 3
+
+
+def test_no_wait_returns_at_once_and_says_how_to_watch(launchdb, operator):
+    accepted = launchdb.run("projects", "create", "shop", "--no-wait", "--json")
+    assert accepted.code == 0
+    assert accepted.json["job"]["status"] == "queued"
+    assert f"launchdb jobs watch {accepted.json['job']['id']}" in accepted.err
+
+
+def test_a_token_is_shown_once_and_signs_its_owner_in(launchdb, operator):
+    made = launchdb.run("tokens", "create", "deploy", "--days", "30")
+    assert made.code == 0, made.err
+    launchdb.environment["LAUNCHDB_TOKEN"] = made.out.strip()
+    listed = launchdb.run("tokens", "list")
+    assert "deploy" in listed.out
+    assert made.out.strip() not in listed.out
+    assert launchdb.run("tokens", "delete", "deploy", "--yes").code == 0
+    assert launchdb.run("tokens", "list").code == 6
+
+
+def test_an_owner_is_promoted_and_listed_as_operator(launchdb, operator, infra):
+    with infra.database.transaction() as tx:
+        tx.execute("UPDATE owners SET is_operator = false")
+    assert launchdb.run("projects", "list").code == 6
+    assert launchdb.run("owners", "promote", "ROOT@example.org").code == 0
+    listed = launchdb.run("owners", "list", "--json").json["owners"]
+    assert [(owner["email"], owner["operator"]) for owner in listed] == [("root@example.org", True)]
+    assert launchdb.run("projects", "list").code == 0
+
+
+def test_status_names_what_is_down_and_counts_what_runs(launchdb, worker, shop):
+    found = launchdb.run("status", "--json")
+    assert found.code == 1
+    services = {service["name"]: service["status"] for service in found.json["services"]}
+    assert services == {"api": "down", "postgres": "up", "redis": "up", "worker": "up", "scheduler": "down"}
+    assert found.json["projects"] == {"active": 1}
+    assert "api is down" in found.err
+
+
+def test_status_shows_the_rest_while_the_database_is_away(launchdb, home, unused_port):
+    (home / "log").mkdir()
+    (home / "log" / "postgres.log").write_text("the end")
+    launchdb.environment["LAUNCHDB_DATABASE_URL"] = f"postgresql://postgres@127.0.0.1:{unused_port}/postgres"
+    found = launchdb.run("status")
+    assert found.code == 1
+    assert f"postgres is down; its log is {home}/log/postgres.log" in found.err
+    assert "redis" in found.out
