@@ -33,47 +33,56 @@ def make(settings: Settings, status_of: Callable[[str], str | None], registry: R
     The registry is kept as the blueprint's `registry` attribute, so that others can release a project.
     """
     routes = Blueprint("data", __name__)
-    instances = registry or Registry(settings.instances_folder)
-    routes.registry = instances  # type: ignore[attr-defined]
+    views = _Views(registry or Registry(settings.instances_folder), status_of)
+    routes.registry = views.registry  # type: ignore[attr-defined]
+    options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
+    for below, view, name in (
+        ("/db/<project_id>", views.plain, "plain"),
+        ("/project/<project_id>/rest/v1", views.gated, "gated"),
+    ):
+        routes.add_url_rule(f"{below}/", f"{name}_root", view, **options)  # type: ignore[arg-type]
+        routes.add_url_rule(f"{below}/<path:path>", name, view, **options)  # type: ignore[arg-type]
+    options["methods"] = ["GET", "HEAD", "OPTIONS"]
+    routes.add_url_rule("/project/<project_id>/", "greeting", views.greeting, **options)  # type: ignore[arg-type]
+    return routes
 
-    def plain(project_id: str, path: str = "") -> Response:
+
+class _Views:
+    """What the routes do."""
+
+    def __init__(self, registry: Registry, status_of: Callable[[str], str | None]) -> None:
+        self.registry, self._status_of = registry, status_of
+
+    def plain(self, project_id: str, path: str = "") -> Response:
+        """Serve a project as PostgREST serves a database."""
         del path
-        return _served(project_id, f"/db/{project_id}", gated=False)
+        return self._served(project_id, f"/db/{project_id}", gated=False)
 
-    def gated(project_id: str, path: str = "") -> Response:
+    def gated(self, project_id: str, path: str = "") -> Response:
+        """Serve a project to who has one of its API keys."""
         del path
-        return _served(project_id, f"/project/{project_id}/rest/v1", gated=True)
+        return self._served(project_id, f"/project/{project_id}/rest/v1", gated=True)
 
-    def greeting(project_id: str) -> Response:
+    def greeting(self, project_id: str) -> Response:
+        """Answer at a project's own address, without a key."""
         if wire.is_preflight(request):
             return wire.preflight(request)
-        if instances.find(project_id) is None:
-            return wire.refusal(_absent(project_id, status_of), request)
-        return wire.response(Answer(200, JSON, GREETING), request)
+        if self.registry.find(project_id) is None:
+            return wire.refusal(_absent(project_id, self._status_of), request)
+        return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
-    def _served(project_id: str, below: str, *, gated: bool) -> Response:
+    def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
         if wire.is_preflight(request):
             return wire.preflight(request)
-        instance = instances.find(project_id)
+        instance = self.registry.find(project_id)
         if instance is None:
-            return wire.refusal(_absent(project_id, status_of), request)
+            return wire.refusal(_absent(project_id, self._status_of), request)
         try:
             raw = wire.raw_request(request, below)
             answer = instance.answer(admitted(raw, instance) if gated else raw)
         except Fault as fault:
             return wire.refusal(fault, request)
         return wire.response(answer, request, instance.config.server_cors_allowed_origins)
-
-    options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
-    for prefix, view, name in (("/db", plain, "plain"), ("/project", gated, "gated")):
-        below = f"{prefix}/<project_id>" + ("/rest/v1" if prefix == "/project" else "")
-        routes.add_url_rule(f"{below}/", f"{name}_root", view, **options)  # type: ignore[arg-type]
-        routes.add_url_rule(f"{below}/<path:path>", name, view, **options)  # type: ignore[arg-type]
-    routes.add_url_rule(
-        "/project/<project_id>/", "greeting", greeting, methods=["GET", "HEAD", "OPTIONS"],
-        provide_automatic_options=False, strict_slashes=False,
-    )  # fmt: skip
-    return routes
 
 
 def admitted(raw: Raw, instance: Instance) -> Raw:

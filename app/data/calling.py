@@ -85,7 +85,7 @@ def _source(call: Call, values: Values) -> sql.Composable:
         return _called(call, sql.SQL(""))
     if call.arguments is not None:
         return _called(call, joined(", ", [_argument(each, call.arguments, values) for each in parameters]))
-    columns = tuple(Column(each.name, each.wide_type, each.type, None, nullable=True) for each in parameters)
+    columns = tuple(Column(each.name, each.type, each.wide_type, None, nullable=True) for each in parameters)
     is_object = isinstance(call.text, str) and call.text.lstrip().startswith("{")
     rows = records(columns, sql.SQL("pgrst_payload.json_data"), is_object=is_object, binary=False, one=True)
     passed = [
@@ -165,10 +165,10 @@ def _nearest(request: Request, keys: frozenset[str], cache: SchemaCache) -> str 
     schema, overloads = request.target.schema, cache.routines.get(request.target, ())
     if overloads:
         shapes = ["(" + ", ".join(each.name for each in routine.parameters) + ")" for routine in overloads]
-        close = difflib.get_close_matches("(" + ", ".join(sorted(keys)) + ")", shapes, n=1, cutoff=0.3)
+        close = difflib.get_close_matches("(" + ", ".join(sorted(keys)) + ")", shapes, n=1, cutoff=0.75)
         return f"Perhaps you meant to call the function {schema}.{request.target.name}{close[0]}" if close else None
     names = [name.name for name in cache.routines if name.schema == schema]
-    close = difflib.get_close_matches(request.target.name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(request.target.name, names, n=1, cutoff=0.75)
     return f"Perhaps you meant to call the function {schema}.{close[0]}" if close else None
 
 

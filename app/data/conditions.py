@@ -47,7 +47,7 @@ def field_sql(found: Field, qualifier: Name, table: Table | None, values: Values
     if not found.path:
         return written
     known = table.columns.get(found.name) if table is not None else None
-    is_json = known is not None and known.type in ("json", "jsonb")
+    is_json = known is not None and known.nominal in ("json", "jsonb")
     parts: list[sql.Composable] = [written if is_json else compose("to_jsonb(", written, ")")]
     for step in found.path:
         parts.append(sql.SQL("->>" if step.arrow == "->>" else "->"))

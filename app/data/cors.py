@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-METHODS = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
+METHODS = "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
 REQUEST_HEADERS = (
     "authorization, apikey, content-type, x-client-info, x-supabase-api-version, accept, accept-profile, "
     "content-profile, prefer, range, range-unit, x-upsert, x-metadata, cache-control, x-retry-count, if-none-match, "

@@ -76,7 +76,7 @@ def _suggestion(schema: str, origin: str, target: str, cache: SchemaCache) -> st
     else:
         wrong = target
         known = [rel.foreign.name for rel in cache.relationships[Name(schema, origin)]]
-    close = [] if wrong in known else difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    close = [] if wrong in known else difflib.get_close_matches(wrong, known, n=1, cutoff=0.75)
     return f"Perhaps you meant '{close[0]}' instead of '{wrong}'." if close else None
 
 

@@ -29,7 +29,7 @@ CLASSES = {
 class Fault(Exception):
     """An answer that is an error. Its message and details are written for the client."""
 
-    def __init__(  # noqa: PLR0913 - the four keys of the error shape, and what a few faults add
+    def __init__(
         self,
         code: str,
         message: str,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from app.data import fields
 from app.data.reader import Reader
-from app.data.terms import Condition, Filter, Logic, Operation, OrderTerm
+from app.data.terms import Condition, Field, Filter, Logic, Operation, OrderTerm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.data.terms import Field, Path
+    from app.data.terms import Path
 
 QUANTIFIED = frozenset({"eq", "gte", "gt", "lte", "lt", "like", "ilike", "match", "imatch"})
 PLAIN = frozenset({"neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj", "isdistinct"})
@@ -26,7 +26,7 @@ def read_place(key: str) -> tuple[Path, Field]:
     names = [fields.name(reader)]
     while reader.takes("."):
         names.append(fields.name(reader))
-    return tuple(names[:-1]), fields.Field(names[-1], fields.path(reader))
+    return tuple(names[:-1]), Field(names[-1], fields.path(reader))
 
 
 def read_operation(text: str) -> Operation:
@@ -113,7 +113,7 @@ def _operation(reader: Reader, value: Callable[[Reader], str]) -> Operation:
         if reader.takes("."):
             return Operation(name, value(reader), negated=negated, quantifier=quantifier)
     at = start + len("not.") if negated else start
-    reader.fail(OPERATOR if negated else f'"not" or {OPERATOR}', at)
+    raise reader.fault(OPERATOR if negated else f'"not" or {OPERATOR}', at)
 
 
 def _bracketed(reader: Reader) -> str:
@@ -129,7 +129,7 @@ def _state(reader: Reader) -> str:
         if rest.startswith(state):
             reader.at += len(state)
             return state
-    reader.fail("isVal: (null, not_null, true, false, unknown)")
+    raise reader.fault("isVal: (null, not_null, true, false, unknown)")
 
 
 def _list(reader: Reader) -> tuple[str, ...]:
@@ -191,13 +191,13 @@ def _member_value(reader: Reader) -> str:
 
 def _term(reader: Reader) -> OrderTerm:
     reader.blanks()
-    column, relation = fields.Field(fields.name(reader)), None
+    column, relation = Field(fields.name(reader)), None
     if reader.sees("("):
         reader.at += 1
         relation, column = column.name, fields.field(reader)
         reader.needs(")")
     else:
-        column = fields.Field(column.name, fields.path(reader))
+        column = Field(column.name, fields.path(reader))
     reader.blanks()
     direction = next((each for each in ("asc", "desc") if reader.takes(f".{each}")), None)
     nulls = next((each for each in ("nullsfirst", "nullslast") if reader.takes(f".{each}")), None)

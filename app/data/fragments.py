@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, LiteralString, TypeAlias, cast
+from typing import TYPE_CHECKING, LiteralString, TypeAlias
 
 from psycopg import sql
 
@@ -73,4 +73,4 @@ def catalogued(text: str) -> sql.Composable:
 
 
 def _written(text: str) -> sql.SQL:
-    return sql.SQL(cast("LiteralString", text))
+    return sql.SQL(text)

@@ -185,7 +185,7 @@ def records(
             return sql.SQL("SELECT FROM (VALUES (1)) _")
         return compose("SELECT FROM ", kind, "_array_elements(", source, ") _")
     names = joined(", ", [ident(each.name) for each in columns])
-    typed = joined(", ", [compose(ident(each.name), " ", catalogued(each.type)) for each in columns])
+    typed = joined(", ", [compose(ident(each.name), " ", catalogued(each.nominal)) for each in columns])
     function = sql.SQL("_to_record(" if is_object else "_to_recordset(")
     return compose("SELECT ", names, " FROM ", kind, function, source, ") AS _(", typed, ")", limit)
 

@@ -65,9 +65,9 @@ class Read:
         return Name("", self.alias) if self.alias else self.source
 
     @property
-    def default_select(self) -> bool:
-        """Say whether nothing but `*` is asked for."""
-        return not self.children and self.picks == [SelectField(Field("*"))]
+    def gathers(self) -> bool:
+        """Say whether it is spread from many rows, so that each of its columns becomes an array."""
+        return self.spread and self.relationship is not None and not self.relationship.to_one
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _nearest(table: Name, cache: SchemaCache) -> str | None:
     import difflib  # noqa: PLC0415 - only a request that failed pays for it
 
     names = [each.name for each in cache.tables if each.schema == table.schema]
-    close = difflib.get_close_matches(table.name, names, n=1, cutoff=0.5) if len(names) < 500 else []
+    close = difflib.get_close_matches(table.name, names, n=1, cutoff=0.75) if len(names) < 500 else []
     return f"Perhaps you meant the table '{table.schema}.{close[0]}'" if close else None
 
 
@@ -178,12 +178,27 @@ def _relate(read: Read, cache: SchemaCache, schema: str) -> None:
         _relate(child, cache, schema)
 
 
-def _finish(read: Read, rules: PlanRules, cache: SchemaCache) -> None:
+def _finish(read: Read, rules: PlanRules, cache: SchemaCache, *, expands: bool = False) -> None:
     read.window = read.window.at_most(rules.max_rows)
     read.where = [_null_embeds(condition, read) for condition in read.where]
     read.order = [_related(term, read) for term in read.order]
+    expands = expands or read.gathers or any(pick.aggregate for pick in read.picks)
+    if expands:
+        read.picks = [each for pick in read.picks for each in _expanded(pick, cache.tables.get(read.table))]
+    if read.gathers and _aggregates(read):
+        raise Fault(
+            "PGRST127",
+            "Feature not implemented",
+            "Aggregates are not implemented for one-to-many or many-to-many spreads.",
+        )
     for child in read.children:
-        _finish(child, rules, cache)
+        _finish(child, rules, cache, expands=expands)
+
+
+def _expanded(pick: SelectField, table: Table | None) -> list[SelectField]:
+    if pick.field != Field("*") or pick.aggregate or table is None:
+        return [pick]
+    return [SelectField(Field(name)) for name in table.columns]
 
 
 def _null_embeds(condition: Where, read: Read) -> Where:

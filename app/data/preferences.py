@@ -15,7 +15,7 @@ CHOICES = {
     "missing": ("default", "null"),
     "handling": ("strict", "lenient"),
 }
-_ZONE = re.compile(r"[A-Za-z0-9_+:/-]{1,64}")
+_FORMS = {"timezone": re.compile(r"[A-Za-z0-9_+:/-]{1,64}"), "max-affected": re.compile(r"[0-9]{1,15}")}
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,9 @@ def read(header: str | None, *, may_override_end: bool) -> Preferences:
     invalid = []
     for part in (part.strip() for part in header.split(",")):
         name, _, value = part.partition("=")
-        if value in CHOICES.get(name, ()) or (name == "timezone" and _ZONE.fullmatch(value)):
+        if value in CHOICES.get(name, ()) or (name in _FORMS and _FORMS[name].fullmatch(value)):
             found.setdefault(name, value)
-        elif name == "max-affected" and value.isascii() and value.isdigit() and len(value) < 16:
-            found.setdefault(name, value)
-        elif part and name not in ("max-affected",):
+        elif part and name != "max-affected":
             invalid.append(part)
     return Preferences(
         resolution=found.get("resolution"),

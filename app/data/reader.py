@@ -63,12 +63,12 @@ class Reader:
             if character == '"':
                 return "".join(taken)
             if character == "\\":
-                if self.done:
+                if self.at >= len(self.text):
                     break
                 character = self.text[self.at]
                 self.at += 1
             taken.append(character)
-        self.fail('"\\\\" or "\\""')
+        raise self.fault('"\\\\" or "\\""')
 
     def deeper(self) -> None:
         """Count one level of nesting; raise when there are too many of them."""

@@ -10,7 +10,7 @@ from app.data.conditions import NOTHING, field_sql, order_sql, path_name, pick_s
 from app.data.fragments import Values, column, compose, ident, joined, qualified
 from app.data.names import Name
 from app.data.plan import NullEmbed
-from app.data.terms import Field, Logic, SelectField
+from app.data.terms import Field, Logic, OrderTerm, SelectField
 
 if TYPE_CHECKING:
     from app.data.plan import Read, Where
@@ -22,6 +22,7 @@ def read_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
     table, qualifier = cache.tables.get(read.table), read.qualifier
     picks = read.picks or ([] if read.children else [SelectField(Field("*"))])
     selected = [pick_sql(pick, qualifier, table, values) for pick in picks]
+    selected += _order_items(read, table, values) if read.gathers else []
     selected += [item for child in read.children for item in _embedded_items(child)]
     joins = [_join(child, cache, values) for child in read.children]
     return compose(
@@ -31,14 +32,13 @@ def read_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
         *joins,
         _where(read, table, values),
         _group(read, qualifier, table, values),
-        order_sql(read.order if not _gathers(read) else [], qualifier, table, values),
+        order_sql([] if read.gathers else read.order, qualifier, table, values),
         _window(read, values),
     )
 
 
 def count_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
     """Write the SELECT whose rows are counted: filters only, inner joins as EXISTS."""
-    table, qualifier = cache.tables.get(read.table), read.qualifier
     conditions = [_counted(condition, read, cache, values) for condition in read.where]
     conditions += _join_conditions(read)
     conditions += [
@@ -46,7 +46,6 @@ def count_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
     ]
     if not conditions:
         return compose("SELECT 1", _from(read))
-    del table, qualifier
     return compose("SELECT 1", _from(read), " WHERE ", joined(" AND ", conditions))
 
 
@@ -123,11 +122,6 @@ def spread_names(read: Read) -> list[str]:
     return names
 
 
-def _gathers(read: Read) -> bool:
-    """Say whether a read is spread from many rows, so that each column becomes an array."""
-    return read.spread and read.relationship is not None and not read.relationship.to_one
-
-
 def _is_empty(read: Read) -> bool:
     return not read.picks and all(_is_empty(child) for child in read.children)
 
@@ -143,15 +137,33 @@ def _embedded_items(child: Read) -> list[sql.Composable]:
     return [compose("COALESCE(", alias, ".", alias, ", '[]') AS ", ident(child.label))]
 
 
+def _order_name(read: Read, number: int) -> str:
+    return f"{read.aggregate_alias}_{read.order[number].field.name}_{number + 1}"
+
+
+def _order_items(read: Read, table: Table | None, values: Values) -> list[sql.Composable]:
+    """Select what the arrays of a spread are ordered by, under names that collide with nothing."""
+    written: list[sql.Composable] = []
+    for number, term in enumerate(read.order):
+        qualifier = Name("", term.relation) if term.relation else read.qualifier
+        found = field_sql(term.field, qualifier, None if term.relation else table, values)
+        written.append(compose(found, " AS ", ident(_order_name(read, number))))
+    return written
+
+
 def _join(child: Read, cache: SchemaCache, values: Values) -> sql.Composable:
     alias = ident(child.aggregate_alias)
     inner = read_sql(child, cache, values)
     word = sql.SQL(" INNER JOIN LATERAL (" if child.join == "inner" else " LEFT JOIN LATERAL (")
     if child.relationship is not None and child.relationship.to_one:
         return compose(word, inner, ") AS ", alias, " ON TRUE")
-    lifted = [NOTHING]
+    lifted: list[sql.Composable] = [NOTHING]
     if child.spread:
-        ordered = order_sql(child.order, Name("", child.aggregate_alias), None, values)
+        terms = [
+            OrderTerm(Field(_order_name(child, number)), term.direction, term.nulls)
+            for number, term in enumerate(child.order)
+        ]
+        ordered = order_sql(terms, Name("", child.aggregate_alias), None, values)
         lifted = [
             compose(
                 ", COALESCE(json_agg(",

@@ -112,7 +112,7 @@ class Registry:
 
     def _make_room(self) -> bool:
         """Close the idle connections of the instance that was used the longest time ago."""
-        for loaded in sorted(list(self._loaded.values()), key=lambda each: each.instance.used):
+        for loaded in sorted(self._loaded.copy().values(), key=lambda each: each.instance.used):
             if loaded.instance.pool.trim(float("inf")):
                 return True
         return False

@@ -116,7 +116,9 @@ def _order(rel: Relationship) -> tuple[Any, ...]:
 
 def _entries(tree: str) -> dict[int, tuple[int, int]]:
     # A stored query is nested in braces: entries of the outermost target list stand at depth two.
-    depth, current, found = 0, {}, {}
+    depth = 0
+    current: dict[str, int] = {}
+    found: dict[int, tuple[int, int]] = {}
     for token in _TREE.finditer(tree):
         text = token[0]
         if text == "{":

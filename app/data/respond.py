@@ -124,7 +124,8 @@ def _written(outcome: Outcome, statement: Statement, request: Request) -> Answer
     if method == "POST" and outcome.total is not None:
         headers.append(_location(outcome.total, request))
     inserted = int(outcome.inserted) if outcome.inserted is not None else None
-    updated = inserted is not None and inserted <= 0
+    merging = statement.mutation is not None and statement.mutation.resolution == "merge-duplicates"
+    updated = merging and (inserted or 0) <= 0
     if prefer.returning == "representation":
         status = 200 if method in ("PATCH", "DELETE") or updated else 201
         headers += [("Content-Type", statement.media.content_type), *_profile(request)]

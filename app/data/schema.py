@@ -129,8 +129,8 @@ def _built(
 ) -> SchemaCache:
     tables = {(table := _table(entry)).name: table for entry in found["tables"]}
     for key in view_keys:
-        if key.kind == "p" and key.view in tables and not tables[key.view].key:
-            names = tuple(columns[0] for _, columns in key.columns)
+        if key.kind == "p" and key.view in tables:
+            names = (*tables[key.view].key, *(columns[0] for _, columns in key.columns))
             tables[key.view] = Table(**{**tables[key.view].__dict__, "key": names})
     all_keys = {name: table.key for name, table in tables.items()}
     linked = relationships.linked(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)

@@ -15,7 +15,6 @@ from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
 from app.data.listener import Listener
-from app.data.respond import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -31,7 +31,11 @@ def raw_request(request: FlaskRequest, below: str, *, body_bytes_max: int = BODY
 
 def response(answer: Answer, request: FlaskRequest, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return the response, with CORS headers where a browser asks."""
-    headers = [*answer.headers, *cors.headers(request.headers.get("Origin"), allowed_origins)]
+    headers = [
+        *answer.headers,
+        ("Vary", "Accept, Prefer, Range"),
+        *cors.headers(request.headers.get("Origin"), allowed_origins),
+    ]
     made = Response(answer.body, answer.status)
     made.headers.clear()
     for name, value in headers:

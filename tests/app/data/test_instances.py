@@ -1,0 +1,84 @@
+"""Instances: loaded from their folder, let go when it changes or is gone, steady when Postgres is not."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from app.data import config
+from app.data.connections import Budget
+from app.data.instance import Instance
+from app.data.request import Raw
+
+
+def _connections(project):
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+    return project.admin.execute(query, (f"{project.id}_authenticator",)).fetchone()[0]
+
+
+def test_a_released_project_keeps_no_connection(project):
+    project.get("/books")
+    assert project.registry.opened > 0
+    project.registry.release(project.id)
+    assert project.registry.opened == 0
+    assert project.get("/books").status_code == 200
+
+
+def test_a_changed_file_is_heeded_by_the_next_request(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    path.write_text(before.replace("db-max-rows = 1000", "db-max-rows = 1"))
+    assert len(project.get("/books").json) == 1
+    path.write_text(before)
+    assert len(project.get("/books").json) == 3
+
+
+def test_a_removed_folder_is_let_go_of(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    path.unlink()
+    assert project.get("/books").status_code == 404
+    assert project.registry.opened == 0
+    path.write_text(before)
+
+
+def test_a_connection_that_the_server_closed_is_replaced(project):
+    project.get("/books")
+    query = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = %s"
+    project.admin.execute(query, (f"{project.id}_authenticator",))
+    assert project.get("/books").status_code == 200
+
+
+def test_a_database_that_is_away_is_unavailable_and_not_named():
+    read = config.from_values({"db-uri": "postgresql://u:hush@127.0.0.1:1/secretdb", "db-anon-role": "a"})
+    answer = Instance(read, Budget(1)).answer(Raw("GET", "/x", "", {}))
+    assert answer.status == 503
+    assert b"hush" not in answer.body
+    assert b"secretdb" not in answer.body
+
+
+def test_the_configuration_syntax_of_files_and_variables_says_the_same():
+    text = '# note\ndb-uri = "postgresql://x"\ndb-schemas = "a, b"\ndb-max-rows = 5 # five\ndb-plan-enabled = true\n'
+    environment = {
+        "PGRST_DB_URI": "postgresql://x", "PGRST_DB_SCHEMAS": "a,b", "PGRST_DB_MAX_ROWS": "5",
+        "PGRST_DB_PLAN_ENABLED": "true",
+    }  # fmt: skip
+    assert config.from_text(text) == config.from_environment(environment)
+
+
+@pytest.mark.parametrize("text", ["db-max-rows = x", "nonsense", 'db-uri = "\\q"'])
+def test_a_configuration_that_cannot_be_read_is_refused(text):
+    with pytest.raises(config.ConfigError):
+        config.from_text(text)
+
+
+def test_a_hostile_policy_gains_no_more_than_its_caller(project):
+    project.admin.execute(
+        "CREATE FUNCTION escape() RETURNS text LANGUAGE plpgsql AS $$BEGIN RESET ROLE; RETURN current_user; END$$"
+    )
+    found = project.call("POST", "/rpc/escape", body={}, role="authenticated").json
+    assert found == f"{project.id}_authenticator"
+    with psycopg.connect(project.admin.info.dsn, password=project.admin.info.password) as admin:
+        query = "SELECT rolsuper OR rolcreaterole OR rolbypassrls OR rolinherit FROM pg_roles WHERE rolname = %s"
+        assert admin.execute(query, (found,)).fetchone() == (False,)
+    assert project.get("/rpc/whoami", role=None).json == f"{project.id}_anon"
