@@ -27,7 +27,7 @@ HOMES = {
     "redis": ("infra.doorbell", "workers.broker"),
     "limits": ("app",),
     "dramatiq": ("workers",),
-    "flask": ("app",),
+    "flask": ("app", "scripts.bench"),
     "werkzeug": ("app",),
     "gunicorn": ("scripts.cli.serve",),
     "click": ("scripts",),
