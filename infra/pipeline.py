@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from infra.errors import InfraError, Refused, Unavailable
+from infra.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 # Loaded before any fork: the child may call into it, but must not load anything.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -90,24 +90,16 @@ def run(
     Secrets go in by `feed` (standard input) or `env`, never by `argv`.
     Raises Failed for an exit status other than 0, Unavailable when the time is over.
     """
-    process = spawn(
-        argv,
-        env=env,
-        account=account,
-        cwd=cwd,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        out, err = process.communicate(feed, timeout_seconds)
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
-    finally:
-        end_group(process, signal.SIGKILL)
-        process.wait()
+    pipe = subprocess.PIPE
+    with spawn(argv, env=env, account=account, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            out, err = process.communicate(feed, timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
+        finally:
+            end_group(process, signal.SIGKILL)
     if process.returncode != 0:
-        raise Failed(os.path.basename(str(argv[0])), process.returncode, err.decode(errors="replace"))  # noqa: PTH119 - argv may hold a str
+        raise Failed(Path(argv[0]).name, process.returncode, err.decode(errors="replace"))
     return out.decode(errors="replace")
 
 
@@ -126,6 +118,3 @@ def _bound_to(parent: int, number: int) -> Callable[[], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return bind
-
-
-__all__ = ["Account", "Failed", "InfraError", "die_with_parent", "end_group", "run", "spawn"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -14,9 +16,10 @@ import pytest
 import redis
 
 from infra import secretfiles
-from infra.embedded import launch
-from infra.embedded.accounts import service_account
+from infra.embedded import launch, programs
+from infra.embedded.accounts import reachable, service_account
 from infra.embedded.postgres import DATA, is_free, leftover
+from infra.pipeline import Account
 from tests.embedded.conftest import child_of, children_of
 from tests.fixtures.servers import wait_until
 
@@ -166,4 +169,20 @@ def test_a_home_that_the_service_account_cannot_reach_keeps_its_data_elsewhere(m
     assert service in data_folder(home).parents
     assert closed.stat().st_mode & 0o777 == 0o700, "a folder that we did not make was changed"
     home.start()
+    assert_servers_answer(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_an_ordinary_user_starts_everything_as_himself(make_home, tmp_path):
+    entry = pwd.getpwnam("nobody")
+    somebody = Account(entry.pw_uid, entry.pw_gid)
+    if not all(reachable(path, somebody) for path in (Path(programs.__file__), Path(sys.executable).resolve())):
+        pytest.skip("this checkout, or its Python, is closed to other accounts")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    home = make_home(mine)
+    os.chown(mine, somebody.uid, somebody.gid)
+    supervisor = home.start(account=somebody)
+    owners = {Path(f"/proc/{pid}").stat().st_uid for pid in children_of(supervisor.pid)}
+    assert owners == {somebody.uid}
     assert_servers_answer(home)

@@ -1,0 +1,60 @@
+"""The platform's secrets as files."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from infra import secretfiles
+from infra.errors import Refused
+
+
+@pytest.fixture
+def folder(tmp_path):
+    secretfiles.ensure(tmp_path / "secrets", tmp_path / ".env")
+    return tmp_path / "secrets"
+
+
+def test_secrets_have_the_sizes_the_guide_names(folder):
+    sizes = {name: len(base64.b64decode(secretfiles.current(folder, name))) for name in secretfiles.NAMES}
+    assert sizes.pop("POSTGRES_SUPERUSER_PASSWORD") == sizes.pop("AUTHENTICATOR_PASSWORD") == 24
+    assert len(secretfiles.current(folder, "INTERNAL_API_KEY")) == 64
+    assert len(secretfiles.current(folder, "POSTGREST_ADMIN_KEY")) == 64
+    assert {sizes[name] for name, form in secretfiles.NAMES.items() if form == secretfiles.KEY} == {32}
+
+
+def test_a_second_start_overwrites_no_secret_and_dotenv_repeats_them(folder):
+    before = {name: secretfiles.current(folder, name) for name in secretfiles.NAMES}
+    secretfiles.ensure(folder, folder.parent / ".env")
+    assert {name: secretfiles.current(folder, name) for name in secretfiles.NAMES} == before
+    lines = (folder.parent / ".env").read_text().splitlines()
+    assert dict(line.split("=", 1) for line in lines) == before
+
+
+def test_a_rotated_secret_is_read_anew_with_the_previous_one_after_it(folder):
+    old = secretfiles.current(folder, "PLATFORM_JWT_SECRET")
+    (folder / "PLATFORM_JWT_SECRET").rename(folder / "PLATFORM_JWT_SECRET.previous")
+    (folder / "PLATFORM_JWT_SECRET").write_text(secretfiles.generate(secretfiles.KEY))
+    new, previous = secretfiles.read(folder, "PLATFORM_JWT_SECRET")
+    assert previous == old != new
+
+
+def test_a_missing_secret_is_named(folder):
+    with pytest.raises(Refused, match="OTHER is missing"):
+        secretfiles.read(folder, "OTHER")
+
+
+@pytest.mark.parametrize("value", ["short", "a" * 40, "change-me-change-me-change-me-1234"])
+def test_a_weak_secret_stops_the_start_and_is_not_quoted(folder, value):
+    (folder / "LAUNCHDB_MASTER_KEY").write_text(value)
+    with pytest.raises(Refused, match="LAUNCHDB_MASTER_KEY is weak") as refusal:
+        secretfiles.check(folder)
+    assert value not in str(refusal.value)
+
+
+def test_equal_secrets_and_open_files_stop_the_start(folder):
+    (folder / "POSTGREST_ADMIN_KEY").write_text(secretfiles.current(folder, "INTERNAL_API_KEY"))
+    (folder / "AUTHENTICATOR_PASSWORD").chmod(0o644)
+    with pytest.raises(Refused, match=r"AUTHENTICATOR_PASSWORD can be read by others; .*POSTGREST_ADMIN_KEY equals"):
+        secretfiles.check(folder)
