@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -131,7 +132,14 @@ def plain(text: str) -> str:
 def test_every_problem_type_is_documented():
     from app.problems import PROBLEMS
 
-    types = {entry[1] for entry in PROBLEMS.values()}
+    raised = [
+        node.args[1].value
+        for path in (CHECKOUT / "app").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Problem"
+        if len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
+    ]
+    types = {*raised, *(kind for _, kind in PROBLEMS.values())}
     assert {name for name in types if f"`{name}`" not in api_pages()} == set()
 
 

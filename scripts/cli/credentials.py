@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from scripts.cli.errors import NOT_ALLOWED, CliError
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -16,6 +18,8 @@ class Bearer(httpx.Auth):
     """A token as it was given."""
 
     def __init__(self, token: str) -> None:
+        if not (token.isascii() and token.isprintable()):
+            raise CliError("LAUNCHDB_TOKEN is not a token", NOT_ALLOWED)
         self._token = token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

@@ -11,7 +11,7 @@ from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
-from scripts.cli.progress import finished, follow, require_success
+from scripts.cli.progress import conclude, finished, follow, require_success
 
 STATUSES = ("queued", "running", "retrying", "cancelling", "succeeded", "failed", "cancelled")
 
@@ -128,7 +128,8 @@ def why(session: Session, job: str, *, as_json: bool) -> None:
 def retry(session: Session, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Let a failed or cancelled JOB go on from its first unfinished step."""
     answer = session.client.post(f"/api/jobs/{job}/retry")
-    _told(finished(session.client, answer, wait=not no_wait, timeout=timeout), as_json=as_json)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    conclude(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait)
 
 
 @jobs.command()
@@ -139,18 +140,13 @@ def retry(session: Session, job: str, *, no_wait: bool, timeout: float | None, a
 def cancel(session: Session, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Stop JOB at its next safe point; it undoes what its kind undoes."""
     answer = session.client.post(f"/api/jobs/{job}/cancel")
-    if not no_wait:
-        answer = {**answer, "job": follow(session.client, answer["job"], timeout=timeout)}
-        if answer["job"]["status"] != "cancelled":
-            require_success({**answer["job"], "status": "failed"})
-    _told(answer, as_json=as_json)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    stopped = answer["job"]["status"] == "cancelled"
+    conclude(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait and not stopped)
 
 
-def _told(answer: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        emit_json(answer)
-    else:
-        emit([f"{answer['job']['id']} {answer['job']['status']}"])
+def _told(answer: dict[str, Any]) -> list[str]:
+    return [f"{answer['job']['id']} {answer['job']['status']}"]
 
 
 def _row(job: dict[str, Any]) -> list[Any]:

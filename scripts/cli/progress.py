@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scripts.cli.errors import INTERRUPTED, JOB_FAILED, TIMED_OUT, CliError
-from scripts.cli.output import note, printable
+from scripts.cli.output import emit, emit_json, note, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,33 +143,42 @@ def follow(client: Client, job: dict[str, Any], *, timeout: float | None) -> dic
     return job
 
 
-def finished(
-    client: Client, answer: dict[str, Any], *, wait: bool, timeout: float | None, then: Callable[[], Any] | None = None
-) -> dict[str, Any]:
-    """Wait for the job of a 202 answer; return the answer with the job at rest, and what `then` reads afterwards.
-
-    `then` returns the members to renew. Raises CliError (3) when the job did not succeed.
-    """
+def finished(client: Client, answer: dict[str, Any], *, wait: bool, timeout: float | None) -> dict[str, Any]:
+    """Wait for the job of a 202 answer, if there is one; return the answer with the job as it is then."""
     job = answer.get("job")
     if job is None:
         return answer
     if not wait:
         note(f"accepted; watch it with: launchdb jobs watch {job['id']}")
         return answer
-    job = follow(client, job, timeout=timeout)
-    require_success(job)
-    return {**answer, **(then() if then else {}), "job": job}
+    return {**answer, "job": follow(client, job, timeout=timeout)}
+
+
+def conclude(answer: dict[str, Any], lines: Callable[[], list[str]], *, as_json: bool, waited: bool = True) -> None:
+    """Print what came of it. Raises CliError (3), after the JSON, when the job was waited for and did not succeed."""
+    failed = _failure(answer.get("job")) if waited else None
+    if as_json:
+        emit_json(answer)
+    elif failed is None:
+        emit(lines())
+    if failed is not None:
+        raise failed
 
 
 def require_success(job: dict[str, Any]) -> None:
     """Raise CliError (3) unless the job succeeded."""
-    if job["status"] != "succeeded":
-        error = job.get("error") or {}
-        reason = error.get("detail") or f"it was {job['status']}"
-        raise CliError(
-            f"job {job['id']} ({job['kind']}) {job['status']}: {reason}; see `launchdb jobs why {job['id']}`",
-            JOB_FAILED,
-        )
+    failed = _failure(job)
+    if failed is not None:
+        raise failed
+
+
+def _failure(job: dict[str, Any] | None) -> CliError | None:
+    if job is None or job["status"] == "succeeded":
+        return None
+    reason = (job.get("error") or {}).get("detail") or f"it was {job['status']}"
+    return CliError(
+        f"job {job['id']} ({job['kind']}) {job['status']}: {reason}; see `launchdb jobs why {job['id']}`", JOB_FAILED
+    )
 
 
 def _next(client: Client, job: dict[str, Any], deadline: float | None) -> dict[str, Any]:

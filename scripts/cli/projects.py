@@ -10,7 +10,7 @@ from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import USAGE, CliError
 from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
-from scripts.cli.progress import finished
+from scripts.cli.progress import conclude, finished
 
 pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
 
@@ -33,14 +33,10 @@ def create(
     body = {"name": name} if pool_size is None else {"name": name, "poolSize": pool_size}
     answer = session.client.post("/api/projects", body)
     project_id = answer["project"]["id"]
-    answer = finished(
-        session.client,
-        answer,
-        wait=not no_wait,
-        timeout=timeout,
-        then=lambda: {"project": session.client.get(f"/api/projects/{project_id}")},
-    )
-    _show(answer["project"], answer if as_json else None)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    if not no_wait:
+        answer["project"] = session.client.get(f"/api/projects/{project_id}")
+    conclude(answer, lambda: _lines(answer["project"]), as_json=as_json, waited=not no_wait)
 
 
 @projects.command("list")
@@ -64,7 +60,10 @@ def list_projects(session: Session, *, limit: int | None, as_json: bool) -> None
 def show(session: Session, project: str | None, *, as_json: bool) -> None:
     """Show PROJECT, given by id or name."""
     found = session.project(project)
-    _show(found, found if as_json else None)
+    if as_json:
+        emit_json(found)
+        return
+    emit(_lines(found))
 
 
 @projects.command()
@@ -104,7 +103,12 @@ def update(  # noqa: PLR0913 - one argument for each option
     project_id = session.project(project)["id"]
     answer = session.client.patch(f"/api/projects/{project_id}", changes)
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    _show(session.client.get(f"/api/projects/{project_id}"), answer if as_json else None)
+    conclude(
+        answer,
+        lambda: _lines(session.client.get(f"/api/projects/{project_id}")),
+        as_json=as_json,
+        waited=not no_wait,
+    )
 
 
 @projects.command()
@@ -121,16 +125,11 @@ def delete(
     confirm(found["name"], f"the project {found['name']} ({found['id']}) and all its data", yes=yes)
     answer = session.client.delete(f"/api/projects/{found['id']}")
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    if as_json:
-        emit_json(answer)
-        return
-    emit([f"{found['id']} {'is being deleted' if no_wait else 'deleted'}"])
+    done = f"{found['id']} {'is being deleted' if no_wait else 'deleted'}"
+    conclude(answer, lambda: [done], as_json=as_json, waited=not no_wait)
 
 
-def _show(project: dict[str, Any], document: dict[str, Any] | None) -> None:
-    if document is not None:
-        emit_json(document)
-        return
+def _lines(project: dict[str, Any]) -> list[str]:
     plain = {name: project.get(name) for name in ("id", "name", "status", "statusReason", "poolSize", "createdAt")}
-    endpoints = {name: value for name, value in (project.get("endpoints") or {}).items() if value}
-    emit(pairs({name: value for name, value in {**plain, **endpoints}.items() if value is not None}))
+    endpoints = project.get("endpoints") or {}
+    return pairs({name: value for name, value in {**plain, **endpoints}.items() if value})

@@ -9,7 +9,7 @@ import httpx
 from infra.composition import Infra
 from scripts.cli.client import TIMEOUT_SECONDS, Client
 from scripts.cli.credentials import Bearer, RefreshingAuth
-from scripts.cli.errors import CliError
+from scripts.cli.errors import USAGE, CliError
 from scripts.cli.operator import OperatorAuth
 from scripts.cli.output import note
 
@@ -30,7 +30,7 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
     signed_in = context_file.read()
     url = (environment.url or (signed_in.url if signed_in and not environment.token else "")).rstrip("/")
     local = not url or (url == settings.base_url and not environment.url)
-    url = url or settings.base_url
+    url = checked(url) or settings.base_url
     world = _World(settings)
     auth: httpx.Auth
     if environment.token:
@@ -49,9 +49,20 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
 
 def anonymous(settings: Settings, url: str) -> Client:
     """Return a client that has signed nobody in yet."""
-    if url or answers(settings.base_url):
+    if checked(url) or answers(settings.base_url):
         return Client(httpx.Client(base_url=url or settings.base_url, timeout=TIMEOUT_SECONDS))
     raise CliError(f"the API at {settings.base_url} does not answer; start it with `launchdb up`")
+
+
+def checked(url: str) -> str:
+    """Return a URL that can be called. Raises CliError (2) for any other."""
+    try:
+        usable = not url or (httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host))
+    except httpx.InvalidURL:
+        usable = False
+    if not usable:
+        raise CliError(f"{url} is not a URL of an installation; it begins with http:// or https://", USAGE)
+    return url
 
 
 def answers(url: str) -> bool:
