@@ -14,13 +14,14 @@ from app.data.bearer import identify
 from app.data.connections import Budget, Pool
 from app.data.faults import Fault
 from app.data.plan import find_table
+from app.data.terms import SelectRelation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.data.config import DataConfig
     from app.data.connections import Connection
-    from app.data.request import Raw
+    from app.data.request import Raw, Request
     from app.data.respond import Answer
     from app.data.schema import SchemaCache
 
@@ -29,6 +30,16 @@ STALE_SECONDS = 0.5
 MISSES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205"})
 OUTDATED = frozenset({"42P01", "42703", "42883", "42704"})
 T = TypeVar("T")
+
+
+def needs(request: Request) -> frozenset[str]:
+    """Return the parts of the schema cache that a request is planned against, beyond the relations."""
+    parts = set()
+    if request.resource != requests.TABLE:
+        parts.add(schema.ROUTINES)
+    if any(isinstance(item, SelectRelation) for item in request.query.select):
+        parts.add(schema.LINKS)
+    return frozenset(parts)
 
 
 class Instance:
@@ -58,7 +69,7 @@ class Instance:
     def ready(self) -> None:
         """Raise Fault unless the database answers and its catalogue can be read."""
         with self.pool.lend() as connection:
-            self._known(connection)
+            self._known(connection, frozenset())
 
     def close(self) -> None:
         """Let go of all connections and of the cache."""
@@ -69,7 +80,8 @@ class Instance:
         identity = identify(raw.headers.get("authorization"), self.config)
         request = requests.read(raw, self.config)
         with self.pool.lend() as connection:
-            cache = self._known(connection)
+            cache = self._known(connection, needs(request))
+            cache = self._deepened(connection, cache, request)
             if request.method == "OPTIONS":
                 if request.resource == requests.TABLE:
                     _, cache = self._tried(lambda known: find_table(request.target, known), connection, cache)
@@ -106,19 +118,27 @@ class Instance:
                 raise
             return look(fresh), fresh
 
-    def _known(self, connection: Connection) -> SchemaCache:
+    def _known(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
         cache = self._cache
-        if cache is not None:
+        if cache is not None and parts <= cache.parts:
             return cache
         with self._loading:
-            if self._cache is None:
-                self._cache = self._load(connection)
-            return self._cache
+            cache = self._cache
+            if cache is None or not parts <= cache.parts:
+                cache = self._cache = self._load(connection, parts | (cache.parts if cache is not None else parts))
+            return cache
 
-    def _load(self, connection: Connection) -> SchemaCache:
+    def _deepened(self, connection: Connection, cache: SchemaCache, request: Request) -> SchemaCache:
+        """Read the keys of views too when a view is written to: they are those of the tables below."""
+        table = cache.tables.get(request.target)
+        if table is None or not table.is_view or request.reads:
+            return cache
+        return self._known(connection, frozenset({schema.LINKS}))
+
+    def _load(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
         started = time.monotonic()
         try:
-            cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path)
+            cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
         except psycopg.Error:
             raise Fault(
                 "PGRST002",
@@ -142,7 +162,7 @@ class Instance:
             return cache
         with self._loading:
             if self._cache is cache or self._cache is None:
-                self._cache = self._load(connection)
+                self._cache = self._load(connection, cache.parts)
             return self._cache
 
     def _noticed(self, stamp: int | None, cache: SchemaCache) -> None:

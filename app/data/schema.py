@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from app.data import relationships
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 UPDATE, INSERT, DELETE = 4, 8, 16
+LINKS, ROUTINES = "links", "routines"
 
 
 @dataclass(frozen=True)
@@ -93,54 +94,72 @@ class Routine:
 
 @dataclass(frozen=True)
 class SchemaCache:
-    """Everything a request is planned against. `stamp` is None where the database keeps none."""
+    """What requests are planned against. `parts` says how much of it is read; `stamp` is None where none is kept."""
 
     tables: dict[Name, Table]
-    relationships: dict[Name, tuple[Relationship, ...]]
-    routines: dict[Name, tuple[Routine, ...]]
+    relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
+    routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
     stamped: bool = False
     stamp: int | None = None
+    parts: frozenset[str] = frozenset()
 
 
-def load(connection: psycopg.Connection[Any], schemas: tuple[str, ...], extra: tuple[str, ...] = ()) -> SchemaCache:
-    """Read the catalogue with the connection's own rights; nothing of the tenant's runs meanwhile."""
+def load(
+    connection: psycopg.Connection[Any], schemas: tuple[str, ...], extra: tuple[str, ...], parts: frozenset[str]
+) -> SchemaCache:
+    """Read the catalogue with the connection's own rights; nothing of the tenant's runs meanwhile.
+
+    The relations are always read; `parts` adds LINKS, ROUTINES or both. All of it is one snapshot.
+    """
     with connection.transaction():
         with connection.pipeline():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             connection.execute("SELECT set_config('search_path', '', true), set_config('jit', 'off', true)")
-            cursor = connection.execute(SQL.load, {"schemas": list(schemas)})
-            views = connection.execute(SQL.views, {"schemas": [*schemas, *extra]})
-        row = cursor.fetchone()
-        assert row is not None  # noqa: S101 - an aggregate without GROUP BY returns one row
-        found = json.loads(row[0])
-        stamp = _stamp(connection) if found["stamped"] else None
-        dependencies = relationships.view_dependencies(views.fetchall(), schemas) if views.rowcount > 0 else []
-        keys = connection.execute(SQL.keys).fetchall() if dependencies else []
-    return _built(found, stamp, relationships.view_keys(dependencies, keys), schemas)
+            cursor = connection.execute(SQL.tables, {"schemas": list(schemas)})
+        found = _first(cursor)
+        # The stamp is read from the snapshot that the catalogue was read from: an older one only means a reload.
+        stamp = int(_row(connection.execute(SQL.stamp))[0]) if found["stamped"] else None
+        tables = {(table := _table(entry)).name: table for entry in found["tables"]}
+        links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
+        routines = _routines(connection, schemas) if ROUTINES in parts else {}
+    return SchemaCache(tables, links, routines, bool(found["stamped"]), stamp, parts)
 
 
-def _stamp(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute(SQL.stamp).fetchone()
-    assert row is not None  # noqa: S101 - a scalar function returns one row
-    return int(row[0])
+def _row(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101 - each of these statements returns one row
+    return row
 
 
-def _built(
-    found: dict[str, Any], stamp: int | None, view_keys: list[relationships.ViewKey], schemas: tuple[str, ...]
-) -> SchemaCache:
-    tables = {(table := _table(entry)).name: table for entry in found["tables"]}
-    for key in view_keys:
-        if key.kind == "p" and key.view in tables:
-            names = (*tables[key.view].key, *(columns[0] for _, columns in key.columns))
-            tables[key.view] = Table(**{**tables[key.view].__dict__, "key": names})
-    all_keys = {name: table.key for name, table in tables.items()}
-    linked = relationships.linked(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
+def _first(cursor: psycopg.Cursor[Any]) -> Any:
+    return json.loads(_row(cursor)[0])
+
+
+def _routines(connection: psycopg.Connection[Any], schemas: tuple[str, ...]) -> dict[Name, tuple[Routine, ...]]:
+    found = _first(connection.execute(SQL.routines, {"schemas": list(schemas)}))
     routines: dict[Name, list[Routine]] = {}
     for entry in found["functions"]:
         routine = _routine(entry)
         routines.setdefault(routine.name, []).append(routine)
-    return SchemaCache(
-        tables, linked, {name: tuple(each) for name, each in routines.items()}, bool(found["stamped"]), stamp
-    )
+    return {name: tuple(each) for name, each in routines.items()}
+
+
+def _links(
+    connection: psycopg.Connection[Any], tables: dict[Name, Table], schemas: tuple[str, ...], extra: tuple[str, ...]
+) -> dict[Name, tuple[Relationship, ...]]:
+    with connection.pipeline():
+        cursor = connection.execute(SQL.links)
+        views = connection.execute(SQL.views, {"schemas": [*schemas, *extra]})
+    found, stored = _first(cursor), views.fetchall()
+    dependencies = relationships.view_dependencies(stored, schemas) if stored else []
+    keys = connection.execute(SQL.keys).fetchall() if dependencies else []
+    view_keys = relationships.view_keys(dependencies, keys)
+    for key in view_keys:
+        if key.kind == "p" and key.view in tables:
+            names = (*tables[key.view].key, *(columns[0] for _, columns in key.columns))
+            tables[key.view] = replace(tables[key.view], key=names)
+    all_keys = {name: table.key for name, table in tables.items()}
+    return relationships.linked(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
 
 
 def _table(entry: list[Any]) -> Table:

@@ -1,7 +1,7 @@
--- name: load
--- The whole catalogue a request is planned against, in one statement: exposed relations, keys, functions.
--- Names come out qualified because the search path is empty while it runs. Built by hand rather than from the
--- information schema, whose views check privileges row by row and cost a hundred times as much.
+-- name: tables
+-- The exposed relations with columns and keys: all that most requests are planned against. The rest of the catalogue
+-- is read when a request first needs it. Names come out qualified because the search path is empty meanwhile.
+-- Built by hand rather than from the information schema, whose views check privileges row by row.
 WITH RECURSIVE exposed AS MATERIALIZED (
     SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s::text[])
 ),
@@ -51,8 +51,17 @@ keys AS (
       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
      WHERE k.contype = 'p' AND k.connamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
      GROUP BY k.conrelid
-),
-unique_keys AS (
+)
+SELECT json_build_object(
+    'tables', (SELECT coalesce(json_agg(json_build_array(
+                   r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
+                 FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
+    'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL
+)::text
+
+-- name: links
+-- Foreign keys, and functions from a row to rows: what relations are embedded by.
+WITH unique_keys AS (
     SELECT conrelid, array_agg(key ORDER BY key) AS list
       FROM pg_catalog.pg_constraint, LATERAL unnest(conkey) AS _ (key)
      WHERE contype IN ('p', 'u') AND connamespace <> 'pg_catalog'::regnamespace
@@ -77,6 +86,35 @@ foreign_keys AS (
       JOIN pg_catalog.pg_namespace n2 ON n2.oid = o.relnamespace
      WHERE k.contype = 'f' AND k.conparentid = 0
      ORDER BY k.conrelid, k.conname
+),
+computed AS (
+    SELECT json_build_array(n.nspname, p.proname, an.nspname, ac.relname, rn.nspname, rc.relname,
+                            NOT p.proretset OR p.prorows = 1) AS entry
+      FROM pg_catalog.pg_proc p
+      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+      JOIN pg_catalog.pg_class ac ON ac.reltype = p.proargtypes[0] AND ac.relkind IN ('v', 'r', 'm', 'f', 'p')
+      JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace
+      JOIN pg_catalog.pg_class rc ON rc.reltype = p.prorettype AND rc.relkind IN ('v', 'r', 'm', 'f', 'p')
+      JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace
+     WHERE p.pronargs = 1 AND p.proargtypes[0] >= 16384 AND p.prorettype >= 16384
+)
+SELECT json_build_object(
+    'foreign_keys', (SELECT coalesce(json_agg(entry), '[]') FROM foreign_keys),
+    'computed', (SELECT coalesce(json_agg(entry), '[]') FROM computed)
+)::text
+
+-- name: routines
+-- The functions that may be called, with their parameters.
+WITH RECURSIVE exposed AS MATERIALIZED (
+    SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s::text[])
+),
+domains AS (
+    SELECT oid, typbasetype AS base FROM pg_catalog.pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT d.oid, t.typbasetype FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base WHERE t.typtype = 'd'
+),
+base_types AS (
+    SELECT d.oid, d.base FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype <> 'd'
 ),
 arguments AS (
     SELECT p.oid,
@@ -115,26 +153,9 @@ functions AS (
      WHERE p.prokind = 'f' AND t.oid <> 'trigger'::regtype AND t.oid <> 'event_trigger'::regtype
        AND coalesce(a.callable, true)
      ORDER BY p.pronargs, p.oid
-),
-computed AS (
-    SELECT json_build_array(n.nspname, p.proname, an.nspname, ac.relname, rn.nspname, rc.relname,
-                            NOT p.proretset OR p.prorows = 1) AS entry
-      FROM pg_catalog.pg_proc p
-      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-      JOIN pg_catalog.pg_class ac ON ac.reltype = p.proargtypes[0] AND ac.relkind IN ('v', 'r', 'm', 'f', 'p')
-      JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace
-      JOIN pg_catalog.pg_class rc ON rc.reltype = p.prorettype AND rc.relkind IN ('v', 'r', 'm', 'f', 'p')
-      JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace
-     WHERE p.pronargs = 1 AND p.proargtypes[0] >= 16384 AND p.prorettype >= 16384
 )
 SELECT json_build_object(
-    'tables', (SELECT coalesce(json_agg(json_build_array(
-                   r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
-                 FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
-    'foreign_keys', (SELECT coalesce(json_agg(entry), '[]') FROM foreign_keys),
-    'functions', (SELECT coalesce(json_agg(entry), '[]') FROM functions),
-    'computed', (SELECT coalesce(json_agg(entry), '[]') FROM computed),
-    'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL
+    'functions', (SELECT coalesce(json_agg(entry), '[]') FROM functions)
 )::text
 
 -- name: stamp
