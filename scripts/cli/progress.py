@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 # One long poll. Short, so that a change between two of them is seen soon, and Ctrl-C is heard.
 POLL_SECONDS = 2
+PAUSE_SECONDS = 0.5
 _MARKS = {"succeeded": "done", "skipped": "skipped", "failed": "failed", "undone": "undone"}
 
 
@@ -187,7 +188,10 @@ def _next(client: Client, job: dict[str, Any], deadline: float | None) -> dict[s
         raise CliError(
             f"the time is over and the job is {job['status']}; it goes on: launchdb jobs watch {job['id']}", TIMED_OUT
         )
+    asked_at = time.monotonic()
     found: dict[str, Any] = client.get(f"/api/jobs/{job['id']}", wait=max(1, int(left)))
+    if found == job and time.monotonic() - asked_at < PAUSE_SECONDS:
+        time.sleep(PAUSE_SECONDS)  # the API has no place left for those who wait
     return found
 
 
