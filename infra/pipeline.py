@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 TAIL_CHARACTERS = 2000
+PIPE = subprocess.PIPE
 
 
 class Failed(Refused):
@@ -90,8 +91,7 @@ def run(
     Secrets go in by `feed` (standard input) or `env`, never by `argv`.
     Raises Failed for an exit status other than 0, Unavailable when the time is over.
     """
-    pipe = subprocess.PIPE
-    with spawn(argv, env=env, account=account, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    with spawn(argv, env=env, account=account, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
         try:
             out, err = process.communicate(feed, timeout_seconds)
         except subprocess.TimeoutExpired as error:

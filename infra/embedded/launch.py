@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -13,9 +12,11 @@ from config.settings import CHECKOUT
 from infra import files
 from infra.embedded.start import folders, lock_path, log_folder
 from infra.errors import Unavailable
-from infra.pipeline import spawn
+from infra.pipeline import PIPE, spawn
 
 if TYPE_CHECKING:
+    import subprocess
+
     from config.settings import Settings
 
 # Longer than all graces of the stop together.
@@ -34,7 +35,7 @@ def launch(settings: Settings, *, detached: bool) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "infra.embedded"],
             env={**os.environ, **own},
             cwd=CHECKOUT,
-            stdout=subprocess.PIPE,
+            stdout=PIPE,
             stderr=errors,
             death_signal=None if detached else signal.SIGKILL,
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from config.settings import CHECKOUT
 from infra import files
 from infra.database import Database
 from scripts.cli.account import ensure_operator
@@ -21,7 +25,6 @@ from scripts.cli.progress import follow, require_success
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from config.settings import Settings
 
@@ -56,11 +59,14 @@ class Operator:
         """Return it under the names of the file."""
         return {_camel(name): value for name, value in asdict(self).items()}
 
-    def next_commands(self) -> Iterator[str]:
-        """Return three commands to go on with."""
+    def next_commands(self, home: Path) -> Iterator[str]:
+        """Return three commands to go on with, that work from any folder."""
+        program = shlex.quote(str(Path(sys.executable).with_name("launchdb")))
+        if home != CHECKOUT / ".launchdb":
+            program = f"LAUNCHDB_HOME={shlex.quote(str(home))} {program}"
         yield f"curl '{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
-        yield ".venv/bin/launchdb projects create shop"
-        yield ".venv/bin/launchdb jobs list"
+        yield f"{program} projects create shop"
+        yield f"{program} jobs list"
 
 
 def furnish(settings: Settings) -> Operator:

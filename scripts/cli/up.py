@@ -102,5 +102,5 @@ def _summarise(settings: Settings, operator: Operator, *, as_json: bool, detach:
         emit_json(operator.document())
         return
     emit(["", *pairs(operator.document()), "", f"all of this: {settings.home}/operator.json"])
-    emit(["next:", *(f"  {command}" for command in operator.next_commands())])
+    emit(["next:", *(f"  {command}" for command in operator.next_commands(settings.home))])
     emit([f"logs: {settings.home}/log; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])
