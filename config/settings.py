@@ -90,6 +90,19 @@ class Settings(BaseModel):
     password_hash_concurrency: int = _env(
         "PASSWORD_HASH_CONCURRENCY", 2, "Argon2id hashes computed at a time (64 MiB each)", ge=1
     )
+    trusted_proxies: str = _env(
+        "TRUSTED_PROXIES",
+        "",
+        "addresses or networks, with commas between, whose X-Forwarded-For is believed; too many: anybody can pretend "
+        "to come from anywhere; too few: all clients of a proxy share one rate limit",
+    )
+    event_streams: int = _env(
+        "LAUNCHDB_EVENT_STREAMS",
+        16,
+        "requests that may wait for a job at a time (event streams, Prefer: wait, ?wait); each holds one of "
+        "LAUNCHDB_API_THREADS, so too many starve the others",
+        ge=1,
+    )
     max_body_bytes: int = _env("MAX_BODY_BYTES", 1_048_576, "largest request body of the platform API", ge=1024)
 
     project_connections: int = _env(
@@ -175,3 +188,8 @@ def remembered(home: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError, PermissionError, json.JSONDecodeError):
         return {}
     return {name: str(value) for name, value in state.items()} if isinstance(state, dict) else {}
+
+
+def data_api_environment() -> dict[str, str]:
+    """Return the PGRST_* variables, with which the data API serves one database without a home."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PGRST_")}

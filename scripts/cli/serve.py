@@ -9,9 +9,10 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+from app.data import standalone
 from app.factory import create_app
 from config.logging import setup
-from config.settings import Settings, load
+from config.settings import Settings, data_api_environment, load
 from infra.composition import Infra
 from infra.pipeline import die_with_parent
 from scripts.cli.errors import USAGE, CliError
@@ -61,7 +62,14 @@ def _forked(_arbiter: object, _worker: object) -> None:
 @click.command()
 @click.argument("service", type=click.Choice(sorted(SERVICES)))
 def serve(service: str) -> None:
-    """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM."""
+    """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
+
+    `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
+    """
+    alone = data_api_environment()
+    if service == "data" and alone.get("PGRST_DB_URI"):
+        standalone.main(alone)
+        return
     settings = load()
     if not settings.database_url:
         raise CliError("there is no platform database; start with `launchdb up`, or set LAUNCHDB_DATABASE_URL", USAGE)
