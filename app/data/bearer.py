@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.data.connections import login_of
 from app.data.faults import Fault
 
 if TYPE_CHECKING:
@@ -134,12 +135,10 @@ def namesakes(anon_role: str) -> dict[str, str]:
 
 def refuse_escape(role: str, config: DataConfig) -> None:
     """Raise Fault for names that Postgres would take, and that would leave the request with our login's rights."""
-    prefix = config.db_anon_role.removesuffix("_anon")
     if role == "none":
         raise Fault("22023", 'role "none" does not exist', status=401, headers=(("WWW-Authenticate", "Bearer"),))
-    if namesakes(config.db_anon_role) and role not in namesakes(config.db_anon_role).values():
-        raise Fault("42501", f'permission denied to set role "{role}"', status=403)
-    if role == f"{prefix}_authenticator":
+    own = namesakes(config.db_anon_role)
+    if role == login_of(config.db_uri) or (own and role not in own.values()):
         raise Fault("42501", f'permission denied to set role "{role}"', status=403)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import select
 import threading
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from app.data.faults import Fault
 
@@ -164,3 +166,13 @@ def _is_alive(connection: Connection) -> bool:
         return False
     readable, _, _ = select.select([connection.pgconn.socket], [], [], 0)
     return not readable
+
+
+@functools.lru_cache(maxsize=1024)
+def login_of(db_uri: str) -> str | None:
+    """Return the role that a URI logs in as, or None when it names none."""
+    try:
+        user = conninfo_to_dict(db_uri).get("user")
+    except psycopg.Error:
+        return None
+    return None if user is None else str(user)

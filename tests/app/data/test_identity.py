@@ -129,3 +129,13 @@ def test_a_preflight_needs_no_key(project):
     response = project.client.options(f"/project/{project.id}/rest/v1/books", headers=headers)
     assert response.status_code == 200
     assert "apikey" in response.headers["Access-Control-Allow-Headers"]
+
+
+def test_a_token_for_our_own_login_is_refused_wherever_it_is_served(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    path.write_text(before.replace(f'db-anon-role = "{project.id}_anon"', "db-pool = 2"))
+    headers = {"Authorization": f"Bearer {token({'db_role': f'{project.id}_authenticator'})}"}
+    assert project.get("/rpc/whoami", role=None, headers=headers).status_code == 403
+    assert project.get("/rpc/whoami", role=None).status_code == 401
+    path.write_text(before)
