@@ -21,7 +21,7 @@ _PATTERNS = (
     re.compile(r"(?i)(\bpassword)\s*=\s*('[^']*'|[^\s;]+)"),
     re.compile(r"(?i)(\bbearer)\s+[\w.~+/=-]+"),
     re.compile(r"()\beyJ[\w-]+\.[\w-]+\.[\w-]*"),
-    re.compile(r"()\bldb_[\w-]+"),
+    re.compile(r"()\bldbr?_[\w-]+"),
 )
 # Values known to be secret, registered by whoever reads them; longer ones first, so that no tail remains.
 _known: set[str] = set()

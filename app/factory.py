@@ -1,0 +1,53 @@
+"""Assembles the application. Nothing is opened at import; what is opened lazily is closed with the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response
+
+from app import dispatch, health, jobs, openapi, operator, owners, problems, projects, requests, tokens
+from app.statuses import status_of
+from app.world import EXTENSION, World
+from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.routing import Operation
+    from config.settings import Settings
+    from infra.composition import Infra
+
+GREETING = "LaunchDB - API running."
+VERSION = "0.1.0"
+NOUNS = (health.routes, owners.routes, tokens.routes, projects.routes, jobs.routes, operator.routes, openapi.routes)
+
+
+def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:
+    """Return the application with the named services: 'platform', 'data' or both."""
+    app = Flask("launchdb", static_folder=None)
+    app.extensions[EXTENSION] = World.of(settings, infra)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    problems.register(app)
+    requests.register(app, trusted_proxies=settings.trusted_proxies)
+    app.add_url_rule("/", "root", _greet, methods=["GET"], provide_automatic_options=False)
+    if "platform" in services:
+        app.extensions["launchdb-openapi"] = openapi.describe(operations(), version=VERSION)
+        for routes in NOUNS:
+            app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
+    if "data" in services:
+        from app.data import blueprint as data  # noqa: PLC0415 - who serves no data need not load it
+
+        app.register_blueprint(data.make(settings, status_of=lambda project_id: status_of(app, project_id)))
+    return app
+
+
+def operations() -> list[Operation]:
+    """Return every declared route of the platform API."""
+    return [operation for routes in NOUNS for operation in routes.operations]
+
+
+def _greet() -> Response:
+    return Response(GREETING, content_type="text/plain; charset=utf-8")

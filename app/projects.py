@@ -1,0 +1,175 @@
+"""Projects of the owner who asks: rows of the catalogue, and the jobs that make or remove what belongs to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from app import paging, waiting
+from app.models import (
+    ConnectionOut,
+    NewProject,
+    Nothing,
+    PageQuery,
+    ProjectAcceptedOut,
+    ProjectChanges,
+    ProjectOut,
+    ProjectsOut,
+)
+from app.problems import invalid
+from app.routing import Answer, Call, Routes
+from catalog import audit, names, projects, secrets
+from jobs.enqueue import enqueue
+from jobs.kinds.delete import DeleteProject
+from jobs.kinds.provision import ProvisionProject
+from jobs.view import job_json, rfc3339
+
+if TYPE_CHECKING:
+    from catalog.projects import Project
+    from config.settings import Settings
+    from infra.database import Transaction
+
+routes = Routes("projects")
+QUOTA_IN_PRODUCTION = 3
+
+
+def created(call: Call, tx: Transaction, answer: Answer) -> Answer:
+    """Make the answer of a creation that the client waited for."""
+    project = projects.owned(tx, str(answer.project_id), call.owner_id)
+    body = {"project": _shown(call, project), "job": (answer.body or {})["job"]}
+    headers = {**answer.headers, "Location": f"/api/projects/{project.id}"}
+    return Answer(body, 201, headers, answer.job_id, project.id)
+
+
+def gone(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
+    """Make the answer of a deletion that the client waited for."""
+    return Answer({"job": (answer.body or {})["job"]}, 200, answer.headers, answer.job_id, answer.project_id)
+
+
+@routes.change(
+    "POST", "/api/projects", action="project.create", who="owner", body=NewProject, final=created,
+    answers={202: ProjectAcceptedOut, 201: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def create(call: Call, tx: Transaction) -> Answer:
+    """Creates a project; the job provisions it."""
+    project = projects.create(
+        tx, call.owner_id, name=call.body.name, pool_size=call.body.pool_size, quota=_quota(call.world.settings)
+    )
+    job = enqueue(
+        tx, ProvisionProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id
+    )
+    return waiting.accepted(job_json(tx, job), project={**_shown(call, project), "currentJob": job.id})
+
+
+@routes.get("/api/projects", who="owner", query=PageQuery, answers={200: ProjectsOut})
+def listing(call: Call) -> Answer:
+    """Lists the projects, newest first."""
+    before = _place(call.query.cursor)
+    with call.world.infra.database.autocommit() as tx:
+        found = projects.page(tx, call.owner_id, before=before, limit=call.query.limit + 1)
+    return Answer(
+        paging.page(
+            "projects",
+            found,
+            call.query.limit,
+            show=lambda project: _shown(call, project),
+            place=lambda project: paging.cursor_of(project.created_at.isoformat(), project.id),
+        )
+    )
+
+
+@routes.get("/api/projects/<project_id>", who="owner", answers={200: ProjectOut})
+def show(call: Call, project_id: str) -> Answer:
+    """Shows a project."""
+    with call.world.infra.database.autocommit() as tx:
+        return Answer(_shown(call, projects.owned(tx, project_id, call.owner_id)))
+
+
+@routes.change(
+    "PATCH", "/api/projects/<project_id>", action="project.update", who="owner", body=ProjectChanges,
+    answers={200: ProjectOut},
+)  # fmt: skip
+def update(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Changes name and pool size."""
+    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    projects.change(tx, project, name=call.body.name, pool_size=call.body.pool_size)
+    changed = projects.owned(tx, project_id, call.owner_id)
+    return Answer(_shown(call, changed), project_id=project.id)
+
+
+@routes.change(
+    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, final=gone,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def delete(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Deletes a project; its name is free at once. A deletion under way is answered with its job."""
+    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    projects.mark_deleting(tx, project)
+    job = enqueue(tx, DeleteProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
+    marked = projects.owned(tx, project_id, call.owner_id)
+    return waiting.accepted(job_json(tx, job), project={**_shown(call, marked), "currentJob": job.id})
+
+
+@routes.get("/api/projects/<project_id>/connection", who="owner", answers={200: ConnectionOut})
+def connection(call: Call, project_id: str) -> Answer:
+    """Shows how to connect, with the keys; each look is audited."""
+    with call.world.infra.database.transaction() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        if project.status in ("provisioning", "failed", "deleting"):
+            raise projects.ProjectBusy(project.status, project.current_job)
+        known = secrets.read_all(tx, call.world.infra.vault, project.id)
+        actor = call.caller.actor if call.caller else call.owner_id
+        who = audit.Entry(actor, "project.connection", address=call.address, request_id=call.request_id)
+        audit.record(tx, audit.Entry(**{**vars(who), "owner_id": call.owner_id, "project_id": project.id}))
+    return Answer(_connection(call, project, known), headers={"Cache-Control": "no-store"})
+
+
+def _connection(call: Call, project: Project, known: dict[str, str]) -> dict[str, Any]:
+    owner = names.roles(project.id).owner
+    uri = call.world.infra.databases.uri(names.database(project.id), owner, known[names.password(owner)])
+    endpoints = _endpoints(call, project)
+    return {
+        "databaseUrl": uri,
+        "poolerUrl": None,
+        "restUrl": endpoints["restUrl"],
+        "authUrl": None,
+        "storageUrl": None,
+        "projectUrl": endpoints["projectUrl"],
+        "anonKey": known[names.ANON_KEY],
+        "serviceRoleKey": known[names.SERVICE_KEY],
+    }
+
+
+def _shown(call: Call, project: Project) -> dict[str, Any]:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "status": project.status,
+        "statusReason": project.status_reason,
+        "poolSize": project.pool_size,
+        "createdAt": rfc3339(project.created_at),
+        "updatedAt": rfc3339(project.updated_at),
+        "endpoints": _endpoints(call, project),
+        "currentJob": project.current_job,
+    }
+
+
+def _endpoints(call: Call, project: Project) -> dict[str, str]:
+    base = f"{call.world.settings.base_url}/project/{project.id}"
+    return {"projectUrl": base, "restUrl": f"{base}/rest/v1"}
+
+
+def _quota(settings: Settings) -> int:
+    open_in_production = settings.env == "production" and settings.registration == "open"
+    return settings.max_projects_per_owner or (QUOTA_IN_PRODUCTION if open_in_production else 0)
+
+
+def _place(cursor: str | None) -> tuple[str, str] | None:
+    place = paging.place_of(cursor, 2)
+    if place is None:
+        return None
+    try:
+        datetime.fromisoformat(place[0])
+    except ValueError:
+        raise invalid("?cursor", "is not a cursor of this list", status=400) from None
+    return place[0], place[1]

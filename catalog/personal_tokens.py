@@ -1,0 +1,69 @@
+"""Personal access tokens, for programs: shown once, stored as a hash."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog.ids import is_id, new_id
+from catalog.sessions import digest
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infra.database import Transaction
+
+SQL = statements(__file__)
+PREFIX = "ldb_"
+
+
+class TokenNotFound(Exception):
+    """The owner has no such token."""
+
+
+@dataclass(frozen=True)
+class PersonalToken:
+    """A row of the table personal_tokens, without what is secret."""
+
+    id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Whom a token speaks for."""
+
+    id: str
+    owner_id: str
+    is_operator: bool
+
+
+def create(tx: Transaction, owner_id: str, *, name: str, expires_at: datetime | None) -> tuple[PersonalToken, str]:
+    """Write a token; return it with its value, which is not kept."""
+    value = PREFIX + secrets.token_urlsafe(32)
+    values = {"id": new_id("tok"), "owner": owner_id, "name": name, "hash": digest(value), "expires": expires_at}
+    made = tx.one(PersonalToken, SQL.create, values)
+    if made is None:
+        raise RuntimeError("an insert returned no row")
+    return made, value
+
+
+def page(tx: Transaction, owner_id: str, *, before: str | None, limit: int) -> list[PersonalToken]:
+    """Return the owner's tokens, newest first, from the one after `before`."""
+    return tx.all(PersonalToken, SQL.page, {"owner": owner_id, "before": before, "limit": limit})
+
+
+def delete(tx: Transaction, owner_id: str, token_id: str) -> None:
+    """Forget a token. Raises TokenNotFound."""
+    if not is_id("tok", token_id) or tx.execute(SQL.delete, {"owner": owner_id, "id": token_id}) != 1:
+        raise TokenNotFound("you have no such token")
+
+
+def bearer(tx: Transaction, value: str) -> Bearer | None:
+    """Say whom the token speaks for, and note that it was used; None when it is unknown or expired."""
+    return tx.one(Bearer, SQL.bearer, {"hash": digest(value)})

@@ -1,0 +1,106 @@
+"""Projects in the catalogue: rows that jobs turn into databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from catalog.ids import is_project_id, new_project_id
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infra.database import Transaction
+
+SQL = statements(__file__)
+
+
+class ProjectNotFound(Exception):
+    """The owner has no such project."""
+
+
+class NameTaken(Exception):
+    """The owner has another project of this name."""
+
+
+class QuotaExceeded(Exception):
+    """The owner has as many projects as allowed."""
+
+
+class ProjectBusy(Exception):
+    """The project's state does not allow this; the message names the state."""
+
+    def __init__(self, status: str, job_id: str | None) -> None:
+        super().__init__(f"the project is {status}" + (f"; the job {job_id} is in the way" if job_id else ""))
+        self.job_id = job_id
+
+
+@dataclass(frozen=True)
+class Project:
+    """A row of the table projects."""
+
+    id: str
+    owner_id: str
+    name: str
+    status: str
+    status_reason: str | None
+    pool_size: int
+    created_at: datetime
+    updated_at: datetime
+    current_job: str | None = None
+
+
+def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: int) -> Project:
+    """Write a project that is to be provisioned. quota 0: no limit. Raises NameTaken, QuotaExceeded."""
+    values = {"id": new_project_id(), "owner": owner_id, "name": name, "pool_size": pool_size}
+    if quota:
+        # The owner's row is the lock: two requests at once cannot both take the last place.
+        tx.execute(SQL.lock_owner, values)
+        if tx.value(SQL.count, values) >= quota:
+            raise QuotaExceeded(f"you may have {quota} projects")
+    project = tx.one(Project, SQL.create, values)
+    if project is None:
+        raise NameTaken("you have another project of this name")
+    return project
+
+
+def owned(tx: Transaction, project_id: str, owner_id: str, *, lock: bool = False) -> Project:
+    """Return the owner's project. lock: until the transaction ends. Raises ProjectNotFound."""
+    if not is_project_id(project_id):
+        raise ProjectNotFound("you have no such project")
+    if lock:
+        tx.execute(SQL.lock, {"id": project_id})
+    project = tx.one(Project, SQL.owned, {"id": project_id, "owner": owner_id})
+    if project is None:
+        raise ProjectNotFound("you have no such project")
+    return project
+
+
+def page(tx: Transaction, owner_id: str, *, before: tuple[str, str] | None, limit: int) -> list[Project]:
+    """Return the owner's projects, newest first, from the one after `before` (its time and id)."""
+    at, last = before or (None, None)
+    return tx.all(Project, SQL.page, {"owner": owner_id, "at": at, "before": last, "limit": limit})
+
+
+def change(tx: Transaction, project: Project, *, name: str | None, pool_size: int | None) -> None:
+    """Change name and pool size; None leaves one as it is. Raises NameTaken, ProjectBusy."""
+    if project.status == "deleting":
+        raise ProjectBusy(project.status, project.current_job)
+    try:
+        tx.execute(SQL.change, {"id": project.id, "name": name, "pool_size": pool_size})
+    except psycopg.errors.UniqueViolation as error:
+        raise NameTaken("you have another project of this name") from error
+
+
+def mark_deleting(tx: Transaction, project: Project) -> None:
+    """Say that the project goes; its name is free at once."""
+    tx.execute(SQL.mark_deleting, {"id": project.id})
+
+
+def status_of(tx: Transaction, project_id: str) -> str | None:
+    """Return the project's status, or None when there is none (any more)."""
+    status: str | None = tx.value(SQL.status_of, {"id": project_id})
+    return status

@@ -1,0 +1,40 @@
+-- name: lock_owner
+SELECT FROM owners WHERE id = %(owner)s FOR UPDATE;
+
+-- name: count
+SELECT count(*) FROM projects WHERE owner_id = %(owner)s AND status NOT IN ('deleting', 'deleted');
+
+-- name: create
+INSERT INTO projects (id, owner_id, name, pool_size) VALUES (%(id)s, %(owner)s, %(name)s, %(pool_size)s)
+ON CONFLICT (owner_id, name) WHERE status NOT IN ('deleting', 'deleted') DO NOTHING
+RETURNING id, owner_id, name, status, status_reason, pool_size, created_at, updated_at;
+
+-- name: lock
+SELECT FROM projects WHERE id = %(id)s FOR UPDATE;
+
+-- name: owned
+SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at,
+       (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
+         ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
+  FROM projects p WHERE p.id = %(id)s AND p.owner_id = %(owner)s AND p.status <> 'deleted';
+
+-- name: page
+-- Ids of projects are random, so the cursor is the time with the id.
+SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at,
+       (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
+         ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
+  FROM projects p
+ WHERE p.owner_id = %(owner)s AND p.status <> 'deleted'
+   AND (%(at)s::timestamptz IS NULL OR (p.created_at, p.id) < (%(at)s::timestamptz, %(before)s))
+ ORDER BY p.created_at DESC, p.id DESC LIMIT %(limit)s;
+
+-- name: change
+UPDATE projects SET name = coalesce(%(name)s, name), pool_size = coalesce(%(pool_size)s, pool_size), updated_at = now()
+ WHERE id = %(id)s
+   AND (name, pool_size) IS DISTINCT FROM (coalesce(%(name)s, name), coalesce(%(pool_size)s, pool_size));
+
+-- name: mark_deleting
+UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now() WHERE id = %(id)s;
+
+-- name: status_of
+SELECT status FROM projects WHERE id = %(id)s AND status <> 'deleted';
