@@ -164,8 +164,9 @@ def _is_alive(connection: Connection) -> bool:
     # A healthy idle connection has nothing to say; one that can be read was closed by the server.
     if connection.closed:
         return False
-    readable, _, _ = select.select([connection.pgconn.socket], [], [], 0)
-    return not readable
+    watch = select.poll()
+    watch.register(connection.pgconn.socket, select.POLLIN)
+    return not watch.poll(0)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONFIGURATION = "data-api.conf"
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 1.0
 CONNECTIONS_MAX = 60
 
 
@@ -35,7 +35,7 @@ class Registry:
         self._folder = folder
         self._loaded: dict[str, _Loaded] = {}
         self._lock = threading.Lock()
-        self._swept = time.monotonic()
+        self._watched = False
         self.budget = Budget(connections_max)
         self.budget.make_room = self._make_room
 
@@ -43,7 +43,6 @@ class Registry:
         """Return the project's data API as its configuration says now, or None when it has none."""
         if not is_project_id(project_id):
             return None
-        self._sweep()
         seen = self._look(project_id)
         if seen is None:
             self.release(project_id)
@@ -92,23 +91,31 @@ class Registry:
                 return loaded.instance
             fresh = Instance(read, self.budget, f"launchdb-data:{project_id}")
             self._loaded[project_id] = _Loaded(seen, fresh)
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._watch, name="data-registry", daemon=True).start()
         if loaded is not None:
             loaded.instance.close()
         return fresh
 
+    def _watch(self) -> None:
+        # While anything is loaded, so that a folder that is gone is let go of though nobody asks for it any more.
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self._sweep()
+            with self._lock:
+                if not self._loaded:
+                    self._watched = False
+                    return
+
     def _sweep(self) -> None:
         now = time.monotonic()
-        if now - self._swept < SWEEP_SECONDS:
-            return
-        self._swept = now
         for project_id, loaded in list(self._loaded.items()):
-            if self._look(project_id) is None:
-                self.release(project_id)
-                continue
             idle = loaded.instance.config.db_pool_max_idletime
-            loaded.instance.pool.trim(now - idle)
-            if now - loaded.instance.used > idle:
-                loaded.instance.forget_schema()
+            if self._look(project_id) is None or now - loaded.instance.used > idle:
+                self.release(project_id)
+            else:
+                loaded.instance.pool.trim(now - idle)
 
     def _make_room(self) -> bool:
         """Close the idle connections of the instance that was used the longest time ago."""

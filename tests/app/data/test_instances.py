@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 
@@ -39,6 +41,19 @@ def test_a_removed_folder_is_let_go_of(project):
     path.unlink()
     assert project.get("/books").status_code == 404
     assert project.registry.opened == 0
+    path.write_text(before)
+
+
+def test_a_removed_folder_frees_the_database_though_nobody_asks(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    project.get("/books")
+    assert _connections(project) > 0
+    path.unlink()
+    deadline = time.monotonic() + 5
+    while _connections(project) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _connections(project) == 0
     path.write_text(before)
 
 
