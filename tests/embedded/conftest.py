@@ -40,6 +40,14 @@ def child_of(pid: int, command: str) -> int | None:
     return next((child for child, line in children_of(pid).items() if line == command), None)
 
 
+def is_alive(pid: int) -> bool:
+    """Say whether the process runs; one that ended and waits for init to notice does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Home:
     """One home folder and the supervisors that a test starts on it."""
 

@@ -20,7 +20,7 @@ from infra.embedded import launch, programs
 from infra.embedded.accounts import reachable, service_account
 from infra.embedded.postgres import DATA, is_free, leftover
 from infra.pipeline import Account
-from tests.embedded.conftest import child_of, children_of
+from tests.embedded.conftest import child_of, children_of, is_alive
 from tests.fixtures.servers import wait_until
 
 
@@ -41,7 +41,7 @@ def test_a_start_serves_and_a_stop_leaves_nothing_running(home):
     pids = list(children_of(supervisor.pid))
     assert len(pids) == 6, "Postgres, Valkey, API, two workers, scheduler"
     home.stop(supervisor)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in pids if is_alive(pid)]
     ended = re.findall(r"(\w+)(?:\.\d)? ended", home.log("supervisor"))
     assert list(dict.fromkeys(ended)) == ["prepare", "worker", "api", "scheduler", "valkey", "postgres"]
 
@@ -89,7 +89,7 @@ def test_after_a_killed_supervisor_nothing_is_left_and_the_next_start_is_quick(h
     home.start()
     assert time.monotonic() - began < 10
     assert_servers_answer(home)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in pids if is_alive(pid)]
 
 
 def test_a_postgres_that_outlived_its_supervisor_is_ended_in_order(home):
