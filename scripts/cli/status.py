@@ -69,11 +69,12 @@ def _from_home(session: Session) -> Picture:
     infra = open_home(settings)
     try:
         api = Service("api", "up" if answers(settings.base_url) else "down", settings.base_url)
+        database = _probed("postgres", _answers(infra))
         picture.services = [
             api,
-            _probed("postgres", _answers(infra)),
+            database,
             _probed("redis", infra.doorbell.waiting("control") is not None),
-            *_from_database(infra, picture),
+            *(_from_database(infra, picture) if database.status == "up" else _unknown()),
         ]
     finally:
         infra.close()
@@ -92,8 +93,13 @@ def _from_database(infra: Infra, picture: Picture) -> list[Service]:
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
             schedulers = int(tx.value(SQL.schedulers))
     except InfraError:
-        return [Service("worker", "unknown", "asked for in vain"), Service("scheduler", "unknown", "asked for in vain")]
+        return _unknown()
     return [_counted("worker", len(picture.workers)), _counted("scheduler", schedulers)]
+
+
+def _unknown() -> list[Service]:
+    """Only the database knows of them; asking it again would cost another time-out."""
+    return [Service(name, "unknown", "the database knows") for name in ("worker", "scheduler")]
 
 
 def _probed(name: str, answered: bool) -> Service:
