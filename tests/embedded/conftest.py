@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -116,12 +118,17 @@ class Home:
 
 
 @pytest.fixture
+def tmp_path():
+    """A folder that every account can pass; pytest's own parent folder is closed, and closed again by each session."""
+    folder = Path(tempfile.mkdtemp(prefix="ldb-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def make_home(tmp_path):
-    """Make homes whose parents every account can pass."""
-    for folder in tmp_path.parents[:3]:
-        if folder.owner() == tmp_path.owner() and folder.name.startswith("pytest-"):
-            folder.chmod(0o711)
-    tmp_path.chmod(0o711)
+    """Make homes in folders that every account can pass."""
     homes = []
 
     def make(folder: Path = tmp_path, **more) -> Home:

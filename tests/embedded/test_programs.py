@@ -54,9 +54,6 @@ def test_a_folder_without_a_server_is_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has a service account")
 def test_several_starters_unpack_the_server_once_where_the_service_account_can_run_it(tmp_path, monkeypatch):
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
     monkeypatch.setattr(programs, "reachable", lambda path, _account: tmp_path in path.parents)
     account = service_account()
     assert isinstance(account, Account)
