@@ -29,7 +29,7 @@ HOMES = {
     "dramatiq": ("workers",),
     "flask": ("app", "scripts.bench"),
     "werkzeug": ("app",),
-    "gunicorn": ("scripts.cli.serve", "app.data.standalone"),
+    "gunicorn": ("app", "scripts.cli.serve"),
     "click": ("scripts",),
     "rich": ("scripts",),
 }
