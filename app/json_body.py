@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http.errors import ParseException
+
 from app.problems import Problem, invalid
 
 if TYPE_CHECKING:
@@ -58,7 +60,10 @@ def _raw(request: Request, most: int) -> bytes:
     too_large = Problem(413, "too-large", f"a body has at most {most} bytes", headers={"Connection": "close"})
     if (request.content_length or 0) > most:
         raise too_large
-    raw = request.environ["wsgi.input"].read(most + 1) if _has_body(request) else b""
+    try:
+        raw = request.environ["wsgi.input"].read(most + 1) if _has_body(request) else b""
+    except (OSError, ParseException):  # the client hung up, or its chunks are not chunks
+        raise Problem(400, "broken-body", "the body ended early", headers={"Connection": "close"}) from None
     if len(raw) > most:
         raise too_large
     return bytes(raw)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+from app import internal
 from app.data import standalone
 from app.factory import create_app
 from config.logging import setup
@@ -36,7 +37,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         chosen: dict[str, Any] = {
             "bind": f"{self._settings.host}:{self._settings.port}",
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": "app.server.ProblemWorker",
             "threads": self._settings.api_threads,
             "graceful_timeout": GRACEFUL_SECONDS,
             "timeout": HUNG_SECONDS,
@@ -51,7 +52,10 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Open the world and make the application."""
         setup("api")
-        return create_app(self._settings, Infra.open(self._settings, name="launchdb-api"), self._services)
+        app = create_app(self._settings, Infra.open(self._settings, name="launchdb-api"), self._services)
+        if "platform" in self._services:
+            internal.listen(app)
+        return app
 
 
 def _forked(_arbiter: object, _worker: object) -> None:
