@@ -28,11 +28,12 @@ START_SECONDS = 120.0
 
 @dataclass
 class Installation:
-    """A running installation, its operator signed in."""
+    """A running installation: http is its operator, signed in; visitor is nobody."""
 
     settings: Settings
     infra: Infra
     http: httpx.Client
+    visitor: httpx.Client
 
     @property
     def supervisor(self) -> int:
@@ -82,12 +83,13 @@ def installation(**environment: str) -> Iterator[Installation]:
     settings = load(own)
     infra = Infra.open(settings, name="launchdb-bench")
     operator = json.loads((home / "operator.json").read_text())
-    with httpx.Client(base_url=settings.base_url, timeout=60.0) as http:
+    clients = [httpx.Client(base_url=settings.base_url, timeout=60.0) for _ in range(2)]
+    with clients[0] as http, clients[1] as visitor:
         answer = http.post("/api/auth/login", json={"email": operator["email"], "password": operator["password"]})
         answer.raise_for_status()
         http.headers["Authorization"] = f"Bearer {answer.json()['accessToken']}"
         try:
-            yield Installation(settings, infra, http)
+            yield Installation(settings, infra, http, visitor)
         finally:
             infra.close()
             run([*launchdb, "down"], timeout_seconds=60.0, cwd=CHECKOUT)
