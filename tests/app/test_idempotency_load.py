@@ -25,9 +25,12 @@ def test_a_thousand_concurrent_repeats_make_one_project_and_all_get_its_answer(t
             answer.json().get("project", {}).get("id"),
         )
 
-    with served(settings, LAUNCHDB_DATABASE_POOL_SIZE="4", LAUNCHDB_API_THREADS="32") as url:
-        with client, ThreadPoolExecutor(64) as crowd:
-            found = Counter(crowd.map(post, [url] * REPEATS))
+    with (
+        served(settings, LAUNCHDB_DATABASE_POOL_SIZE="4", LAUNCHDB_API_THREADS="32") as url,
+        client,
+        ThreadPoolExecutor(64) as crowd,
+    ):
+        found = Counter(crowd.map(post, [url] * REPEATS))
     projects = town.rows("SELECT id FROM projects")
     assert len(projects) == 1
     assert found == {(202, None, projects[0]["id"]): 1, (202, "true", projects[0]["id"]): REPEATS - 1}

@@ -1,0 +1,202 @@
+"""Owners register, sign in, renew and sign out; and what attackers try there."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from app.factory import create_app
+from config.settings import load
+from tests.app.conftest import PASSWORD, Town
+from tests.app.test_bad_input import problem
+
+
+def login(person, email, password=PASSWORD, **headers):
+    return person.post("/api/auth/login", json={"email": email, "password": password}, headers=headers)
+
+
+def test_an_owner_registers_signs_in_and_is_known_by_the_token(town):
+    person = town.stranger()
+    body = {"email": "Ann@Example.org", "password": PASSWORD, "name": "Ann"}
+    made = person.post("/api/auth/register", json=body)
+    assert made.status_code == 201
+    assert set(made.json()) == {"id", "email", "name", "createdAt"}
+    assert made.json()["email"] == "ann@example.org"
+    given = login(person, " ANN@example.org ")
+    assert given.headers["Cache-Control"] == "no-store"
+    assert set(given.json()) == {"accessToken", "tokenType", "expiresIn", "refreshToken"}
+    me = person.get("/api/auth/me", headers={"Authorization": f"bearer {given.json()['accessToken']}"})
+    assert me.json()["id"] == made.json()["id"]
+    stored = town.rows("SELECT password_hash FROM owners")[0]["password_hash"]
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+
+
+def test_an_address_registers_once(town):
+    taken = town.registered().email
+    body = {"email": taken.upper(), "password": PASSWORD}
+    assert problem(town.stranger().post("/api/auth/register", json=body), 409)["type"] == "/problems/email-taken"
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "pointer"),
+    [
+        ("a@example.org", "short", "/password"),
+        ("a@example.org", "password1", "/password"),
+        ("a@example.org", "PassWord123", "/password"),
+        ("a@example.org", "a@example.org", "/password"),
+        ("a@example.org", "x" * 1_000_000, "/password"),
+        ("a" * 300 + "@example.org", PASSWORD, "/email"),
+        ("no-address", PASSWORD, "/email"),
+        ("a@b@c", PASSWORD, "/email"),
+        ("a@exam\nple.org", PASSWORD, "/email"),
+        ("a@ex\0ample.org", PASSWORD, "/email"),
+    ],
+)
+def test_weak_passwords_and_malformed_addresses_are_refused_before_hashing(town, email, password, pointer):
+    started = time.monotonic()
+    answer = town.stranger().post("/api/auth/register", json={"email": email, "password": password})
+    assert time.monotonic() - started < 1
+    assert problem(answer, 422)["errors"][0]["pointer"] == pointer
+    assert town.rows("SELECT id FROM owners") == []
+
+
+def test_every_character_of_a_long_password_counts(town):
+    person, long = town.stranger(), "🐎 " * 40 + "staple"
+    person.post("/api/auth/register", json={"email": "a@example.org", "password": long})
+    problem(login(person, "a@example.org", long[:-1]), 401)
+    assert login(person, "a@example.org", long).status_code == 200
+
+
+def test_an_unknown_address_and_a_wrong_password_get_the_same_answer_in_the_same_time(town):
+    known, told, took = town.registered(), [], {}
+    for email in (known.email, "nobody@example.org"):
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            found = problem(login(town.stranger(), email, "wrong password"), 401)
+            times.append(time.perf_counter() - started)
+            told.append({name: value for name, value in found.items() if name != "requestId"})
+        took[email] = statistics.median(times)
+    assert all(found == told[0] for found in told)
+    assert took["nobody@example.org"] > 0.5 * took[known.email]
+
+
+def test_the_eleventh_wrong_try_waits_but_the_right_password_from_a_known_address_does_not(town):
+    owner = town.registered()
+    at_home = {"REMOTE_ADDR": "10.0.0.1"}
+    client = town.app.test_client()
+
+    def attempt(password, address, **headers):
+        body = {"email": owner.email, "password": password}
+        answer = client.post("/api/auth/login", json=body, environ_base=address, headers=headers)
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    assert attempt(PASSWORD, at_home)[0] == 200
+    away = {"REMOTE_ADDR": "10.9.9.9"}
+    with town.infra.database.autocommit() as tx:  # ten wrong tries from each, without the time they take
+        for address in (*at_home.values(), *away.values()):
+            tx.execute("INSERT INTO failed_logins VALUES (%s, %s, 10, now())", (owner.email, address))
+    status, wait = attempt("wrong password", away, **{"X-Forwarded-For": "1.2.3.4"})
+    assert status == 429
+    assert 1 <= int(wait) <= 15
+    assert attempt(PASSWORD, away)[0] == 429
+    assert attempt("wrong password", at_home)[0] == 429
+    assert attempt(PASSWORD, at_home)[0] == 200
+    assert attempt("wrong password", at_home)[0] == 401
+    assert attempt(PASSWORD, {"REMOTE_ADDR": "10.7.7.7"})[0] == 200
+
+
+def test_a_refresh_token_used_twice_ends_the_sign_in(town):
+    owner = town.signed_in()
+    first = owner.sign_in["refreshToken"]
+    second = owner.post("/api/auth/refresh", json={"refreshToken": first})
+    assert second.status_code == 200
+    problem(owner.post("/api/auth/refresh", json={"refreshToken": first}), 401)
+    problem(owner.post("/api/auth/refresh", json={"refreshToken": second.json()["refreshToken"]}), 401)
+    problem(owner.get("/api/auth/me"), 401)
+    assert first not in str(town.rows("SELECT * FROM refresh_tokens"))
+
+
+def test_tokens_are_good_for_their_own_purpose_only(town):
+    owner = town.signed_in()
+    problem(owner.post("/api/auth/refresh", json={"refreshToken": owner.sign_in["accessToken"]}), 401)
+    refreshing = {"Authorization": f"Bearer {owner.sign_in['refreshToken']}"}
+    problem(owner.get("/api/auth/me", headers=refreshing), 401)
+
+
+def test_signing_out_ends_the_sign_in_and_no_other(town):
+    owner = town.signed_in()
+    other = login(owner, owner.email).json()
+    assert owner.post("/api/auth/logout").status_code == 204
+    problem(owner.get("/api/auth/me"), 401)
+    problem(owner.post("/api/auth/refresh", json={"refreshToken": owner.sign_in["refreshToken"]}), 401)
+    assert owner.post("/api/auth/refresh", json={"refreshToken": other["refreshToken"]}).status_code == 200
+
+
+def test_both_keys_are_good_while_the_platform_key_is_rotated(town, settings):
+    owner = town.owner()
+    folder = settings.secrets_folder
+    old = folder / "PLATFORM_JWT_SECRET"
+    old.rename(folder / "PLATFORM_JWT_SECRET.previous")
+    old.write_text("another key of forty-three characters or so\n")
+    old.chmod(0o600)
+    assert owner.get("/api/auth/me").status_code == 200
+    owner.client.headers["Authorization"] = f"Bearer {town.token(owner.id)}"
+    assert owner.get("/api/auth/me").status_code == 200
+    (folder / "PLATFORM_JWT_SECRET.previous").unlink()
+    assert owner.get("/api/auth/me").status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["invite", "closed"])
+def test_where_registration_is_not_open_nobody_registers(settings, infra, app, mode):
+    values = {"REGISTRATION": mode, "LAUNCHDB_HOME": str(settings.home)}
+    shut = load({**values, "LAUNCHDB_DATABASE_URL": settings.database_url, "LAUNCHDB_REDIS_URL": settings.redis_url})
+    other = create_app(shut, infra, ("platform",))
+    town = Town(other, infra, shut)
+    body = {"email": "a@example.org", "password": PASSWORD}
+    problem(town.stranger().post("/api/auth/register", json=body), 403)
+    assert town.rows("SELECT id FROM owners") == []
+    town.close()
+    other.extensions["launchdb"].close()
+
+
+def test_a_personal_token_is_shown_once_speaks_for_its_owner_and_ends(town):
+    owner = town.owner()
+    key = {"Idempotency-Key": "k"}
+    made = owner.post("/api/tokens", json={"name": "ci", "expiresAt": "2999-01-01T00:00:00Z"}, headers=key)
+    token = made.json()["token"]
+    assert made.status_code == 201
+    again = owner.post("/api/tokens", json={"name": "ci", "expiresAt": "2999-01-01T00:00:00Z"}, headers=key)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json() == {**made.json(), "token": None}
+    program = town.stranger(Authorization=f"Bearer {token}")
+    assert program.get("/api/auth/me").json()["id"] == owner.id
+    listed = owner.get("/api/tokens").json()["tokens"]
+    assert [entry["id"] for entry in listed] == [made.json()["id"]]
+    assert listed[0]["lastUsedAt"]
+    assert token not in str(town.rows("SELECT * FROM personal_tokens, idempotency_keys"))
+    assert owner.delete(f"/api/tokens/{made.json()['id']}").status_code == 204
+    problem(program.get("/api/auth/me"), 401)
+    problem(owner.delete(f"/api/tokens/{made.json()['id']}"), 404)
+
+
+def test_a_personal_token_ends_at_its_time(town):
+    owner = town.owner()
+    token = owner.post("/api/tokens", json={"name": "ci"}).json()["token"]
+    with town.infra.database.autocommit() as tx:
+        tx.execute("UPDATE personal_tokens SET expires_at = now() - interval '1 second'")
+    problem(town.stranger(Authorization=f"Bearer {token}").get("/api/auth/me"), 401)
+
+
+@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "tomorrow", 5, "2999-01-01", "２999-01-01T00:00:00Z"])
+def test_a_personal_token_ends_in_the_future_or_never(town, moment):
+    answer = town.owner().post("/api/tokens", json={"name": "ci", "expiresAt": moment})
+    assert problem(answer, 422)["errors"][0]["pointer"] == "/expiresAt"
+
+
+def test_passwords_and_tokens_are_in_no_log_line(town, caplog):
+    owner = town.signed_in()
+    assert PASSWORD not in caplog.text
+    assert owner.sign_in["refreshToken"] not in caplog.text

@@ -1,0 +1,165 @@
+"""Every route with every sort of credential: the right problem, never a 500, and nothing changed."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+
+import jwt
+import pytest
+
+from app.factory import operations
+from infra import secretfiles
+from tests.app.test_bad_input import problem
+
+ROUTES = [operation for operation in operations() if operation.who != "anyone"]
+NOW = int(time.time())
+
+
+def claims(**more):
+    good = {"iss": "launchdb", "aud": "launchdb:platform", "typ": "access", "sub": "", "iat": NOW - 5, "exp": NOW + 600}
+    return {name: value for name, value in {**good, **more}.items() if value is not ...}
+
+
+def unsigned(alg, payload):
+    parts = [json.dumps({"alg": alg, "typ": "JWT"}), json.dumps(payload)]
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def hashed(alg, payload, key):
+    """Sign with another HMAC than ours, which a library would warn about."""
+    head = unsigned(alg, payload)[:-1]
+    mac = hmac.digest(key.encode(), head.encode(), f"sha{alg[2:]}")
+    return f"{head}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def forged(key, owner_id):
+    """Every token that must be refused, by what is wrong with it."""
+
+    def signed(payload, with_key=key, headers=None):
+        return jwt.encode({"sub": owner_id, **payload}, with_key, algorithm="HS256", headers=headers)
+
+    good = claims(sub=owner_id)
+    return {
+        "two parts": "a.b",
+        "100 KB": "a" * 100_000,
+        "none": unsigned("none", good),
+        "NONE": unsigned("NONE", good),
+        "nOnE": unsigned("nOnE", good),
+        "HS384": hashed("HS384", good, key),
+        "HS512": hashed("HS512", good, key),
+        "another key": signed(good, with_key="another key, as long as one must be"),
+        "a kid": signed(good, headers={"kid": "../../dev/null"}),
+        "a jku": signed(good, headers={"jku": "https://evil.example/keys"}),
+        "a jwk": signed(good, headers={"jwk": {"kty": "oct", "k": "AA"}}),
+        "an x5u": signed(good, headers={"x5u": "https://evil.example/x"}),
+        "crit": signed(good, headers={"crit": ["x"], "x": 1}),
+        "expired a second ago": signed(claims(sub=owner_id, exp=NOW - 1)),
+        "no end": signed(claims(sub=owner_id, exp=...)),
+        "an end as text": signed(claims(sub=owner_id, exp=str(NOW + 600))),
+        "an end with a fraction": signed(claims(sub=owner_id, exp=NOW + 600.5)),
+        "issued in an hour": signed(claims(sub=owner_id, iat=NOW + 3600)),
+        "no issue": signed(claims(sub=owner_id, iat=...)),
+        "another issuer": signed(claims(sub=owner_id, iss="evil")),
+        "another audience": signed(claims(sub=owner_id, aud="other")),
+        "a list of audiences": signed(claims(sub=owner_id, aud=["launchdb:platform", "other"])),
+        "no audience": signed(claims(sub=owner_id, aud=...)),
+        "another type": signed(claims(sub=owner_id, typ="refresh")),
+        "no type": signed(claims(sub=owner_id, typ=...)),
+        "nobody": jwt.encode(claims(sub="own_" + "0" * 32), key, algorithm="HS256"),
+        "a project's user": signed({"role": "authenticated", "iss": "launchdb", "iat": NOW, "exp": NOW + 600}),
+        "one bit flipped": signed(good)[:-2] + ("A" if signed(good)[-2] != "A" else "B") + signed(good)[-1],
+        "no such personal token": "ldb_" + "a" * 43,
+        "a refresh token": "ldbr_" + "a" * 43,
+    }
+
+
+def key_of(settings):
+    return secretfiles.current(settings.secrets_folder, "PLATFORM_JWT_SECRET")
+
+
+def paths(operation, ids):
+    rule = operation.rule
+    for name, value in ids.items():
+        rule = rule.replace(f"<{name}>", value)
+    assert "<" not in rule
+    return rule
+
+
+def body_for(operation):
+    if operation.method == "GET":
+        return {}
+    return {"json": {"name": "changed"} if operation.body and "name" in operation.body.model_fields else {}}
+
+
+@pytest.fixture
+def victim(town):
+    """An owner with one of everything."""
+    owner = town.owner()
+    project = owner.project()
+    token = owner.post("/api/tokens", json={"name": "t"}).json()
+    owner.ids = {"project_id": project["id"], "job_id": project["currentJob"], "token_id": token["id"], "queue": "bulk"}
+    return owner
+
+
+def state(town):
+    tables = ("owners", "projects", "jobs", "personal_tokens", "refresh_tokens", "queues", "idempotency_keys")
+    return {table: town.rows(f"SELECT * FROM {table} ORDER BY 1") for table in tables}
+
+
+def test_the_good_token_of_this_table_is_good(town, victim, settings):
+    good = jwt.encode(claims(sub=victim.id), key_of(settings), algorithm="HS256")
+    assert town.stranger(Authorization=f"Bearer {good}").get("/api/auth/me").json()["id"] == victim.id
+
+
+def ask(person, operation, ids):
+    return person.request(operation.method, paths(operation, ids), **body_for(operation))
+
+
+def test_no_route_lets_in_who_has_no_good_token(town, victim, settings):
+    before = state(town)
+    headers = ["Bearer", "Bearer ", "Basic abc", "Bearer a b"]
+    headers += [f"Bearer {token}" for token in forged(key_of(settings), victim.id).values()]
+    for operation in ROUTES:
+        problem(ask(town.stranger(), operation, victim.ids), 404 if operation.who == "operator" else 401)
+        for header in headers:
+            answer = ask(town.stranger(Authorization=header), operation, victim.ids)
+            problem(answer, 401)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert state(town) == before
+
+
+def test_what_belongs_to_another_owner_is_not_there(town, victim):
+    other = town.owner()
+    before = state(town)
+    for operation in ROUTES:
+        if operation.who == "operator" or "<" in operation.rule:
+            problem(ask(other, operation, victim.ids), 404)
+    assert state(town) == before
+    for operation in ROUTES:
+        if operation.who == "owner" and "<" not in operation.rule:
+            answer = ask(other, operation, victim.ids)
+            assert answer.status_code < 300
+            assert victim.ids["project_id"] not in answer.text
+
+
+def test_an_operator_reaches_all_jobs_but_no_projects_or_tokens_of_others(town, victim):
+    boss = town.owner(operator=True)
+    for operation in sorted(ROUTES, key=lambda found: found.name in ("jobs.retry", "jobs.stream")):
+        if operation.name == "jobs.stream":
+            continue  # it would last as long as the job
+        answer = ask(boss, operation, victim.ids)
+        if "<project_id>" in operation.rule or "<token_id>" in operation.rule:
+            problem(answer, 404)
+        else:
+            assert answer.status_code < 300, answer.text
+
+
+def test_each_refused_sign_in_leaves_a_row(town, victim):
+    town.stranger(Authorization="Bearer a.b.c", **{"X-Request-Id": "the-try"}).get("/api/projects")
+    rows = town.rows("SELECT actor, outcome, address, action FROM audit WHERE request_id = 'the-try'")
+    assert rows == [
+        {"actor": "anonymous", "outcome": "refused: unauthorized", "address": "127.0.0.1", "action": "projects.listing"}
+    ]
