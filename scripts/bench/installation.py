@@ -17,6 +17,7 @@ import httpx
 
 from config.settings import CHECKOUT, Settings, load
 from infra.composition import Infra
+from infra.embedded import launch
 from infra.pipeline import run
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class Installation:
     @property
     def supervisor(self) -> int:
         """Process id of the supervisor: every process of ours descends from it."""
-        return int(json.loads((self.settings.run_folder / "supervisor.json").read_text())["pid"])
+        pid = launch.running(self.settings)
+        if pid is None:
+            raise RuntimeError("the supervisor has ended")
+        return pid
 
     def create(self, name: str, *, wait_seconds: int = 0) -> dict[str, Any]:
         """Ask for a project; return the answer's body."""

@@ -10,10 +10,19 @@ from jobs import kind as kinds
 from jobs.crash import EXIT_STATUS, POINTS
 from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.restart import RestartProject
+from jobs.kinds.resume import ResumeProject
+from jobs.lease import Leases
+from jobs.runner import Runner
 from jobs.table import find
+from jobs.worker import Liveness
 from tests.crash.conftest import attempt_in_a_process
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
+
+# What changes a project's life, and what has to be done to a fresh one before.
+LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: ()}
 
 
 def places(arguments) -> list[str]:
@@ -72,7 +81,11 @@ def installation(settings, infra):
     keep_master_key(settings)
     infra.databases.ensure_shared_roles("test")
     infra.databases.templates.ensure("test")
-    return infra
+    # Without a worker that has said what it serves, no steps are pinned and none would be skipped.
+    liveness = Liveness(infra.database, name="here", queues=["control", "bulk"], threads=1, heard=str)
+    liveness.take()
+    yield infra
+    liveness.stop()
 
 
 def provisioned(settings, infra, crash: str = "") -> tuple[str, object]:
@@ -145,6 +158,63 @@ def test_a_killed_delete_resumes_and_leaves_nothing(crash, settings, installatio
         drop(installation, project)
 
 
+def run_here(infra, job) -> None:
+    """Run what waits in this process, which is quicker than starting another that will not die."""
+    leases = Leases(infra.database, infra.settings, worker="here")
+    Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds())).drain()
+    with infra.database.autocommit() as tx:
+        assert find(tx, job.id).status == "succeeded"
+
+
+def prepare(settings, infra, before: tuple[type, ...]) -> str:
+    """A provisioned project to which these have been done."""
+    project = add_project(infra)
+    for kind in (ProvisionProject, *before):
+        run_here(infra, write(infra, kind(project)))
+    return project
+
+
+def world(infra, project: str) -> tuple:
+    """Everything that a kind may change of a project, its id left out."""
+    seen_rights = {}
+    with infra.database.autocommit() as tx:
+        for row in tx.rows(
+            "SELECT grantee::regrole::text AS who, privilege_type FROM pg_database, aclexplode(datacl) WHERE datname = %s",
+            (project,),
+        ):
+            seen_rights.setdefault(row["who"].replace(project, "<id>"), set()).add(row["privilege_type"])
+    secrets = stored_tenant(infra, project).passwords
+    served = (infra.settings.instances_folder / project / "data-api.conf").exists()
+    return status(infra, project), seen(infra, project), ledger(infra, project), seen_rights, served, len(secrets)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "crash"),
+    [pytest.param(kind, place, id=place) for kind in LIFE for place in places(kind)],
+)
+def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
+    arguments, crash, settings, installation, undisturbed
+):
+    projects = []
+    try:
+        if arguments not in undisturbed:
+            projects.append(prepare(settings, installation, LIFE[arguments]))
+            job = write(installation, arguments(projects[0]))
+            run_here(installation, job)
+            undisturbed[arguments] = (world(installation, projects[0]), steps(installation, job))
+        projects.append(prepare(settings, installation, LIFE[arguments]))
+        passwords = stored_tenant(installation, projects[-1]).passwords
+        job = write(installation, arguments(projects[-1]))
+        assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+        pass_on(installation)
+        run_here(installation, job)
+        assert (world(installation, projects[-1]), steps(installation, job)) == undisturbed[arguments]
+        assert stored_tenant(installation, projects[-1]).passwords == passwords
+    finally:
+        for project in projects:
+            drop(installation, project)
+
+
 def test_every_kind_is_in_the_matrix():
     built = {declared.name for declared in kinds.kinds().values() if not declared.name.startswith("trial.")}
-    assert built == {"project.provision", "project.delete"}
+    assert built == {"project.provision", "project.delete", *(arguments.kind.name for arguments in LIFE)}
