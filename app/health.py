@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.models import HealthOut, ReadyOut
+from app.answers import HealthOut, ReadyOut
 from app.routing import Answer, Call, Routes
 from infra.errors import Unavailable
 

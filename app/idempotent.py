@@ -16,6 +16,7 @@ from app.problems import Problem
 from app.routing import Answer
 from catalog import audit, idempotency
 from catalog.idempotency import Kept, Key
+from infra.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from infra.database import Transaction
 
 REPLAYED = "Idempotency-Replayed"
+RACES = 3
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -57,6 +59,16 @@ _turns = Turns()
 def run(operation: Operation, call: Call, path: dict[str, str]) -> Answer:
     """Let the change happen, or return the first answer to this key. Raises what the view raises, and Problem."""
     key = _key(operation, call, path)
+    for _ in range(RACES):
+        try:
+            return _once(operation, call, path, key)
+        except Unavailable as error:
+            if not _lost_race(error):
+                raise
+    return _once(operation, call, path, key)
+
+
+def _once(operation: Operation, call: Call, path: dict[str, str], key: Key | None) -> Answer:
     if key is None:
         with call.world.infra.database.transaction() as tx:
             return _change(operation, call, path, tx)
@@ -69,6 +81,11 @@ def run(operation: Operation, call: Call, path: dict[str, str]) -> Answer:
         answer = _change(operation, call, path, tx)
         idempotency.keep(tx, key, Kept(answer.status, _kept_headers(answer), answer.body))
         return answer
+
+
+def _lost_race(error: Unavailable) -> bool:
+    """Say whether the transaction was rolled back for another's sake: then it can be done again at once."""
+    return getattr(error.__cause__, "sqlstate", None) in ("40001", "40P01")
 
 
 def _change(operation: Operation, call: Call, path: dict[str, str], tx: Transaction) -> Answer:

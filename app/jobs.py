@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app import events, paging, waiting
-from app.models import AcceptedOut, JobOut, JobQuery, JobsOut, JobsQuery, Nothing
+from app.answers import AcceptedOut, JobOut, JobsOut
+from app.models import JobQuery, JobsQuery, Nothing
 from app.routing import Answer, Call, Routes
 from catalog.ids import is_id
 from jobs import commands, view

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import current_app
 from pydantic.json_schema import models_json_schema
 
-from app.models import ProblemOut
+from app.answers import ProblemOut
 from app.problems import MEDIA_TYPE
 from app.routing import Answer, Call, Operation, Routes
 

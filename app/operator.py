@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app import jobs
-from app.models import JobsOut, JobsQuery, Nothing, QueueOut, QueuesOut, WorkersOut
+from app.answers import JobsOut, QueueOut, QueuesOut, WorkersOut
+from app.models import JobsQuery, Nothing
 from app.problems import Problem
 from app.routing import Answer, Call, Routes
 from jobs import view

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app import gate
+from app.answers import MeOut, OwnerOut, TokensOut
 from app.health import NO_STORE
-from app.models import Credentials, MeOut, NewOwner, Nothing, OwnerOut, RefreshToken, TokensOut
+from app.models import Credentials, NewOwner, Nothing, RefreshToken
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, failed_logins, owners, sessions

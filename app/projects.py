@@ -6,16 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app import paging, waiting
-from app.models import (
-    ConnectionOut,
-    NewProject,
-    Nothing,
-    PageQuery,
-    ProjectAcceptedOut,
-    ProjectChanges,
-    ProjectOut,
-    ProjectsOut,
-)
+from app.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
+from app.models import NewProject, Nothing, PageQuery, ProjectChanges
 from app.problems import invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects, secrets

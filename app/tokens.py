@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app import paging
-from app.models import NewToken, Nothing, PageQuery, PersonalTokenOut, PersonalTokensOut
+from app.answers import PersonalTokenOut, PersonalTokensOut
+from app.models import NewToken, Nothing, PageQuery
 from app.routing import Answer, Call, Routes
 from catalog import personal_tokens
 from jobs.view import rfc3339
