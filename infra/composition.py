@@ -10,9 +10,10 @@ from psycopg.conninfo import conninfo_to_dict
 from infra import secretfiles
 from infra.cluster import Cluster
 from infra.database import Database
-from infra.databases import Databases, Limits
+from infra.databases import Databases
 from infra.doorbell import Doorbell
 from infra.instances import EmbeddedInstances, Instances
+from infra.project_limits import Limits
 from infra.vault import Vault
 
 if TYPE_CHECKING:

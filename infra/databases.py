@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.database import CONNECT_TIMEOUT_SECONDS, translated
-from infra.errors import Refused
+from infra.errors import Refused, Unavailable
 from infra.principals import LABEL, Principals, identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
@@ -19,32 +20,14 @@ from infra.template import Templates
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from config.settings import Settings
     from infra.cluster import Cluster, Session
+    from infra.project_limits import Limits
     from infra.roles import ProjectRoles
 
 SQL = statements(__file__)
 INVALID = -2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a tenant cannot lift: set on its database from outside."""
-
-    connections: int
-    settings: Mapping[str, str]
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """Read the limits of every project from the settings."""
-        return cls(
-            connections=settings.project_connections,
-            settings={
-                "temp_file_limit": f"{settings.project_temp_mb}MB",
-                "statement_timeout": f"{settings.project_statement_seconds}s",
-                "idle_in_transaction_session_timeout": f"{settings.project_idle_transaction_seconds}s",
-            },
-        )
+# Putting clients out: so many looks, so long apart, until nobody was there in so many of them.
+LOOKS, LOOK_SECONDS, QUIET_LOOKS = 60, 0.05, 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +37,14 @@ class Labelled:
     kind: str
     name: str
     project_id: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Databases and roles that are named as projects' are, by name, as they were found."""
+
+    databases: Mapping[str, Mapping[str, Any]]
+    roles: Mapping[str, Mapping[str, Any]]
 
 
 class Databases:
@@ -108,23 +99,106 @@ class Databases:
                 admin.execute(
                     SQL.copy_template.format(database=sql.Identifier(name), template=sql.Identifier(template))
                 )
-        if not (seen["present"] and self._is_furnished(seen)):
+        if not seen["present"] or seen["label"] is None:
             self._furnish(name, roles, session)
+        elif self._faults(seen, roles, closed=False):
+            self._mend(seen, roles, session, closed=False)
+
+    def mend_database(self, name: str, roles: ProjectRoles, session: str, *, closed: bool) -> None:
+        """Let the project's database have its owner, rights, settings and limits again; its content is not touched.
+
+        closed  whether the project's logins are refused (and are put out), backups excepted
+
+        Raises Refused when there is no such database of ours: what was in it cannot be made again.
+        """
+        self.cluster.persistently(lambda: self._mend_database(name, roles, session, closed=closed))
+
+    def _mend_database(self, name: str, roles: ProjectRoles, session: str, *, closed: bool) -> None:
+        with self.cluster.session(session) as admin:
+            seen = self._look_at_database(admin, name)
+        if not seen["present"] or seen["connections"] == INVALID:
+            raise Refused("the project's database is gone; restore it from a backup")
+        if seen["label"] != f"{LABEL}{roles.prefix}":
+            raise Refused("a database of this project's name exists and is not ours")
+        if self._faults(seen, roles, closed=closed):
+            self._mend(seen, roles, session, closed=closed)
+        if closed:
+            self.end_sessions(name, roles, session)
+
+    def end_sessions(self, name: str, roles: ProjectRoles, session: str) -> None:
+        """Let no login of the project be connected, backups excepted. Raises Unavailable when they keep coming back."""
+        logins = [login for login in roles.logins if login != roles.dump]
+        quiet = 0
+        for _look in range(LOOKS):
+            with self.cluster.session(session) as admin:
+                ended = admin.execute(SQL.sessions, {"name": name, "logins": logins}).fetchone()
+            # A login that was admitted just before the door closed is not seen yet: one quiet look is not enough.
+            quiet = 0 if ended and ended[0] else quiet + 1
+            if quiet == QUIET_LOOKS:
+                return
+            time.sleep(LOOK_SECONDS)
+        raise Unavailable("clients of the project connect faster than they can be put out")
+
+    def survey(self, roles: ProjectRoles | None, session: str) -> Survey:
+        """Look at one project's database and roles, or with None at everything that is named as a project's."""
+        with self.cluster.session(session) as admin, admin.cursor(row_factory=dict_row) as cursor:
+            wanted = {"name": roles.prefix if roles else None, "template": self.templates.name}
+            databases = {row["name"]: row for row in cursor.execute(SQL.look_at_database, wanted) if row["present"]}
+        return Survey(databases, self._principals.look(list(roles.all) if roles else None, session))
+
+    def faults(self, seen: Survey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool) -> list[str]:
+        """Say in words in what a project differs from what it has to be; nothing when all is right."""
+        database = seen.databases.get(roles.prefix)
+        found = ["it is missing"] if database is None else self._faults(database, roles, closed=closed)
+        if database and closed and database["sessions"]:
+            found.append("somebody is logged in")
+        named = [f"database {roles.prefix}: {fault}" for fault in found]
+        return named + self._principals.faults(seen.roles, roles, passwords)
 
     def _look_at_database(self, admin: Session, name: str) -> dict[str, Any]:
         with admin.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(SQL.look_at_database, {"name": name, "template": self.templates.name}).fetchone()
         return row or {}
 
-    def _is_furnished(self, seen: dict[str, Any]) -> bool:
-        settings = {f"{name}={value}" for name, value in self._limits.settings.items()}
-        right = seen["connections"] == self._limits.connections and seen["open"] and not seen["public"]
-        return bool(right and settings <= set(seen["settings"] or ()))
+    def _faults(self, seen: Mapping[str, Any], roles: ProjectRoles, *, closed: bool) -> list[str]:
+        rights = {right for right in seen["rights"] if not right.startswith(f"{PLATFORM_OWNER}:")}
+        public = any(right.startswith("public:") for right in rights)
+        differs = {
+            "it does not bear our label": seen["label"] != f"{LABEL}{roles.prefix}",
+            "it has another owner": seen["owner"] != PLATFORM_OWNER,
+            "it is open to the public": public,
+            "its rights were changed": not public and rights != _rights(roles, closed=closed),
+            "it admits nobody, or can be copied": not seen["open"] or seen["template"],
+            "its connection limit was changed": seen["connections"] != self._limits.connections,
+            "its settings were changed": set(seen["settings"] or ()) != self._limits.stored,
+        }
+        return [fault for fault, found in differs.items() if found]
 
     def _furnish(self, name: str, roles: ProjectRoles, session: str) -> None:
-        database = sql.Identifier(name)
+        label = sql.Literal(f"{LABEL}{roles.prefix}")
         parts = [
-            SQL.furnish.format(database=database, label=sql.Literal(f"{LABEL}{roles.prefix}"), **identifiers(roles)),
+            *self._settled(name, roles, ["public"], closed=False),
+            SQL.furnish.format(database=sql.Identifier(name), label=label, **identifiers(roles)),
+        ]
+        with self.cluster.inside(name, session) as admin:
+            admin.execute(sql.SQL("\n").join(parts))
+
+    def _mend(self, seen: Mapping[str, Any], roles: ProjectRoles, session: str, *, closed: bool) -> None:
+        database = sql.Identifier(seen["name"])
+        grantees = sorted({"public", *(right.rpartition(":")[0] for right in seen["rights"])} - {PLATFORM_OWNER})
+        parts = [SQL.own.format(database=database), SQL.admit.format(database=database)]
+        parts += [SQL.reset.format(database=database), *self._settled(seen["name"], roles, grantees, closed=closed)]
+        with self.cluster.session(session) as admin:
+            admin.execute(sql.SQL("\n").join(parts))
+
+    def _settled(self, name: str, roles: ProjectRoles, grantees: list[str], *, closed: bool) -> list[sql.Composed]:
+        """Return what takes these grantees' rights away, gives the project's roles theirs, and sets every limit."""
+        database = sql.Identifier(name)
+        taken = [sql.SQL("PUBLIC") if grantee == "public" else sql.Identifier(grantee) for grantee in grantees]
+        return [
+            SQL.revoke.format(database=database, grantees=sql.SQL(", ").join(taken)),
+            SQL.grant_closed.format(database=database, **identifiers(roles)),
+            *(() if closed else (SQL.grant_connect.format(database=database, **identifiers(roles)),)),
             SQL.search_path.format(database=database),
             *(
                 SQL.database_setting.format(database=database, setting=sql.Identifier(key), value=sql.Literal(value))
@@ -132,8 +206,6 @@ class Databases:
             ),
             SQL.limit_connections.format(database=database, connections=sql.Literal(self._limits.connections)),
         ]
-        with self.cluster.inside(name, session) as admin:
-            admin.execute(sql.SQL("\n").join(parts))
 
     def drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         """Let the database be gone, its sessions included, also if it never was; one that is not ours stays."""
@@ -178,6 +250,16 @@ class Databases:
     def close(self) -> None:
         """Give the sessions back."""
         self.cluster.close()
+
+
+def _rights(roles: ProjectRoles, *, closed: bool) -> set[str]:
+    admitted = () if closed else (roles.owner, roles.authenticator, roles.auth, roles.storage)
+    return {
+        f"{roles.dump}:CONNECT",
+        f"{roles.owner}:TEMPORARY",
+        f"{roles.owner}:CREATE",
+        *(f"{login}:CONNECT" for login in admitted),
+    }
 
 
 def _is_ours(seen: dict[str, Any], roles: ProjectRoles) -> bool:

@@ -1,12 +1,19 @@
 -- name: look_at_database
--- datconnlimit −2 marks what an interrupted DROP DATABASE has left. The template's readiness comes along.
-SELECT d.datname IS NOT NULL AS present, d.datconnlimit AS connections, d.datallowconn AS open,
-       pg_get_userbyid(d.datdba) AS owner, shobj_description(d.oid, 'pg_database') AS label,
-       has_database_privilege('public', d.oid, 'CONNECT') OR has_database_privilege('public', d.oid, 'TEMP') AS public,
+-- One database, or with no name every one that is named as a project's. datconnlimit −2 marks what an interrupted
+-- DROP DATABASE has left. The template's readiness comes along.
+SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS connections, d.datallowconn AS open,
+       d.datistemplate AS template, pg_get_userbyid(d.datdba) AS owner, shobj_description(d.oid, 'pg_database') AS label,
+       (SELECT coalesce(array_agg(coalesce(g.rolname, 'public') || ':' || a.privilege_type
+                                  || CASE WHEN a.is_grantable THEN '*' ELSE '' END), '{}')
+          FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a LEFT JOIN pg_roles g ON g.oid = a.grantee
+         WHERE a.grantee <> d.datdba) AS rights,
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
+       (SELECT count(*) FROM pg_stat_activity s
+         WHERE s.datid = d.oid AND s.usename ~ '^proj_[0-9a-f]{16}_(owner|authenticator|auth|storage)$') AS sessions,
        EXISTS (SELECT FROM pg_database t
                 WHERE t.datname = %(template)s AND t.datistemplate AND NOT t.datallowconn) AS template_ready
-  FROM (SELECT 1) AS once LEFT JOIN pg_database d ON d.datname = %(name)s;
+  FROM (SELECT 1) AS once LEFT JOIN pg_database d
+    ON d.datname = %(name)s OR %(name)s::text IS NULL AND d.datname ~ '^proj_[0-9a-f]{16}$';
 
 -- name: copy_template
 -- Nobody may connect until PUBLIC has lost its rights: CREATE DATABASE does not copy the template's.
@@ -14,9 +21,6 @@ CREATE DATABASE {database} WITH OWNER launchdb_platform TEMPLATE {template} STRA
 
 -- name: furnish
 -- One message, one transaction: a copy is either whole, which its connection limit tells, or furnished anew.
-REVOKE ALL ON DATABASE {database} FROM PUBLIC;
-GRANT CONNECT ON DATABASE {database} TO {authenticator}, {auth}, {storage}, {dump};
-GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {owner};
 COMMENT ON DATABASE {database} IS {label};
 REASSIGN OWNED BY launchdb_tpl_public TO {owner};
 REASSIGN OWNED BY launchdb_tpl_auth TO {auth};
@@ -27,6 +31,32 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public
     GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public
     GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+
+-- name: own
+ALTER DATABASE {database} OWNER TO launchdb_platform;
+
+-- name: revoke
+REVOKE ALL ON DATABASE {database} FROM {grantees} CASCADE;
+
+-- name: grant_closed
+-- What stays while a project is paused: backups are still made.
+GRANT CONNECT ON DATABASE {database} TO {dump};
+GRANT TEMPORARY, CREATE ON DATABASE {database} TO {owner};
+
+-- name: grant_connect
+GRANT CONNECT ON DATABASE {database} TO {owner}, {authenticator}, {auth}, {storage};
+
+-- name: sessions
+-- Ends the sessions of a project's logins, backups excepted, and waits for each up to a second; says how many there were.
+SELECT count(*) FROM (
+    SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+     WHERE datname = %(name)s AND usename = ANY (%(logins)s)) AS ended;
+
+-- name: admit
+ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true IS_TEMPLATE false;
+
+-- name: reset
+ALTER DATABASE {database} RESET ALL;
 
 -- name: database_setting
 ALTER DATABASE {database} SET {setting} = {value};

@@ -48,6 +48,9 @@ class Instances(Protocol):
     def ensure(self, spec: InstanceSpec) -> None:
         """Let the instance serve exactly this spec."""
 
+    def serves(self, spec: InstanceSpec) -> bool:
+        """Say whether the instance is there and serves exactly this spec."""
+
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the instance be gone."""
 
@@ -67,14 +70,24 @@ class EmbeddedInstances:
 
     def ensure(self, spec: InstanceSpec) -> None:
         """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
-        text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})
-        text = f"# launchdb project={spec.project_id} spec={sha256(text.encode()).hexdigest()}\n{text}"
         folder(self._folder)
         home = folder(self._folder / spec.id)
         home.chmod(0o700)
+        if not self.serves(spec):
+            replace(home / CONFIGURATION, self._text(spec))
+
+    def serves(self, spec: InstanceSpec) -> bool:
+        """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""
+        home = self._folder / spec.id
         file = home / CONFIGURATION
-        if not (holds(file, text) and file.stat().st_mode & 0o077 == 0):
-            replace(file, text)
+        try:
+            return holds(file, self._text(spec)) and not (home.stat().st_mode | file.stat().st_mode) & 0o077
+        except FileNotFoundError:
+            return False
+
+    def _text(self, spec: InstanceSpec) -> str:
+        text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})
+        return f"# launchdb project={spec.project_id} spec={sha256(text.encode()).hexdigest()}\n{text}"
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""

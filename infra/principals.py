@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -45,24 +45,37 @@ class Principals:
     def ensure(self, roles: ProjectRoles, passwords: Mapping[str, str], session: str) -> None:
         """Let the project have exactly its roles. Raises Refused when a role of such a name is not ours."""
         label = f"{LABEL}{roles.prefix}"
-        known = self._look([*roles.all, *SHARED], session)
+        known = self.look([*roles.all, *SHARED], session)
         if any(name not in known for name in SHARED):
             self.ensure_shared(session)
         if any(known[name]["label"] != label for name in roles.all if name in known):
             raise Refused("a role of this project's name exists and is not ours")
         parts = [
             part
-            for role in map(_Role.of, [roles] * len(roles.all), roles.all)
-            if not role.is_met_by(known.get(role.name), passwords.get(role.name))
-            for part in role.statements(passwords.get(role.name), label, exists=role.name in known)
+            for role in _roles(roles)
+            if role.faults(known.get(role.name), passwords.get(role.name))
+            for part in role.statements(passwords.get(role.name), label, known.get(role.name))
         ]
         if parts:
             with self._cluster.session(session) as admin:
                 admin.execute(sql.SQL("\n").join([*parts, SQL.memberships.format(**identifiers(roles))]))
 
+    def faults(
+        self, known: Mapping[str, Mapping[str, Any]], roles: ProjectRoles, passwords: Mapping[str, str]
+    ) -> list[str]:
+        """Say in words in what the project's roles, as `look` found them, differ from what they have to be."""
+        label = f"{LABEL}{roles.prefix}"
+        found = [
+            f"role {role.name}: {fault}"
+            for role in _roles(roles)
+            for fault in role.faults(known.get(role.name), passwords.get(role.name))
+        ]
+        strange = [name for name in roles.all if name in known and known[name]["label"] != label]
+        return found + [f"role {name}: it does not bear our label" for name in strange]
+
     def drop(self, roles: ProjectRoles, session: str) -> None:
         """Let the project's roles be gone, with whatever still names them; roles that are not ours stay."""
-        known = self._look(list(roles.all), session)
+        known = self.look(list(roles.all), session)
         ours = [name for name, row in known.items() if row["label"] == f"{LABEL}{roles.prefix}"]
         if not ours:
             return
@@ -84,7 +97,8 @@ class Principals:
             with self._cluster.inside(database or MAINTENANCE, session) as admin:
                 admin.execute(SQL.drop_owned.format(roles=names))
 
-    def _look(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:
+    def look(self, names: list[str] | None, session: str) -> dict[str, dict[str, Any]]:
+        """Return these roles as they are, or with None every one that is named as a project's."""
         with self._cluster.session(session) as admin, admin.cursor(row_factory=dict_row) as cursor:
             return {row["name"]: row for row in cursor.execute(SQL.look, {"names": names})}
 
@@ -105,6 +119,7 @@ class _Role:
     rounds: int = scram.FEW_ROUNDS
     settings: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
+    memberships: frozenset[tuple[str, str, str]] = frozenset()
 
     @classmethod
     def of(cls, roles: ProjectRoles, name: str) -> _Role:
@@ -123,20 +138,26 @@ class _Role:
         }
         return cls(name, login=name in roles.logins, **special.get(name, {}))
 
-    def is_met_by(self, row: dict[str, Any] | None, password: str | None) -> bool:
-        if row is None or row["mighty"] or not set(self.member_of) <= set(row["member_of"]):
-            return False
-        if (row["login"], row["inherit"], row["bypass"]) != (self.login, self.inherit, self.bypass):
-            return False
-        if tuple(row["settings"] or ()) != self.settings:
-            return False
-        return password is None or scram.matches(row["password"], password)
+    def faults(self, row: Mapping[str, Any] | None, password: str | None) -> list[str]:
+        """Say in words in what the role, as it was found, differs from this."""
+        if row is None:
+            return ["it is missing"]
+        right = (self.login, self.inherit, self.bypass, False, None)
+        seen = (row["login"], row["inherit"], row["bypass"], row["mighty"], row["bounded"] or None)
+        differs = {
+            "its attributes were changed": seen != right,
+            "its memberships were changed": {tuple(edge[:3]) for edge in row["memberships"]} != self.memberships,
+            "its settings were changed": tuple(row["settings"] or ()) != self.settings or bool(row["set_in"]),
+            "its password was changed": not _opens(row["password"], password, login=self.login),
+        }
+        return [fault for fault, found in differs.items() if found]
 
-    def statements(self, password: str | None, label: str, *, exists: bool) -> list[sql.Composed]:
+    def statements(self, password: str | None, label: str, row: Mapping[str, Any] | None) -> list[sql.Composed]:
+        """Return what makes the role this, or mends the one that was found."""
         role = sql.Identifier(self.name)
         verifier = scram.verifier(password, rounds=self.rounds) if password else None
         made = SQL.make.format(
-            verb=sql.SQL("ALTER" if exists else "CREATE"),
+            verb=sql.SQL("ALTER" if row else "CREATE"),
             role=role,
             login=sql.SQL("LOGIN" if self.login else "NOLOGIN"),
             inherit=sql.SQL("INHERIT" if self.inherit else "NOINHERIT"),
@@ -147,9 +168,35 @@ class _Role:
         return [
             made,
             SQL.label.format(role=role, label=sql.Literal(label)),
-            *([SQL.reset.format(role=role)] if exists else []),
+            *(self._undone(row) if row else ()),
             *(
                 SQL.setting.format(role=role, setting=sql.Identifier(key), value=sql.Literal(value))
                 for key, _, value in settings
             ),
         ]
+
+    def _undone(self, row: Mapping[str, Any]) -> list[sql.Composed]:
+        """Return what takes settings and memberships away that the role does not have to have."""
+        role = sql.Identifier(self.name)
+        parts = [SQL.reset.format(role=role)]
+        parts += [SQL.reset_in.format(role=role, database=sql.Identifier(name)) for name in row["set_in"]]
+        for granted, member, options, grantor in row["memberships"]:
+            if (granted, member, options) not in self.memberships:
+                who = {"granted": granted, "member": member, "grantor": grantor}
+                parts.append(SQL.take_back.format(**{part: sql.Identifier(name) for part, name in who.items()}))
+        return parts
+
+
+def _roles(roles: ProjectRoles) -> list[_Role]:
+    """Return what each role of a project has to be, its place among the others included."""
+    plain = [_Role.of(roles, name) for name in roles.all]
+    # Who inherits is given rights, who does not is given names to become: never both.
+    edges = {(granted, role.name, "i" if role.inherit else "s") for role in plain for granted in role.member_of}
+    return [replace(role, memberships=frozenset(e for e in edges if role.name in e[:2])) for role in plain]
+
+
+def _opens(verifier: str | None, password: str | None, *, login: bool) -> bool:
+    """Say whether a role's password is the stored one; a login whose password was not asked about passes."""
+    if password is None:
+        return login or verifier is None
+    return scram.matches(verifier, password)

@@ -1,12 +1,20 @@
 -- name: look
--- The shared roles come along, so that a missing one costs no look of its own.
+-- The named roles, or with no names every one that is named as a project's. The shared ones come along, so that a
+-- missing one costs no look of its own.
 SELECT a.rolname AS name, a.rolcanlogin AS login, a.rolinherit AS inherit, a.rolbypassrls AS bypass,
        a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication AS mighty, a.rolpassword AS password,
+       a.rolconnlimit <> -1 OR a.rolvaliduntil < 'infinity' AS bounded,
        shobj_description(a.oid, 'pg_authid') AS label,
        (SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = a.oid AND s.setdatabase = 0) AS settings,
-       (SELECT coalesce(array_agg(g.rolname::text), '{}') FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-         WHERE m.member = a.oid) AS member_of
-  FROM pg_authid a WHERE a.rolname = ANY (%(names)s);
+       (SELECT coalesce(array_agg(d.datname::text), '{}') FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+         WHERE s.setrole = a.oid) AS set_in,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(g.rolname, b.rolname, concat(
+                   CASE WHEN m.inherit_option THEN 'i' END, CASE WHEN m.set_option THEN 's' END,
+                   CASE WHEN m.admin_option THEN 'a' END), pg_get_userbyid(m.grantor))), '[]')
+          FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles b ON b.oid = m.member
+         WHERE m.member = a.oid OR m.roleid = a.oid AND a.rolname ~ '^proj_') AS memberships
+  FROM pg_authid a
+ WHERE a.rolname = ANY (%(names)s) OR %(names)s::text[] IS NULL AND a.rolname ~ '^proj_[0-9a-f]{16}_';
 
 -- name: make_shared
 CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
@@ -27,13 +35,20 @@ SELECT datname FROM pg_database
 REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;
 
 -- name: make
-{verb} ROLE {role} WITH {login} {inherit} {bypass} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION {password};
+{verb} ROLE {role} WITH {login} {inherit} {bypass} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
+    CONNECTION LIMIT -1 VALID UNTIL 'infinity' {password};
 
 -- name: label
 COMMENT ON ROLE {role} IS {label};
 
 -- name: reset
 ALTER ROLE {role} RESET ALL;
+
+-- name: reset_in
+ALTER ROLE {role} IN DATABASE {database} RESET ALL;
+
+-- name: take_back
+REVOKE {granted} FROM {member} GRANTED BY {grantor} CASCADE;
 
 -- name: setting
 ALTER ROLE {role} SET {setting} = {value};

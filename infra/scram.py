@@ -13,6 +13,8 @@ from base64 import b64decode, b64encode
 FEW_ROUNDS = 1
 CLIENT_ROUNDS = 4096
 SALT_BYTES = 16
+MOST_PROVEN = 20_000
+_PROVEN: set[bytes] = set()
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+", re.ASCII)
 
 
@@ -32,8 +34,17 @@ def matches(known: str | None, password: str) -> bool:
     parts = _VERIFIER.fullmatch(known or "")
     if known is None or parts is None:
         return False
+    # Whoever looks at every project again and again pays for the rounds once. What is kept opens nothing.
+    digest = hashlib.sha256(f"{known}\0{password}".encode()).digest()
+    if digest in _PROVEN:
+        return True
     expected = verifier(password, rounds=int(parts[1]), salt=b64decode(parts[2]))
-    return hmac.compare_digest(known.encode(), expected.encode())
+    if not hmac.compare_digest(known.encode(), expected.encode()):
+        return False
+    if len(_PROVEN) >= MOST_PROVEN:
+        _PROVEN.clear()
+    _PROVEN.add(digest)
+    return True
 
 
 def _text(raw: bytes) -> str:
