@@ -1,6 +1,9 @@
 """Every job kind, one file each; importing this package registers them all."""
 
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.restart import RestartProject
+from jobs.kinds.resume import ResumeProject
 
-__all__ = ["DeleteProject", "ProvisionProject"]
+__all__ = ["DeleteProject", "PauseProject", "ProvisionProject", "RestartProject", "ResumeProject"]

@@ -11,13 +11,20 @@ UPDATE projects SET status = 'deleted', status_reason = NULL, deleted_at = coale
 DELETE FROM resources WHERE project_id = %(project)s AND state = 'gone';
 
 -- name: mark_unfinished
--- A deletion that was called off before its first step leaves a project that still serves. Its name may have been
--- taken meanwhile: then it goes by its id.
+-- A deletion that was called off before its first step leaves a project that still serves, or one that was paused:
+-- whose data API somebody else has closed. Its name may have been taken meanwhile: then it goes by its id.
 UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
        status = CASE WHEN p.template IS NOT NULL AND EXISTS (
                     SELECT FROM resources r
                      WHERE r.project_id = p.id AND r.kind = 'instance' AND r.state = 'present')
-                THEN 'active' ELSE 'failed' END,
+                THEN 'active'
+                WHEN p.template IS NOT NULL AND EXISTS (
+                    SELECT FROM resources r
+                     WHERE r.project_id = p.id AND r.kind = 'database' AND r.state = 'present')
+                 AND NOT EXISTS (
+                    SELECT FROM resources r JOIN jobs j ON j.id = r.job_id
+                     WHERE r.project_id = p.id AND r.kind = 'instance' AND j.kind = 'project.delete')
+                THEN 'paused' ELSE 'failed' END,
        name = CASE WHEN EXISTS (
                     SELECT FROM projects o WHERE o.owner_id = p.owner_id AND o.name = p.name AND o.id <> p.id
                        AND o.status NOT IN ('deleting', 'deleted'))

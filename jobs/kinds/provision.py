@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from catalog import names, secrets
 from infra import tokens
-from infra.instances import InstanceSpec
 from infra.roles import SHARED_ANON, SHARED_SERVICE
 from infra.sql import statements
 from jobs.commands import JobConflict
+from jobs.data_plane import close_data_api, open_data_api, passwords, prove_round_trip, stored_secrets
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -46,11 +46,10 @@ def forget_secrets(run: Run[ProvisionProject]) -> None:
 def create_roles(run: Run[ProvisionProject]) -> None:
     """Let the project have its roles, the logins with their stored passwords."""
     roles = names.roles(run.args.project_id)
-    known = _secrets(run)
+    known = stored_secrets(run)
     run.ledger.intend("role", *roles.all)
     run.check()
-    passwords = {login: known[names.password(login)] for login in roles.logins}
-    run.infra.databases.ensure_roles(roles, passwords, run.session)
+    run.infra.databases.ensure_roles(roles, passwords(run.args.project_id, known), run.session)
     run.ledger.present("role", *roles.all)
 
 
@@ -79,32 +78,6 @@ def drop_database(run: Run[ProvisionProject]) -> None:
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.gone("database", database)
-
-
-def open_data_api(run: Run[ProvisionProject]) -> None:
-    """Let the data API serve the project."""
-    instance = names.instance(run.args.project_id)
-    spec = instance_spec(run)
-    run.ledger.intend("instance", instance)
-    run.check()
-    run.infra.instances.ensure(spec)
-    run.ledger.present("instance", instance)
-
-
-def close_data_api(run: Run[ProvisionProject]) -> None:
-    """Let the data API no longer serve the project."""
-    instance = names.instance(run.args.project_id)
-    run.ledger.releasing("instance", instance)
-    run.check()
-    run.infra.instances.remove(instance)
-    run.ledger.gone("instance", instance)
-
-
-def prove_round_trip(run: Run[ProvisionProject]) -> None:
-    """Log in as the data API does, write and read as each of its roles, and leave nothing."""
-    roles = names.roles(run.args.project_id)
-    run.check()
-    run.infra.databases.prove(_data_uri(run, _secrets(run)), roles, run.session)
 
 
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
@@ -145,36 +118,6 @@ class ProvisionProject:
     """Turns a row of the catalogue into a running project."""
 
     project_id: str
-
-
-def instance_spec(run: Run[ProvisionProject]) -> InstanceSpec:
-    """Say what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
-    project = run.args.project_id
-    with run.infra.database.autocommit() as tx:
-        row = tx.row(SQL.project, {"project": project})
-        known = secrets.read_all(tx, run.infra.vault, project)
-    if row is None:
-        raise GiveUp("the project was deleted meanwhile")
-    return InstanceSpec(
-        id=names.instance(project),
-        project_id=project,
-        db_uri=_data_uri(run, known),
-        jwt_secret=known[names.JWT_SECRET],
-        anon_role=names.roles(project).anon,
-        pool_size=row["pool_size"],
-        max_rows=run.infra.settings.data_max_rows,
-    )
-
-
-def _data_uri(run: Run[ProvisionProject], known: dict[str, str]) -> str:
-    project = run.args.project_id
-    login = names.roles(project).authenticator
-    return run.infra.databases.uri(names.database(project), login, known[names.password(login)])
-
-
-def _secrets(run: Run[ProvisionProject]) -> dict[str, str]:
-    with run.infra.database.autocommit() as tx:
-        return secrets.read_all(tx, run.infra.vault, run.args.project_id)
 
 
 def _key(known: dict[str, str], project: str, role: str, db_role: str, now: int) -> str:

@@ -2,9 +2,6 @@
 -- Rounded down: a key must not be issued in the future.
 SELECT floor(extract(epoch FROM now()))::bigint;
 
--- name: project
-SELECT pool_size FROM projects WHERE id = %(project)s AND status NOT IN ('deleting', 'deleted');
-
 -- name: mark_active
 -- Only a project that is still wanted: a deletion may have been accepted meanwhile.
 UPDATE projects SET status = 'active', status_reason = NULL, template = %(template)s, updated_at = now()

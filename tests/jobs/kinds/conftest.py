@@ -32,6 +32,21 @@ class Life:
         self.engine.runner.drain()
         return self.engine.job(job.id)
 
+    def ask(self, what):
+        """Ask for it as the API does, and let it be carried out."""
+        with self.infra.database.transaction() as tx:
+            job = what(tx, self.id)
+        self.engine.runner.drain()
+        return self.engine.job(job.id)
+
+    def folder(self):
+        return self.infra.settings.instances_folder / self.id
+
+    def rights(self):
+        """Who may do what with the database."""
+        with self.infra.database.autocommit() as tx:
+            return tx.value("SELECT datacl::text FROM pg_database WHERE datname = %s", (self.id,))
+
     def row(self):
         with self.infra.database.autocommit() as tx:
             return tx.row("SELECT * FROM projects WHERE id = %s", (self.id,))

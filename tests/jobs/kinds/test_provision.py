@@ -12,8 +12,8 @@ import pytest
 
 from catalog import inventory, names
 from jobs.commands import JobConflict, cancel, retry
+from jobs.data_plane import prove_round_trip
 from jobs.kinds import DeleteProject, ProvisionProject
-from jobs.kinds.provision import prove_round_trip
 from tests.fixtures.projects import add_project
 
 STEPS = ("store_secrets", "create_roles", "clone_template", "open_data_api", "prove_round_trip", "mark_active")

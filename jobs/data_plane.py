@@ -1,0 +1,106 @@
+"""What several kinds do to one project's data API and its logins: opened, closed, put out, proven."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from catalog import names, secrets
+from infra.instances import InstanceSpec
+from infra.sql import statements
+from jobs.errors import GiveUp
+
+if TYPE_CHECKING:
+    from infra.composition import Infra
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def open_data_api(run: Run[Any]) -> None:
+    """Let the data API serve the project."""
+    instance = names.instance(run.args.project_id)
+    spec = stored_spec(run)
+    run.ledger.intend("instance", instance)
+    run.check()
+    run.infra.instances.ensure(spec)
+    run.ledger.present("instance", instance)
+
+
+def close_data_api(run: Run[Any]) -> None:
+    """Let the data API no longer serve the project."""
+    instance = names.instance(run.args.project_id)
+    run.ledger.releasing("instance", instance)
+    run.check()
+    run.infra.instances.remove(instance)
+    run.ledger.gone("instance", instance)
+
+
+def allow_logins(run: Run[Any]) -> None:
+    """Let the project's logins in, with the limits of every project."""
+    _mend(run, closed=False)
+
+
+def refuse_logins(run: Run[Any]) -> None:
+    """Let none of the project's logins in and end the sessions there are; backups stay possible, all data stays."""
+    _mend(run, closed=True)
+
+
+def end_sessions(run: Run[Any]) -> None:
+    """Put the project's clients out; they may come back at once."""
+    project = run.args.project_id
+    run.check()
+    run.infra.databases.end_sessions(names.database(project), names.roles(project), run.session)
+
+
+def prove_round_trip(run: Run[Any]) -> None:
+    """Log in as the data API does, write and read as each of its roles, and leave nothing."""
+    project = run.args.project_id
+    known = stored_secrets(run)
+    run.check()
+    run.infra.databases.prove(data_uri(run.infra, project, known), names.roles(project), run.session)
+
+
+def stored_spec(run: Run[Any]) -> InstanceSpec:
+    """Say what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        row = tx.row(SQL.project, {"project": project})
+    if row is None:
+        raise GiveUp("the project was deleted meanwhile")
+    return spec(run.infra, project, stored_secrets(run), pool_size=row["pool_size"])
+
+
+def spec(infra: Infra, project: str, known: dict[str, str], *, pool_size: int) -> InstanceSpec:
+    """Say what a project's data API serves, from its stored secrets."""
+    return InstanceSpec(
+        id=names.instance(project),
+        project_id=project,
+        db_uri=data_uri(infra, project, known),
+        jwt_secret=known[names.JWT_SECRET],
+        anon_role=names.roles(project).anon,
+        pool_size=pool_size,
+        max_rows=infra.settings.data_max_rows,
+    )
+
+
+def data_uri(infra: Infra, project: str, known: dict[str, str]) -> str:
+    """Return the URI with which the data API reaches the project's database."""
+    login = names.roles(project).authenticator
+    return infra.databases.uri(names.database(project), login, known[names.password(login)])
+
+
+def passwords(project: str, known: dict[str, str]) -> dict[str, str]:
+    """Return the stored password of each of the project's logins."""
+    return {login: known[names.password(login)] for login in names.roles(project).logins}
+
+
+def stored_secrets(run: Run[Any]) -> dict[str, str]:
+    """Read the project's secrets. Raises Refused when one does not open."""
+    with run.infra.database.autocommit() as tx:
+        return secrets.read_all(tx, run.infra.vault, run.args.project_id)
+
+
+def _mend(run: Run[Any], *, closed: bool) -> None:
+    project = run.args.project_id
+    run.check()
+    run.infra.databases.mend_database(names.database(project), names.roles(project), run.session, closed=closed)

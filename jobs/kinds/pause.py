@@ -1,0 +1,49 @@
+"""project.pause: nobody reaches a project any more; all that it is and holds stays for a resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.sql import statements
+from jobs.commands import JobConflict
+from jobs.data_plane import allow_logins, close_data_api, open_data_api, refuse_logins
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
+    """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
+    if tx.execute(SQL.mark_paused, {"project": run.args.project_id}) != 1:
+        raise GiveUp("the project is in another state by now")
+    run.result["projectId"] = run.args.project_id
+
+
+def begin_again(args: PauseProject, tx: Transaction) -> None:
+    """Let the pause go on. Raises JobConflict when the project is in another state by now."""
+    if tx.row(SQL.pausable, {"project": args.project_id}) is None:
+        raise JobConflict("the project is in another state by now")
+
+
+@kind(
+    "project.pause",
+    steps=(
+        Step(close_data_api, undo=open_data_api, title="Close the data API"),
+        Step(refuse_logins, undo=allow_logins, title="Refuse logins, end sessions"),
+        Step(project_is_paused, atomic=True),
+    ),
+    on_failure="undo",
+    coalesces=True,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class PauseProject:
+    """Lets nobody reach a project, which keeps its data."""
+
+    project_id: str

@@ -1,0 +1,6 @@
+-- name: mark_paused
+UPDATE projects SET status = 'paused', status_reason = NULL, updated_at = now()
+ WHERE id = %(project)s AND status IN ('active', 'paused');
+
+-- name: pausable
+SELECT id FROM projects WHERE id = %(project)s AND status IN ('active', 'paused') FOR UPDATE;

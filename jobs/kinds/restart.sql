@@ -1,0 +1,2 @@
+-- name: active
+SELECT id FROM projects WHERE id = %(project)s AND status = 'active' FOR UPDATE;

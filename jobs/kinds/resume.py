@@ -1,0 +1,50 @@
+"""project.resume: a paused project is again what it was, with the same keys, passwords and data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.sql import statements
+from jobs.commands import JobConflict
+from jobs.data_plane import allow_logins, close_data_api, open_data_api, prove_round_trip, refuse_logins
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def project_is_active(run: Run[ResumeProject], tx: Transaction) -> None:
+    """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
+    if tx.execute(SQL.mark_active, {"project": run.args.project_id}) != 1:
+        raise GiveUp("the project is in another state by now")
+    run.result["projectId"] = run.args.project_id
+
+
+def begin_again(args: ResumeProject, tx: Transaction) -> None:
+    """Let the resume go on. Raises JobConflict when the project is in another state by now."""
+    if tx.row(SQL.resumable, {"project": args.project_id}) is None:
+        raise JobConflict("the project is in another state by now")
+
+
+@kind(
+    "project.resume",
+    steps=(
+        Step(allow_logins, undo=refuse_logins),
+        Step(open_data_api, undo=close_data_api, title="Open the data API"),
+        Step(prove_round_trip, title="Prove a round trip"),
+        Step(project_is_active, atomic=True),
+    ),
+    on_failure="undo",
+    coalesces=True,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class ResumeProject:
+    """Lets a paused project be reached again."""
+
+    project_id: str
