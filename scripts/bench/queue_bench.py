@@ -1,35 +1,28 @@
 """How soon a job on an idle system is picked up, and what an idle system costs.
 
-A job of nothing needs a kind of its own, so the installation's workers are replaced by as many of the bench's.
+A job of nothing needs a kind of its own, so the installation runs by the bench's Procfile, whose workers serve it too.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
-from infra.pipeline import spawn
 from jobs.enqueue import enqueue
 from scripts.bench.figures import Figure, cpu_seconds, percentile, print_figures, tree
-from scripts.bench.installation import Installation, installation
+from scripts.bench.installation import installation
 from scripts.bench.kinds import Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from scripts.bench.installation import Installation
 
 PICK_UPS = 200
 # Longer than every pause between two looks, so that each job meets a system at rest.
 SPORADIC_SECONDS = 0.15
 IDLE_SECONDS = 30.0
 DRAIN = 2000
-WORKERS = 2
-WORKER = (
-    "import scripts.bench.kinds; from config.settings import load; from workers.process import main;"
-    " main(load(), ['control', 'bulk'])"
-)
+PROCFILE = CHECKOUT / "scripts" / "bench" / "Procfile"
 PICK_UP = "SELECT extract(epoch FROM started_at - created_at)::float8 FROM jobs WHERE id = %s"
 
 
@@ -49,9 +42,9 @@ def pick_ups_ms(at: Installation) -> list[float]:
     return [1000 * (SPORADIC_SECONDS if wait is None else wait) for wait in waits]
 
 
-def idle_percent(roots: list[int]) -> float:
-    """Return what all processes use while nothing happens, in percent of one core."""
-    pids = sorted({pid for root in roots for pid in tree(root)})
+def idle_percent(root: int) -> float:
+    """Return what a process and all its descendants use while nothing happens, in percent of one core."""
+    pids = tree(root)
     before = cpu_seconds(pids)
     time.sleep(IDLE_SECONDS)
     return 100 * (cpu_seconds(pids) - before) / IDLE_SECONDS
@@ -69,27 +62,11 @@ def drain_rate(at: Installation) -> float:
     return DRAIN / (time.perf_counter() - start)
 
 
-@contextmanager
-def workers(at: Installation) -> Iterator[list[int]]:
-    """Run the bench's workers; yields their process ids."""
-    home = f"LAUNCHDB_HOME={at.settings.home}"
-    started = [spawn(["env", home, sys.executable, "-c", WORKER], cwd=CHECKOUT, stderr=-3) for _ in range(WORKERS)]
-    try:
-        time.sleep(3.0)
-        yield [process.pid for process in started]
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
-
-
 def main() -> None:
     """Measure and print."""
-    with installation() as at:
+    with installation(LAUNCHDB_PROCFILE=str(PROCFILE)) as at:
         at.wait_until_quiet()
-        whole = idle_percent([at.supervisor])
-    with installation(LAUNCHDB_FORMATION="worker=0") as at, workers(at):
+        whole = idle_percent(at.supervisor)
         waits = pick_ups_ms(at)
         rate = drain_rate(at)
     p50, p95 = percentile(waits, 0.5), percentile(waits, 0.95)
