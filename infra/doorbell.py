@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -39,6 +41,11 @@ def connect(url: str, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> red
     )
 
 
+def _publish(job_ids: list[str], pipe: Any) -> None:
+    for job_id in job_ids:
+        pipe.publish(CHANGES, job_id)
+
+
 class Doorbell:
     """Rings for waiting jobs and tells watchers that a job changed. Never raises: Redis is not the truth."""
 
@@ -46,6 +53,10 @@ class Doorbell:
         self._redis = connect(url)
         self.fallback: Callable[[list[str]], None] | None = None
         self._silent_until = 0.0
+        self._changed: dict[str, None] = {}
+        self._news = threading.Condition()
+        self._announcer: threading.Thread | None = None
+        self._closed = False
 
     def ring(self, queue: str, job_ids: list[str]) -> bool:
         """Wake a worker of `queue`; say whether Redis was reached (else the fallback, NOTIFY, was used)."""
@@ -62,8 +73,22 @@ class Doorbell:
         return False
 
     def changed(self, job_id: str) -> None:
-        """Tell whoever watches that this job's row has changed."""
-        self._try(lambda pipe: pipe.publish(CHANGES, job_id))
+        """Tell whoever watches that this job's row has changed; a thread of its own does, so that no step waits."""
+        with self._news:
+            self._changed[job_id] = None
+            if self._announcer is None:
+                self._announcer = threading.Thread(target=self._announce, name="announcer", daemon=True)
+                self._announcer.start()
+            self._news.notify()
+
+    def _announce(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._changed or self._closed)
+                if self._closed:
+                    return
+                job_ids, self._changed = list(self._changed), {}
+            self._try(partial(_publish, job_ids))
 
     def waiting(self, queue: str) -> int | None:
         """Count the bells nobody has heard yet; None when Redis is away."""
@@ -77,10 +102,15 @@ class Doorbell:
         self._redis.ping()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; what has not been told yet is found by those who poll."""
+        with self._news:
+            self._closed = True
+            self._news.notify()
+        if self._announcer is not None:
+            self._announcer.join(2 * TIMEOUT_SECONDS)
         self._redis.close()
 
-    def _try(self, fill: Callable[[Any], None]) -> bool:
+    def _try(self, fill: Callable[[Any], object]) -> bool:
         if time.monotonic() < self._silent_until:
             return False
         try:

@@ -13,7 +13,7 @@ import dramatiq
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import scrub, setup
 from infra.composition import Infra
-from infra.errors import Unavailable
+from infra.errors import Refused, Unavailable
 from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.worker import Liveness, worker_name
@@ -101,12 +101,16 @@ class Process:
 
 
 def main(settings: Settings, queues: list[str]) -> None:
-    """Work until SIGTERM or SIGINT. Raises Refused when the database cannot hold a session lock."""
+    """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock."""
     setup("worker")
     left = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: left.set())
     process = Process(settings, queues)
-    process.start()
+    try:
+        process.start()
+    except Refused as error:
+        log.critical("worker cannot start", extra={"reason": str(error)})
+        raise SystemExit(1) from error
     left.wait()
     process.stop()
