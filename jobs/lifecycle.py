@@ -11,6 +11,7 @@ from jobs.enqueue import enqueue
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.vacuum import VacuumProject
 from jobs.table import Job
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
 def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be restarted; a restart under way is returned. Raises ProjectBusy."""
     return _ask(tx, RestartProject(project_id), "active", asked)
+
+
+def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
+    return _ask(tx, VacuumProject(project_id), "active", asked)
 
 
 def _ask(tx: Transaction, arguments: Any, wanted: str, asked: dict[str, Any]) -> Job:

@@ -5,5 +5,6 @@ from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.vacuum import VacuumProject
 
-__all__ = ["DeleteProject", "PauseProject", "ProvisionProject", "RestartProject", "ResumeProject"]
+__all__ = ["DeleteProject", "PauseProject", "ProvisionProject", "RestartProject", "ResumeProject", "VacuumProject"]

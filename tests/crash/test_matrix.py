@@ -14,6 +14,7 @@ from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.vacuum import VacuumProject
 from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.table import find
@@ -22,7 +23,7 @@ from tests.crash.conftest import attempt_in_a_process
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 
 # What changes a project's life, and what has to be done to a fresh one before.
-LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: ()}
+LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: (), VacuumProject: ()}
 
 
 def places(arguments) -> list[str]:

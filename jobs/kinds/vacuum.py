@@ -1,0 +1,96 @@
+"""project.vacuum: dead rows are cleared away and statistics are fresh, table by table, as the project's owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import names
+from infra.sql import statements
+from infra.vacuum import Vacuum
+from jobs.commands import JobConflict
+from jobs.data_plane import stored_secrets
+from jobs.errors import GiveUp
+from jobs.kind import BULK, Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from infra.vacuum import Table
+    from jobs.run import Run
+
+SQL = statements(__file__)
+WORDS = {"busy": "somebody held its lock", "failed": "it could not be vacuumed"}
+
+
+def tables_are_vacuumed(run: Run[VacuumProject]) -> None:
+    """Vacuum and analyse what has changed. Raises GiveUp when the project is not active."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        if tx.value(SQL.status, {"project": project}) != "active":
+            raise GiveUp("the project is not active")
+    owner = names.roles(project).owner
+    uri = run.infra.databases.uri(names.database(project), owner, stored_secrets(run)[names.password(owner)])
+    vacuum = Vacuum(run.infra.databases.cluster, uri, run.session)
+    run.check()
+    before, size = vacuum.tables(), vacuum.size()
+    left = _vacuum_all(run, vacuum, [table for table in before if table.changed])
+    _report(run, before, vacuum.tables(), left)
+    run.result["bytes"] = {"before": size, "after": vacuum.size()}
+
+
+def _vacuum_all(run: Run[VacuumProject], vacuum: Vacuum, changed: list[Table]) -> dict[str, str]:
+    """Vacuum these tables; return why some were left out, by name."""
+    total, done = sum(table.pages for table in changed), 0
+    left: dict[str, str] = {}
+    for table in changed:
+        name = f"{table.schema}.{table.name}"
+
+        def look(scanned: int, done: int = done, name: str = name) -> None:
+            run.check()
+            run.progress(min(done + scanned, total), total, name)
+
+        look(0)
+        outcome = vacuum.run(table, look)
+        if outcome in WORDS:
+            left[name] = WORDS[outcome]
+            run.log(f"{name} was left out: {WORDS[outcome]}")
+        done += table.pages
+    return left
+
+
+def _report(run: Run[VacuumProject], before: list[Table], after: list[Table], left: dict[str, str]) -> None:
+    vacuumed = sum(table.changed for table in before) - len(left)
+    run.result.update(
+        projectId=run.args.project_id,
+        tablesVacuumed=vacuumed,
+        tablesUnchanged=sum(not table.changed for table in before),
+        tablesLeftOut=left,
+        deadRows={"before": sum(table.dead for table in before), "after": sum(table.dead for table in after)},
+        wraparoundAge=max((table.age for table in after), default=0),
+    )
+    if not vacuumed and not left:
+        run.result["skipped"] = "nothing has changed since the last vacuum"
+        run.log("nothing has changed since the last vacuum")
+
+
+def begin_again(args: VacuumProject, tx: Transaction) -> None:
+    """Let the vacuum go on. Raises JobConflict when the project is not active."""
+    if tx.value(SQL.status, {"project": args.project_id}) != "active":
+        raise JobConflict("the project is not active")
+
+
+@kind(
+    "project.vacuum",
+    steps=(Step(tables_are_vacuumed, long=True, title="Vacuum and analyse"),),
+    queue=BULK,
+    lane="bulk",
+    max_running=2,
+    coalesces=True,
+    conflicts=("project.pause", "project.resume", "project.restart", "project.delete"),
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class VacuumProject:
+    """Vacuums and analyses the tables of a project that have changed."""
+
+    project_id: str
