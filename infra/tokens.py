@@ -1,8 +1,12 @@
-"""JSON Web Tokens: HS256 and nothing else. The owners' access tokens are issued and verified here."""
+"""JSON Web Tokens: the owners' access tokens, HS256 and nothing else; and signatures by the keys of a project."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import base64
+import functools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import jwt
 
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE, ACCESS = "launchdb", "launchdb:platform", "access"
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
+# A key shorter than its hash is guessed sooner than the hash is broken.
+_SIGNATURES = jwt.PyJWS(options={"enforce_minimum_key_length": True})
+_SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
 # Ours have some 400 characters; whatever is much longer is not looked at.
 _LONGEST = 4096
 
@@ -77,3 +84,93 @@ def _strict(claims: dict[str, Any]) -> dict[str, Any]:
     if claims.get("typ") != ACCESS or not isinstance(claims.get("sid", ""), str):
         raise TokenRefused("the token is not an access token")
     return claims
+
+
+class SignatureRefused(Refused):
+    """No key signed this token. why: it is malformed, its algorithm is none of ours, or its signature is wrong."""
+
+    def __init__(self, why: Literal["malformed", "critical", "algorithm", "signature"]) -> None:
+        super().__init__(f"the token is not signed by a key of ours: {why}")
+        self.why = why
+
+
+@dataclass(frozen=True)
+class NamedKey:
+    """A key, which is good for one algorithm; kid: its name in a JWKS, or empty."""
+
+    key: jwt.PyJWK
+    kid: str
+
+
+@functools.lru_cache(maxsize=4096)
+def keys_of(secret: str, *, is_base64: bool = False) -> tuple[NamedKey, ...]:
+    """Return the keys that a secret stands for: a text is pinned to HS256, a JWKS names the algorithm of each.
+
+    A key of a JWKS that cannot be used (too short, for encryption, of an unknown kind) is left out.
+    """
+    text = secret.strip()
+    if not text:
+        return ()
+    found = _json_object(text)
+    if found is None:
+        raw = base64.b64decode(text.translate(str.maketrans("_-.", "/+="))) if is_base64 else text.encode()
+        plain = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        found = {"kty": "oct", "k": plain, "alg": ALGORITHM}
+    listed = found.get("keys", [found])
+    return tuple(key for each in listed if (key := _named(each)) is not None) if isinstance(listed, list) else ()
+
+
+def signed_claims(token: str, keys: Sequence[NamedKey]) -> bytes:
+    """Return the claims, as they were signed, of a token that one of `keys` signed. Raises SignatureRefused.
+
+    Of several keys for its algorithm the one it names (kid) is tried, or all when it names none of them.
+    """
+    header = _header(token)
+    if header is None:
+        raise SignatureRefused("malformed")
+    if "crit" in header:
+        raise SignatureRefused("critical")
+    algorithm = header.get("alg")
+    if algorithm not in _KNOWN:
+        raise SignatureRefused("algorithm")
+    fitting = [named for named in keys if named.key.algorithm_name == algorithm]
+    for named in [named for named in fitting if named.kid and named.kid == header.get("kid")] or fitting:
+        try:
+            return bytes(_SIGNATURES.decode(token, named.key, algorithms=[str(algorithm)]))
+        except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
+            continue
+        except (jwt.PyJWTError, ValueError) as error:
+            raise SignatureRefused("malformed") from error
+    raise SignatureRefused("signature")
+
+
+_KNOWN = frozenset(jwt.PyJWS().get_algorithms()) - {"none"}
+
+
+def _named(key: Any) -> NamedKey | None:
+    if not isinstance(key, dict) or key.get("use", "sig") != "sig":
+        return None
+    try:
+        made = jwt.PyJWK(key)
+    except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
+        return None
+    if (key["kty"] == "oct") != (made.algorithm_name in _SYMMETRIC):  # what is public signs nothing
+        return None
+    return NamedKey(made, str(key.get("kid", "")))
+
+
+def _header(token: str) -> dict[str, Any] | None:
+    # The library would read the whole token to say this, and once more to check it.
+    segment = token.partition(".")[0]
+    try:
+        return _json_object(base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True).decode())
+    except ValueError:
+        return None
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import hashlib
-import hmac
 import json
 import re
 import time
@@ -15,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.connections import login_of
 from app.data.faults import Fault
+from infra import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +20,8 @@ if TYPE_CHECKING:
 
 # A header line is at most 8 KiB behind most proxies; a longer token is an attack on the parser, not a session.
 TOKEN_BYTES_MAX = 16_384
-SKEW_SECONDS = 30
-HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]*")
+# Tokens up to this length are verified once and then remembered: a signature does not become wrong again.
+REMEMBERED_BYTES_MAX = 4_096
 _PATH_PART = re.compile(r"\.([A-Za-z0-9_$@-]+)|\.\"([^\"]*)\"|\[(\d+)\]")
 
 
@@ -49,7 +45,7 @@ def identify(header: str | None, config: DataConfig, now: Callable[[], float] = 
             raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
         return _anonymous(config)
     claims = decoded(token, config)
-    check_claims(claims, config.jwt_aud, now())
+    check_claims(claims, config.jwt_aud, now(), config.jwt_leeway)
     role = role_of(claims, config)
     if not role:
         raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
@@ -76,18 +72,14 @@ def decoded(token: str, config: DataConfig) -> dict[str, Any]:
     parts = token.split(".")
     if len(parts) != 3:
         raise _undecodable(f"Expected 3 parts in JWT; got {len(parts)}")
-    keys = _keys(config.jwt_secret, config.jwt_secret_is_base64)
-    if not keys:
+    if not tokens.keys_of(config.jwt_secret, is_base64=config.jwt_secret_is_base64):
         raise Fault("PGRST300", "Server lacks JWT secret")
-    _check_signature(parts, keys)
-    claims = _json_object(parts[1])
-    if claims is None:
-        raise _refused("Parsing claims failed")
-    return claims
+    read = _remembered if len(token) <= REMEMBERED_BYTES_MAX else _verified
+    return read(token, config.jwt_secret, config.jwt_secret_is_base64)
 
 
-def check_claims(claims: dict[str, Any], audience: str, now: float) -> None:
-    """Raise Fault unless the times and the audience of a token allow it."""
+def check_claims(claims: dict[str, Any], audience: str, now: float, leeway: int) -> None:
+    """Raise Fault unless the times, give or take `leeway` seconds, and the audience of a token allow it."""
     for name, message in (("exp", "JWT expired"), ("nbf", "JWT not yet valid"), ("iat", "JWT issued at future")):
         at = claims.get(name)
         if at is None:
@@ -95,10 +87,13 @@ def check_claims(claims: dict[str, Any], audience: str, now: float) -> None:
         if isinstance(at, bool) or not isinstance(at, int | float):
             raise _refused(f"The JWT '{name}' claim must be a number")
         moment = int(at) if abs(at) < 2**62 else 0
-        late = now - SKEW_SECONDS > moment if name == "exp" else now + SKEW_SECONDS < moment
+        late = now - leeway > moment if name == "exp" else now + leeway < moment
         if late:
             raise _refused(message)
-    given = claims.get("aud")
+    _check_audience(claims.get("aud"), audience)
+
+
+def _check_audience(given: Any, audience: str) -> None:
     audiences = [given] if isinstance(given, str) else given
     if audiences is None:
         return
@@ -166,75 +161,32 @@ def _claims_text(claims: dict[str, Any], role: str, config: DataConfig) -> str:
     return text
 
 
-def _check_signature(parts: list[str], keys: tuple[tuple[str, bytes, str], ...]) -> None:
-    header = _json_object(parts[0])
-    signature = _decoded_segment(parts[2])
-    if header is None or signature is None:
-        raise _undecodable("JWT cryptographic operation failed")
-    if "crit" in header:
-        raise _undecodable("Wrong or unsupported encoding algorithm", "Critical header parameters are not supported")
-    algorithm, kid = header.get("alg"), header.get("kid")
-    fitting = [key for key in keys if key[0] == algorithm]
-    if not fitting:
-        known = algorithm in HASHES
-        raise (
-            _undecodable("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
-            if known
-            else _undecodable("Wrong or unsupported encoding algorithm", _JWT_ALGORITHM)
-        )
-    named = [key for key in fitting if key[2] and key[2] == kid] or fitting
-    signed = f"{parts[0]}.{parts[1]}".encode()
-    if not any(_signs(key, signed, signature) for key in named):
-        raise _undecodable("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
+_WRONG_KEY = ("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
+_WRONG_ALGORITHM = "Wrong or unsupported encoding algorithm"
+_SAID: dict[str, tuple[str, str | None]] = {
+    "malformed": ("JWT cryptographic operation failed", None),
+    "critical": (_WRONG_ALGORITHM, "Critical header parameters are not supported"),
+    "algorithm": (_WRONG_ALGORITHM, "JWT is unsecured or its algorithm is not accepted"),
+    "signature": _WRONG_KEY,
+}
 
 
-_JWT_ALGORITHM = "JWT is unsecured or its algorithm is not accepted"
-
-
-def _signs(key: tuple[str, bytes, str], signed: bytes, signature: bytes) -> bool:
-    return hmac.compare_digest(hmac.new(key[1], signed, HASHES[key[0]]).digest(), signature)
-
-
-@functools.lru_cache(maxsize=4096)
-def _keys(secret: str, is_base64: bool) -> tuple[tuple[str, bytes, str], ...]:
-    """Return (algorithm, key, kid) for each key of a secret: a plain text is pinned to HS256, a JWKS may hold more."""
-    text = secret.strip()
-    if not text:
-        return ()
-    if not text.startswith("{"):
-        raw = base64.b64decode(text.replace("_", "/").replace("-", "+").replace(".", "=")) if is_base64 else b""
-        return (("HS256", raw or text.encode(), ""),)
+def _verified(token: str, secret: str, is_base64: bool) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError:
-        return (("HS256", text.encode(), ""),)
-    return tuple(key for jwk in found.get("keys", [found]) if (key := _symmetric(jwk)) is not None)
-
-
-def _symmetric(jwk: dict[str, Any]) -> tuple[str, bytes, str] | None:
-    raw = _decoded_segment(str(jwk.get("k", "")))
-    algorithm = jwk.get("alg", "HS256")
-    if jwk.get("kty") != "oct" or not raw or algorithm not in HASHES:
-        return None
-    return (algorithm, raw, str(jwk.get("kid", "")))
-
-
-def _decoded_segment(segment: str) -> bytes | None:
-    if not _SEGMENT.fullmatch(segment):
-        return None
+        signed = tokens.signed_claims(token, tokens.keys_of(secret, is_base64=is_base64))
+    except tokens.SignatureRefused as error:
+        raise _undecodable(*_SAID[error.why]) from None
     try:
-        return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _json_object(segment: str) -> dict[str, Any] | None:
-    raw = _decoded_segment(segment)
-    try:
-        found = json.loads(raw) if raw else None
+        claims = json.loads(signed)
     except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+        claims = None
+    if not isinstance(claims, dict):
+        raise _refused("Parsing claims failed")
+    return claims
+
+
+# Only what was verified is remembered, and its times are looked at with each request.
+_remembered = functools.lru_cache(maxsize=1024)(_verified)
 
 
 def _undecodable(message: str, details: str | None = None) -> Fault:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import json
 import time
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from app.data import bearer, config
+from app.data.faults import Fault
 from tests.app.data.conftest import SECRET, token
 
 FAR = int(time.time()) + 3600
@@ -139,3 +146,99 @@ def test_a_token_for_our_own_login_is_refused_wherever_it_is_served(project):
     assert project.get("/rpc/whoami", role=None, headers=headers).status_code == 403
     assert project.get("/rpc/whoami", role=None).status_code == 401
     path.write_text(before)
+
+
+def key_pair(algorithm):
+    """A private key, and its public half as a JWK."""
+    kinds = {
+        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    }
+    private = kinds.get(algorithm, lambda: rsa.generate_private_key(65537, 2048))()
+    public = jwt.get_algorithm_by_name(algorithm).to_jwk(private.public_key(), as_dict=True)
+    return private, {name: value for name, value in public.items() if name != "key_ops"}
+
+
+def _jwks(*keys):
+    return json.dumps({"keys": list(keys)})
+
+
+def _octets(secret, **more):
+    return {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="), **more}
+
+
+def _who(header, **more):
+    read = config.from_values({"db-anon-role": "web_anon", "jwt-role-claim-key": ".db_role", **more})
+    return bearer.identify(f"Bearer {header}", read).role
+
+
+def test_a_list_of_keys_takes_the_tokens_of_each_while_keys_are_rotated():
+    new, old = "n" * 32, "o" * 32
+    keys = {"jwt-secret": _jwks(_octets(new, kid="new"), _octets(old, kid="old"))}
+    claims = {"db_role": "web_authenticated"}
+    for secret in (new, old):
+        assert _who(token(claims, secret=secret), **keys) == "web_authenticated"
+    assert _who(token(claims, secret=old, header={"kid": "old"}), **keys) == "web_authenticated"
+    for secret, kid in ((old, "new"), ("x" * 32, "old"), ("x" * 32, "../../dev/null")):
+        with pytest.raises(Fault) as refused:
+            _who(token(claims, secret=secret, header={"kid": kid}), **keys)
+        assert (refused.value.code, refused.value.status) == ("PGRST301", 401)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+def test_a_public_key_of_a_list_is_good_for_its_own_algorithm_only(algorithm):
+    private, public = key_pair(algorithm)
+    keys = {"jwt-secret": _jwks({**public, "alg": algorithm})}
+    claims = {"db_role": "web_authenticated"}
+    assert _who(jwt.encode(claims, private, algorithm=algorithm), **keys) == "web_authenticated"
+    confused = [public.get(name, "") for name in ("n", "x")]
+    for secret in (*confused, json.dumps(public)):
+        with pytest.raises(Fault):
+            _who(token(claims, secret=secret), **keys)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"kty": "oct", "k": "c2hvcnQ"},
+        _octets("x" * 32, alg="RS256"),
+        _octets("x" * 32, use="enc"),
+        _octets("x" * 32, alg="none"),
+        {"kty": "RSA", "n": "AQ", "e": "AQ"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": ["oct"]},
+        {},
+        7,
+    ],
+)
+def test_a_key_that_is_none_lets_nobody_in(key):
+    for secret in ("x" * 32, "short", ""):
+        with pytest.raises(Fault) as refused:
+            _who(token({"db_role": "web_authenticated"}, secret=secret), **{"jwt-secret": _jwks(key)})
+        assert refused.value.code in ("PGRST300", "PGRST301")
+
+
+@pytest.mark.parametrize("claims", [{"exp": -1}, {"nbf": 5}, {"iat": 5}, {"iat": 3600}])
+def test_a_project_gives_no_grace_where_postgrest_gives_half_a_minute(project, claims):
+    moved = {name: int(time.time()) + offset for name, offset in claims.items()}
+    sent = token({"role": "anon", **moved})
+    assert project.get("/books", role=None, headers={"Authorization": f"Bearer {sent}"}).status_code == 401
+    assert (
+        project.get("/books", role=None, headers={"Authorization": f"Bearer {project.key('anon')}"}).status_code == 200
+    )
+    standalone = {"jwt-secret": SECRET}
+    if claims == {"iat": 3600}:
+        with pytest.raises(Fault):
+            _who(sent, **standalone)
+    else:
+        assert _who(sent, **standalone) == "web_anon"
+
+
+def test_a_token_that_was_good_is_refused_from_its_end_on():
+    ending, now = token({"db_role": "web_authenticated", "exp": 1000}), [999.0]
+    read = config.from_values({"db-anon-role": "web_anon", "jwt-secret": SECRET, "jwt-role-claim-key": ".db_role"})
+    read = dataclasses.replace(read, jwt_leeway=0)
+    assert bearer.identify(f"Bearer {ending}", read, lambda: now[0]).role == "web_authenticated"
+    now[0] = 1000.5
+    with pytest.raises(Fault, match="JWT expired"):
+        bearer.identify(f"Bearer {ending}", read, lambda: now[0])
