@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
-from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.database import CONNECT_TIMEOUT_SECONDS, RECONNECT_SECONDS, ensure_alive, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +46,8 @@ class Cluster:
             min_size=1,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=ensure_alive,
             max_idle=300.0,
             open=False,
             name="cluster",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55006", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03"})
 TRANSIENT_CLASSES = ("08", "53")
 CONNECT_TIMEOUT_SECONDS = 5.0
+# The pool's own pauses between attempts double: after a long absence it would come back as much later. Giving up soon
+# lets the next who asks begin anew.
+RECONNECT_SECONDS = 2.0
 
 
 class Rings(Protocol):
@@ -41,6 +45,15 @@ def is_transient(error: psycopg.Error) -> bool:
     if state == "XX000":
         return "tuple concurrently" in str(error)
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
+
+
+def ensure_alive(connection: psycopg.Connection[Any]) -> None:
+    """Raise OperationalError for an idle session that the server has ended. Costs no round trip while it is well."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    # Nobody speaks on an idle session but a server that says farewell.
+    if poll.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 @contextmanager
@@ -109,6 +122,8 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=ensure_alive,
             max_idle=60.0,
             open=False,
             name=name,

@@ -26,6 +26,8 @@ def fault(error: OSError, what: str) -> Refused:
     """Word an OSError for a person: the full disk by its name, anything else by the system's own words."""
     if error.errno in _FULL:
         return Refused(f"the disk is full: {what} could not be written; free some space and start again")
+    if error.errno == errno.EEXIST:
+        return Refused(f"{what} is no folder; remove it, or choose another place")
     return Refused(f"{what}: {error.strerror}")
 
 

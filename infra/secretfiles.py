@@ -40,17 +40,30 @@ def generate(form: str) -> str:
 def ensure(folder: Path, dotenv: Path) -> None:
     """Let every secret be there; one that is there is never overwritten. `.env` repeats them, 0600.
 
-    Raises Refused for secrets that are weak, equal, examples, or readable by others.
+    Raises Refused for secrets that are gone, weak, equal, examples, or readable by others.
     """
     files.folder(folder, mode=0o700)
-    for name, form in NAMES.items():
-        path = folder / name
-        if not path.exists():
-            files.replace(path, generate(form) + "\n")
+    missing = [name for name in NAMES if not (folder / name).exists()]
+    _refuse_lost(missing, folder, dotenv)
+    for name in missing:
+        files.replace(folder / name, generate(NAMES[name]) + "\n")
     check(folder)
     text = "".join(f"{name}={current(folder, name)}\n" for name in NAMES)
     if not files.holds(dotenv, text):
         files.replace(dotenv, text)
+
+
+def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
+    # `.env` is written last: what it names was there once, and another value opens nothing of what the first sealed.
+    try:
+        known = {line.partition("=")[0] for line in dotenv.read_text().splitlines()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise files.fault(error, str(dotenv)) from error
+    lost = [name for name in missing if name in known]
+    if lost:
+        raise Refused(f"{', '.join(lost)} is gone from {folder}; put it back: its last value stands in {dotenv}")
 
 
 def check(folder: Path) -> None:

@@ -24,6 +24,8 @@ def prepare() -> None:
         migrations.apply(connection, "platform")
     infra = Infra.open(settings, name="launchdb-prepare")
     try:
+        with infra.database.transaction() as tx:
+            infra.vault.prove(tx)
         infra.databases.ensure_shared_roles(SESSION)
         infra.databases.templates.ensure(SESSION)
     finally:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from config.settings import load
 from jobs.scheduler import main
+from scripts.cli.service import opened_settings
 
 
 @click.command()
 def scheduler() -> None:
     """Ring again, find dead workers, tidy up, until SIGTERM. Several may run."""
-    main(load())
+    main(opened_settings(patient=True))

@@ -13,10 +13,10 @@ from app import internal
 from app.data import standalone
 from app.factory import create_app
 from config.logging import setup
-from config.settings import Settings, data_api_environment, load
+from config.settings import Settings, data_api_environment
 from infra.composition import Infra
 from infra.pipeline import die_with_parent
-from scripts.cli.errors import USAGE, CliError
+from scripts.cli.service import opened_settings
 
 SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
@@ -74,7 +74,6 @@ def serve(service: str) -> None:
     if service == "data" and alone.get("PGRST_DB_URI"):
         standalone.main(alone)
         return
-    settings = load()
-    if not settings.database_url:
-        raise CliError("there is no platform database; start with `launchdb up`, or set LAUNCHDB_DATABASE_URL", USAGE)
+    # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
+    settings = opened_settings(patient=False)
     Server(settings, SERVICES[service]).run()

@@ -38,6 +38,7 @@ class Picture:
     """What was found."""
 
     url: str
+    logs: str | None = None
     services: list[Service] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
     queues: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +66,7 @@ def _from_home(session: Session) -> Picture:
     """Look at each part by itself, so that one that is away hides no other."""
     settings = session.settings
     logs = settings.home / "log"
-    picture = Picture(settings.base_url)
+    picture = Picture(settings.base_url, str(logs))
     infra = open_home(settings)
     try:
         api = Service("api", "up" if answers(settings.base_url) else "down", settings.base_url)
@@ -91,10 +92,10 @@ def _from_database(infra: Infra, picture: Picture) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
-            schedulers = int(tx.value(SQL.schedulers))
+            scheduled = bool(tx.value(SQL.scheduler))
     except InfraError:
         return _unknown()
-    return [_counted("worker", len(picture.workers)), _counted("scheduler", schedulers)]
+    return [_counted("worker", len(picture.workers)), Service("scheduler", "up" if scheduled else "down")]
 
 
 def _unknown() -> list[Service]:
@@ -120,7 +121,8 @@ def _counted(name: str, count: int) -> Service:
 
 def _from_api(client: Client) -> Picture:
     """Ask a remote installation; who is no operator there sees less."""
-    picture = Picture(client.url, [Service("api", "up" if answers(client.url) else "down", client.url)])
+    picture = Picture(client.url)
+    picture.services = [Service("api", "up" if answers(client.url) else "down", client.url)]
     if picture.services[0].status == "down":
         return picture
     found = Counter(project["status"] for project in client.pages("/api/projects", "projects"))
@@ -136,8 +138,8 @@ def _from_api(client: Client) -> Picture:
 
 
 def _lines(picture: Picture) -> list[str]:
-    services = ([service.name, service.status, service.detail, service.log] for service in picture.services)
-    lines = table(("service", "status", "", "log"), services)
+    services = ([service.name, service.status, service.detail or None] for service in picture.services)
+    lines = table(("service", "status", "detail"), services)
     if picture.workers:
         columns = ("name", "queues", "currentJob", "lastBeatAt")
         lines += ["", *table(("worker", "queues", "job", "last beat"), _rows(picture.workers, columns))]
@@ -145,7 +147,10 @@ def _lines(picture: Picture) -> list[str]:
         shown = ("name", "depth", "running", "oldestAgeSeconds", "pausedAt")
         lines += ["", *table(("queue", "waiting", "running", "oldest (s)", "paused"), _rows(picture.queues, shown))]
     counts = ", ".join(f"{count} {name}" for name, count in picture.projects.items())
-    return [*lines, "", f"projects: {cell(counts or 'none')}"]
+    lines += ["", f"projects: {cell(counts or 'none')}"]
+    if picture.logs:
+        lines += [f"logs: {picture.logs}"]
+    return lines
 
 
 def _rows(found: list[dict[str, Any]], columns: tuple[str, ...]) -> list[list[Any]]:

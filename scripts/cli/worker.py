@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from config.settings import load
+from scripts.cli.service import opened_settings
 from workers.process import main
 
 QUEUES = ("control", "bulk")
@@ -17,4 +17,4 @@ def worker(*, queues: str) -> None:
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
         raise click.BadParameter(f"queues are {', '.join(QUEUES)}", param_hint="--queues")
-    main(load(), names)
+    main(opened_settings(patient=True), names)

@@ -58,3 +58,22 @@ def test_equal_secrets_and_open_files_stop_the_start(folder):
     (folder / "AUTHENTICATOR_PASSWORD").chmod(0o644)
     with pytest.raises(Refused, match=r"AUTHENTICATOR_PASSWORD can be read by others; .*POSTGREST_ADMIN_KEY equals"):
         secretfiles.check(folder)
+
+
+def test_a_secret_that_is_gone_is_not_made_anew_and_its_copy_is_kept(folder):
+    dotenv = folder.parent / ".env"
+    before = dotenv.read_text()
+    (folder / "LAUNCHDB_MASTER_KEY").unlink()
+    with pytest.raises(Refused, match=r"LAUNCHDB_MASTER_KEY is gone from .*; put it back"):
+        secretfiles.ensure(folder, dotenv)
+    assert not (folder / "LAUNCHDB_MASTER_KEY").exists()
+    assert dotenv.read_text() == before
+
+
+def test_a_first_start_that_was_cut_short_goes_on_with_the_secrets_it_made(tmp_path):
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    (folder / "LAUNCHDB_MASTER_KEY").write_text(key := secretfiles.generate(secretfiles.KEY))
+    (folder / "LAUNCHDB_MASTER_KEY").chmod(0o600)
+    secretfiles.ensure(folder, tmp_path / ".env")
+    assert secretfiles.current(folder, "LAUNCHDB_MASTER_KEY") == key

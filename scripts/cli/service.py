@@ -1,0 +1,45 @@
+"""What every service makes sure of before it serves: an installation, secrets fit for use, the right master key."""
+
+from __future__ import annotations
+
+import time
+
+from config.settings import Settings, load
+from infra import secretfiles
+from infra.composition import Infra
+from infra.errors import Unavailable
+from scripts.cli.errors import USAGE, CliError
+
+PAUSE_SECONDS = 0.2
+
+
+def opened_settings(*, patient: bool) -> Settings:
+    """Return the settings of an installation that may be served.
+
+    patient  wait for a Postgres that is away; otherwise what must be asked of it is left to whoever waits
+
+    Raises CliError when there is no installation, Refused for unfit secrets and for another master key.
+    """
+    settings = load()
+    for name, value in (("database", settings.database_url), ("redis", settings.redis_url)):
+        if not value:
+            raise CliError(
+                f"there is no platform {name}; start with `launchdb up`, or set LAUNCHDB_{name.upper()}_URL", USAGE
+            )
+    secretfiles.check(settings.secrets_folder)
+    infra = Infra.open(settings, name="launchdb-proof")
+    try:
+        while not _proven(infra) and patient:
+            time.sleep(PAUSE_SECONDS)
+    finally:
+        infra.close()
+    return settings
+
+
+def _proven(infra: Infra) -> bool:
+    try:
+        with infra.database.transaction() as tx:
+            infra.vault.prove(tx)
+    except Unavailable:
+        return False
+    return True
