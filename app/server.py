@@ -1,20 +1,30 @@
-"""The gunicorn worker: what it refuses before the application sees it is a problem document as well."""
+"""The gunicorn worker: threads are for whole requests, and what it refuses itself is a problem document as well."""
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+import selectors
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
+from app.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
 from app.problems import MEDIA_TYPE, Problem, document
+
+if TYPE_CHECKING:
+    import socket
+    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
+# A stopping worker waits no longer for a request that has not come.
+STOPPING_SECONDS = 1.0
 # The first that fits counts.
 _REFUSED: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.LimitRequestLine, 414, "the request line is too long"),
@@ -23,11 +33,109 @@ _REFUSED: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.ExpectationFailed, 417, "this expectation cannot be met"),
     (errors.ParseException, 400, "the request is not HTTP as it should be"),
 )
-_REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Header Fields Too Large"}
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Header Fields Too Large",
+}
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]
-    """gthread, with problem documents for errors."""
+    """gthread, but connections wait with the poller until their request is whole, and leave without blocking it.
+
+    Requests with large or streamed bodies are read by threads, of which they get half at a time.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arriving: dict[Arriving, float] = {}  # until when; in that order
+        self._leaving: dict[Arriving, float] = {}
+        self._streams: deque[Arriving] = deque()
+        self._streaming: set[Arriving] = set()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection, and wait for its request without a thread."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections and self._arriving:
+            self._leave(self._forgotten(self._arriving, next(iter(self._arriving))))
+        self.enqueue_req(Arriving(self.cfg, client, address, listener.getsockname()))
+
+    def enqueue_req(self, conn: Arriving) -> None:
+        """Gather the next request; hand it to a thread once it is there."""
+        conn.begin()
+        if not self._dispatched(conn):
+            self._arriving[conn] = conn.began + GATHER_SECONDS
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._dispatched(conn))
+
+    def finish_request(self, conn: Arriving, fs: Future[Any]) -> None:
+        """Let the next large body in; begin again, or let the connection leave."""
+        if conn in self._streaming:
+            self._streaming.remove(conn)
+            if self._streams:
+                self._stream(self._streams.popleft())
+        if fs.cancelled() or fs.exception() is not None or not fs.result():
+            self._leave(conn)
+            return
+        super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Refuse the requests that did not arrive in time; close on the clients that do not."""
+        now = time.monotonic()
+        latest = now if self.alive else now + GATHER_SECONDS - STOPPING_SECONDS
+        for conn in [conn for conn, until in self._arriving.items() if until <= latest]:
+            self._forgotten(self._arriving, conn)
+            if conn.arrived:
+                conn.send(_answer(408, "the request did not arrive in time"))
+            self._leave(conn)
+        for conn in [conn for conn, until in self._leaving.items() if until <= now]:
+            self._close(self._forgotten(self._leaving, conn))
+
+    def _dispatched(self, conn: Arriving) -> bool:
+        state = conn.gather()
+        if state == "partial":
+            return False
+        self._forgotten(self._arriving, conn)
+        if state == "whole":
+            super().enqueue_req(conn)
+        elif state == "streamed" and len(self._streaming) < max(1, self.cfg.threads // 2):
+            self._stream(conn)
+        elif state == "streamed":
+            self._streams.append(conn)
+        else:
+            if state == "too large":
+                conn.send(_answer(431, "there are too many headers, or one is too long"))
+            self._leave(conn)
+        return True
+
+    def _stream(self, conn: Arriving) -> None:
+        self._streaming.add(conn)
+        super().enqueue_req(conn)
+
+    def _leave(self, conn: Arriving) -> None:
+        if conn.leave():
+            self._close(conn)
+            return
+        self._leaving[conn] = time.monotonic() + LEAVE_SECONDS
+        self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._drain(conn))
+
+    def _drain(self, conn: Arriving) -> None:
+        if conn.leave():
+            self._close(self._forgotten(self._leaving, conn))
+
+    def _close(self, conn: Arriving) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def _forgotten(self, place: dict[Arriving, float], conn: Arriving) -> Arriving:
+        if place.pop(conn, None) is not None:
+            self.poller.unregister(conn.sock)
+        return conn
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that could not be read; anything else is gunicorn's own business."""

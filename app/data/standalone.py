@@ -95,7 +95,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         for name, value in {
             "bind": [f"{host}:{self._read.server_port}"],
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": "app.server.ProblemWorker",
             "threads": THREADS,
             "limit_request_line": 8190,
             "limit_request_fields": 100,
