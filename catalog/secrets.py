@@ -54,6 +54,14 @@ def read_all(tx: Transaction, vault: Vault, scope: str) -> dict[str, str]:
     return {row["name"]: _open(vault, scope, row) for row in tx.rows(SQL.newest, {"scope": scope, "name": None})}
 
 
+def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, dict[str, str]]:
+    """Return what `read_all` returns, for many scopes in one query. Raises Refused when one does not open."""
+    known: dict[str, dict[str, str]] = {scope: {} for scope in scopes}
+    for row in tx.rows(SQL.newest_of, {"scopes": scopes}):
+        known[row["scope"]][row["name"]] = _open(vault, row["scope"], row)
+    return known
+
+
 def valid(tx: Transaction, vault: Vault, scope: str, name: str) -> list[str]:
     """Return every version of a secret that is still good, the newest first: two of them while it is rotated."""
     return [_open(vault, scope, row) for row in tx.rows(SQL.valid, {"scope": scope, "name": name})]

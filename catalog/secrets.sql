@@ -11,6 +11,11 @@ SELECT DISTINCT ON (s.name) s.name, s.version, s.sealed, k.wrapped, k.master_key
  WHERE s.scope = %(scope)s AND (%(name)s::text IS NULL OR s.name = %(name)s)
  ORDER BY s.name, s.version DESC;
 
+-- name: newest_of
+SELECT DISTINCT ON (s.scope, s.name) s.scope, s.name, s.version, s.sealed, k.wrapped, k.master_key_id
+  FROM secrets s JOIN data_keys k USING (scope) WHERE s.scope = ANY (%(scopes)s)
+ ORDER BY s.scope, s.name, s.version DESC;
+
 -- name: valid
 -- Every version that is still good, the newest first.
 SELECT s.name, s.version, s.sealed, k.wrapped, k.master_key_id

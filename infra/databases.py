@@ -141,10 +141,13 @@ class Databases:
 
     def survey(self, roles: ProjectRoles | None, session: str) -> Survey:
         """Look at one project's database and roles, or with None at everything that is named as a project's."""
-        with self.cluster.session(session) as admin, admin.cursor(row_factory=dict_row) as cursor:
-            wanted = {"name": roles.prefix if roles else None, "template": self.templates.name}
-            databases = {row["name"]: row for row in cursor.execute(SQL.look_at_database, wanted) if row["present"]}
-        return Survey(databases, self._principals.look(list(roles.all) if roles else None, session))
+        wanted = {"name": roles.prefix if roles else None, "template": self.templates.name}
+        names = list(roles.all) if roles else None
+        with self.cluster.session(session) as admin, admin.transaction():
+            with admin.cursor(row_factory=dict_row) as cursor:
+                cursor.execute(SQL.look_at_many)
+                databases = {row["name"]: row for row in cursor.execute(SQL.look_at_database, wanted) if row["present"]}
+            return Survey(databases, self._principals.look_by(admin, names))
 
     def faults(self, seen: Survey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool) -> list[str]:
         """Say in words in what a project differs from what it has to be; nothing when all is right."""

@@ -8,12 +8,18 @@ SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS co
           FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a LEFT JOIN pg_roles g ON g.oid = a.grantee
          WHERE a.grantee <> d.datdba) AS rights,
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
-       (SELECT count(*) FROM pg_stat_activity s
-         WHERE s.datid = d.oid AND s.usename ~ '^proj_[0-9a-f]{16}_(owner|authenticator|auth|storage)$') AS sessions,
+       coalesce(s.sessions, 0) AS sessions,
        EXISTS (SELECT FROM pg_database t
                 WHERE t.datname = %(template)s AND t.datistemplate AND NOT t.datallowconn) AS template_ready
-  FROM (SELECT 1) AS once LEFT JOIN pg_database d
-    ON d.datname = %(name)s OR %(name)s::text IS NULL AND d.datname ~ '^proj_[0-9a-f]{16}$';
+  FROM (SELECT 1) AS once
+  LEFT JOIN pg_database d ON d.datname = %(name)s OR %(name)s::text IS NULL AND d.datname ~ '^proj_[0-9a-f]{16}$'
+  LEFT JOIN (SELECT datid, count(*) AS sessions FROM pg_stat_activity
+              WHERE usename ~ '^proj_[0-9a-f]{16}_(owner|authenticator|auth|storage)$' GROUP BY datid) AS s
+    ON s.datid = d.oid;
+
+-- name: look_at_many
+-- The planner takes our catalogues for small; for hundreds of projects joins have to be hashed.
+SELECT set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true);
 
 -- name: copy_template
 -- Nobody may connect until PUBLIC has lost its rights: CREATE DATABASE does not copy the template's.

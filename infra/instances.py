@@ -51,6 +51,9 @@ class Instances(Protocol):
     def serves(self, spec: InstanceSpec) -> bool:
         """Say whether the instance is there and serves exactly this spec."""
 
+    def exists(self, instance_id: str) -> bool:
+        """Say whether there is an instance of this name, whatever it serves."""
+
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the instance be gone."""
 
@@ -84,6 +87,10 @@ class EmbeddedInstances:
             return holds(file, self._text(spec)) and not (home.stat().st_mode | file.stat().st_mode) & 0o077
         except FileNotFoundError:
             return False
+
+    def exists(self, instance_id: str) -> bool:
+        """Say whether there is a folder of this name, whatever it holds."""
+        return (self._folder / instance_id).exists()
 
     def _text(self, spec: InstanceSpec) -> str:
         text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})

@@ -18,7 +18,7 @@ from infra.sql import statements
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.cluster import Cluster
+    from infra.cluster import Cluster, Session
 
 SQL = statements(__file__)
 LABEL = "launchdb:"
@@ -97,9 +97,14 @@ class Principals:
             with self._cluster.inside(database or MAINTENANCE, session) as admin:
                 admin.execute(SQL.drop_owned.format(roles=names))
 
-    def look(self, names: list[str] | None, session: str) -> dict[str, dict[str, Any]]:
+    def look(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:
+        """Return these roles as they are."""
+        with self._cluster.session(session) as admin:
+            return self.look_by(admin, names)
+
+    def look_by(self, admin: Session, names: list[str] | None) -> dict[str, dict[str, Any]]:
         """Return these roles as they are, or with None every one that is named as a project's."""
-        with self._cluster.session(session) as admin, admin.cursor(row_factory=dict_row) as cursor:
+        with admin.cursor(row_factory=dict_row) as cursor:
             return {row["name"]: row for row in cursor.execute(SQL.look, {"names": names})}
 
 

@@ -1,20 +1,31 @@
 -- name: look
 -- The named roles, or with no names every one that is named as a project's. The shared ones come along, so that a
--- missing one costs no look of its own.
+-- missing one costs no look of its own. set_in: the databases in which a role has settings of their own.
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM pg_authid
+     WHERE rolname = ANY (%(names)s) OR %(names)s::text[] IS NULL AND rolname ~ '^proj_[0-9a-f]{16}_'),
+edge AS (
+    SELECT w.oid AS role, m.* FROM wanted w JOIN pg_auth_members m ON m.member = w.oid
+    UNION ALL
+    SELECT w.oid, m.* FROM wanted w JOIN pg_auth_members m ON m.roleid = w.oid WHERE w.rolname ~ '^proj_'),
+membership AS (
+    SELECT role, jsonb_agg(jsonb_build_array(pg_get_userbyid(roleid), pg_get_userbyid(member), concat(
+               CASE WHEN inherit_option THEN 'i' END, CASE WHEN set_option THEN 's' END,
+               CASE WHEN admin_option THEN 'a' END), pg_get_userbyid(grantor))) AS edges
+      FROM edge GROUP BY role),
+setting AS (
+    SELECT s.setrole, max(s.setconfig) FILTER (WHERE s.setdatabase = 0) AS settings,
+           array_agg(d.datname::text) FILTER (WHERE d.oid IS NOT NULL) AS set_in
+      FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase
+     WHERE s.setrole <> 0 GROUP BY s.setrole)
 SELECT a.rolname AS name, a.rolcanlogin AS login, a.rolinherit AS inherit, a.rolbypassrls AS bypass,
        a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication AS mighty, a.rolpassword AS password,
-       a.rolconnlimit <> -1 OR a.rolvaliduntil < 'infinity' AS bounded,
-       shobj_description(a.oid, 'pg_authid') AS label,
-       (SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = a.oid AND s.setdatabase = 0) AS settings,
-       (SELECT coalesce(array_agg(d.datname::text), '{}') FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
-         WHERE s.setrole = a.oid) AS set_in,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(g.rolname, b.rolname, concat(
-                   CASE WHEN m.inherit_option THEN 'i' END, CASE WHEN m.set_option THEN 's' END,
-                   CASE WHEN m.admin_option THEN 'a' END), pg_get_userbyid(m.grantor))), '[]')
-          FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles b ON b.oid = m.member
-         WHERE m.member = a.oid OR m.roleid = a.oid AND a.rolname ~ '^proj_') AS memberships
-  FROM pg_authid a
- WHERE a.rolname = ANY (%(names)s) OR %(names)s::text[] IS NULL AND a.rolname ~ '^proj_[0-9a-f]{16}_';
+       a.rolconnlimit <> -1 OR a.rolvaliduntil < 'infinity' AS bounded, c.description AS label,
+       s.settings, coalesce(s.set_in, '{}') AS set_in, coalesce(m.edges, '[]') AS memberships
+  FROM wanted a
+  LEFT JOIN pg_shdescription c ON c.objoid = a.oid AND c.classoid = 'pg_authid'::regclass
+  LEFT JOIN setting s ON s.setrole = a.oid
+  LEFT JOIN membership m ON m.role = a.oid;
 
 -- name: make_shared
 CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;

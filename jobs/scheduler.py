@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper, planner and pruner, each in a loop of its own. Several of it may run."""
+"""The scheduler process: relay, reaper, planner, sweeper and pruner, each in its own loop. Several of it may run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from jobs.planner import Planner
 from jobs.pruner import Pruner
 from jobs.reaper import Reaper
 from jobs.relay import Relay
+from jobs.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
+SWEEP_SECONDS = 30.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
 
@@ -56,6 +58,7 @@ def loops(infra: Infra) -> list[Loop]:
     relay = Relay(infra.database, infra.doorbell)
     reaper = Reaper(infra.database, settings)
     planner = Planner(infra.database)
+    sweeper = Sweeper(infra)
     pruner = Pruner(infra.database, settings)
     return [
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
@@ -65,6 +68,7 @@ def loops(infra: Infra) -> list[Loop]:
             lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
         ),
         Loop("planner", planner.run_once, lambda _count: PLAN_SECONDS),
+        Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
 

@@ -3,8 +3,17 @@
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.reconcile import ReconcileProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.vacuum import VacuumProject
 
-__all__ = ["DeleteProject", "PauseProject", "ProvisionProject", "RestartProject", "ResumeProject", "VacuumProject"]
+__all__ = [
+    "DeleteProject",
+    "PauseProject",
+    "ProvisionProject",
+    "ReconcileProject",
+    "RestartProject",
+    "ResumeProject",
+    "VacuumProject",
+]

@@ -12,6 +12,7 @@ from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.reconcile import ReconcileProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.vacuum import VacuumProject
@@ -23,7 +24,7 @@ from tests.crash.conftest import attempt_in_a_process
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 
 # What changes a project's life, and what has to be done to a fresh one before.
-LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: (), VacuumProject: ()}
+LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: (), ReconcileProject: (), VacuumProject: ()}
 
 
 def places(arguments) -> list[str]:
@@ -175,6 +176,14 @@ def prepare(settings, infra, before: tuple[type, ...]) -> str:
     return project
 
 
+def damage(infra, project: str) -> None:
+    """Change by hand what a reconcile has to put right."""
+    with psycopg.connect(infra.database.conninfo, autocommit=True) as admin:
+        admin.execute(f'GRANT CONNECT ON DATABASE "{project}" TO PUBLIC')
+        admin.execute(f"ALTER ROLE \"{project}_owner\" CREATEDB PASSWORD 'x'")
+    infra.instances.remove(project)
+
+
 def world(infra, project: str) -> tuple:
     """Everything that a kind may change of a project, its id left out."""
     seen_rights = {}
@@ -205,6 +214,8 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
             undisturbed[arguments] = (world(installation, projects[0]), steps(installation, job))
         projects.append(prepare(settings, installation, LIFE[arguments]))
         passwords = stored_tenant(installation, projects[-1]).passwords
+        if arguments is ReconcileProject:
+            damage(installation, projects[-1])
         job = write(installation, arguments(projects[-1]))
         assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
         pass_on(installation)

@@ -1,0 +1,54 @@
+"""In what a project differs, outside, from what the catalogue says it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import names
+from jobs.data_plane import passwords, spec
+
+if TYPE_CHECKING:
+    from infra.composition import Infra
+    from infra.databases import Survey
+
+# A project in another state is being changed by a job, which sees to it.
+SETTLED = ("active", "paused")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A project as the catalogue knows it."""
+
+    id: str
+    status: str
+    pool_size: int
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody may reach it."""
+        return self.status == "paused"
+
+
+def faults(infra: Infra, seen: Survey, project: Wanted, known: dict[str, str]) -> list[str]:
+    """Say in words in what a project differs from what it has to be; nothing when all is right.
+
+    seen   the look at its database and roles
+    known  its stored secrets
+    """
+    roles = names.roles(project.id)
+    needed = {names.JWT_SECRET, *(names.password(login) for login in roles.logins)}
+    if needed - set(known):
+        return [f"project {project.id}: stored secrets are missing"]
+    found = infra.databases.faults(seen, roles, passwords(project.id, known), closed=project.closed)
+    return found + _faults_of_instance(infra, project, known)
+
+
+def _faults_of_instance(infra: Infra, project: Wanted, known: dict[str, str]) -> list[str]:
+    instance = names.instance(project.id)
+    if project.closed:
+        return [f"instance {instance}: a paused project is served"] if infra.instances.exists(instance) else []
+    if infra.instances.serves(spec(infra, project.id, known, pool_size=project.pool_size)):
+        return []
+    missing = not infra.instances.exists(instance)
+    return [f"instance {instance}: {'it is missing' if missing else 'its configuration was changed'}"]

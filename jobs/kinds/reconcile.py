@@ -1,0 +1,107 @@
+"""project.reconcile: what was changed by hand is put right again; what cannot be is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import names
+from infra.sql import statements
+from jobs import data_plane, drift
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def faults_are_named(run: Run[ReconcileProject]) -> None:
+    """Say in the job's events what differs, before it is mended. Raises GiveUp when it could not be."""
+    project = _wanted(run)
+    if project is None:
+        return
+    run.check()
+    seen = run.infra.databases.survey(names.roles(project.id), run.session)
+    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run))
+    for fault in found:
+        run.log(fault)
+    if any("stored secrets are missing" in fault for fault in found):
+        raise GiveUp("the project's stored secrets are missing; restore them from a backup")
+
+
+def roles_are_right(run: Run[ReconcileProject]) -> None:
+    """Let the project have exactly its roles, with their stored passwords."""
+    project = _wanted(run)
+    if project is None:
+        return
+    roles = names.roles(project.id)
+    passwords = data_plane.passwords(project.id, data_plane.stored_secrets(run))
+    run.ledger.intend("role", *roles.all)
+    run.check()
+    run.infra.databases.ensure_roles(roles, passwords, run.session)
+    run.ledger.present("role", *roles.all)
+
+
+def database_is_right(run: Run[ReconcileProject]) -> None:
+    """Let the database have its rights, settings and limits. Raises Refused when it is gone: none is made instead."""
+    project = _wanted(run)
+    if project is not None:
+        (data_plane.refuse_logins if project.closed else data_plane.allow_logins)(run)
+
+
+def data_api_is_right(run: Run[ReconcileProject]) -> None:
+    """Let the data API serve the project exactly as it should, or not at all while it is paused."""
+    project = _wanted(run)
+    if project is not None:
+        (data_plane.close_data_api if project.closed else data_plane.open_data_api)(run)
+
+
+def round_trip_is_proven(run: Run[ReconcileProject]) -> None:
+    """Prove that an active project answers, from within too."""
+    project = _wanted(run)
+    if project is not None and not project.closed:
+        data_plane.prove_round_trip(run)
+
+
+def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
+    """Report what was found and mended, also by attempts before this one."""
+    tx.execute(SQL.clear_reason, {"project": run.args.project_id})
+    healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id})]
+    run.result.update(projectId=run.args.project_id, healed=healed)
+
+
+def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
+    """Let the project say in what it is not as it should be."""
+    tx.execute(SQL.give_reason, {"project": args.project_id, "reason": f"not as it should be: {reason}"})
+
+
+def _wanted(run: Run[ReconcileProject]) -> drift.Wanted | None:
+    """Return what the project has to be now; None when it is no longer one that others may mend."""
+    with run.infra.database.autocommit() as tx:
+        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, "settled": list(drift.SETTLED)})
+
+
+@kind(
+    "project.reconcile",
+    steps=(
+        Step(faults_are_named, title="Look what differs"),
+        Step(roles_are_right, title="Put the roles right"),
+        Step(database_is_right, title="Put the database right"),
+        Step(data_api_is_right, title="Put the data API right"),
+        Step(round_trip_is_proven, title="Prove a round trip"),
+        Step(healing_is_told, atomic=True, title="Report"),
+    ),
+    attempts=3,
+    preempts=True,
+    coalesces=True,
+    failed=say_unhealed,
+)
+@dataclass(frozen=True)
+class ReconcileProject:
+    """Puts right what was changed of a project by hand. `found` is what made somebody ask for it, in words."""
+
+    project_id: str
+    found: tuple[str, ...] = ()

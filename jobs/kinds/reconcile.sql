@@ -1,0 +1,14 @@
+-- name: wanted
+SELECT id, status, pool_size FROM projects WHERE id = %(project)s AND status = ANY (%(settled)s);
+
+-- name: told
+SELECT data ->> 'message' AS message FROM job_events WHERE job_id = %(job)s AND type = 'log'
+ GROUP BY 1 ORDER BY min(id);
+
+-- name: give_reason
+UPDATE projects SET status_reason = %(reason)s, updated_at = now()
+ WHERE id = %(project)s AND status IN ('active', 'paused');
+
+-- name: clear_reason
+UPDATE projects SET status_reason = NULL, updated_at = now()
+ WHERE id = %(project)s AND status IN ('active', 'paused') AND status_reason LIKE 'not as it should be: %%';

@@ -1,0 +1,87 @@
+"""The sweep: one look at everything of ours outside; what differs gets a job, what belongs to nobody gets a name."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from catalog import audit, secrets
+from infra.sql import statements
+from jobs import drift
+from jobs.enqueue import enqueue
+from jobs.kinds.reconcile import ReconcileProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from infra.composition import Infra
+    from infra.databases import Survey
+
+log = logging.getLogger(__name__)
+SQL = statements(__file__)
+SESSION = "launchdb-sweeper"
+LABEL = "launchdb:"
+# What could not be mended is tried again so seldom, unless something else differs by then.
+REST_MINUTES = 10
+
+
+class Sweeper:
+    """Several may run: a job for what differs already is not enqueued twice, and one too many finds nothing to do."""
+
+    def __init__(self, infra: Infra) -> None:
+        self._infra = infra
+
+    def run_once(self) -> int:
+        """Look once; return how many projects a job was enqueued for. Raises Unavailable when Postgres is away."""
+        with self._infra.database.autocommit() as tx:
+            now: datetime = tx.value(SQL.now)
+        # The world first: what a job changes after this look is not judged by it.
+        seen = self._infra.databases.survey(None, SESSION)
+        self._name_strays(seen, now)
+        return sum(self._mend(seen, row) for row in self._settled(now))
+
+    def _settled(self, now: datetime) -> list[dict[str, Any]]:
+        """Return the projects that no job has been changing since then, with their secrets."""
+        with self._infra.database.autocommit() as tx:
+            rows = tx.rows(SQL.settled, {"now": now, "settled": list(drift.SETTLED)})
+            known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
+        return [{**row, "known": known[row["id"]]} for row in rows]
+
+    def _mend(self, seen: Survey, row: dict[str, Any]) -> bool:
+        project = drift.Wanted(row["id"], row["status"], row["pool_size"])
+        found = drift.faults(self._infra, seen, project, row["known"])
+        if not found and not row["complains"]:
+            return False
+        with self._infra.database.transaction() as tx:
+            values = {"project": project.id, "found": found, "minutes": REST_MINUTES}
+            if tx.value(SQL.resting, values):
+                return False
+            job = enqueue(tx, ReconcileProject(project.id, tuple(found)), owner_id=row["owner_id"])
+        log.warning("project differs", extra={"project_id": project.id, "job_id": job.id, "faults": found})
+        return True
+
+    def _name_strays(self, seen: Survey, now: datetime) -> None:
+        """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong."""
+        things = sorted(self._things(seen))
+        with self._infra.database.transaction() as tx:
+            named = {"projects": sorted({project for _kind, _name, project in things}), "now": now}
+            known = {row["id"] for row in tx.rows(SQL.known, named)}
+            for kind, name, project in things:
+                detail = {"kind": kind, "name": name}
+                if project not in known and not tx.value(SQL.named, {"project": project, **detail}):
+                    audit.record(tx, audit.Entry("system", "drift.stray", "named", project_id=project, detail=detail))
+                    log.warning("something of ours belongs to no project", extra={**_plain(detail), "project": project})
+
+    def _things(self, seen: Survey) -> Iterator[tuple[str, str, str]]:
+        for kind, found in (("database", seen.databases), ("role", seen.roles)):
+            for name, row in found.items():
+                if (row["label"] or "").startswith(LABEL):
+                    yield kind, name, row["label"].removeprefix(LABEL)
+        for instance in self._infra.instances.list():
+            yield "instance", instance.id, instance.project_id
+
+
+def _plain(detail: dict[str, str]) -> dict[str, str]:
+    # A log record has a member called name already.
+    return {f"thing_{member}": value for member, value in detail.items()}

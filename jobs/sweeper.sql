@@ -1,0 +1,30 @@
+-- name: now
+SELECT clock_timestamp();
+
+-- name: settled
+-- Projects that no job in their control lane has been changing since a moment. complains: a job has left a reason.
+SELECT p.id, p.owner_id, p.status, p.pool_size, coalesce(p.status_reason LIKE 'not as it should be: %%', false) AS complains
+  FROM projects p
+ WHERE p.status = ANY (%(settled)s) AND p.updated_at < %(now)s
+   AND NOT EXISTS (SELECT FROM jobs j WHERE j.lane = p.id || '/control'
+                      AND j.status IN ('queued', 'retrying', 'running', 'cancelling'))
+   AND NOT EXISTS (SELECT FROM jobs j WHERE j.project_id = p.id AND j.finished_at >= %(now)s);
+
+-- name: resting
+-- Whether the same was not to be mended a little while ago, or somebody else has seen it since we looked.
+SELECT EXISTS (SELECT FROM jobs j WHERE j.project_id = %(project)s AND j.kind = 'project.reconcile'
+                  AND (j.status IN ('queued', 'retrying', 'running', 'cancelling')
+                       OR j.status IN ('failed', 'cancelled') AND j.args -> 'found' = to_jsonb(%(found)s::text[])
+                      AND j.finished_at > now() - %(minutes)s * interval '1 minute'));
+
+-- name: known
+-- Projects that something may stand for: not deleted, or deleted only now, or still seen to by a job.
+SELECT id FROM projects WHERE id = ANY (%(projects)s) AND (status <> 'deleted' OR deleted_at >= %(now)s)
+UNION
+SELECT project_id FROM jobs
+ WHERE project_id = ANY (%(projects)s) AND (status IN ('queued', 'retrying', 'running', 'cancelling')
+                                            OR finished_at >= %(now)s);
+
+-- name: named
+SELECT EXISTS (SELECT FROM audit WHERE project_id = %(project)s AND action = 'drift.stray'
+                  AND detail ->> 'kind' = %(kind)s AND detail ->> 'name' = %(name)s AND at > now() - interval '1 day');
