@@ -12,6 +12,7 @@ from werkzeug.serving import make_server
 
 from app.world import EXTENSION, World
 from infra.errors import Unavailable
+from infra.sockets import socket_path
 from jobs import view
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def create_internal_app(public: Flask) -> Flask:
 
 def listen(public: Flask) -> None:
     """Serve the internal application on `<home>/run/api.internal.sock`, in a thread that ends with the process."""
-    folder = cast("World", public.extensions[EXTENSION]).settings.run_folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / SOCKET
+    path = socket_path(cast("World", public.extensions[EXTENSION]).settings, SOCKET)
     path.unlink(missing_ok=True)
     server = make_server(f"unix://{path}", 0, create_internal_app(public), threaded=True)
     path.chmod(0o600)

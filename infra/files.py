@@ -99,3 +99,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def room_mb(path: Path) -> int:
+    """Return how many megabytes an ordinary account may still write where `path` lies."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize // 1_000_000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
@@ -58,10 +58,15 @@ def stop(settings: Settings) -> bool:
     pid = running(settings)
     if pid is None:
         return False
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while running(settings) == pid:
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the supervisor (process {pid}) did not stop within {STOP_SECONDS:g} s")
-        time.sleep(0.05)
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        ended, _, _ = select.select([handle], [], [], STOP_SECONDS)
+    finally:
+        os.close(handle)
+    if not ended:
+        raise Unavailable(f"the supervisor (process {pid}) did not stop within {STOP_SECONDS:g} s")
     return True

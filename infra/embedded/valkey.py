@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from infra import files
-from infra.embedded import accounts, state
+from infra.embedded import state
 from infra.embedded.programs import valkey_binary
-from infra.errors import Refused
+from infra.sockets import socket_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config.settings import Settings
 
-# The kernel's limit is 108 bytes, its closing zero included.
-LONGEST_SOCKET = 100
 MEMORY = "64mb"
 
 
@@ -59,18 +56,6 @@ class Valkey:
 
 def prepare(settings: Settings) -> Valkey:
     """Choose the socket and remember it. Raises Refused when its folder cannot be made."""
-    path = _socket_folder(settings) / "valkey.sock"
+    path = socket_path(settings, "valkey.sock")
     state.remember(settings.home, LAUNCHDB_REDIS_URL=f"unix://{quote(str(path))}")
     return Valkey(valkey_binary(), path)
-
-
-def _socket_folder(settings: Settings) -> Path:
-    inside = settings.run_folder
-    if len(bytes(inside / "valkey.sock")) <= LONGEST_SOCKET:
-        return inside
-    # A home deep in the tree: a short folder of ours under the system's temporary one.
-    short = files.folder(Path(tempfile.gettempdir()) / f"launchdb-{accounts.nickname(settings.home)}")
-    found = short.lstat()
-    if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
-        raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
-    return short

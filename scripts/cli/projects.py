@@ -1,4 +1,4 @@
-"""launchdb projects: create, list, show, connect to, change and delete projects."""
+"""launchdb projects: create, list, show, connect to, change and delete projects; what their life needs is beside it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from scripts.cli.errors import USAGE, CliError
 from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
 from scripts.cli.progress import conclude, finished
+from scripts.cli.project_life import pause, restart, resume, vacuum
 
 pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
 
 
 @click.group()
 def projects() -> None:
-    """Create, list, show, connect to, change and delete projects."""
+    """Create, list, show, connect to, change, pause, resume, restart, vacuum and delete projects."""
 
 
 @projects.command()
@@ -109,6 +110,10 @@ def update(  # noqa: PLR0913 - one argument for each option
         as_json=as_json,
         waited=not no_wait,
     )
+
+
+for command in (pause, resume, restart, vacuum):
+    projects.add_command(command)
 
 
 @projects.command()

@@ -10,6 +10,7 @@ import click
 import httpx
 
 from config.settings import Settings, load
+from infra import files
 from infra.embedded import launch
 from infra.embedded.report import FAULT, READY, read
 from scripts.cli.demo import Operator, furnish
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 READY_SECONDS = 60.0
+# Less than a project's database and some log of Postgres need.
+SCARCE_MB = 48
 
 
 @click.command()
@@ -45,6 +48,12 @@ def up(*, home: str | None, port: int | None, detach: bool, as_json: bool) -> No
         _summarise(settings, operator, as_json=as_json, detach=detach)
         if not detach:
             process.wait()
+    except CliError as error:
+        room = files.room_mb(settings.home)
+        _stop(process)
+        if room < SCARCE_MB and "disk is full" not in str(error):
+            raise CliError(f"the disk is full ({room} MB are left); free some space and start again: {error}") from None
+        raise
     except BaseException:
         _stop(process)
         raise

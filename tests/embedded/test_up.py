@@ -73,6 +73,20 @@ def test_one_command_leads_to_an_answering_project_and_again_to_the_same(install
     assert_demo_answers(operator)
 
 
+def test_a_home_with_a_long_name_and_any_letters_in_it_serves(make_home, tmp_path):
+    odd = tmp_path / "Zwei Wörter, 'Zeichen' & 100 %" / ("lang" * 25)
+    odd.mkdir(parents=True)
+    for folder in (odd, odd.parent):
+        folder.chmod(0o711)
+    home = make_home(odd, LAUNCHDB_PROCFILE=str(CHECKOUT / "Procfile"))
+    try:
+        started = launchdb(home, "up", "--detach")
+        assert started.returncode == 0, started.stderr
+        assert_demo_answers(json.loads((home.path / "operator.json").read_text()))
+    finally:
+        launch.stop(home.settings)
+
+
 @pytest.mark.full
 def test_an_empty_checkout_reaches_an_answering_project_by_scripts_run(make_home, tmp_path):
     home = make_home(HOME=os.environ.get("HOME", "/"))

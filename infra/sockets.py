@@ -1,0 +1,31 @@
+"""Where a home's Unix sockets lie: in its run folder, or in a short folder when that one's name is too long."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra import files
+from infra.embedded.accounts import nickname
+from infra.errors import Refused
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+# The kernel's limit is 108 bytes, its closing zero included.
+LONGEST = 100
+
+
+def socket_path(settings: Settings, name: str) -> Path:
+    """Return where the socket of this name lies; its folder is there. Raises Refused."""
+    inside = settings.run_folder / name
+    if len(bytes(inside)) <= LONGEST:
+        files.folder(settings.run_folder, mode=0o700)
+        return inside
+    # A home deep in the tree: a short folder of ours under the system's temporary one.
+    short = files.folder(Path(tempfile.gettempdir()) / f"launchdb-{nickname(settings.home)}")
+    found = short.lstat()
+    if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
+        raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
+    return short / name
