@@ -22,6 +22,7 @@ CANDIDATES = ("launchdb", "postgres", "nobody")
 def service_account() -> Account | None:
     """Return the unprivileged account for the servers; None unless we are root. Raises Refused when there is none."""
     if os.geteuid() != 0:
+        _ensure_named(os.geteuid())
         return None
     for name in CANDIDATES:
         try:
@@ -30,6 +31,13 @@ def service_account() -> Account | None:
             continue
         return Account(entry.pw_uid, entry.pw_gid)
     raise Refused(f"Postgres cannot run as root, and none of the accounts {', '.join(CANDIDATES)} exists")
+
+
+def _ensure_named(uid: int) -> None:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise Refused(f"Postgres needs an account with a name, and user {uid} has no line in /etc/passwd") from None
 
 
 def account_of(path: Path) -> Account:
