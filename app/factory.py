@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 
-from app import dispatch, health, jobs, openapi, operator, owners, problems, projects, requests, tokens
+from app import dispatch, health, jobs, lifecycle, openapi, operator, owners, problems, projects, requests, tokens
 from app.statuses import status_of
 from app.world import EXTENSION, World
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 GREETING = "LaunchDB - API running."
 VERSION = "0.1.0"
-NOUNS = (health.routes, owners.routes, tokens.routes, projects.routes, jobs.routes, operator.routes, openapi.routes)
+NOUNS = (
+    health.routes,
+    owners.routes,
+    tokens.routes,
+    projects.routes,
+    lifecycle.routes,
+    jobs.routes,
+    operator.routes,
+    openapi.routes,
+)
 
 
 def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:

@@ -28,7 +28,7 @@ QUOTA_IN_PRODUCTION = 3
 def created(call: Call, tx: Transaction, answer: Answer) -> Answer:
     """Make the answer of a creation that the client waited for."""
     project = projects.owned(tx, str(answer.project_id), call.owner_id)
-    body = {"project": _shown(call, project), "job": (answer.body or {})["job"]}
+    body = {"project": shown(call, project), "job": (answer.body or {})["job"]}
     headers = {**answer.headers, "Location": f"/api/projects/{project.id}"}
     return Answer(body, 201, headers, answer.job_id, project.id)
 
@@ -50,7 +50,7 @@ def create(call: Call, tx: Transaction) -> Answer:
     job = enqueue(
         tx, ProvisionProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id
     )
-    return waiting.accepted(job_json(tx, job), project={**_shown(call, project), "currentJob": job.id})
+    return waiting.accepted(job_json(tx, job), project={**shown(call, project), "currentJob": job.id})
 
 
 @routes.get("/api/projects", who="owner", query=PageQuery, answers={200: ProjectsOut})
@@ -64,7 +64,7 @@ def listing(call: Call) -> Answer:
             "projects",
             found,
             call.query.limit,
-            show=lambda project: _shown(call, project),
+            show=lambda project: shown(call, project),
             place=lambda project: paging.cursor_of(project.created_at.isoformat(), project.id),
         )
     )
@@ -74,7 +74,7 @@ def listing(call: Call) -> Answer:
 def show(call: Call, project_id: str) -> Answer:
     """Shows a project."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer(_shown(call, projects.owned(tx, project_id, call.owner_id)))
+        return Answer(shown(call, projects.owned(tx, project_id, call.owner_id)))
 
 
 @routes.change(
@@ -86,7 +86,7 @@ def update(call: Call, tx: Transaction, project_id: str) -> Answer:
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     projects.change(tx, project, name=call.body.name, pool_size=call.body.pool_size)
     changed = projects.owned(tx, project_id, call.owner_id)
-    return Answer(_shown(call, changed), project_id=project.id)
+    return Answer(shown(call, changed), project_id=project.id)
 
 
 @routes.change(
@@ -99,7 +99,7 @@ def delete(call: Call, tx: Transaction, project_id: str) -> Answer:
     projects.mark_deleting(tx, project)
     job = enqueue(tx, DeleteProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
     marked = projects.owned(tx, project_id, call.owner_id)
-    return waiting.accepted(job_json(tx, job), project={**_shown(call, marked), "currentJob": job.id})
+    return waiting.accepted(job_json(tx, job), project={**shown(call, marked), "currentJob": job.id})
 
 
 @routes.get("/api/projects/<project_id>/connection", who="owner", answers={200: ConnectionOut})
@@ -132,7 +132,8 @@ def _connection(call: Call, project: Project, known: dict[str, str]) -> dict[str
     }
 
 
-def _shown(call: Call, project: Project) -> dict[str, Any]:
+def shown(call: Call, project: Project) -> dict[str, Any]:
+    """Return a project as every answer shows it."""
     return {
         "id": project.id,
         "name": project.name,

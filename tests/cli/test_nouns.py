@@ -57,6 +57,22 @@ def test_a_name_that_is_taken_is_a_conflict(launchdb, shop):
     assert launchdb.run("projects", "show", "market", "--json").json["name"] == "market"
 
 
+def test_a_project_is_paused_resumed_restarted_and_vacuumed(launchdb, shop):
+    for verb, told, status in (
+        ("vacuum", "vacuumed", "active"),
+        ("restart", "restarted", "active"),
+        ("pause", "paused", "paused"),
+        ("resume", "resumed", "active"),
+    ):
+        done = launchdb.run("projects", verb, "shop")
+        assert done.code == 0, done.err
+        assert told in done.out
+        assert launchdb.run("projects", "show", "shop", "--json").json["status"] == status
+    assert launchdb.run("projects", "resume", "shop").code == 4
+    accepted = launchdb.run("projects", "restart", "shop", "--no-wait", "--json")
+    assert accepted.json["job"]["kind"] == "project.restart"
+
+
 def test_a_project_is_deleted_only_when_its_name_is_given(launchdb, shop):
     for answer in ("", "market\n"):
         refused = launchdb.run("projects", "delete", "shop", stdin=answer)

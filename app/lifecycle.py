@@ -1,0 +1,74 @@
+"""What an owner asks of a project's life: each is a job, or a conflict that names the state and the job in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app import waiting
+from app.answers import ProjectAcceptedOut
+from app.models import Nothing
+from app.projects import shown
+from app.routing import Answer, Call, Routes
+from catalog import projects
+from jobs import lifecycle
+from jobs.view import job_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.database import Transaction
+    from jobs.table import Job
+
+routes = Routes("lifecycle")
+
+
+def done(call: Call, tx: Transaction, answer: Answer) -> Answer:
+    """Make the answer of a job that the client waited for."""
+    project = projects.owned(tx, str(answer.project_id), call.owner_id)
+    body = {"project": shown(call, project), "job": (answer.body or {})["job"]}
+    return Answer(body, 200, answer.headers, answer.job_id, project.id)
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/pause", action="project.pause", who="owner", body=Nothing, final=done,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def pause(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Pauses a project: nobody reaches it, and it keeps its data."""
+    return _asked(call, tx, project_id, lifecycle.pause)
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/resume", action="project.resume", who="owner", body=Nothing, final=done,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def resume(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Resumes a paused project, with the same keys."""
+    return _asked(call, tx, project_id, lifecycle.resume)
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/restart", action="project.restart", who="owner", body=Nothing, final=done,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def restart(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Restarts a project: every session is ended, and it is opened anew."""
+    return _asked(call, tx, project_id, lifecycle.restart)
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/vacuum", action="project.vacuum", who="owner", body=Nothing, final=done,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def vacuum(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Vacuums and analyses the tables of a project that have changed."""
+    return _asked(call, tx, project_id, lifecycle.vacuum)
+
+
+def _asked(call: Call, tx: Transaction, project_id: str, ask: Callable[..., Job]) -> Answer:
+    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    job = ask(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
+    asked = projects.owned(tx, project_id, call.owner_id)
+    return waiting.accepted(
+        job_json(tx, job), project={**shown(call, asked), "currentJob": asked.current_job or job.id}
+    )
