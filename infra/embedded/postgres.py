@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
+import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ PORTS = range(15432, 25432)
 # The project logins, the pools of every process and some for people; an idle one costs 2 MB.
 MAX_CONNECTIONS = 300
 LEFTOVER_SECONDS = 30.0
+# The first message of protocol 3.0, which a server answers with `R`, a question for the password.
+_NAMES = b"user\0postgres\0database\0postgres\0\0"
+HELLO = struct.pack("!II", 8 + len(_NAMES), 3 << 16) + _NAMES
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,11 @@ class Postgres:
         return [str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     def answers(self) -> bool:
-        """Say whether the server takes connections: it answers an SSL request with one letter once it listens."""
+        """Say whether the server takes connections: it asks for a password, not so while it recovers."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
-                return connection.recv(1) in (b"N", b"S")
+                connection.sendall(HELLO)
+                return connection.recv(1) == b"R"
         except OSError:
             return False
 

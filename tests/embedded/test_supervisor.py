@@ -186,3 +186,16 @@ def test_an_ordinary_user_starts_everything_as_himself(make_home, tmp_path):
     owners = {Path(f"/proc/{pid}").stat().st_uid for pid in children_of(supervisor.pid)}
     assert owners == {somebody.uid}
     assert_servers_answer(home)
+
+
+def test_a_start_waits_for_the_recovery_of_a_database_that_was_cut_off(home):
+    supervisor = home.start()
+    with psycopg.connect(home.settings.database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE work AS SELECT n, repeat('x', 500) AS t FROM generate_series(1, 60000) AS n")
+        os.kill(supervisor.pid, signal.SIGSTOP)  # it must not start another one
+        os.kill(leftover(data_folder(home)), signal.SIGKILL)
+        supervisor.kill()
+        supervisor.wait()
+    home.start()
+    with psycopg.connect(home.settings.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM work").fetchone() == (60000,)
