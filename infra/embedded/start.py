@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-# After a power cut Postgres may have a gigabyte of its log to replay; one that cannot start dies, and is not waited for.
+# After a power cut Postgres may have a gigabyte of log to replay; one that cannot start dies, and is not waited for.
 SERVER_SECONDS = 600.0
 PREPARE_SECONDS = 120.0
 # Workers first, so that nothing new is begun; the scheduler after who might still ring it.
