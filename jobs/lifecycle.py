@@ -8,6 +8,7 @@ from catalog.projects import ProjectBusy
 from infra.sql import statements
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
+from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
@@ -38,6 +39,11 @@ def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
 def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
     return _ask(tx, VacuumProject(project_id), "active", asked)
+
+
+def configure(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for what was changed in the catalogue to take effect; in nobody's way, since it goes by the state it finds."""
+    return enqueue(tx, ConfigureProject(project_id), **asked)
 
 
 def _ask(tx: Transaction, arguments: Any, wanted: str, asked: dict[str, Any]) -> Job:

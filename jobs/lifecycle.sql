@@ -2,7 +2,7 @@
 SELECT status FROM projects WHERE id = %(project)s FOR UPDATE;
 
 -- name: in_the_way
--- The last job that was accepted in this lane decides. A reconcile is in nobody's way: it goes by the state it finds.
+-- The last job that was accepted in this lane decides. Those that go by the state they find are in nobody's way.
 SELECT * FROM jobs
- WHERE lane = %(lane)s AND status IN ('queued', 'retrying', 'running', 'cancelling') AND kind <> 'project.reconcile'
+ WHERE lane = %(lane)s AND status IN ('queued', 'retrying', 'running', 'cancelling') AND kind NOT IN ('project.reconcile', 'project.configure')
  ORDER BY seq DESC LIMIT 1;

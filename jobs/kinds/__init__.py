@@ -1,5 +1,6 @@
 """Every job kind, one file each; importing this package registers them all."""
 
+from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
@@ -9,6 +10,7 @@ from jobs.kinds.resume import ResumeProject
 from jobs.kinds.vacuum import VacuumProject
 
 __all__ = [
+    "ConfigureProject",
     "DeleteProject",
     "PauseProject",
     "ProvisionProject",

@@ -9,6 +9,7 @@ from catalog import inventory, names
 from jobs import kind as kinds
 from jobs.crash import EXIT_STATUS, POINTS
 from jobs.enqueue import enqueue
+from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
@@ -24,7 +25,14 @@ from tests.crash.conftest import attempt_in_a_process
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 
 # What changes a project's life, and what has to be done to a fresh one before.
-LIFE = {PauseProject: (), ResumeProject: (PauseProject,), RestartProject: (), ReconcileProject: (), VacuumProject: ()}
+LIFE = {
+    ConfigureProject: (),
+    PauseProject: (),
+    ResumeProject: (PauseProject,),
+    RestartProject: (),
+    ReconcileProject: (),
+    VacuumProject: (),
+}
 
 
 def places(arguments) -> list[str]:
@@ -216,6 +224,8 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
         passwords = stored_tenant(installation, projects[-1]).passwords
         if arguments is ReconcileProject:
             damage(installation, projects[-1])
+        if arguments is ConfigureProject:
+            installation.instances.remove(projects[-1])
         job = write(installation, arguments(projects[-1]))
         assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
         pass_on(installation)

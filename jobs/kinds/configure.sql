@@ -1,0 +1,2 @@
+-- name: pool_size
+SELECT pool_size FROM projects WHERE id = %(project)s;
