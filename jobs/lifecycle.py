@@ -42,7 +42,7 @@ def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
 
 def configure(tx: Transaction, project_id: str, **asked: Any) -> Job:
-    """Ask for what was changed in the catalogue to take effect; in nobody's way, since it goes by the state it finds."""
+    """Ask for what was changed in the catalogue to take effect, whatever the state: it goes by the one it finds."""
     return enqueue(tx, ConfigureProject(project_id), **asked)
 
 
