@@ -14,6 +14,7 @@ from catalog import audit, names, projects, secrets
 from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.lifecycle import configure
 from jobs.view import job_json, rfc3339
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def created(call: Call, tx: Transaction, answer: Answer) -> Answer:
     body = {"project": shown(call, project), "job": (answer.body or {})["job"]}
     headers = {**answer.headers, "Location": f"/api/projects/{project.id}"}
     return Answer(body, 201, headers, answer.job_id, project.id)
+
+
+def updated(call: Call, tx: Transaction, answer: Answer) -> Answer:
+    """Make the answer of a change that the client waited for."""
+    project = projects.owned(tx, str(answer.project_id), call.owner_id)
+    return Answer(shown(call, project), 200, answer.headers, answer.job_id, project.id)
 
 
 def gone(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
@@ -78,15 +85,19 @@ def show(call: Call, project_id: str) -> Answer:
 
 
 @routes.change(
-    "PATCH", "/api/projects/<project_id>", action="project.update", who="owner", body=ProjectChanges,
-    answers={200: ProjectOut},
+    "PATCH", "/api/projects/<project_id>", action="project.update", who="owner", body=ProjectChanges, final=updated,
+    answers={200: ProjectOut, 202: ProjectAcceptedOut},
 )  # fmt: skip
 def update(call: Call, tx: Transaction, project_id: str) -> Answer:
-    """Changes name and pool size."""
+    """Changes name and pool size; the pool of an active project by a job."""
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     projects.change(tx, project, name=call.body.name, pool_size=call.body.pool_size)
     changed = projects.owned(tx, project_id, call.owner_id)
-    return Answer(shown(call, changed), project_id=project.id)
+    if project.status != "active" or changed.pool_size == project.pool_size:
+        return Answer(shown(call, changed), project_id=project.id)
+    job = configure(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
+    current = changed.current_job or job.id
+    return waiting.accepted(job_json(tx, job), project={**shown(call, changed), "currentJob": current})
 
 
 @routes.change(

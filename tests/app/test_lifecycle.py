@@ -113,3 +113,18 @@ def test_the_same_question_twice_is_one_job_and_one_line_of_the_audit(owner, pro
     assert len({answer.json()["job"]["id"] for answer in answers}) == 1
     (row,) = town.rows("SELECT actor, action, job_id FROM audit WHERE action = 'project.pause'")
     assert row == {"actor": owner.id, "action": "project.pause", "job_id": answers[0].json()["job"]["id"]}
+
+
+def test_a_changed_pool_of_an_active_project_takes_effect_by_a_job(owner, project, engine, settings):
+    answer = owner.patch(project, json={"poolSize": 9})
+    assert (answer.status_code, answer.json()["project"]["poolSize"]) == (202, 9)
+    assert answer.json()["job"]["kind"] == "project.configure"
+    engine.runner.drain()
+    assert owner.get(f"/api/jobs/{answer.json()['job']['id']}").json()["result"]["poolSize"] == 9
+    file = settings.instances_folder / project.rpartition("/")[2] / "data-api.conf"
+    assert "db-pool = 9" in file.read_text()
+    soon(engine)
+    waited = owner.patch(project, json={"poolSize": 4}, headers={"Prefer": "wait=30"})
+    assert (waited.status_code, waited.json()["poolSize"]) == (200, 4)
+    assert owner.patch(project, json={"poolSize": 4}).status_code == 200, "nothing has changed, so there is no job"
+    assert owner.patch(project, json={"name": "renamed"}).status_code == 200
