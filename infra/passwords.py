@@ -41,8 +41,9 @@ class Passwords:
         Raises Unavailable when too many are being computed.
         """
         with self._turn():
+            nobody = self._nobody  # made by the first who asks, whoever that is: its cost tells nothing then
             try:
-                return self._hasher.verify(stored or self._nobody, password) and stored is not None
+                return self._hasher.verify(stored or nobody, password) and stored is not None
             except (VerificationError, InvalidHashError):
                 return False
 

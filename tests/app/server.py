@@ -21,6 +21,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class Url(str):
+    """Where a server is, and the process id of it."""
+
+    __slots__ = ("pid",)
+
+
 @contextmanager
 def served(settings, service="platform", **more):
     """Run `launchdb serve`; give its URL."""
@@ -38,7 +44,8 @@ def served(settings, service="platform", **more):
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.cli", "serve", service], cwd=CHECKOUT, env=environment, stderr=log, stdout=log
     )
-    url = f"http://127.0.0.1:{port}"
+    url = Url(f"http://127.0.0.1:{port}")
+    url.pid = process.pid
     try:
         _wait(url, process, settings.home / "api.log")
         yield url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import secrets
@@ -243,6 +244,44 @@ def test_bad_queries_are_refused_at_once_and_tell_nothing(shop, path, headers, s
     assert time.monotonic() - started < 1
     for word in ("Traceback", "psycopg", "SELECT ", str(shop.home), shop.secret):
         assert word not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b"", {}, 400),
+        (b'{"id": 90, "label": "a", "size": 1e999}', {}, 400),
+        (b'{"id": 90, "label": "a", "size": ' + b"9" * 5000 + b"}", {}, 400),
+        (b'{"id": 90, "label": "\\u0000"}', {}, 400),
+        (b'{"id": 90, "label": "\xff"}', {}, 400),
+        (b"[" * 5000 + b"]" * 5000, {}, 400),
+        ('{"id": 90, "label": "a"}'.encode("utf-16"), {}, 400),
+        (b'{"id": 90, "label": "a", "unknown": 1}', {}, 400),
+        (gzip.compress(b'{"id": 90, "label": "a"}'), {"Content-Encoding": "gzip"}, 415),
+        (b"<id>90</id>", {"Content-Type": "text/xml"}, 400),
+        (b'{"label": "' + b"a" * 11_000_000 + b'"}', {}, 413),
+    ],
+)
+def test_bad_bodies_are_refused_at_once_and_change_nothing(shop, body, headers, status):
+    started = time.monotonic()
+    answer = shop.served("POST", "/shelves", content=body, headers={"Content-Type": "application/json", **headers})
+    assert answer.status_code == status, answer.text
+    assert time.monotonic() - started < 2
+    assert set(answer.json()) == {"code", "details", "hint", "message"}
+    for word in ("Traceback", "psycopg", "INSERT ", str(shop.home)):
+        assert word not in answer.text
+    assert shop.served("GET", "/shelves?id=eq.90").json() == []
+
+
+@pytest.mark.parametrize("path", ["", "/", "/rest/v1/shelves", "/rest/v1/rpc/x"])
+def test_projects_that_are_not_there_are_not_told_apart(place, shop, path):
+    told = set()
+    for project in ("proj_ffffffffffffffff", "proj_", "PROJ_ABC", "proj_abc%00", "proj_abc%0a", "proj_a;select 1"):
+        answer = httpx.get(f"{place.url}/project/{project}{path}", headers={"apikey": shop.anon}, follow_redirects=True)
+        assert answer.status_code == 404, (project, answer.text)
+        told.add(answer.json().get("message"))
+    assert len(told) == 1
 
 
 def test_what_the_owner_may_not_do_is_denied_by_postgres(shop):

@@ -83,6 +83,22 @@ def test_an_unknown_address_and_a_wrong_password_get_the_same_answer_in_the_same
     assert took["nobody@example.org"] > 0.5 * took[known.email]
 
 
+@pytest.mark.full
+def test_two_hundred_tries_tell_no_known_address_from_an_unknown_one(town):
+    town.app.extensions["launchdb"].limiter.hit = lambda *_: None
+    known, took = town.registered(), {True: [], False: []}
+    for number in range(200):
+        for is_known in (True, False):
+            with town.infra.database.autocommit() as tx:
+                tx.execute("DELETE FROM failed_logins")
+            email = known.email if is_known else f"nobody-{number}@example.org"
+            started = time.perf_counter()
+            answer = login(known, email, "wrong password")
+            took[is_known].append(time.perf_counter() - started)
+            assert answer.status_code == 401
+    assert abs(statistics.median(took[True]) - statistics.median(took[False])) < 0.005
+
+
 def test_the_eleventh_wrong_try_waits_but_the_right_password_from_a_known_address_does_not(town):
     owner = town.registered()
     at_home = {"REMOTE_ADDR": "10.0.0.1"}
