@@ -30,7 +30,10 @@ routes = Routes("owners")
 def register(call: Call) -> Answer:
     """Registers an owner, where the installation allows it."""
     if call.world.settings.registration != "open":
-        reason = {"invite": "an invitation is needed to register", "closed": "nobody can register here by himself"}
+        reason = {
+            "invite": "registration is closed until there are invitations",
+            "closed": "nobody can register here by himself",
+        }
         raise owners.RegistrationClosed(reason[call.world.settings.registration])
     try:
         owners.check_password(call.body.password, call.body.email)

@@ -81,7 +81,9 @@ class Settings(BaseModel):
     reaper_seconds: float = _env("LAUNCHDB_REAPER_SECONDS", 0.4, "interval at which dead workers are looked for")
     crash: str = _env("LAUNCHDB_CRASH", "", "kind:step:point at which a worker dies, for tests; refused in production")
 
-    registration: Literal["open", "invite", "closed"] = _env("REGISTRATION", "open", "who may register as an owner")
+    registration: Literal["open", "invite", "closed"] = _env(
+        "REGISTRATION", "open", "who may register; invite: nobody until there are invitations"
+    )
     max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
     access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60)
     refresh_token_seconds: int = _env("REFRESH_TOKEN_SECONDS", 604_800, "life of an owner's refresh token", ge=300)
