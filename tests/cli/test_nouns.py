@@ -69,6 +69,9 @@ def test_a_project_is_paused_resumed_restarted_and_vacuumed(launchdb, shop):
         assert told in done.out
         assert launchdb.run("projects", "show", "shop", "--json").json["status"] == status
     assert launchdb.run("projects", "resume", "shop").code == 4
+    resized = launchdb.run("projects", "update", "shop", "--pool-size", "6")
+    assert resized.code == 0, resized.err
+    assert "6" in resized.out
     accepted = launchdb.run("projects", "restart", "shop", "--no-wait", "--json")
     assert accepted.json["job"]["kind"] == "project.restart"
 
