@@ -1,4 +1,4 @@
-"""What several kinds do to one project's data API and its logins: opened, closed, put out, proven."""
+"""What several kinds do to one project: open and close its data API, let logins in, put them out, drop it all."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ def close_data_api(run: Run[Any]) -> None:
     run.check()
     run.infra.instances.remove(instance)
     run.ledger.gone("instance", instance)
+
+
+def drop_database(run: Run[Any]) -> None:
+    """Let the project have no database; the sessions that are left are ended."""
+    database = names.database(run.args.project_id)
+    run.ledger.releasing("database", database)
+    run.check()
+    run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
+    run.ledger.gone("database", database)
+
+
+def drop_roles(run: Run[Any]) -> None:
+    """Let the project have no roles; last of all, since a role that owns something cannot be dropped."""
+    roles = names.roles(run.args.project_id)
+    run.ledger.releasing("role", *roles.all)
+    run.check()
+    run.infra.databases.drop_roles(roles, run.session)
+    run.ledger.gone("role", *roles.all)
 
 
 def allow_logins(run: Run[Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog import names, secrets
+from catalog import secrets
 from infra.sql import statements
 from jobs.commands import JobConflict
+from jobs.data_plane import close_data_api, drop_database, drop_roles
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
@@ -15,33 +16,6 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-
-
-def data_api_is_closed(run: Run[DeleteProject]) -> None:
-    """Let the data API forget the project first, so that its sessions do not come back while the database goes."""
-    instance = names.instance(run.args.project_id)
-    run.ledger.releasing("instance", instance)
-    run.check()
-    run.infra.instances.remove(instance)
-    run.ledger.gone("instance", instance)
-
-
-def database_is_gone(run: Run[DeleteProject]) -> None:
-    """Let the database be gone, with the sessions that are left."""
-    database = names.database(run.args.project_id)
-    run.ledger.releasing("database", database)
-    run.check()
-    run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.gone("database", database)
-
-
-def roles_are_gone(run: Run[DeleteProject]) -> None:
-    """Let the roles be gone; only now, since a role that owns something cannot be dropped."""
-    roles = names.roles(run.args.project_id)
-    run.ledger.releasing("role", *roles.all)
-    run.check()
-    run.infra.databases.drop_roles(roles, run.session)
-    run.ledger.gone("role", *roles.all)
 
 
 def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
@@ -68,9 +42,9 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
 @kind(
     "project.delete",
     steps=(
-        Step(data_api_is_closed, no_return=True, title="Close the data API"),
-        Step(database_is_gone, title="Drop the database"),
-        Step(roles_are_gone, title="Drop the roles"),
+        Step(close_data_api, no_return=True, title="Close the data API"),
+        Step(drop_database, title="Drop the database"),
+        Step(drop_roles, title="Drop the roles"),
         Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
     ),
     attempts=10,

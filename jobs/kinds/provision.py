@@ -11,7 +11,15 @@ from infra import tokens
 from infra.roles import SHARED_ANON, SHARED_SERVICE
 from infra.sql import statements
 from jobs.commands import JobConflict
-from jobs.data_plane import close_data_api, open_data_api, passwords, prove_round_trip, stored_secrets
+from jobs.data_plane import (
+    close_data_api,
+    drop_database,
+    drop_roles,
+    open_data_api,
+    passwords,
+    prove_round_trip,
+    stored_secrets,
+)
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -53,15 +61,6 @@ def create_roles(run: Run[ProvisionProject]) -> None:
     run.ledger.present("role", *roles.all)
 
 
-def drop_roles(run: Run[ProvisionProject]) -> None:
-    """Let the project have no roles."""
-    roles = names.roles(run.args.project_id)
-    run.ledger.releasing("role", *roles.all)
-    run.check()
-    run.infra.databases.drop_roles(roles, run.session)
-    run.ledger.gone("role", *roles.all)
-
-
 def clone_template(run: Run[ProvisionProject]) -> None:
     """Let the project have its database: a copy of the template, granted to its own roles only."""
     database = names.database(run.args.project_id)
@@ -69,15 +68,6 @@ def clone_template(run: Run[ProvisionProject]) -> None:
     run.check()
     run.infra.databases.ensure_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.present("database", database)
-
-
-def drop_database(run: Run[ProvisionProject]) -> None:
-    """Let the project have no database."""
-    database = names.database(run.args.project_id)
-    run.ledger.releasing("database", database)
-    run.check()
-    run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.gone("database", database)
 
 
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
