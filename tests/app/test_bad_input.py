@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from config.settings import CHECKOUT
+
 MIB = 1024 * 1024
 
 NAMES = [
@@ -85,7 +87,7 @@ def problem(answer, status):
     assert {"type", "title", "status", "detail", "instance", "requestId"} <= set(found)
     assert found["status"] == status
     assert found["requestId"] == answer.headers["X-Request-Id"]
-    for word in ("Traceback", "psycopg", "SELECT", "/work/", ".py"):
+    for word in ("Traceback", "psycopg", "SELECT", str(CHECKOUT), ".py"):
         assert word not in answer.text
     return found
 
