@@ -9,6 +9,7 @@ from flask import Flask, Response
 from app import dispatch, health, jobs, lifecycle, openapi, operator, owners, problems, projects, requests, tokens
 from app.statuses import status_of
 from app.world import EXTENSION, World
+from infra.limiter import Shares
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
     if "data" in services:
         from app.data import blueprint as data  # noqa: PLC0415 - who serves no data need not load it
 
-        app.register_blueprint(data.make(settings, status_of=lambda project_id: status_of(app, project_id)))
+        counts = Shares(app.extensions[EXTENSION].limiter)
+        app.register_blueprint(
+            data.make(settings, status_of=lambda project_id: status_of(app, project_id), counted=counts.hit)
+        )
     return app
 
 

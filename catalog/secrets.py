@@ -91,6 +91,11 @@ def listing(tx: Transaction, scope: str) -> list[Kept]:
     return tx.all(Kept, SQL.list, {"scope": scope})
 
 
+def forget(tx: Transaction, scope: str, name: str) -> int:
+    """Forget every version of one secret; return how many there were."""
+    return tx.execute(SQL.forget, {"scope": scope, "name": name})
+
+
 def delete_all(tx: Transaction, scope: str) -> None:
     """Forget a scope: its data key and with it, for good, every secret, copies in old dumps included."""
     tx.execute(SQL.delete_all, {"scope": scope})

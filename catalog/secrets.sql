@@ -36,6 +36,9 @@ ON CONFLICT DO NOTHING;
 -- name: list
 SELECT name, version, created_at, expires_at FROM secrets WHERE scope = %(scope)s ORDER BY name, version;
 
+-- name: forget
+DELETE FROM secrets WHERE scope = %(scope)s AND name = %(name)s;
+
 -- name: delete_all
 DELETE FROM data_keys WHERE scope = %(scope)s;
 

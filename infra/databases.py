@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,12 @@ class Databases:
         self.templates = Templates(cluster)
         self._limits = limits
         self._principals = Principals(cluster, platform=platform)
+
+    def limited(self, limits: Limits) -> Databases:
+        """Return the same verbs for a project that has limits of its own."""
+        other = copy(self)
+        other._limits = limits  # noqa: SLF001 - it is one of us
+        return other
 
     def prepare(self, session: str) -> None:
         """Let everything be there that all projects share; called at every start, by several starters at once.

@@ -21,7 +21,12 @@ _LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """What one data API has to serve. `id` names the instance, `project_id` whose it is."""
+    """What one data API has to serve. `id` names the instance, `project_id` whose it is.
+
+    cors_origins     none: any
+    rate_per_minute  0: not counted
+    session          what a session is given when it begins: where that changes, the open ones are of no use any more
+    """
 
     id: str
     project_id: str
@@ -31,6 +36,10 @@ class InstanceSpec:
     pool_size: int
     max_rows: int
     schemas: tuple[str, ...] = ("public",)
+    cors_origins: tuple[str, ...] = ()
+    rate_per_minute: int = 0
+    body_bytes: int = 10 * 1024 * 1024
+    session: str = ""
 
 
 @dataclass(frozen=True)

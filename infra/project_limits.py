@@ -1,4 +1,4 @@
-"""The limits of every project: what a tenant cannot lift, since it is set on its database from outside."""
+"""The limits of a project: what a tenant cannot lift, since it is set on its database from outside."""
 
 from __future__ import annotations
 
@@ -27,12 +27,22 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Read the limits of every project from the settings."""
-        return cls(
+        """Read from the settings the limits of a project that has none of its own."""
+        return cls.make(
             connections=settings.project_connections,
+            temp_mb=settings.project_temp_mb,
+            statement_seconds=settings.project_statement_seconds,
+            idle_transaction_seconds=settings.project_idle_transaction_seconds,
+        )
+
+    @classmethod
+    def make(cls, *, connections: int, temp_mb: int, statement_seconds: int, idle_transaction_seconds: int) -> Limits:
+        """Return these limits as Postgres is told them."""
+        return cls(
+            connections=connections,
             settings={
-                "temp_file_limit": f"{settings.project_temp_mb}MB",
-                "statement_timeout": f"{settings.project_statement_seconds}s",
-                "idle_in_transaction_session_timeout": f"{settings.project_idle_transaction_seconds}s",
+                "temp_file_limit": f"{temp_mb}MB",
+                "statement_timeout": f"{statement_seconds}s",
+                "idle_in_transaction_session_timeout": f"{idle_transaction_seconds}s",
             },
         )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from catalog import names, secrets
+from catalog import names, secrets, settings
 from infra.instances import InstanceSpec
+from infra.project_limits import Limits
 from infra.sql import statements
 from jobs.errors import GiveUp
 
 if TYPE_CHECKING:
+    from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from jobs.run import Run
 
 SQL = statements(__file__)
+CONNECTIONS_OF_OTHERS = 3
 
 
 def open_data_api(run: Run[Any]) -> None:
@@ -54,7 +57,7 @@ def drop_roles(run: Run[Any]) -> None:
 
 
 def allow_logins(run: Run[Any]) -> None:
-    """Let the project's logins in, with the limits of every project."""
+    """Let the project's logins in, with its limits."""
     _mend(run, closed=False)
 
 
@@ -85,19 +88,43 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
         row = tx.row(SQL.project, {"project": project})
     if row is None:
         raise GiveUp("the project was deleted meanwhile")
-    return spec(run.infra, project, stored_secrets(run), pool_size=row["pool_size"])
+    chosen = settings.effective(row["settings"], run.infra.settings)
+    return spec(run.infra, project, stored_secrets(run), chosen, pool_size=row["pool_size"])
 
 
-def spec(infra: Infra, project: str, known: dict[str, str], *, pool_size: int) -> InstanceSpec:
-    """Say what a project's data API serves, from its stored secrets."""
+def stored_limits(run: Run[Any]) -> Limits:
+    """Say what limits the project's database has, by its settings."""
+    with run.infra.database.autocommit() as tx:
+        kept = settings.read(tx, run.args.project_id)
+    return limits(settings.effective(kept.settings, run.infra.settings))
+
+
+def limits(chosen: ProjectSettings) -> Limits:
+    """Return the limits of a project's database."""
+    return Limits.make(
+        connections=chosen.connections,
+        temp_mb=chosen.temp_mb,
+        statement_seconds=chosen.statement_seconds,
+        idle_transaction_seconds=chosen.idle_transaction_seconds,
+    )
+
+
+def spec(infra: Infra, project: str, known: dict[str, str], chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
+    """Say what a project's data API serves, from its stored secrets and its settings."""
     return InstanceSpec(
         id=names.instance(project),
         project_id=project,
         db_uri=data_uri(infra, project, known),
         jwt_secret=known[names.JWT_SECRET],
         anon_role=names.roles(project).anon,
-        pool_size=pool_size,
-        max_rows=infra.settings.data_max_rows,
+        # A pool that takes all connections would leave none to the project's other logins.
+        pool_size=min(pool_size, chosen.connections - CONNECTIONS_OF_OTHERS),
+        max_rows=chosen.max_rows,
+        schemas=tuple(chosen.schemas),
+        cors_origins=tuple(chosen.cors_origins),
+        rate_per_minute=chosen.rate_per_minute,
+        body_bytes=chosen.body_bytes,
+        session=" ".join(f"{name}={value}" for name, value in limits(chosen).settings.items()),
     )
 
 
@@ -120,5 +147,6 @@ def stored_secrets(run: Run[Any]) -> dict[str, str]:
 
 def _mend(run: Run[Any], *, closed: bool) -> None:
     project = run.args.project_id
+    databases = run.infra.databases.limited(stored_limits(run))
     run.check()
-    run.infra.databases.mend_database(names.database(project), names.roles(project), run.session, closed=closed)
+    databases.mend_database(names.database(project), names.roles(project), run.session, closed=closed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from catalog import names
-from jobs.data_plane import passwords, spec
+from catalog.settings import effective
+from jobs.data_plane import limits, passwords, spec
 
 if TYPE_CHECKING:
+    from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from infra.databases import Survey
 
@@ -18,11 +20,12 @@ SETTLED = ("active", "paused")
 
 @dataclass(frozen=True)
 class Wanted:
-    """A project as the catalogue knows it."""
+    """A project as the catalogue knows it. settings: what is kept of them."""
 
     id: str
     status: str
     pool_size: int
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def closed(self) -> bool:
@@ -40,15 +43,17 @@ def faults(infra: Infra, seen: Survey, project: Wanted, known: dict[str, str]) -
     needed = {names.JWT_SECRET, *(names.password(login) for login in roles.logins)}
     if needed - set(known):
         return [f"project {project.id}: stored secrets are missing"]
-    found = infra.databases.faults(seen, roles, passwords(project.id, known), closed=project.closed)
-    return found + _faults_of_instance(infra, project, known)
+    chosen = effective(project.settings, infra.settings)
+    databases = infra.databases.limited(limits(chosen))
+    found = databases.faults(seen, roles, passwords(project.id, known), closed=project.closed)
+    return found + _faults_of_instance(infra, project, known, chosen)
 
 
-def _faults_of_instance(infra: Infra, project: Wanted, known: dict[str, str]) -> list[str]:
+def _faults_of_instance(infra: Infra, project: Wanted, known: dict[str, str], chosen: ProjectSettings) -> list[str]:
     instance = names.instance(project.id)
     if project.closed:
         return [f"instance {instance}: a paused project is served"] if infra.instances.exists(instance) else []
-    if infra.instances.serves(spec(infra, project.id, known, pool_size=project.pool_size)):
+    if infra.instances.serves(spec(infra, project.id, known, chosen, pool_size=project.pool_size)):
         return []
     missing = not infra.instances.exists(instance)
     return [f"instance {instance}: {'it is missing' if missing else 'its configuration was changed'}"]

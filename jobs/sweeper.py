@@ -49,7 +49,7 @@ class Sweeper:
         return [{**row, "known": known[row["id"]]} for row in rows]
 
     def _mend(self, seen: Survey, row: dict[str, Any]) -> bool:
-        project = drift.Wanted(row["id"], row["status"], row["pool_size"])
+        project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
         found = drift.faults(self._infra, seen, project, row["known"])
         if not found and not row["complains"]:
             return False

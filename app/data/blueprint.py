@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.data.instance import Instance
     from app.data.request import Raw
     from config.settings import Settings
+    from infra.limiter import Count
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
@@ -27,13 +28,20 @@ JSON = [("Content-Type", "application/json; charset=utf-8")]
 AWAY = frozenset({"paused", "pausing", "resuming", "provisioning", "restoring", "pending"})
 
 
-def make(settings: Settings, status_of: Callable[[str], str | None], registry: Registry | None = None) -> Blueprint:
+def make(
+    settings: Settings,
+    status_of: Callable[[str], str | None],
+    registry: Registry | None = None,
+    counted: Callable[[str, int], Count | None] = lambda _project_id, _per_minute: None,
+) -> Blueprint:
     """Make the blueprint. `status_of` tells a project's state, or None when there is no such project.
+
+    `counted` counts a request of a project that may have so many a minute, or returns None where nobody counts.
 
     The registry is kept as the blueprint's `registry` attribute, so that others can release a project.
     """
     routes = Blueprint("data", __name__)
-    views = _Views(registry or Registry(settings.instances_folder), status_of)
+    views = _Views(registry or Registry(settings.instances_folder), status_of, counted)
     routes.registry = views.registry  # type: ignore[attr-defined]
     options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
     for below, view, name in (
@@ -50,8 +58,13 @@ def make(settings: Settings, status_of: Callable[[str], str | None], registry: R
 class _Views:
     """What the routes do."""
 
-    def __init__(self, registry: Registry, status_of: Callable[[str], str | None]) -> None:
-        self.registry, self._status_of = registry, status_of
+    def __init__(
+        self,
+        registry: Registry,
+        status_of: Callable[[str], str | None],
+        counted: Callable[[str, int], Count | None],
+    ) -> None:
+        self.registry, self._status_of, self._counted = registry, status_of, counted
 
     def plain(self, project_id: str, path: str = "") -> Response:
         """Serve a project as PostgREST serves a database."""
@@ -72,17 +85,34 @@ class _Views:
         return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
     def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
-        if wire.is_preflight(request):
-            return wire.preflight(request)
         instance = self.registry.find(project_id)
+        origins = () if instance is None else instance.config.server_cors_allowed_origins
+        if wire.is_preflight(request):
+            return wire.preflight(request, origins)
         if instance is None:
             return wire.refusal(_absent(project_id, self._status_of), request)
         try:
-            raw = wire.raw_request(request, below)
+            self._count(project_id, instance.config.launchdb_rate_per_minute)
+            raw = wire.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
             answer = instance.answer(admitted(raw, instance) if gated else raw)
         except Fault as fault:
-            return wire.refusal(fault, request)
-        return wire.response(answer, request, instance.config.server_cors_allowed_origins)
+            return wire.refusal(fault, request, origins)
+        return wire.response(answer, request, origins)
+
+    def _count(self, project_id: str, per_minute: int) -> None:
+        counted = self._counted(project_id, per_minute) if per_minute else None
+        if counted is None or counted.passed:
+            return
+        seconds = str(counted.reset_seconds)
+        limits = {"Limit": str(counted.limit), "Remaining": "0", "Reset": seconds}
+        raise Fault(
+            "429",
+            "Too many requests",
+            None,
+            f"The project may have {counted.limit} requests a minute",
+            status=429,
+            headers=(("Retry-After", seconds), *((f"RateLimit-{name}", value) for name, value in limits.items())),
+        )
 
 
 def admitted(raw: Raw, instance: Instance) -> Raw:

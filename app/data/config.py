@@ -20,7 +20,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What one data API serves, and how. Names and defaults are PostgREST's."""
+    """What one data API serves, and how. Names and defaults are PostgREST's, but for those that begin with ours."""
 
     db_uri: str = field(default="", repr=False)
     db_schemas: tuple[str, ...] = ("public",)
@@ -56,6 +56,10 @@ class DataConfig:
     client_error_verbosity: str = "verbose"
     url_use_legacy_target_names: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()
+    # Ours; 0 and nothing: no limit.
+    launchdb_rate_per_minute: int = 0
+    launchdb_body_bytes_max: int = 10 * 1024 * 1024
+    launchdb_session: str = ""
 
     @property
     def rolls_back(self) -> bool:

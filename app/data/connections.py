@@ -64,6 +64,8 @@ class Pool:
         self._changed = threading.Condition()
         self._open = 0
         self._closed = False
+        self._age = 0
+        self._ages: dict[Connection, int] = {}
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
@@ -73,6 +75,17 @@ class Pool:
             yield connection
         finally:
             self._put_back(connection)
+
+    def heed(self, config: DataConfig) -> None:
+        """Go on with another configuration. What is lent stays so; a connection begun otherwise is not lent again."""
+        with self._changed:
+            renewed = _session_of(config) != _session_of(self._config)
+            smaller = config.db_pool < self._config.db_pool
+            self._age += renewed
+            self._config = config
+            self._changed.notify_all()
+        if renewed or smaller:
+            self.trim(float("inf"))
 
     def trim(self, older_than: float) -> bool:
         """Close what has been idle since before that moment; say whether anything was."""
@@ -122,13 +135,15 @@ class Pool:
         if not self._budget.take(max(deadline - time.monotonic(), 0)):
             self._forget()
             raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
+        with self._changed:
+            age, config = self._age, self._config
         try:
             connection: Connection = psycopg.connect(
-                self._config.db_uri,
+                config.db_uri,
                 autocommit=True,
                 application_name=self._name,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                prepare_threshold=5 if self._config.db_prepared_statements else None,
+                prepare_threshold=5 if config.db_prepared_statements else None,
             )
         except (psycopg.Error, UnicodeError, ValueError):
             self._budget.give_back()
@@ -138,19 +153,24 @@ class Pool:
                 "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
             ) from None
         connection.prepared_max = 200
+        with self._changed:
+            self._ages[connection] = age
         return connection
 
     def _put_back(self, connection: Connection) -> None:
         usable = not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        if usable and not self._closed:
-            with self._changed:
+        with self._changed:
+            fits = self._ages.get(connection) == self._age and self._open <= self._config.db_pool
+            if usable and fits and not self._closed:
                 self._idle.append((time.monotonic(), connection))
                 self._changed.notify()
-            return
+                return
         self._discard(connection)
 
     def _discard(self, connection: Connection) -> None:
         connection.close()
+        with self._changed:
+            self._ages.pop(connection, None)
         self._budget.give_back()
         self._forget()
 
@@ -158,6 +178,11 @@ class Pool:
         with self._changed:
             self._open -= 1
             self._changed.notify()
+
+
+def _session_of(config: DataConfig) -> tuple[str, str, bool]:
+    """Return what a connection is given when it begins and keeps to its end."""
+    return config.db_uri, config.launchdb_session, config.db_prepared_statements
 
 
 def _is_alive(connection: Connection) -> bool:

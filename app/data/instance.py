@@ -45,9 +45,11 @@ def needs(request: Request) -> frozenset[str]:
 class Instance:
     """A data API that answers requests. Opens nothing until the first one."""
 
-    def __init__(self, config: DataConfig, budget: Budget, name: str = "launchdb-data") -> None:
+    def __init__(
+        self, config: DataConfig, budget: Budget, name: str = "launchdb-data", *, pool: Pool | None = None
+    ) -> None:
         self.config = config
-        self.pool = Pool(config, budget, name)
+        self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
         self._cache: SchemaCache | None = None
         self._checked = 0.0

@@ -90,13 +90,15 @@ class Registry:
             loaded = self._loaded.get(project_id)
             if loaded is not None and loaded.seen == seen:
                 return loaded.instance
-            fresh = Instance(read, self.budget, f"launchdb-data:{project_id}")
+            # Requests under way go on with the connections that they have; no more are open than the pool may hold.
+            pool = None if loaded is None else loaded.instance.pool
+            fresh = Instance(read, self.budget, f"launchdb-data:{project_id}", pool=pool)
+            if pool is not None:
+                pool.heed(read)
             self._loaded[project_id] = _Loaded(seen, fresh)
             if not self._watched:
                 self._watched = True
                 threading.Thread(target=self._watch, name="data-registry", daemon=True).start()
-        if loaded is not None:
-            loaded.instance.close()
         return fresh
 
     def _watch(self) -> None:

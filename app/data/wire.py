@@ -48,9 +48,9 @@ def response(answer: Answer, request: FlaskRequest, allowed_origins: tuple[str, 
     return made
 
 
-def refusal(fault: Fault, request: FlaskRequest) -> Response:
+def refusal(fault: Fault, request: FlaskRequest, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return a fault as a response."""
-    return response(fault_answer(fault, head=request.method == "HEAD"), request)
+    return response(fault_answer(fault, head=request.method == "HEAD"), request, allowed_origins)
 
 
 def is_preflight(request: FlaskRequest) -> bool:

@@ -18,6 +18,7 @@ from jobs.data_plane import (
     open_data_api,
     passwords,
     prove_round_trip,
+    stored_limits,
     stored_secrets,
 )
 from jobs.errors import GiveUp
@@ -64,9 +65,10 @@ def create_roles(run: Run[ProvisionProject]) -> None:
 def clone_template(run: Run[ProvisionProject]) -> None:
     """Let the project have its database: a copy of the template, granted to its own roles only."""
     database = names.database(run.args.project_id)
+    databases = run.infra.databases.limited(stored_limits(run))
     run.ledger.intend("database", database)
     run.check()
-    run.infra.databases.ensure_database(database, names.roles(run.args.project_id), run.session)
+    databases.ensure_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.present("database", database)
 
 

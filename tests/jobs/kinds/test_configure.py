@@ -17,7 +17,10 @@ def test_a_changed_pool_size_takes_effect_and_nobody_is_put_out(life):
     with tenant.connect(tenant.roles.owner) as owner:
         job = life.ask(lifecycle.configure)
         assert owner.execute("SELECT 1").fetchone() == (1,)
-    assert (job.status, job.error, job.result) == ("succeeded", None, {"projectId": life.id, "poolSize": 9})
+    assert (job.status, job.error) == ("succeeded", None)
+    given = job.result.pop("settings")
+    assert job.result == {"projectId": life.id, "poolSize": 9, "settingsVersion": 0}
+    assert (given["maxRows"], given["connections"], given["schemas"]) == (1000, 30, ["public", "storage"])
     assert "db-pool = 9" in (life.folder() / "data-api.conf").read_text()
 
 

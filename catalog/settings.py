@@ -1,0 +1,161 @@
+"""Settings of a project: kept sparsely, with a version; what is not kept has its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from catalog import secrets
+from catalog.settings_model import INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from pydantic import BaseModel
+
+    from config.settings import Settings
+    from infra.composition import Infra
+    from infra.database import Transaction
+    from infra.vault import Vault
+
+SQL = statements(__file__)
+_ALIASES = {name: str(field.alias) for name, field in ProjectSettings.model_fields.items()}
+TEMPLATES = _ALIASES["mail_templates"]
+
+
+class SettingsRefused(Exception):
+    """A setting does not fit the others, or is more than an owner may take; pointer names it."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a project's settings. version 0: nothing was ever set.
+
+    applied_version  the one that its database and data API have been given
+    """
+
+    project_id: str
+    version: int
+    applied_version: int
+    settings: dict[str, Any]
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a change came to. outside: a job has to bring it to the database or to the data API."""
+
+    kept: Kept
+    outside: bool
+
+
+def read(tx: Transaction, project_id: str) -> Kept:
+    """Return what is kept of a project's settings."""
+    return tx.one(Kept, SQL.read, {"project": project_id}) or Kept(project_id, 0, 0, {}, None)
+
+
+def effective(kept: Mapping[str, Any], installation: Settings) -> ProjectSettings:
+    """Return every setting: what is kept, and for the rest what the installation or this program gives."""
+    chosen = SettingsChanges.model_validate(dict(kept))
+    given = {name: value for name in chosen.model_fields_set if (value := getattr(chosen, name)) is not None}
+    return _defaults(installation).model_copy(update=given)
+
+
+def shown(settings: ProjectSettings, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Return settings as JSON; with `only` those of them."""
+    return settings.model_dump(mode="json", by_alias=True, include=None if only is None else set(only))
+
+
+def secrets_set(tx: Transaction, project_id: str) -> dict[str, bool]:
+    """Say which secret settings are set."""
+    known = {kept.name for kept in secrets.listing(tx, project_id)}
+    return {alias: name in known for name, alias in _SECRET_ALIASES.items()}
+
+
+def change(tx: Transaction, infra: Infra, kept: Kept, changes: BaseModel, *, bounded: bool, world: bool) -> Changed:
+    """Merge a change into what is kept; null takes a member out. Nothing is written when nothing differs.
+
+    changes  a SettingsChanges
+    bounded  hold the change to what the installation gives all projects
+    world    whether the project has a database and a data API that must be told
+
+    The caller holds the project's row. Raises SettingsRefused.
+    """
+    installation = infra.settings
+    before, wanted = effective(kept.settings, installation), merged(kept.settings, changes)
+    after = effective(wanted, installation)
+    if bounded:
+        _check_bounds(changes, after, installation)
+    _check_relations(after)
+    secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
+    if wanted == kept.settings and not secret:
+        return Changed(kept, outside=False)
+    outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE)
+    values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
+    written = tx.one(Kept, SQL.write, values)
+    if written is None:
+        raise RuntimeError("an upsert returned no row")
+    return Changed(written, outside)
+
+
+def merged(kept: Mapping[str, Any], changes: BaseModel) -> dict[str, Any]:
+    """Return what is kept after a change: given members replaced, null ones taken out, mail templates one by one."""
+    given = changes.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))
+    wanted = {name: value for name, value in {**kept, **given}.items() if value is not None}
+    if given.get(TEMPLATES) is not None:
+        both = {**kept.get(TEMPLATES, {}), **given[TEMPLATES]}
+        wanted[TEMPLATES] = {name: value for name, value in both.items() if value is not None}
+    return {name: value for name, value in wanted.items() if name != TEMPLATES or value}
+
+
+def begin_applying(tx: Transaction, project_id: str) -> None:
+    """Note which version a job begins to bring to the project's database and data API."""
+    tx.execute(SQL.begin, {"project": project_id})
+
+
+def applied(tx: Transaction, project_id: str) -> int:
+    """Note that the version of `begin_applying` is in force; return the one that is. 0: nothing was ever set."""
+    return int(tx.value(SQL.applied, {"project": project_id}) or 0)
+
+
+def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseModel) -> bool:
+    changed = False
+    for name in changes.model_fields_set & set(SECRETS):
+        value = getattr(changes, name)
+        changed |= secrets.forget(tx, project_id, SECRETS[name]) > 0 or value is not None
+        if value is not None:
+            secrets.put(tx, vault, project_id, SECRETS[name], value)
+    return changed
+
+
+def _check_bounds(changes: BaseModel, after: ProjectSettings, installation: Settings) -> None:
+    for name in changes.model_fields_set & set(INSTALLATION):
+        most = getattr(installation, INSTALLATION[name])
+        if getattr(after, name) > most:
+            raise SettingsRefused(f"/{_ALIASES[name]}", f"is at most {most} here; an operator may set more")
+
+
+def _check_relations(after: ProjectSettings) -> None:
+    if after.refresh_token_seconds <= after.access_token_seconds:
+        raise SettingsRefused("/refreshTokenSeconds", "must be longer than accessTokenSeconds")
+    if after.smtp_host and not after.mail_from:
+        raise SettingsRefused("/mailFrom", "is needed when smtpHost is set")
+
+
+@lru_cache(maxsize=8)
+def _defaults(installation: Settings) -> ProjectSettings:
+    return ProjectSettings().model_copy(
+        update={name: getattr(installation, given) for name, given in INSTALLATION.items()}
+    )
+
+
+_SECRET_ALIASES = {secret: str(SettingsChanges.model_fields[name].alias) for name, secret in SECRETS.items()}

@@ -1,0 +1,146 @@
+"""What can be set of a project: one typed model, with every default and bound.
+
+docs/project-settings.md says it in words. Nothing is converted and an unknown member is refused. A change names any of
+the members; null puts one back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, create_model
+from pydantic.alias_generators import to_camel
+
+from catalog import settings_text as text
+
+MIB = 1024 * 1024
+DAY, YEAR = 86_400, 31_536_000
+
+Origin = Annotated[str, AfterValidator(text.origin), Field(max_length=300)]
+Redirect = Annotated[str, AfterValidator(text.redirect), Field(max_length=2048)]
+Schema = Annotated[str, AfterValidator(text.schema), Field(max_length=63)]
+Characters = Literal["lower", "upper", "digit", "symbol"]
+
+
+class _Members(BaseModel):
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class MailTemplate(_Members):
+    """One mail: its subject, and its body in HTML, with placeholders such as `{{ .ConfirmationURL }}`."""
+
+    subject: Annotated[str, AfterValidator(text.subject), Field(min_length=1, max_length=200)]
+    body: Annotated[str, AfterValidator(text.template), Field(min_length=1, max_length=20_000)]
+
+
+class MailTemplates(_Members):
+    """The mails that Auth sends; null: the built-in one."""
+
+    confirmation: MailTemplate | None = None
+    recovery: MailTemplate | None = None
+    magic_link: MailTemplate | None = None
+    invite: MailTemplate | None = None
+    email_change: MailTemplate | None = None
+
+
+class ProjectSettings(_Members):
+    """Everything that is set of one project, defaults included."""
+
+    # Auth
+    access_token_seconds: Annotated[int, Field(ge=60, le=DAY)] = 900
+    refresh_token_seconds: Annotated[int, Field(ge=3600, le=YEAR)] = 604_800
+    one_time_seconds: Annotated[int, Field(ge=60, le=DAY)] = 3600
+    sign_up: bool = True
+    anonymous_sign_in: bool = False
+    autoconfirm: bool | None = None
+    password_min_length: Annotated[int, Field(ge=6, le=72)] = 6
+    password_characters: Annotated[list[Characters], AfterValidator(text.distinct), Field(max_length=4)] = []
+    sign_in_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
+    redirect_urls: Annotated[list[Redirect], AfterValidator(text.distinct), Field(max_length=100)] = []
+
+    # Mail
+    smtp_host: Annotated[str, AfterValidator(text.host), Field(max_length=253)] = ""
+    smtp_port: Literal[25, 465, 587, 2525] = 587
+    smtp_security: Literal["starttls", "tls"] = "starttls"
+    smtp_user: Annotated[str, AfterValidator(text.line), Field(max_length=320)] = ""
+    mail_from: Annotated[str, AfterValidator(text.address), Field(max_length=254)] = ""
+    mail_from_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
+    mails_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 100
+    mail_templates: MailTemplates = MailTemplates()
+
+    # Data API
+    schemas: Annotated[list[Schema], AfterValidator(text.distinct), Field(min_length=1, max_length=20)] = [
+        "public", "storage",
+    ]  # fmt: skip
+    cors_origins: Annotated[list[Origin], AfterValidator(text.distinct), Field(max_length=50)] = []
+    max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    rate_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 30_000
+    body_bytes: Annotated[int, Field(ge=1024, le=20 * MIB)] = 10 * MIB
+
+    # Database
+    connections: Annotated[int, Field(ge=8, le=1000)] = 30
+    statement_seconds: Annotated[int, Field(ge=1, le=DAY)] = 120
+    idle_transaction_seconds: Annotated[int, Field(ge=1, le=DAY)] = 60
+    temp_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 1024
+
+    # Storage
+    file_bytes: Annotated[int, Field(ge=1024, le=5120 * MIB)] = 50 * MIB
+    signed_url_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
+
+    # Quotas and sleep; 0: none
+    database_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
+    storage_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
+    users_quota: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    idle_minutes: Annotated[int, Field(ge=0, le=43_200)] = 0
+
+
+# What the installation sets for all projects, by the name of its own setting: default, and the most an owner may take.
+INSTALLATION = {
+    "sign_in_rate_per_minute": "sign_in_rate_per_minute",
+    "max_rows": "data_max_rows",
+    "rate_per_minute": "data_rate_per_minute",
+    "connections": "project_connections",
+    "statement_seconds": "project_statement_seconds",
+    "idle_transaction_seconds": "project_idle_transaction_seconds",
+    "temp_mb": "project_temp_mb",
+}
+# What a job has to bring to the database or to the data API; everything else is read by whom it concerns.
+OUTSIDE = frozenset(
+    {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
+     "idle_transaction_seconds", "temp_mb"}
+)  # fmt: skip
+# Kept in the vault, never shown, by the name of the secret.
+SECRETS = {"smtp_password": "smtp_password"}
+
+
+def _digest(password: str | None) -> str | None:
+    # The digest of a request is kept for a day, and a password must not be guessed from it: each guess costs this much.
+    if password is None:
+        return None
+    return hashlib.scrypt(password.encode(), salt=b"launchdb request digest", n=2**14, r=8, p=1).hex()
+
+
+Password = Annotated[
+    str,
+    AfterValidator(text.line),
+    Field(min_length=1, max_length=1024),
+    PlainSerializer(_digest, when_used="json"),
+]
+_CHANGES: dict[str, Any] = {
+    name: (Annotated[(field.annotation, Field(), *field.metadata)] | None, None)
+    for name, field in ProjectSettings.model_fields.items()
+}
+SettingsChanges = cast(
+    "type[BaseModel]",
+    create_model(
+        "SettingsChanges",
+        __base__=_Members,
+        __doc__="What is to change of a project's settings: what is left out stays, null puts back the default.",
+        smtp_password=(Password | None, None),
+        **_CHANGES,
+    ),
+)
