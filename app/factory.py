@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 
-from app import dispatch, health, jobs, lifecycle, openapi, operator, owners, problems, projects, requests, tokens
+from app import (
+    accounts,
+    dispatch,
+    health,
+    jobs,
+    lifecycle,
+    openapi,
+    operator,
+    owners,
+    people,
+    problems,
+    projects,
+    requests,
+    tokens,
+)
 from app.statuses import status_of
 from app.world import EXTENSION, World
 from infra.limiter import Shares
@@ -24,11 +38,13 @@ VERSION = "0.1.0"
 NOUNS = (
     health.routes,
     owners.routes,
+    accounts.routes,
     tokens.routes,
     projects.routes,
     lifecycle.routes,
     jobs.routes,
     operator.routes,
+    people.routes,
     openapi.routes,
 )
 

@@ -98,7 +98,7 @@ def _change(operation: Operation, call: Call, path: dict[str, str], tx: Transact
         owner_id=call.owner_id,
         project_id=answer.project_id,
         job_id=answer.job_id,
-        detail={name: value for name, value in path.items() if name != "project_id"},
+        detail={**{name: value for name, value in path.items() if name != "project_id"}, **answer.told},
     )
     audit.record(tx, entry)
     return answer

@@ -95,6 +95,7 @@ class NewOwner(In):
     email: Email
     password: str = Field(max_length=4096)
     name: Annotated[str, AfterValidator(_title), Field(max_length=100)] = ""
+    invitation: str | None = Field(None, min_length=1, max_length=200)
 
 
 class Credentials(In):

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 routes = Routes("openapi")
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-_PATTERNS = {"project_id": r"^proj_[0-9a-f]{16}$", "job_id": r"^job_[0-9a-f]{32}$", "token_id": r"^tok_[0-9a-f]{32}$"}
+_PATTERNS = {
+    "project_id": r"^proj_[0-9a-f]{16}$",
+    "job_id": r"^job_[0-9a-f]{32}$",
+    "token_id": r"^tok_[0-9a-f]{32}$",
+    "owner_id": r"^own_[0-9a-f]{32}$",
+    "session_id": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+}
 
 
 @routes.get("/api/openapi.json", who="anyone", answers={200: None})

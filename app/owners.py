@@ -6,19 +6,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app import gate
+from app.accounts import fit, record
 from app.answers import MeOut, OwnerOut, TokensOut
 from app.health import NO_STORE
 from app.models import Credentials, NewOwner, Nothing, RefreshToken
-from app.problems import Problem, invalid
+from app.problems import Problem
 from app.routing import Answer, Call, Routes
-from catalog import audit, failed_logins, owners, sessions
+from catalog import failed_logins, one_time, owners, sessions
 from infra import secretfiles, tokens
 from jobs.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.owners import Owner
     from catalog.sessions import Session
-    from infra.database import Transaction
 
 routes = Routes("owners")
 
@@ -28,22 +28,30 @@ routes = Routes("owners")
     who="anyone", limit="sign_in", action="owner.register", body=NewOwner, answers={201: OwnerOut},
 )  # fmt: skip
 def register(call: Call) -> Answer:
-    """Registers an owner, where the installation allows it."""
-    if call.world.settings.registration != "open":
-        reason = {
-            "invite": "registration is closed until there are invitations",
-            "closed": "nobody can register here by himself",
-        }
-        raise owners.RegistrationClosed(reason[call.world.settings.registration])
-    try:
-        owners.check_password(call.body.password, call.body.email)
-    except owners.WeakPassword as error:
-        raise invalid("/password", str(error)) from error
+    """Registers an owner, where the installation allows it: anybody, or who shows an invitation for this address."""
+    invitation = _invitation(call)
+    fit(call.body.password, call.body.email, "/password")
+    if invitation is not None:
+        with call.world.infra.database.autocommit() as tx:
+            one_time.look_for(tx, "invitation", invitation, call.body.email)
     hashed = call.world.passwords.hash(call.body.password)
     with call.world.infra.database.transaction() as tx:
         owner = owners.register(tx, email=call.body.email, name=call.body.name, password_hash=hashed)
-        _audit(call, tx, "owner.register", owner.id)
+        if invitation is not None:
+            one_time.use(tx, "invitation", invitation)
+        record(call, tx, "owner.register", owner.id, invited=invitation is not None)
     return Answer(_shown(owner), 201, NO_STORE)
+
+
+def _invitation(call: Call) -> str | None:
+    """Return the invitation that counts, if any. Raises RegistrationClosed."""
+    mode = call.world.settings.registration
+    given: str | None = call.body.invitation
+    if mode == "closed":
+        raise owners.RegistrationClosed("nobody can register here by himself")
+    if mode == "invite" and given is None:
+        raise owners.RegistrationClosed("registering here takes an invitation")
+    return given
 
 
 @routes.route(
@@ -63,10 +71,11 @@ def login(call: Call) -> Answer:
         raise failed_logins.TooManyFailures(standing.wait_seconds)
     right = call.world.passwords.matches(call.body.password, owner.password_hash if owner else None)
     with call.world.infra.database.transaction() as tx:
-        if owner is not None and right:
+        # The password may have been changed while it was compared: what the old one opens has ended then.
+        if owner is not None and right and owners.password_of(tx, owner.id) == owner.password_hash:
             failed_logins.succeeded(tx, owner.id, email, call.address)
-            session = sessions.start(tx, owner.id, seconds=call.world.settings.refresh_token_seconds)
-            _audit(call, tx, "auth.login", owner.id)
+            session = sessions.start(tx, owner.id, seconds=_seconds(call), address=call.address)
+            record(call, tx, "auth.login", owner.id)
             return Answer(_tokens(call, session), headers=NO_STORE)
         failed_logins.failed(tx, email, call.address)
     if standing.wait_seconds:
@@ -81,9 +90,9 @@ def login(call: Call) -> Answer:
 def refresh(call: Call) -> Answer:
     """Exchanges a refresh token for the next pair; one that is used twice ends the sign-in."""
     with call.world.infra.database.transaction() as tx:
-        session = sessions.refresh(tx, call.body.refresh_token, seconds=call.world.settings.refresh_token_seconds)
+        session = sessions.refresh(tx, call.body.refresh_token, seconds=_seconds(call), address=call.address)
         if session is not None:
-            _audit(call, tx, "auth.refresh", session.owner_id)
+            record(call, tx, "auth.refresh", session.owner_id)
     if session is None:
         call.world.callers.clear()  # the sign-in may have been revoked just now
         raise Problem(401, "unauthorized", "the refresh token is not valid", headers=gate.CHALLENGE)
@@ -97,7 +106,7 @@ def logout(call: Call) -> Answer:
     if caller is not None and caller.session is not None:
         with call.world.infra.database.transaction() as tx:
             sessions.end(tx, caller.session)
-            _audit(call, tx, "auth.logout", caller.owner_id)
+            record(call, tx, "auth.logout", caller.owner_id)
         call.world.callers.clear()
     return Answer(None, 204)
 
@@ -130,8 +139,8 @@ def _tokens(call: Call, session: Session) -> dict[str, Any]:
     }
 
 
-def _audit(call: Call, tx: Transaction, action: str, owner_id: str) -> None:
-    audit.record(tx, audit.Entry(owner_id, action, address=call.address, request_id=call.request_id, owner_id=owner_id))
+def _seconds(call: Call) -> int:
+    return call.world.settings.refresh_token_seconds
 
 
 def _wrong() -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app.problems import invalid
@@ -29,6 +30,18 @@ def place_of(cursor: str | None, count: int = 1) -> list[str] | None:
     if not isinstance(values, list) or len(values) != count or not all(_is_plain(value) for value in values):
         raise invalid("?cursor", "is not a cursor of this list", status=400)
     return values
+
+
+def moment_of(cursor: str | None) -> tuple[str, str] | None:
+    """Return time and id of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
+    place = place_of(cursor, 2)
+    if place is None:
+        return None
+    try:
+        datetime.fromisoformat(place[0])
+    except ValueError:
+        raise invalid("?cursor", "is not a cursor of this list", status=400) from None
+    return place[0], place[1]
 
 
 def page(

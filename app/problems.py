@@ -11,9 +11,11 @@ from werkzeug.exceptions import HTTPException
 
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
-from catalog.owners import EmailTaken, RegistrationClosed
+from catalog.one_time import TokenSpent
+from catalog.owners import EmailTaken, LastOperator, OwnerGone, OwnerNotFound, OwnsProjects, RegistrationClosed
 from catalog.personal_tokens import TokenNotFound
 from catalog.projects import NameTaken, ProjectBusy, ProjectNotFound, QuotaExceeded
+from catalog.sessions import SessionNotFound
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
 
@@ -30,6 +32,12 @@ RETRY_AFTER_SECONDS = "1"
 PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     EmailTaken: (409, "email-taken"),
     RegistrationClosed: (403, "registration-closed"),
+    TokenSpent: (403, "link-not-valid"),
+    OwnerGone: (401, "unauthorized"),
+    OwnerNotFound: (404, "owner-not-found"),
+    OwnsProjects: (409, "owns-projects"),
+    LastOperator: (409, "last-operator"),
+    SessionNotFound: (404, "session-not-found"),
     TokenNotFound: (404, "token-not-found"),
     ProjectNotFound: (404, "project-not-found"),
     NameTaken: (409, "name-taken"),

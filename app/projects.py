@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app import paging, waiting
 from app.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
 from app.models import NewProject, Nothing, PageQuery, ProjectChanges
-from app.problems import invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects, secrets
 from jobs.enqueue import enqueue
@@ -63,7 +61,7 @@ def create(call: Call, tx: Transaction) -> Answer:
 @routes.get("/api/projects", who="owner", query=PageQuery, answers={200: ProjectsOut})
 def listing(call: Call) -> Answer:
     """Lists the projects, newest first."""
-    before = _place(call.query.cursor)
+    before = paging.moment_of(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:
         found = projects.page(tx, call.owner_id, before=before, limit=call.query.limit + 1)
     return Answer(
@@ -166,14 +164,3 @@ def _endpoints(call: Call, project: Project) -> dict[str, str]:
 def _quota(settings: Settings) -> int:
     open_in_production = settings.env == "production" and settings.registration == "open"
     return settings.max_projects_per_owner or (QUOTA_IN_PRODUCTION if open_in_production else 0)
-
-
-def _place(cursor: str | None) -> tuple[str, str] | None:
-    place = paging.place_of(cursor, 2)
-    if place is None:
-        return None
-    try:
-        datetime.fromisoformat(place[0])
-    except ValueError:
-        raise invalid("?cursor", "is not a cursor of this list", status=400) from None
-    return place[0], place[1]

@@ -48,6 +48,7 @@ class Answer:
     project_id  the project concerned, for the audit
     once     members shown in the first answer only, never in a replay
     version  what the ETag is made of, when not of the body
+    told     what the audit says beside the path: never a secret
     """
 
     body: dict[str, Any] | None
@@ -57,6 +58,7 @@ class Answer:
     project_id: str | None = None
     once: Mapping[str, Any] = field(default_factory=dict)
     version: Any = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 View = Callable[..., Any]  # an Answer, or a Response that streams

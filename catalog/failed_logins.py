@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog.owners import present
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -42,5 +43,6 @@ def failed(tx: Transaction, email: str, address: str) -> None:
 
 
 def succeeded(tx: Transaction, owner_id: str, email: str, address: str) -> None:
-    """Forget the failures; remember the address as one of the owner's."""
-    tx.execute(SQL.succeeded, {"owner": owner_id, "email": email, "address": address})
+    """Forget the failures; remember the address as one of the owner's. Raises OwnerGone."""
+    with present():
+        tx.execute(SQL.succeeded, {"owner": owner_id, "email": email, "address": address})

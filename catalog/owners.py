@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.ids import new_id
+import psycopg
+
+from catalog import audit
+from catalog.ids import is_id, new_id
 from infra.sql import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from infra.database import Transaction
@@ -32,9 +37,25 @@ class RegistrationClosed(Exception):
     """This installation lets nobody register by himself."""
 
 
+class OwnerNotFound(Exception):
+    """There is no such owner."""
+
+
+class OwnerGone(Exception):
+    """The owner was deleted while he asked."""
+
+
+class OwnsProjects(Exception):
+    """An owner who has projects cannot be deleted."""
+
+
+class LastOperator(Exception):
+    """Without this owner nobody would be an operator."""
+
+
 @dataclass(frozen=True)
 class Owner:
-    """A row of the table owners."""
+    """A row of the table owners. max_projects: None for the installation's own quota, 0 for none."""
 
     id: str
     email: str
@@ -42,7 +63,15 @@ class Owner:
     is_operator: bool
     created_at: datetime
     updated_at: datetime
+    max_projects: int | None = None
     password_hash: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Counted(Owner):
+    """An owner with the number of his projects."""
+
+    projects: int = 0
 
 
 def check_password(password: str, email: str) -> None:
@@ -69,8 +98,89 @@ def by_email(tx: Transaction, email: str) -> Owner | None:
 
 
 def find(tx: Transaction, owner_id: str) -> Owner | None:
-    """Return the owner, or None."""
+    """Return the owner with the hash of his password, or None."""
     return tx.one(Owner, SQL.find, {"id": owner_id})
+
+
+def counted(tx: Transaction, owner_id: str) -> Counted:
+    """Return the owner as operators see him. Raises OwnerNotFound."""
+    owner = tx.one(Counted, SQL.counted, {"id": owner_id}) if is_id("own", owner_id) else None
+    if owner is None:
+        raise OwnerNotFound("there is no such owner")
+    return owner
+
+
+def page(tx: Transaction, *, after: str | None, limit: int | None) -> list[Counted]:
+    """Return owners as operators see them, oldest first, from the one after `after`; limit None: all of them."""
+    return tx.all(Counted, SQL.page, {"after": after, "limit": limit})
+
+
+def password_of(tx: Transaction, owner_id: str, *, changing: bool = False) -> str | None:
+    """Return the stored hash, which stays until the transaction ends; None when there is no such owner.
+
+    changing: it is about to be changed, so nobody signs in meanwhile
+    """
+    stored: str | None = tx.value(SQL.lock if changing else SQL.hold, {"id": owner_id})
+    return stored
+
+
+def set_password(tx: Transaction, owner_id: str, password_hash: str) -> None:
+    """Store another password for an owner whose row is locked."""
+    tx.execute(SQL.set_password, {"id": owner_id, "hash": password_hash})
+
+
+def set_quota(tx: Transaction, owner_id: str, max_projects: int | None) -> None:
+    """Let the owner have so many projects; 0: any number, None: what the installation says."""
+    tx.execute(SQL.set_quota, {"id": owner_id, "quota": max_projects})
+
+
+def set_operator(tx: Transaction, owner_id: str, *, wanted: bool) -> None:
+    """Let the owner be an operator, or not any more. Raises LastOperator."""
+    if not wanted:
+        _refuse_last_operator(tx, owner_id)
+    tx.execute(SQL.set_operator, {"id": owner_id, "wanted": wanted})
+
+
+def promote(tx: Transaction, email: str, *, by: str) -> Owner:
+    """Let the owner with this address be an operator, and leave a row in the audit. Raises OwnerNotFound."""
+    owner = by_email(tx, email)
+    if owner is None:
+        raise OwnerNotFound(f"there is no owner {email}")
+    tx.execute(SQL.set_operator, {"id": owner.id, "wanted": True})
+    audit.record(tx, audit.Entry(actor=by, action="owner.promote", owner_id=owner.id))
+    return owner
+
+
+def delete(tx: Transaction, owner_id: str) -> None:
+    """Forget the owner with his sign-ins and tokens; what the audit says of him stays.
+
+    Raises OwnsProjects with their number, LastOperator, OwnerGone.
+    """
+    # The row is the lock: a project that is just being made waits, and then finds no owner.
+    if tx.row(SQL.lock, {"id": owner_id}) is None:
+        raise OwnerGone("the owner was deleted")
+    count = tx.value(SQL.count_projects, {"id": owner_id})
+    if count:
+        raise OwnsProjects(f"the account still owns {count} project{'s' if count > 1 else ''}; delete them first")
+    _refuse_last_operator(tx, owner_id)
+    tx.execute(SQL.forget_deleted_projects, {"id": owner_id})
+    tx.execute(SQL.delete, {"id": owner_id})
+
+
+@contextmanager
+def present() -> Iterator[None]:
+    """Let what is written for an owner who was deleted meanwhile raise OwnerGone."""
+    try:
+        yield
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise OwnerGone("the owner was deleted") from error
+
+
+def _refuse_last_operator(tx: Transaction, owner_id: str) -> None:
+    # All operators' rows are locked: of two who leave at once, one sees that he is the last.
+    operators = [row["id"] for row in tx.rows(SQL.lock_operators)]
+    if operators == [owner_id]:
+        raise LastOperator("nobody else is an operator; make another one first")
 
 
 @cache

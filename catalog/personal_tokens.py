@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog.ids import is_id, new_id
+from catalog.owners import present
 from catalog.sessions import digest
 from infra.sql import statements
 
@@ -44,10 +45,11 @@ class Bearer:
 
 
 def create(tx: Transaction, owner_id: str, *, name: str, expires_at: datetime | None) -> tuple[PersonalToken, str]:
-    """Write a token; return it with its value, which is not kept."""
+    """Write a token; return it with its value, which is not kept. Raises OwnerGone."""
     value = PREFIX + secrets.token_urlsafe(32)
     values = {"id": new_id("tok"), "owner": owner_id, "name": name, "hash": digest(value), "expires": expires_at}
-    made = tx.one(PersonalToken, SQL.create, values)
+    with present():
+        made = tx.one(PersonalToken, SQL.create, values)
     if made is None:
         raise RuntimeError("an insert returned no row")
     return made, value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from catalog.ids import is_project_id, new_project_id
+from catalog.owners import present
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -54,14 +55,20 @@ class Project:
 
 
 def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: int) -> Project:
-    """Write a project that is to be provisioned. quota 0: no limit. Raises NameTaken, QuotaExceeded."""
+    """Write a project that is to be provisioned. Raises NameTaken, QuotaExceeded, OwnerGone.
+
+    quota  how many projects an owner may have for whom nothing else was said; 0: no limit
+    """
     values = {"id": new_project_id(), "owner": owner_id, "name": name, "pool_size": pool_size}
+    own_quota = tx.value(SQL.quota, values)
+    quota = quota if own_quota is None else own_quota
     if quota:
         # The owner's row is the lock: two requests at once cannot both take the last place.
         tx.execute(SQL.lock_owner, values)
         if tx.value(SQL.count, values) >= quota:
             raise QuotaExceeded(f"you may have {quota} projects")
-    project = tx.one(Project, SQL.create, values)
+    with present():
+        project = tx.one(Project, SQL.create, values)
     if project is None:
         raise NameTaken("you have another project of this name")
     return project

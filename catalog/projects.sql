@@ -1,3 +1,6 @@
+-- name: quota
+SELECT max_projects FROM owners WHERE id = %(owner)s;
+
 -- name: lock_owner
 SELECT FROM owners WHERE id = %(owner)s FOR UPDATE;
 

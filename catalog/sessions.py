@@ -6,15 +6,22 @@ import hashlib
 import secrets
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from catalog.owners import present
 from infra.sql import statements
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from infra.database import Transaction
 
 SQL = statements(__file__)
 PREFIX = "ldbr_"
+
+
+class SessionNotFound(Exception):
+    """The owner has no such sign-in."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,17 @@ class Session:
 
 
 @dataclass(frozen=True)
+class SignIn:
+    """A sign-in that goes on, as its owner sees it. address: where it was renewed from last."""
+
+    id: str
+    started_at: datetime
+    used_at: datetime
+    expires_at: datetime
+    address: str
+
+
+@dataclass(frozen=True)
 class Standing:
     """Who stands behind an access token. ended: signed out, or a refresh token was used twice."""
 
@@ -35,26 +53,50 @@ class Standing:
     ended: bool
 
 
-def start(tx: Transaction, owner_id: str, *, seconds: int) -> Session:
-    """Begin a sign-in whose refresh token lives so many seconds."""
-    return _issue(tx, owner_id, str(uuid.uuid4()), seconds)
+def start(tx: Transaction, owner_id: str, *, seconds: int, address: str) -> Session:
+    """Begin a sign-in whose refresh token lives so many seconds. Raises OwnerGone."""
+    with present():
+        return _issue(tx, {"owner": owner_id, "family": str(uuid.uuid4()), "seconds": seconds, "address": address})
 
 
-def refresh(tx: Transaction, token: str, *, seconds: int) -> Session | None:
+def refresh(tx: Transaction, token: str, *, seconds: int, address: str) -> Session | None:
     """Exchange a refresh token for the next one; None when it is unknown, expired, revoked or was used before.
 
     A second use means that two parties hold it: the whole family is revoked, so commit the transaction either way.
     """
+    tx.execute(SQL.hold_owner, {"hash": digest(token)})
     used = tx.row(SQL.use, {"hash": digest(token)})
     if used is not None:
-        return _issue(tx, used["owner_id"], str(used["family_id"]), seconds)
+        return _issue(tx, {**used, "family": str(used["family"]), "seconds": seconds, "address": address})
     tx.execute(SQL.revoke_family_of, {"hash": digest(token)})
     return None
+
+
+def page(tx: Transaction, owner_id: str, *, before: tuple[str, str] | None, limit: int) -> list[SignIn]:
+    """Return the owner's sign-ins that go on, newest first, from the one after `before` (its time and id)."""
+    at, last = before or (None, None)
+    return tx.all(SignIn, SQL.page, {"owner": owner_id, "at": at, "before": last, "limit": limit})
 
 
 def end(tx: Transaction, session_id: str) -> None:
     """Revoke the sign-in: its refresh tokens at once, its access tokens as soon as they are looked at."""
     tx.execute(SQL.revoke_family, {"family": session_id})
+
+
+def end_one(tx: Transaction, owner_id: str, session_id: str) -> None:
+    """End a sign-in of this owner. Raises SessionNotFound."""
+    try:
+        family = str(uuid.UUID(session_id))
+    except ValueError:
+        family = ""
+    # One spelling is the id: what else a UUID may be written as names no sign-in.
+    if family != session_id or not tx.execute(SQL.revoke_family_of_owner, {"family": family, "owner": owner_id}):
+        raise SessionNotFound("you have no such sign-in")
+
+
+def end_all(tx: Transaction, owner_id: str, *, but: str | None = None) -> None:
+    """End every sign-in of the owner, whose row is locked, but the one that is named."""
+    tx.execute(SQL.revoke_all, {"owner": owner_id, "but": but})
 
 
 def standing(tx: Transaction, owner_id: str, session_id: str | None) -> Standing | None:
@@ -67,8 +109,7 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _issue(tx: Transaction, owner_id: str, family_id: str, seconds: int) -> Session:
+def _issue(tx: Transaction, values: dict[str, Any]) -> Session:
     token = PREFIX + secrets.token_urlsafe(32)
-    values = {"hash": digest(token), "family": family_id, "owner": owner_id, "seconds": seconds}
-    tx.execute(SQL.issue, values)
-    return Session(family_id, owner_id, token)
+    tx.execute(SQL.issue, {"started": None, **values, "hash": digest(token)})
+    return Session(values["family"], values["owner"], token)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
 HIDDEN = "[hidden]"
-# Passwords in URLs and conninfo, bearer tokens, JWTs and personal access tokens, wherever a library may quote them.
+# Passwords in URLs and conninfo, bearer tokens, JWTs and tokens of ours, wherever a library may quote them.
 _PATTERNS = (
     re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+(?=@)"),
     re.compile(r"(?i)(\bpassword)\s*=\s*('[^']*'|[^\s;]+)"),
     re.compile(r"(?i)(\bbearer)\s+[\w.~+/=-]+"),
     re.compile(r"()\beyJ[\w-]+\.[\w-]+\.[\w-]*"),
-    re.compile(r"()\bldbr?_[\w-]+"),
+    re.compile(r"()\bldb[rpi]?_[\w-]+"),
 )
 # Values known to be secret, registered by whoever reads them; longer ones first, so that no tail remains.
 _known: set[str] = set()

@@ -82,7 +82,7 @@ class Settings(BaseModel):
     crash: str = _env("LAUNCHDB_CRASH", "", "kind:step:point at which a worker dies, for tests; refused in production")
 
     registration: Literal["open", "invite", "closed"] = _env(
-        "REGISTRATION", "open", "who may register; invite: nobody until there are invitations"
+        "REGISTRATION", "open", "who may register; invite: whom an operator has invited; closed: nobody"
     )
     max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
     access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60)

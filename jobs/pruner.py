@@ -36,6 +36,7 @@ class Pruner:
             (SQL.resources, {}),
             (SQL.refresh_tokens, {}),
             (SQL.failed_logins, {}),
+            (SQL.one_time_tokens, {}),
         )
         count = 0
         for statement, values in batches:

@@ -28,3 +28,6 @@ DELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day';
 
 -- name: failed_logins
 DELETE FROM failed_logins WHERE last_at < now() - interval '1 day';
+
+-- name: one_time_tokens
+DELETE FROM one_time_tokens WHERE expires_at < now() - interval '1 day';

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from catalog import owners
 from infra.composition import Infra
 from infra.passwords import Passwords
-from scripts.cli.owners import SQL
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -22,9 +21,11 @@ def ensure_operator(settings: Settings, email: str, password: str) -> None:
     try:
         with infra.database.transaction() as tx:
             # It is there when an earlier start was cut short; the password was written down before.
-            if owners.by_email(tx, email) is None:
+            owner = owners.by_email(tx, email)
+            if owner is None:
                 owners.check_password(password, email)
                 owners.register(tx, email=email, name="Operator", password_hash=Passwords(1).hash(password))
-            tx.value(SQL.promote, {"email": email})
+            if owner is None or not owner.is_operator:
+                owners.promote(tx, email, by="operator")
     finally:
         infra.close()

@@ -1,4 +1,7 @@
-"""launchdb owners: who may use this installation. For whoever may read the home folder; there is no API for it."""
+"""launchdb owners: who may use this installation.
+
+List and promote work on the home folder itself, so that they work before anybody is an operator.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.audit import Entry, record
-from infra.sql import statements
+from catalog import owners as people
 from jobs.view import rfc3339
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from catalog.owners import Counted
     from infra.database import Transaction
-
-SQL = statements(__file__)
 
 
 @click.group()
 def owners() -> None:
-    """Who may use this installation (for whoever may read LAUNCHDB_HOME)."""
+    """Who may use this installation."""
 
 
 @owners.command("list")
 @json_option
 @pass_session
 def list_owners(session: Session, *, as_json: bool) -> None:
-    """List all owners."""
+    """List all owners (for whoever may read LAUNCHDB_HOME)."""
     with _home(session) as tx:
-        found = [_owner(row) for row in tx.rows(SQL.list)]
+        found = [_owner(owner) for owner in people.page(tx, after=None, limit=None)]
     if as_json:
         emit_json({"owners": found})
         return
-    columns = ("id", "email", "name", "operator", "projects", "createdAt")
-    emit(table(("id", "email", "name", "operator", "projects", "created"), ([o[c] for c in columns] for o in found)))
+    columns = ("id", "email", "name", "operator", "projects", "maxProjects", "createdAt")
+    headers = ("id", "email", "name", "operator", "projects", "at most", "created")
+    emit(table(headers, ([owner[column] for column in columns] for owner in found)))
 
 
 @owners.command()
@@ -47,17 +49,40 @@ def list_owners(session: Session, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def promote(session: Session, email: str, *, as_json: bool) -> None:
-    """Make the owner with that EMAIL an operator."""
+    """Make the owner with that EMAIL an operator (for whoever may read LAUNCHDB_HOME)."""
     email = email.strip().lower()
     with _home(session) as tx:
-        owner_id = tx.value(SQL.promote, {"email": email})
-        if owner_id is None:
-            raise CliError(f"there is no owner {email}", NOT_FOUND)
-        record(tx, Entry(actor="operator", action="owner.promote", owner_id=owner_id))
+        try:
+            owner = people.promote(tx, email, by="operator")
+        except (people.OwnerNotFound, ValueError):
+            raise CliError(f"there is no owner {email}", NOT_FOUND) from None
     if as_json:
-        emit_json({"id": owner_id, "email": email, "operator": True})
+        emit_json({"id": owner.id, "email": email, "operator": True})
         return
     emit([f"{email} is an operator"])
+
+
+@owners.command()
+@click.argument("email")
+@json_option
+@pass_session
+def invite(session: Session, email: str, *, as_json: bool) -> None:
+    """Invite EMAIL: print a link to register with, this one time, and mail it where mail is on (operators only)."""
+    _tell(session.client.post("/api/admin/owners/invitations", {"email": email.strip()}), as_json=as_json)
+
+
+@owners.command()
+@click.argument("email")
+@json_option
+@pass_session
+def reset(session: Session, email: str, *, as_json: bool) -> None:
+    """Print a link with which the owner EMAIL sets another password, this one time (operators only)."""
+    wanted = email.strip().lower()
+    known = session.client.pages("/api/admin/owners", "owners")
+    owner_id = next((owner["id"] for owner in known if owner["email"] == wanted), None)
+    if owner_id is None:
+        raise CliError(f"there is no owner {wanted}", NOT_FOUND)
+    _tell(session.client.post(f"/api/admin/owners/{owner_id}/reset"), as_json=as_json)
 
 
 @contextmanager
@@ -70,12 +95,21 @@ def _home(session: Session) -> Iterator[Transaction]:
         infra.close()
 
 
-def _owner(row: dict[str, Any]) -> dict[str, Any]:
+def _tell(made: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(made)
+        return
+    note(f"good once, until {made['expiresAt']}; it is not shown again" + ("; mailed, too" if made["mailed"] else ""))
+    emit([made["link"]])
+
+
+def _owner(owner: Counted) -> dict[str, Any]:
     return {
-        "id": row["id"],
-        "email": row["email"],
-        "name": row["name"],
-        "operator": row["is_operator"],
-        "projects": row["projects"],
-        "createdAt": rfc3339(row["created_at"]),
+        "id": owner.id,
+        "email": owner.email,
+        "name": owner.name,
+        "operator": owner.is_operator,
+        "projects": owner.projects,
+        "maxProjects": owner.max_projects,
+        "createdAt": rfc3339(owner.created_at),
     }

@@ -136,6 +136,29 @@ def test_an_owner_is_promoted_and_listed_as_operator(launchdb, operator, infra):
     assert launchdb.run("projects", "list").code == 0
 
 
+def test_an_owner_is_invited_and_gets_another_password_by_links_that_are_shown_once(launchdb, operator, infra):
+    invited = launchdb.run("owners", "invite", "New@example.org")
+    assert invited.code == 0, invited.err
+    assert "/#invitation=ldbi_" in invited.out
+    assert "not shown again" in invited.err
+    made = launchdb.run("owners", "reset", "ROOT@example.org", "--json")
+    assert made.code == 0, made.err
+    assert made.json["link"].endswith(f"/#reset={made.json['token']}")
+    assert launchdb.run("owners", "reset", "nobody@example.org").code == 5
+    assert launchdb.run("owners", "invite", "root@example.org").code == 4
+    assert launchdb.run("owners", "invite", "no-address").code == 2
+    with infra.database.autocommit() as tx:
+        kept = str(tx.rows("SELECT * FROM one_time_tokens, audit, idempotency_keys"))
+    assert made.json["token"] not in kept
+
+
+def test_a_promotion_leaves_a_row_in_the_audit(launchdb, operator, infra):
+    assert launchdb.run("owners", "promote", "root@example.org").code == 0
+    with infra.database.autocommit() as tx:
+        rows = tx.rows("SELECT actor, owner_id FROM audit WHERE action = 'owner.promote'")
+    assert rows == [{"actor": "operator", "owner_id": operator}]
+
+
 def test_status_names_what_is_down_and_counts_what_runs(launchdb, worker, shop):
     found = launchdb.run("status", "--json")
     assert found.code == 1

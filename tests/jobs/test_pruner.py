@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog import one_time
 from jobs.pruner import Pruner
 from tests.jobs.trial_kinds import Build, Nothing
 
@@ -69,3 +70,12 @@ def test_idempotency_keys_are_kept_a_day(infra):
             )
     Pruner(infra.database, infra.settings).run_once()
     assert count(infra, "idempotency_keys WHERE key = 'young'") == count(infra, "idempotency_keys") == 1
+
+
+def test_links_go_a_day_after_their_end(infra):
+    with infra.database.transaction() as tx:
+        old, young = (one_time.invite(tx, email, by="operator") for email in ("old@x.org", "young@x.org"))
+        assert old.value != young.value
+        tx.execute("UPDATE one_time_tokens SET expires_at = now() - interval '25 hours' WHERE email = 'old@x.org'")
+    Pruner(infra.database, infra.settings).run_once()
+    assert count(infra, "one_time_tokens WHERE email = 'young@x.org'") == count(infra, "one_time_tokens") == 1
