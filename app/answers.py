@@ -244,3 +244,6 @@ class ProblemOut(Out):
     instance: str
     request_id: str
     errors: list[dict[str, str]] = []
+    sqlstate: str | None = None
+    position: int | None = None
+    hint: str | None = None

@@ -52,7 +52,11 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
 
 
 class Problem(Exception):
-    """A refusal of the HTTP layer itself. errors: pointer and detail of each fault in the input."""
+    """A refusal of the HTTP layer itself.
+
+    errors  pointer and detail of each fault in the input
+    more    members of the document that this type of problem has besides
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Problem(Exception):
         *,
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -69,6 +74,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = list(errors)
         self.headers = dict(headers or {})
+        self.more = {name: value for name, value in (more or {}).items() if value is not None}
 
 
 def invalid(pointer: str, detail: str, *, status: int = 422) -> Problem:
@@ -95,6 +101,7 @@ def document(problem: Problem, *, instance: str, request_id: str) -> dict[str, A
         "instance": instance,
         "requestId": request_id,
         **({"errors": problem.errors} if problem.errors else {}),
+        **problem.more,
     }
 
 

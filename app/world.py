@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -50,6 +51,29 @@ class Slots:
                 self.give_back()
 
 
+class Rooms:
+    """How many requests may be busy with one thing at a time, and with all of them together."""
+
+    def __init__(self, each: int, together: int) -> None:
+        self._each, self._together = each, together
+        self._lock = threading.Lock()
+        self._busy: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[bool]:
+        """Hold a place, if there is one; say whether."""
+        with self._lock:
+            held = self._busy[key] < self._each and self._busy.total() < self._together
+            self._busy[key] += held
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._busy[key] -= held
+                if not self._busy[key]:
+                    del self._busy[key]
+
+
 @dataclass
 class World:
     """The opened world with the API's own counters, caches and waiting rooms."""
@@ -60,6 +84,7 @@ class World:
     passwords: Passwords
     changes: Changes
     slots: Slots
+    rooms: Rooms
     metrics: Metrics = field(default_factory=Metrics)
     callers: Cache[Caller] = field(default_factory=lambda: Cache(seconds=1.0))
     statuses: Cache[str] = field(default_factory=lambda: Cache(seconds=1.0))
@@ -74,6 +99,7 @@ class World:
             passwords=Passwords(settings.password_hash_concurrency),
             changes=Changes(settings.redis_url),
             slots=Slots(settings.event_streams),
+            rooms=Rooms(settings.sql_connections, max(1, settings.api_threads // 2)),
         )
 
     def close(self) -> None:

@@ -127,6 +127,11 @@ class Settings(BaseModel):
     )
     data_max_rows: int = _env("DATA_MAX_ROWS", 1000, "most rows one answer of a data API holds; too many: memory", ge=1)
 
+    sql_seconds: int = _env("SQL_SECONDS", 30, "how long SQL sent to the platform API may run", ge=1, le=3600)
+    sql_max_rows: int = _env("SQL_MAX_ROWS", 1000, "most rows one answer to such SQL holds", ge=1)
+    sql_max_bytes: int = _env("SQL_MAX_BYTES", 4_194_304, "most bytes of rows one such answer holds", ge=1024)
+    sql_connections: int = _env("SQL_CONNECTIONS", 3, "how much such SQL of one project runs at a time", ge=1)
+
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
 

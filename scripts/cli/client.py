@@ -50,6 +50,13 @@ class Client:
         """POST; safe to repeat, since the request bears an Idempotency-Key."""
         return self._call("POST", path, json=body or {})
 
+    def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """POST what must not be repeated: whether it was done is not known when the connection breaks."""
+        answer = self._send("POST", path, repeatable=False, json=body)
+        if answer.is_success:
+            return _body(answer)
+        raise of_problem(answer.status_code, _body(answer))
+
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """PATCH; safe to repeat."""
         return self._call("PATCH", path, json=body)

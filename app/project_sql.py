@@ -1,0 +1,113 @@
+"""SQL of an owner in a project of his: it runs as the project's owner login, never as anybody mightier."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.answers_sql import QueryOut
+from app.models_sql import NewQuery
+from app.problems import Problem, invalid
+from app.routing import Answer, Call, Routes
+from catalog import audit, names, projects, secrets
+from infra.owner_sql import Bounds, OwnerSql, SqlCrowded, SqlRefused, SqlTooLarge, SqlTooLong
+
+if TYPE_CHECKING:
+    from infra.owner_sql import Found
+
+routes = Routes("sql")
+_VERB = re.compile(r"\s*([A-Za-z]{1,20})\b", re.ASCII)
+_LATER = {"Retry-After": "1"}
+
+
+@routes.route(
+    "POST", "/api/projects/<project_id>/sql", who="owner", action="project.sql", body=NewQuery,
+    answers={200: QueryOut},
+)  # fmt: skip
+def run(call: Call, project_id: str) -> Answer:
+    """Runs SQL as the project's owner login, within limits; each run is audited, without its text."""
+    bounds = _bounds(call)
+    with call.world.rooms.hold(project_id) as held:
+        if not held:
+            raise Problem(429, "too-many-queries", "as many queries run as may; try again", headers=_LATER)
+        owner = _owner_of(call, project_id)
+        began = time.monotonic()
+        found = _asked(owner, call, bounds)
+    took = int((time.monotonic() - began) * 1000)
+    return Answer(_shown(found, took), headers={"Cache-Control": "no-store"}, project_id=project_id)
+
+
+def _bounds(call: Call) -> Bounds:
+    settings = call.world.settings
+    asked = call.body.timeout_ms
+    if asked is not None and asked > settings.sql_seconds * 1000:
+        raise invalid("/timeoutMs", f"is at most {settings.sql_seconds * 1000} here")
+    return Bounds(asked / 1000 if asked else settings.sql_seconds, settings.sql_max_rows, settings.sql_max_bytes)
+
+
+def _owner_of(call: Call, project_id: str) -> OwnerSql:
+    """Return the owner login of an active project, and audit that it is used: the verb alone, since SQL holds data."""
+    infra = call.world.infra
+    with infra.database.transaction() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        if project.status != "active":
+            raise projects.ProjectBusy(project.status, project.current_job)
+        login = names.roles(project.id).owner
+        password = secrets.read(tx, infra.vault, project.id, names.password(login))
+        verb = _VERB.match(call.body.query)
+        detail = {"verb": verb[1].upper() if verb else "", "readOnly": call.body.read_only}
+        audit.record(
+            tx,
+            audit.Entry(
+                call.caller.actor if call.caller else call.owner_id,
+                "project.sql",
+                address=call.address,
+                request_id=call.request_id,
+                owner_id=call.owner_id,
+                project_id=project.id,
+                detail={**detail, "characters": len(call.body.query)},
+            ),
+        )
+    uri = infra.databases.uri(names.database(project.id), login, password)
+    return OwnerSql(infra.databases.cluster, uri, login)
+
+
+def _asked(owner: OwnerSql, call: Call, bounds: Bounds) -> Found:
+    try:
+        return owner.run(call.body.query, call.body.params, bounds, read_only=call.body.read_only)
+    except SqlRefused as error:
+        more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
+        raise Problem(422, "sql-error", str(error), more=more) from None
+    except SqlTooLong:
+        seconds = f"{bounds.seconds:g}"
+        raise Problem(422, "sql-timeout", f"it took longer than {seconds} s, was stopped and rolled back") from None
+    except SqlTooLarge as error:
+        raise Problem(422, "sql-too-large", str(error)) from None
+    except SqlCrowded as error:
+        raise Problem(429, "too-many-queries", str(error), headers=_LATER) from None
+
+
+def _shown(found: Found, took: int) -> dict[str, Any]:
+    labels = _told_apart([name for name, _kind in found.columns])
+    return {
+        "columns": [{"name": label, "type": kind} for label, (_, kind) in zip(labels, found.columns, strict=True)],
+        "rows": [dict(zip(labels, row, strict=True)) for row in found.rows],
+        "rowCount": found.count,
+        "truncated": found.truncated,
+        "command": found.command,
+        "notices": found.notices,
+        "durationMs": took,
+    }
+
+
+def _told_apart(labels: list[str]) -> list[str]:
+    """Give columns of one name a number, since a row is an object: a, a_2, a_3."""
+    told: list[str] = []
+    for label in labels:
+        number, name = 1, label
+        while name in told:
+            number += 1
+            name = f"{label}_{number}"
+        told.append(name)
+    return told
