@@ -53,6 +53,11 @@ class Settings(BaseModel):
         "when started as root: where Postgres lies if its own account cannot pass through the home's or the "
         "program's parent folders; must be passable by every account",
     )
+    project_migrations: str = _env(
+        "LAUNCHDB_PROJECT_MIGRATIONS",
+        "",
+        "folder of the SQL files that a project's database is made of, for rehearsing the next one; empty: our own",
+    )
     procfile: Path = _env("LAUNCHDB_PROCFILE", CHECKOUT / "Procfile", "the processes that the supervisor starts")
     database_pool_size: int = _env(
         "LAUNCHDB_DATABASE_POOL_SIZE",

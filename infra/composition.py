@@ -57,4 +57,4 @@ class Infra:
 
 def _databases(settings: Settings, conninfo: str) -> Databases:
     platform = str(conninfo_to_dict(conninfo).get("dbname") or "postgres")
-    return Databases(Cluster(conninfo), Limits.of(settings), platform=platform)
+    return Databases(Cluster(conninfo), Limits.of(settings), platform=platform, migrations=settings.project_migrations)

@@ -16,7 +16,7 @@ from infra.errors import Refused, Unavailable
 from infra.principals import LABEL, Principals, identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
-from infra.template import Templates
+from infra.template import FOLDER, Templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,9 +51,9 @@ class Survey:
 class Databases:
     """Verbs of the administrator. `session` names the run: sessions of an older attempt are ended by that name."""
 
-    def __init__(self, cluster: Cluster, limits: Limits, *, platform: str) -> None:
+    def __init__(self, cluster: Cluster, limits: Limits, *, platform: str, migrations: str = "") -> None:
         self.cluster = cluster
-        self.templates = Templates(cluster)
+        self.templates = Templates(cluster, migrations or FOLDER)
         self._limits = limits
         self._principals = Principals(cluster, platform=platform)
 

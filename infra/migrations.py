@@ -32,7 +32,7 @@ class Migration:
 
 
 def read(folder: str) -> list[Migration]:
-    """Return the migrations of `migrations/<folder>`, in order."""
+    """Return the migrations of `migrations/<folder>`, or of an absolute folder, in order."""
     return [
         Migration(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), path.read_text())
         for path in sorted((MIGRATIONS / folder).glob("*.sql"))

@@ -23,13 +23,14 @@ FOLDER = "project"
 class Templates:
     """Builds the template of this version's migrations, whose checksum it bears in its name."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, folder: str = FOLDER) -> None:
         self._cluster = cluster
+        self.folder = folder
 
     @cached_property
     def name(self) -> str:
         """Name of the template of this version."""
-        return f"template_{migrations.checksum(FOLDER)}"
+        return f"template_{migrations.checksum(self.folder)}"
 
     def ensure(self, session: str) -> str:
         """Let the template be there, closed to everybody; return its name. Several starters may call at once.
@@ -60,7 +61,7 @@ class Templates:
         with self._cluster.inside(building, session) as inside:
             inside.execute(SQL.prepare.format(database=database))
             inside.execute("SET search_path = launchdb")
-            migrations.apply(inside, FOLDER)
+            migrations.apply(inside, self.folder)
         admin.execute(SQL.label.format(database=database))
         admin.execute(SQL.seal.format(database=database))
         # The switch: until the name is right, nobody copies from it.

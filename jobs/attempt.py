@@ -264,6 +264,7 @@ class Attempt:
             "detail": self._runner.scrub(describe(error)),
             "step": self._hold.step or None,
             "retryable": retryable,
+            **(error.facts if isinstance(error, GiveUp) else {}),
         }
 
 

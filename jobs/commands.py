@@ -69,7 +69,10 @@ def retry(tx: Transaction, job_id: str) -> Job:
     if declared.retried is not None:
         declared.retried(kinds.from_json(declared, job.args), tx)
     for child in tx.rows(SQL.unsuccessful_children, {"id": job_id}):
-        retry(tx, child["id"])
+        try:
+            retry(tx, child["id"])
+        except JobConflict:
+            continue  # its subject is gone or in another state by now; the others go on
     tx.one(Job, SQL.revive, {"id": job_id})
     tx.execute(SQL.revive_steps, {"id": job_id})
     tx.execute(SQL.tell_job, {"id": job_id})

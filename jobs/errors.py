@@ -11,6 +11,11 @@ infra.errors.Unavailable is treated as Retry and infra.errors.Refused as GiveUp,
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class JobError(Exception):
     """Base of what the runner understands."""
@@ -21,7 +26,14 @@ class Retry(JobError):
 
 
 class GiveUp(JobError):
-    """The step can never be done; the job fails at once and the kind's failure policy begins."""
+    """The step can never be done; the job fails at once and the kind's failure policy begins.
+
+    facts  what a program wants to know of it: further members of the job's `error`
+    """
+
+    def __init__(self, message: str = "", *, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
 
 
 class Cancelled(JobError):

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.projects"]
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.projects", "tests.fixtures.successor"]

@@ -2,6 +2,8 @@
 
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.migrate import MigrateProject
+from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
@@ -12,6 +14,8 @@ from jobs.kinds.vacuum import VacuumProject
 __all__ = [
     "ConfigureProject",
     "DeleteProject",
+    "MigrateFleet",
+    "MigrateProject",
     "PauseProject",
     "ProvisionProject",
     "ReconcileProject",

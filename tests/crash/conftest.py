@@ -33,6 +33,7 @@ def attempt_in_a_process(settings, *, crash: str = "") -> int:
         "LAUNCHDB_HOME": str(settings.home),
         "LAUNCHDB_DATABASE_URL": settings.database_url,
         "LAUNCHDB_REDIS_URL": settings.redis_url,
+        "LAUNCHDB_PROJECT_MIGRATIONS": settings.project_migrations,
         "LAUNCHDB_CRASH": crash,
     }
     return subprocess.run([sys.executable, "-c", ONE_ATTEMPT], cwd=CHECKOUT, env=environment, check=False).returncode

@@ -11,6 +11,8 @@ from jobs.crash import EXIT_STATUS, POINTS
 from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.migrate import MigrateProject
+from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
@@ -239,4 +241,5 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
 
 def test_every_kind_is_in_the_matrix():
     built = {declared.name for declared in kinds.kinds().values() if not declared.name.startswith("trial.")}
-    assert built == {"project.provision", "project.delete", *(arguments.kind.name for arguments in LIFE)}
+    migrating = {MigrateProject.kind.name, MigrateFleet.kind.name}  # tests/crash/test_migrations.py
+    assert built == {"project.provision", "project.delete", *migrating, *(arguments.kind.name for arguments in LIFE)}
