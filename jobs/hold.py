@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +97,8 @@ class Hold:
 
     def insist(self, write: Callable[[Transaction], None]) -> None:
         """Write, while Postgres is away and back; stop when the lease turns out to be lost."""
-        deadline = time.monotonic() + INSIST_SECONDS
-        while time.monotonic() < deadline:
+        deadline = self._runner.clock() + INSIST_SECONDS
+        while self._runner.clock() < deadline:
             try:
                 with self._database.transaction() as tx:
                     write(tx)
@@ -107,7 +106,7 @@ class Hold:
                 log.warning("lease lost, nothing written")
                 return
             except Unavailable:
-                time.sleep(INSIST_PAUSE_SECONDS)
+                self._runner.sleep(INSIST_PAUSE_SECONDS)
             else:
                 return
 

@@ -41,6 +41,7 @@ class Runner:
         losses: Callable[[], int] = lambda: 0,
         scrub: Callable[[str], str] = str,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
         random: Random | None = None,
     ) -> None:
         self.infra = infra
@@ -51,6 +52,7 @@ class Runner:
         self.losses = losses
         self.scrub = scrub
         self.clock = clock
+        self.sleep = sleep
         self.random = random or Random()  # noqa: S311 - jitter, not a secret
         self.crash = CrashPoint(infra.settings.crash)
         self.stopping = False

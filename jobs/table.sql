@@ -88,8 +88,9 @@ RETURNING *;
 
 -- name: cancel_begun
 -- It waits for another attempt with steps begun: a worker takes it at once, to undo them.
-UPDATE jobs SET status = 'queued', undoing = true, attempt = 0, crashes = 0, cancel_requested_at = now(),
-       cancel_reason = %(reason)s, run_at = now(), claim_after = now(), updated_at = now()
+-- A parked parent was not ready; in a lane, refresh_lane decides.
+UPDATE jobs SET status = 'queued', ready = ready OR lane IS NULL, undoing = true, attempt = 0, crashes = 0,
+       cancel_requested_at = now(), cancel_reason = %(reason)s, run_at = now(), claim_after = now(), updated_at = now()
  WHERE id = %(id)s AND status IN ('queued', 'retrying')
 RETURNING *;
 

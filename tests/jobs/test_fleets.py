@@ -84,6 +84,20 @@ def test_cancelling_a_fleet_cancels_its_members(engine):
     assert {child["status"] for child in children(engine, fleet)} == {"cancelled"}
 
 
+def test_a_fleet_cancelled_while_a_member_runs_ends_when_that_has_stopped(engine, at_gate):
+    entered, gate = at_gate("f0/nothing")
+    fleet = engine.enqueue(Fleet("f", 2))
+    engine.runner.run_one()
+    running = engine.in_background()
+    assert entered.wait(10)
+    with engine.infra.database.transaction() as tx:
+        cancel(tx, fleet.id, by="me")
+    gate.set()
+    running.join(10)
+    engine.runner.drain()
+    assert shown(engine, fleet)["status"] == "cancelled"
+
+
 def test_a_member_cancelled_last_lets_the_fleet_go_on(engine):
     fleet = engine.enqueue(Fleet("f", 1, budget=1))
     engine.runner.run_one()

@@ -1,0 +1,159 @@
+"""What can be done to a project, and what a model says will come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from catalog import names, projects
+from catalog.projects import ProjectBusy
+from jobs import lifecycle
+from jobs.enqueue import enqueue
+from jobs.kinds.delete import DeleteProject
+from jobs.kinds.reconcile import ReconcileProject
+from tests.fixtures.projects import stored_tenant
+
+if TYPE_CHECKING:
+    from random import Random
+
+BY = {"by": "the model"}
+
+
+@dataclass
+class Model:
+    """A project as it has to be, by what was asked and granted."""
+
+    status: str = "active"
+    pool_size: int = 5
+    rows: set[int] = field(default_factory=set)
+    done: list[str] = field(default_factory=list)
+
+
+class Operation:
+    """One thing to ask for.
+
+    needs  the states in which it is granted; in others it is refused and changes nothing
+    """
+
+    needs: tuple[str, ...] = ("active",)
+    lasts = False  # whether it is said in the catalogue when asked, whatever becomes of the job
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+
+    def __str__(self) -> str:
+        return type(self).__name__.lower()
+
+    def ask(self, infra, tx, project: str):
+        """Ask for it in a transaction; return the job."""
+        raise NotImplementedError
+
+    def foresee(self, model: Model) -> None:
+        """What changes when the job succeeds."""
+
+
+class Pause(Operation):
+    def ask(self, infra, tx, project):
+        return lifecycle.pause(tx, project, **BY)
+
+    def foresee(self, model):
+        model.status = "paused"
+
+
+class Resume(Operation):
+    needs = ("paused",)
+
+    def ask(self, infra, tx, project):
+        return lifecycle.resume(tx, project, **BY)
+
+    def foresee(self, model):
+        model.status = "active"
+
+
+class Restart(Operation):
+    def ask(self, infra, tx, project):
+        return lifecycle.restart(tx, project, **BY)
+
+
+class Vacuum(Operation):
+    def ask(self, infra, tx, project):
+        return lifecycle.vacuum(tx, project, **BY)
+
+
+class Resize(Operation):
+    """A change of the pool size: allowed in any state, in force by the state it finds."""
+
+    needs = ("active", "paused")
+    lasts = True
+
+    def __init__(self, chance):
+        super().__init__(chance)
+        self.size = chance.randrange(1, 20)
+
+    def ask(self, infra, tx, project):
+        tx.execute("UPDATE projects SET pool_size = %s WHERE id = %s", (self.size, project))
+        return lifecycle.configure(tx, project, **BY)
+
+    def foresee(self, model):
+        model.pool_size = self.size
+
+
+class Tamper(Operation):
+    """Somebody changes things by hand; a reconcile puts them right."""
+
+    needs = ("active", "paused")
+
+    def ask(self, infra, tx, project):
+        owner = names.roles(project).owner
+        with psycopg.connect(infra.database.conninfo, autocommit=True) as admin:
+            admin.execute(
+                self.chance.choice(
+                    [
+                        f'GRANT CONNECT ON DATABASE "{project}" TO PUBLIC',
+                        f"ALTER ROLE \"{owner}\" PASSWORD 'changed by hand'",
+                        f'ALTER ROLE "{owner}" CREATEDB',
+                        f'ALTER DATABASE "{project}" CONNECTION LIMIT 3',
+                    ]
+                )
+            )
+        return enqueue(tx, ReconcileProject(project))
+
+
+class Delete(Operation):
+    needs = ("active", "paused")
+
+    def ask(self, infra, tx, project):
+        owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (project,))
+        projects.mark_deleting(tx, projects.owned(tx, project, owner, lock=True))
+        return enqueue(tx, DeleteProject(project))
+
+    def foresee(self, model):
+        model.status = "deleted"
+
+
+OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Tamper, Delete)
+
+
+def write_a_row(infra, project: str, model: Model) -> None:
+    """A tenant writes, whenever he can."""
+    if model.status != "active":
+        return
+    number = len(model.rows)
+    with stored_tenant(infra, project).connect(names.roles(project).owner) as owner:
+        owner.execute("CREATE TABLE IF NOT EXISTS kept (id integer PRIMARY KEY)")
+        owner.execute("INSERT INTO kept VALUES (%s)", (number,))
+    model.rows.add(number)
+
+
+def granted(operation: Operation, model: Model, infra, project: str):
+    """Ask; return the job, or None when it was rightly refused."""
+    try:
+        with infra.database.transaction() as tx:
+            job = operation.ask(infra, tx, project)
+    except ProjectBusy:
+        assert model.status not in operation.needs, f"{operation} was refused though the project is {model.status}"
+        return None
+    assert model.status in operation.needs, f"{operation} was granted though the project is {model.status}"
+    return job
