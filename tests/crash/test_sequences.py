@@ -15,6 +15,7 @@ from jobs.enqueue import enqueue
 from jobs.kinds.provision import ProvisionProject
 from jobs.lease import Leases
 from jobs.runner import Runner
+from jobs.sweeper import Sweeper
 from jobs.table import find
 from tests.crash.operations import OPERATIONS, Delete, Model, granted, write_a_row
 from tests.crash.test_matrix import installation, pass_on  # noqa: F401 - a fixture
@@ -80,10 +81,18 @@ def sequence(infra, seed: int) -> tuple[str, Model]:
         job = granted(operation, model, infra, project)
         ended = carry(infra, chance, job) if job is not None else "refused"
         model.done.append(f"{operation}: {ended}")
+        if ended == "cancelled":
+            sweep(infra, chance)
         if ended == "succeeded" or operation.lasts:
             operation.foresee(model)
         assert ended in ("succeeded", "cancelled", "refused"), model.done
     return project, model
+
+
+def sweep(infra, chance: Random) -> None:
+    """What the scheduler does every half minute: what a cancelled job left undone is found and mended."""
+    Sweeper(infra).run_once()
+    worker(infra, chance).drain()
 
 
 def check(infra, project: str, model: Model) -> None:

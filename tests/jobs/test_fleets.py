@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.errors import Refused
 from jobs import view
 from jobs.commands import cancel, retry
-from tests.jobs.trial_kinds import BEHAVIOUR, Fleet, Turn
+from tests.jobs.trial_kinds import BEHAVIOUR, End, Fleet, Turn
 
 
 def shown(engine, job):
@@ -15,7 +15,7 @@ def shown(engine, job):
 
 def children(engine, job):
     with engine.infra.database.autocommit() as tx:
-        return tx.rows("SELECT id, status FROM jobs WHERE parent_id = %s ORDER BY seq", (job.id,))
+        return tx.rows("SELECT id, status, args FROM jobs WHERE parent_id = %s ORDER BY seq", (job.id,))
 
 
 def test_a_fleet_ends_when_its_last_member_has(engine):
@@ -96,6 +96,14 @@ def test_a_fleet_cancelled_while_a_member_runs_ends_when_that_has_stopped(engine
     running.join(10)
     engine.runner.drain()
     assert shown(engine, fleet)["status"] == "cancelled"
+
+
+def test_a_fleet_whose_last_member_is_superseded_by_a_deletion_goes_on(engine):
+    fleet = engine.enqueue(Fleet("f", 1, budget=1))
+    engine.runner.run_one()
+    engine.enqueue(End("end", children(engine, fleet)[0]["args"]["project_id"]))
+    engine.runner.drain()
+    assert shown(engine, fleet)["status"] == "succeeded"
 
 
 def test_a_member_cancelled_last_lets_the_fleet_go_on(engine):

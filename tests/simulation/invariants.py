@@ -80,7 +80,7 @@ def subject_is_right(schedule, subject, jobs) -> list[str]:
     if any(job["status"] == "succeeded" for job in ended):
         right = not there and state == "deleted"
         return [] if right else [f"R7: {name} was deleted, is {state} with {sorted(there)}"]
-    found = [f"R6: {name} rests in {state}"] if state == "building" else []
+    found = [f"R6: {name} rests in {state}"] if state in ("building", "ending") else []
     build = next((job for job in jobs if job["kind"] == "trial.sim_build"), None)
     if build is None or ended:
         return found

@@ -78,7 +78,9 @@ def build_again(args, tx) -> None:
 
 
 def change_again(args, tx) -> None:
-    if not tx.rows("SELECT FROM simulation.subjects WHERE id = %s AND state <> 'deleted'", (args.project_id,)):
+    if not tx.rows(
+        "SELECT FROM simulation.subjects WHERE id = %s AND state NOT IN ('ending', 'deleted')", (args.project_id,)
+    ):
         raise JobConflict("the subject is deleted")
 
 
@@ -161,7 +163,12 @@ def subject_is_deleted(run, tx) -> None:
 
 
 def say_unfinished(args, tx, reason: str) -> None:
-    set_state(tx, args.project_id, "failed", leaves=("building",))
+    set_state(tx, args.project_id, "failed", leaves=("ending",))
+
+
+def end_again(args, tx) -> None:
+    if not set_state(tx, args.project_id, "ending", leaves=("failed", "active", "building")):
+        raise JobConflict("the subject is deleted")
 
 
 @kind(
@@ -172,6 +179,7 @@ def say_unfinished(args, tx, reason: str) -> None:
     preempts=True,
     priority=1,
     failed=say_unfinished,
+    retried=end_again,
 )
 @dataclass(frozen=True)
 class End:

@@ -260,6 +260,8 @@ class Schedule:
                 "sweep": trial.Sweep,
                 "end": trial.End,
             }.get(asked)
+            if asked == "end":
+                tx.execute("UPDATE simulation.subjects SET state = 'ending' WHERE id = %s", (subject,))
             made = trial.Fleet(tuple(self.subjects)) if arguments is None else arguments(subject)
             return enqueue(tx, made).id
 
