@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
-from infra.errors import Refused, Unavailable
+from infra.errors import Refused
 from jobs import kind as kinds
 from jobs import table
 from jobs.backoff import delay_seconds
 from jobs.commands import say_failed
-from jobs.errors import Cancelled, GiveUp, HandedBack, JobError, LeaseLost, Parked
+from jobs.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
+from jobs.failure import describe, is_transient
 from jobs.hold import Hold
 from jobs.ledger import Ledger
 from jobs.run import Run
@@ -22,18 +21,27 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.lease import Lease
     from jobs.runner import Runner
-    from jobs.table import Job
+    from jobs.table import Claims, Job, Taken
 
 log = logging.getLogger(__name__)
 
 
 class Attempt:
-    """Carries a claimed job to its next resting place. Whatever happens, `carry` does not raise."""
+    """Carries a claimed job to its next resting place. Whatever happens, `carry` does not raise.
 
-    def __init__(self, runner: Runner, job: Job, lease: Lease) -> None:
+    claims  as whom to take the next job in the transaction that ends this one well; None: not at all
+    next    that job, if there was one
+    asked   whether it was asked for
+    """
+
+    def __init__(self, runner: Runner, job: Taken, lease: Lease, claims: Claims | None = None) -> None:
+        self.next: Taken | None = None
+        self.asked = False
+        self._claims = claims
         self._runner = runner
         self._database = runner.infra.database
-        self._job = job
+        self._job: Job = job
+        self._begun_by_claim = job.begun
         self._kind = kinds.find(job.kind, job.version)
         self._hold = hold = Hold(runner, job, lease, self._kind)
         self._losses = runner.losses()
@@ -58,14 +66,18 @@ class Attempt:
         """Run the job until it rests."""
         try:
             self._walk()
-        except LeaseLost:
+        except Exception as error:  # noqa: BLE001 - the one place where every failure of a step ends
+            # Whatever the failed transaction took was not taken.
+            self.next, self.asked = None, False
+            self._stop(error)
+
+    def _stop(self, error: Exception) -> None:
+        if isinstance(error, (LeaseLost, HandedBack)):
             # The row decides: when nobody has taken the job yet, this gives it back; otherwise it changes nothing.
             self._rest(Release("queued", refund=True))
-        except HandedBack:
-            self._rest(Release("queued", refund=True))
-        except Parked:
+        elif isinstance(error, Parked):
             self._runner.changed(self._job.id)
-        except Exception as error:  # noqa: BLE001 - the one place where every failure of a step ends
+        else:
             self._fail(error)
 
     def _rest(self, into: Release) -> None:
@@ -94,7 +106,12 @@ class Attempt:
             if self._status.get(step.name) in ("succeeded", "skipped"):
                 self._look_again(step)
                 continue
-            self._begin(step)
+            if self._runner.stopping:
+                raise HandedBack(self._job.id)
+            if step.name == self._begun_by_claim:
+                self._begun(step)
+            else:
+                self._begin(step)
             if step.joins:
                 self._join()
             self._hold.passing("before_act")
@@ -115,8 +132,6 @@ class Attempt:
 
     def _begin(self, step: kinds.Step) -> None:
         """Write the checkpoint of the step before and the beginning of this one, in one statement."""
-        if self._runner.stopping:
-            raise HandedBack(self._job.id)
         if self._hold.expired:
             raise LeaseLost(self._job.id)
         with self._database.autocommit() as tx:
@@ -124,9 +139,12 @@ class Attempt:
         self._settled()
         if not goes_on:
             raise Cancelled(self._job.id)
+        self._begun(step)
+        self._runner.changed(self._job.id)
+
+    def _begun(self, step: kinds.Step) -> None:
         self._hold.step = self._run.ledger.step = step.name
         self._hold.past_return = self._hold.past_return or step.no_return
-        self._runner.changed(self._job.id)
 
     def _join(self) -> None:
         """Leave the slot while children are open. The step counts as begun and is begun again when they rest."""
@@ -150,7 +168,7 @@ class Attempt:
             step.act(self._run, tx)
             self._hold.passing("after_act")
             if last:
-                self._hold.fenced.release(tx, Release("succeeded", result=self._run.result), ended)
+                self._end(tx, ended)
             else:
                 self._hold.fenced.advance(tx, ended, None)
             self._hold.passing("before_checkpoint")
@@ -161,9 +179,17 @@ class Attempt:
 
     def _finish(self) -> None:
         with self._database.autocommit() as tx:
-            self._hold.fenced.release(tx, Release("succeeded", result=self._run.result), self._pending)
+            self._end(tx, self._pending)
         self._settled()
         self._runner.finished(self._job, "succeeded")
+
+    def _end(self, tx: Transaction, ended: Ended | None) -> None:
+        """End the job well, with the last checkpoint; whoever drains is given the next job by the same statement."""
+        if self._claims is None or self._runner.stopping:
+            self._hold.fenced.release(tx, Release("succeeded", result=self._run.result), ended)
+            return
+        self.next = self._hold.fenced.finish(tx, self._run.result, ended, self._claims)
+        self.asked = True
 
     def _ended(self, step: kinds.Step) -> Ended:
         steps = self._kind.steps
@@ -216,7 +242,7 @@ class Attempt:
     # --- failure
 
     def _fail(self, error: Exception) -> None:
-        interrupted = self._runner.losses() != self._losses and _is_transient(error)
+        interrupted = self._runner.losses() != self._losses and is_transient(error)
         permanent = isinstance(error, (GiveUp, Refused))
         worn_out = self._job.attempt >= self._job.max_attempts and not interrupted
         described = self._describe(error, retryable=not permanent)
@@ -266,16 +292,3 @@ class Attempt:
             "retryable": retryable,
             **(error.facts if isinstance(error, GiveUp) else {}),
         }
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError))
-
-
-def describe(error: Exception) -> str:
-    """Say what went wrong in words that hold no statement, address or secret."""
-    if isinstance(error, (Unavailable, Refused, JobError)):
-        return str(error) or type(error).__name__
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return f"Postgres refused: {error.diag.message_primary} ({error.sqlstate})"
-    return f"unexpected {type(error).__name__}; the worker's log has the details"

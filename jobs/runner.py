@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from config.logging import bound
 from infra.errors import Unavailable
-from jobs import table
 from jobs.attempt import Attempt
 from jobs.crash import CrashPoint
+from jobs.table import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.composition import Infra
     from jobs.lease import Leases
-    from jobs.table import Job
+    from jobs.table import Job, Taken
 
 log = logging.getLogger(__name__)
 
@@ -56,41 +56,47 @@ class Runner:
         self.random = random or Random()  # noqa: S311 - jitter, not a secret
         self.crash = CrashPoint(infra.settings.crash)
         self.stopping = False
+        self._claims = Claims(worker, queues, serves, infra.settings.lease_seconds)
 
     def drain(self) -> int:
         """Run jobs until none can be claimed or the worker is asked to leave; return how many."""
         count = 0
-        while not self.stopping and self.run_one():
+        job = self._claim()
+        while job is not None:
             count += 1
+            job = self._carry(job, self._claims)
         return count
 
     def run_one(self) -> bool:
         """Claim the best job and carry it; say whether there was one."""
+        job = self._claim()
+        if job is not None:
+            self._carry(job, None)
+        return job is not None
+
+    def _claim(self) -> Taken | None:
+        if self.stopping:
+            return None
         try:
             with self.infra.database.autocommit() as tx:
-                job = table.claim(
-                    tx,
-                    worker=self.worker,
-                    queues=self.queues,
-                    served=self.serves,
-                    lease_seconds=self.infra.settings.lease_seconds,
-                )
+                return self._claims.take(tx)
         except Unavailable:
-            return False  # the bell is rung again once Postgres is back
-        if job is None:
-            return False
-        self._carry(job)
-        return True
+            return None  # the bell is rung again once Postgres is back
 
-    def _carry(self, job: Job) -> None:
+    def _carry(self, job: Taken, claims: Claims | None) -> Taken | None:
+        """Carry a job to its next resting place; with `claims`, return the next one to carry."""
         lease = self.leases.hold(job.id, job.fence)
         self.changed(job.id)
         try:
             with bound(job_id=job.id, project_id=job.project_id, request_id=job.request_id):
                 log.info("job claimed", extra={"kind": job.kind, "attempt": job.attempt, "fence": job.fence})
-                Attempt(self, job, lease).carry()
+                attempt = Attempt(self, job, lease, claims)
+                attempt.carry()
         finally:
             self.leases.let_go(lease)
+        if claims is None or attempt.asked:
+            return attempt.next
+        return self._claim()
 
     def changed(self, job_id: str) -> None:
         """Tell watchers."""

@@ -75,6 +75,13 @@ class Job:
         return (self.cancel_reason or "").startswith("superseded by ")
 
 
+@dataclass(frozen=True)
+class Taken(Job):
+    """A job as its claim hands it out; begun: the step that the claim has begun with it."""
+
+    begun: str | None
+
+
 def find(tx: Transaction, job_id: str) -> Job | None:
     """Return the job, or None."""
     return tx.one(Job, SQL.find, {"id": job_id})
@@ -85,9 +92,28 @@ def steps(tx: Transaction, job_id: str) -> list[dict[str, Any]]:
     return tx.rows(SQL.steps, {"id": job_id})
 
 
-def claim(tx: Transaction, *, worker: str, queues: list[str], served: list[str], lease_seconds: float) -> Job | None:
+def claim(tx: Transaction, *, worker: str, queues: list[str], served: list[str], lease_seconds: float) -> Taken | None:
     """Take the best job that this worker may run, or None."""
-    return tx.one(Job, SQL.claim, {"worker": worker, "queues": queues, "served": served, "lease": lease_seconds})
+    return Claims(worker, queues, served, lease_seconds).take(tx)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Who asks for jobs: a worker, its queues in order, what it serves (kind@version), and for how long it leases."""
+
+    worker: str
+    queues: list[str]
+    served: list[str]
+    lease_seconds: float
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of every statement that takes a job."""
+        return {"worker": self.worker, "queues": self.queues, "served": self.served, "lease": self.lease_seconds}
+
+    def take(self, tx: Transaction) -> Taken | None:
+        """Take the best job that this worker may run, or None."""
+        return tx.one(Taken, SQL.claim, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -195,6 +221,19 @@ class Holder:
         for row in rows:
             if row["next_id"] is not None and row["next_id"] != self.id:
                 tx.ring(row["next_queue"], row["next_id"])
+
+    def finish(self, tx: Transaction, result: dict[str, Any], ended: Ended | None, claims: Claims) -> Taken | None:
+        """End the job well and take the next in the same transaction; return that one. Ring for what else may run."""
+        row = tx.row(
+            SQL.finish, {**self._key, **claims.parameters, "result": Jsonb(result), "step": ended and ended.step}
+        )
+        if row is None:
+            raise LeaseLost(self.id)
+        rings = row.pop("rings") or []
+        for queue, job_id in rings:
+            if job_id != row["id"]:
+                tx.ring(queue, job_id)
+        return None if row["id"] is None else Taken(**row)
 
     def park(self, tx: Transaction) -> bool:
         """Let a parent rest until its children have; say whether any is open, so that it does."""

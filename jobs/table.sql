@@ -5,7 +5,14 @@ SELECT * FROM enqueue_job(
     %(run_at)s, %(parent)s, %(max_children)s::integer, %(by)s, %(request)s);
 
 -- name: claim
-SELECT * FROM claim_job(%(worker)s, %(queues)s, %(served)s, %(lease)s * interval '1 second');
+SELECT (taken.job).*, taken.begun
+  FROM take_job(%(worker)s, %(queues)s, %(served)s, %(lease)s * interval '1 second') AS taken;
+
+-- name: finish
+-- Fenced like release. The columns of the next job are null when there is none.
+SELECT ended.rings, (ended.job).*, ended.begun
+  FROM finish_job(%(id)s, %(fence)s, %(result)s, %(step)s, %(worker)s, %(queues)s, %(served)s,
+                  %(lease)s * interval '1 second') AS ended;
 
 -- name: release
 -- Fenced: nothing comes back when another worker holds the job by now.
@@ -18,29 +25,8 @@ SELECT name, position, status, attempt, started_at, finished_at, message
   FROM job_steps WHERE job_id = %(id)s ORDER BY position;
 
 -- name: advance
--- The checkpoint: one step ends (or none, at the start), the next begins (or none, on the way back). Nothing comes back
--- when the lease is lost. A step past which there is no return is not begun while somebody wants the job stopped.
-WITH held AS (
-    UPDATE jobs SET progress_step = coalesce(%(next)s, progress_step), progress_done = coalesce(%(done)s, progress_done),
-           progress_total = coalesce(%(total)s, progress_total), progress_message = NULL, updated_at = now(),
-           past_return = past_return OR %(no_return)s AND status = 'running'
-     WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
-    RETURNING id, status, past_return),
-ended AS (
-    UPDATE job_steps SET status = %(status)s, finished_at = clock_timestamp(), message = %(message)s
-      FROM held WHERE job_id = held.id AND name = %(step)s RETURNING job_id, name),
-begun AS (
-    UPDATE job_steps SET status = 'running', attempt = attempt + 1, finished_at = NULL, message = NULL,
-           started_at = clock_timestamp()
-      FROM held WHERE job_id = held.id AND name = %(next)s AND (held.status = 'running' OR held.past_return)
-    RETURNING job_id, name, attempt),
-told AS (
-    INSERT INTO job_events (job_id, type, data)
-    SELECT job_id, 'step', jsonb_build_object('name', name, 'status', %(status)s::text, 'message', %(message)s::text)
-      FROM ended
-    UNION ALL
-    SELECT job_id, 'step', jsonb_build_object('name', name, 'status', 'running', 'attempt', attempt) FROM begun)
-SELECT status, past_return FROM held;
+SELECT status, past_return
+  FROM advance_job(%(id)s, %(fence)s, %(step)s, %(status)s, %(message)s, %(done)s, %(total)s, %(next)s, %(no_return)s);
 
 -- name: look
 SELECT status FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling');

@@ -143,6 +143,7 @@ def _serve(tx: Transaction, declared: kinds.Kind) -> None:
             "max_running": declared.max_running,
             "conflicts": list(declared.conflicts),
             "steps": [step.name for step in declared.steps],
+            "claim_begins": not declared.steps[0].no_return,
         },
     )
 

@@ -20,3 +20,24 @@ def tick(run: Run[Tick]) -> None:
 @dataclass(frozen=True)
 class Tick:
     """One step of nothing."""
+
+
+def first(run: Run[Three]) -> None:
+    """Do nothing but say so."""
+    run.result["first"] = True
+
+
+def second(run: Run[Three]) -> None:
+    """Do nothing but say so."""
+    run.result["second"] = True
+
+
+def third(run: Run[Three]) -> None:
+    """Do nothing but say so."""
+    run.result["third"] = True
+
+
+@kind("bench.three", steps=(Step(first), Step(second), Step(third)), lane=None)
+@dataclass(frozen=True)
+class Three:
+    """Three steps of nothing, each with its checkpoint."""
