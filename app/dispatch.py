@@ -50,7 +50,8 @@ def _render(answer: Answer) -> Response:
     response = Response(body, answer.status, headers=dict(answer.headers), content_type="application/json")
     if request.method in ("GET", "HEAD") and "no-store" not in answer.headers.get("Cache-Control", ""):
         version = body if answer.version is None else json.dumps(answer.version)
-        response.set_etag(etag(version))
+        if "ETag" not in answer.headers:
+            response.set_etag(etag(version))
         response.headers.setdefault("Cache-Control", "private, no-cache")
         response.make_conditional(request)
     return response

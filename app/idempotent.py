@@ -122,6 +122,10 @@ def _key(operation: Operation, call: Call, path: dict[str, str]) -> Key | None:
         return None
     if _KEY.fullmatch(given) is None:
         raise Problem(400, "bad-idempotency-key", "an Idempotency-Key is 1 to 255 printable ASCII characters")
-    asked: list[Any] = [path, request.args.to_dict(), call.body.model_dump(mode="json") if call.body else None]
+    asked: list[Any] = [
+        path,
+        request.args.to_dict(),
+        call.body.model_dump(mode="json", exclude_unset=True) if call.body else None,
+    ]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
     return Key(call.owner_id, operation.route, given, digest)

@@ -16,6 +16,7 @@ from catalog.owners import EmailTaken, LastOperator, OwnerGone, OwnerNotFound, O
 from catalog.personal_tokens import TokenNotFound
 from catalog.projects import NameTaken, ProjectBusy, ProjectNotFound, QuotaExceeded
 from catalog.sessions import SessionNotFound
+from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
 
@@ -43,6 +44,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     NameTaken: (409, "name-taken"),
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),
+    SettingsRefused: (422, "invalid-input"),
     JobNotFound: (404, "job-not-found"),
     JobConflict: (409, "job-conflict"),
     IdempotencyConflict: (422, "idempotency-conflict"),
@@ -117,6 +119,8 @@ def _of_problem(problem: Problem) -> Response:
 def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
+    if isinstance(error, SettingsRefused):
+        return _of_problem(invalid(error.pointer, str(error), status=status))
     if isinstance(error, TooManyFailures):
         headers["Retry-After"] = str(error.wait_seconds)
     if isinstance(error, Unavailable):

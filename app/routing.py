@@ -47,7 +47,7 @@ class Answer:
     job_id   the job that was begun: `Prefer: wait` waits for it
     project_id  the project concerned, for the audit
     once     members shown in the first answer only, never in a replay
-    version  what the ETag is made of, when not of the body
+    version  what the ETag is made of, when not of the body; one among the headers goes before it
     told     what the audit says beside the path: never a secret
     """
 

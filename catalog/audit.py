@@ -10,6 +10,8 @@ from psycopg.types.json import Jsonb
 from infra.sql import statements
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from infra.database import Transaction
 
 SQL = statements(__file__)
@@ -33,6 +35,26 @@ class Entry:
     project_id: str | None = None
     job_id: str | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line as it is read back."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    address: str | None
+    request_id: str | None
+    job_id: str | None
+    detail: dict[str, Any]
+
+
+def page(tx: Transaction, project_id: str, *, before: int | None, limit: int) -> list[Line]:
+    """Return what was done to a project, newest first, from the line after `before`."""
+    return tx.all(Line, SQL.page, {"project": project_id, "before": before, "limit": limit})
 
 
 def record(tx: Transaction, entry: Entry) -> None:

@@ -12,6 +12,7 @@ from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
 from scripts.cli.progress import conclude, finished
 from scripts.cli.project_life import pause, restart, resume, vacuum
+from scripts.cli.project_settings import settings, stats
 from scripts.cli.project_sql import psql, sql
 
 pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
@@ -19,7 +20,7 @@ pool_option = click.option("--pool-size", type=int, metavar="N", help="Connectio
 
 @click.group()
 def projects() -> None:
-    """Create, list, show, connect to, change, pause, resume, restart, vacuum and delete projects."""
+    """Create, list, show, connect to, set up, change, pause, resume, restart, vacuum and delete projects."""
 
 
 @projects.command()
@@ -113,7 +114,7 @@ def update(  # noqa: PLR0913 - one argument for each option
     )
 
 
-for command in (pause, resume, restart, vacuum, sql, psql):
+for command in (pause, resume, restart, vacuum, settings, stats, sql, psql):
     projects.add_command(command)
 
 

@@ -76,6 +76,31 @@ def test_a_project_is_paused_resumed_restarted_and_vacuumed(launchdb, shop):
     assert accepted.json["job"]["kind"] == "project.restart"
 
 
+def test_settings_are_shown_set_and_put_back(launchdb, shop):
+    shown = launchdb.run("projects", "settings", "shop")
+    assert shown.code == 0, shown.err
+    assert "version 0, in force 0" in shown.out
+    origins = "corsOrigins=https://a.example.org, https://b.example.org"
+    done = launchdb.run("projects", "settings", "shop", "--set", "maxRows=7", "--set", origins, "--json")
+    assert done.code == 0, done.err
+    assert (done.json["version"], done.json["appliedVersion"], done.json["job"]["status"]) == (1, 1, "succeeded")
+    assert done.json["settings"]["corsOrigins"] == ["https://a.example.org", "https://b.example.org"]
+    back = launchdb.run("projects", "settings", "shop", "--unset", "maxRows", "--set", "signUp=false", "--json")
+    assert (back.json["settings"]["maxRows"], back.json["settings"]["signUp"]) == (1000, False)
+    for arguments in (("--set", "maxRows"), ("--set", "smtpPassword=hush"), ("--set", "a=1", "--unset", "a")):
+        assert launchdb.run("projects", "settings", "shop", *arguments).code == 2
+    assert launchdb.run("projects", "settings", "shop", "--set", "maxRows=0").code != 0
+    secret = launchdb.run("projects", "settings", "shop", "--set", "smtpPassword=-", "--json", stdin="hush\n")
+    assert secret.json["secrets"] == {"smtpPassword": True}
+
+
+def test_stats_are_printed(launchdb, shop):
+    found = launchdb.run("projects", "stats", "shop")
+    assert found.code == 0, found.err
+    assert "of 30" in found.out
+    assert launchdb.run("projects", "stats", "shop", "--json").json["storage"] == {"objects": 0, "bytes": 0}
+
+
 def test_a_project_is_deleted_only_when_its_name_is_given(launchdb, shop):
     for answer in ("", "market\n"):
         refused = launchdb.run("projects", "delete", "shop", stdin=answer)

@@ -1,0 +1,79 @@
+"""What an owner looks at of a project: how large and busy it is, and who has done what to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app import paging
+from app.answers_project import AuditOut, StatsOut
+from app.models import PageQuery
+from app.problems import invalid
+from app.routing import Answer, Call, Routes
+from catalog import audit, names, projects, secrets
+from infra import project_stats
+from jobs.view import rfc3339
+
+if TYPE_CHECKING:
+    from catalog.audit import Line
+    from infra.project_stats import Stats
+
+routes = Routes("project_views")
+SESSION = "launchdb-stats"
+
+
+@routes.get("/api/projects/<project_id>/stats", who="owner", answers={200: StatsOut})
+def stats(call: Call, project_id: str) -> Answer:
+    """Shows how large a project is, and how busy."""
+    with call.world.infra.database.autocommit() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        if project.status in ("provisioning", "failed", "restoring", "deleting"):
+            raise projects.ProjectBusy(project.status, project.current_job)
+        login = names.roles(project.id).dump
+        password = secrets.read(tx, call.world.infra.vault, project.id, names.password(login))
+    uri = call.world.infra.databases.uri(names.database(project.id), login, password)
+    return Answer(_stats(project_stats.read(uri, SESSION)), headers={"Cache-Control": "no-store"})
+
+
+@routes.get("/api/projects/<project_id>/audit", who="owner", query=PageQuery, answers={200: AuditOut})
+def audited(call: Call, project_id: str) -> Answer:
+    """Lists who did what to a project, when and from where, newest first."""
+    before = _place(call.query.cursor)
+    with call.world.infra.database.autocommit() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        found = audit.page(tx, project.id, before=before, limit=call.query.limit + 1)
+    return Answer(
+        paging.page("audit", found, call.query.limit, show=_line, place=lambda line: paging.cursor_of(str(line.id)))
+    )
+
+
+def _stats(found: Stats) -> dict[str, Any]:
+    return {
+        "databaseBytes": found.database_bytes,
+        "tableCount": sum(row["tables"] for row in found.tables),
+        "tables": [dict(row) for row in found.tables],
+        "storage": {"objects": found.objects, "bytes": found.object_bytes},
+        "connections": {"used": found.used, "limit": None if found.limit < 0 else found.limit},
+        "lastBackup": None,
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "at": rfc3339(line.at),
+        "actor": line.actor,
+        "action": line.action,
+        "outcome": line.outcome,
+        "address": line.address,
+        "requestId": line.request_id,
+        "jobId": line.job_id,
+        "detail": line.detail,
+    }
+
+
+def _place(cursor: str | None) -> int | None:
+    place = paging.place_of(cursor)
+    if place is None:
+        return None
+    if not place[0].isdecimal() or len(place[0]) > 18:
+        raise invalid("?cursor", "is not a cursor of this list", status=400)
+    return int(place[0])
