@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from app.answers import Out
 
 
@@ -31,3 +33,20 @@ class QueryOut(Out):
     command: str
     notices: list[NoticeOut]
     duration_ms: int
+
+
+class ExtensionOut(Out):
+    """An extension; reason says why it cannot be had."""
+
+    name: str
+    version: str | None
+    installed: bool
+    schema_: str | None = Field(alias="schema")
+    available: bool
+    reason: str | None
+
+
+class ExtensionsOut(Out):
+    """The extensions that a project may have, and those it has."""
+
+    extensions: list[ExtensionOut]

@@ -9,6 +9,7 @@ from flask import Flask, Response
 from app import (
     accounts,
     dispatch,
+    extensions,
     health,
     jobs,
     lifecycle,
@@ -48,6 +49,7 @@ NOUNS = (
     project_sql.routes,
     project_settings.routes,
     project_views.routes,
+    extensions.routes,
     jobs.routes,
     operator.routes,
     people.routes,

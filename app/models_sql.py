@@ -16,3 +16,15 @@ class NewQuery(In):
     params: Annotated[list[Any], Field(max_length=1000)] | None = None
     read_only: bool = False
     timeout_ms: int | None = Field(None, ge=1)
+
+
+class NewExtension(In):
+    """An extension that is wanted."""
+
+    name: str = Field(min_length=1, max_length=63)
+
+
+class OldExtension(NewExtension):
+    """An extension that is no longer wanted. cascade: with everything that depends on it."""
+
+    cascade: bool = False

@@ -9,6 +9,7 @@ from infra.sql import statements
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
+from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
@@ -39,6 +40,14 @@ def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
 def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
     return _ask(tx, VacuumProject(project_id), "active", asked)
+
+
+def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
+    """Ask for an extension of an active project to be as `wanted` (present, cascade). Raises ProjectBusy."""
+    status = tx.value(SQL.status, {"project": project_id})
+    if status != "active":
+        raise ProjectBusy(status or "deleted", None)
+    return enqueue(tx, ExtendProject(project_id, extension, **wanted), **asked)
 
 
 def configure(tx: Transaction, project_id: str, **asked: Any) -> Job:

@@ -4,6 +4,7 @@ from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
+from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
@@ -16,6 +17,7 @@ __all__ = [
     "DeleteProject",
     "MigrateFleet",
     "MigrateProject",
+    "ExtendProject",
     "PauseProject",
     "ProvisionProject",
     "ReconcileProject",

@@ -61,9 +61,9 @@ class Client:
         """PATCH; safe to repeat."""
         return self._call("PATCH", path, json=body)
 
-    def delete(self, path: str, **params: Any) -> Any:
+    def delete(self, path: str, *, body: dict[str, Any] | None = None, **params: Any) -> Any:
         """DELETE; safe to repeat."""
-        return self._call("DELETE", path, params=params)
+        return self._call("DELETE", path, params=params, **({} if body is None else {"json": body}))
 
     def close(self) -> None:
         """Close the connection and whatever was opened for it."""

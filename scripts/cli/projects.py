@@ -11,6 +11,7 @@ from scripts.cli.errors import USAGE, CliError
 from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
 from scripts.cli.progress import conclude, finished
+from scripts.cli.project_extensions import extensions
 from scripts.cli.project_life import pause, restart, resume, vacuum
 from scripts.cli.project_settings import settings, stats
 from scripts.cli.project_sql import psql, sql
@@ -114,7 +115,7 @@ def update(  # noqa: PLR0913 - one argument for each option
     )
 
 
-for command in (pause, resume, restart, vacuum, settings, stats, sql, psql):
+for command in (pause, resume, restart, vacuum, settings, stats, sql, psql, extensions):
     projects.add_command(command)
 
 

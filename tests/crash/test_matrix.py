@@ -13,6 +13,7 @@ from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
+from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
@@ -34,7 +35,12 @@ LIFE = {
     RestartProject: (),
     ReconcileProject: (),
     VacuumProject: (),
+    ExtendProject: (),
 }
+
+
+# Arguments besides the project.
+MORE = {ExtendProject: ("pgcrypto",)}
 
 
 def places(arguments) -> list[str]:
@@ -205,7 +211,10 @@ def world(infra, project: str) -> tuple:
             seen_rights.setdefault(row["who"].replace(project, "<id>"), set()).add(row["privilege_type"])
     secrets = stored_tenant(infra, project).passwords
     served = (infra.settings.instances_folder / project / "data-api.conf").exists()
-    return status(infra, project), seen(infra, project), ledger(infra, project), seen_rights, served, len(secrets)
+    with psycopg.connect(infra.database.conninfo, dbname=project) as admin:
+        extensions = admin.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
+    things = seen(infra, project), ledger(infra, project), seen_rights
+    return status(infra, project), *things, served, len(secrets), extensions
 
 
 @pytest.mark.parametrize(
@@ -219,7 +228,7 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
     try:
         if arguments not in undisturbed:
             projects.append(prepare(settings, installation, LIFE[arguments]))
-            job = write(installation, arguments(projects[0]))
+            job = write(installation, arguments(projects[0], *MORE.get(arguments, ())))
             run_here(installation, job)
             undisturbed[arguments] = (world(installation, projects[0]), steps(installation, job))
         projects.append(prepare(settings, installation, LIFE[arguments]))
@@ -228,7 +237,7 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
             damage(installation, projects[-1])
         if arguments is ConfigureProject:
             installation.instances.remove(projects[-1])
-        job = write(installation, arguments(projects[-1]))
+        job = write(installation, arguments(projects[-1], *MORE.get(arguments, ())))
         assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
         pass_on(installation)
         run_here(installation, job)

@@ -1,0 +1,120 @@
+"""Extensions by the platform API: from a list, as the owner where that is enough, and with a word on what is lacking."""
+
+from __future__ import annotations
+
+import pytest
+
+import jobs.kinds  # noqa: F401 - the kinds under test
+from tests.app.test_bad_input import problem
+from tests.fixtures.projects import drop, stored_tenant
+from tests.jobs.conftest import Engine
+
+
+@pytest.fixture
+def engine(infra):
+    made = Engine(infra)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def owner(town):
+    return town.owner()
+
+
+@pytest.fixture
+def project(owner, engine, infra, master_key):
+    made = owner.project()["id"]
+    engine.runner.drain()
+    yield made
+    drop(infra, made)
+
+
+@pytest.fixture
+def path(project):
+    return f"/api/projects/{project}/extensions"
+
+
+@pytest.fixture
+def change(owner, path, engine):
+    def asked(method, body):
+        answer = owner.request(method, path, json=body)
+        assert answer.status_code == 202, answer.text
+        engine.runner.drain()
+        return owner.get(f"/api/jobs/{answer.json()['job']['id']}").json()
+
+    return asked
+
+
+def listed(owner, path):
+    return {row["name"]: row for row in owner.get(path).json()["extensions"]}
+
+
+def test_a_trusted_one_is_created_and_dropped_by_the_owner(owner, path, change, infra, project):
+    assert listed(owner, path)["pgcrypto"] == {
+        "name": "pgcrypto", "version": "1.3", "installed": False, "schema": None, "available": True, "reason": None,
+    }  # fmt: skip
+    job = change("POST", {"name": "pgcrypto"})
+    assert (job["kind"], job["status"], job["result"]["schema"]) == ("project.extension", "succeeded", "extensions")
+    assert listed(owner, path)["pgcrypto"]["installed"] is True
+    tenant = stored_tenant(infra, project)
+    with tenant.connect(tenant.roles.owner) as session:
+        assert (
+            session.execute("SELECT extowner::regrole::text FROM pg_extension WHERE extname = 'pgcrypto'")
+            .fetchone()[0]
+            .startswith(project)
+        )
+        assert session.execute("SELECT length(gen_salt('bf'))").fetchone() == (29,)
+    assert change("POST", {"name": "pgcrypto"})["status"] == "succeeded", "twice is as good as once"
+    assert change("DELETE", {"name": "pgcrypto"})["status"] == "succeeded"
+    assert listed(owner, path)["pgcrypto"]["installed"] is False
+    assert change("DELETE", {"name": "pgcrypto"})["status"] == "succeeded"
+
+
+def test_what_depends_on_it_is_named_and_goes_only_with_cascade(owner, path, change, infra, project):
+    change("POST", {"name": "citext"})
+    tenant = stored_tenant(infra, project)
+    with tenant.connect(tenant.roles.owner) as session:
+        session.execute("CREATE TABLE people (name citext)")
+    job = change("DELETE", {"name": "citext"})
+    assert job["status"] == "failed"
+    assert "people" in job["error"]["detail"]
+    assert change("DELETE", {"name": "citext", "cascade": True})["status"] == "succeeded"
+
+
+def test_one_that_is_not_trusted_lies_where_no_tenant_may_create(change, infra, project):
+    assert "cube" in change("POST", {"name": "earthdistance"})["error"]["detail"]
+    assert change("POST", {"name": "cube"})["status"] == "succeeded"
+    job = change("POST", {"name": "earthdistance"})
+    assert (job["status"], job["result"]["schema"]) == ("succeeded", "launchdb_extensions")
+    tenant = stored_tenant(infra, project)
+    with tenant.connect(tenant.roles.owner) as session:
+        allowed = "SELECT has_schema_privilege('launchdb_extensions', %s)"
+        assert session.execute(allowed, ("CREATE",)).fetchone() == (False,)
+        assert session.execute(allowed, ("USAGE",)).fetchone() == (True,)
+    assert change("DELETE", {"name": "earthdistance"})["status"] == "succeeded"
+
+
+def test_what_cannot_be_had_is_said(owner, path):
+    for name in ("plpython3u", "dblink", "postgres_fdw", "file_fdw", "adminpack", "../x", 'x" CASCADE; --'):
+        refused = problem(owner.post(path, json={"name": name}), 422)
+        assert refused["errors"] == [{"pointer": "/name", "detail": "it is not on the list of what projects may have"}]
+        problem(owner.request("DELETE", path, json={"name": name}), 422)
+    rows = listed(owner, path)
+    for name in ("vector", "pg_stat_statements"):
+        if not rows[name]["available"]:
+            assert rows[name]["reason"].startswith("this server")
+            assert problem(owner.post(path, json={"name": name}), 422)["errors"][0]["detail"] == rows[name]["reason"]
+    assert rows["plpgsql"]["installed"] is True
+    for body in ({}, {"name": ""}, {"name": 1}, {"name": "citext", "version": "9"}):
+        problem(owner.post(path, json=body), 422)
+
+
+def test_only_the_owner_of_an_active_project_may(owner, town, path, project, infra):
+    stranger = town.owner()
+    for method, body in (("GET", None), ("POST", {"name": "citext"}), ("DELETE", {"name": "citext"})):
+        problem(stranger.request(method, path, json=body), 404)
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'paused' WHERE id = %s", (project,))
+    for method, body in (("GET", None), ("POST", {"name": "citext"}), ("DELETE", {"name": "citext"})):
+        assert problem(owner.request(method, path, json=body), 409)["detail"] == "the project is paused"
