@@ -2,9 +2,9 @@
 
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.extension import ExtendProject
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
-from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
@@ -15,9 +15,9 @@ from jobs.kinds.vacuum import VacuumProject
 __all__ = [
     "ConfigureProject",
     "DeleteProject",
+    "ExtendProject",
     "MigrateFleet",
     "MigrateProject",
-    "ExtendProject",
     "PauseProject",
     "ProvisionProject",
     "ReconcileProject",

@@ -11,9 +11,9 @@ from jobs.crash import EXIT_STATUS, POINTS
 from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.extension import ExtendProject
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
-from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.reconcile import ReconcileProject
