@@ -286,3 +286,18 @@ def test_the_audit_says_who_did_what_page_by_page(owner, waiting):
     assert paged == entries
     for bad in ("limit=0", "cursor=x", "cursor=WyJhIl0", "since=1"):
         problem(owner.get(f"{path}?{bad}"), 400)
+
+
+def test_changes_at_once_are_all_kept_and_of_those_with_one_tag_only_the_first(owner, waiting):
+    from concurrent.futures import ThreadPoolExecutor
+
+    changes = [{"usersQuota": 7}, {"signUp": False}, {"idleMinutes": 9}, {"passwordMinLength": 8}, {"fileBytes": 5000}]
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda body: owner.patch(waiting, json=body), changes))
+    assert sorted(answer.json()["version"] for answer in answers) == [1, 2, 3, 4, 5]
+    found = owner.get(waiting)
+    assert all(body.items() <= found.json()["settings"].items() for body in changes)
+    tag = {"If-Match": found.headers["ETag"]}
+    with ThreadPoolExecutor(5) as pool:
+        tries = pool.map(lambda number: owner.patch(waiting, json={"usersQuota": number}, headers=tag), range(20, 25))
+    assert sorted(answer.status_code for answer in tries) == [200, 412, 412, 412, 412]
