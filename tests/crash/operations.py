@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from catalog import names, projects
+from catalog import names, projects, settings
 from catalog.projects import ProjectBusy
+from catalog.settings_model import SettingsChanges
 from jobs import lifecycle
 from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.reconcile import ReconcileProject
 from tests.fixtures.projects import stored_tenant
 
@@ -27,6 +29,7 @@ class Model:
 
     status: str = "active"
     pool_size: int = 5
+    statement_seconds: int | None = None
     rows: set[int] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
 
@@ -100,6 +103,34 @@ class Resize(Operation):
         model.pool_size = self.size
 
 
+class Settle(Operation):
+    """A limit of the project's own: kept at once, in force by the state it finds."""
+
+    needs = ("active", "paused")
+    lasts = True
+
+    def __init__(self, chance):
+        super().__init__(chance)
+        self.seconds = chance.randrange(5, 60)
+
+    def ask(self, infra, tx, project):
+        changes = SettingsChanges.model_validate({"statementSeconds": self.seconds})
+        settings.change(tx, infra, settings.read(tx, project), changes, bounded=True, world=True)
+        return lifecycle.configure(tx, project, **BY)
+
+    def foresee(self, model):
+        model.statement_seconds = self.seconds
+
+
+class Migrate(Operation):
+    """A project that is at the newest version already is told so."""
+
+    needs = ("active", "paused")
+
+    def ask(self, infra, tx, project):
+        return enqueue(tx, MigrateProject(project))
+
+
 class Tamper(Operation):
     """Somebody changes things by hand; a reconcile puts them right."""
 
@@ -133,7 +164,7 @@ class Delete(Operation):
         model.status = "deleted"
 
 
-OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Tamper, Delete)
+OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Settle, Migrate, Tamper, Delete)
 
 
 def write_a_row(infra, project: str, model: Model) -> None:

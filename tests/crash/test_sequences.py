@@ -109,8 +109,9 @@ def check(infra, project: str, model: Model) -> None:
         return
     assert {thing.verdict for thing in things} == {"owned"}, told
     assert row["pool_size"] == model.pool_size, told
-    seen = infra.databases.survey(None, "test")
-    assert drift.faults(infra, seen, drift.Wanted(project, model.status, model.pool_size), known) == [], told
+    limit = {} if model.statement_seconds is None else {"statementSeconds": model.statement_seconds}
+    wanted = drift.Wanted(project, model.status, model.pool_size, limit)
+    assert drift.faults(infra, infra.databases.survey(None, "test"), wanted, known) == [], told
     tenant = stored_tenant(infra, project)
     if model.status == "paused":
         with pytest.raises(psycopg.OperationalError):
