@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from catalog import secrets
 from catalog.settings_model import INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from infra.vault import Vault
 
+log = logging.getLogger(__name__)
 SQL = statements(__file__)
 _ALIASES = {name: str(field.alias) for name, field in ProjectSettings.model_fields.items()}
 TEMPLATES = _ALIASES["mail_templates"]
@@ -64,10 +67,22 @@ def read(tx: Transaction, project_id: str) -> Kept:
 
 
 def effective(kept: Mapping[str, Any], installation: Settings) -> ProjectSettings:
-    """Return every setting: what is kept, and for the rest what the installation or this program gives."""
-    chosen = SettingsChanges.model_validate(dict(kept))
+    """Return every setting: what is kept, and for the rest what the installation or this program gives.
+
+    What another release has kept and this one does not know, or not like that, has its default here, and stays kept.
+    """
+    chosen = _understood(dict(kept))
     given = {name: value for name in chosen.model_fields_set if (value := getattr(chosen, name)) is not None}
     return _defaults(installation).model_copy(update=given)
+
+
+def _understood(kept: dict[str, Any]) -> BaseModel:
+    try:
+        return SettingsChanges.model_validate(kept)
+    except ValidationError as error:
+        strange = {str(fault["loc"][0]) for fault in error.errors(include_url=False, include_input=False)}
+        log.warning("settings that this release cannot use", extra={"settings": sorted(strange)})
+        return SettingsChanges.model_validate({name: value for name, value in kept.items() if name not in strange})
 
 
 def shown(settings: ProjectSettings, only: Collection[str] | None = None) -> dict[str, Any]:
