@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from app import paging
-from app.answers_owners import SessionsOut
+from app import letters, paging
+from app.answers_owners import ResetAskedOut, SessionsOut
 from app.health import NO_STORE
 from app.models import Nothing, PageQuery
 from app.models_owners import PasswordChange, PasswordReset
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, failed_logins, one_time, owners, sessions
+from jobs import mailing
 from jobs.view import rfc3339
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from infra.database import Transaction
 
 routes = Routes("accounts")
+log = logging.getLogger(__name__)
+ASKED = "if somebody has this address here, a link is on its way there"
 
 
 @routes.route(
@@ -52,12 +56,12 @@ def change_password(call: Call) -> Answer:
 
 @routes.route(
     "POST", "/api/auth/password/reset",
-    who="anyone", limit="sign_in", action="auth.reset", body=PasswordReset, answers={204: None},
+    who="anyone", limit="sign_in", action="auth.reset", body=PasswordReset, answers={202: ResetAskedOut, 204: None},
 )  # fmt: skip
 def reset_password(call: Call) -> Answer:
-    """Sets a forgotten password by the token of a link, once; every sign-in ends."""
+    """Mails a link for another password, if the address is known; or sets it by the link's token, once."""
     if call.body.token is None:
-        raise Problem(409, "mail-off", "this installation sends no mail; an operator can make you a link")
+        return _asked(call, str(call.body.email))
     database = call.world.infra.database
     with database.autocommit() as tx:
         grant = one_time.look(tx, "reset", call.body.token)
@@ -114,6 +118,25 @@ def end(call: Call, session_id: str) -> Answer:
         record(call, tx, "auth.session_end", call.owner_id, session_id=session_id)
     call.world.callers.clear()
     return Answer(None, 204)
+
+
+def _asked(call: Call, email: str) -> Answer:
+    """Let a link be mailed. Whether the address is known changes neither what is answered nor what is written."""
+    infra, settings = call.world.infra, call.world.settings
+    mailing.require_mail(infra)
+    with infra.database.transaction() as tx:
+        owner = owners.by_email(tx, email)
+        plenty, room = one_time.resets_are_plenty(tx, email), mailing.room(tx, infra)
+        if plenty or not room:
+            log.warning("a link was not mailed", extra={"reason": "too many for one address" if plenty else "quota"})
+            owner = None
+        made = one_time.reset(tx, owner, email=email, by="anonymous")
+        letter = letters.reset(settings.base_url, email, owner.name if owner else "", made.value)
+        how = mailing.Sending(one_time.RESET_SECONDS, by="anonymous", request_id=call.request_id, void=owner is None)
+        mailing.send(tx, infra, letter, how)
+        entry = audit.Entry("anonymous", "auth.reset_ask", address=call.address, request_id=call.request_id)
+        audit.record(tx, audit.Entry(**{**vars(entry), "owner_id": owner.id if owner else None}))
+    return Answer({"detail": ASKED}, 202, NO_STORE)
 
 
 def fit(password: str, email: str, pointer: str) -> None:

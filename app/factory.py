@@ -13,6 +13,7 @@ from app import (
     health,
     jobs,
     lifecycle,
+    mail,
     openapi,
     operator,
     owners,
@@ -53,6 +54,7 @@ NOUNS = (
     jobs.routes,
     operator.routes,
     people.routes,
+    mail.routes,
     openapi.routes,
 )
 

@@ -51,3 +51,9 @@ class OwnerChanges(In):
         if "is_operator" in self.model_fields_set and self.is_operator is None:
             raise ValueError("isOperator must be true or false")
         return self
+
+
+class TrialMail(In):
+    """Where a trial mail goes."""
+
+    to: Email

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app import paging
+from app import letters, paging
 from app.answers_owners import LinkOut, OwnerForOperatorsOut, OwnersOut
 from app.models import Nothing, PageQuery
 from app.models_owners import NewInvitation, OwnerChanges
 from app.routing import Answer, Call, Routes
 from catalog import one_time, owners
+from jobs import mailing
 from jobs.view import rfc3339
 
 if TYPE_CHECKING:
@@ -53,11 +54,16 @@ def update(call: Call, tx: Transaction, owner_id: str) -> Answer:
     answers={201: LinkOut},
 )  # fmt: skip
 def invite(call: Call, tx: Transaction) -> Answer:
-    """Invites an address: a link to register with, good for 7 days and shown this one time."""
+    """Invites an address: a link to register with, good for 7 days, shown this one time, and mailed if mail is on."""
     if owners.by_email(tx, call.body.email) is not None:
         raise owners.EmailTaken("an owner with this e-mail address exists")
     made = one_time.invite(tx, call.body.email, by=call.owner_id)
-    return _link(call, "invitation", call.body.email, made)
+    mailed = call.world.infra.mail is not None
+    if mailed:
+        letter = letters.invitation(call.world.settings.base_url, call.body.email, made.value)
+        how = mailing.Sending(one_time.INVITATION_SECONDS, call.owner_id, call.owner_id, call.request_id)
+        mailing.send(tx, call.world.infra, letter, how)
+    return _link(call, "invitation", call.body.email, made, mailed=mailed)
 
 
 @routes.change(
@@ -68,17 +74,12 @@ def reset(call: Call, tx: Transaction, owner_id: str) -> Answer:
     """Makes a link with which an owner sets another password, good for an hour and shown this one time."""
     owner = owners.counted(tx, owner_id)
     made = one_time.reset(tx, owner, email=owner.email, by=call.owner_id)
-    return _link(call, "reset", owner.email, made)
+    return _link(call, "reset", owner.email, made, mailed=False)
 
 
-def link(base_url: str, purpose: str, token: str) -> str:
-    """Return a link with a token: behind the #, which browsers keep out of requests and so of logs."""
-    return f"{base_url}/#{purpose}={token}"
-
-
-def _link(call: Call, purpose: str, email: str, made: OneTime) -> Answer:
-    body = {"email": email, "expiresAt": rfc3339(made.expires_at), "mailed": False, "token": None, "link": None}
-    once = {"token": made.value, "link": link(call.world.settings.base_url, purpose, made.value)}
+def _link(call: Call, purpose: str, email: str, made: OneTime, *, mailed: bool) -> Answer:
+    body = {"email": email, "expiresAt": rfc3339(made.expires_at), "mailed": mailed, "token": None, "link": None}
+    once = {"token": made.value, "link": letters.link(call.world.settings.base_url, purpose, made.value)}
     return Answer(body, 201, {"Cache-Control": "no-store"}, once=once, told={"email": email})
 
 

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
 from catalog.one_time import TokenSpent
+from catalog.outbox import MailQuotaExceeded
 from catalog.owners import EmailTaken, LastOperator, OwnerGone, OwnerNotFound, OwnsProjects, RegistrationClosed
 from catalog.personal_tokens import TokenNotFound
 from catalog.projects import NameTaken, ProjectBusy, ProjectNotFound, QuotaExceeded
@@ -19,6 +20,7 @@ from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
+from jobs.mailing import MailOff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +50,8 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     JobNotFound: (404, "job-not-found"),
     JobConflict: (409, "job-conflict"),
     IdempotencyConflict: (422, "idempotency-conflict"),
+    MailOff: (409, "mail-off"),
+    MailQuotaExceeded: (429, "mail-quota"),
     TooManyFailures: (429, "too-many-failures"),
     Unavailable: (503, "unavailable"),
 }
@@ -121,7 +125,7 @@ def _of_domain(error: Exception) -> Response:
     headers = {}
     if isinstance(error, SettingsRefused):
         return _of_problem(invalid(error.pointer, str(error), status=status))
-    if isinstance(error, TooManyFailures):
+    if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})

@@ -86,6 +86,19 @@ def store_once(
     return known
 
 
+def seal(tx: Transaction, vault: Vault, scope: str, name: str, value: str) -> bytes:
+    """Seal a value that is kept elsewhere; it opens only in this scope and under this name."""
+    return vault.seal(_data_key(tx, vault, scope), name, 1, value)
+
+
+def unseal(tx: Transaction, vault: Vault, scope: str, name: str, sealed: bytes) -> str:
+    """Open what `seal` sealed. Raises SecretMissing once the scope is forgotten; Refused when it does not open."""
+    key = tx.one(DataKey, SQL.data_key, {"scope": scope})
+    if key is None:
+        raise SecretMissing(f"{scope} has no secrets")
+    return vault.open(key, name, 1, sealed)
+
+
 def listing(tx: Transaction, scope: str) -> list[Kept]:
     """List the secrets of a scope, without their values."""
     return tx.all(Kept, SQL.list, {"scope": scope})

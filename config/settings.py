@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +137,22 @@ class Settings(BaseModel):
     sql_max_rows: int = _env("SQL_MAX_ROWS", 1000, "most rows one answer to such SQL holds", ge=1)
     sql_max_bytes: int = _env("SQL_MAX_BYTES", 4_194_304, "most bytes of rows one such answer holds", ge=1024)
     sql_connections: int = _env("SQL_CONNECTIONS", 3, "how much such SQL of one project runs at a time", ge=1)
+    smtp_host: str = _env("SMTP_HOST", "", "mail server; empty: no mail is sent, or a mailbox keeps it (development)")
+    smtp_port: int = _env("SMTP_PORT", 587, "465: TLS from the beginning; others: STARTTLS", ge=1, le=65535)
+    smtp_tls: Literal["auto", "implicit", "starttls"] = _env(
+        "SMTP_TLS", "auto", "auto: by the port, and plain to this machine if its server offers no STARTTLS"
+    )
+    smtp_ca_file: str = _env(
+        "SMTP_CA_FILE", "", "certificates that the mail server's is checked by; empty: the system's"
+    )
+    smtp_user: str = _env("SMTP_USER", "", "account at the mail server; empty: none is needed")
+    smtp_password: SecretStr = _env(
+        "SMTP_PASSWORD", SecretStr(""), "its password; the file of that name among the secrets goes before it"
+    )
+    smtp_from: str = _env("SMTP_FROM", "launchdb@localhost", "address that mails come from; needed with SMTP_HOST")
+    mails_per_hour: int = _env(
+        "MAILS_PER_HOUR", 200, "mails of the platform, and of each project, within an hour", ge=1
+    )
 
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
@@ -161,6 +178,26 @@ class Settings(BaseModel):
         if self.crash and self.env == "production":
             raise ValueError("LAUNCHDB_CRASH is refused when LAUNCHDB_ENV=production")
         return self
+
+    @model_validator(mode="after")
+    def _mail_has_a_sender(self) -> Settings:
+        if re.fullmatch(r"[\x21-\x7e]+@[A-Za-z0-9.-]+", self.smtp_from) is None or re.search(r"[<>,;]", self.smtp_from):
+            raise ValueError("SMTP_FROM must be a plain e-mail address")
+        if self.smtp_host and "smtp_from" not in self.model_fields_set:
+            raise ValueError("SMTP_FROM must be set with SMTP_HOST")
+        return self
+
+    @property
+    def mail(self) -> Literal["smtp", "mailbox", "off"]:
+        """Where mail goes. A mailbox is for trials: in production nobody would look there."""
+        if self.smtp_host:
+            return "smtp"
+        return "off" if self.env == "production" else "mailbox"
+
+    @property
+    def mailbox_folder(self) -> Path:
+        """Where mail is kept when no server takes it."""
+        return self.home / "mailbox"
 
     @property
     def base_url(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import secretfiles
+from infra import mail, secretfiles
 from infra.cluster import Cluster
 from infra.database import Database
 from infra.databases import Databases
@@ -18,6 +18,7 @@ from infra.vault import Vault
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from infra.mail import Carrier
 
 MASTER_KEY = "LAUNCHDB_MASTER_KEY"
 
@@ -32,6 +33,7 @@ class Infra:
     databases: Databases
     vault: Vault
     instances: Instances
+    mail: Carrier | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
@@ -46,6 +48,7 @@ class Infra:
             databases=_databases(settings, database.conninfo),
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, MASTER_KEY)),
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
+            mail=mail.of(settings),
         )
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ class Pruner:
             (SQL.refresh_tokens, {}),
             (SQL.failed_logins, {}),
             (SQL.one_time_tokens, {}),
+            (SQL.expired_mails, {}),
+            (SQL.mails, jobs),
         )
         count = 0
         for statement, values in batches:

@@ -31,3 +31,11 @@ DELETE FROM failed_logins WHERE last_at < now() - interval '1 day';
 
 -- name: one_time_tokens
 DELETE FROM one_time_tokens WHERE expires_at < now() - interval '1 day';
+
+-- name: expired_mails
+-- What a mail says is forgotten with its time, whatever became of its job.
+UPDATE mail_outbox SET state = 'expired', sealed = NULL, finished_at = now() WHERE sealed IS NOT NULL AND expires_at < now();
+
+-- name: mails
+DELETE FROM mail_outbox WHERE id IN (
+    SELECT id FROM mail_outbox WHERE sealed IS NULL AND finished_at < now() - %(days)s * interval '1 day' LIMIT %(most)s);

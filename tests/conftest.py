@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.projects", "tests.fixtures.successor"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.projects",
+    "tests.fixtures.smtp",
+    "tests.fixtures.successor",
+]

@@ -26,6 +26,7 @@ HOMES = {
     "subprocess": ("infra",),
     "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),
     "limits": ("infra.limiter",),
+    "smtplib": ("infra.mail",),
     "dramatiq": ("workers",),
     "flask": ("app", "scripts.bench"),
     "werkzeug": ("app",),

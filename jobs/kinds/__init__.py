@@ -3,6 +3,7 @@
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.extension import ExtendProject
+from jobs.kinds.mail import SendMail
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.pause import PauseProject
@@ -23,5 +24,6 @@ __all__ = [
     "ReconcileProject",
     "RestartProject",
     "ResumeProject",
+    "SendMail",
     "VacuumProject",
 ]

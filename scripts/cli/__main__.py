@@ -16,6 +16,8 @@ NOUNS = (
     "jobs",
     "owners",
     "tokens",
+    "mail",
+    "mailbox",
     "db",
     "serve",
     "worker",

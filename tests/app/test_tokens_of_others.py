@@ -94,6 +94,7 @@ def body_for(operation):
     if operation.method == "GET":
         return {}
     fit = {"name": "changed", "current": PASSWORD, "new": "another horse", "email": "new@example.org"}
+    fit |= {"query": "SELECT 1", "to": "new@example.org"}
     wanted = operation.body.model_fields if operation.body else {}
     return {"json": {name: value for name, value in fit.items() if name in wanted}}
 

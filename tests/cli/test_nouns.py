@@ -184,6 +184,26 @@ def test_a_promotion_leaves_a_row_in_the_audit(launchdb, operator, infra):
     assert rows == [{"actor": "operator", "owner_id": operator}]
 
 
+def test_a_trial_mail_lies_in_the_mailbox_of_an_installation_without_a_server(launchdb, operator, worker, infra):
+    sent = launchdb.run("mail", "test", "ann@example.org", "--timeout", "60", timeout=70)
+    assert sent.code == 0, sent.err
+    assert "taken by mailbox" in sent.out
+    [letter] = launchdb.run("mailbox", "list", "--json").json["letters"]
+    assert (letter["to"], letter["subject"]) == ("ann@example.org", "LaunchDB can send mail")
+    assert letter["id"] in launchdb.run("mailbox").out
+    assert "trial mail" in launchdb.run("mailbox", "show", letter["id"]).out
+    for unknown in ("x", "../operator", "mail_" + "0" * 32):
+        assert launchdb.run("mailbox", "show", unknown).code == 5
+    assert launchdb.run("mail", "test", "no-address").code == 2
+
+
+def test_where_mail_is_off_the_commands_say_so(launchdb, operator):
+    launchdb.environment["LAUNCHDB_ENV"] = "production"
+    off = launchdb.run("mail", "test", "ann@example.org")
+    assert (off.code, "SMTP_HOST is not set" in off.err) == (4, True)
+    assert "mail is off" in launchdb.run("mailbox").err
+
+
 def test_status_names_what_is_down_and_counts_what_runs(launchdb, worker, shop):
     found = launchdb.run("status", "--json")
     assert found.code == 1

@@ -25,8 +25,14 @@ infra.close()
 """
 
 
-def attempt_in_a_process(settings, *, crash: str = "") -> int:
+def attempt_in_a_process(settings, *, crash: str = "", **more: str) -> int:
     """Claim and run one job in a process that dies at the crash point; return its exit status."""
+    with start_an_attempt(settings, crash=crash, **more) as process:
+        return process.wait()
+
+
+def start_an_attempt(settings, *, crash: str = "", **more: str) -> subprocess.Popen:
+    """Begin one attempt in a process of its own."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(CHECKOUT),
@@ -35,5 +41,6 @@ def attempt_in_a_process(settings, *, crash: str = "") -> int:
         "LAUNCHDB_REDIS_URL": settings.redis_url,
         "LAUNCHDB_PROJECT_MIGRATIONS": settings.project_migrations,
         "LAUNCHDB_CRASH": crash,
+        **more,
     }
-    return subprocess.run([sys.executable, "-c", ONE_ATTEMPT], cwd=CHECKOUT, env=environment, check=False).returncode
+    return subprocess.Popen([sys.executable, "-c", ONE_ATTEMPT], cwd=CHECKOUT, env=environment)

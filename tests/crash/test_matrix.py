@@ -12,6 +12,7 @@ from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.extension import ExtendProject
+from jobs.kinds.mail import SendMail
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.pause import PauseProject
@@ -251,4 +252,11 @@ def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
 def test_every_kind_is_in_the_matrix():
     built = {declared.name for declared in kinds.kinds().values() if not declared.name.startswith("trial.")}
     migrating = {MigrateProject.kind.name, MigrateFleet.kind.name}  # tests/crash/test_migrations.py
-    assert built == {"project.provision", "project.delete", *migrating, *(arguments.kind.name for arguments in LIFE)}
+    mail = SendMail.kind.name  # tests/crash/test_mail.py
+    assert built == {
+        "project.provision",
+        "project.delete",
+        mail,
+        *migrating,
+        *(arguments.kind.name for arguments in LIFE),
+    }

@@ -1,0 +1,106 @@
+"""The outbox: letters that wait, sealed, until a server has taken them or they have expired."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from catalog import secrets
+from catalog.ids import new_id
+from infra.mail import Letter, check
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infra.database import Transaction
+    from infra.vault import Vault
+
+SQL = statements(__file__)
+# Handed over so often without an answer, a letter is not sent again: its reader gets two copies at most.
+MOST_DOUBTS = 2
+
+
+class MailQuotaExceeded(Exception):
+    """As many mails were sent for this scope within the hour as may; wait_seconds says how long to wait."""
+
+    def __init__(self, wait_seconds: int) -> None:
+        super().__init__("as many mails were sent within the hour as may be (MAILS_PER_HOUR)")
+        self.wait_seconds = wait_seconds
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A row of the outbox. expired: its time is over; sealed: None once nothing is left to send."""
+
+    id: str
+    scope: str
+    void: bool
+    state: str
+    in_doubt: int
+    expired: bool
+    created_at: datetime
+    sealed: bytes | None = field(repr=False)
+
+
+def put(tx: Transaction, vault: Vault, scope: str, letter: Letter, *, seconds: int, void: bool = False) -> str:
+    """Seal a letter into the outbox; return its id. Raises Refused for a malformed one.
+
+    scope    an existing project's id, or 'platform'
+    seconds  how long it is of use
+    void     it goes nowhere: written so that the same happens for those who get one and those who do not
+    """
+    check(letter)
+    outbox_id = new_id("mail")
+    sealed = secrets.seal(tx, vault, scope, outbox_id, json.dumps(vars(letter)))
+    values = {"id": outbox_id, "scope": scope, "sealed": sealed, "seconds": seconds, "void": void}
+    tx.execute(SQL.put, values)
+    return outbox_id
+
+
+def wait_seconds(tx: Transaction, scope: str, *, per_hour: int) -> int:
+    """Say how long this scope must wait before its next mail, 0: not at all. Whoever asks at once takes turns."""
+    tx.execute(SQL.lock_scope, {"scope": scope})
+    return int(tx.value(SQL.wait_seconds, {"scope": scope, "most": per_hour}) or 0)
+
+
+def find(tx: Transaction, outbox_id: str) -> Waiting | None:
+    """Return a row, or None."""
+    return tx.one(Waiting, SQL.find, {"id": outbox_id})
+
+
+def letter_of(tx: Transaction, vault: Vault, waiting: Waiting) -> Letter:
+    """Open the letter. Raises Refused, and SecretMissing once its project is gone."""
+    opened = secrets.unseal(tx, vault, waiting.scope, waiting.id, waiting.sealed or b"")
+    return Letter(**json.loads(opened))
+
+
+def hand(tx: Transaction, outbox_id: str) -> None:
+    """Note, before it is handed over, that the server may have the letter."""
+    tx.execute(SQL.hand, {"id": outbox_id})
+
+
+def take_back(tx: Transaction, outbox_id: str) -> None:
+    """Note that the server said no: it does not have it."""
+    tx.execute(SQL.take_back, {"id": outbox_id})
+
+
+def accepted(tx: Transaction, outbox_id: str) -> None:
+    """Note that the server took it, and forget what it said."""
+    tx.execute(SQL.close, {"id": outbox_id, "state": "accepted"})
+
+
+def expired(tx: Transaction, outbox_id: str) -> None:
+    """Note that its time is over, and forget what it said."""
+    tx.execute(SQL.close, {"id": outbox_id, "state": "expired"})
+
+
+def failed(tx: Transaction, outbox_id: str) -> None:
+    """Note that it was given up; it can be tried again until it expires."""
+    tx.execute(SQL.fail, {"id": outbox_id})
+
+
+def begin_again(tx: Transaction, outbox_id: str) -> bool:
+    """Let a letter wait again; False when there is nothing left to send."""
+    return tx.execute(SQL.begin_again, {"id": outbox_id}) == 1

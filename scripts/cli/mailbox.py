@@ -1,0 +1,55 @@
+"""launchdb mailbox: the mail of an installation without a mail server, for whoever may read its home folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from infra.mailbox import Mailbox
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.output import emit, emit_json, json_option, note, pairs, printable, table
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def mailbox(context: click.Context) -> None:
+    """Read what would have been mailed, where no mail server is set (for whoever may read LAUNCHDB_HOME)."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_letters)
+
+
+@mailbox.command("list")
+@json_option
+@pass_session
+def list_letters(session: Session, *, as_json: bool) -> None:
+    """List the letters, newest first."""
+    if session.settings.mail != "mailbox":
+        note("this installation keeps no mailbox: mail is " + ("sent" if session.settings.mail == "smtp" else "off"))
+    found = _box(session).listing()
+    if as_json:
+        emit_json(
+            {"letters": [{name: vars(letter)[name] for name in ("id", "at", "to", "subject")} for letter in found]}
+        )
+        return
+    emit(table(("id", "at", "to", "subject"), ([one.id, one.at, one.to, one.subject] for one in found)))
+
+
+@mailbox.command()
+@click.argument("letter")
+@json_option
+@pass_session
+def show(session: Session, letter: str, *, as_json: bool) -> None:
+    """Show LETTER whole."""
+    found = _box(session).show(letter)
+    if found is None:
+        raise CliError(f"there is no letter {letter}", NOT_FOUND)
+    if as_json:
+        emit_json(asdict(found))
+        return
+    emit([*pairs({"to": found.to, "subject": found.subject, "at": found.at}), "", printable(found.text).rstrip("\n")])
+
+
+def _box(session: Session) -> Mailbox:
+    return Mailbox(session.settings.mailbox_folder)

@@ -1,0 +1,80 @@
+"""Whoever is killed while a mail is sent: it is taken, once where nobody can die in between, never three times."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from infra.mail import Letter
+from infra.mailbox import Mailbox
+from jobs import mailing
+from jobs.crash import EXIT_STATUS
+from jobs.kinds.mail import SendMail
+from jobs.mailing import Sending
+from jobs.table import find
+from tests.crash.conftest import attempt_in_a_process, start_an_attempt
+from tests.crash.test_matrix import pass_on, places
+from tests.fixtures.projects import keep_master_key
+
+LETTER = Letter("ann@example.org", "Another password", "a link\n")
+
+
+@pytest.fixture
+def posted(settings, infra):
+    """A letter in the outbox of an installation."""
+    keep_master_key(settings)
+    with infra.database.transaction() as tx:
+        return mailing.send(tx, infra, LETTER, Sending(600))
+
+
+def ended(infra, job) -> tuple:
+    with infra.database.autocommit() as tx:
+        row = tx.row("SELECT state, sealed FROM mail_outbox")
+        return find(tx, job.id).status, row["state"], row["sealed"]
+
+
+def kill_when_taken(settings, infra, running) -> None:
+    """Run an attempt whose process is killed once the server has the mail, before its answer is written down."""
+    process = start_an_attempt(settings, **running.environment)
+    running.sink.on_taken = process.kill
+    assert process.wait() == -signal.SIGKILL
+    running.sink.on_taken = lambda: None
+    pass_on(infra)
+
+
+@pytest.mark.parametrize("crash", places(SendMail))
+def test_a_killed_mail_is_in_the_mailbox_once(crash, settings, infra, posted):
+    assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+    pass_on(infra)
+    assert attempt_in_a_process(settings) == 0
+    assert ended(infra, posted) == ("succeeded", "accepted", None)
+    assert [letter.subject for letter in Mailbox(settings.mailbox_folder).listing()] == [LETTER.subject]
+
+
+@pytest.mark.parametrize("crash", places(SendMail))
+def test_a_mail_killed_at_a_crash_point_is_taken_by_a_server_once(crash, settings, infra, posted, smtp):
+    running = smtp.start()
+    assert attempt_in_a_process(settings, crash=crash, **running.environment) == EXIT_STATUS
+    pass_on(infra)
+    assert attempt_in_a_process(settings, **running.environment) == 0
+    assert ended(infra, posted) == ("succeeded", "accepted", None)
+    assert len(running.sink.messages) == 1
+
+
+def test_a_worker_killed_before_it_could_write_the_answer_down_costs_one_equal_copy(settings, infra, posted, smtp):
+    running = smtp.start()
+    kill_when_taken(settings, infra, running)
+    assert attempt_in_a_process(settings, **running.environment) == 0
+    assert ended(infra, posted) == ("succeeded", "accepted", None)
+    first, second = running.sink.messages
+    assert first.as_bytes() == second.as_bytes()
+
+
+def test_killed_each_time_no_third_copy_is_sent(settings, infra, posted, smtp):
+    running = smtp.start()
+    kill_when_taken(settings, infra, running)
+    kill_when_taken(settings, infra, running)
+    assert attempt_in_a_process(settings, **running.environment) == 0
+    assert ended(infra, posted)[0] == "failed"
+    assert len(running.sink.messages) == 2
