@@ -73,6 +73,7 @@ class ProjectOut(Out):
     name: str
     status: Literal["provisioning", "active", "paused", "sleeping", "restoring", "failed", "deleting"]
     status_reason: str | None
+    drift: list[str]
     pool_size: int
     created_at: datetime
     updated_at: datetime

@@ -148,6 +148,7 @@ def shown(call: Call, project: Project) -> dict[str, Any]:
         "name": project.name,
         "status": project.status,
         "statusReason": project.status_reason,
+        "drift": project.drift,
         "poolSize": project.pool_size,
         "createdAt": rfc3339(project.created_at),
         "updatedAt": rfc3339(project.updated_at),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -52,6 +52,7 @@ class Project:
     created_at: datetime
     updated_at: datetime
     current_job: str | None = None
+    drift: list[str] = field(default_factory=list)
 
 
 def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: int) -> Project:

@@ -16,14 +16,14 @@ RETURNING id, owner_id, name, status, status_reason, pool_size, created_at, upda
 SELECT FROM projects WHERE id = %(id)s FOR UPDATE;
 
 -- name: owned
-SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at,
+SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at, p.drift,
        (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
          ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
   FROM projects p WHERE p.id = %(id)s AND p.owner_id = %(owner)s AND p.status <> 'deleted';
 
 -- name: page
 -- Ids of projects are random, so the cursor is the time with the id.
-SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at,
+SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at, p.drift,
        (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
          ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
   FROM projects p

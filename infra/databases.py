@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from infra.database import CONNECT_TIMEOUT_SECONDS, translated
 from infra.errors import Refused, Unavailable
+from infra.objects import Objects
 from infra.principals import LABEL, Principals, identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
@@ -54,6 +55,7 @@ class Databases:
     def __init__(self, cluster: Cluster, limits: Limits, *, platform: str, migrations: str = "") -> None:
         self.cluster = cluster
         self.templates = Templates(cluster, migrations or FOLDER)
+        self.objects = Objects(cluster, self.templates)
         self._limits = limits
         self._principals = Principals(cluster, platform=platform)
 

@@ -37,15 +37,19 @@ class Templates:
 
         The shared roles must exist. Raises Unavailable.
         """
-        with self._locked(session) as admin:
-            seen = admin.execute(SQL.look, {"name": self.name}).fetchone()
-            if not (seen and seen[0]):
+        with self.locked(session) as admin:
+            if not self.exists(admin, self.name):
                 self._build(admin, session)
         return self.name
 
+    def exists(self, admin: Session, name: str) -> bool:
+        """Say whether a finished template of that name is there."""
+        seen = admin.execute(SQL.look, {"name": name}).fetchone()
+        return bool(seen and seen[0])
+
     def prune(self, served: list[str], session: str) -> list[str]:
         """Drop the templates that no version in `served` uses; return their names. Copies do not need them."""
-        with self._locked(session) as admin:
+        with self.locked(session) as admin:
             names = [name for (name,) in admin.execute(SQL.others, {"served": [*served, self.name]}).fetchall()]
             for name in names:
                 _drop(admin, name)
@@ -68,7 +72,8 @@ class Templates:
         admin.execute(SQL.publish.format(database=database, name=sql.Identifier(self.name)))
 
     @contextmanager
-    def _locked(self, session: str) -> Iterator[Session]:
+    def locked(self, session: str) -> Iterator[Session]:
+        """Hold the lock under which templates are made, dropped and copied for a look."""
         with self._cluster.session(session) as admin:
             admin.execute(SQL.lock)
             try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import audit, secrets
 from infra.sql import statements
-from jobs import drift
+from jobs import drift, inside
 from jobs.enqueue import enqueue
 from jobs.kinds.reconcile import ReconcileProject
 
@@ -31,6 +31,7 @@ class Sweeper:
 
     def __init__(self, infra: Infra) -> None:
         self._infra = infra
+        self._looks = inside.Looks(infra, SESSION)
 
     def run_once(self) -> int:
         """Look once; return how many projects a job was enqueued for. Raises Unavailable when Postgres is away."""
@@ -39,7 +40,9 @@ class Sweeper:
         # The world first: what a job changes after this look is not judged by it.
         seen = self._infra.databases.survey(None, SESSION)
         self._name_strays(seen, now)
-        return sum(self._mend(seen, row) for row in self._settled(now))
+        rows = self._settled(now)
+        looked = self._looks.faults(row for row in rows if inside.admits(seen, row["id"]))
+        return sum(self._mend(seen, row, looked.get(row["id"], row["drift"])) for row in rows)
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
@@ -48,11 +51,13 @@ class Sweeper:
             known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
         return [{**row, "known": known[row["id"]]} for row in rows]
 
-    def _mend(self, seen: Survey, row: dict[str, Any]) -> bool:
+    def _mend(self, seen: Survey, row: dict[str, Any], within: list[str]) -> bool:
+        """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
         found = drift.faults(self._infra, seen, project, row["known"])
-        if not found and not row["complains"]:
+        if not found and sorted(within) == sorted(row["drift"]) and not row["complains"]:
             return False
+        found += within
         with self._infra.database.transaction() as tx:
             values = {"project": project.id, "found": found, "minutes": REST_MINUTES}
             if tx.value(SQL.resting, values):

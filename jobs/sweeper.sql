@@ -4,7 +4,8 @@ SELECT clock_timestamp();
 -- name: settled
 -- Projects that no job in their control lane has been changing since a moment. complains: a job has left a reason.
 SELECT p.id, p.owner_id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings,
-       coalesce(p.status_reason LIKE 'not as it should be: %%', false) AS complains
+       p.template, p.drift, coalesce(p.status_reason LIKE 'not as it should be: %%' AND p.status_reason
+           <> 'not as it should be: ' || array_to_string(p.drift, '; '), false) AS complains
   FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
  WHERE p.status = ANY (%(settled)s) AND p.updated_at < %(now)s
    AND NOT EXISTS (SELECT FROM jobs j WHERE j.lane = p.id || '/control'

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from infra.sql import statements
-from jobs import data_plane, drift
+from jobs import data_plane, drift, inside
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -26,6 +26,9 @@ def faults_are_named(run: Run[ReconcileProject]) -> None:
     run.check()
     seen = run.infra.databases.survey(names.roles(project.id), run.session)
     found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run))
+    within = _objects(run, project.id)
+    if within is not None and inside.admits(seen, project.id):
+        found += run.infra.databases.objects.faults(names.roles(project.id), within, run.session)
     for fault in found:
         run.log(fault)
     if any("stored secrets are missing" in fault for fault in found):
@@ -52,6 +55,18 @@ def database_is_right(run: Run[ReconcileProject]) -> None:
         (data_plane.refuse_logins if project.closed else data_plane.allow_logins)(run)
 
 
+def objects_are_right(run: Run[ReconcileProject]) -> None:
+    """Let our schemas be as the template has them, where that is safe; name in the catalogue what differs still."""
+    project = _wanted(run)
+    within = None if project is None else _objects(run, project.id)
+    if project is None or within is None:
+        return
+    run.check()
+    left = run.infra.databases.objects.heal(names.roles(project.id), within, run.session)
+    with run.transaction() as tx:
+        tx.execute(SQL.keep_drift, {"project": project.id, "drift": left})
+
+
 def data_api_is_right(run: Run[ReconcileProject]) -> None:
     """Let the data API serve the project exactly as it should, or not at all while it is paused."""
     project = _wanted(run)
@@ -68,14 +83,21 @@ def round_trip_is_proven(run: Run[ReconcileProject]) -> None:
 
 def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
     """Report what was found and mended, also by attempts before this one."""
-    tx.execute(SQL.clear_reason, {"project": run.args.project_id})
-    healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id})]
-    run.result.update(projectId=run.args.project_id, healed=healed)
+    tx.execute(SQL.settle_reason, {"project": run.args.project_id})
+    named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
+    healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id}) if row["message"] not in named]
+    run.result.update(projectId=run.args.project_id, healed=healed, named=named)
 
 
 def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     """Let the project say in what it is not as it should be."""
     tx.execute(SQL.give_reason, {"project": args.project_id, "reason": f"not as it should be: {reason}"})
+
+
+def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] | None:
+    with run.infra.database.autocommit() as tx:
+        template = tx.value(SQL.template, {"project": project})
+    return inside.wanted(run.infra, template, run.session)
 
 
 def _wanted(run: Run[ReconcileProject]) -> drift.Wanted | None:
@@ -90,6 +112,7 @@ def _wanted(run: Run[ReconcileProject]) -> drift.Wanted | None:
         Step(faults_are_named, title="Look what differs"),
         Step(roles_are_right, title="Put the roles right"),
         Step(database_is_right, title="Put the database right"),
+        Step(objects_are_right, title="Put our schemas right"),
         Step(data_api_is_right, title="Put the data API right"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(healing_is_told, atomic=True, title="Report"),

@@ -11,6 +11,18 @@ SELECT data ->> 'message' AS message FROM job_events WHERE job_id = %(job)s AND 
 UPDATE projects SET status_reason = %(reason)s, updated_at = now()
  WHERE id = %(project)s AND status IN ('active', 'paused');
 
--- name: clear_reason
-UPDATE projects SET status_reason = NULL, updated_at = now()
- WHERE id = %(project)s AND status IN ('active', 'paused') AND status_reason LIKE 'not as it should be: %%';
+-- name: settle_reason
+-- What was named stays named; any other complaint is taken back.
+UPDATE projects SET updated_at = now(),
+       status_reason = CASE WHEN drift <> '{}' THEN 'not as it should be: ' || array_to_string(drift, '; ') END
+ WHERE id = %(project)s AND status IN ('active', 'paused')
+   AND (drift <> '{}' OR status_reason LIKE 'not as it should be: %%');
+
+-- name: keep_drift
+UPDATE projects SET drift = %(drift)s WHERE id = %(project)s AND drift IS DISTINCT FROM %(drift)s;
+
+-- name: drift
+SELECT drift FROM projects WHERE id = %(project)s;
+
+-- name: template
+SELECT template FROM projects WHERE id = %(project)s;

@@ -137,7 +137,10 @@ def delete(
     conclude(answer, lambda: [done], as_json=as_json, waited=not no_wait)
 
 
+_SHOWN = ("id", "name", "status", "statusReason", "drift", "poolSize", "createdAt")
+
+
 def _lines(project: dict[str, Any]) -> list[str]:
-    plain = {name: project.get(name) for name in ("id", "name", "status", "statusReason", "poolSize", "createdAt")}
+    plain = {name: project.get(name) for name in _SHOWN}
     endpoints = project.get("endpoints") or {}
     return pairs({name: value for name, value in {**plain, **endpoints}.items() if value})

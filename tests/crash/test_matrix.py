@@ -198,6 +198,9 @@ def damage(infra, project: str) -> None:
     with psycopg.connect(infra.database.conninfo, autocommit=True) as admin:
         admin.execute(f'GRANT CONNECT ON DATABASE "{project}" TO PUBLIC')
         admin.execute(f"ALTER ROLE \"{project}_owner\" CREATEDB PASSWORD 'x'")
+    with psycopg.connect(infra.database.conninfo, dbname=project, autocommit=True) as admin:
+        admin.execute("DROP FUNCTION auth.email()")
+        admin.execute("ALTER TABLE storage.objects DISABLE ROW LEVEL SECURITY")
     infra.instances.remove(project)
 
 
@@ -214,8 +217,10 @@ def world(infra, project: str) -> tuple:
     served = (infra.settings.instances_folder / project / "data-api.conf").exists()
     with psycopg.connect(infra.database.conninfo, dbname=project) as admin:
         extensions = admin.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
+        secured = "SELECT to_regproc('auth.email')::text, relrowsecurity FROM pg_class WHERE oid = 'storage.objects'::regclass"
+        ours = admin.execute(secured).fetchall()
     things = seen(infra, project), ledger(infra, project), seen_rights
-    return status(infra, project), *things, served, len(secrets), extensions
+    return status(infra, project), *things, served, len(secrets), extensions, ours
 
 
 @pytest.mark.parametrize(
