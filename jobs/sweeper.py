@@ -32,6 +32,7 @@ class Sweeper:
     def __init__(self, infra: Infra) -> None:
         self._infra = infra
         self._looks = inside.Looks(infra, SESSION)
+        self.opened = 0  # databases that the last look went into
 
     def run_once(self) -> int:
         """Look once; return how many projects a job was enqueued for. Raises Unavailable when Postgres is away."""
@@ -42,6 +43,7 @@ class Sweeper:
         self._name_strays(seen, now)
         rows = self._settled(now)
         looked = self._looks.faults(row for row in rows if inside.admits(seen, row["id"]))
+        self.opened = len(looked)
         return sum(self._mend(seen, row, looked.get(row["id"], row["drift"])) for row in rows)
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
