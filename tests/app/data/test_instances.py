@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import psycopg
@@ -33,6 +34,45 @@ def test_a_changed_file_is_heeded_by_the_next_request(project):
     assert len(project.get("/books").json) == 1
     path.write_text(before)
     assert len(project.get("/books").json) == 3
+
+
+def test_a_smaller_pool_is_heeded_while_requests_are_under_way(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    project.admin.execute(
+        "CREATE OR REPLACE FUNCTION nap() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1 FROM pg_sleep(1)'"
+    )
+    answered = []
+    clients = [
+        threading.Thread(
+            target=lambda: answered.append(project.call("POST", "/rpc/nap", body={}).status_code), daemon=True
+        )
+        for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    deadline = time.monotonic() + 10
+    while project.registry.opened < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    path.write_text(before.replace("db-pool = 4", "db-pool = 1"))
+    assert project.get("/books").status_code == 200
+    for client in clients:
+        client.join(30)
+    assert answered == [200] * 4
+    assert project.registry.opened == 1
+    path.write_text(before)
+
+
+def test_a_connection_is_kept_over_a_change_unless_its_session_would_begin_otherwise(project):
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    project.admin.execute("CREATE FUNCTION pid() RETURNS int LANGUAGE sql STABLE AS 'SELECT pg_backend_pid()'")
+    first = project.get("/rpc/pid").json
+    path.write_text(before + 'server-cors-allowed-origins = "https://a.example.org"\n')
+    assert project.get("/rpc/pid").json == first
+    path.write_text(before + 'launchdb-session = "statement_timeout=7s"\n')
+    assert project.get("/rpc/pid").json != first
+    path.write_text(before)
 
 
 def test_a_removed_folder_is_let_go_of(project):
