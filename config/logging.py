@@ -2,74 +2,88 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Iterator
 
 HIDDEN = "[hidden]"
-# Passwords in URLs and conninfo, bearer tokens, JWTs and tokens of ours, wherever a library may quote them.
+# Passwords in URLs and conninfo, bearer tokens, JWTs and personal access tokens, wherever a library may quote them;
+# each after what a text without its case must hold for the pattern to match at all.
 _PATTERNS = (
-    re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+(?=@)"),
-    re.compile(r"(?i)(\bpassword)\s*=\s*('[^']*'|[^\s;]+)"),
-    re.compile(r"(?i)(\bbearer)\s+[\w.~+/=-]+"),
-    re.compile(r"()\beyJ[\w-]+\.[\w-]+\.[\w-]*"),
-    re.compile(r"()\bldb[rpi]?_[\w-]+"),
+    ("://", re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+(?=@)")),
+    ("password", re.compile(r"(?i)(\bpassword)\s*=\s*('[^']*'|[^\s;]+)")),
+    ("bearer", re.compile(r"(?i)(\bbearer)\s+[\w.~+/=-]+")),
+    ("eyj", re.compile(r"()\beyJ[\w-]+\.[\w-]+\.[\w-]*")),
+    ("ldb", re.compile(r"()\bldbr?_[\w-]+")),
 )
+# What logging itself puts into a record; whatever else is there was added by who wrote the line.
+_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Values known to be secret, registered by whoever reads them; longer ones first, so that no tail remains.
 _known: set[str] = set()
+_longest_first: tuple[str, ...] = ()
 _known_lock = threading.Lock()
 SHORTEST_SECRET = 8
 
 
 def hide(*secrets: str) -> None:
     """Remember values that must never appear in a log line, an event or an error."""
+    global _longest_first  # noqa: PLW0603 - replaced whole, so that readers need no lock
     with _known_lock:
         _known.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+        _longest_first = tuple(sorted(_known, key=len, reverse=True))
 
 
 def scrub(text: str) -> str:
     """Take secrets out of a text: the values we know, and what looks like one."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    for pattern in _PATTERNS:
-        text = pattern.sub(rf"\1{HIDDEN}", text)
+    for secret in _longest_first:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    folded = text.casefold()
+    for mark, pattern in _PATTERNS:
+        if mark in folded:
+            text = pattern.sub(rf"\1{HIDDEN}", text)
     return text
 
 
-def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {name: scrub(value) if isinstance(value, str) else value for name, value in event.items()}
+class JsonLines(logging.Formatter):
+    """One JSON object a record: what happened, the ids at hand, what the caller added, and when. Without secrets."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        event = {"event": record.getMessage(), **structlog.contextvars.get_contextvars()}
+        event["level"], event["logger"] = record.levelname.lower(), record.name
+        event.update((name, value) for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD)
+        event["at"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+        event["service"] = self._service
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            event["stack"] = record.stack_info
+        return json.dumps({name: _scrubbed(value) for name, value in event.items()}, default=str)
+
+
+def _scrubbed(value: Any) -> Any:
+    return scrub(value) if isinstance(value, str) else value
 
 
 def setup(service: str, *, level: int = logging.INFO) -> None:
     """Send every log record of this process to standard error, one JSON object a line."""
-    before: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        lambda _logger, _method, event: {**event, "service": service},
-    ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=before,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _scrub_event,
-                structlog.processors.JSONRenderer(sort_keys=False, default=str),
-            ],
-        )
-    )
+    handler.setFormatter(JsonLines(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -144,9 +144,14 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:
         """Statements that each commit by themselves: one round trip where a transaction needs three."""
-        with translated(), self._pool.connection() as connection:
-            tx = Transaction(connection)
-            yield tx
+        with translated():
+            # Not the pool's own context manager: it also commits, which costs, and here nothing is left to commit.
+            connection = self._pool.getconn()
+            try:
+                tx = Transaction(connection)
+                yield tx
+            finally:
+                self._pool.putconn(connection)
         self._ring(tx)
 
     def _ring(self, tx: Transaction) -> None:

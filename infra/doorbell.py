@@ -22,6 +22,7 @@ LONGEST_LIST = 10_000
 # A request must not wait for a doorbell: one short try, then none for a while.
 TIMEOUT_SECONDS = 0.25
 REST_SECONDS = 1.0
+GATHER_SECONDS = 0.01
 CHANGES = "launchdb:changes"
 
 
@@ -79,7 +80,8 @@ class Doorbell:
             if self._announcer is None:
                 self._announcer = threading.Thread(target=self._announce, name="announcer", daemon=True)
                 self._announcer.start()
-            self._news.notify()
+            if len(self._changed) == 1:
+                self._news.notify()
 
     def _announce(self) -> None:
         while True:
@@ -89,6 +91,8 @@ class Doorbell:
                     return
                 job_ids, self._changed = list(self._changed), {}
             self._try(partial(_publish, job_ids))
+            # Under load the next word holds many jobs; a watcher does not see ten milliseconds.
+            time.sleep(GATHER_SECONDS)
 
     def waiting(self, queue: str) -> int | None:
         """Count the bells nobody has heard yet; None when Redis is away."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -97,6 +99,11 @@ def claim(tx: Transaction, *, worker: str, queues: list[str], served: list[str],
     return Claims(worker, queues, served, lease_seconds).take(tx)
 
 
+def array_literal(texts: list[str]) -> str:
+    """Return the texts as one literal of type text[]."""
+    return "{" + ",".join(json.dumps(text, ensure_ascii=False) for text in texts) + "}"
+
+
 @dataclass(frozen=True)
 class Claims:
     """Who asks for jobs: a worker, its queues in order, what it serves (kind@version), and for how long it leases."""
@@ -106,10 +113,15 @@ class Claims:
     served: list[str]
     lease_seconds: float
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The parameters of every statement that takes a job."""
-        return {"worker": self.worker, "queues": self.queues, "served": self.served, "lease": self.lease_seconds}
+        """The parameters of every statement that takes a job; lists as Postgres writes them, made once."""
+        return {
+            "worker": self.worker,
+            "queues": array_literal(self.queues),
+            "served": array_literal(self.served),
+            "lease": self.lease_seconds,
+        }
 
     def take(self, tx: Transaction) -> Taken | None:
         """Take the best job that this worker may run, or None."""

@@ -6,12 +6,12 @@ SELECT * FROM enqueue_job(
 
 -- name: claim
 SELECT (taken.job).*, taken.begun
-  FROM take_job(%(worker)s, %(queues)s, %(served)s, %(lease)s * interval '1 second') AS taken;
+  FROM take_job(%(worker)s, %(queues)s::text[], %(served)s::text[], %(lease)s * interval '1 second') AS taken;
 
 -- name: finish
 -- Fenced like release. The columns of the next job are null when there is none.
 SELECT ended.rings, (ended.job).*, ended.begun
-  FROM finish_job(%(id)s, %(fence)s, %(result)s, %(step)s, %(worker)s, %(queues)s, %(served)s,
+  FROM finish_job(%(id)s, %(fence)s, %(result)s, %(step)s, %(worker)s, %(queues)s::text[], %(served)s::text[],
                   %(lease)s * interval '1 second') AS ended;
 
 -- name: release

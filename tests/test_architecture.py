@@ -27,7 +27,7 @@ HOMES = {
     "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),
     "limits": ("infra.limiter",),
     "smtplib": ("infra.mail",),
-    "dramatiq": ("workers",),
+    "dramatiq": ("workers", "scripts.bench.peers"),
     "flask": ("app", "scripts.bench"),
     "werkzeug": ("app",),
     "gunicorn": ("app", "scripts.cli.serve"),

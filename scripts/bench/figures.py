@@ -41,6 +41,11 @@ def print_figures(title: str, figures: list[Figure]) -> None:
     Console(width=140).print(table)
 
 
+def exit_status(figures: list[Figure]) -> int:
+    """Return what a bench ends with: 1 when a figure has missed its aim."""
+    return int(any(figure.reached is False for figure in figures))
+
+
 def tree(root: int) -> list[int]:
     """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LAUNCHDB = Path(sys.executable).with_name("launchdb")
 START_SECONDS = 120.0
+LOOK_SECONDS = 0.05
+UNFINISHED = "SELECT count(*) FROM jobs WHERE status IN ('queued', 'retrying', 'running', 'cancelling')"
 
 
 @dataclass
@@ -55,9 +57,7 @@ class Installation:
     def unfinished(self) -> int:
         """Count jobs that have not come to rest."""
         with self.infra.database.autocommit() as tx:
-            return int(
-                tx.value("SELECT count(*) FROM jobs WHERE status IN ('queued', 'retrying', 'running', 'cancelling')")
-            )
+            return int(tx.value(UNFINISHED))
 
     def wait_until_quiet(self, seconds: float = 120.0) -> None:
         """Wait until every job rests. Raises TimeoutError."""
@@ -65,7 +65,7 @@ class Installation:
         while self.unfinished():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.unfinished()} jobs have not come to rest")
-            time.sleep(0.01)
+            time.sleep(LOOK_SECONDS)  # a look costs what is measured
 
 
 def free_port() -> int:
