@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from typing import TYPE_CHECKING, Protocol
 
+from config.logging import hide
 from infra import secretfiles
 from infra.errors import Refused, Unavailable
 from infra.mailbox import Mailbox
@@ -106,6 +107,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        hide(settings.smtp_password.get_secret_value())
         self._implicit = settings.smtp_tls == "implicit" or (settings.smtp_tls == "auto" and settings.smtp_port == 465)
         # Nobody between us and ourselves can read or strip anything.
         self._may_be_plain = settings.smtp_tls == "auto" and _LOOPBACK.fullmatch(settings.smtp_host) is not None
@@ -172,7 +174,10 @@ class Server:
     def _password(self) -> str:
         """Read it each time, so that a rotation restarts nothing: the secret's file, or else the setting."""
         folder = self._settings.secrets_folder
-        if (folder / PASSWORD_FILE).exists():
+        file = folder / PASSWORD_FILE
+        if file.exists():
+            if file.stat().st_mode & 0o077:
+                raise Refused("the secret SMTP_PASSWORD can be read by others")
             return secretfiles.current(folder, PASSWORD_FILE)
         return self._settings.smtp_password.get_secret_value()
 

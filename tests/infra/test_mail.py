@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from config.logging import scrub
 from config.settings import SettingsError, load
 from infra import mail
 from infra.errors import Refused, Unavailable
@@ -75,14 +76,19 @@ def test_the_password_is_read_from_its_file_each_time(smtp, tmp_path):
     settings.secrets_folder.mkdir(parents=True)
     file = settings.secrets_folder / "SMTP_PASSWORD"
     file.write_text("a wrong password\n")
+    with pytest.raises(Refused, match="read by others"):
+        send(settings)
+    file.chmod(0o600)
     with pytest.raises(Refused, match="535") as refused:
         send(settings)
     assert "wrong password" not in str(refused.value)
     file.unlink()
     file.write_text("the mail password\n")
+    file.chmod(0o600)
     send(settings)
     assert len(running.sink.messages) == 2
     assert "the mail password" not in repr(settings)
+    assert "the mail password" not in scrub("login as launchdb with the mail password")
 
 
 @pytest.mark.parametrize("stage", ["at_rcpt", "at_data"])

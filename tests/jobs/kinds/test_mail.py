@@ -139,6 +139,20 @@ def test_a_no_in_so_many_words_leaves_no_doubt(office):
     assert len(office.sink.messages) == 1
 
 
+def test_a_cancelled_letter_is_not_sent_unless_somebody_lets_it_go_on(office):
+    job = office.post()
+    with office.infra.database.transaction() as tx:
+        commands.cancel(tx, job.id, by="operator")
+    office.carry()
+    assert (office.job(job).status, office.row()["state"]) == ("cancelled", "failed")
+    assert office.sink.messages == []
+    with office.infra.database.transaction() as tx:
+        commands.retry(tx, job.id)
+    office.carry()
+    assert (office.job(job).status, office.row()["state"]) == ("succeeded", "accepted")
+    assert len(office.sink.messages) == 1
+
+
 def test_a_letter_whose_time_is_over_is_not_sent_and_forgotten(office, settings):
     job = office.post()
     other = office.post()
