@@ -63,7 +63,9 @@ class SimulatedWorker:
         while True:
             if self.holds_lock and self.schedule.bell.heard():
                 self.runner.drain()
-            stage.pause(stage.random.uniform(0.05, 0.5))
+            # A blocking pop: a bell wakes it, and once in a while it returns with nothing.
+            self.schedule.bell.listen(self.actor)
+            stage.pause(stage.random.uniform(2.0, 5.0))
 
     @property
     def awake(self) -> bool:
@@ -149,7 +151,7 @@ class Schedule:
                 self.raise_worker()
             if stage.now > STORM_SECONDS:
                 stage.chances = CALM
-            if turn % 40 == 0 and not self.clients and self.quiet():
+            if turn % 12 == 0 and not self.clients and self.quiet():
                 return
         raise Stuck(f"seed {stage.seed}: {self.left()}")
 

@@ -110,12 +110,19 @@ class SimulatedBell:
     def __init__(self, stage) -> None:
         self._stage = stage
         self.bells: dict[str, int] = {"control": 0, "bulk": 0}
+        self._listeners: list = []
+
+    def listen(self, actor) -> None:
+        """Wake this actor with the next bell."""
+        self._listeners.append(actor)
 
     def ring(self, queue: str, job_ids: list[str]) -> bool:
         for _ in job_ids:
             if self._stage._happens(self._stage.chances.lose_bell):
                 continue
             self.bells[queue] += 2 if self._stage._happens(self._stage.chances.double_bell) else 1
+            if self._listeners:
+                self._listeners.pop(self._stage.random.randrange(len(self._listeners))).wakes_at = self._stage.now
         return True
 
     def heard(self) -> bool:
