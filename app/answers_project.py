@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from app.answers import JobOut, Out
 from catalog.settings_model import ProjectSettings  # noqa: TC001 - pydantic reads the annotations
+from jobs.view import rfc3339
+
+if TYPE_CHECKING:
+    from catalog.audit import Line
 
 
 class SettingsOut(Out):
@@ -86,3 +90,44 @@ class AuditOut(Out):
 
     audit: list[AuditEntryOut]
     next_cursor: str | None
+
+
+class SealedEntryOut(AuditEntryOut):
+    """A line of the whole installation's audit."""
+
+    id: int
+    owner_id: str | None
+    project_id: str | None
+    sealed: bool
+
+
+class ChainOut(Out):
+    """Where the audit's hash chain ends, and how much is not in it yet."""
+
+    last_id: int
+    link: str
+    sealed_at: datetime | None
+    unsealed: int
+    oldest_unsealed_seconds: float | None
+
+
+class SealedAuditOut(Out):
+    """A page of the whole installation's audit."""
+
+    audit: list[SealedEntryOut]
+    next_cursor: str | None
+    chain: ChainOut
+
+
+def audit_line(line: Line) -> dict[str, Any]:
+    """Return a line of the audit as the API shows it."""
+    return {
+        "at": rfc3339(line.at),
+        "actor": line.actor,
+        "action": line.action,
+        "outcome": line.outcome,
+        "address": line.address,
+        "requestId": line.request_id,
+        "jobId": line.job_id,
+        "detail": line.detail,
+    }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app import jobs
+from app import jobs, paging
 from app.answers import JobsOut, QueueOut, QueuesOut, WorkersOut
-from app.models import JobsQuery, Nothing
+from app.answers_project import SealedAuditOut, audit_line
+from app.models import JobsQuery, Nothing, PageQuery
 from app.problems import Problem
 from app.routing import Answer, Call, Routes
+from catalog import audit_chain
 from jobs import view
 
 if TYPE_CHECKING:
+    from catalog.audit_chain import SealedLine
     from infra.database import Transaction
 
 routes = Routes("operator")
@@ -57,6 +60,29 @@ def resume(_call: Call, tx: Transaction, queue: str) -> Answer:
     if "\0" in queue or not view.resume_queue(tx, queue):
         raise _unknown()
     return _shown(tx, queue)
+
+
+@routes.get("/api/admin/audit", who="operator", query=PageQuery, answers={200: SealedAuditOut})
+def audited(call: Call) -> Answer:
+    """Lists who did what in the whole installation, newest first, and where the hash chain ends."""
+    before = paging.number_of(call.query.cursor)
+    with call.world.infra.database.autocommit() as tx:
+        found = audit_chain.page(tx, before=before, limit=call.query.limit + 1)
+        end = audit_chain.state(tx)
+    page = paging.page("audit", found, call.query.limit, show=_line, place=lambda line: paging.cursor_of(str(line.id)))
+    chain = {
+        "lastId": end.last_id,
+        "link": end.link,
+        "sealedAt": view.rfc3339(end.sealed_at),
+        "unsealed": end.unsealed,
+        "oldestUnsealedSeconds": end.oldest_unsealed_seconds,
+    }
+    return Answer({**page, "chain": chain})
+
+
+def _line(line: SealedLine) -> dict[str, Any]:
+    more = {"id": line.id, "ownerId": line.owner_id, "projectId": line.project_id, "sealed": line.sealed}
+    return {**audit_line(line), **more}
 
 
 def _shown(tx: Transaction, queue: str) -> Answer:

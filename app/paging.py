@@ -32,6 +32,16 @@ def place_of(cursor: str | None, count: int = 1) -> list[str] | None:
     return values
 
 
+def number_of(cursor: str | None) -> int | None:
+    """Return the number of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
+    place = place_of(cursor)
+    if place is None:
+        return None
+    if not place[0].isdecimal() or len(place[0]) > 18:
+        raise invalid("?cursor", "is not a cursor of this list", status=400)
+    return int(place[0])
+
+
 def moment_of(cursor: str | None) -> tuple[str, str] | None:
     """Return time and id of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
     place = place_of(cursor, 2)

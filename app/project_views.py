@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app import paging
-from app.answers_project import AuditOut, StatsOut
+from app.answers_project import AuditOut, StatsOut, audit_line
 from app.models import PageQuery
-from app.problems import invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects, secrets
 from infra import project_stats
-from jobs.view import rfc3339
 
 if TYPE_CHECKING:
-    from catalog.audit import Line
     from infra.project_stats import Stats
 
 routes = Routes("project_views")
@@ -37,12 +34,14 @@ def stats(call: Call, project_id: str) -> Answer:
 @routes.get("/api/projects/<project_id>/audit", who="owner", query=PageQuery, answers={200: AuditOut})
 def audited(call: Call, project_id: str) -> Answer:
     """Lists who did what to a project, when and from where, newest first."""
-    before = _place(call.query.cursor)
+    before = paging.number_of(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
         found = audit.page(tx, project.id, before=before, limit=call.query.limit + 1)
     return Answer(
-        paging.page("audit", found, call.query.limit, show=_line, place=lambda line: paging.cursor_of(str(line.id)))
+        paging.page(
+            "audit", found, call.query.limit, show=audit_line, place=lambda line: paging.cursor_of(str(line.id))
+        )
     )
 
 
@@ -55,25 +54,3 @@ def _stats(found: Stats) -> dict[str, Any]:
         "connections": {"used": found.used, "limit": None if found.limit < 0 else found.limit},
         "lastBackup": None,
     }
-
-
-def _line(line: Line) -> dict[str, Any]:
-    return {
-        "at": rfc3339(line.at),
-        "actor": line.actor,
-        "action": line.action,
-        "outcome": line.outcome,
-        "address": line.address,
-        "requestId": line.request_id,
-        "jobId": line.job_id,
-        "detail": line.detail,
-    }
-
-
-def _place(cursor: str | None) -> int | None:
-    place = paging.place_of(cursor)
-    if place is None:
-        return None
-    if not place[0].isdecimal() or len(place[0]) > 18:
-        raise invalid("?cursor", "is not a cursor of this list", status=400)
-    return int(place[0])

@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper, planner, sweeper and pruner, each in its own loop. Several of it may run."""
+"""The scheduler process: relay, reaper, planner, sweeper, sealer and pruner, each in its own loop; several may run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from jobs.planner import Planner
 from jobs.pruner import Pruner
 from jobs.reaper import Reaper
 from jobs.relay import Relay
+from jobs.sealer import Sealer
 from jobs.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
+SEAL_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
 
@@ -59,6 +61,7 @@ def loops(infra: Infra) -> list[Loop]:
     reaper = Reaper(infra.database, settings)
     planner = Planner(infra.database)
     sweeper = Sweeper(infra)
+    sealer = Sealer(infra.database)
     pruner = Pruner(infra.database, settings)
     return [
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
@@ -69,6 +72,7 @@ def loops(infra: Infra) -> list[Loop]:
         ),
         Loop("planner", planner.run_once, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
+        Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
 

@@ -16,6 +16,7 @@ NOUNS = (
     "jobs",
     "owners",
     "tokens",
+    "audit",
     "mail",
     "mailbox",
     "db",

@@ -221,6 +221,9 @@ def test_an_operator_pauses_and_resumes_a_queue(town, owner):
     assert paused["pausedBy"] == boss.id
     assert boss.post("/api/admin/queues/bulk/resume").json()["pausedAt"] is None
     problem(boss.post("/api/admin/queues/nope/pause"), 404)
+    audited = boss.get("/api/admin/audit", params={"limit": 1}).json()
+    assert audited["chain"]["unsealed"] > 0
+    assert boss.get("/api/admin/audit", params={"cursor": audited["nextCursor"]}).json()["audit"]
     job = owner.project()["currentJob"]
     assert [found["id"] for found in boss.get("/api/admin/jobs").json()["jobs"]] == [job]
     depths = {queue["name"]: queue["depth"] for queue in boss.get("/api/admin/queues").json()["queues"]}

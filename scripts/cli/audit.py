@@ -1,0 +1,56 @@
+"""launchdb audit: who did what, and whether the record is as it was written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from catalog import audit_chain
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import DONE, FAILURE
+from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.target import open_home
+
+
+@click.group()
+def audit() -> None:
+    """Who did what, and whether the record is as it was written."""
+
+
+@audit.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many.")
+@json_option
+@pass_session
+def list_lines(session: Session, *, limit: int, as_json: bool) -> None:
+    """List who did what in the whole installation, newest first (operators only)."""
+    found = list(session.client.pages("/api/admin/audit", "audit", limit=limit))
+    if as_json:
+        emit_json({"audit": found})
+        return
+    columns = ("id", "at", "actor", "action", "outcome", "projectId", "address")
+    emit(table(("id", "at", "actor", "action", "outcome", "project", "from"), ([x[c] for c in columns] for x in found)))
+
+
+@audit.command()
+@json_option
+@pass_session
+def verify(session: Session, *, as_json: bool) -> int:
+    """Read the whole audit; exit 1, naming the rows, when one was changed, removed or inserted (from the home)."""
+    infra = open_home(session.settings)
+    try:
+        with infra.database.transaction() as tx:
+            tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            faults, end = audit_chain.verify(tx), audit_chain.state(tx)
+    finally:
+        infra.close()
+    if as_json:
+        emit_json({"intact": not faults, "faults": [asdict(fault) for fault in faults], "lastId": end.last_id,
+                   "link": end.link, "unsealed": end.unsealed})  # fmt: skip
+    elif faults:
+        emit(table(("row", "fault"), ([fault.id, fault.fault] for fault in faults)))
+    else:
+        emit([f"the audit is as it was written, up to row {end.last_id}; {end.unsealed} rows are not sealed yet"])
+    if faults:
+        note(f"the audit was tampered with: {len(faults)} faults")
+    return FAILURE if faults else DONE
