@@ -80,8 +80,8 @@ def _asked(owner: OwnerSql, call: Call, bounds: Bounds) -> Found:
         more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
         raise Problem(422, "sql-error", str(error), more=more) from None
     except SqlTooLong:
-        seconds = f"{bounds.seconds:g}"
-        raise Problem(422, "sql-timeout", f"it took longer than {seconds} s, was stopped and rolled back") from None
+        told = f"it took longer than {bounds.seconds:g} s and was stopped; what it had not committed is rolled back"
+        raise Problem(422, "sql-timeout", told) from None
     except SqlTooLarge as error:
         raise Problem(422, "sql-too-large", str(error)) from None
     except SqlCrowded as error:

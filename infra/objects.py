@@ -30,6 +30,7 @@ OF_TEMPLATE = {TEMPLATE_PUBLIC: OWNER, TEMPLATE_AUTH: AUTH, TEMPLATE_STORAGE: ST
 API = ("anon", "authenticated", "service_role")
 # What a project's owner is free to decide is named when it is missing, but not put back.
 ITS_OWN = ("public", "extensions")
+MOST_WORDS = 20
 GRANTED = ("schema", "function", "table")
 
 
@@ -103,7 +104,7 @@ class Objects:
     def faults(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Say in words in what a project's database differs from its template. Raises Unavailable."""
         with self._cluster.inside(roles.prefix, session) as admin:
-            return [fault.words for fault in self._faults(admin, roles, wanted)]
+            return _told_shortly(self._faults(admin, roles, wanted))
 
     def heal(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Put back what can be put back safely; say in words what differs still. Raises Unavailable."""
@@ -111,7 +112,7 @@ class Objects:
             healed = [_healed(admin, fault.remedy) for fault in self._faults(admin, roles, wanted) if fault.remedy]
             if any(healed):
                 _attempt(admin, [SQL.stamp.format()])
-            return [fault.words for fault in self._faults(admin, roles, wanted)]
+            return _told_shortly(self._faults(admin, roles, wanted))
 
     def _faults(self, admin: Session, roles: ProjectRoles, wanted: list[dict[str, Any]]) -> list[Fault]:
         parts = {OWNER: roles.owner, AUTH: roles.auth, STORAGE: roles.storage}
@@ -119,7 +120,10 @@ class Objects:
         expected = [Thing(**{**thing, "rights": tuple(thing["rights"])}) for thing in wanted]
         order = {"schema": 0, "table": 1, "function": 2, "event trigger": 3}
         expected.sort(key=lambda thing: (order.get(thing.kind, 4), thing.name))
-        return [fault for thing in expected for fault in _compare(thing, found.get(thing.key), parts)]
+        # What lay in a table or schema that is gone needs no word of its own.
+        gone = tuple(f"{thing.name}." for thing in expected if thing.key not in found and thing.kind in GRANTED)
+        told = [thing for thing in expected if thing.key in found or not thing.name.startswith(gone)]
+        return [fault for thing in told for fault in _compare(thing, found.get(thing.key), parts)]
 
 
 def _look(admin: Session, owner: str, parts: dict[str, str]) -> dict[tuple[str, str], Thing]:
@@ -135,6 +139,11 @@ def _look(admin: Session, owner: str, parts: dict[str, str]) -> dict[tuple[str, 
 def _parts_of(rights: Iterable[str], parts: dict[str, str]) -> tuple[str, ...]:
     pairs = [right.rpartition(":") for right in rights]
     return tuple(sorted(f"{parts.get(who, who)}:{what}" for who, _, what in pairs))
+
+
+def _told_shortly(faults: list[Fault]) -> list[str]:
+    words = [fault.words for fault in faults]
+    return words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], f"and {len(words) - MOST_WORDS} more"]
 
 
 def _default_privileges() -> list[Thing]:

@@ -48,7 +48,7 @@ class SqlRefused(InfraError):
 
 
 class SqlTooLong(InfraError):
-    """The statement took longer than it was given and was stopped; what it had changed is rolled back."""
+    """The statement took longer than it was given and was stopped; what it had not committed is rolled back."""
 
 
 class SqlTooLarge(InfraError):
@@ -201,7 +201,11 @@ def _collect(wire: _Wire, found: Found, query: str, params: list[Any] | None, bo
     if not wire.settled():
         found.notices.append({"severity": "WARNING", "message": "the transaction was left open and is rolled back"})
         list(wire.send("ROLLBACK", None))
-    names = _type_names(wire, types) if types else []
+    try:
+        names = _type_names(wire, types) if types else []
+    except (SqlRefused, SqlTooLong):
+        # The tenant's statements are done, and a name is not worth saying that they are not.
+        names = ["unknown"] * len(types)
     found.columns = [(name, kind) for (name, _), kind in zip(found.columns, names, strict=True)]
 
 

@@ -2,10 +2,13 @@
 SELECT clock_timestamp();
 
 -- name: settled
--- Projects that no job in their control lane has been changing since a moment. complains: a job has left a reason.
+-- Projects that no job in their control lane has been changing since a moment. complains: a job has left a
+-- reason that is not about what was named, or what was named is not said.
 SELECT p.id, p.owner_id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings,
-       p.template, p.drift, coalesce(p.status_reason LIKE 'not as it should be: %%' AND p.status_reason
-           <> 'not as it should be: ' || array_to_string(p.drift, '; '), false) AS complains
+       p.template, p.drift,
+       CASE WHEN p.status_reason IS NULL THEN p.drift <> '{}'
+            ELSE p.status_reason LIKE 'not as it should be: %%'
+                 AND p.status_reason <> 'not as it should be: ' || array_to_string(p.drift, '; ') END AS complains
   FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
  WHERE p.status = ANY (%(settled)s) AND p.updated_at < %(now)s
    AND NOT EXISTS (SELECT FROM jobs j WHERE j.lane = p.id || '/control'

@@ -16,7 +16,7 @@ UPDATE projects SET status_reason = %(reason)s, updated_at = now()
 UPDATE projects SET updated_at = now(),
        status_reason = CASE WHEN drift <> '{}' THEN 'not as it should be: ' || array_to_string(drift, '; ') END
  WHERE id = %(project)s AND status IN ('active', 'paused')
-   AND (drift <> '{}' OR status_reason LIKE 'not as it should be: %%');
+   AND (drift <> '{}' AND status_reason IS NULL OR status_reason LIKE 'not as it should be: %%');
 
 -- name: keep_drift
 UPDATE projects SET drift = %(drift)s WHERE id = %(project)s AND drift IS DISTINCT FROM %(drift)s;

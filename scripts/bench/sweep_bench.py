@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from scripts.bench.installation import Installation
 
-PROJECTS = 200
-SWEEPS = 10
+PROJECTS, SWEEPS, ROUNDS = 200, 20, 3
 # Backends report what they have counted once a second, or when they have been idle for a while.
 REPORTED_SECONDS = 12.0
+# The installation's own scheduler opens every database once before it is at rest.
+SETTLING_SECONDS = 75.0
 MOST_DATABASE_MS, MOST_IDLE_PERCENT = 100.0, 5.0
 
 
@@ -41,6 +42,35 @@ def spent(at: Installation, act: Callable[[], None]) -> tuple[float, float]:
     return database_ms(at) - before, time.perf_counter() - began
 
 
+def opened_once(sweeper: Sweeper) -> float:
+    """Sweep until every database has been opened; return the seconds that the sweeps took."""
+    took = 0.0
+    while True:
+        began = time.perf_counter()
+        sweeper.run_once()
+        took += time.perf_counter() - began
+        if sweeper.opened <= 1:
+            return took
+        time.sleep(1.0)
+
+
+def sweeps(at: Installation, sweeper: Sweeper) -> tuple[float, float]:
+    """Return the database's time for one sweep, and how long one takes, the median of several rounds."""
+    each, took = [], []
+    for _ in range(ROUNDS):
+        quiet, pause = spent(at, lambda: None)
+
+        def act() -> None:
+            for _ in range(SWEEPS):
+                began = time.perf_counter()
+                sweeper.run_once()
+                took.append(1000 * (time.perf_counter() - began))
+
+        busy, whole = spent(at, act)
+        each.append(max(0.0, busy - quiet * whole / pause) / SWEEPS)
+    return percentile(each, 0.5), percentile(took, 0.5)
+
+
 def main() -> int:
     """Measure and print; return 1 when a gate is not held."""
     with installation() as at:
@@ -48,29 +78,17 @@ def main() -> int:
             at.create(f"sweep {number}")
         at.wait_until_quiet(900.0)
         sweeper = Sweeper(at.infra)
-        first = time.perf_counter()
-        while sweeper.run_once() or sweeper.opened > 1:  # every database has been opened once
-            time.sleep(1.0)
-        first = time.perf_counter() - first
-        quiet, pause = spent(at, lambda: time.sleep(1.0))
-        took: list[float] = []
-
-        def sweep() -> None:
-            for _ in range(SWEEPS):
-                began = time.perf_counter()
-                sweeper.run_once()
-                took.append(1000 * (time.perf_counter() - began))
-
-        busy, whole = spent(at, sweep)
-        each = max(0.0, busy - quiet * whole / pause) / SWEEPS
+        first = opened_once(sweeper)
+        time.sleep(SETTLING_SECONDS)
+        each, took = sweeps(at, sweeper)
         idle = idle_percent(at.supervisor)
     held = each <= MOST_DATABASE_MS, idle <= MOST_IDLE_PERCENT
     print_figures(
         f"Sweep over {PROJECTS} projects",
         [
             Figure("database time of a sweep", each, "ms", aim=f"<= {MOST_DATABASE_MS:g} ms", reached=held[0]),
-            Figure("a sweep, p50", percentile(took, 0.5), "ms"),
-            Figure("until each database was opened once", first, "s"),
+            Figure("a sweep from begin to end, p50", took, "ms"),
+            Figure("sweeps until each database was opened once", first, "s"),
             Figure("idle, all processes", idle, "% of a core", aim=f"<= {MOST_IDLE_PERCENT:g} %", reached=held[1]),
         ],
     )

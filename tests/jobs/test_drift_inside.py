@@ -124,6 +124,33 @@ def test_what_cannot_is_named_until_it_is_right_again(tampering, life, sweeper):
     assert Sweeper(life.infra).run_once() == 0
 
 
+def test_a_whole_schema_that_is_gone_is_one_word_and_the_rest_is_bounded(life, sweeper):
+    as_owner("DROP TABLE auth.sessions CASCADE")(life)
+    as_admin("DROP SCHEMA storage CASCADE")(life)
+    sweeper.run_once()
+    life.engine.runner.drain()
+    drift = life.row()["drift"]
+    assert "schema storage: it is missing" in drift
+    assert "table auth.sessions: it is missing" in drift
+    assert not any(fault.startswith(("table storage.", "column")) for fault in drift), drift
+    as_admin("DROP SCHEMA auth CASCADE; CREATE SCHEMA auth")(life)
+    wait_until(lambda: sweeper.run_once() == 1)
+    life.engine.runner.drain()
+    assert 2 < len(life.row()["drift"]) <= 21
+
+
+def test_a_complaint_that_another_job_has_taken_back_is_made_again(life, sweeper):
+    NAMED["passwords for everybody"][0](life)
+    sweeper.run_once()
+    life.engine.runner.drain()
+    reason = life.row()["status_reason"]
+    with life.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status_reason = NULL WHERE id = %s", (life.id,))
+    assert sweeper.run_once() == 1
+    life.engine.runner.drain()
+    assert life.row()["status_reason"] == reason
+
+
 def test_a_named_fault_is_taken_back_once_it_is_gone(life, sweeper):
     NAMED["passwords for everybody"][0](life)
     sweeper.run_once()
