@@ -8,6 +8,7 @@ import pytest
 
 from tests.app.conftest import PASSWORD
 from tests.app.test_bad_input import problem
+from tests.app.test_limits import another
 from tests.app.test_sign_in import login
 
 OTHER = "another horse, not stapled either"
@@ -48,6 +49,44 @@ def test_a_changed_password_ends_every_other_sign_in_and_no_personal_token(town)
     assert login(owner, owner.email, OTHER).status_code == 200
     assert owner.post("/api/auth/refresh", json={"refreshToken": owner.sign_in["refreshToken"]}).status_code == 200
     assert "auth.password" in actions(town, owner.id)
+
+
+def live(town, owner_id):
+    query = (
+        "SELECT DISTINCT family_id FROM refresh_tokens WHERE owner_id = %s AND used_at IS NULL AND revoked_at IS NULL"
+    )
+    return len(town.rows(query, (owner_id,)))
+
+
+def test_no_sign_in_or_renewal_under_way_outlives_the_password_it_began_with(app, settings):
+    with another(settings, SIGN_IN_RATE_PER_MINUTE="100000") as town:
+        owner = town.signed_in()
+        tokens = [login(owner, owner.email).json()["refreshToken"] for _ in range(3)]
+        changed, told = threading.Event(), []
+
+        def renew(token):
+            while not changed.is_set():
+                answer = town.stranger().post("/api/auth/refresh", json={"refreshToken": token})
+                told.append(answer.status_code)
+                if answer.status_code != 200:
+                    return
+                token = answer.json()["refreshToken"]
+
+        def sign_in():
+            told.append(login(town.stranger(), owner.email).status_code)
+
+        threads = [threading.Thread(target=renew, args=(token,)) for token in tokens]
+        threads.append(threading.Thread(target=sign_in))
+        for thread in threads:
+            thread.start()
+        answer = change(owner)
+        changed.set()
+        for thread in threads:
+            thread.join()
+        assert answer.status_code == 204
+        assert set(told) <= {200, 401}
+        assert told.count(200) > len(tokens)
+        assert live(town, owner.id) == 1
 
 
 def test_a_wrong_current_password_changes_nothing_counts_and_is_audited(town):

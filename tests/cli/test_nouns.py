@@ -197,6 +197,19 @@ def test_a_trial_mail_lies_in_the_mailbox_of_an_installation_without_a_server(la
     assert launchdb.run("mail", "test", "no-address").code == 2
 
 
+def test_a_trial_mail_that_the_server_refuses_fails_the_command_with_its_words(launchdb, operator, smtp, request):
+    running = smtp.start()
+    running.sink.at_rcpt.append("550 5.1.1 no such mailbox here")
+    launchdb.environment |= running.environment
+    request.getfixturevalue("worker")
+    refused = launchdb.run("mail", "test", "ann@example.org", "--timeout", "60", timeout=70)
+    assert refused.code == 3
+    assert "550 5.1.1 no such mailbox here" in refused.err
+    sent = launchdb.run("mail", "test", "ann@example.org", "--json", "--timeout", "60", timeout=70)
+    assert sent.json["job"]["result"]["takenBy"] == f"127.0.0.1:{running.port}"
+    assert [message["To"] for message in running.sink.messages] == ["ann@example.org"]
+
+
 def test_where_mail_is_off_the_commands_say_so(launchdb, operator):
     launchdb.environment["LAUNCHDB_ENV"] = "production"
     off = launchdb.run("mail", "test", "ann@example.org")

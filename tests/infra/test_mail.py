@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import time
 from datetime import UTC, datetime
@@ -150,6 +151,18 @@ def test_a_server_that_takes_for_ever_is_left_whatever_it_says_meanwhile(smtp, t
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("tls", ["auto", "implicit"])
+def test_a_server_that_never_greets_is_left(tmp_path, monkeypatch, tls):
+    monkeypatch.setattr(mail, "ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        known = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(silent.getsockname()[1]), "SMTP_FROM": "a@sender.test"}
+        settings = load({"LAUNCHDB_HOME": str(tmp_path), **known, "SMTP_TLS": tls})
+        started = time.monotonic()
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            send(settings)
+        assert time.monotonic() - started < 10
+
+
 def test_a_server_that_is_not_there_is_unavailable(smtp, tmp_path, unused_tcp_port):
     running = smtp.start()
     with pytest.raises(Unavailable, match="cannot be reached"):
@@ -158,8 +171,6 @@ def test_a_server_that_is_not_there_is_unavailable(smtp, tmp_path, unused_tcp_po
 
 @pytest.fixture
 def unused_tcp_port():
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
