@@ -39,3 +39,15 @@ UPDATE mail_outbox SET state = 'expired', sealed = NULL, finished_at = now() WHE
 -- name: mails
 DELETE FROM mail_outbox WHERE id IN (
     SELECT id FROM mail_outbox WHERE sealed IS NULL AND finished_at < now() - %(days)s * interval '1 day' LIMIT %(most)s);
+
+-- name: void_mails
+-- Anybody can ask for links for addresses that nobody has: nothing of that is kept for long.
+DELETE FROM mail_outbox WHERE id IN (
+    SELECT id FROM mail_outbox
+     WHERE void AND sealed IS NULL AND finished_at < now() - interval '1 day' LIMIT %(most)s);
+
+-- name: asked_mail_jobs
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs
+     WHERE kind = 'project.mail' AND created_by = 'anonymous' AND finished_at < now() - interval '1 day'
+     LIMIT %(most)s);

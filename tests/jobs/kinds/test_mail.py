@@ -179,6 +179,19 @@ def test_what_was_taken_long_ago_is_pruned(office, settings):
     assert office.row() is None
 
 
+def test_what_anybody_asked_for_is_kept_a_day(office, settings):
+    office.post(void=True, by="anonymous")
+    kept = office.post()
+    office.carry()
+    with office.infra.database.autocommit() as tx:
+        tx.execute("UPDATE mail_outbox SET finished_at = finished_at - interval '25 hours'")
+        tx.execute("UPDATE jobs SET finished_at = finished_at - interval '25 hours'")
+    Pruner(office.infra.database, settings).run_once()
+    with office.infra.database.autocommit() as tx:
+        assert tx.rows("SELECT id FROM jobs") == [{"id": kept.id}]
+        assert tx.rows("SELECT void FROM mail_outbox") == [{"void": False}]
+
+
 def test_a_void_letter_goes_nowhere(office):
     job = office.post(void=True)
     office.carry()
