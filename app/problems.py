@@ -13,6 +13,7 @@ from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
 from catalog.one_time import TokenSpent
 from catalog.outbox import MailQuotaExceeded
+from catalog.owner_migrations import MigrationConflict
 from catalog.owners import EmailTaken, LastOperator, OwnerGone, OwnerNotFound, OwnsProjects, RegistrationClosed
 from catalog.personal_tokens import TokenNotFound
 from catalog.projects import NameTaken, ProjectBusy, ProjectNotFound, QuotaExceeded
@@ -47,6 +48,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),
     SettingsRefused: (422, "invalid-input"),
+    MigrationConflict: (409, "migration-conflict"),
     JobNotFound: (404, "job-not-found"),
     JobConflict: (409, "job-conflict"),
     IdempotencyConflict: (422, "idempotency-conflict"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog import secrets
+from catalog import owner_migrations, secrets
 from infra.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import close_data_api, drop_database, drop_roles
@@ -23,6 +23,7 @@ def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
     tx.execute(SQL.forget_settings, project)
+    owner_migrations.forget(tx, run.args.project_id)
     tx.execute(SQL.mark_deleted, project)
     tx.execute(SQL.forget_ledger, project)
     run.result["projectId"] = run.args.project_id

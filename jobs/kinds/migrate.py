@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog import names
+from catalog import names, owner_migrations
 from infra.errors import Refused
 from infra.sql import statements
 from infra.upgrades import Upgrades
-from jobs import data_plane
+from jobs import data_plane, owner_migration
 from jobs.commands import JobConflict
 from jobs.drift import SETTLED
 from jobs.errors import GiveUp
@@ -26,12 +26,14 @@ SQL = statements(__file__)
 def project_can_be_migrated(run: Run[MigrateProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is in a state in which it can be migrated."""
     status = tx.value(SQL.status, {"project": run.args.project_id})
-    if status not in SETTLED:
+    if status not in _allowed(run.args):
         raise GiveUp(f"the project is {status or 'deleted'}")
 
 
 def schema_is_newest(run: Run[MigrateProject]) -> None:
     """Apply what the database lacks of our own files, one transaction each. Raises Refused for an edited one."""
+    if run.args.migration_id is not None:
+        return
     database = names.database(run.args.project_id)
     upgrades = _upgrades(run)
     standing = upgrades.look(database, run.session)
@@ -56,8 +58,22 @@ def _report(run: Run[MigrateProject], standing: Standing) -> None:
     )
 
 
+def owners_migration_is_applied(run: Run[MigrateProject]) -> None:
+    """Apply what the owner has sent, as the owner. Raises GiveUp with the server's reason."""
+    if run.args.migration_id is not None:
+        owner_migration.apply(run, run.args.migration_id)
+
+
+def owners_migration_is_settled(run: Run[MigrateProject]) -> None:
+    """Say what became of what the owner has sent: nothing of it is taken back that was committed."""
+    if run.args.migration_id is not None:
+        owner_migration.settle(run, run.args.migration_id)
+
+
 def round_trip_is_proven(run: Run[MigrateProject]) -> None:
-    """Prove that an active project still answers."""
+    """Prove that an active project still answers; what its owner did to it is the owner's business."""
+    if run.args.migration_id is not None:
+        return
     with run.infra.database.autocommit() as tx:
         status = tx.value(SQL.status, {"project": run.args.project_id})
     if status == "active":
@@ -66,16 +82,31 @@ def round_trip_is_proven(run: Run[MigrateProject]) -> None:
 
 def migration_is_told(run: Run[MigrateProject], tx: Transaction) -> None:
     """Say in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
-    if not run.result["ahead"]:
+    if run.args.migration_id is None and not run.result["ahead"]:
         template = run.infra.databases.templates.name
         tx.execute(SQL.mark_newest, {"project": run.args.project_id, "template": template})
 
 
+def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
+    """Let a migration that never began count as failed."""
+    if args.migration_id is not None:
+        owner_migrations.fail_waiting(tx, args.migration_id)
+
+
 def begin_again(args: MigrateProject, tx: Transaction) -> None:
-    """Let the migration go on. Raises JobConflict when the project is in no state to be migrated."""
+    """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
     status = tx.value(SQL.status, {"project": args.project_id})
-    if status not in SETTLED:
+    if status not in _allowed(args):
         raise JobConflict(f"the project is {status or 'deleted'}")
+    if args.migration_id is not None:
+        try:
+            owner_migrations.reopen(tx, args.migration_id)
+        except owner_migrations.MigrationConflict as error:
+            raise JobConflict(str(error)) from error
+
+
+def _allowed(args: MigrateProject) -> tuple[str, ...]:
+    return SETTLED if args.migration_id is None else ("active",)
 
 
 def _upgrades(run: Run[MigrateProject]) -> Upgrades:
@@ -87,13 +118,20 @@ def _upgrades(run: Run[MigrateProject]) -> Upgrades:
     steps=(
         Step(project_can_be_migrated, atomic=True, title="Look whether it can be migrated"),
         Step(schema_is_newest, long=True, title="Apply what is missing"),
+        Step(owners_migration_is_applied, undo=owners_migration_is_settled, long=True, title="Apply what was sent"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(migration_is_told, atomic=True, title="Report"),
     ),
+    on_failure="undo",
+    failed=say_failed,
     retried=begin_again,
 )
 @dataclass(frozen=True)
 class MigrateProject:
-    """Brings a project's database from the template that it was copied from to the newest."""
+    """Brings a project's database from the template that it was copied from to the newest.
+
+    migration_id  or else: the owner's migration that is to be applied
+    """
 
     project_id: str
+    migration_id: int | None = None
