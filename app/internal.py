@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from werkzeug.serving import make_server
 
+from app.job_metrics import JobMetrics
 from app.world import EXTENSION, World
-from infra.errors import Unavailable
 from infra.sockets import socket_path
-from jobs import view
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client import Metric
-
-    from infra.composition import Infra
 
 SOCKET = "api.internal.sock"
-
-
-class JobMetrics:
-    """How many jobs there are in each status, counted when somebody asks."""
-
-    def __init__(self, infra: Infra) -> None:
-        self._infra = infra
-
-    def collect(self) -> Iterator[Metric]:
-        """Give the metrics; none while Postgres is away."""
-        try:
-            with self._infra.database.autocommit() as tx:
-                counts, queues = view.counts(tx), view.queues(tx)
-        except Unavailable:
-            return
-        jobs = GaugeMetricFamily("launchdb_jobs", "jobs by kind and status", labels=("kind", "status"))
-        seconds = CounterMetricFamily("launchdb_job_seconds", "seconds jobs ran", labels=("kind", "status"))
-        for row in counts:
-            jobs.add_metric((row["kind"], row["status"]), row["count"])
-            seconds.add_metric((row["kind"], row["status"]), row["seconds"])
-        depth = GaugeMetricFamily("launchdb_queue_depth", "jobs that wait", labels=("queue",))
-        for queue in queues:
-            depth.add_metric((queue["name"],), queue["depth"])
-        yield from (jobs, seconds, depth)
 
 
 def create_internal_app(public: Flask) -> Flask:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Session = psycopg.Connection[Any]
 
 MAINTENANCE = "postgres"
+DEPENDENCY = "postgres"
 # Two sessions made the same role (42710, or 23505 on the catalogue itself), wrote the same row (XX000), dead-locked,
 # or the database was in use or gone when looked at again: whoever looks once more finds out what is left to do.
 RACES = frozenset({"42710", "42P04", "23505", "40P01", "55006", "XX000", "42704", "3D000"})
@@ -59,7 +60,7 @@ class Cluster:
 
         Raises Unavailable when the server is away or the statement lost a race for good.
         """
-        with translated(), self._opened_pool().connection() as session:
+        with translated(DEPENDENCY), self._opened_pool().connection() as session:
             session.execute("SELECT set_config('application_name', %s, false)", (name,))
             try:
                 yield session
@@ -71,7 +72,7 @@ class Cluster:
     def inside(self, database: str, name: str) -> Iterator[Session]:
         """Open a session in a project's database, for catalogue work. Raises Unavailable."""
         with (
-            translated(),
+            translated(DEPENDENCY),
             psycopg.connect(
                 self._conninfo,
                 dbname=database,

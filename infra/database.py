@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Class 08 is the connection, 53 resources, 57P0x a shutdown or start; 40001/40P01 lost a race; 55006 somebody uses it.
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55006", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03"})
 TRANSIENT_CLASSES = ("08", "53")
+# Those that every session would meet, not only this one.
+AWAY = ("08", "53", "57P")
 CONNECT_TIMEOUT_SECONDS = 5.0
 # The pool's own pauses between attempts double: after a long absence it would come back as much later. Giving up soon
 # lets the next who asks begin anew.
@@ -57,15 +59,20 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn transient psycopg errors into Unavailable; leave the rest to who knows what they mean."""
+def translated(dependency: str | None = None) -> Iterator[None]:
+    """Turn transient psycopg errors into Unavailable; leave the rest to who knows what they mean.
+
+    dependency  what the errors name when the server is away as a whole
+    """
     try:
         yield
     except (PoolTimeout, PoolClosed) as error:
-        raise Unavailable("no connection to Postgres was free in time") from error
+        raise Unavailable("no connection to Postgres was free in time", dependency=dependency) from error
     except psycopg.Error as error:
         if is_transient(error):
-            raise Unavailable(f"Postgres is unavailable ({error.sqlstate or type(error).__name__})") from error
+            away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
+            said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
+            raise Unavailable(said, dependency=away) from error
         raise
 
 

@@ -13,7 +13,14 @@ class InfraError(Exception):
 
 
 class Unavailable(InfraError):
-    """The system was away, busy or in conflict with somebody else; trying again later may succeed."""
+    """The system was away, busy or in conflict with somebody else; trying again later may succeed.
+
+    dependency  which system, when it is away as a whole and not only for this caller
+    """
+
+    def __init__(self, message: str = "", *, dependency: str | None = None) -> None:
+        super().__init__(message)
+        self.dependency = dependency
 
 
 class Refused(InfraError):

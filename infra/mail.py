@@ -210,7 +210,7 @@ def _translated(handed: threading.Event) -> Iterator[None]:
     except (smtplib.SMTPException, OSError) as error:
         if handed.is_set():
             raise InDoubt("the connection was lost before the mail server said whether it took the mail") from error
-        raise Unavailable(f"the mail server cannot be reached ({type(error).__name__})") from error
+        raise Unavailable(f"the mail server cannot be reached ({type(error).__name__})", dependency="mail") from error
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:

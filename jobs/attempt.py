@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Refused
+from jobs import breakers, table
 from jobs import kind as kinds
-from jobs import table
 from jobs.backoff import delay_seconds
 from jobs.commands import say_failed
 from jobs.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
@@ -246,6 +246,10 @@ class Attempt:
         permanent = isinstance(error, (GiveUp, Refused))
         worn_out = self._job.attempt >= self._job.max_attempts and not interrupted
         described = self._describe(error, retryable=not permanent)
+        snooze = None if interrupted else breakers.snooze(self._database, error, self._job.kind)
+        if snooze is not None:
+            self._rest(Release("retrying", delay_seconds=snooze, refund=True, error=described))
+            return
         if not (permanent or worn_out):
             delay = 0.0 if interrupted else delay_seconds(self._job.attempt, self._runner.random)
             log.info("attempt failed", extra={"step": self._hold.step, "error": described["detail"], "delay": delay})

@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper, planner, sweeper, sealer and pruner, each in its own loop; several may run."""
+"""The scheduler process: relay, reaper, planner, sweeper, sealer, historian and pruner, each in its own loop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup
 from infra.composition import Infra
 from infra.errors import Unavailable
+from jobs import breakers
+from jobs.history import MOST_JOBS, Historian
 from jobs.planner import Planner
 from jobs.pruner import Pruner
 from jobs.reaper import Reaper
@@ -29,6 +31,8 @@ PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 SEAL_SECONDS = 2.0
+HISTORY_SECONDS = 5.0
+BREAKER_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
 
@@ -62,6 +66,7 @@ def loops(infra: Infra) -> list[Loop]:
     planner = Planner(infra.database)
     sweeper = Sweeper(infra)
     sealer = Sealer(infra.database)
+    historian = Historian(infra.database)
     pruner = Pruner(infra.database, settings)
     return [
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
@@ -73,6 +78,8 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("planner", planner.run_once, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
+        Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
+        Loop("breakers", lambda: breakers.settle(infra.database), lambda _count: BREAKER_SECONDS),
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from infra.sql import statements
+from jobs import estimate
 from jobs import kind as kinds
 from jobs.commands import JobNotFound
 from jobs.errors import UnknownKind
@@ -74,14 +75,15 @@ def _with_steps(tx: Transaction, rows: list[dict[str, Any]]) -> list[dict[str, A
     for step in tx.rows(SQL.steps, {"ids": ids}):
         steps[step.pop("job_id")].append(step)
     children = {row.pop("parent_id"): row for row in tx.rows(SQL.children, {"ids": ids})}
+    waiting = {row["id"]: row["waiting_for"] for row in rows}
+    jobs = [Job(**{name: row[name] for name in _COLUMNS}) for row in rows]
+    times = estimate.finish_times(tx, jobs, steps=steps, waiting=waiting, children=children)
     return [
-        _json(
-            Job(**{name: row[name] for name in _COLUMNS}),
-            waiting_for=row["waiting_for"],
-            steps=steps[row["id"]],
-            children=children.get(row["id"]),
-        )
-        for row in rows
+        {
+            **_json(job, waiting_for=waiting[job.id], steps=steps[job.id], children=children.get(job.id)),
+            "estimatedFinishAt": rfc3339(times.get(job.id)),
+        }
+        for job in jobs
     ]
 
 
@@ -218,5 +220,10 @@ def workers(tx: Transaction) -> list[dict[str, Any]]:
 
 
 def counts(tx: Transaction) -> list[dict[str, Any]]:
-    """Return how many jobs of each kind are in each status, and the seconds the finished ones took: for metrics."""
+    """Return how many open jobs of each kind are in each status: for metrics."""
     return tx.rows(SQL.counts)
+
+
+def schedules(tx: Transaction) -> list[dict[str, Any]]:
+    """Return when each schedule's last job that succeeded ended (None: none has), in epoch seconds: for metrics."""
+    return tx.rows(SQL.schedules)

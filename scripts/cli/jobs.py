@@ -76,6 +76,8 @@ def show(session: Session, job: str, *, as_json: bool) -> None:
         emit_json(found)
         return
     head = {name: found[name] for name in ("id", "kind", "status", "projectId", "createdBy", "createdAt", "finishedAt")}
+    if found["estimatedFinishAt"]:
+        head["estimatedFinishAt"] = found["estimatedFinishAt"]
     attempts = {"attempt": f"{found['attempt']} of {found['maxAttempts']}"}
     steps = (
         [step["title"], step["status"], step["attempt"], step["durationMs"], step["message"]] for step in found["steps"]

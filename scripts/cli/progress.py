@@ -199,7 +199,9 @@ def _doing(job: dict[str, Any]) -> str:
     now = job["progress"]["step"]
     titles = {step["name"]: step["title"] for step in job["steps"]}
     message = job["progress"]["message"]
-    return " ".join(filter(None, (titles.get(now, now or job["status"]), f"({message})" if message else "")))
+    done = job.get("estimatedFinishAt")
+    due = f"until about {done[11:19]} UTC" if done else ""
+    return " ".join(filter(None, (titles.get(now, now or job["status"]), f"({message})" if message else "", due)))
 
 
 def _took(step: dict[str, Any]) -> str:
