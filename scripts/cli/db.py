@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from psycopg.conninfo import conninfo_to_dict
 
 from catalog.ids import is_project_id
+from catalog.projects import ProjectBusy
 from infra import secretfiles
 from infra.cluster import Cluster
+from jobs import migrating
+from jobs.enqueue import enqueue
+from jobs.kinds import MigrateFleet
+from jobs.view import job_json
 from scripts.cli.context import Session, pass_session
-from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.output import emit, emit_json, json_option
+from scripts.cli.errors import CONFLICT, FAILURE, NOT_FOUND, CliError
+from scripts.cli.options import wait_options
+from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.progress import conclude, finished
+from scripts.cli.target import open_home
+
+if TYPE_CHECKING:
+    from infra.composition import Infra
 
 
 @click.group()
@@ -42,3 +55,60 @@ def dsn(session: Session, name: str | None, *, as_json: bool) -> None:
         emit_json({"dsn": uri})
         return
     emit([uri])
+
+
+@db.command()
+@click.argument("name", required=False)
+@click.option("--check", is_flag=True, help="Only say who is behind; exit 1 when somebody is.")
+@click.option("--budget", type=click.IntRange(min=0), default=0, help="How many projects may fail.")
+@wait_options
+@json_option
+@pass_session
+def migrate(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    name: str | None,
+    *,
+    check: bool,
+    budget: int,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Bring all projects that are behind, or the project NAME, to what new ones are made of."""
+    infra = open_home(session.settings)
+    try:
+        if check:
+            _tell_behind(infra, as_json=as_json)
+            return
+        chosen = (name if is_project_id(name) else str(session.project(name)["id"])) if name else None
+        with infra.database.transaction() as tx:
+            if chosen:
+                job = migrating.migrate(tx, chosen, by="operator")
+            else:
+                job = enqueue(tx, MigrateFleet(budget=budget), by="operator")
+            answer = {"job": job_json(tx, job)}
+    except ProjectBusy as error:
+        raise CliError(str(error), CONFLICT) from error
+    finally:
+        infra.close()
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    conclude(
+        answer, lambda: [f"{answer['job']['kind']} {answer['job']['status']}"], as_json=as_json, waited=not no_wait
+    )
+
+
+def _tell_behind(infra: Infra, *, as_json: bool) -> None:
+    with infra.database.autocommit() as tx:
+        found = migrating.behind(tx, infra)
+    looked = [(row, migrating.standing(infra, row["id"], "launchdb-cli")) for row in found]
+    behind = [
+        {"id": row["id"], "name": row["name"], "missing": list(seen.missing), "edited": list(seen.edited)}
+        for row, seen in looked
+        if seen.missing or seen.edited
+    ]
+    if as_json:
+        emit_json({"behind": behind})
+    else:
+        emit(table(("id", "name", "missing", "edited"), ([*row.values()] for row in behind)))
+    if behind:
+        raise click.exceptions.Exit(FAILURE)
