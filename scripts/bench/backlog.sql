@@ -1,5 +1,5 @@
 -- name: clear
-TRUNCATE jobs CASCADE;
+TRUNCATE jobs, job_steps, job_events;
 
 -- name: serve
 INSERT INTO job_kinds (served, kind, version, steps, claim_begins)
