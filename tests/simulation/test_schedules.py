@@ -84,9 +84,9 @@ def blind_reaper(monkeypatch):
 def unfenced_steps(monkeypatch):
     """A checkpoint is written by whoever comes."""
     now_held = "(SELECT fence FROM jobs WHERE id = %(id)s)"
-    for name in ("advance", "look"):
-        monkeypatch.setattr(table.SQL, name, without(getattr(table.SQL, name), " AND fence = %(fence)s"))
-    monkeypatch.setattr(table.SQL, "release", without(table.SQL.release, "%(fence)s", now_held))
+    monkeypatch.setattr(table.SQL, "look", without(table.SQL.look, " AND fence = %(fence)s"))
+    for name in ("advance", "release", "finish"):
+        monkeypatch.setattr(table.SQL, name, without(getattr(table.SQL, name), "%(fence)s", now_held))
 
 
 def forgetful_ledger(monkeypatch):
