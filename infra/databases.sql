@@ -3,10 +3,9 @@
 -- DROP DATABASE has left. The template's readiness comes along.
 SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS connections, d.datallowconn AS open,
        d.datistemplate AS template, pg_get_userbyid(d.datdba) AS owner, shobj_description(d.oid, 'pg_database') AS label,
-       (SELECT coalesce(array_agg(coalesce(g.rolname, 'public') || ':' || a.privilege_type
-                                  || CASE WHEN a.is_grantable THEN '*' ELSE '' END), '{}')
-          FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a LEFT JOIN pg_roles g ON g.oid = a.grantee
-         WHERE a.grantee <> d.datdba) AS rights,
+       (SELECT coalesce(array_agg(CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END
+                                  || ':' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END), '{}')
+          FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.grantee <> d.datdba) AS rights,
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
        coalesce(s.sessions, 0) AS sessions,
        EXISTS (SELECT FROM pg_database t

@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
 import select
+import socket
 import struct
+import sys
 import termios
 import time
 from contextlib import contextmanager
@@ -33,6 +36,8 @@ NAME = "launchdb-sql"
 GRACE_SECONDS = 0.5
 # What an answer does not keep is read and forgotten, so that its statement comes to its end; but not for ever.
 READ_FACTOR = 16
+# Where the kernel's struct tcp_info has what was received, and how much may wait to be read.
+BYTES_RECEIVED, RECEIVED = slice(128, 136), 32 * 1024
 MOST_NOTICES, LONGEST_NOTICE = 100, 2000
 BOOL, JSON, INTEGERS, FLOATS = 16, (114, 3802), (20, 21, 23, 26), (700, 701)
 CANCELLED, TOO_MANY, COPY = "57014", ("53300", "53400"), "0A000"
@@ -104,6 +109,8 @@ class OwnerSql:
                 # A statement may catch its own cancellation; the end of its session it cannot.
                 self._end(session.pgconn.backend_pid)
                 raise
+            finally:
+                wire.close()
         return found
 
     def _end(self, pid: int) -> None:
@@ -141,7 +148,13 @@ class _Wire:
         self._pg = session.pgconn
         self._pg.nonblocking = 0
         self._deadline = deadline
-        self._left = most
+        self._most = most
+        self._counted = 0
+        self._socket = socket.socket(fileno=os.dup(self._pg.socket))
+        self._is_tcp = self._socket.family != socket.AF_UNIX
+        # libpq reads one huge value for as long as there is more to read: with little it comes up for air.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
+        self._begun = self._received()
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
@@ -168,14 +181,24 @@ class _Wire:
         seconds = self._deadline - time.monotonic()
         if seconds <= 0 or not self._poll.poll(seconds * 1000):
             raise SqlTooLong("the time is over")
-        waiting = struct.unpack("i", fcntl.ioctl(self._pg.socket, termios.FIONREAD, bytes(4)))[0]
-        self._left -= waiting
-        if self._left < 0:
+        if self._received() - self._begun > self._most:
             raise SqlTooLarge("more is returned than anybody would read; add a LIMIT")
         try:
             self._pg.consume_input()
         except psycopg.OperationalError as error:
             raise SqlRefused("08006", "the session was ended by the server") from error
+
+    def close(self) -> None:
+        """Give back what it looked through; the session is not its own."""
+        self._socket.close()
+
+    def _received(self) -> int:
+        """Return the bytes that have come so far, by the kernel's count where it keeps one."""
+        if self._is_tcp:
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED.stop)
+            return int.from_bytes(told[BYTES_RECEIVED], sys.byteorder)
+        self._counted += struct.unpack("i", fcntl.ioctl(self._pg.socket, termios.FIONREAD, bytes(4)))[0]
+        return self._counted
 
 
 def _collect(wire: _Wire, found: Found, query: str, params: list[Any] | None, bounds: Bounds) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 import time
 
@@ -114,10 +115,11 @@ def test_what_is_too_much_is_left_out_and_the_statement_is_carried_out_whole(ask
     assert (len(wide["rows"]), wide["truncated"], wide["rowCount"]) == (1, True, 3)
 
 
-@pytest.mark.parametrize("query", ["SELECT g FROM generate_series(1, 100000000) g", "SELECT repeat('x', 500000000)"])
+@pytest.mark.parametrize("query", ["SELECT generate_series(1, 100000000)", "SELECT repeat('x', 500000000)"])
 def test_a_flood_is_stopped(query, ask):
-    began = time.monotonic()
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = problem(ask(query), 422)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024, "it was read whole"
     assert refused["type"] in ("/problems/sql-too-large", "/problems/sql-timeout")
     assert time.monotonic() - began < 10
 
