@@ -11,7 +11,8 @@ from app.models_sql import NewQuery
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects, secrets
-from infra.owner_sql import Bounds, OwnerSql, SqlCrowded, SqlRefused, SqlTooLarge, SqlTooLong
+from infra.owner_sql import Bounds, OwnerSql, SqlCrowded
+from infra.owner_wire import SqlRefused, SqlTooLarge, SqlTooLong
 
 if TYPE_CHECKING:
     from infra.owner_sql import Found
