@@ -112,3 +112,11 @@ def status_of(tx: Transaction, project_id: str) -> str | None:
     """Return the project's status, or None when there is none (any more)."""
     status: str | None = tx.value(SQL.status_of, {"id": project_id})
     return status
+
+
+def owner_of(tx: Transaction, project_id: str) -> str:
+    """Return whose project it is. Raises ProjectNotFound."""
+    owner = tx.value(SQL.owner_of, {"id": project_id}) if is_project_id(project_id) else None
+    if owner is None:
+        raise ProjectNotFound("there is no such project")
+    return str(owner)

@@ -41,3 +41,6 @@ UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(
 
 -- name: status_of
 SELECT status FROM projects WHERE id = %(id)s AND status <> 'deleted';
+
+-- name: owner_of
+SELECT owner_id FROM projects WHERE id = %(id)s AND status <> 'deleted';

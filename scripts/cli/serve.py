@@ -9,7 +9,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import internal
+from app import internal, manager, migrations
 from app.data import standalone
 from app.factory import create_app
 from config.logging import setup
@@ -19,6 +19,8 @@ from infra.pipeline import die_with_parent
 from scripts.cli.service import opened_settings
 
 SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
+# Never public: on loopback, whatever LAUNCHDB_HOST says.
+INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
 HUNG_SECONDS = 60
@@ -35,7 +37,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """Set what differs from gunicorn's defaults."""
         chosen: dict[str, Any] = {
-            "bind": f"{self._settings.host}:{self._settings.port}",
+            "bind": self._address(),
             "workers": 1,
             "worker_class": "app.server.ProblemWorker",
             "threads": self._settings.api_threads,
@@ -49,9 +51,16 @@ class Server(BaseApplication):  # type: ignore[misc]
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
+    def _address(self) -> str:
+        inside = INTERNAL.get(self._services[0])
+        return f"127.0.0.1:{inside[0]}" if inside else f"{self._settings.host}:{self._settings.port}"
+
     def load(self) -> Any:
         """Open the world and make the application."""
         setup("api")
+        if self._services[0] in INTERNAL:
+            name, (_port, create) = self._services[0], INTERNAL[self._services[0]]
+            return create(self._settings, Infra.open(self._settings, name=f"launchdb-{name}"))
         app = create_app(self._settings, Infra.open(self._settings, name="launchdb-api"), self._services)
         if "platform" in self._services:
             internal.listen(app)
@@ -64,10 +73,11 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted(SERVICES)))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
+    `manager` (9000) and `migrations` (8002) are internal: on loopback, for whoever has the key INTERNAL_API_KEY.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """
     alone = data_api_environment()
@@ -76,4 +86,4 @@ def serve(service: str) -> None:
         return
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)
-    Server(settings, SERVICES[service]).run()
+    Server(settings, SERVICES.get(service, (service,))).run()

@@ -1,0 +1,49 @@
+"""The manager: which data APIs are served, and asking for one to be served, restarted or let go of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app import inside
+from app.world import world
+from catalog import projects
+from jobs import lifecycle
+from jobs.enqueue import enqueue
+from jobs.kinds import ReconcileProject
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from config.settings import Settings
+    from infra.composition import Infra
+    from infra.database import Transaction
+    from jobs.table import Job
+
+
+def create(settings: Settings, infra: Infra) -> Flask:
+    """Return the manager's application."""
+    app = inside.create("postgrest-manager", settings, infra)
+    app.add_url_rule("/internal/postgrest", "list", _list, methods=["GET"])
+    app.add_url_rule("/internal/postgrest/<project_id>/<any(spawn, restart):verb>", "ask", _ask, methods=["POST"])
+    app.add_url_rule("/internal/postgrest/<project_id>", "remove", _remove, methods=["DELETE"])
+    return app
+
+
+def _list() -> Response:
+    instances = world().infra.instances
+    found = [{"id": one.id, "projectId": one.project_id, "url": instances.address(one.id)} for one in instances.list()]
+    return inside.answer({"instances": found})
+
+
+def _ask(project_id: str, verb: str) -> Response:
+    return inside.asked(project_id, f"postgrest.{verb}", lifecycle.restart if verb == "restart" else _spawn)
+
+
+def _remove(project_id: str) -> Response:
+    return inside.asked(project_id, "postgrest.delete", lifecycle.pause)
+
+
+def _spawn(tx: Transaction, project_id: str, **who: Any) -> Job:
+    if projects.status_of(tx, project_id) == "active":
+        return enqueue(tx, ReconcileProject(project_id), **who)
+    return lifecycle.resume(tx, project_id, **who)

@@ -1,0 +1,50 @@
+"""The migrations service: how far a project's database is, and asking for it to be brought on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+from app import inside, json_body
+from app.problems import invalid
+from app.world import world
+from catalog import projects
+from catalog.ids import is_project_id
+from jobs import migrating
+from jobs.view import rfc3339
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from config.settings import Settings
+    from infra.composition import Infra
+
+
+def create(settings: Settings, infra: Infra) -> Flask:
+    """Return the application of the migrations service."""
+    app = inside.create("migrations", settings, infra)
+    app.add_url_rule("/internal/migrations/run", "run", _run, methods=["POST"])
+    app.add_url_rule("/internal/migrations/<project_id>", "show", _show, methods=["GET"])
+    return app
+
+
+def _run() -> Response:
+    body: Any = json_body.read(request, most=world().settings.max_body_bytes) or {}
+    project_id = body.get("projectId")
+    if set(body) != {"projectId"} or not isinstance(project_id, str) or not is_project_id(project_id):
+        raise invalid("/projectId", "must be the id of a project, and nothing else")
+    return inside.asked(project_id, "project.migrate", migrating.migrate)
+
+
+def _show(project_id: str) -> Response:
+    here = world()
+    with here.infra.database.autocommit() as tx:
+        projects.owner_of(tx, project_id)
+    seen = migrating.standing(here.infra, project_id, "launchdb-migrations")
+    versions = [
+        {"version": line.version, "checksum": line.checksum, "appliedAt": rfc3339(line.applied_at)}
+        for line in seen.applied
+    ]
+    drift = {"missing": list(seen.missing), "edited": list(seen.edited), "ahead": list(seen.ahead)}
+    return inside.answer({"projectId": project_id, "versions": versions, "drift": drift})
