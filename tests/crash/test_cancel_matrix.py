@@ -1,0 +1,89 @@
+"""A cancel that arrives as a step begins or ends: undone or carried to the end as declared, and nothing is left over."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from jobs import kind as kinds
+from jobs.commands import JobConflict, cancel
+from jobs.kinds.delete import DeleteProject
+from jobs.kinds.provision import ProvisionProject
+from jobs.lease import Leases
+from jobs.runner import Runner
+from jobs.table import find
+from tests.crash.test_matrix import (
+    LIFE,
+    MORE,
+    installation,  # noqa: F401 - a fixture
+    mark_deleting,
+    prepare,
+    seen,
+    status,
+    write,
+)
+from tests.fixtures.projects import add_project, drop
+
+KINDS = (ProvisionProject, DeleteProject, *LIFE)
+SECONDS = 5.0
+
+
+class Request:
+    """Stands where a crash point would: at its place somebody asks for the job to be cancelled."""
+
+    def __init__(self, infra, job, step: str, point: str) -> None:
+        self._infra, self._job, self._place = infra, job, (step, point)
+        self.at: float | None = None
+        self.refused = False
+
+    def passing(self, _kind: str, step: str, point: str) -> None:
+        if (step, point) != self._place or self.at is not None:
+            return
+        self.at = time.monotonic()
+        try:
+            with self._infra.database.transaction() as tx:
+                cancel(tx, self._job.id, by="somebody")
+        except JobConflict:
+            self.refused = True
+
+
+def cases():
+    """Every kind, step, and whether the request comes as it begins or as it ends."""
+    for arguments in KINDS:
+        for step in arguments.kind.steps:
+            for point in ("before_act", "after_act"):
+                yield pytest.param(arguments, step, point, id=f"{arguments.kind.name}:{step.name}:{point}")
+
+
+@pytest.mark.parametrize(("arguments", "step", "point"), list(cases()))
+def test_a_cancel_is_heeded_or_refused_and_leaves_nothing(arguments, step, point, settings, installation):  # noqa: F811
+    infra = installation
+    fresh = arguments is ProvisionProject
+    project = add_project(infra) if fresh else prepare(settings, infra, LIFE.get(arguments, ()))
+    try:
+        if arguments is DeleteProject:
+            mark_deleting(infra, project)
+        job = write(infra, arguments(project, *MORE.get(arguments, ())))
+        leases = Leases(infra.database, settings, worker="here")
+        runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
+        runner.crash = request = Request(infra, job, step.name, point)
+        while runner.run_one():
+            pass
+        assert request.at is not None, "the step was not reached"
+        assert time.monotonic() - request.at < SECONDS
+        with infra.database.autocommit() as tx:
+            ended = find(tx, job.id)
+        declared = arguments.kind.steps
+        too_late = any(one.no_return for one in declared[: declared.index(step) + 1])
+        assert request.refused == too_late
+        last = step is declared[-1]  # no safe point comes after it: it may be too late unsaid
+        assert ended.status in ({"succeeded"} if too_late else {"cancelled", "succeeded"} if last else {"cancelled"})
+        left = seen(infra, project)
+        assert "orphan" not in {verdict for _kind, _name, verdict in left}
+        if ended.status == "cancelled" and arguments is ProvisionProject:
+            assert left == []
+        if ended.status == "succeeded" and arguments is DeleteProject:
+            assert (left, status(infra, project)) == ([], "deleted")
+    finally:
+        drop(infra, project)
