@@ -20,7 +20,8 @@ def _sql(text: str) -> str:
 class NewMigration(In):
     """A migration that is to be applied. rerun: although an earlier try may have been half applied."""
 
-    version: str = Field(pattern=r"\A[0-9]{1,20}\z")
+    # The engine of these patterns takes $ as the very end, a newline before it included.
+    version: str = Field(pattern=r"^[0-9]{1,20}$")
     name: Title
     sql: Annotated[str, AfterValidator(_sql), Field(min_length=1, max_length=LONGEST_SQL)]
     timeout_ms: int = Field(60_000, ge=100, le=3_600_000)
