@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import zlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from psycopg.types.json import Jsonb
+
+from config.schedules import DEFAULTS
 from infra.sql import statements
 from jobs import kind as kinds
 from jobs.commands import JobConflict, cancel
@@ -28,12 +32,26 @@ class Planner:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._declared = False
 
     def run_once(self) -> int:
         """Fire what is due; return how many jobs were enqueued. Raises Unavailable when Postgres is away."""
         with self._database.autocommit() as tx:
             rows = tx.rows(SQL.enabled)
         return sum(self._plan(row) for row in rows)
+
+    def run_declared(self) -> int:
+        """Fire what is due once the defaults are declared. Raises Unavailable when Postgres is away."""
+        if not self._declared:
+            self.declare()
+            self._declared = True
+        return self.run_once()
+
+    def declare(self) -> None:
+        """Write the default schedules that are not there yet. Raises Unavailable when Postgres is away."""
+        with self._database.autocommit() as tx:
+            for default in DEFAULTS:
+                tx.execute(SQL.declare, {**dataclasses.asdict(default), "args": Jsonb({})})
 
     def _plan(self, schedule: dict[str, Any]) -> int:
         due = due_slots(schedule)

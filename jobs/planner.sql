@@ -17,7 +17,7 @@ SELECT j.id, j.status FROM schedule_slots t JOIN jobs j ON j.id = t.job_id
  WHERE t.schedule = %(schedule)s AND j.status IN ('queued', 'retrying', 'running', 'cancelling');
 
 -- name: declare
--- Only what an operator has not changed follows the default.
+-- What is there already is the operator's.
 INSERT INTO schedules (name, kind, args, cron, timezone, catch_up, jitter_seconds, overlap)
 VALUES (%(name)s, %(kind)s, %(args)s, %(cron)s, %(timezone)s, %(catch_up)s, %(jitter)s, %(overlap)s)
 ON CONFLICT (name) DO NOTHING;

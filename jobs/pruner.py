@@ -39,6 +39,7 @@ class Pruner:
             (SQL.one_time_tokens, {}),
             (SQL.expired_mails, {}),
             (SQL.mails, jobs),
+            (SQL.slots, jobs),
             (SQL.void_mails, {"most": MOST_ROWS}),
             (SQL.asked_mail_jobs, {"most": MOST_ROWS}),
         )

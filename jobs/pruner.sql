@@ -51,3 +51,12 @@ DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
      WHERE kind = 'project.mail' AND created_by = 'anonymous' AND finished_at < now() - interval '1 day'
      LIMIT %(most)s);
+
+-- name: slots
+-- The newest slot says how far planning has come and stays; a job that is still open keeps its slot, for the overlap.
+DELETE FROM schedule_slots old WHERE (schedule, slot) IN (
+    SELECT t.schedule, t.slot FROM schedule_slots t
+     WHERE t.slot < now() - %(days)s * interval '1 day'
+       AND t.slot < (SELECT max(n.slot) FROM schedule_slots n WHERE n.schedule = t.schedule)
+       AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = t.job_id AND j.finished_at IS NULL)
+     LIMIT %(most)s);

@@ -75,7 +75,7 @@ def loops(infra: Infra) -> list[Loop]:
             reaper.run_once,
             lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
         ),
-        Loop("planner", planner.run_once, lambda _count: PLAN_SECONDS),
+        Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),

@@ -8,10 +8,12 @@ from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.reconcile import ReconcileProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.vacuum import VacuumProject
+from jobs.kinds.vacuum_fleet import VacuumFleet
 
 __all__ = [
     "ConfigureProject",
@@ -21,9 +23,11 @@ __all__ = [
     "MigrateProject",
     "PauseProject",
     "ProvisionProject",
+    "PrunePlatform",
     "ReconcileProject",
     "RestartProject",
     "ResumeProject",
     "SendMail",
+    "VacuumFleet",
     "VacuumProject",
 ]

@@ -1,0 +1,36 @@
+"""platform.prune: what has been kept long enough is removed from the platform's own tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.kind import BULK, Step, kind
+from jobs.pruner import Pruner
+
+if TYPE_CHECKING:
+    from jobs.run import Run
+
+
+def old_rows_are_deleted(run: Run[PrunePlatform]) -> None:
+    """Delete batch after batch until nothing is old enough."""
+    pruner = Pruner(run.infra.database, run.infra.settings)
+    deleted = 0
+    run.check()
+    while count := pruner.run_once():
+        deleted += count
+        run.check()
+    run.result["rowsDeleted"] = deleted
+
+
+@kind(
+    "platform.prune",
+    steps=(Step(old_rows_are_deleted, long=True, title="Delete what is old enough"),),
+    queue=BULK,
+    lane=None,
+    max_running=1,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class PrunePlatform:
+    """Deletes old jobs, events, keys, tokens and failed logins."""
