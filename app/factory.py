@@ -8,6 +8,7 @@ from flask import Flask, Response
 
 from app import (
     accounts,
+    databases,
     dispatch,
     extensions,
     health,
@@ -25,6 +26,7 @@ from app import (
     project_views,
     projects,
     requests,
+    schedules,
     tokens,
 )
 from app.statuses import status_of
@@ -55,6 +57,8 @@ NOUNS = (
     extensions.routes,
     jobs.routes,
     operator.routes,
+    schedules.routes,
+    databases.routes,
     people.routes,
     mail.routes,
     openapi.routes,

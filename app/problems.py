@@ -22,6 +22,7 @@ from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
 from jobs.mailing import MailOff
+from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,9 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     MailOff: (409, "mail-off"),
     MailQuotaExceeded: (429, "mail-quota"),
     TooManyFailures: (429, "too-many-failures"),
+    ScheduleNotFound: (404, "schedule-not-found"),
+    ScheduleUnserved: (409, "schedule-unserved"),
+    ScheduleRefused: (422, "invalid-input"),
     Unavailable: (503, "unavailable"),
 }
 
@@ -125,7 +129,7 @@ def _of_problem(problem: Problem) -> Response:
 def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
-    if isinstance(error, SettingsRefused):
+    if isinstance(error, (SettingsRefused, ScheduleRefused)):
         return _of_problem(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)

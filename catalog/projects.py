@@ -120,3 +120,8 @@ def owner_of(tx: Transaction, project_id: str) -> str:
     if owner is None:
         raise ProjectNotFound("there is no such project")
     return str(owner)
+
+
+def names_of(tx: Transaction, ids: list[str]) -> dict[str, str]:
+    """Return the names of those ids that are projects, whoever owns them."""
+    return {row["id"]: row["name"] for row in tx.rows(SQL.names_of, {"ids": ids})}

@@ -44,3 +44,6 @@ SELECT status FROM projects WHERE id = %(id)s AND status <> 'deleted';
 
 -- name: owner_of
 SELECT owner_id FROM projects WHERE id = %(id)s AND status <> 'deleted';
+
+-- name: names_of
+SELECT id, name FROM projects WHERE id = ANY (%(ids)s);

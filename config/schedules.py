@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Default:
-    """A schedule that every installation begins with; the fields are those of the table `schedules`."""
+    """A schedule that every installation begins with; the fields are those of the table `schedules`.
+
+    enabled  False keeps a name and a time for a kind that no worker serves yet
+    """
 
     name: str
     kind: str
@@ -16,9 +19,13 @@ class Default:
     catch_up: str = "latest"
     jitter: int = 0
     overlap: str = "skip"
+    enabled: bool = True
 
 
 DEFAULTS = (
     Default("prune", "platform.prune", "30 1 * * *"),
     Default("vacuum", "fleet.vacuum", "0 3 * * 0"),
+    Default("vacuum-platform", "platform.vacuum", "30 3 * * 0"),
+    Default("backup", "fleet.backup", "0 2 * * *", enabled=False),
+    Default("monitor", "platform.monitor", "*/5 * * * *", catch_up="skip", enabled=False),
 )

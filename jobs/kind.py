@@ -173,6 +173,14 @@ def find(name: str, version: int) -> Kind:
         raise UnknownKind(f"no worker here serves {name}@{version}") from None
 
 
+def newest(name: str) -> Kind:
+    """Return the newest version of a kind. Raises UnknownKind."""
+    known = [declared for declared in _KINDS.values() if declared.name == name]
+    if not known:
+        raise UnknownKind(f"no worker here serves {name}")
+    return max(known, key=lambda declared: declared.version)
+
+
 def of(arguments: Any) -> Kind:
     """Return the kind that these arguments belong to."""
     declared: Kind = type(arguments).kind

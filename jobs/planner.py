@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import zlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from psycopg.types.json import Jsonb
-
-from config.schedules import DEFAULTS
 from infra.sql import statements
 from jobs import kind as kinds
 from jobs.commands import JobConflict, cancel
 from jobs.cron import slots
 from jobs.enqueue import enqueue
 from jobs.errors import UnknownKind
+from jobs.schedules import declare
 
 if TYPE_CHECKING:
     from infra.database import Database, Transaction
@@ -43,15 +40,10 @@ class Planner:
     def run_declared(self) -> int:
         """Fire what is due once the defaults are declared. Raises Unavailable when Postgres is away."""
         if not self._declared:
-            self.declare()
+            with self._database.transaction() as tx:
+                declare(tx)
             self._declared = True
         return self.run_once()
-
-    def declare(self) -> None:
-        """Write the default schedules that are not there yet. Raises Unavailable when Postgres is away."""
-        with self._database.autocommit() as tx:
-            for default in DEFAULTS:
-                tx.execute(SQL.declare, {**dataclasses.asdict(default), "args": Jsonb({})})
 
     def _plan(self, schedule: dict[str, Any]) -> int:
         due = due_slots(schedule)
@@ -72,7 +64,7 @@ class Planner:
             for earlier in open_jobs:
                 _stop(tx, earlier["id"], schedule["name"])
         try:
-            declared = newest(schedule["kind"])
+            declared = kinds.newest(schedule["kind"])
         except UnknownKind:
             log.warning("schedule names an unknown kind", extra={"schedule": schedule["name"]})
             return 0
@@ -106,14 +98,6 @@ def jitter(schedule: dict[str, Any], slot: datetime) -> timedelta:
         return timedelta()
     seed = zlib.crc32(f"{schedule['name']}@{slot.isoformat()}".encode())
     return timedelta(seconds=seed % schedule["jitter_seconds"])
-
-
-def newest(name: str) -> kinds.Kind:
-    """Return the newest version of a kind. Raises UnknownKind."""
-    known = [declared for declared in kinds.kinds().values() if declared.name == name]
-    if not known:
-        raise UnknownKind(f"no worker here serves {name}")
-    return max(known, key=lambda declared: declared.version)
 
 
 def _stop(tx: Transaction, job_id: str, schedule: str) -> None:

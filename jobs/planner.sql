@@ -15,26 +15,3 @@ UPDATE schedule_slots SET job_id = %(job)s WHERE schedule = %(schedule)s AND slo
 -- What earlier slots of this schedule have started and not yet finished.
 SELECT j.id, j.status FROM schedule_slots t JOIN jobs j ON j.id = t.job_id
  WHERE t.schedule = %(schedule)s AND j.status IN ('queued', 'retrying', 'running', 'cancelling');
-
--- name: declare
--- What is there already is the operator's.
-INSERT INTO schedules (name, kind, args, cron, timezone, catch_up, jitter_seconds, overlap)
-VALUES (%(name)s, %(kind)s, %(args)s, %(cron)s, %(timezone)s, %(catch_up)s, %(jitter)s, %(overlap)s)
-ON CONFLICT (name) DO NOTHING;
-
--- name: list
-SELECT s.*, t.slot AS last_slot, t.job_id AS last_job_id, j.status AS last_status, j.finished_at AS last_finished_at
-  FROM schedules s
-  LEFT JOIN LATERAL (SELECT slot, job_id FROM schedule_slots WHERE schedule = s.name ORDER BY slot DESC LIMIT 1) t
-         ON true
-  LEFT JOIN jobs j ON j.id = t.job_id
- ORDER BY s.name;
-
--- name: find
-SELECT * FROM schedules WHERE name = %(name)s FOR UPDATE;
-
--- name: change
--- A changed schedule counts from now: what the new times would have fired before is not caught up.
-UPDATE schedules SET cron = %(cron)s, timezone = %(timezone)s, enabled = %(enabled)s, counts_from = now(),
-       updated_at = now()
- WHERE name = %(name)s;

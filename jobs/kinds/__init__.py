@@ -14,6 +14,7 @@ from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.vacuum import VacuumProject
 from jobs.kinds.vacuum_fleet import VacuumFleet
+from jobs.kinds.vacuum_platform import VacuumPlatform
 
 __all__ = [
     "ConfigureProject",
@@ -29,5 +30,6 @@ __all__ = [
     "ResumeProject",
     "SendMail",
     "VacuumFleet",
+    "VacuumPlatform",
     "VacuumProject",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from infra.sql import statements
@@ -33,12 +33,13 @@ def tables_are_vacuumed(run: Run[VacuumProject]) -> None:
     vacuum = Vacuum(run.infra.databases.cluster, uri, run.session)
     run.check()
     before, size = vacuum.tables(), vacuum.size()
-    left = _vacuum_all(run, vacuum, [table for table in before if table.changed])
-    _report(run, before, vacuum.tables(), left)
+    left = vacuum_all(run, vacuum, [table for table in before if table.changed])
+    run.result["projectId"] = project
+    report(run, before, vacuum.tables(), left)
     run.result["bytes"] = {"before": size, "after": vacuum.size()}
 
 
-def _vacuum_all(run: Run[VacuumProject], vacuum: Vacuum, changed: list[Table]) -> dict[str, str]:
+def vacuum_all(run: Run[Any], vacuum: Vacuum, changed: list[Table]) -> dict[str, str]:
     """Vacuum these tables; return why some were left out, by name."""
     total, done = sum(table.pages for table in changed), 0
     left: dict[str, str] = {}
@@ -58,10 +59,10 @@ def _vacuum_all(run: Run[VacuumProject], vacuum: Vacuum, changed: list[Table]) -
     return left
 
 
-def _report(run: Run[VacuumProject], before: list[Table], after: list[Table], left: dict[str, str]) -> None:
+def report(run: Run[Any], before: list[Table], after: list[Table], left: dict[str, str]) -> None:
+    """Report what was vacuumed, what was left out and why, and how old the oldest row is."""
     vacuumed = sum(table.changed for table in before) - len(left)
     run.result.update(
-        projectId=run.args.project_id,
         tablesVacuumed=vacuumed,
         tablesUnchanged=sum(not table.changed for table in before),
         tablesLeftOut=left,

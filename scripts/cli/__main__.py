@@ -19,6 +19,7 @@ NOUNS = (
     "audit",
     "mail",
     "mailbox",
+    "schedules",
     "db",
     "serve",
     "worker",

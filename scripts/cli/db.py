@@ -58,6 +58,41 @@ def dsn(session: Session, name: str | None, *, as_json: bool) -> None:
 
 
 @db.command()
+@json_option
+@pass_session
+def sizes(session: Session, *, as_json: bool) -> None:
+    """List the databases by size, the largest first (operators only)."""
+    found = session.client.get("/api/admin/databases")
+    if as_json:
+        emit_json(found)
+        return
+    columns = ("name", "size", "bytes", "projectName")
+    emit(table(("database", "size", "bytes", "project"), ([row[c] for c in columns] for row in found["databases"])))
+
+
+@db.command()
+@click.argument("name", required=False)
+@click.option("--platform", is_flag=True, help="The platform's own database.")
+@wait_options
+@json_option
+@pass_session
+def vacuum(
+    session: Session, name: str | None, *, platform: bool, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Vacuum the project NAME, the platform's database, or without either all active projects."""
+    if name and platform:
+        raise click.UsageError("say either NAME or --platform")
+    if name:
+        path = f"/api/projects/{session.project(name)['id']}/vacuum"
+    else:
+        path = f"/api/admin/schedules/{'vacuum-platform' if platform else 'vacuum'}/run"
+    answer = finished(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
+    conclude(
+        answer, lambda: [f"{answer['job']['kind']} {answer['job']['status']}"], as_json=as_json, waited=not no_wait
+    )
+
+
+@db.command()
 @click.argument("name", required=False)
 @click.option("--check", is_flag=True, help="Only say who is behind; exit 1 when somebody is.")
 @click.option("--budget", type=click.IntRange(min=0), default=0, help="How many projects may fail.")

@@ -133,7 +133,7 @@ def generated(town, document, count):
     token = boss.post("/api/tokens", json={"name": "t"}).json()
     ids = {"project_id": made["project"]["id"], "job_id": made["job"]["id"], "token_id": token["id"], "queue": "bulk"}
     session = town.signed_in().get("/api/auth/sessions").json()["sessions"][0]["id"]
-    ids |= {"owner_id": town.owner().id, "session_id": session}
+    ids |= {"schedule": "vacuum", "owner_id": town.owner().id, "session_id": session}
     generator = Generator(document, ids, seed=3)
     client = town.app.test_client()
     # Password hashes cost what they should; a few are enough here.

@@ -13,6 +13,7 @@ import pytest
 from app.factory import operations
 from catalog import owners, sessions
 from infra import secretfiles
+from jobs.schedules import declare
 from tests.app.conftest import PASSWORD
 from tests.app.test_bad_input import problem
 
@@ -95,6 +96,7 @@ def body_for(operation):
         return {}
     fit = {"name": "changed", "current": PASSWORD, "new": "another horse", "email": "new@example.org"}
     fit |= {"query": "SELECT 1", "to": "new@example.org"}
+    fit |= {"version": "1", "sql": "SELECT 1", "cron": "1 1 * * *"}
     wanted = operation.body.model_fields if operation.body else {}
     return {"json": {name: value for name, value in fit.items() if name in wanted}}
 
@@ -104,10 +106,12 @@ def victim(town):
     """An owner with one of everything."""
     owner = town.owner()
     with town.infra.database.transaction() as tx:
+        declare(tx)
         session = sessions.start(tx, owner.id, seconds=600, address="10.1.1.1").id
     project = owner.project()
     token = owner.post("/api/tokens", json={"name": "t"}).json()
     owner.ids = {"project_id": project["id"], "job_id": project["currentJob"], "token_id": token["id"], "queue": "bulk"}
+    owner.ids |= {"schedule": "vacuum"}
     owner.ids |= {"owner_id": owner.id, "session_id": session}
     return owner
 

@@ -7,6 +7,7 @@ import pytest
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.vacuum_fleet import VacuumFleet
+from jobs.kinds.vacuum_platform import VacuumPlatform
 from tests.crash.conftest import attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
 from tests.fixtures.projects import drop
@@ -53,4 +54,16 @@ def test_a_killed_prune_resumes_and_leaves_nothing_old(crash, settings, installa
     run_here(installation, job)
     with installation.database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM schedule_slots") == 1
+    assert set(steps(installation, job).values()) == {"succeeded"}
+
+
+@pytest.mark.parametrize("crash", places(VacuumPlatform))
+def test_a_killed_vacuum_of_the_platform_resumes(crash, settings, installation):
+    job = write(installation, VacuumPlatform())
+    assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+    pass_on(installation)
+    run_here(installation, job)
+    told = result(installation, job)
+    assert (told["tablesVacuumed"] + told["tablesUnchanged"] > 20, told["tablesLeftOut"]) == (True, {})
+    assert told["wraparoundAge"] >= 0
     assert set(steps(installation, job).values()) == {"succeeded"}

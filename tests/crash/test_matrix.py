@@ -264,6 +264,7 @@ def test_every_kind_is_in_the_matrix():
         mail,
         "fleet.vacuum",  # tests/crash/test_maintenance.py
         "platform.prune",
+        "platform.vacuum",
         *migrating,
         *(arguments.kind.name for arguments in LIFE),
     }

@@ -1,0 +1,54 @@
+"""What operators are answered about schedules and databases."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads it
+
+from app.answers import Out
+
+
+class LastJobOut(Out):
+    """The newest job of a schedule."""
+
+    id: str
+    status: str
+    finished_at: datetime | None
+
+
+class ScheduleOut(Out):
+    """A schedule. next: its next three times; reason: why it cannot fire."""
+
+    name: str
+    kind: str
+    cron: str
+    timezone: str
+    enabled: bool
+    catch_up: str
+    jitter_seconds: int
+    overlap: str
+    next: list[datetime]
+    last_slot: datetime | None
+    last_job: LastJobOut | None
+    reason: str | None
+
+
+class SchedulesOut(Out):
+    """All schedules."""
+
+    schedules: list[ScheduleOut]
+
+
+class DatabaseOut(Out):
+    """A database and its size, in bytes and in words."""
+
+    name: str
+    bytes: int
+    size: str
+    project_id: str | None
+    project_name: str | None
+
+
+class DatabasesOut(Out):
+    """All databases, the largest first."""
+
+    databases: list[DatabaseOut]
