@@ -22,13 +22,19 @@ def mark(run: Run, thing: str) -> None:
 
 
 def wait_at_gate(run: Run, thing: str) -> None:
-    """Wait while the gate of that name is shut; the session is an open one of this attempt."""
+    """Wait while the gate of that name is shut; the session is an open one of this attempt, and a mark says so."""
     with psycopg.connect(run.infra.database.conninfo, application_name=run.session, autocommit=True) as session:
-        deadline = time.monotonic() + 60
+        deadline, told = time.monotonic() + 60, False
         while time.monotonic() < deadline:
             row = session.execute("SELECT 1 FROM gates WHERE thing = %s", (f"{run.args.label}/{thing}",)).fetchone()
             if row is None:
                 return
+            if not told:
+                session.execute(
+                    "INSERT INTO marks (thing, pid, fence) VALUES (%s, %s, %s)",
+                    (f"{run.args.label}/{thing}/waits", os.getpid(), run.fence),
+                )
+                told = True
             time.sleep(0.02)
 
 

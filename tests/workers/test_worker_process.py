@@ -52,7 +52,8 @@ def test_a_frozen_worker_that_wakes_is_refused_everywhere(processes):
     frozen = processes.worker()
     shut(processes, "a/second")
     job = processes.enqueue(Marks("a"))
-    wait_until(lambda: processes.marks("a/first") == 1)
+    # Its session must be open by then: one that a step opens after it woke is new, and nobody could have ended it.
+    wait_until(lambda: processes.marks("a/second/waits") == 1)
     old_fence = processes.job(job.id).fence
     os.kill(frozen.pid, signal.SIGSTOP)
     processes.worker()
