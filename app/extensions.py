@@ -8,11 +8,12 @@ from app import waiting
 from app.answers import ProjectAcceptedOut
 from app.answers_sql import ExtensionsOut
 from app.lifecycle import done
+from app.logins import logged_in
 from app.models_sql import NewExtension, OldExtension
 from app.problems import Problem, invalid
 from app.projects import shown
 from app.routing import Answer, Call, Routes
-from catalog import names, projects, secrets
+from catalog import names, projects
 from infra.extensions import ALLOWED, NOT_LISTED, Extension, Extensions, offered
 from jobs import lifecycle
 from jobs.view import job_json
@@ -33,13 +34,15 @@ def listing(call: Call, project_id: str) -> Answer:
         project = projects.owned(tx, project_id, call.owner_id)
         if project.status != "active":
             raise projects.ProjectBusy(project.status, project.current_job)
-        login = names.roles(project.id).owner
-        password = secrets.read(tx, infra.vault, project.id, names.password(login))
-    uri = infra.databases.uri(names.database(project.id), login, password)
     with call.world.rooms.hold(project_id) as held:
         if not held:
             raise Problem(429, "too-many-queries", "as many queries run as may", headers={"Retry-After": "1"})
-        found = Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).listing()
+        found = logged_in(
+            infra,
+            project.id,
+            names.roles(project.id).owner,
+            lambda uri: Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).listing(),
+        )
     return Answer({"extensions": [_shown(extension) for extension in found]})
 
 

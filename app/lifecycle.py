@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from app import waiting
 from app.answers import ProjectAcceptedOut
 from app.models import Nothing
+from app.models_life import Rotation
 from app.projects import shown
 from app.routing import Answer, Call, Routes
 from catalog import projects
 from jobs import lifecycle
+from jobs.kinds.rotate_secret import GRACE_SECONDS
+from jobs.project_secrets import DATABASE_PASSWORD
 from jobs.view import job_json
 
 if TYPE_CHECKING:
@@ -65,9 +69,21 @@ def vacuum(call: Call, tx: Transaction, project_id: str) -> Answer:
     return _asked(call, tx, project_id, lifecycle.vacuum)
 
 
-def _asked(call: Call, tx: Transaction, project_id: str, ask: Callable[..., Job]) -> Answer:
+@routes.change(
+    "POST", "/api/projects/<project_id>/rotate", action="project.rotate", who="owner", body=Rotation, final=done,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def rotate(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Rotates a secret of a project: no request fails, and old API keys are good until their grace time is over."""
+    grace = 0 if call.body.secret == DATABASE_PASSWORD else call.body.grace_seconds
+    grace = GRACE_SECONDS if grace is None else grace
+    answer = _asked(call, tx, project_id, lifecycle.rotate, secret=call.body.secret, grace_seconds=grace)
+    return replace(answer, told={"secret": call.body.secret, "graceSeconds": grace})
+
+
+def _asked(call: Call, tx: Transaction, project_id: str, ask: Callable[..., Job], **what: Any) -> Answer:
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
-    job = ask(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
+    job = ask(tx, project.id, **what, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
     asked = projects.owned(tx, project_id, call.owner_id)
     return waiting.accepted(
         job_json(tx, job), project={**shown(call, asked), "currentJob": asked.current_job or job.id}

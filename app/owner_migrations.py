@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from app import waiting
 from app.answers_migrations import MigrationAcceptedOut, MigrationsOut
+from app.logins import logged_in
 from app.models_migrations import NewMigration
 from app.routing import Answer, Call, Routes
-from catalog import owner_migrations, projects, secrets
+from catalog import names, owner_migrations, projects, secrets
 from infra.errors import InfraError
+from infra.owner_migration import OwnerSession
 from jobs import migrating
-from jobs.owner_migration import session_of
 from jobs.table import find
 from jobs.view import job_json, rfc3339
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from infra.database import Transaction
 
 routes = Routes("migrations")
-RECORDS_MS = 2000
+SESSION, RECORDS_MS = "launchdb-migrations", 2000
 
 
 def applied(_call: Call, tx: Transaction, answer: Answer) -> Answer:
@@ -37,8 +38,7 @@ def listing(call: Call, project_id: str) -> Answer:
     with call.world.infra.database.autocommit() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
         known = owner_migrations.listing(tx, project.id)
-        kept = secrets.read_all(tx, call.world.infra.vault, project.id) if project.status == "active" else None
-    records = _records(call, project.id, kept) if kept else None
+    records = _records(call, project.id) if project.status == "active" else None
     return Answer(
         {
             "migrations": [_shown(row, records) for row in known],
@@ -65,11 +65,15 @@ def send(call: Call, tx: Transaction, project_id: str) -> Answer:
     return waiting.accepted(job_json(tx, job), migration={**_shown(migration), "jobId": job.id})
 
 
-def _records(call: Call, project_id: str, kept: dict[str, str]) -> dict[str, str] | None:
-    owner = session_of(call.world.infra, project_id, kept, "launchdb-migrations")
+def _records(call: Call, project_id: str) -> dict[str, str] | None:
+    infra = call.world.infra
+
+    def recorded(uri: str) -> dict[str, str]:
+        return OwnerSession(infra.databases.cluster, uri, SESSION).recorded(timeout_ms=RECORDS_MS)
+
     try:
-        return owner.recorded(timeout_ms=RECORDS_MS)
-    except InfraError:
+        return logged_in(infra, project_id, names.roles(project_id).owner, recorded)
+    except (InfraError, secrets.SecretMissing):
         return None
 
 

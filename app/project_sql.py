@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.answers_sql import QueryOut
+from app.logins import logged_in
 from app.models_sql import NewQuery
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
-from catalog import audit, names, projects, secrets
+from catalog import audit, names, projects
 from infra.owner_sql import Bounds, OwnerSql, SqlCrowded
 from infra.owner_wire import SqlRefused, SqlTooLarge, SqlTooLong
 
@@ -32,9 +33,9 @@ def run(call: Call, project_id: str) -> Answer:
     with call.world.rooms.hold(project_id) as held:
         if not held:
             raise Problem(429, "too-many-queries", "as many queries run as may; try again", headers=_LATER)
-        owner = _owner_of(call, project_id)
+        _audit(call, project_id)
         began = time.monotonic()
-        found = _asked(owner, call, bounds)
+        found = _asked(call, project_id, bounds)
     took = int((time.monotonic() - began) * 1000)
     return Answer(_shown(found, took), headers={"Cache-Control": "no-store"}, project_id=project_id)
 
@@ -47,15 +48,12 @@ def _bounds(call: Call) -> Bounds:
     return Bounds(asked / 1000 if asked else settings.sql_seconds, settings.sql_max_rows, settings.sql_max_bytes)
 
 
-def _owner_of(call: Call, project_id: str) -> OwnerSql:
-    """Return the owner login of an active project, and audit that it is used: the verb alone, since SQL holds data."""
-    infra = call.world.infra
-    with infra.database.transaction() as tx:
+def _audit(call: Call, project_id: str) -> None:
+    """Audit that the owner login of an active project is used: the verb alone, since SQL holds data."""
+    with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
         if project.status != "active":
             raise projects.ProjectBusy(project.status, project.current_job)
-        login = names.roles(project.id).owner
-        password = secrets.read(tx, infra.vault, project.id, names.password(login))
         verb = _VERB.match(call.body.query)
         detail = {"verb": verb[1].upper() if verb else "", "readOnly": call.body.read_only}
         audit.record(
@@ -70,13 +68,17 @@ def _owner_of(call: Call, project_id: str) -> OwnerSql:
                 detail={**detail, "characters": len(call.body.query)},
             ),
         )
-    uri = infra.databases.uri(names.database(project.id), login, password)
-    return OwnerSql(infra.databases.cluster, uri, login)
 
 
-def _asked(owner: OwnerSql, call: Call, bounds: Bounds) -> Found:
-    try:
+def _asked(call: Call, project_id: str, bounds: Bounds) -> Found:
+    infra, login = call.world.infra, names.roles(project_id).owner
+
+    def ask(uri: str) -> Found:
+        owner = OwnerSql(infra.databases.cluster, uri, login)
         return owner.run(call.body.query, call.body.params, bounds, read_only=call.body.read_only)
+
+    try:
+        return logged_in(infra, project_id, login, ask)
     except SqlRefused as error:
         more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
         raise Problem(422, "sql-error", str(error), more=more) from None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from app import paging
 from app.answers_project import AuditOut, StatsOut, audit_line
+from app.logins import logged_in
 from app.models import PageQuery
 from app.routing import Answer, Call, Routes
-from catalog import audit, names, projects, secrets
+from catalog import audit, names, projects
 from infra import project_stats
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def stats(call: Call, project_id: str) -> Answer:
         project = projects.owned(tx, project_id, call.owner_id)
         if project.status in ("provisioning", "failed", "restoring", "deleting"):
             raise projects.ProjectBusy(project.status, project.current_job)
-        login = names.roles(project.id).dump
-        password = secrets.read(tx, call.world.infra.vault, project.id, names.password(login))
-    uri = call.world.infra.databases.uri(names.database(project.id), login, password)
-    return Answer(_stats(project_stats.read(uri, SESSION)), headers={"Cache-Control": "no-store"})
+    found = logged_in(
+        call.world.infra, project.id, names.roles(project.id).dump, lambda uri: project_stats.read(uri, SESSION)
+    )
+    return Answer(_stats(found), headers={"Cache-Control": "no-store"})
 
 
 @routes.get("/api/projects/<project_id>/audit", who="owner", query=PageQuery, answers={200: AuditOut})

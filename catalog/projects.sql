@@ -18,6 +18,7 @@ SELECT FROM projects WHERE id = %(id)s FOR UPDATE;
 -- name: owned
 SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at, p.drift,
        (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
+           AND (j.status <> 'queued' OR j.run_at <= now())
          ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
   FROM projects p WHERE p.id = %(id)s AND p.owner_id = %(owner)s AND p.status <> 'deleted';
 
@@ -25,6 +26,7 @@ SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.creat
 -- Ids of projects are random, so the cursor is the time with the id.
 SELECT p.id, p.owner_id, p.name, p.status, p.status_reason, p.pool_size, p.created_at, p.updated_at, p.drift,
        (SELECT j.id FROM jobs j WHERE j.project_id = p.id AND j.status IN ('queued', 'retrying', 'running', 'cancelling')
+           AND (j.status <> 'queued' OR j.run_at <= now())
          ORDER BY (j.status IN ('running', 'cancelling')) DESC, j.seq LIMIT 1) AS current_job
   FROM projects p
  WHERE p.owner_id = %(owner)s AND p.status <> 'deleted'

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.sql import statements
 from infra.vault import DataKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from infra.database import Transaction
@@ -33,32 +33,75 @@ class Kept:
     expires_at: datetime | None
 
 
-def put(tx: Transaction, vault: Vault, scope: str, name: str, value: str) -> int:
-    """Store a new version of a secret; return its number. Earlier versions stay readable until they are retired."""
+@dataclass(frozen=True)
+class Version:
+    """One version of a secret. coming: not in force yet; expires_at: until when an earlier one is good, None: for ever."""
+
+    number: int
+    value: str = field(repr=False)
+    coming: bool
+    expires_at: datetime | None
+
+
+class Known(dict[str, str]):
+    """The secrets of a scope that are in force, by name. versions: all that were not forgotten, the newest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: dict[str, list[Version]] = {}
+
+    def wanted(self, name: str) -> str:
+        """Return the value that is to be in force: the one that is coming, if there is one. Raises KeyError."""
+        newest = self.versions[name][0]
+        return newest.value if newest.coming else self[name]
+
+
+def put(tx: Transaction, vault: Vault, scope: str, name: str, value: str, *, coming: bool = False) -> int:
+    """Store a new version of a secret; return its number. Earlier versions stay readable until they are retired.
+
+    coming  it is not in force before `enforce` says so
+    """
     key = _data_key(tx, vault, scope)
     version = int(tx.value(SQL.next_version, {"scope": scope, "name": name}))
-    _store(tx, vault, key, version, {name: value})
+    _store(tx, vault, key, version, {name: value}, coming=coming)
     return version
 
 
+def enforce(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float) -> datetime | None:
+    """Let the versions that are coming be in force; those before them are good for `keep_seconds` more.
+
+    Returns until when the last of those is good; None when there are none.
+    """
+    rows = tx.rows(SQL.enforce, {"scope": scope, "names": list(names), "seconds": keep_seconds})
+    return max((row["expires_at"] for row in rows if row["expires_at"] is not None), default=None)
+
+
+def forget_expired(tx: Transaction, scope: str) -> int:
+    """Forget the versions whose time is over; return how many there were."""
+    return tx.execute(SQL.forget_expired, {"scope": scope})
+
+
 def read(tx: Transaction, vault: Vault, scope: str, name: str) -> str:
-    """Return the newest version of a secret. Raises SecretMissing; Refused when it does not open."""
+    """Return the version of a secret that is in force. Raises SecretMissing; Refused when it does not open."""
     row = tx.row(SQL.newest, {"scope": scope, "name": name})
     if row is None:
         raise SecretMissing(f"{scope} has no secret {name}")
     return _open(vault, scope, row)
 
 
-def read_all(tx: Transaction, vault: Vault, scope: str) -> dict[str, str]:
-    """Return the newest version of each secret of a scope. Raises Refused when one does not open."""
-    return {row["name"]: _open(vault, scope, row) for row in tx.rows(SQL.newest, {"scope": scope, "name": None})}
+def read_all(tx: Transaction, vault: Vault, scope: str) -> Known:
+    """Return the secrets of a scope. Raises Refused when one does not open."""
+    return read_scopes(tx, vault, [scope])[scope]
 
 
-def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, dict[str, str]]:
+def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, Known]:
     """Return what `read_all` returns, for many scopes in one query. Raises Refused when one does not open."""
-    known: dict[str, dict[str, str]] = {scope: {} for scope in scopes}
-    for row in tx.rows(SQL.newest_of, {"scopes": scopes}):
-        known[row["scope"]][row["name"]] = _open(vault, row["scope"], row)
+    known = {scope: Known() for scope in scopes}
+    for row in tx.rows(SQL.all, {"scopes": scopes}):
+        value, of = _open(vault, row["scope"], row), known[row["scope"]]
+        of.versions.setdefault(row["name"], []).append(Version(row["version"], value, row["coming"], row["expires_at"]))
+        if not row["coming"]:
+            of.setdefault(row["name"], value)
     return known
 
 
@@ -74,7 +117,7 @@ def store_once(
 
     makers  by name, in an order in which each may use the ones before it: called with what is known so far
     """
-    known = read_all(tx, vault, scope)
+    known: dict[str, str] = read_all(tx, vault, scope)
     made: dict[str, str] = {}
     for name, make in makers.items():
         if name not in known:
@@ -130,9 +173,12 @@ def _data_key(tx: Transaction, vault: Vault, scope: str) -> DataKey:
     return _data_key(tx, vault, scope)
 
 
-def _store(tx: Transaction, vault: Vault, key: DataKey, version: int, values: Mapping[str, str]) -> int:
+def _store(
+    tx: Transaction, vault: Vault, key: DataKey, version: int, values: Mapping[str, str], *, coming: bool = False
+) -> int:
     sealed = [vault.seal(key, name, version, value) for name, value in values.items()]
-    return tx.execute(SQL.store, {"scope": key.scope, "version": version, "names": list(values), "sealed": sealed})
+    stored = {"scope": key.scope, "version": version, "names": list(values), "sealed": sealed, "coming": coming}
+    return tx.execute(SQL.store, stored)
 
 
 def _open(vault: Vault, scope: str, row: dict[str, Any]) -> str:

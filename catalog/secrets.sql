@@ -5,15 +5,17 @@ SELECT scope, wrapped, master_key_id FROM data_keys WHERE scope = %(scope)s;
 INSERT INTO data_keys (scope, wrapped, master_key_id) VALUES (%(scope)s, %(wrapped)s, %(key)s) ON CONFLICT DO NOTHING;
 
 -- name: newest
--- The newest version of each name, with the key that opens it.
-SELECT DISTINCT ON (s.name) s.name, s.version, s.sealed, k.wrapped, k.master_key_id
+-- The newest version that is in force, with the key that opens it.
+SELECT s.name, s.version, s.sealed, k.wrapped, k.master_key_id
   FROM secrets s JOIN data_keys k USING (scope)
- WHERE s.scope = %(scope)s AND (%(name)s::text IS NULL OR s.name = %(name)s)
- ORDER BY s.name, s.version DESC;
+ WHERE s.scope = %(scope)s AND s.name = %(name)s AND NOT s.coming
+ ORDER BY s.version DESC LIMIT 1;
 
--- name: newest_of
-SELECT DISTINCT ON (s.scope, s.name) s.scope, s.name, s.version, s.sealed, k.wrapped, k.master_key_id
-  FROM secrets s JOIN data_keys k USING (scope) WHERE s.scope = ANY (%(scopes)s)
+-- name: all
+-- Every version that was not forgotten, whether it is in force, was so or will be, the newest first.
+SELECT s.scope, s.name, s.version, s.sealed, s.coming, s.expires_at, k.wrapped, k.master_key_id
+  FROM secrets s JOIN data_keys k USING (scope)
+ WHERE s.scope = ANY (%(scopes)s)
  ORDER BY s.scope, s.name, s.version DESC;
 
 -- name: valid
@@ -29,12 +31,29 @@ WITH locked AS (SELECT scope FROM data_keys WHERE scope = %(scope)s FOR UPDATE)
 SELECT coalesce(max(s.version), 0) + 1 FROM locked LEFT JOIN secrets s ON s.scope = locked.scope AND s.name = %(name)s;
 
 -- name: store
-INSERT INTO secrets (scope, name, version, sealed)
-SELECT %(scope)s, name, %(version)s, sealed FROM unnest(%(names)s::text[], %(sealed)s::bytea[]) AS new (name, sealed)
+INSERT INTO secrets (scope, name, version, sealed, coming)
+SELECT %(scope)s, name, %(version)s, sealed, %(coming)s
+  FROM unnest(%(names)s::text[], %(sealed)s::bytea[]) AS new (name, sealed)
 ON CONFLICT DO NOTHING;
 
 -- name: list
 SELECT name, version, created_at, expires_at FROM secrets WHERE scope = %(scope)s ORDER BY name, version;
+
+-- name: enforce
+-- What was coming is in force; what came before it is good for so long, not longer than it was anyway. Names of which
+-- nothing is coming stay as they are, so that it may be said twice.
+WITH came AS (
+    SELECT name, max(version) AS version FROM secrets
+     WHERE scope = %(scope)s AND name = ANY (%(names)s) AND coming GROUP BY name)
+UPDATE secrets s
+   SET coming = false,
+       expires_at = CASE WHEN s.version < came.version
+                         THEN least(s.expires_at, now() + %(seconds)s * interval '1 second') END
+  FROM came WHERE s.scope = %(scope)s AND s.name = came.name
+RETURNING s.expires_at;
+
+-- name: forget_expired
+DELETE FROM secrets WHERE scope = %(scope)s AND expires_at <= now();
 
 -- name: forget
 DELETE FROM secrets WHERE scope = %(scope)s AND name = %(name)s;

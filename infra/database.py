@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from infra.errors import Unavailable
+from infra.errors import LoginRefused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,11 @@ def is_transient(error: psycopg.Error) -> bool:
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
 
 
+def is_login_refused(error: psycopg.Error) -> bool:
+    """Say whether a session could not begin because of its password; the driver has no SQLSTATE for that."""
+    return error.sqlstate is None and "password authentication failed" in str(error)
+
+
 def ensure_alive(connection: psycopg.Connection[Any]) -> None:
     """Raise OperationalError for an idle session that the server has ended. Costs no round trip while it is well."""
     poll = select.poll()
@@ -69,6 +74,8 @@ def translated(dependency: str | None = None) -> Iterator[None]:
     except (PoolTimeout, PoolClosed) as error:
         raise Unavailable("no connection to Postgres was free in time", dependency=dependency) from error
     except psycopg.Error as error:
+        if is_login_refused(error):
+            raise LoginRefused("Postgres did not take the password") from error
         if is_transient(error):
             away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
             said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"

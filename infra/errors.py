@@ -2,6 +2,7 @@
 
 InfraError
 ├── Unavailable   worth another try: it was away, busy or in somebody's way
+│   └── LoginRefused   the password was not taken: it may just be changed
 └── Refused       another try would get the same answer
 """
 
@@ -21,6 +22,10 @@ class Unavailable(InfraError):
     def __init__(self, message: str = "", *, dependency: str | None = None) -> None:
         super().__init__(message)
         self.dependency = dependency
+
+
+class LoginRefused(Unavailable):
+    """Postgres did not take a password. While it is rotated, another one is right."""
 
 
 class Refused(InfraError):

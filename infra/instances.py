@@ -23,6 +23,7 @@ _LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})
 class InstanceSpec:
     """What one data API has to serve. `id` names the instance, `project_id` whose it is.
 
+    db_uri_before    tried when the server refuses db_uri's password: while that is changed, one of the two is right
     cors_origins     none: any
     rate_per_minute  0: not counted
     session          what a session is given when it begins: where that changes, the open ones are of no use any more
@@ -40,6 +41,7 @@ class InstanceSpec:
     rate_per_minute: int = 0
     body_bytes: int = 10 * 1024 * 1024
     session: str = ""
+    db_uri_before: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from infra.database import CONNECT_TIMEOUT_SECONDS
-from infra.errors import Unavailable
+from infra.database import CONNECT_TIMEOUT_SECONDS, is_login_refused
+from infra.errors import LoginRefused, Unavailable
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def read(uri: str, session: str) -> Stats:
             tables = login.execute(SQL.tables).fetchall()
             stored = login.execute(SQL.objects).fetchone() if database["stores"] else None
     except psycopg.Error as error:
+        if is_login_refused(error):
+            raise LoginRefused("the project did not take the password") from error
         state = error.sqlstate or type(error).__name__
         raise Unavailable(f"the project could not be looked at ({state})") from error
     return Stats(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,17 +97,34 @@ class SignatureRefused(Refused):
 
 @dataclass(frozen=True)
 class NamedKey:
-    """A key, which is good for one algorithm; kid: its name in a JWKS, or empty."""
+    """A key, which is good for one algorithm; kid: its name in a JWKS, or empty; until: in seconds of the epoch."""
 
     key: jwt.PyJWK
     kid: str
+    until: float = math.inf
+
+
+def key_set(keys: Sequence[tuple[str, float | None]]) -> str:
+    """Return the secret that `keys_of` takes for all of these: a text as it is, or a JWKS of several (RFC 7517).
+
+    keys  texts of HS256 keys, each with the second of the epoch from which on it is good no more, or None
+    """
+    if len(keys) == 1 and keys[0][1] is None:
+        return keys[0][0]
+    listed = []
+    for text, until in keys:
+        plain = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        key: dict[str, Any] = {"kty": "oct", "k": plain, "alg": ALGORITHM, "use": "sig"}
+        listed.append(key if until is None else {**key, "exp": until})
+    return json.dumps({"keys": listed}, separators=(",", ":"))
 
 
 @functools.lru_cache(maxsize=4096)
 def keys_of(secret: str, *, is_base64: bool = False) -> tuple[NamedKey, ...]:
     """Return the keys that a secret stands for: a text is pinned to HS256, a JWKS names the algorithm of each.
 
-    A key of a JWKS that cannot be used (too short, for encryption, of an unknown kind) is left out.
+    A key of a JWKS that cannot be used (too short, for encryption, of an unknown kind) is left out. Its member exp,
+    which is ours, says when a key ends that is being rotated.
     """
     text = secret.strip()
     if not text:
@@ -120,10 +138,11 @@ def keys_of(secret: str, *, is_base64: bool = False) -> tuple[NamedKey, ...]:
     return tuple(key for each in listed if (key := _named(each)) is not None) if isinstance(listed, list) else ()
 
 
-def signed_claims(token: str, keys: Sequence[NamedKey]) -> bytes:
-    """Return the claims, as they were signed, of a token that one of `keys` signed. Raises SignatureRefused.
+def signed_claims(token: str, keys: Sequence[NamedKey]) -> tuple[bytes, float]:
+    """Return the claims, as they were signed, of a token that one of `keys` signed, and when that key ends.
 
-    Of several keys for its algorithm the one it names (kid) is tried, or all when it names none of them.
+    Of several keys for its algorithm the one it names (kid) is tried, or all when it names none of them. Whether the
+    key has ended already is the caller's to say. Raises SignatureRefused.
     """
     header = _header(token)
     if header is None:
@@ -136,7 +155,7 @@ def signed_claims(token: str, keys: Sequence[NamedKey]) -> bytes:
     fitting = [named for named in keys if named.key.algorithm_name == algorithm]
     for named in [named for named in fitting if named.kid and named.kid == header.get("kid")] or fitting:
         try:
-            return bytes(_SIGNATURES.decode(token, named.key, algorithms=[str(algorithm)]))
+            return bytes(_SIGNATURES.decode(token, named.key, algorithms=[str(algorithm)])), named.until
         except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
             continue
         except (jwt.PyJWTError, ValueError) as error:
@@ -156,7 +175,10 @@ def _named(key: Any) -> NamedKey | None:
         return None
     if (key["kty"] == "oct") != (made.algorithm_name in _SYMMETRIC):  # what is public signs nothing
         return None
-    return NamedKey(made, str(key.get("kid", "")))
+    until = key.get("exp", math.inf)
+    if isinstance(until, bool) or not isinstance(until, int | float):
+        return None
+    return NamedKey(made, str(key.get("kid", "")), until)
 
 
 def _header(token: str) -> dict[str, Any] | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
+from infra import tokens
 from infra.instances import InstanceSpec
 from infra.project_limits import Limits
 from infra.sql import statements
 from jobs.errors import GiveUp
 
 if TYPE_CHECKING:
+    from catalog.secrets import Known
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from jobs.run import Run
@@ -109,13 +111,14 @@ def limits(chosen: ProjectSettings) -> Limits:
     )
 
 
-def spec(infra: Infra, project: str, known: dict[str, str], chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
+def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
     """Say what a project's data API serves, from its stored secrets and its settings."""
     return InstanceSpec(
         id=names.instance(project),
         project_id=project,
         db_uri=data_uri(infra, project, known),
-        jwt_secret=known[names.JWT_SECRET],
+        db_uri_before=_data_uri_before(infra, project, known),
+        jwt_secret=_jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections would leave none to the project's other logins.
         pool_size=min(pool_size, chosen.connections - CONNECTIONS_OF_OTHERS),
@@ -128,18 +131,31 @@ def spec(infra: Infra, project: str, known: dict[str, str], chosen: ProjectSetti
     )
 
 
-def data_uri(infra: Infra, project: str, known: dict[str, str]) -> str:
+def data_uri(infra: Infra, project: str, known: Known) -> str:
     """Return the URI with which the data API reaches the project's database."""
     login = names.roles(project).authenticator
-    return infra.databases.uri(names.database(project), login, known[names.password(login)])
+    return infra.databases.uri(names.database(project), login, known.wanted(names.password(login)))
 
 
-def passwords(project: str, known: dict[str, str]) -> dict[str, str]:
-    """Return the stored password of each of the project's logins."""
-    return {login: known[names.password(login)] for login in names.roles(project).logins}
+def passwords(project: str, known: Known) -> dict[str, str]:
+    """Return the password that each of the project's logins is to have."""
+    return {login: known.wanted(names.password(login)) for login in names.roles(project).logins}
 
 
-def stored_secrets(run: Run[Any]) -> dict[str, str]:
+def _data_uri_before(infra: Infra, project: str, known: Known) -> str:
+    """Return the URI that is good until a password that is coming is in force; empty when none is coming."""
+    login = names.roles(project).authenticator
+    before, wanted = known[names.password(login)], known.wanted(names.password(login))
+    return "" if before == wanted else infra.databases.uri(names.database(project), login, before)
+
+
+def _jwt_secret(known: Known) -> str:
+    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
+    listed = known.versions[names.JWT_SECRET]
+    return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
+
+
+def stored_secrets(run: Run[Any]) -> Known:
     """Read the project's secrets. Raises Refused when one does not open."""
     with run.infra.database.autocommit() as tx:
         return secrets.read_all(tx, run.infra.vault, run.args.project_id)

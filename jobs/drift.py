@@ -10,6 +10,7 @@ from catalog.settings import effective
 from jobs.data_plane import limits, passwords, spec
 
 if TYPE_CHECKING:
+    from catalog.secrets import Known
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from infra.databases import Survey
@@ -33,7 +34,7 @@ class Wanted:
         return self.status == "paused"
 
 
-def faults(infra: Infra, seen: Survey, project: Wanted, known: dict[str, str]) -> list[str]:
+def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[str]:
     """Say in words in what a project differs from what it has to be; nothing when all is right.
 
     seen   the look at its database and roles
@@ -49,7 +50,7 @@ def faults(infra: Infra, seen: Survey, project: Wanted, known: dict[str, str]) -
     return found + _faults_of_instance(infra, project, known, chosen)
 
 
-def _faults_of_instance(infra: Infra, project: Wanted, known: dict[str, str], chosen: ProjectSettings) -> list[str]:
+def _faults_of_instance(infra: Infra, project: Wanted, known: Known, chosen: ProjectSettings) -> list[str]:
     instance = names.instance(project.id)
     if project.closed:
         return [f"instance {instance}: a paused project is served"] if infra.instances.exists(instance) else []

@@ -13,6 +13,7 @@ from jobs.kinds.extension import ExtendProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.rotate_secret import RotateSecret
 from jobs.kinds.vacuum import VacuumProject
 from jobs.table import Job
 
@@ -24,22 +25,30 @@ SQL = statements(__file__)
 
 def pause(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be paused; a pause under way is returned. Raises ProjectBusy."""
-    return _ask(tx, PauseProject(project_id), "active", asked)
+    return _ask(tx, PauseProject(project_id), ("active",), asked)
 
 
 def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for a paused project to be resumed; a resume under way is returned. Raises ProjectBusy."""
-    return _ask(tx, ResumeProject(project_id), "paused", asked)
+    return _ask(tx, ResumeProject(project_id), ("paused",), asked)
 
 
 def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be restarted; a restart under way is returned. Raises ProjectBusy."""
-    return _ask(tx, RestartProject(project_id), "active", asked)
+    return _ask(tx, RestartProject(project_id), ("active",), asked)
 
 
 def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
-    return _ask(tx, VacuumProject(project_id), "active", asked)
+    return _ask(tx, VacuumProject(project_id), ("active",), asked)
+
+
+def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **asked: Any) -> Job:
+    """Ask for a secret of an active or paused project to be rotated; the same under way is returned.
+
+    Raises ProjectBusy.
+    """
+    return _ask(tx, RotateSecret(project_id, secret, grace_seconds), ("active", "paused"), asked)
 
 
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
@@ -55,15 +64,16 @@ def configure(tx: Transaction, project_id: str, **asked: Any) -> Job:
     return enqueue(tx, ConfigureProject(project_id), **asked)
 
 
-def _ask(tx: Transaction, arguments: Any, wanted: str, asked: dict[str, Any]) -> Job:
+def _ask(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue as `asked` says (by, owner_id, request_id), unless the state or another job is in the way."""
     # The row is the lock: the last step of a job that changes the state takes turns with us.
     status = tx.value(SQL.status, {"project": arguments.project_id})
     declared = kinds.of(arguments)
     lane = f"{arguments.project_id}/{declared.lane}"
     open_job = tx.one(Job, SQL.in_the_way, {"lane": lane})
-    if open_job is not None and open_job.kind == declared.name and open_job.status != "cancelling":
+    same = open_job is not None and (open_job.kind, open_job.args) == (declared.name, kinds.to_json(arguments))
+    if open_job is not None and same and open_job.status != "cancelling":
         return open_job
-    if open_job is not None or status != wanted:
+    if open_job is not None or status not in wanted:
         raise ProjectBusy(status or "deleted", open_job.id if open_job else None)
     return enqueue(tx, arguments, **asked)

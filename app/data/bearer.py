@@ -44,7 +44,7 @@ def identify(header: str | None, config: DataConfig, now: Callable[[], float] = 
         if not config.db_anon_role:
             raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
         return _anonymous(config)
-    claims = decoded(token, config)
+    claims = decoded(token, config, now)
     check_claims(claims, config.jwt_aud, now(), config.jwt_leeway)
     role = role_of(claims, config)
     if not role:
@@ -63,8 +63,8 @@ def bearer_token(header: str | None) -> str | None:
     return token.strip()
 
 
-def decoded(token: str, config: DataConfig) -> dict[str, Any]:
-    """Return the claims of a token whose signature holds. Raises Fault."""
+def decoded(token: str, config: DataConfig, now: Callable[[], float] = time.time) -> dict[str, Any]:
+    """Return the claims of a token whose signature holds, by a key that has not ended. Raises Fault."""
     if not token:
         raise _undecodable("Empty JWT is sent in Authorization header")
     if len(token) > TOKEN_BYTES_MAX:
@@ -75,7 +75,10 @@ def decoded(token: str, config: DataConfig) -> dict[str, Any]:
     if not tokens.keys_of(config.jwt_secret, is_base64=config.jwt_secret_is_base64):
         raise Fault("PGRST300", "Server lacks JWT secret")
     read = _remembered if len(token) <= REMEMBERED_BYTES_MAX else _verified
-    return read(token, config.jwt_secret, config.jwt_secret_is_base64)
+    claims, until = read(token, config.jwt_secret, config.jwt_secret_is_base64)
+    if now() >= until:
+        raise _undecodable(*_WRONG_KEY)
+    return claims
 
 
 def check_claims(claims: dict[str, Any], audience: str, now: float, leeway: int) -> None:
@@ -171,9 +174,9 @@ _SAID: dict[str, tuple[str, str | None]] = {
 }
 
 
-def _verified(token: str, secret: str, is_base64: bool) -> dict[str, Any]:
+def _verified(token: str, secret: str, is_base64: bool) -> tuple[dict[str, Any], float]:
     try:
-        signed = tokens.signed_claims(token, tokens.keys_of(secret, is_base64=is_base64))
+        signed, until = tokens.signed_claims(token, tokens.keys_of(secret, is_base64=is_base64))
     except tokens.SignatureRefused as error:
         raise _undecodable(*_SAID[error.why]) from None
     try:
@@ -182,7 +185,7 @@ def _verified(token: str, secret: str, is_base64: bool) -> dict[str, Any]:
         claims = None
     if not isinstance(claims, dict):
         raise _refused("Parsing claims failed")
-    return claims
+    return claims, until
 
 
 # Only what was verified is remembered, and its times are looked at with each request.

@@ -60,6 +60,7 @@ class DataConfig:
     launchdb_rate_per_minute: int = 0
     launchdb_body_bytes_max: int = 10 * 1024 * 1024
     launchdb_session: str = ""
+    launchdb_db_uri_before: str = field(default="", repr=False)
 
     @property
     def rolls_back(self) -> bool:

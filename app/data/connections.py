@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import select
 import threading
@@ -66,6 +67,8 @@ class Pool:
         self._closed = False
         self._age = 0
         self._ages: dict[Connection, int] = {}
+        # Looks whether the configuration has changed, and heeds it.
+        self.refresh: Callable[[], object] = lambda: None
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
@@ -135,16 +138,8 @@ class Pool:
         if not self._budget.take(max(deadline - time.monotonic(), 0)):
             self._forget()
             raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
-        with self._changed:
-            age, config = self._age, self._config
         try:
-            connection: Connection = psycopg.connect(
-                config.db_uri,
-                autocommit=True,
-                application_name=self._name,
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                prepare_threshold=5 if config.db_prepared_statements else None,
-            )
+            age, connection = self._log_in()
         except (psycopg.Error, UnicodeError, ValueError):
             self._budget.give_back()
             self._forget()
@@ -156,6 +151,33 @@ class Pool:
         with self._changed:
             self._ages[connection] = age
         return connection
+
+    def _log_in(self) -> tuple[int, Connection]:
+        """Open a connection; while its password is changed one of two is right, and may become wrong meanwhile."""
+        with self._changed:
+            age, config = self._age, self._config
+        try:
+            return age, self._opened_by(config.db_uri, config)
+        except psycopg.OperationalError:
+            self.refresh()
+            with self._changed:
+                age, newer = self._age, self._config
+            if newer.db_uri == config.db_uri and not newer.launchdb_db_uri_before:
+                raise
+        for uri in (newer.launchdb_db_uri_before, newer.db_uri):
+            with contextlib.suppress(psycopg.OperationalError):
+                if uri:
+                    return age, self._opened_by(uri, newer)
+        return age, self._opened_by(newer.db_uri, newer)
+
+    def _opened_by(self, uri: str, config: DataConfig) -> Connection:
+        return psycopg.connect(
+            uri,
+            autocommit=True,
+            application_name=self._name,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            prepare_threshold=5 if config.db_prepared_statements else None,
+        )
 
     def _put_back(self, connection: Connection) -> None:
         usable = not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -93,7 +94,9 @@ class Registry:
             # Requests under way go on with the connections that they have; no more are open than the pool may hold.
             pool = None if loaded is None else loaded.instance.pool
             fresh = Instance(read, self.budget, f"launchdb-data:{project_id}", pool=pool)
-            if pool is not None:
+            if pool is None:
+                fresh.pool.refresh = functools.partial(self.find, project_id)
+            else:
                 pool.heed(read)
             self._loaded[project_id] = _Loaded(seen, fresh)
             if not self._watched:

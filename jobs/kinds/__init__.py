@@ -12,6 +12,9 @@ from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.reconcile import ReconcileProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.retire_secret import RetireSecret
+from jobs.kinds.rotate_fleet import RotateFleet
+from jobs.kinds.rotate_secret import RotateSecret
 from jobs.kinds.vacuum import VacuumProject
 from jobs.kinds.vacuum_fleet import VacuumFleet
 from jobs.kinds.vacuum_platform import VacuumPlatform
@@ -28,6 +31,9 @@ __all__ = [
     "ReconcileProject",
     "RestartProject",
     "ResumeProject",
+    "RetireSecret",
+    "RotateFleet",
+    "RotateSecret",
     "SendMail",
     "VacuumFleet",
     "VacuumPlatform",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import secrets as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import names, secrets
-from infra import tokens
-from infra.roles import SHARED_ANON, SHARED_SERVICE
 from infra.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import (
@@ -23,27 +20,19 @@ from jobs.data_plane import (
 )
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
+from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
-RANDOM_BYTES = 32
-# As long-lived as the keys of Supabase: they are compiled into apps. A rotation of the JWT secret revokes them.
-KEY_LIFE_SECONDS = 10 * 365 * 24 * 3600
 
 
 def store_secrets(run: Run[ProvisionProject], tx: Transaction) -> None:
     """Make everything random now, so that each later step may run twice and still mean the same."""
     project = run.args.project_id
-    roles = names.roles(project)
-    now = int(tx.value(SQL.now))
-    makers = {names.JWT_SECRET: lambda _known: randomness.token_urlsafe(RANDOM_BYTES)}
-    makers |= {names.password(login): lambda _known: randomness.token_urlsafe(RANDOM_BYTES) for login in roles.logins}
-    makers[names.ANON_KEY] = lambda known: _key(known, project, SHARED_ANON, roles.anon, now)
-    makers[names.SERVICE_KEY] = lambda known: _key(known, project, SHARED_SERVICE, roles.service, now)
-    secrets.store_once(tx, run.infra.vault, project, makers)
+    secrets.store_once(tx, run.infra.vault, project, makers(project, int(tx.value(SQL.now))))
 
 
 def forget_secrets(run: Run[ProvisionProject]) -> None:
@@ -110,8 +99,3 @@ class ProvisionProject:
     """Turns a row of the catalogue into a running project."""
 
     project_id: str
-
-
-def _key(known: dict[str, str], project: str, role: str, db_role: str, now: int) -> str:
-    claims = {"iss": "launchdb", "ref": project, "role": role, "db_role": db_role, "iat": now}
-    return tokens.sign({**claims, "exp": now + KEY_LIFE_SECONDS}, known[names.JWT_SECRET])

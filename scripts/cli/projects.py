@@ -13,6 +13,7 @@ from scripts.cli.output import emit, emit_json, json_option, pairs, table
 from scripts.cli.progress import conclude, finished
 from scripts.cli.project_extensions import extensions
 from scripts.cli.project_life import pause, restart, resume, vacuum
+from scripts.cli.project_rotate import rotate
 from scripts.cli.project_settings import settings, stats
 from scripts.cli.project_sql import psql, sql
 
@@ -21,7 +22,7 @@ pool_option = click.option("--pool-size", type=int, metavar="N", help="Connectio
 
 @click.group()
 def projects() -> None:
-    """Create, list, show, connect to, set up, change, pause, resume, restart, vacuum and delete projects."""
+    """Create, list, show, connect to, set up, change, pause, resume, restart, vacuum, rotate and delete projects."""
 
 
 @projects.command()
@@ -115,7 +116,7 @@ def update(  # noqa: PLR0913 - one argument for each option
     )
 
 
-for command in (pause, resume, restart, vacuum, settings, stats, sql, psql, extensions):
+for command in (pause, resume, restart, vacuum, rotate, settings, stats, sql, psql, extensions):
     projects.add_command(command)
 
 

@@ -263,6 +263,9 @@ def test_every_kind_is_in_the_matrix():
         "project.delete",
         mail,
         "fleet.vacuum",  # tests/crash/test_maintenance.py
+        "fleet.rotate",  # tests/crash/test_rotation.py
+        "project.rotate_secret",
+        "project.retire_secret",
         "platform.prune",
         "platform.vacuum",
         *migrating,

@@ -1,0 +1,86 @@
+"""project.rotate_secret: a new secret is known to all who check it, then in force, and no request fails on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import secrets
+from infra.sql import statements
+from jobs import project_secrets
+from jobs.enqueue import enqueue
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+from jobs.kinds.reconcile import data_api_is_right, roles_are_right, round_trip_is_proven
+from jobs.kinds.retire_secret import RetireSecret
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+GRACE_SECONDS = 24 * 3600
+
+
+def new_secret_is_stored(run: Run[RotateSecret], tx: Transaction) -> None:
+    """Make what is new and store it; it is not in force. One that a rotation given up has left is gone on with."""
+    project = run.args.project_id
+    known = secrets.read_all(tx, run.infra.vault, project)
+    if not known:
+        raise GiveUp("the project was deleted meanwhile")
+    makers = project_secrets.makers_of(project, run.args.secret, int(tx.value(SQL.now)))
+    if any(version.coming for name in makers for version in known.versions[name]):
+        return
+    made: dict[str, str] = {}
+    for name, make in makers.items():
+        made[name] = make(made)
+        secrets.put(tx, run.infra.vault, project, name, made[name], coming=True)
+
+
+def data_api_knows_both(run: Run[RotateSecret]) -> None:
+    """Let the data API take the new secret beside the old one; a paused project's stays closed."""
+    data_api_is_right(run)  # type: ignore[arg-type]
+
+
+def new_secret_is_in_force(run: Run[RotateSecret], tx: Transaction) -> None:
+    """Show the new secret from now on, and let a later job retire the old one."""
+    args = run.args
+    parts = list(project_secrets.makers_of(args.project_id, args.secret, 0))
+    until = secrets.enforce(tx, args.project_id, parts, keep_seconds=args.grace_seconds)
+    secrets.forget_expired(tx, args.project_id)
+    if until is not None and args.grace_seconds > 0:
+        owner = tx.value(SQL.owner, {"project": args.project_id})
+        enqueue(tx, RetireSecret(args.project_id), owner_id=owner, run_at=until)
+
+
+def rotation_is_told(run: Run[RotateSecret], tx: Transaction) -> None:
+    """Report what was rotated, and until when the old one is good."""
+    parts = project_secrets.makers_of(run.args.project_id, run.args.secret, 0)
+    ends = [kept.expires_at for kept in secrets.listing(tx, run.args.project_id) if kept.name in parts]
+    until = max((end for end in ends if end is not None), default=None)
+    told = None if until is None else until.isoformat()
+    run.result.update(projectId=run.args.project_id, secret=run.args.secret, oldGoodUntil=told)
+
+
+@kind(
+    "project.rotate_secret",
+    steps=(
+        Step(new_secret_is_stored, atomic=True, no_return=True, title="Make the new secret"),
+        Step(data_api_knows_both, title="Let the data API know both"),
+        Step(roles_are_right, title="Set the passwords"),
+        Step(new_secret_is_in_force, atomic=True, title="Put the new secret in force"),
+        Step(data_api_is_right, title="Let the data API know what is still good"),
+        Step(round_trip_is_proven, title="Prove a round trip"),
+        Step(rotation_is_told, atomic=True, title="Report"),
+    ),
+)
+@dataclass(frozen=True)
+class RotateSecret:
+    """Changes a secret of a project: `databasePassword` (of every login) or `jwtSecret` (with the API keys).
+
+    grace_seconds  how long the old JWT secret and keys are good besides; passwords have none
+    """
+
+    project_id: str
+    secret: str
+    grace_seconds: int = 0

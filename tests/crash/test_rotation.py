@@ -1,0 +1,167 @@
+"""Killed at every place of its way, a rotation ends as an undisturbed one, and no key or password is shown that is not good."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from catalog import names, secrets
+from infra import tokens
+from jobs import drift
+from jobs.crash import EXIT_STATUS
+from jobs.kinds.retire_secret import RetireSecret
+from jobs.kinds.rotate_fleet import RotateFleet
+from jobs.kinds.rotate_secret import RotateSecret
+from tests.crash.conftest import attempt_in_a_process
+from tests.crash.test_maintenance import result
+from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
+from tests.fixtures.projects import drop, stored_tenant
+
+__all__ = ["installation"]
+DAY = 24 * 3600
+
+
+def known(infra, project):
+    with infra.database.autocommit() as tx:
+        return secrets.read_all(tx, infra.vault, project)
+
+
+def keys_of_data_api(settings, project):
+    """The keys that the data API takes, each with its end."""
+    lines = (settings.instances_folder / project / "data-api.conf").read_text().splitlines()
+    import json
+
+    secret = json.loads(next(line.partition(" = ")[2] for line in lines if line.startswith("jwt-secret = ")))
+    return tokens.keys_of(secret), any("before" in line for line in lines)
+
+
+def is_good(settings, project, token) -> bool:
+    try:
+        tokens.signed_claims(token, keys_of_data_api(settings, project)[0])
+    except tokens.SignatureRefused:
+        return False
+    return True
+
+
+def shown_is_good(settings, infra, project) -> None:
+    """What the connection shows can be used now, wherever the worker died."""
+    shown = known(infra, project)
+    assert is_good(settings, project, shown[names.ANON_KEY])
+    passwords = {shown[names.password(names.roles(project).owner)]} | {
+        shown.wanted(names.password(names.roles(project).owner))
+    }
+    owner = names.roles(project).owner
+    opened = []
+    for password in passwords:
+        try:
+            psycopg.connect(infra.databases.uri(project, owner, password)).close()
+            opened.append(password)
+        except psycopg.OperationalError:
+            continue
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("crash", places(RotateSecret))
+@pytest.mark.parametrize("secret", ["databasePassword", "jwtSecret"])
+def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, installation):
+    project = prepare(settings, installation, ())
+    try:
+        before = known(installation, project)
+        job = write(installation, RotateSecret(project, secret, DAY if secret == "jwtSecret" else 0))
+        assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+        shown_is_good(settings, installation, project)
+        pass_on(installation)
+        run_here(installation, job)
+        after = known(installation, project)
+        changed = {name for name in before if before[name] != after[name]}
+        roles = names.roles(project)
+        wanted = {
+            "databasePassword": {names.password(login) for login in roles.logins},
+            "jwtSecret": {names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY},
+        }
+        assert changed == wanted[secret]
+        # No version is left that nobody waits for, and none was made twice.
+        assert {len(after.versions[name]) for name in changed} == {2 if secret == "jwtSecret" else 1}
+        assert not any(version.coming for versions in after.versions.values() for version in versions)
+        tenant = stored_tenant(installation, project)
+        for login in roles.logins:
+            tenant.connect(login).close()
+        keys, two_passwords = keys_of_data_api(settings, project)
+        assert (len(keys), two_passwords) == (2 if secret == "jwtSecret" else 1, False)
+        assert is_good(settings, project, after[names.SERVICE_KEY])
+        assert is_good(settings, project, before[names.SERVICE_KEY])
+        seen = installation.databases.survey(roles, "test")
+        with installation.database.autocommit() as tx:
+            row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
+            retiring = tx.value("SELECT count(*) FROM jobs WHERE kind = 'project.retire_secret' AND run_at > now()")
+        assert drift.faults(installation, seen, drift.Wanted(**row), after) == [], "what was rotated is no drift"
+        assert retiring == (1 if secret == "jwtSecret" else 0)
+        assert set(steps(installation, job).values()) == {"succeeded"}
+    finally:
+        drop(installation, project)
+
+
+@pytest.mark.parametrize("crash", places(RetireSecret))
+def test_a_killed_retirement_resumes_and_the_old_key_is_dead(crash, settings, installation):
+    project = prepare(settings, installation, ())
+    try:
+        before = known(installation, project)
+        run_here(installation, write(installation, RotateSecret(project, "jwtSecret", DAY)))
+        with installation.database.autocommit() as tx:
+            tx.execute("UPDATE secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
+            tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE kind = 'project.retire_secret'")
+            job_id = tx.value("SELECT id FROM jobs WHERE kind = 'project.retire_secret'")
+        # The parent, its child, the parent again: it dies in one of its turns.
+        codes = [attempt_in_a_process(settings, crash=crash)]
+        while codes[-1] != EXIT_STATUS and len(codes) < 4:
+            codes.append(attempt_in_a_process(settings, crash=crash))
+        assert codes[-1] == EXIT_STATUS, "the crash point was not reached"
+        pass_on(installation)
+        with installation.database.autocommit() as tx:
+            job = tx.row("SELECT id FROM jobs WHERE id = %s", (job_id,))
+        run_here(installation, Found(job["id"]))
+        assert len(keys_of_data_api(settings, project)[0]) == 1
+        assert not is_good(settings, project, before[names.ANON_KEY])
+        assert is_good(settings, project, known(installation, project)[names.ANON_KEY])
+    finally:
+        drop(installation, project)
+
+
+class Found:
+    """A job that somebody else has written."""
+
+    def __init__(self, job_id):
+        self.id = job_id
+
+
+@pytest.mark.parametrize("crash", places(RotateFleet))
+def test_a_killed_fleet_resumes_and_rotates_each_once(crash, settings, installation):
+    projects = [prepare(settings, installation, ()) for _ in range(2)]
+    try:
+        job = write(installation, RotateFleet("databasePassword"))
+        codes = [attempt_in_a_process(settings, crash=crash)]
+        while codes[-1] != EXIT_STATUS and len(codes) < 4:
+            codes.append(attempt_in_a_process(settings, crash=crash))
+        assert codes[-1] == EXIT_STATUS, "the crash point was not reached"
+        pass_on(installation)
+        run_here(installation, job)
+        with installation.database.autocommit() as tx:
+            children = tx.value("SELECT count(*) FROM jobs WHERE parent_id = %s", (job.id,))
+        assert (result(installation, job), children) == ({"rotated": 2, "failed": []}, 2)
+    finally:
+        for project in projects:
+            drop(installation, project)
+
+
+def test_a_rotation_given_up_is_gone_on_with_by_the_next(settings, installation):
+    project = prepare(settings, installation, ())
+    try:
+        with installation.database.transaction() as tx:
+            for login in names.roles(project).logins:
+                secrets.put(tx, installation.vault, project, names.password(login), f"{login}-from-before", coming=True)
+        run_here(installation, write(installation, RotateSecret(project, "databasePassword")))
+        owner = names.roles(project).owner
+        assert known(installation, project)[names.password(owner)] == f"{owner}-from-before"
+        stored_tenant(installation, project).connect(owner).close()
+    finally:
+        drop(installation, project)
