@@ -35,7 +35,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a secret. coming: not in force yet; expires_at: until when an earlier one is good, None: for ever."""
+    """One version of a secret. coming: not in force yet; expires_at: until when an earlier one is good."""
 
     number: int
     value: str = field(repr=False)

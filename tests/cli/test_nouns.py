@@ -76,6 +76,30 @@ def test_a_project_is_paused_resumed_restarted_and_vacuumed(launchdb, shop):
     assert accepted.json["job"]["kind"] == "project.restart"
 
 
+def test_secrets_are_rotated(launchdb, shop):
+    def connection():
+        return launchdb.run("projects", "connection", "shop", "--json").json
+
+    before = connection()
+    done = launchdb.run("projects", "rotate", "shop", "--secret", "databasePassword")
+    assert done.code == 0, done.err
+    assert "databasePassword rotated" in done.out
+    assert before["databaseUrl"] not in (connection()["databaseUrl"], done.out)
+    keys = launchdb.run("projects", "rotate", "shop", "--secret", "jwtSecret", "--grace", "60")
+    assert "the old keys are good until" in keys.out
+    assert connection()["anonKey"] != before["anonKey"]
+    fleet = launchdb.run("projects", "rotate", "--all", "--secret", "databasePassword", "--no-wait", "--json")
+    assert (fleet.code, fleet.json["job"]["kind"]) == (0, "fleet.rotate"), fleet.err
+    for arguments in (
+        ("shop",),
+        ("shop", "--secret", "masterKey"),
+        ("shop", "--secret", "databasePassword", "--grace", "1"),
+        ("shop", "--secret", "jwtSecret", "--grace", "-1"),
+        ("shop", "--secret", "jwtSecret", "--all"),
+    ):
+        assert launchdb.run("projects", "rotate", *arguments).code == 2, arguments
+
+
 def test_settings_are_shown_set_and_put_back(launchdb, shop):
     shown = launchdb.run("projects", "settings", "shop")
     assert shown.code == 0, shown.err

@@ -122,6 +122,16 @@ class Settle(Operation):
         model.statement_seconds = self.seconds
 
 
+class Rotate(Operation):
+    """New passwords or a new JWT secret; what a tenant logs in with afterwards is what is shown."""
+
+    needs = ("active", "paused")
+
+    def ask(self, infra, tx, project):
+        secret, grace = self.chance.choice([("databasePassword", 0), ("jwtSecret", 0), ("jwtSecret", 3600)])
+        return lifecycle.rotate(tx, project, secret, grace, **BY)
+
+
 class Migrate(Operation):
     """A project that is at the newest version already is told so."""
 
@@ -164,7 +174,7 @@ class Delete(Operation):
         model.status = "deleted"
 
 
-OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Settle, Migrate, Tamper, Delete)
+OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Settle, Rotate, Migrate, Tamper, Delete)
 
 
 def write_a_row(infra, project: str, model: Model) -> None:

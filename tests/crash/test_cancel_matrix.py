@@ -10,6 +10,7 @@ from jobs import kind as kinds
 from jobs.commands import JobConflict, cancel
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.rotate_secret import RotateSecret
 from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.table import find
@@ -25,7 +26,8 @@ from tests.crash.test_matrix import (
 )
 from tests.fixtures.projects import add_project, drop
 
-KINDS = (ProvisionProject, DeleteProject, *LIFE)
+KINDS = (ProvisionProject, DeleteProject, RotateSecret, *LIFE)
+ARGUMENTS = {**MORE, RotateSecret: ("databasePassword",)}
 SECONDS = 5.0
 
 
@@ -64,7 +66,7 @@ def test_a_cancel_is_heeded_or_refused_and_leaves_nothing(arguments, step, point
     try:
         if arguments is DeleteProject:
             mark_deleting(infra, project)
-        job = write(infra, arguments(project, *MORE.get(arguments, ())))
+        job = write(infra, arguments(project, *ARGUMENTS.get(arguments, ())))
         leases = Leases(infra.database, settings, worker="here")
         runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
         runner.crash = request = Request(infra, job, step.name, point)

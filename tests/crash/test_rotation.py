@@ -1,6 +1,9 @@
-"""Killed at every place of its way, a rotation ends as an undisturbed one, and no key or password is shown that is not good."""
+"""Killed at every place of its way, a rotation ends as an undisturbed one, and the key that is shown is always good."""
 
 from __future__ import annotations
+
+import json
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -21,6 +24,12 @@ __all__ = ["installation"]
 DAY = 24 * 3600
 
 
+class Found(NamedTuple):
+    """A job that somebody else has written."""
+
+    id: str
+
+
 def known(infra, project):
     with infra.database.autocommit() as tx:
         return secrets.read_all(tx, infra.vault, project)
@@ -29,8 +38,6 @@ def known(infra, project):
 def keys_of_data_api(settings, project):
     """The keys that the data API takes, each with its end."""
     lines = (settings.instances_folder / project / "data-api.conf").read_text().splitlines()
-    import json
-
     secret = json.loads(next(line.partition(" = ")[2] for line in lines if line.startswith("jwt-secret = ")))
     return tokens.keys_of(secret), any("before" in line for line in lines)
 
@@ -47,10 +54,8 @@ def shown_is_good(settings, infra, project) -> None:
     """What the connection shows can be used now, wherever the worker died."""
     shown = known(infra, project)
     assert is_good(settings, project, shown[names.ANON_KEY])
-    passwords = {shown[names.password(names.roles(project).owner)]} | {
-        shown.wanted(names.password(names.roles(project).owner))
-    }
     owner = names.roles(project).owner
+    passwords = {shown[names.password(owner)], shown.wanted(names.password(owner))}
     opened = []
     for password in passwords:
         try:
@@ -117,21 +122,12 @@ def test_a_killed_retirement_resumes_and_the_old_key_is_dead(crash, settings, in
             codes.append(attempt_in_a_process(settings, crash=crash))
         assert codes[-1] == EXIT_STATUS, "the crash point was not reached"
         pass_on(installation)
-        with installation.database.autocommit() as tx:
-            job = tx.row("SELECT id FROM jobs WHERE id = %s", (job_id,))
-        run_here(installation, Found(job["id"]))
+        run_here(installation, Found(job_id))
         assert len(keys_of_data_api(settings, project)[0]) == 1
         assert not is_good(settings, project, before[names.ANON_KEY])
         assert is_good(settings, project, known(installation, project)[names.ANON_KEY])
     finally:
         drop(installation, project)
-
-
-class Found:
-    """A job that somebody else has written."""
-
-    def __init__(self, job_id):
-        self.id = job_id
 
 
 @pytest.mark.parametrize("crash", places(RotateFleet))

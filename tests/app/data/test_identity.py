@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.data import bearer, config
 from app.data.faults import Fault
+from infra import tokens
 from tests.app.data.conftest import SECRET, token
 
 FAR = int(time.time()) + 3600
@@ -242,3 +243,18 @@ def test_a_token_that_was_good_is_refused_from_its_end_on():
     now[0] = 1000.5
     with pytest.raises(Fault, match="JWT expired"):
         bearer.identify(f"Bearer {ending}", read, lambda: now[0])
+
+
+def test_of_two_secrets_either_signs_until_one_ends():
+    now = time.time()
+    old, new = "old-" * 10, "new-" * 10
+    both = config.DataConfig(db_anon_role="anon", jwt_secret=tokens.key_set([(new, None), (old, now + 60)]))
+    for secret in (old, new):
+        text = jwt.encode({"role": "anon"}, secret)
+        assert bearer.identify(f"Bearer {text}", both).role == "anon"
+    later = lambda: now + 61  # noqa: E731 - a clock
+    assert bearer.identify(f"Bearer {jwt.encode({'role': 'anon'}, new)}", both, later).role == "anon"
+    with pytest.raises(Fault) as refused:  # though it was verified, and remembered, a moment ago
+        bearer.identify(f"Bearer {jwt.encode({'role': 'anon'}, old)}", both, later)
+    assert refused.value.code == "PGRST301"
+    assert tokens.key_set([(new, None)]) == new
