@@ -1,5 +1,6 @@
 -- name: now
-SELECT extract(epoch FROM now())::bigint;
+-- Rounded down: a key that was issued in the future is refused.
+SELECT floor(extract(epoch FROM now()))::bigint;
 
 -- name: owner
 SELECT owner_id FROM projects WHERE id = %(project)s;
