@@ -40,10 +40,21 @@ class Shop:
 
     def __init__(self, owner, url, project):
         self.owner, self.id = owner, project["id"]
-        self.connection = owner.get(f"/api/projects/{self.id}/connection").json()
         self.rest = f"{url}/project/{self.id}/rest/v1"
-        self.anon, self.service = self.connection["anonKey"], self.connection["serviceRoleKey"]
         self.http = httpx.Client(timeout=20)
+        self.learn()
+
+    def learn(self):
+        """Ask how to connect."""
+        self.connection = self.owner.get(f"/api/projects/{self.id}/connection").json()
+        self.anon, self.service = self.connection["anonKey"], self.connection["serviceRoleKey"]
+
+    def change(self, what, body, *, method="POST"):
+        """Ask for a change of the project, and wait until its job has brought it; return the answer."""
+        path = f"/api/projects/{self.id}/{what}"
+        ended = self.owner.request(method, path, json=body, headers={"Prefer": "wait=60"}, timeout=90)
+        assert ended.status_code == 200, ended.text
+        return ended.json()
 
     def call(self, method, path, *, bearer=None, key=None, headers=None, **more):
         key = key or self.anon
@@ -120,11 +131,32 @@ def place(server_url, platform_template, valkey_url, tmp_path_factory):
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
-def shop(place):
-    """A project with tables of its owner's."""
-    made = place.project("shop")
+def live(shop):
+    """Let a project go through everything that can happen to it and leaves it a project."""
+    shop.change("pause", {})
+    assert shop.served("GET", "/shelves").status_code == 503
+    shop.change("resume", {})
+    shop.change("migrations", {"version": "20260101000000", "name": "places", "sql": "CREATE TABLE places (id int)"})
+    chosen = shop.change("settings", {"maxRows": 500, "statementSeconds": 20}, method="PATCH")
+    assert chosen["appliedVersion"] == chosen["version"] == 1
+    shop.change("rotate", {"secret": "databasePassword"})
+    shop.change("rotate", {"secret": "jwtSecret", "graceSeconds": 0})
+    shop.change("extensions", {"name": "pgcrypto"})
+    shop.change("vacuum", {})
+    shop.change("restart", {})
+    shop.change("pause", {})
+    shop.change("rotate", {"secret": "databasePassword"})
+    shop.change("resume", {})
+
+
+@pytest.fixture(scope="module", params=["fresh", "lived-in"])
+def shop(place, request):
+    """A project with tables of its owner's: just made, or after a life that must not show."""
+    made = place.project(f"shop {request.param}")
     made.sql(TABLES)
+    if request.param == "lived-in":
+        live(made)
+        made.learn()
     return made
 
 
@@ -173,7 +205,7 @@ def test_row_security_tells_users_apart_and_the_service_key_from_them(shop):
 
 
 def test_the_keys_of_one_project_are_good_for_no_other(place, shop):
-    other = place.project("other")
+    other = place.project(f"other than {shop.id}")
     other.sql("CREATE TABLE shelves (id int PRIMARY KEY)")
     for key in (shop.anon, shop.service, shop.user(ADA)):
         for sent in ({"key": key}, {"key": other.anon, "bearer": key}):
