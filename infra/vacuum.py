@@ -47,6 +47,15 @@ class Table:
     age: int
 
 
+@dataclass(frozen=True)
+class Bloat:
+    """How large a table is, and how much of that its rows do not need, in bytes; an estimate from its statistics."""
+
+    name: str
+    bytes: int
+    bloat: int
+
+
 class Vacuum:
     """One project's tables. `session` names the run: sessions of an older attempt are ended by that name."""
 
@@ -65,6 +74,11 @@ class Vacuum:
         with self._logged_in() as owner:
             row = owner.execute(SQL.size).fetchone()
         return int(row[0]) if row else 0
+
+    def bloat(self) -> list[Bloat]:
+        """Estimate for each table what of its space is bloat, the most bloated first. Raises Unavailable."""
+        with self._logged_in() as owner, owner.cursor(row_factory=class_row(Bloat)) as cursor:
+            return cursor.execute(SQL.bloat).fetchall()
 
     def run(self, table: Table, look: Callable[[int], None]) -> Outcome:
         """Vacuum and analyse one table; `look` is told the pages scanned so far and may raise to break it off.

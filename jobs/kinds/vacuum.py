@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
+# Tables that are worth a VACUUM FULL or a rebuilt table are named: so much of them, and of their own size, is empty.
+BLOATED_BYTES, BLOATED_SHARE, MOST_BLOATED = 1024 * 1024, 0.2, 10
 WORDS = {"busy": "somebody held its lock", "failed": "it could not be vacuumed"}
 
 
@@ -35,7 +37,7 @@ def tables_are_vacuumed(run: Run[VacuumProject]) -> None:
     before, size = vacuum.tables(), vacuum.size()
     left = vacuum_all(run, vacuum, [table for table in before if table.changed])
     run.result["projectId"] = project
-    report(run, before, vacuum.tables(), left)
+    report(run, vacuum, before, left)
     run.result["bytes"] = {"before": size, "after": vacuum.size()}
 
 
@@ -59,8 +61,10 @@ def vacuum_all(run: Run[Any], vacuum: Vacuum, changed: list[Table]) -> dict[str,
     return left
 
 
-def report(run: Run[Any], before: list[Table], after: list[Table], left: dict[str, str]) -> None:
-    """Report what was vacuumed, what was left out and why, and how old the oldest row is."""
+def report(run: Run[Any], vacuum: Vacuum, before: list[Table], left: dict[str, str]) -> None:
+    """Report what was vacuumed, what was left out and why, how old the oldest row is, and how much space is bloat."""
+    after, bloat = vacuum.tables(), vacuum.bloat()
+    worst = [table for table in bloat if table.bloat > max(BLOATED_BYTES, BLOATED_SHARE * table.bytes)]
     vacuumed = sum(table.changed for table in before) - len(left)
     run.result.update(
         tablesVacuumed=vacuumed,
@@ -68,6 +72,8 @@ def report(run: Run[Any], before: list[Table], after: list[Table], left: dict[st
         tablesLeftOut=left,
         deadRows={"before": sum(table.dead for table in before), "after": sum(table.dead for table in after)},
         wraparoundAge=max((table.age for table in after), default=0),
+        bloatBytes=sum(table.bloat for table in bloat),
+        bloated={table.name: table.bloat for table in worst[:MOST_BLOATED]},
     )
     if not vacuumed and not left:
         run.result["skipped"] = "nothing has changed since the last vacuum"

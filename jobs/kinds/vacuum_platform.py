@@ -19,7 +19,7 @@ def platform_tables_are_vacuumed(run: Run[VacuumPlatform]) -> None:
     run.check()
     before, size = vacuum.tables(), vacuum.size()
     left = vacuum_all(run, vacuum, [table for table in before if table.changed])
-    report(run, before, vacuum.tables(), left)
+    report(run, vacuum, before, left)
     run.result["bytes"] = {"before": size, "after": vacuum.size()}
 
 

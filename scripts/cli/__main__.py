@@ -11,6 +11,8 @@ NOUNS = (
     "up",
     "down",
     "status",
+    "workers",
+    "queues",
     "login",
     "projects",
     "jobs",

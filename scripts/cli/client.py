@@ -77,9 +77,12 @@ class Client:
         answer = self._send(method, path, repeatable=method == "GET" or "headers" in more, **more)
         if answer.is_success:
             return _body(answer)
-        if answer.status_code == 404 and path.startswith("/api/admin/"):
+        body = _body(answer)
+        # To who is no operator these paths are not there; a thing that is missing has a type of its own.
+        hidden = isinstance(body, dict) and body.get("type") == "/problems/not-found"
+        if answer.status_code == 404 and hidden and path.startswith("/api/admin/"):
             raise CliError("this is for operators; an operator can run `launchdb owners promote`", NOT_ALLOWED)
-        raise of_problem(answer.status_code, _body(answer))
+        raise of_problem(answer.status_code, body)
 
     def _send(self, method: str, path: str, *, repeatable: bool, **more: Any) -> httpx.Response:
         pauses = list(PAUSES_SECONDS) if repeatable else []

@@ -67,6 +67,20 @@ def cell(value: Any) -> str:
     return printable(str(value))
 
 
+def age(seconds: float | None) -> str | None:
+    """Return a duration as people say it: its largest unit, and the next one while that is a small number."""
+    if seconds is None:
+        return None
+    left = max(0, int(seconds))
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    for (name, size), (_, finer) in zip(units, (*units[1:], ("", 1)), strict=True):
+        if left >= size:
+            more = (left % size) // finer
+            rest = next((unit for unit, of in units if of == finer), "")
+            return f"{left // size} {name}" + (f" {more} {rest}" if more and left < 10 * size and finer < size else "")
+    return "0 s"
+
+
 def printable(text: str) -> str:
     """Take out what could steer a terminal; line breaks stay."""
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

@@ -1,4 +1,4 @@
-"""launchdb status: what runs, what waits and what is down, with the log to read; works with parts missing."""
+"""launchdb status: what runs, what waits, what is down and what wants somebody; works with parts missing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import click
 from infra.errors import InfraError
 from infra.sql import statements
 from jobs import view
+from scripts.cli import queues, workers
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
-from scripts.cli.output import cell, emit, emit_json, json_option, note, table
+from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import answers, open_home
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from scripts.cli.client import Client
 
 SQL = statements(__file__)
+MOST_FAILED = 5
+COLUMNS = ("what", "subject", "detail", "see")
 
 
 @dataclass
@@ -43,13 +46,14 @@ class Picture:
     workers: list[dict[str, Any]] = field(default_factory=list)
     queues: list[dict[str, Any]] = field(default_factory=list)
     projects: dict[str, int] = field(default_factory=dict)
+    attention: list[dict[str, Any]] = field(default_factory=list)
 
 
 @click.command()
 @json_option
 @pass_session
 def status(session: Session, *, as_json: bool) -> int:
-    """Show services, workers, queues and projects; exit 1 when something is down, naming its log."""
+    """Show services, workers, queues, projects and what wants attention; exit 1 when something is down."""
     remote = session.environment.url or not session.settings.database_url
     picture = _from_api(session.client) if remote else _from_home(session)
     if as_json:
@@ -92,6 +96,8 @@ def _from_database(infra: Infra, picture: Picture) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
+            found = tx.rows(SQL.attention)
+            picture.attention = [{name: row[name] for name in COLUMNS} for row in found]
             scheduled = bool(tx.value(SQL.scheduler))
     except InfraError:
         return _unknown()
@@ -130,6 +136,8 @@ def _from_api(client: Client) -> Picture:
     try:
         picture.workers = client.get("/api/admin/workers")["workers"]
         picture.queues = client.get("/api/admin/queues")["queues"]
+        failed = client.get(f"/api/admin/jobs?status=failed&limit={MOST_FAILED}")["jobs"]
+        picture.attention = [_failed(job) for job in failed]
     except CliError as error:
         note(f"workers and queues are not shown: {error}")
     else:
@@ -137,21 +145,24 @@ def _from_api(client: Client) -> Picture:
     return picture
 
 
+def _failed(job: dict[str, Any]) -> dict[str, Any]:
+    detail = (job["error"] or {}).get("detail")
+    return {"what": f"{job['kind']} failed", "subject": job["projectId"], "detail": detail, "see": job["id"]}
+
+
 def _lines(picture: Picture) -> list[str]:
     services = ([service.name, service.status, service.detail or None] for service in picture.services)
     lines = table(("service", "status", "detail"), services)
     if picture.workers:
-        columns = ("name", "queues", "currentJob", "lastBeatAt")
-        lines += ["", *table(("worker", "queues", "job", "last beat"), _rows(picture.workers, columns))]
+        lines += ["", *workers.rows(picture.workers)]
     if picture.queues:
-        shown = ("name", "depth", "running", "oldestAgeSeconds", "pausedAt")
-        lines += ["", *table(("queue", "waiting", "running", "oldest (s)", "paused"), _rows(picture.queues, shown))]
-    counts = ", ".join(f"{count} {name}" for name, count in picture.projects.items())
-    lines += ["", f"projects: {cell(counts or 'none')}"]
+        lines += ["", *queues.rows(picture.queues)]
+    if picture.projects:
+        lines += ["", *table(("projects", "count"), picture.projects.items())]
+    if picture.attention:
+        found = ([entry[column] for column in COLUMNS] for entry in picture.attention)
+        lines += ["", *table(("wants attention", "of", "because", "job"), found)]
+    lines += ["", f"projects: {sum(picture.projects.values())}; wants attention: {len(picture.attention) or 'nothing'}"]
     if picture.logs:
         lines += [f"logs: {picture.logs}"]
     return lines
-
-
-def _rows(found: list[dict[str, Any]], columns: tuple[str, ...]) -> list[list[Any]]:
-    return [[entry.get(column) for column in columns] for entry in found]

@@ -5,3 +5,22 @@ SELECT EXISTS (SELECT FROM pg_stat_activity
 
 -- name: projects
 SELECT status, count(*) AS count FROM projects WHERE status <> 'deleted' GROUP BY status ORDER BY status;
+
+-- name: attention
+-- What somebody should look at: dependencies that are away, projects that are not as they should be, queues that stand
+-- still, and the newest jobs of this day that were given up.
+SELECT * FROM (
+    SELECT 1 AS rank, dependency || ' is away' AS what, NULL AS subject, 'jobs wait for it' AS detail, NULL AS see
+      FROM breakers WHERE open_until IS NOT NULL
+    UNION ALL
+    SELECT 2, 'queue is paused', name, 'by ' || paused_by, NULL FROM queues WHERE paused_at IS NOT NULL
+    UNION ALL
+    SELECT 3, 'project ' || CASE WHEN status = 'failed' THEN 'failed' ELSE 'differs' END, id,
+           coalesce(status_reason, array_to_string(drift, '; ')), NULL
+      FROM projects
+     WHERE status <> 'deleted' AND (status = 'failed' OR status_reason IS NOT NULL OR drift <> '{}')
+    UNION ALL
+    (SELECT 4, kind || ' failed', project_id, error ->> 'detail', id
+       FROM jobs WHERE status = 'failed' AND finished_at > now() - interval '1 day'
+      ORDER BY finished_at DESC LIMIT 5)) AS found (rank, what, subject, detail, see)
+ ORDER BY rank, subject, see;

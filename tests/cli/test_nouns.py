@@ -250,6 +250,55 @@ def test_status_names_what_is_down_and_counts_what_runs(launchdb, worker, shop):
     assert "api is down" in found.err
 
 
+def test_status_says_what_wants_attention_and_why(launchdb, worker, shop, infra):
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status_reason = 'not as it should be: a role is gone'")
+        tx.execute(
+            "INSERT INTO jobs (id, kind, queue, status, args, error, created_by, finished_at, ready)"
+            " VALUES ('job_00000000000000000000000000000001', 'project.vacuum', 'bulk', 'failed', '{}',"
+            " '{\"detail\": \"the disk is full\"}', 'system', now(), false)"
+        )
+    assert launchdb.run("queues", "pause", "bulk").code == 0
+    found = launchdb.run("status", "--json").json["attention"]
+    project = shop.json["project"]["id"]
+    assert found == [
+        {"what": "queue is paused", "subject": "bulk", "detail": found[0]["detail"], "see": None},
+        {"what": "project differs", "subject": project, "detail": "not as it should be: a role is gone", "see": None},
+        {
+            "what": "project.vacuum failed",
+            "subject": None,
+            "detail": "the disk is full",
+            "see": "job_00000000000000000000000000000001",
+        },
+    ]
+    told = launchdb.run("status").out
+    for words in ("WANTS ATTENTION", "a role is gone", "the disk is full", "wants attention: 3"):
+        assert words in told
+
+
+def test_workers_and_queues_are_listed_paused_and_resumed(launchdb, worker, shop):
+    found = launchdb.run("workers", "--json").json["workers"]
+    assert [entry["pid"] for entry in found] == [worker.pid]
+    assert found[0]["name"] in launchdb.run("workers").out
+    paused = launchdb.run("queues", "pause", "control", "--json").json
+    assert (paused["name"], paused["pausedAt"] is None) == ("control", False)
+    waiting = launchdb.run("projects", "restart", "shop", "--no-wait", "--json").json["job"]["id"]
+    assert "is paused" in launchdb.run("jobs", "why", waiting).out
+    listed = launchdb.run("queues", "list").out
+    assert "CONTROL" not in listed
+    assert next(line for line in listed.splitlines() if line.startswith("control")).split()[1] == "1"
+    assert launchdb.run("queues", "resume", "control").code == 0
+    assert launchdb.run("jobs", "watch", waiting).code == 0
+    assert launchdb.run("queues", "pause", "nonsense").code == 5
+
+
+def test_workers_and_queues_are_operators_business(launchdb, shop, infra):
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE owners SET is_operator = false")
+    for arguments in (("workers",), ("queues", "list"), ("queues", "pause", "bulk")):
+        assert launchdb.run(*arguments).code in (5, 6), arguments
+
+
 def test_status_shows_the_rest_while_the_database_is_away(launchdb, home, unused_port):
     (home / "log").mkdir()
     (home / "log" / "postgres.log").write_text("the end")

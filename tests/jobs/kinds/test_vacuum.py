@@ -40,6 +40,23 @@ def test_dead_rows_are_cleared_away_and_the_result_says_so(life, owner):
     assert owner.execute("SELECT reltuples FROM pg_class WHERE relname = 'notes'").fetchone() == (2500,)
 
 
+def test_space_that_rows_do_not_need_is_estimated_and_the_worst_tables_are_named(life, owner):
+    owner.execute(
+        "CREATE TABLE sparse AS SELECT n, repeat('x', 100) AS body FROM generate_series(1, 100000) n;"
+        "CREATE TABLE dense AS SELECT n, repeat('x', 100) AS body FROM generate_series(1, 100000) n;"
+        "CREATE TABLE airy (n int, body text) WITH (fillfactor = 50);"
+        "INSERT INTO airy SELECT n, repeat('x', 100) FROM generate_series(1, 100000) n;"
+        "DELETE FROM sparse WHERE n % 10 <> 0"
+    )
+    result = life.ask(lifecycle.vacuum).result
+    full = owner.execute("SELECT pg_relation_size('sparse')").fetchone()[0]
+    assert list(result["bloated"]) == ["public.sparse"], "what is kept free on purpose is none"
+    assert 0.8 * full < result["bloated"]["public.sparse"] < 0.95 * full
+    assert result["bloatBytes"] >= result["bloated"]["public.sparse"]
+    owner.execute("VACUUM FULL ANALYZE sparse")
+    assert life.ask(lifecycle.vacuum).result["bloated"] == {}
+
+
 def test_a_project_in_which_nothing_has_changed_is_passed_over_and_says_so(life, owner):
     life.ask(lifecycle.vacuum)
     vacuumed_at = owner.execute("SELECT last_vacuum FROM pg_stat_all_tables WHERE relname = 'notes'").fetchone()

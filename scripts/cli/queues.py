@@ -1,0 +1,68 @@
+"""launchdb queues: what waits in each, and a hold on taking more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from scripts.cli.context import Session, pass_session
+from scripts.cli.output import age, emit, emit_json, json_option, table
+
+
+@click.group()
+def queues() -> None:
+    """What waits to be done, and a hold on it (operators only)."""
+
+
+@queues.command("list")
+@json_option
+@pass_session
+def list_queues(session: Session, *, as_json: bool) -> None:
+    """List the queues: how much waits and for how long, what runs, and who paused them."""
+    found = session.client.get("/api/admin/queues")
+    if as_json:
+        emit_json(found)
+        return
+    emit(rows(found["queues"]))
+
+
+@queues.command()
+@click.argument("name")
+@json_option
+@pass_session
+def pause(session: Session, name: str, *, as_json: bool) -> None:
+    """Let no worker take anything more from the queue NAME; what runs is finished."""
+    _asked(session, name, "pause", as_json=as_json)
+
+
+@queues.command()
+@click.argument("name")
+@json_option
+@pass_session
+def resume(session: Session, name: str, *, as_json: bool) -> None:
+    """Let workers take from the queue NAME again."""
+    _asked(session, name, "resume", as_json=as_json)
+
+
+def rows(found: list[dict[str, Any]]) -> list[str]:
+    """Return queues as a table."""
+    return table(
+        ("queue", "waiting", "running", "oldest", "paused"),
+        (
+            (queue["name"], queue["depth"], queue["running"], age(queue["oldestAgeSeconds"]), _paused(queue))
+            for queue in found
+        ),
+    )
+
+
+def _paused(queue: dict[str, Any]) -> str | None:
+    return queue["pausedAt"] and f"{queue['pausedAt']} by {queue['pausedBy']}"
+
+
+def _asked(session: Session, name: str, verb: str, *, as_json: bool) -> None:
+    queue = session.client.post(f"/api/admin/queues/{name}/{verb}")
+    if as_json:
+        emit_json(queue)
+        return
+    emit(rows([queue]))
