@@ -56,7 +56,8 @@ class Planner:
         return fired
 
     def _fire(self, tx: Transaction, schedule: dict[str, Any], slot: datetime) -> int:
-        open_jobs = tx.rows(SQL.open_jobs, {"schedule": schedule["name"]})
+        by = f"schedule:{schedule['name']}"
+        open_jobs = tx.rows(SQL.open_jobs, {"by": by})
         if open_jobs and schedule["overlap"] == "skip":
             log.info("slot skipped, the last one still runs", extra={"schedule": schedule["name"]})
             return 0
@@ -69,7 +70,7 @@ class Planner:
             log.warning("schedule names an unknown kind", extra={"schedule": schedule["name"]})
             return 0
         arguments = kinds.from_json(declared, schedule["args"])
-        job = enqueue(tx, arguments, by=f"schedule:{schedule['name']}", run_at=slot + jitter(schedule, slot))
+        job = enqueue(tx, arguments, by=by, run_at=slot + jitter(schedule, slot))
         tx.execute(SQL.note_job, {"schedule": schedule["name"], "slot": slot, "job": job.id})
         return 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -9,8 +10,15 @@ import pytest
 from jobs import kind as kinds
 from jobs.commands import JobConflict, cancel
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.migrate import MigrateProject
+from jobs.kinds.migrate_fleet import MigrateFleet
 from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.prune import PrunePlatform
+from jobs.kinds.retire_secret import RetireSecret
+from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.vacuum_fleet import VacuumFleet
+from jobs.kinds.vacuum_platform import VacuumPlatform
 from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.table import find
@@ -26,8 +34,19 @@ from tests.crash.test_matrix import (
 )
 from tests.fixtures.projects import add_project, drop
 
-KINDS = (ProvisionProject, DeleteProject, RotateSecret, *LIFE)
+OF_A_PROJECT = (ProvisionProject, DeleteProject, RotateSecret, RetireSecret, MigrateProject, *LIFE)
 ARGUMENTS = {**MORE, RotateSecret: ("databasePassword",)}
+OF_ALL = {
+    kind: kind(*more)
+    for kind, *more in (
+        (MigrateFleet,),
+        (VacuumFleet,),
+        (RotateFleet, "jwtSecret"),
+        (PrunePlatform,),
+        (VacuumPlatform,),
+    )
+}
+KINDS = (*OF_A_PROJECT, *OF_ALL)
 SECONDS = 5.0
 
 
@@ -38,11 +57,17 @@ class Request:
         self._infra, self._job, self._place = infra, job, (step, point)
         self.at: float | None = None
         self.refused = False
+        self.asking = threading.Thread(target=self._ask, daemon=True)
 
     def passing(self, _kind: str, step: str, point: str) -> None:
         if (step, point) != self._place or self.at is not None:
             return
         self.at = time.monotonic()
+        # A request may have to wait for the open transaction of the step at hand, which has to go on for that.
+        self.asking.start()
+        self.asking.join(0.5)
+
+    def _ask(self) -> None:
         try:
             with self._infra.database.transaction() as tx:
                 cancel(tx, self._job.id, by="somebody")
@@ -66,13 +91,14 @@ def test_a_cancel_is_heeded_or_refused_and_leaves_nothing(arguments, step, point
     try:
         if arguments is DeleteProject:
             mark_deleting(infra, project)
-        job = write(infra, arguments(project, *ARGUMENTS.get(arguments, ())))
+        job = write(infra, OF_ALL.get(arguments) or arguments(project, *ARGUMENTS.get(arguments, ())))
         leases = Leases(infra.database, settings, worker="here")
         runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
         runner.crash = request = Request(infra, job, step.name, point)
         while runner.run_one():
             pass
         assert request.at is not None, "the step was not reached"
+        request.asking.join(SECONDS)
         assert time.monotonic() - request.at < SECONDS
         with infra.database.autocommit() as tx:
             ended = find(tx, job.id)

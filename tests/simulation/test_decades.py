@@ -131,7 +131,9 @@ def planned(connection, expressions, years: int, leap: timedelta, overlap: str =
     planners = Planners(connection, 7, leap)
     planners.play(end)
     for (expression, zone), name in names.items():
-        assert taken(connection, name) == expected(expression, zone, BEGIN, end), name
+        # While the last ones were caught up, the clock went on.
+        found = [slot for slot in taken(connection, name) if slot <= end]
+        assert found == expected(expression, zone, BEGIN, end), name
     return planners
 
 
@@ -149,6 +151,10 @@ def test_two_planners_that_die_take_each_slot_of_twenty_years(connection):
 
 
 @pytest.mark.full
-def test_two_planners_that_die_take_each_hour_of_twenty_years_and_five_minutes_of_one(connection):
-    planned(connection, (HOURLY,), YEARS, timedelta(days=2))
-    planned(connection, (OFTEN,), 1, timedelta(hours=6))
+def test_two_planners_that_die_take_each_hour_of_twenty_years(connection):
+    assert planned(connection, (HOURLY,), YEARS, timedelta(days=2)).deaths > 100
+
+
+@pytest.mark.full
+def test_two_planners_that_die_take_each_five_minutes_of_a_year(connection):
+    assert planned(connection, (OFTEN,), 1, timedelta(hours=6)).deaths > 100
