@@ -80,6 +80,7 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
         Loop("breakers", lambda: breakers.settle(infra.database), lambda _count: BREAKER_SECONDS),
+        # Beside the scheduled platform.prune: letters are forgotten soon after their time, also while no worker runs.
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import age, emit, emit_json, json_option, table
 
 
@@ -61,6 +62,9 @@ def _paused(queue: dict[str, Any]) -> str | None:
 
 
 def _asked(session: Session, name: str, verb: str, *, as_json: bool) -> None:
+    # A name that is no part of a path leads nowhere, and that reads as if the caller were no operator.
+    if name not in {queue["name"] for queue in session.client.get("/api/admin/queues")["queues"]}:
+        raise CliError(f"there is no queue {name}", NOT_FOUND)
     queue = session.client.post(f"/api/admin/queues/{name}/{verb}")
     if as_json:
         emit_json(queue)

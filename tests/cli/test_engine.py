@@ -1,0 +1,95 @@
+"""launchdb workers, queues, jobs list --all and db sizes: the operator's view of the engine and the server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.test_nouns import shop, worker  # noqa: F401 - fixtures
+from tests.fixtures.servers import wait_until
+
+
+def test_workers_are_listed_with_their_queues_and_their_last_beat(launchdb, operator, worker):  # noqa: F811
+    wait_until(lambda: launchdb.run("workers", "--json").json["workers"], 60)
+    [found] = launchdb.run("workers", "--json").json["workers"]
+    assert (found["pid"], found["currentJob"]) == (worker.pid, None)
+    assert found["queues"]
+    shown = launchdb.run("workers").out.splitlines()
+    assert shown[0].split()[:4] == ["WORKER", "HOST", "QUEUES", "JOB"]
+    assert shown[1].split()[0] == found["name"]
+
+
+def test_an_installation_without_workers_lists_none(launchdb, operator):
+    found = launchdb.run("workers")
+    assert (found.code, len(found.out.splitlines())) == (0, 1)
+    assert launchdb.run("workers", "--json").json == {"workers": []}
+
+
+def test_a_paused_queue_holds_its_jobs_until_it_is_resumed(launchdb, operator, infra):
+    paused = launchdb.run("queues", "pause", "control", "--json")
+    assert (paused.code, paused.json["pausedBy"]) == (0, operator)
+    assert launchdb.run("projects", "create", "shop", "--no-wait").code == 0
+    found = {queue["name"]: queue for queue in launchdb.run("queues", "list", "--json").json["queues"]}
+    assert (found["control"]["depth"], found["bulk"]["depth"], found["bulk"]["pausedAt"]) == (1, 0, None)
+    row = next(line for line in launchdb.run("queues", "list").out.splitlines() if line.startswith("control"))
+    assert row.split()[1:3] == ["1", "0"]
+    assert found["control"]["pausedAt"] in row
+    [job] = launchdb.run("jobs", "list", "--json").json["jobs"]
+    assert "queue control is paused" in launchdb.run("jobs", "why", job["id"]).out
+    assert launchdb.run("queues", "pause", "control", "--json").json["pausedAt"] == found["control"]["pausedAt"]
+    assert launchdb.run("queues", "resume", "control", "--json").json["pausedAt"] is None
+    assert "paused" not in launchdb.run("jobs", "why", job["id"]).out
+    with infra.database.autocommit() as tx:
+        actions = [row["action"] for row in tx.rows("SELECT action FROM audit WHERE action LIKE 'queue.%' ORDER BY id")]
+    assert actions == ["queue.pause", "queue.pause", "queue.resume"]
+
+
+@pytest.mark.parametrize("queue", ["nothing", "../owners", "a b", "%2e%2e/x", "bulk/pause?x="])
+def test_a_queue_that_is_not_there_pauses_nothing(launchdb, operator, queue):
+    refused = launchdb.run("queues", "pause", queue)
+    assert (refused.code, refused.out) == (5, "")
+    assert f"there is no queue {queue}" in refused.err
+    listed = launchdb.run("queues", "list", "--json").json["queues"]
+    assert {found["pausedAt"] for found in listed} == {None}
+
+
+def test_an_operator_lists_the_jobs_of_all_owners(launchdb, operator, infra):
+    assert launchdb.run("projects", "create", "shop", "--no-wait").code == 0
+    with infra.database.transaction() as tx:
+        tx.execute("UPDATE owners SET is_operator = false")
+        tx.execute(
+            "INSERT INTO owners (id, email, password_hash, is_operator)"
+            " VALUES ('own_' || repeat('a', 32), 'ann@example.org', '$argon2id$none', true)"
+        )
+    assert launchdb.run("jobs", "list", "--json").json == {"jobs": []}
+    [job] = launchdb.run("jobs", "list", "--all", "--json").json["jobs"]
+    assert job["createdBy"] == operator
+    assert job["id"] in launchdb.run("jobs", "list", "--all").out
+
+
+def test_who_is_no_operator_is_told_so(launchdb, operator, infra):
+    token = launchdb.run("tokens", "create", "deploy", "--days", "1").out.strip()
+    with infra.database.transaction() as tx:
+        tx.execute("UPDATE owners SET is_operator = false")
+    launchdb.environment["LAUNCHDB_TOKEN"] = token
+    for command in (
+        ("workers",),
+        ("queues", "list"),
+        ("queues", "pause", "bulk"),
+        ("jobs", "list", "--all"),
+        ("db", "sizes"),
+    ):
+        refused = launchdb.run(*command)
+        assert (refused.code, refused.out) == (6, ""), command
+        assert "for operators" in refused.err
+
+
+def test_sizes_name_the_project_of_each_database_the_largest_first(launchdb, shop):  # noqa: F811
+    project = shop.json["project"]["id"]
+    found = launchdb.run("db", "sizes", "--json").json["databases"]
+    assert [row["bytes"] for row in found] == sorted((row["bytes"] for row in found), reverse=True)
+    [row] = [row for row in found if row["projectId"] == project]
+    assert (row["name"], row["projectName"]) == (project, "shop")
+    assert row["bytes"] > 1_000_000
+    [line] = [line for line in launchdb.run("db", "sizes").out.splitlines() if project in line]
+    assert line.endswith("shop")
+    assert row["size"] in line
