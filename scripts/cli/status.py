@@ -28,17 +28,18 @@ COLUMNS = ("what", "subject", "detail", "see")
 
 @dataclass
 class Service:
-    """One part of the installation; log: where its last words are."""
+    """One part of the installation; since: when it came up, where that is known; log: where its last words are."""
 
     name: str
     status: str
     detail: str = ""
     log: str | None = None
+    since: str | None = None
 
 
 @dataclass
 class Picture:
-    """What was found."""
+    """What was found; last: when the newest job of each enabled schedule that succeeded ended, None when none has."""
 
     url: str
     logs: str | None = None
@@ -47,6 +48,7 @@ class Picture:
     queues: list[dict[str, Any]] = field(default_factory=list)
     projects: dict[str, int] = field(default_factory=dict)
     attention: list[dict[str, Any]] = field(default_factory=list)
+    last: dict[str, str | None] = field(default_factory=dict)
 
 
 @click.command()
@@ -75,12 +77,8 @@ def _from_home(session: Session) -> Picture:
     try:
         api = Service("api", "up" if answers(settings.base_url) else "down", settings.base_url)
         database = _probed("postgres", _answers(infra))
-        picture.services = [
-            api,
-            database,
-            _probed("redis", infra.doorbell.waiting("control") is not None),
-            *(_from_database(infra, picture) if database.status == "up" else _unknown()),
-        ]
+        picture.services = [api, database, _probed("redis", infra.doorbell.waiting("control") is not None)]
+        picture.services += _from_database(infra, picture) if database.status == "up" else _unknown()
     finally:
         infra.close()
     names = {"redis": "valkey"}
@@ -98,10 +96,12 @@ def _from_database(infra: Infra, picture: Picture) -> list[Service]:
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
             found = tx.rows(SQL.attention)
             picture.attention = [{name: row[name] for name in COLUMNS} for row in found]
+            picture.last = {row["name"]: view.rfc3339(row["succeeded_at"]) for row in tx.rows(SQL.last)}
+            picture.services[1].since = view.rfc3339(tx.value(SQL.postgres_since))
             scheduled = bool(tx.value(SQL.scheduler))
     except InfraError:
         return _unknown()
-    return [_counted("worker", len(picture.workers)), Service("scheduler", "up" if scheduled else "down")]
+    return [_worker(picture.workers), Service("scheduler", "up" if scheduled else "down")]
 
 
 def _unknown() -> list[Service]:
@@ -121,8 +121,9 @@ def _answers(infra: Infra) -> bool:
     return True
 
 
-def _counted(name: str, count: int) -> Service:
-    return Service(name, "up" if count else "down", f"{count} running")
+def _worker(found: list[dict[str, Any]]) -> Service:
+    since = min((worker["startedAt"] for worker in found), default=None)
+    return Service("worker", "up" if found else "down", f"{len(found)} running", since=since)
 
 
 def _from_api(client: Client) -> Picture:
@@ -141,7 +142,7 @@ def _from_api(client: Client) -> Picture:
     except CliError as error:
         note(f"workers and queues are not shown: {error}")
     else:
-        picture.services.append(_counted("worker", len(picture.workers)))
+        picture.services.append(_worker(picture.workers))
     return picture
 
 
@@ -151,17 +152,20 @@ def _failed(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(picture: Picture) -> list[str]:
-    services = ([service.name, service.status, service.detail or None] for service in picture.services)
-    lines = table(("service", "status", "detail"), services)
+    lines = []
+    if picture.attention:
+        found = ([entry[column] for column in COLUMNS] for entry in picture.attention)
+        lines += [*table(("wants attention", "of", "because", "job"), found), ""]
+    services = ([entry.name, entry.status, entry.since, entry.detail or None] for entry in picture.services)
+    lines += table(("service", "status", "since", "detail"), services)
     if picture.workers:
         lines += ["", *workers.rows(picture.workers)]
     if picture.queues:
         lines += ["", *queues.rows(picture.queues)]
     if picture.projects:
         lines += ["", *table(("projects", "count"), picture.projects.items())]
-    if picture.attention:
-        found = ([entry[column] for column in COLUMNS] for entry in picture.attention)
-        lines += ["", *table(("wants attention", "of", "because", "job"), found)]
+    if picture.last:
+        lines += ["", *table(("schedule", "last success"), picture.last.items())]
     lines += ["", f"projects: {sum(picture.projects.values())}; wants attention: {len(picture.attention) or 'nothing'}"]
     if picture.logs:
         lines += [f"logs: {picture.logs}"]

@@ -24,3 +24,12 @@ SELECT * FROM (
        FROM jobs WHERE status = 'failed' AND finished_at > now() - interval '1 day'
       ORDER BY finished_at DESC LIMIT 5)) AS found (rank, what, subject, detail, see)
  ORDER BY rank, subject, see;
+
+-- name: postgres_since
+SELECT pg_postmaster_start_time();
+
+-- name: last
+-- The newest success of each schedule's kind, whoever asked for it; as long as its row is kept.
+SELECT s.name, (SELECT max(j.finished_at) FROM jobs j WHERE j.kind = s.kind AND j.status = 'succeeded'
+                   AND j.finished_at IS NOT NULL) AS succeeded_at
+  FROM schedules s WHERE s.enabled ORDER BY s.name;

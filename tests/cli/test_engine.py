@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs import schedules
 from tests.cli.test_nouns import shop, worker  # noqa: F401 - fixtures
 from tests.fixtures.servers import wait_until
 
@@ -93,3 +94,33 @@ def test_sizes_name_the_project_of_each_database_the_largest_first(launchdb, sho
     [line] = [line for line in launchdb.run("db", "sizes").out.splitlines() if project in line]
     assert line.endswith("shop")
     assert row["size"] in line
+
+
+def test_status_begins_with_what_wants_attention_and_tells_since_when(launchdb, operator, worker, infra):  # noqa: F811
+    with infra.database.transaction() as tx:
+        schedules.declare(tx)
+        tx.execute(
+            "INSERT INTO jobs (id, kind, queue, status, args, created_by, finished_at, ready)"
+            " VALUES ('job_' || repeat('1', 32), 'platform.vacuum', 'bulk', 'succeeded', '{}', 'system',"
+            " '2026-01-02 03:04:05Z', false)"
+        )
+    wait_until(lambda: launchdb.run("workers", "--json").json["workers"], 60)
+    assert launchdb.run("queues", "pause", "bulk").code == 0
+    found = launchdb.run("status", "--json").json
+    assert found["last"] == {"prune": None, "vacuum": None, "vacuum-platform": "2026-01-02T03:04:05.000Z"}
+    since = {service["name"]: service["since"] for service in found["services"]}
+    assert since["postgres"] < since["worker"] == found["workers"][0]["startedAt"]
+    told = launchdb.run("status").out
+    assert told.startswith("WANTS ATTENTION")
+    for words in (since["postgres"], since["worker"], "2026-01-02T03:04:05.000Z"):
+        assert words in told
+
+
+def test_status_shows_the_rest_while_redis_is_away(launchdb, operator, worker, unused_port):  # noqa: F811
+    wait_until(lambda: launchdb.run("workers", "--json").json["workers"], 60)
+    launchdb.environment["LAUNCHDB_REDIS_URL"] = f"redis://127.0.0.1:{unused_port}/0"
+    found = launchdb.run("status", "--json")
+    services = {service["name"]: service["status"] for service in found.json["services"]}
+    assert (found.code, services["redis"], services["postgres"], services["worker"]) == (1, "down", "up", "up")
+    assert "redis is down" in found.err
+    assert [queue["name"] for queue in found.json["queues"]] == ["bulk", "control"]
