@@ -73,6 +73,17 @@ def shop(owner, project, engine, town):  # noqa: F811 - fixtures
     return Shop(owner, project, engine, town)
 
 
+class Nappers(Clients):
+    """Clients of which each holds a connection for a while."""
+
+    def _ask(self):
+        while not self._stop.is_set():
+            answer = self.client.post(f"{self.rest}/rpc/nap", json={"seconds": 0.05})
+            self.answered += 1
+            if answer.status_code != 200:
+                self.wrong.append((answer.status_code, answer.text))
+
+
 class Askers(Clients):
     """An owner who asks the platform for things that need one of the project's logins."""
 
@@ -112,6 +123,19 @@ def test_no_request_fails_while_the_passwords_change(shop):
     psycopg.connect(fresh["databaseUrl"]).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(shop.known["databaseUrl"])
+
+
+def test_a_pool_that_is_as_large_as_it_may_be_is_renewed_without_a_failure(shop):
+    """Sessions that are being closed still count against the project's limit when the new ones begin."""
+    shop.owner.patch(shop.path, json={"poolSize": 30})
+    shop.owner.patch(f"{shop.path}/settings", json={"connections": 10})
+    shop.engine.runner.drain()
+    with Nappers(shop.client(shop.known["serviceRoleKey"]), shop.rest, count=20) as clients:
+        for _ in range(6):
+            time.sleep(0.3)
+            shop.rotate("databasePassword")
+    assert clients.wrong == []
+    assert clients.answered > 100
 
 
 def test_every_login_has_a_new_password(shop, infra):
