@@ -40,8 +40,17 @@ def worded(what: str | Path) -> Iterator[None]:
         raise fault(error, str(error.filename or what)) from error
 
 
-def replace(path: Path, content: str | bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+def replace(
+    path: Path,
+    content: str | bytes,
+    *,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    durable: bool = True,
+) -> None:
     """Let `path` hold exactly `content`: readers see the old file or the new one, also after a crash.
+
+    durable  also after a loss of power; False spares the wait for the disk where the content can be made again
 
     Raises Refused, and leaves the old file and no litter, when the disk is full.
     """
@@ -55,7 +64,8 @@ def replace(path: Path, content: str | bytes, *, mode: int = 0o600, owner: tuple
                 if owner is not None:
                     os.fchown(file.fileno(), *owner)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

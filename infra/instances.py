@@ -88,7 +88,8 @@ class EmbeddedInstances:
         home = folder(self._folder / spec.id)
         home.chmod(0o700)
         if not self.serves(spec):
-            replace(home / CONFIGURATION, self._text(spec))
+            # Half a file after a loss of power differs, and what differs is found by the sweep and written anew.
+            replace(home / CONFIGURATION, self._text(spec), durable=False)
 
     def serves(self, spec: InstanceSpec) -> bool:
         """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""

@@ -87,6 +87,9 @@ class Registry:
         except config.ConfigError as error:
             log.exception("data API configuration refused", extra={"project_id": project_id, "error": str(error)})
             return None
+        if not read.db_uri:  # cut short by a loss of power; without it the driver would go wherever it is told to
+            log.error("data API configuration names no database", extra={"project_id": project_id})
+            return None
         with self._lock:
             loaded = self._loaded.get(project_id)
             if loaded is not None and loaded.seen == seen:
