@@ -36,6 +36,18 @@ def test_a_changed_file_is_heeded_by_the_next_request(project):
     assert len(project.get("/books").json) == 3
 
 
+@pytest.mark.parametrize("cut", [0, 1, 60])
+def test_a_file_that_was_cut_short_serves_nothing(project, cut, monkeypatch):
+    """Neither whatever database the environment names, nor the one before."""
+    path = project.folder / "data-api.conf"
+    before = path.read_text()
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    path.write_text("# launchdb\n" * (cut > 0) + 'db-anon-role = "anon"\n' * (cut > 1))
+    assert project.get("/books").status_code == 404
+    path.write_text(before)
+    assert project.get("/books").status_code == 200
+
+
 def test_a_smaller_pool_is_heeded_while_requests_are_under_way(project):
     path = project.folder / "data-api.conf"
     before = path.read_text()
