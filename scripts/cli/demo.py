@@ -77,7 +77,7 @@ def furnish(settings: Settings) -> Operator:
     path = settings.home / "operator.json"
     operator = _read(path)
     if operator and operator.database_url and operator.url == settings.base_url:
-        return operator
+        return _refreshed(settings, path, operator)
     if operator is None:
         # Written before the account exists: a password that only a lost process knew opens nothing.
         operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
@@ -94,6 +94,22 @@ def furnish(settings: Settings) -> Operator:
     _try(operator)
     _write(path, operator)
     return operator
+
+
+def _refreshed(settings: Settings, path: Path, operator: Operator) -> Operator:
+    """Let the file hold today's keys: they may have been rotated. What cannot be asked for stays as it was."""
+    try:
+        client = _sign_in(settings, operator)
+        try:
+            fresh = _reach(client, operator, operator.project_id)
+        finally:
+            client.close()
+    except (CliError, httpx.HTTPError) as error:
+        note(f"operator.json is as it was written at an earlier start: {error}")
+        return operator
+    if fresh != operator:
+        _write(path, fresh)
+    return fresh
 
 
 def _sign_in(settings: Settings, operator: Operator) -> Client:

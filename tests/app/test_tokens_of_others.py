@@ -96,7 +96,7 @@ def body_for(operation):
         return {}
     fit = {"name": "changed", "current": PASSWORD, "new": "another horse", "email": "new@example.org"}
     fit |= {"query": "SELECT 1", "to": "new@example.org"}
-    fit |= {"version": "1", "sql": "SELECT 1", "cron": "1 1 * * *"}
+    fit |= {"version": "1", "sql": "SELECT 1", "cron": "1 1 * * *", "secret": "jwtSecret"}
     wanted = operation.body.model_fields if operation.body else {}
     return {"json": {name: value for name, value in fit.items() if name in wanted}}
 

@@ -72,6 +72,16 @@ def test_one_command_leads_to_an_answering_project_and_again_to_the_same(install
     assert json.loads(second.stdout) == operator
     assert_demo_answers(operator)
 
+    # What was rotated meanwhile stands in the file after the next start, and keys that stand there work.
+    for secret in ("databasePassword", "jwtSecret"):
+        rotated = launchdb(installation, "projects", "rotate", "demo", "--secret", secret)
+        assert rotated.returncode == 0, rotated.stderr
+    launchdb(installation, "down")
+    assert launchdb(installation, "up", "--detach").returncode == 0
+    fresh = json.loads(path.read_text())
+    assert {name for name in fresh if fresh[name] != operator[name]} == {"anonKey", "serviceRoleKey", "databaseUrl"}
+    assert_demo_answers(fresh)
+
 
 def test_a_home_with_a_long_name_and_any_letters_in_it_serves(make_home, tmp_path):
     odd = tmp_path / "Zwei Wörter, 'Zeichen' & 100 %" / ("lang" * 25)
