@@ -8,12 +8,16 @@ import pytest
 
 from infra.mail import Letter
 from infra.mailbox import Mailbox
+from jobs import kind as kinds
 from jobs import mailing
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.mail import SendMail
+from jobs.lease import Leases
 from jobs.mailing import Sending
+from jobs.runner import Runner
 from jobs.table import find
 from tests.crash.conftest import attempt_in_a_process, start_an_attempt
+from tests.crash.test_cancel_matrix import Request
 from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import keep_master_key
 
@@ -50,6 +54,24 @@ def test_a_killed_mail_is_in_the_mailbox_once(crash, settings, infra, posted):
     assert attempt_in_a_process(settings) == 0
     assert ended(infra, posted) == ("succeeded", "accepted", None)
     assert [letter.subject for letter in Mailbox(settings.mailbox_folder).listing()] == [LETTER.subject]
+
+
+@pytest.mark.parametrize("point", ["before_act", "after_act"])
+def test_a_cancelled_mail_says_whether_it_went(point, settings, infra, posted):
+    leases = Leases(infra.database, settings, worker="here")
+    runner = Runner(infra, leases, worker="here", queues=["control"], serves=sorted(kinds.kinds()))
+    (step,) = SendMail.kind.steps
+    runner.crash = request = Request(infra, posted, step.name, point)
+    runner.run_one()
+    request.asking.join(5)
+    status, state, sealed = ended(infra, posted)
+    sent = len(Mailbox(settings.mailbox_folder).listing())
+    assert not request.refused
+    if point == "before_act":
+        assert (status, state, sent) == ("cancelled", "failed", 0)
+    else:  # it was too late
+        assert (state, sealed, sent) == ("accepted", None, 1)
+        assert status in ("succeeded", "cancelled")
 
 
 @pytest.mark.parametrize("crash", places(SendMail))
