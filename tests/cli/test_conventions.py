@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 
@@ -93,7 +94,9 @@ def test_a_server_that_is_away_is_named(launchdb, unused_port):
 
 
 def test_interrupting_a_wait_detaches_and_says_how_to_watch_on(launchdb, operator):
-    waiting = launchdb.start("projects", "create", "shop", start_new_session=True)
+    # Whoever runs the tests in the background has had SIGINT ignored for all below.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    waiting = launchdb.start("projects", "create", "shop", start_new_session=True, preexec_fn=heard)
     said = read_until(waiting, "waits:")
     os.killpg(waiting.pid, signal.SIGINT)
     _, more = waiting.communicate(timeout=20)
