@@ -42,7 +42,7 @@ def stream(world: World, job_id: str) -> Response:
 
 
 def _lines(world: World, job_id: str, after: int) -> Iterator[str]:
-    deadline, told = time.monotonic() + LONGEST_SECONDS, time.monotonic()
+    deadline, told, ended = time.monotonic() + LONGEST_SECONDS, time.monotonic(), False
     yield "retry: 1000\n\n"
     with world.changes.watch(job_id) as changed:
         while time.monotonic() < deadline:
@@ -52,13 +52,14 @@ def _lines(world: World, job_id: str, after: int) -> Iterator[str]:
             for event in found:
                 after = event["id"]
                 yield _event(event)
+            if found:
+                # The end may come between the two looks: then it has been told although the mark is of before.
+                ended, told = _ends(found[-1]), time.monotonic()
             if mark is None or (mark[0] in FINAL and after >= (mark[2] or 0)):
-                if mark is not None and not any(_ends(event) for event in found[-1:]):
+                if mark is not None and not ended:
                     yield _last(str(mark[0]))
                 return
-            if found:
-                told = time.monotonic()
-            elif time.monotonic() - told > QUIET_SECONDS:
+            if time.monotonic() - told > QUIET_SECONDS:
                 told = time.monotonic()
                 yield ": quiet\n\n"
             if len(found) < BATCH:

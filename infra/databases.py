@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from infra import scram
 from infra.database import CONNECT_TIMEOUT_SECONDS, translated
 from infra.errors import Refused, Unavailable
 from infra.objects import Objects
@@ -47,6 +48,10 @@ class Survey:
 
     databases: Mapping[str, Mapping[str, Any]]
     roles: Mapping[str, Mapping[str, Any]]
+
+    def takes(self, login: str, password: str) -> bool:
+        """Say whether a login was found to take this password."""
+        return login in self.roles and scram.matches(self.roles[login]["password"], password)
 
 
 class Databases:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
 from infra import tokens
+from infra.errors import LoginRefused
 from infra.instances import InstanceSpec
 from infra.project_limits import Limits
 from infra.sql import statements
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from catalog.secrets import Known
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
+    from infra.databases import Survey
     from jobs.run import Run
 
 SQL = statements(__file__)
@@ -38,6 +40,15 @@ def close_data_api(run: Run[Any]) -> None:
     run.check()
     run.infra.instances.remove(instance)
     run.ledger.gone("instance", instance)
+
+
+def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
+    """Let the project have exactly its roles, whose logins take these passwords."""
+    roles = names.roles(run.args.project_id)
+    run.ledger.intend("role", *roles.all)
+    run.check()
+    run.infra.databases.ensure_roles(roles, passwords, run.session)
+    run.ledger.present("role", *roles.all)
 
 
 def drop_database(run: Run[Any]) -> None:
@@ -78,9 +89,15 @@ def end_sessions(run: Run[Any]) -> None:
 def prove_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     project = run.args.project_id
-    known = stored_secrets(run)
+    known, roles = stored_secrets(run), names.roles(project)
+    before = _data_uri_before(run.infra, project, known)
     run.check()
-    run.infra.databases.prove(data_uri(run.infra, project, known), names.roles(project), run.session)
+    try:
+        run.infra.databases.prove(data_uri(run.infra, project, known), roles, run.session)
+    except LoginRefused:
+        if not before:
+            raise
+        run.infra.databases.prove(before, roles, run.session)
 
 
 def stored_spec(run: Run[Any]) -> InstanceSpec:
@@ -140,6 +157,19 @@ def data_uri(infra: Infra, project: str, known: Known) -> str:
 def passwords(project: str, known: Known) -> dict[str, str]:
     """Return the password that each of the project's logins is to have."""
     return {login: known.wanted(names.password(login)) for login in names.roles(project).logins}
+
+
+def standing_passwords(seen: Survey, project: str, known: Known) -> dict[str, str]:
+    """Return the password that each login keeps: the one in force, or the one that is coming where a rotation set it.
+
+    Nobody but a rotation sets one that is coming: the data API may not know it yet, and it is not shown.
+    """
+    kept = passwords(project, known)
+    for login, wanted in kept.items():
+        in_force = known[names.password(login)]
+        if wanted != in_force and not seen.takes(login, wanted):
+            kept[login] = in_force
+    return kept
 
 
 def _data_uri_before(infra: Infra, project: str, known: Known) -> str:

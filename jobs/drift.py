@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from catalog.settings import effective
-from jobs.data_plane import limits, passwords, spec
+from jobs.data_plane import limits, spec, standing_passwords
 
 if TYPE_CHECKING:
     from catalog.secrets import Known
@@ -46,7 +46,8 @@ def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[st
         return [f"project {project.id}: stored secrets are missing"]
     chosen = effective(project.settings, infra.settings)
     databases = infra.databases.limited(limits(chosen))
-    found = databases.faults(seen, roles, passwords(project.id, known), closed=project.closed)
+    passwords = standing_passwords(seen, project.id, known)
+    found = databases.faults(seen, roles, passwords, closed=project.closed)
     return found + _faults_of_instance(infra, project, known, chosen)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Connection: TypeAlias = psycopg.Connection[Any]
 CONNECT_TIMEOUT_SECONDS = 5
+# Passwords may change again while a connection is being opened; each round begins with what is configured then.
+LOGIN_ROUNDS = 4
 
 
 class Budget:
@@ -154,21 +156,27 @@ class Pool:
 
     def _log_in(self) -> tuple[int, Connection]:
         """Open a connection; while its password is changed one of two is right, and may become wrong meanwhile."""
-        with self._changed:
-            age, config = self._age, self._config
-        try:
-            return age, self._opened_by(config.db_uri, config)
-        except psycopg.OperationalError:
+        for _ in range(LOGIN_ROUNDS):
+            with self._changed:
+                age, config = self._age, self._config
+            try:
+                return age, self._opened_with(config)
+            except psycopg.OperationalError as error:
+                refused = error
             self.refresh()
             with self._changed:
-                age, newer = self._age, self._config
-            if newer.db_uri == config.db_uri and not newer.launchdb_db_uri_before:
-                raise
-        for uri in (newer.launchdb_db_uri_before, newer.db_uri):
+                if _passwords_of(self._config) == _passwords_of(config):
+                    break
+        raise refused
+
+    def _opened_with(self, config: DataConfig) -> Connection:
+        """Try the new password, the one before it, and the new one again: it may have been set between the two."""
+        if not config.launchdb_db_uri_before:
+            return self._opened_by(config.db_uri, config)
+        for uri in (config.db_uri, config.launchdb_db_uri_before):
             with contextlib.suppress(psycopg.OperationalError):
-                if uri:
-                    return age, self._opened_by(uri, newer)
-        return age, self._opened_by(newer.db_uri, newer)
+                return self._opened_by(uri, config)
+        return self._opened_by(config.db_uri, config)
 
     def _opened_by(self, uri: str, config: DataConfig) -> Connection:
         return psycopg.connect(
@@ -205,6 +213,10 @@ class Pool:
 def _session_of(config: DataConfig) -> tuple[str, str, bool]:
     """Return what a connection is given when it begins and keeps to its end."""
     return config.db_uri, config.launchdb_session, config.db_prepared_statements
+
+
+def _passwords_of(config: DataConfig) -> tuple[str, str]:
+    return config.db_uri, config.launchdb_db_uri_before
 
 
 def _is_alive(connection: Connection) -> bool:

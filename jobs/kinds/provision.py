@@ -15,6 +15,7 @@ from jobs.data_plane import (
     open_data_api,
     passwords,
     prove_round_trip,
+    set_passwords,
     stored_limits,
     stored_secrets,
 )
@@ -43,12 +44,7 @@ def forget_secrets(run: Run[ProvisionProject]) -> None:
 
 def create_roles(run: Run[ProvisionProject]) -> None:
     """Let the project have its roles, the logins with their stored passwords."""
-    roles = names.roles(run.args.project_id)
-    known = stored_secrets(run)
-    run.ledger.intend("role", *roles.all)
-    run.check()
-    run.infra.databases.ensure_roles(roles, passwords(run.args.project_id, known), run.session)
-    run.ledger.present("role", *roles.all)
+    set_passwords(run, passwords(run.args.project_id, stored_secrets(run)))
 
 
 def clone_template(run: Run[ProvisionProject]) -> None:

@@ -36,16 +36,14 @@ def faults_are_named(run: Run[ReconcileProject]) -> None:
 
 
 def roles_are_right(run: Run[ReconcileProject]) -> None:
-    """Let the project have exactly its roles, with their stored passwords."""
+    """Let the project have exactly its roles; a password that is coming is for a rotation to set."""
     project = _wanted(run)
     if project is None:
         return
-    roles = names.roles(project.id)
-    passwords = data_plane.passwords(project.id, data_plane.stored_secrets(run))
-    run.ledger.intend("role", *roles.all)
     run.check()
-    run.infra.databases.ensure_roles(roles, passwords, run.session)
-    run.ledger.present("role", *roles.all)
+    seen = run.infra.databases.survey(names.roles(project.id), run.session)
+    known = data_plane.stored_secrets(run)
+    data_plane.set_passwords(run, data_plane.standing_passwords(seen, project.id, known))
 
 
 def database_is_right(run: Run[ReconcileProject]) -> None:
@@ -96,13 +94,18 @@ def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     tx.execute(SQL.give_reason, {"project": args.project_id, "reason": f"not as it should be: {reason}"})
 
 
+def is_settled(run: Run[Any]) -> bool:
+    """Say whether the project is still one that may be changed from outside: active or paused."""
+    return _wanted(run) is not None
+
+
 def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] | None:
     with run.infra.database.autocommit() as tx:
         template = tx.value(SQL.template, {"project": project})
     return inside.wanted(run.infra, template, run.session)
 
 
-def _wanted(run: Run[ReconcileProject]) -> drift.Wanted | None:
+def _wanted(run: Run[Any]) -> drift.Wanted | None:
     """Return what the project has to be now; None when it is no longer one that others may mend."""
     with run.infra.database.autocommit() as tx:
         return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, "settled": list(drift.SETTLED)})

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from catalog import secrets
 from infra.sql import statements
-from jobs import project_secrets
+from jobs import data_plane, project_secrets
 from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.kinds.reconcile import data_api_is_right, roles_are_right, round_trip_is_proven
+from jobs.kinds import reconcile
+from jobs.kinds.reconcile import data_api_is_right, round_trip_is_proven
 from jobs.kinds.retire_secret import RetireSecret
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ def new_secret_is_stored(run: Run[RotateSecret], tx: Transaction) -> None:
 def data_api_knows_both(run: Run[RotateSecret]) -> None:
     """Let the data API take the new secret beside the old one; a paused project's stays closed."""
     data_api_is_right(run)  # type: ignore[arg-type]
+
+
+def roles_are_right(run: Run[RotateSecret]) -> None:
+    """Let the logins have the passwords that are coming, once the data API knows them."""
+    if run.args.secret != project_secrets.DATABASE_PASSWORD:
+        # Passwords that another rotation has left would be set here and never be shown.
+        reconcile.roles_are_right(run)  # type: ignore[arg-type]
+    elif reconcile.is_settled(run):
+        data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, data_plane.stored_secrets(run)))
 
 
 def new_secret_is_in_force(run: Run[RotateSecret], tx: Transaction) -> None:

@@ -12,6 +12,8 @@ from catalog import names, secrets
 from infra import tokens
 from jobs import drift
 from jobs.crash import EXIT_STATUS
+from jobs.kinds.reconcile import ReconcileProject
+from jobs.kinds.restart import RestartProject
 from jobs.kinds.retire_secret import RetireSecret
 from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_secret import RotateSecret
@@ -159,5 +161,50 @@ def test_a_rotation_given_up_is_gone_on_with_by_the_next(settings, installation)
         owner = names.roles(project).owner
         assert known(installation, project)[names.password(owner)] == f"{owner}-from-before"
         stored_tenant(installation, project).connect(owner).close()
+    finally:
+        drop(installation, project)
+
+
+def leave_coming(infra, project) -> None:
+    """What a rotation leaves that was given up before it could set the passwords."""
+    with infra.database.transaction() as tx:
+        for login in names.roles(project).logins:
+            secrets.put(tx, infra.vault, project, names.password(login), f"{login}-is-coming", coming=True)
+
+
+def test_what_mends_a_project_sets_no_password_that_is_not_in_force(settings, installation):
+    """A rotation was given up early: the sweep and a restart must not take the password away that is shown."""
+    project = prepare(settings, installation, ())
+    try:
+        leave_coming(installation, project)
+        seen = installation.databases.survey(names.roles(project), "test")
+        with installation.database.autocommit() as tx:
+            row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
+        found = drift.faults(installation, seen, drift.Wanted(**row), known(installation, project))
+        assert not [fault for fault in found if "password" in fault]
+        run_here(installation, write(installation, RestartProject(project)))
+        run_here(installation, write(installation, ReconcileProject(project)))
+        run_here(installation, write(installation, RotateSecret(project, "jwtSecret")))
+        for login in names.roles(project).logins:
+            stored_tenant(installation, project).connect(login).close()
+        run_here(installation, write(installation, RotateSecret(project, "databasePassword")))
+        owner = names.roles(project).owner
+        assert known(installation, project)[names.password(owner)] == f"{owner}-is-coming"
+        stored_tenant(installation, project).connect(owner).close()
+    finally:
+        drop(installation, project)
+
+
+def test_what_mends_a_project_keeps_a_coming_password_that_is_set(settings, installation):
+    """A rotation was given up between the roles and the catalogue: the way back would be one more change."""
+    project = prepare(settings, installation, ())
+    try:
+        leave_coming(installation, project)
+        roles = names.roles(project)
+        coming = {login: f"{login}-is-coming" for login in roles.logins}
+        installation.databases.ensure_roles(roles, coming, "test")
+        run_here(installation, write(installation, ReconcileProject(project)))
+        for login, password in coming.items():
+            psycopg.connect(installation.databases.uri(project, login, password)).close()
     finally:
         drop(installation, project)
