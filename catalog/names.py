@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from catalog.ids import is_project_id
 from infra.roles import ProjectRoles
+
+# What lies beside a project's database: a restore under way, a trial of a backup, what was there before a restore.
+Beside = Literal["restored", "trial", "before"]
+BESIDE: tuple[Beside, ...] = ("restored", "trial", "before")
 
 # A project's secrets, by name; each login's password has its own, see `password`.
 JWT_SECRET, ANON_KEY, SERVICE_KEY = "jwt_secret", "anon_key", "service_role_key"
@@ -12,6 +18,11 @@ JWT_SECRET, ANON_KEY, SERVICE_KEY = "jwt_secret", "anon_key", "service_role_key"
 def database(project_id: str) -> str:
     """Name the project's database. Raises ValueError for what is no project id."""
     return _checked(project_id)
+
+
+def beside(project_id: str, use: Beside) -> str:
+    """Name a database beside the project's: restored into, or kept from before. Raises ValueError."""
+    return f"{_checked(project_id)}_{use}"
 
 
 def instance(project_id: str) -> str:

@@ -154,6 +154,22 @@ class Settings(BaseModel):
         "MAILS_PER_HOUR", 200, "mails of the platform, and of each project, within an hour", ge=1
     )
 
+    backup_format: Literal["sql.gz", "dump.zst"] = _env(
+        "BACKUP_FORMAT", "sql.gz", "sql.gz: read by gpg, gunzip and psql; dump.zst: by gpg, zstd and pg_restore, faster"
+    )
+    backup_verify: Literal["weekly", "always"] = _env(
+        "BACKUP_VERIFY", "weekly", "when backups are proven by restoring them; always: also right after each"
+    )
+    backup_retention_days: int = _env("BACKUP_RETENTION_DAYS", 30, "how long backups are kept", ge=1, le=3650)
+    backup_retention_count: int = _env(
+        "BACKUP_RETENTION_COUNT", 2, "how many verified backups of a project are kept however old they are", ge=1
+    )
+    final_backup_days: int = _env(
+        "FINAL_BACKUP_DAYS", 7, "how long a deleted project can be brought back", ge=1, le=365
+    )
+    restore_undo_hours: int = _env(
+        "RESTORE_UNDO_HOURS", 24, "how long a project's database of before a restore is kept", ge=1, le=720
+    )
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
 
@@ -213,6 +229,11 @@ class Settings(BaseModel):
     def run_folder(self) -> Path:
         """Sockets, locks and pids: nothing in it outlives a restart."""
         return self.home / "run"
+
+    @property
+    def backups_folder(self) -> Path:
+        """Finished backups: encrypted files, each set with its manifest."""
+        return self.home / "backups"
 
     @property
     def instances_folder(self) -> Path:

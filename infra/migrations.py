@@ -44,8 +44,8 @@ def checksum(folder: str) -> str:
     return hashlib.sha256("".join(migration.checksum for migration in read(folder)).encode()).hexdigest()[:16]
 
 
-def apply(connection: psycopg.Connection[Any], folder: str) -> list[str]:
-    """Bring a database to the newest version; return the versions applied now.
+def apply(connection: psycopg.Connection[Any], folder: str, *, upto: str = "") -> list[str]:
+    """Bring a database to the newest version, or to the version `upto`; return the versions applied now.
 
     Several processes may start at once: a lock lets one of them do it. A database that is ahead (an older program
     meets a newer schema) is left alone. Raises Refused when an applied file has been edited since.
@@ -56,6 +56,8 @@ def apply(connection: psycopg.Connection[Any], folder: str) -> list[str]:
         connection.execute(_LEDGER)
         known = dict(connection.execute("SELECT version, checksum FROM schema_migrations").fetchall())
         for migration in read(folder):
+            if upto and migration.version > upto:
+                break
             if migration.version in known:
                 if known[migration.version] != migration.checksum:
                     raise Refused(f"migration {migration.version} was edited after it had been applied")

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ from typing import IO, TYPE_CHECKING, Any
 from infra.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # Loaded before any fork: the child may call into it, but must not load anything.
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 TAIL_CHARACTERS = 2000
 PIPE = subprocess.PIPE
+SECRET = "<secret>"  # noqa: S105 - the place of one
+# How long a program that has closed its input may take to say why.
+PATIENCE_SECONDS = 30.0
 
 
 class Failed(Refused):
@@ -54,10 +58,12 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     death_signal: int | None = signal.SIGKILL,
+    handles: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own. Call from the thread that outlives it.
 
-    It gets `death_signal` when that thread ends; None lets it live on. Raises Refused when it cannot be started.
+    It gets `death_signal` when that thread ends; None lets it live on. `handles` are open files that it inherits
+    under their numbers. Raises Refused when it cannot be started.
     """
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     try:
@@ -69,6 +75,7 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=tuple(handles),
             preexec_fn=_bound_to(os.getpid(), death_signal) if death_signal else None,  # noqa: PLW1509 - one prctl
             **identity,
         )
@@ -101,6 +108,64 @@ def run(
     if process.returncode != 0:
         raise Failed(Path(argv[0]).name, process.returncode, err.decode(errors="replace"))
     return out.decode(errors="replace")
+
+
+@contextmanager
+def stage(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    secret: str = "",
+    whole: bool = True,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program as one stage of a pipe while the body reads or writes its end; its group is gone afterwards.
+
+    secret  goes in as a file in memory: SECRET in `argv` and `env` stands for its number
+    whole   whether the program has to come to its end by itself
+
+    Raises Failed for an exit status other than 0, also when that is why the body could not go on.
+    """
+    said, held = _in_memory("said"), _in_memory("secret", secret.encode())
+    number = str(held)
+    argv = [str(part).replace(SECRET, number) for part in argv]
+    env = {name: value.replace(SECRET, number) for name, value in (env or {}).items()}
+    try:
+        process = spawn(argv, env=env, stdin=stdin, stdout=stdout, stderr=said, handles=(held,))
+        try:
+            try:
+                yield process
+                if process.stdin is not None:
+                    process.stdin.close()
+            except BrokenPipeError:
+                process.wait(PATIENCE_SECONDS)
+            if whole:
+                process.wait()
+        finally:
+            end_group(process, signal.SIGKILL)
+            process.wait()
+            for end in (process.stdin, process.stdout):
+                with suppress(OSError):
+                    if end is not None:
+                        end.close()
+        if whole and process.returncode != 0:
+            raise Failed(Path(argv[0]).name, process.returncode, _text(said))
+    finally:
+        os.close(said)
+        os.close(held)
+
+
+def _in_memory(name: str, content: bytes = b"") -> int:
+    handle = os.memfd_create(name)
+    os.fchmod(handle, 0o600)  # libpq reads no password file that others may read
+    os.write(handle, content)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _text(handle: int) -> str:
+    return os.pread(handle, 1 << 20, 0).decode(errors="replace")
 
 
 def end_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -69,6 +69,11 @@ class ProjectRoles:
         return f"{self.prefix}_dump"
 
     @property
+    def restore(self) -> str:
+        """What a backup is restored as: for that time a member of all others. It is there for no longer."""
+        return f"{self.prefix}_restore"
+
+    @property
     def api(self) -> tuple[str, ...]:
         """The roles that requests run as; none of them can log in."""
         return self.anon, self.authenticated, self.service

@@ -46,6 +46,21 @@ def split(text: str) -> list[Statement]:
     return found
 
 
+def end_of_first(text: str) -> int | None:
+    """Return where the semicolon of the first statement stands; None when the text ends before that is known.
+
+    For reading a long text in pieces: whatever a quote or a comment leaves open waits for the next piece.
+    """
+    cut, place = _Cut(), 0
+    while (token := _TOKEN.search(text, place)) is not None:
+        place = _end(text, token)
+        if token.lastgroup not in ("comment", "block") and cut.ends_at(token):
+            return token.start()
+        if place == len(text):
+            return None
+    return None
+
+
 class _Cut:
     """Where the statement at hand is: how deep in parentheses and in the body of a routine, and what it began with."""
 

@@ -32,6 +32,11 @@ class Templates:
         """Name of the template of this version."""
         return f"template_{migrations.checksum(self.folder)}"
 
+    @cached_property
+    def version(self) -> str:
+        """The newest migration of this version."""
+        return migrations.read(self.folder)[-1].version
+
     def ensure(self, session: str) -> str:
         """Let the template be there, closed to everybody; return its name. Several starters may call at once.
 
@@ -54,6 +59,15 @@ class Templates:
             for name in names:
                 _drop(admin, name)
         return names
+
+    def build_at(self, database: str, version: str, session: str) -> None:
+        """Make a database as a project's was when `version` was the newest migration; nobody may connect yet."""
+        with self._cluster.session(session) as admin:
+            admin.execute(SQL.build.format(database=sql.Identifier(database)))
+        with self._cluster.inside(database, session) as inside:
+            inside.execute(SQL.prepare.format(database=sql.Identifier(database)))
+            inside.execute("SET search_path = launchdb")
+            migrations.apply(inside, self.folder, upto=version)
 
     def _build(self, admin: Session, session: str) -> None:
         building = f"{self.name}_new"

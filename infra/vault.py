@@ -89,7 +89,22 @@ class Vault:
         }
 
 
-@lru_cache(maxsize=8)  # two keys, two purposes, and room for a rotation
+def derived(key: str, purpose: bytes) -> bytes:
+    """Return 32 bytes made of a random key for one purpose alone."""
+    return _derive(key, purpose)
+
+
+def seal_by(key: str, purpose: bytes, plain: bytes) -> bytes:
+    """Seal bytes by a random key that is not the master key, for one purpose."""
+    return _seal(_derive(key, purpose), plain, purpose)
+
+
+def open_by(key: str, purpose: bytes, sealed: bytes) -> bytes:
+    """Return what `seal_by` sealed. Raises Refused when it does not open."""
+    return _open(_derive(key, purpose), sealed, purpose)
+
+
+@lru_cache(maxsize=16)  # a few keys, a few purposes, and room for rotations
 def _derive(text: str, purpose: bytes) -> bytes:
     # The key is random already: this makes 32 bytes of it whatever its encoding, and its public id something else.
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(text.encode())

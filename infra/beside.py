@@ -1,0 +1,223 @@
+"""Databases beside a project's: one that a backup is restored into, and the swap that makes it the project's."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from infra import scram
+from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.errors import Refused, Unavailable
+from infra.extensions import ALLOWED, NOT_LISTED, offered
+from infra.roles import PLATFORM_OWNER
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.databases import Databases
+    from infra.roles import ProjectRoles
+
+SQL = statements(__file__)
+LABEL = "launchdb:"
+# Settings that a tenant may have chosen for his roles do not reach this login; what it writes is checked before it
+# counts, so no statement has to wait for the disk.
+OPTIONS = (
+    "-c synchronous_commit=off -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+    " -c client_min_messages=error -c lock_timeout=60s"
+)
+LOOKS, LOOK_SECONDS = 50, 0.05
+
+
+class Beside:
+    """Verbs on the databases beside one project's. `session` names the run."""
+
+    def __init__(self, databases: Databases, roles: ProjectRoles, session: str) -> None:
+        self._databases, self._cluster = databases, databases.cluster
+        self._roles, self._session = roles, session
+
+    def mark(self, name: str) -> str | None:
+        """Return by what restore a database was filled; None when there is none of ours, or it was not to its end."""
+        if not self._is_ours(name):
+            return None
+        with self._cluster.inside(name, self._session) as admin:
+            row = admin.execute(SQL.marked).fetchone()
+        return row[0] if row else None
+
+    def make(self, name: str, version: str) -> None:
+        """Let there be an empty database for a restore, one from before gone.
+
+        version  the newest project migration when the backup was made
+        """
+        self.drop(name)
+        database, label = sql.Identifier(name), sql.Literal(f"{LABEL}{self._roles.prefix}")
+        templates = self._databases.templates
+        if version == templates.version:
+            template = sql.Identifier(templates.ensure(self._session))
+            with self._cluster.session(self._session) as admin:
+                admin.execute(SQL.copy.format(database=database, template=template))
+        else:
+            templates.build_at(name, version, self._session)
+        with self._cluster.session(self._session) as admin:
+            admin.execute(SQL.label.format(database=database, label=label))
+        with self._cluster.inside(name, self._session) as admin:
+            admin.execute(SQL.hollow.format(owner=sql.Identifier(self._roles.owner)))
+
+    @contextmanager
+    def restorer(self, name: str) -> Iterator[psycopg.Connection[Any]]:
+        """Log in to such a database as the role that may make everything of this project's and nothing else's.
+
+        Raises Refused when a role of its name is not ours, Unavailable.
+        """
+        password = secrets.token_urlsafe(32)
+        self._cluster.persistently(lambda: self._make_restorer(name, password))
+        with (
+            translated(),
+            psycopg.connect(
+                self._databases.uri(name, self._roles.restore, password),
+                autocommit=True,
+                application_name=self._session,
+                options=OPTIONS,
+                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,
+            ) as login,
+        ):
+            yield login
+
+    def _make_restorer(self, name: str, password: str) -> None:
+        restorer, label = sql.Identifier(self._roles.restore), f"{LABEL}{self._roles.prefix}"
+        with self._cluster.session(self._session) as admin:
+            row = admin.execute(SQL.role, {"name": self._roles.restore}).fetchone()
+            if row and row[0] not in (None, label):
+                raise Refused("a role of the restoring login's name exists and is not ours")
+            verifier = scram.verifier(password, rounds=scram.FEW_ROUNDS)
+            parts = [
+                SQL.restorer.format(
+                    verb=sql.SQL("ALTER" if row else "CREATE"), restorer=restorer, password=sql.Literal(verifier)
+                ),
+                SQL.label_role.format(restorer=restorer, label=sql.Literal(label)),
+                SQL.memberships.format(
+                    roles=sql.SQL(", ").join(map(sql.Identifier, self._roles.all)), restorer=restorer
+                ),
+                SQL.admit_restorer.format(
+                    database=sql.Identifier(name),
+                    restorer=restorer,
+                    dump=sql.Identifier(self._roles.dump),
+                    owner=sql.Identifier(self._roles.owner),
+                ),
+            ]
+            admin.execute(sql.SQL("\n").join(parts))
+
+    def extend(self, name: str, login: psycopg.Connection[Any], extension: str, schema: str) -> None:
+        """Create an extension that the dump names, by whoever may. Raises Refused when this server lacks it."""
+        known = offered(self._cluster, self._session).get(extension)
+        if known is None or known.reason:
+            raise Refused(f"the backup needs the extension {extension}: {known.reason if known else NOT_LISTED}")
+        statement = SQL.extension.format(name=sql.Identifier(extension), schema=sql.SQL(schema))  # quoted by pg_dump
+        if known.trusted and extension in ALLOWED:
+            login.execute(statement)
+            return
+        with self._cluster.inside(name, self._session) as admin:
+            admin.execute(statement)
+
+    def settle(self, name: str, mark: str | None) -> None:
+        """Let the restored things be the owner's, and the login that made them be gone. mark: what it is known by."""
+        parts = {
+            "restorer": sql.Identifier(self._roles.restore),
+            "owner": sql.Identifier(self._roles.owner),
+        }
+        with self._cluster.inside(name, self._session) as admin, admin.transaction():
+            admin.execute(SQL.settle.format(**parts))
+            admin.execute(SQL.stamp)
+            if mark is not None:
+                admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
+        self.drop_restorer()
+
+    def drop_restorer(self) -> None:
+        """Let the login that restores be gone, whatever it still owns."""
+        self._cluster.persistently(self._drop_restorer)
+
+    def _drop_restorer(self) -> None:
+        restorer = sql.Identifier(self._roles.restore)
+        with self._cluster.session(self._session) as admin:
+            row = admin.execute(SQL.role, {"name": self._roles.restore}).fetchone()
+            if row is None or row[0] != f"{LABEL}{self._roles.prefix}":
+                return
+            found = admin.execute(SQL.depends_on, {"name": self._roles.restore}).fetchall()
+        for (database,) in found:
+            with self._cluster.inside(database, self._session) as inside:
+                inside.execute(SQL.drop_owned.format(restorer=restorer))
+        with self._cluster.session(self._session) as admin:
+            admin.execute(SQL.drop_role.format(restorer=restorer))
+
+    def swap(self, live: str, restored: str, before: str) -> None:
+        """Let the restored database be the live one and the live one be kept, in one step.
+
+        Where there is no live one, the restored one takes its name. Raises Unavailable while sessions keep coming.
+        """
+        if not self._is_ours(restored):
+            return
+        self.drop(before) if self._is_ours(live) else None
+        names = [name for name in (live, restored) if self._is_ours(name)]
+        pairs = [(live, before), (restored, live)] if live in names else [(restored, live)]
+        try:
+            self._rename(names, pairs)
+        finally:
+            self._admit(live, restored)
+
+    def swap_back(self, live: str, before: str) -> None:
+        """Let what was kept be the live one again, and what was live be gone."""
+        if not self._is_ours(before):
+            return
+        spare = f"{live}_restored"
+        self.drop(spare)
+        try:
+            self._rename([live, before], [(live, spare), (before, live)])
+        finally:
+            self._admit(live)
+        self.drop(spare)
+
+    def drop(self, name: str) -> None:
+        """Let such a database be gone; one that is not ours stays."""
+        if self._is_ours(name):
+            with self._cluster.session(self._session) as admin:
+                admin.execute(SQL.drop.format(database=sql.Identifier(name)))
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is such a database of this project's."""
+        return self._is_ours(name)
+
+    def _rename(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
+        renames = [SQL.rename.format(name=sql.Identifier(a), other=sql.Identifier(b)) for a, b in pairs]
+        with self._cluster.session(self._session) as admin:
+            for name in names:
+                admin.execute(SQL.forbid.format(database=sql.Identifier(name)))
+            for _look in range(LOOKS):
+                admin.execute(SQL.end_sessions, {"names": names})
+                try:
+                    with admin.transaction():
+                        for rename in renames:
+                            admin.execute(rename)
+                except psycopg.errors.ObjectInUse:
+                    time.sleep(LOOK_SECONDS)
+                else:
+                    return
+        raise Unavailable("sessions of the project could not be ended")
+
+    def _admit(self, *names: str) -> None:
+        with self._cluster.session(self._session) as admin:
+            for name in names:
+                if admin.execute(SQL.look, {"name": name}).fetchone():
+                    admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+
+    def _is_ours(self, name: str) -> bool:
+        with self._cluster.session(self._session) as admin, admin.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(SQL.look, {"name": name}).fetchone()
+        known = (None, f"{LABEL}{self._roles.prefix}")
+        return bool(row and row["owner"] == PLATFORM_OWNER and row["label"] in known)

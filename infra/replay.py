@@ -1,0 +1,193 @@
+r"""Plays the SQL of a dump into a database: statement by statement and block by block, as a login of the project's.
+
+psql is not used: it obeys commands of its own that a hostile name might carry into a script, and knows no way to leave
+a statement out. What pg_dump writes is cut as a server would read it (statements, `COPY … FROM stdin` with its rows up
+to `\.`), and nothing is decided by comments, which repeat names that a tenant chose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import psycopg
+
+from infra.archive import CHUNK_BYTES, Damaged
+from infra.database import is_transient
+from infra.errors import Refused
+from infra.split import end_of_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW_BYTES = 16384
+END_OF_ROWS = b"\n\\.\n"
+# Lines for psql alone, which shut out what a name may carry; here nothing obeys them.
+_FOR_PSQL = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\n")
+_BLANK = re.compile(rb"(?:\s+|--[^\n]*\n)+")
+_COPY = re.compile(rb"COPY (.+?) \(.*\) FROM stdin\Z|COPY (.+?) FROM stdin\Z", re.DOTALL)
+_SESSION = re.compile(rb"SET SESSION AUTHORIZATION ('(?:[^']|'')*'|DEFAULT)\Z")
+_EXTENSION = re.compile(rb'CREATE EXTENSION IF NOT EXISTS (\S+) WITH SCHEMA ("(?:[^"]|"")+"|\S+)\Z')
+# What the platform makes itself: event triggers need a superuser, and an extension's comment its creator. And with row
+# security off a materialized view over a table that forces it on its owner could not be filled as it was before.
+LEFT_OUT = (
+    b"SET row_security = off",
+    b"CREATE EVENT TRIGGER ",
+    b"ALTER EVENT TRIGGER ",
+    b"COMMENT ON EVENT TRIGGER ",
+    b"COMMENT ON EXTENSION ",
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one table as the dump has them: what `COPY … TO STDOUT` prints."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass
+class Played:
+    """What was played: how many statements, and the rows of each table by its quoted name."""
+
+    statements: int = 0
+    blocks: dict[str, Block] = field(default_factory=dict)
+
+
+class Replay:
+    """Plays one dump once.
+
+    target      a session of the login that restores, in autocommit
+    renamed     text that stands for another in statements, never in rows: (the old project's id, the new one's)
+    extend      called with name and quoted schema where the dump creates an extension
+    look        called with the bytes read so far
+    most_bytes  what the dump may hold at most, by its signed manifest
+    """
+
+    def __init__(
+        self,
+        target: psycopg.Connection[Any],
+        *,
+        renamed: tuple[str, str] | None,
+        extend: Callable[[str, str], None],
+        look: Callable[[int], None],
+    ) -> None:
+        self._target, self._extend, self._look = target, extend, look
+        self._renamed = (renamed[0].encode(), renamed[1].encode()) if renamed else None
+        self._buffer = b""
+        self._read = 0
+        self.played = Played()
+
+    def play(self, source: IO[bytes]) -> Played:
+        """Play everything. Raises Refused naming the statement that failed, Damaged when the text breaks off."""
+        while True:
+            self._buffer = self._skip_blank(self._buffer)
+            end = self._end_of_statement()
+            if end is None:
+                if not self._fill(source):
+                    break
+                continue
+            statement, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+            if copied := _COPY.match(statement):
+                self._copy(statement, (copied[1] or copied[2]).decode(), source)
+            else:
+                self._execute(statement)
+        if self._buffer.strip():
+            raise Damaged("the dump breaks off in the middle of a statement")
+        return self.played
+
+    def _end_of_statement(self) -> int | None:
+        # Most statements are short: not everything that was read is looked through for each of them.
+        end = end_of_first(self._buffer[:WINDOW_BYTES].decode("latin-1"))
+        if end is None and len(self._buffer) > WINDOW_BYTES:
+            end = end_of_first(self._buffer.decode("latin-1"))
+        return end
+
+    def _skip_blank(self, text: bytes) -> bytes:
+        """Drop blanks, comments and lines for psql from the beginning."""
+        while True:
+            found = _BLANK.match(text) or _FOR_PSQL.match(text)
+            if found is None or found.end() == 0:
+                return text
+            text = text[found.end() :]
+
+    def _fill(self, source: IO[bytes]) -> bool:
+        chunk = source.read(CHUNK_BYTES)
+        self._read += len(chunk)
+        self._look(self._read)
+        self._buffer += chunk
+        return bool(chunk)
+
+    def _execute(self, statement: bytes) -> None:
+        if statement.startswith(LEFT_OUT):
+            return
+        if extension := _EXTENSION.match(statement):
+            self._extend(_unquoted(extension[1].decode()), extension[2].decode())
+            return
+        self.played.statements += 1
+        self._do(_as_role(self._named(statement)))
+
+    def _named(self, statement: bytes) -> bytes:
+        return statement.replace(*self._renamed) if self._renamed else statement
+
+    def _do(self, statement: bytes) -> None:
+        try:
+            self._target.execute(statement)
+        except psycopg.Error as error:
+            raise _refusal(error, statement) from error
+
+    def _copy(self, statement: bytes, name: str, source: IO[bytes]) -> None:
+        rows, digest = 0, hashlib.sha256()
+        while len(self._buffer) < len(END_OF_ROWS) and self._fill(source):
+            continue
+        # From here on the buffer begins with the line end before the next row.
+        if not self._buffer.startswith(b"\n"):
+            raise Damaged("the dump breaks off before the rows of a table")
+        try:
+            with self._target.cursor() as cursor, cursor.copy(self._named(statement)) as copy:
+                while piece := self._rows(source):
+                    rows += piece.count(b"\n")
+                    digest.update(piece)
+                    copy.write(piece)
+        except psycopg.Error as error:
+            raise _refusal(error, statement) from error
+        self.played.blocks[name] = Block(rows, digest.hexdigest())
+
+    def _rows(self, source: IO[bytes]) -> bytes:
+        """Return the next whole rows; nothing at their end, which is taken from the buffer."""
+        while True:
+            end = self._buffer.find(END_OF_ROWS)
+            if end == 0:
+                self._buffer = self._buffer[len(END_OF_ROWS) :]
+                return b""
+            if end < 0:
+                # What may be the beginning of the end mark stays, with the line end before it.
+                end = self._buffer.rfind(b"\n", 0, max(len(self._buffer) - len(END_OF_ROWS), 1))
+            if end > 0:
+                piece, self._buffer = self._buffer[1 : end + 1], self._buffer[end:]
+                return piece
+            if not self._fill(source):
+                raise Damaged("the dump breaks off in the middle of a table's rows")
+
+
+def _as_role(statement: bytes) -> bytes:
+    """Rights that another role had granted are granted by it again: the login may become each of the project's."""
+    found = _SESSION.match(statement)
+    if found is None:
+        return statement
+    return b"RESET ROLE" if found[1] == b"DEFAULT" else b"SET ROLE " + found[1]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _refusal(error: psycopg.Error, statement: bytes) -> Exception:
+    if is_transient(error):
+        return error
+    # The first words name the statement; the server's detail might quote a row.
+    words = " ".join(statement[:200].decode(errors="replace").split())[:80]
+    return Refused(f"a statement of the dump failed ({error.sqlstate}: {error.diag.message_primary}): {words}")
