@@ -22,6 +22,8 @@ HOMES = {
     "jwt": ("infra.tokens",),
     "cryptography": ("infra.vault",),
     "argon2": ("infra.passwords",),
+    "isal": ("infra.archive",),
+    "zstandard": ("infra.archive",),
     "jinja2": ("infra.render",),
     "subprocess": ("infra",),
     "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),

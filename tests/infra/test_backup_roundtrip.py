@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_a_wrong_key_lets_nothing_out(form, tmp_path):
 
 def test_a_writing_that_is_stopped_leaves_no_file(tmp_path):
     gpg = Gpg(tmp_path / "gnupg")
-    with open("/dev/zero", "rb") as endless, pytest.raises(Refused):
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(Refused):
         archive.store(endless, tmp_path / "x", "gz", gpg, KEY, stop_after(1 << 24))
     assert list(tmp_path.glob("x*")) == []
 
