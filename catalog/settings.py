@@ -122,6 +122,12 @@ def change(tx: Transaction, infra: Infra, kept: Kept, changes: BaseModel, *, bou
     return Changed(written, outside)
 
 
+def restore(tx: Transaction, project_id: str, kept: Mapping[str, Any]) -> None:
+    """Give a project that is made of a backup the settings of then, unless it has some already."""
+    if kept and read(tx, project_id).version == 0:
+        tx.one(Kept, SQL.write, {"project": project_id, "settings": Jsonb(dict(kept)), "outside": False})
+
+
 def merged(kept: Mapping[str, Any], changes: BaseModel) -> dict[str, Any]:
     """Return what is kept after a change: given members replaced, null ones taken out, mail templates one by one."""
     given = changes.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))

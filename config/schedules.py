@@ -26,6 +26,8 @@ DEFAULTS = (
     Default("prune", "platform.prune", "30 1 * * *"),
     Default("vacuum", "fleet.vacuum", "0 3 * * 0"),
     Default("vacuum-platform", "platform.vacuum", "30 3 * * 0"),
-    Default("backup", "fleet.backup", "0 2 * * *", enabled=False),
+    Default("backup", "fleet.backup", "0 2 * * *"),
+    Default("verify", "fleet.verify", "0 4 * * 0"),
+    Default("retention", "platform.retention", "45 * * * *", catch_up="skip"),
     Default("monitor", "platform.monitor", "*/5 * * * *", catch_up="skip", enabled=False),
 )

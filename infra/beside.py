@@ -46,6 +46,8 @@ class Beside:
         """Return by what restore a database was filled; None when there is none of ours, or it was not to its end."""
         if not self._is_ours(name):
             return None
+        # Whoever died in the middle of a swap has left it closed.
+        self._admit(name)
         with self._cluster.inside(name, self._session) as admin:
             row = admin.execute(SQL.marked).fetchone()
         return row[0] if row else None
@@ -126,8 +128,8 @@ class Beside:
         with self._cluster.inside(name, self._session) as admin:
             admin.execute(statement)
 
-    def settle(self, name: str, mark: str | None) -> None:
-        """Let the restored things be the owner's, and the login that made them be gone. mark: what it is known by."""
+    def settle(self, name: str) -> None:
+        """Let the restored things be the owner's, and the login that made them be gone."""
         parts = {
             "restorer": sql.Identifier(self._roles.restore),
             "owner": sql.Identifier(self._roles.owner),
@@ -135,9 +137,17 @@ class Beside:
         with self._cluster.inside(name, self._session) as admin, admin.transaction():
             admin.execute(SQL.settle.format(**parts))
             admin.execute(SQL.stamp)
-            if mark is not None:
-                admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
         self.drop_restorer()
+
+    def admit(self, name: str, login: str) -> None:
+        """Let one login of the project in."""
+        with self._cluster.session(self._session) as admin:
+            admin.execute(SQL.admit.format(database=sql.Identifier(name), login=sql.Identifier(login)))
+
+    def set_mark(self, name: str, mark: str) -> None:
+        """Say by what restore a database was filled to its end."""
+        with self._cluster.inside(name, self._session) as admin:
+            admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
 
     def drop_restorer(self) -> None:
         """Let the login that restores be gone, whatever it still owns."""
@@ -163,7 +173,8 @@ class Beside:
         """
         if not self._is_ours(restored):
             return
-        self.drop(before) if self._is_ours(live) else None
+        if self._is_ours(live):
+            self.drop(before)
         names = [name for name in (live, restored) if self._is_ours(name)]
         pairs = [(live, before), (restored, live)] if live in names else [(restored, live)]
         try:
@@ -173,14 +184,13 @@ class Beside:
 
     def swap_back(self, live: str, before: str) -> None:
         """Let what was kept be the live one again, and what was live be gone."""
-        if not self._is_ours(before):
-            return
         spare = f"{live}_restored"
-        self.drop(spare)
-        try:
-            self._rename([live, before], [(live, spare), (before, live)])
-        finally:
-            self._admit(live)
+        if self._is_ours(before):
+            self.drop(spare)
+            try:
+                self._rename([live, before], [(live, spare), (before, live)])
+            finally:
+                self._admit(live)
         self.drop(spare)
 
     def drop(self, name: str) -> None:

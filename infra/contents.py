@@ -86,6 +86,11 @@ class Look:
         figures = {name: int(value) for name, value in self._session.execute(SQL.figures).fetchall()}
         return Contents(rows, figures, self._objects())
 
+    @property
+    def server(self) -> str:
+        """Version of the server."""
+        return str(self._session.info.parameter_status("server_version"))
+
     def size(self) -> int:
         """Return the size of the database in bytes."""
         row = self._session.execute("SELECT pg_database_size(current_database())").fetchone()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
+PLATFORM = "platform"  # what a child is called that is about no project
 
 
 def projects(tx: Transaction, states: Sequence[str]) -> list[str]:
@@ -29,9 +30,10 @@ def conclude(run: Run[Any], done: str, states: Sequence[str], **more: Any) -> No
     more    what else is reported
     """
     children = run.children()
-    left = {str(child["args"]["project_id"]): child for child in children if child["status"] != "succeeded"}
+    left = {child["args"].get("project_id", PLATFORM): child for child in children if child["status"] != "succeeded"}
     with run.infra.database.autocommit() as tx:
         counted = {row["id"] for row in tx.rows(SQL.among, {"projects": list(left), "states": list(states)})}
+    counted.add(PLATFORM)
     failed = [_failure(project, child) for project, child in left.items() if project in counted]
     told = {done: len(children) - len(left), "failed": failed, **more}
     if len(failed) > run.args.budget:

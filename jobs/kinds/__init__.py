@@ -1,8 +1,12 @@
 """Every job kind, one file each; importing this package registers them all."""
 
+from jobs.kinds.backup import BackupProject
+from jobs.kinds.backup_fleet import BackupFleet
+from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.extension import ExtendProject
+from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.mail import SendMail
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
@@ -11,18 +15,27 @@ from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.reconcile import ReconcileProject
 from jobs.kinds.restart import RestartProject
+from jobs.kinds.restore import RestoreProject
 from jobs.kinds.resume import ResumeProject
+from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.retire_secret import RetireSecret
 from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
 from jobs.kinds.vacuum_fleet import VacuumFleet
 from jobs.kinds.vacuum_platform import VacuumPlatform
+from jobs.kinds.verify_backup import VerifyBackup
+from jobs.kinds.verify_fleet import VerifyFleet
 
 __all__ = [
+    "BackupFleet",
+    "BackupPlatform",
+    "BackupProject",
     "ConfigureProject",
     "DeleteProject",
     "ExtendProject",
+    "ForgetDatabase",
     "MigrateFleet",
     "MigrateProject",
     "PauseProject",
@@ -30,12 +43,17 @@ __all__ = [
     "PrunePlatform",
     "ReconcileProject",
     "RestartProject",
+    "RestoreProject",
     "ResumeProject",
+    "RetainBackups",
     "RetireSecret",
     "RotateFleet",
     "RotateSecret",
     "SendMail",
+    "UndoRestore",
     "VacuumFleet",
     "VacuumPlatform",
     "VacuumProject",
+    "VerifyBackup",
+    "VerifyFleet",
 ]

@@ -119,7 +119,8 @@ def test_everything_a_tenant_made_comes_back(form, infra, tenant, programs, tmp_
                 look=lambda _done: None,
             )
             played = replay.play(text)
-        beside.settle(name, "done")
+        beside.settle(name)
+        beside.set_mark(name, "done")
         with looking(tenant.uri(tenant.roles.dump, name), "test", project=tenant.id) as look:
             assert before.faults(look.take(lambda: None)) == []
         assert played.blocks["public.rows"].rows == 5000

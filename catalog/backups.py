@@ -1,0 +1,142 @@
+"""Backups as the catalogue knows them: what was written, when it was proven, and how long it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from catalog.ids import is_id, new_id
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infra.database import Transaction
+
+SQL = statements(__file__)
+PLATFORM = "platform"
+
+
+class BackupNotFound(Exception):
+    """There is no such backup that the caller may see."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A row of the table backups. scope: a project's id, or 'platform'."""
+
+    id: str
+    scope: str
+    project_name: str | None
+    owner_id: str | None
+    stem: str
+    format: str
+    key_id: str
+    final: bool
+    job_id: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    bytes: int | None
+    database_bytes: int | None
+    sha256: str | None
+    duration_ms: int | None
+    verified_at: datetime | None
+    verify_ms: int | None
+    verify_error: str | None
+    expires_at: datetime | None
+
+
+def begin(tx: Transaction, scope: str, job_id: str, *, form: str, key_id: str, final: bool = False) -> Backup:
+    """Give a job's backup its id and the name of its files, once; it is listed only when it is finished."""
+    values = {"id": new_id("bkp"), "scope": scope, "job": job_id, "format": form, "key": key_id, "final": final}
+    tx.execute(SQL.begin, values)
+    return of_job(tx, job_id)
+
+
+def of_job(tx: Transaction, job_id: str) -> Backup:
+    """Return the backup that a job makes, finished or not. Raises BackupNotFound."""
+    return _there(tx.one(Backup, SQL.of_job, {"job": job_id}))
+
+
+def find(tx: Transaction, backup_id: str) -> Backup:
+    """Return a finished backup. Raises BackupNotFound."""
+    return _there(tx.one(Backup, SQL.find, {"id": backup_id}) if is_id("bkp", backup_id) else None)
+
+
+def page(tx: Transaction, scope: str, *, before: str | None, limit: int) -> list[Backup]:
+    """Return finished backups, newest first, from the one after the id `before`."""
+    return tx.all(Backup, SQL.page, {"scope": scope, "before": before, "limit": limit})
+
+
+def newest(tx: Transaction, scope: str) -> Backup | None:
+    """Return the newest finished backup of a project, or None."""
+    return tx.one(Backup, SQL.newest, {"scope": scope})
+
+
+def finish(tx: Transaction, backup: Backup, *, size: int, database_bytes: int, sha256: str, final_days: int) -> None:
+    """List a backup from now on. size: of all its files; sha256: of the database's."""
+    values = {"bytes": size, "database_bytes": database_bytes, "sha256": sha256, "days": final_days}
+    tx.execute(SQL.finish, {"id": backup.id, **values})
+
+
+def forget(tx: Transaction, backup_id: str) -> None:
+    """Let the row be gone; the files are another matter."""
+    tx.execute(SQL.forget, {"id": backup_id})
+
+
+def verified(tx: Transaction, backup_id: str, milliseconds: int) -> None:
+    """Say that a backup was restored and found to be what was backed up."""
+    tx.execute(SQL.verified, {"id": backup_id, "ms": milliseconds})
+
+
+def not_verified(tx: Transaction, backup_id: str, reason: str) -> None:
+    """Say why a backup could not be verified."""
+    tx.execute(SQL.not_verified, {"id": backup_id, "reason": reason})
+
+
+def report(tx: Transaction) -> list[dict[str, Any]]:
+    """Return for each project, and for the platform, how far back it could be brought and how long that takes."""
+    return tx.rows(SQL.report)
+
+
+def doomed(tx: Transaction, *, days: int, count: int) -> list[dict[str, Any]]:
+    """Return id, scope and stem of what retention takes away. count: verified ones of a project stay at any age."""
+    return tx.rows(SQL.doomed, {"days": days, "count": count})
+
+
+def newest_of_each(tx: Transaction, states: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return scope, id and verified_at of the newest backup of each project in one of these states."""
+    return tx.rows(SQL.unverified, {"states": list(states)})
+
+
+def keep_database(tx: Transaction, project_id: str, backup_id: str, job_id: str, hours: int) -> datetime:
+    """Write down that the database of before a restore is kept; return until when."""
+    values = {"project": project_id, "backup": backup_id, "job": job_id, "hours": hours}
+    until: datetime = tx.value(SQL.keep_database, values)
+    return until
+
+
+def kept_database(tx: Transaction, project_id: str) -> dict[str, Any] | None:
+    """Return job_id, backup_id and kept_until of the database kept from before a restore, or None."""
+    return tx.row(SQL.kept_database, {"project": project_id})
+
+
+def is_under_way(tx: Transaction, stem: str) -> bool:
+    """Say whether a job is still writing the set of that name."""
+    return bool(tx.value(SQL.is_under_way, {"stem": stem}))
+
+
+def outlived_databases(tx: Transaction) -> list[dict[str, Any]]:
+    """Return project_id and job_id of what was kept from before restores, and no longer has to be."""
+    return tx.rows(SQL.outlived)
+
+
+def forget_database(tx: Transaction, project_id: str) -> None:
+    """Say that nothing is kept any more from before a restore."""
+    tx.execute(SQL.forget_database, {"project": project_id})
+
+
+def _there(found: Backup | None) -> Backup:
+    if found is None:
+        raise BackupNotFound("there is no such backup")
+    return found

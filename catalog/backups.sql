@@ -1,0 +1,102 @@
+-- name: begin
+-- The name tells the second; two backups of one project in the same second get neighbouring ones.
+INSERT INTO backups (id, scope, project_name, owner_id, stem, format, key_id, final, job_id)
+SELECT %(id)s, %(scope)s, p.name, p.owner_id,
+       %(scope)s || '_' || to_char((now() + n * interval '1 second') AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS'),
+       %(format)s, %(key)s, %(final)s, %(job)s
+  FROM generate_series(0, 59) AS n LEFT JOIN projects p ON p.id = %(scope)s
+ WHERE NOT EXISTS (SELECT FROM backups b WHERE b.stem = %(scope)s || '_'
+                   || to_char((now() + n * interval '1 second') AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS'))
+ ORDER BY n LIMIT 1
+ON CONFLICT DO NOTHING;
+
+-- name: of_job
+SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+  FROM backups WHERE job_id = %(job)s;
+
+-- name: find
+SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+  FROM backups WHERE id = %(id)s AND finished_at IS NOT NULL;
+
+-- name: page
+SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+  FROM backups
+ WHERE finished_at IS NOT NULL AND scope = %(scope)s AND (%(before)s::text IS NULL OR id < %(before)s)
+ ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: newest
+SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+  FROM backups WHERE finished_at IS NOT NULL AND scope = %(scope)s ORDER BY id DESC LIMIT 1;
+
+-- name: finish
+UPDATE backups SET finished_at = now(), bytes = %(bytes)s, database_bytes = %(database_bytes)s, sha256 = %(sha256)s,
+       duration_ms = (1000 * extract(epoch FROM clock_timestamp() - created_at))::integer,
+       expires_at = CASE WHEN final THEN now() + %(days)s * interval '1 day' END
+ WHERE id = %(id)s AND finished_at IS NULL;
+
+-- name: forget
+DELETE FROM backups WHERE id = %(id)s;
+
+-- name: verified
+UPDATE backups SET verified_at = now(), verify_ms = %(ms)s, verify_error = NULL WHERE id = %(id)s;
+
+-- name: not_verified
+UPDATE backups SET verify_error = %(reason)s WHERE id = %(id)s;
+
+-- name: report
+-- Of each project what it could be brought back to, and how long that would take.
+SELECT p.id AS project_id, p.name, p.status,
+       newest.created_at AS backup_at, newest.bytes, verified.created_at AS verified_backup_at, verified.verified_at,
+       verified.verify_ms, newest.verify_error, extract(epoch FROM now() - newest.created_at) AS rpo_seconds,
+       (SELECT count(*) FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL) AS backups
+  FROM (SELECT id, name, status FROM projects WHERE status NOT IN ('deleted', 'provisioning', 'failed')
+        UNION ALL SELECT 'platform', 'platform', 'active') AS p
+  LEFT JOIN LATERAL (SELECT * FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL
+                      ORDER BY b.created_at DESC LIMIT 1) AS newest ON true
+  LEFT JOIN LATERAL (SELECT * FROM backups b WHERE b.scope = p.id AND b.verified_at IS NOT NULL
+                      ORDER BY b.created_at DESC LIMIT 1) AS verified ON true
+ ORDER BY p.name, p.id;
+
+-- name: doomed
+-- What retention takes away: older than so many days, or a final one whose time is over. Of each project the newest
+-- verified ones stay whatever the clock says, and nothing goes before a newer one was verified.
+WITH ranked AS (
+    SELECT b.*, row_number() OVER (PARTITION BY scope ORDER BY (verified_at IS NOT NULL) DESC, created_at DESC) AS place,
+           max(created_at) FILTER (WHERE verified_at IS NOT NULL) OVER (PARTITION BY scope) AS newest_verified
+      FROM backups b WHERE finished_at IS NOT NULL)
+SELECT id, scope, stem FROM ranked
+ WHERE final AND expires_at < now()
+    OR NOT final AND created_at < now() - %(days)s * interval '1 day' AND created_at < newest_verified
+       AND NOT (verified_at IS NOT NULL AND place <= %(count)s)
+ ORDER BY created_at;
+
+-- name: unverified
+-- The newest backup of each project, where it was not verified yet.
+SELECT DISTINCT ON (scope) scope, id, verified_at FROM backups b
+ WHERE finished_at IS NOT NULL AND NOT final
+   AND EXISTS (SELECT FROM projects p WHERE p.id = b.scope AND p.status = ANY (%(states)s))
+ ORDER BY scope, created_at DESC;
+
+-- name: keep_database
+INSERT INTO kept_databases (project_id, backup_id, job_id, kept_until)
+VALUES (%(project)s, %(backup)s, %(job)s, now() + %(hours)s * interval '1 hour')
+ON CONFLICT (project_id) DO UPDATE
+   SET backup_id = excluded.backup_id, job_id = excluded.job_id, kept_until = excluded.kept_until
+RETURNING kept_until;
+
+-- name: kept_database
+SELECT job_id, backup_id, kept_until FROM kept_databases WHERE project_id = %(project)s;
+
+-- name: forget_database
+DELETE FROM kept_databases WHERE project_id = %(project)s;
+
+-- name: outlived
+SELECT project_id, job_id FROM kept_databases WHERE kept_until < now();
+
+-- name: is_under_way
+SELECT EXISTS (SELECT FROM backups b JOIN jobs j ON j.id = b.job_id
+                WHERE b.stem = %(stem)s AND j.status IN ('queued', 'running', 'retrying', 'cancelling'));

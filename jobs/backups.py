@@ -1,0 +1,238 @@
+"""What the kinds about backups share: writing a set, reading one, and restoring one into a database beside."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from catalog import backups, names
+from infra import archive, backup_keys, backup_sets, files
+from infra.backup_sets import File, Manifest
+from infra.beside import Beside
+from infra.contents import Contents, looking
+from infra.dumps import FORMS, Programs
+from infra.errors import LoginRefused, Refused, Unavailable
+from infra.gpg import Gpg
+from infra.pipeline import Failed
+from infra.replay import Replay
+from jobs.data_plane import stored_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from catalog.backups import Backup
+    from infra.composition import Infra
+    from infra.dumps import Format
+    from infra.replay import Played
+    from jobs.run import Run
+
+# How often a long step looks whether it may go on, and says how far it is.
+LOOK_SECONDS = 0.5
+DATABASE = "database"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A set that was checked: every byte of it is what was written."""
+
+    manifest: Manifest
+    key: str
+    details: dict[str, Any]
+
+    @property
+    def contents(self) -> Contents:
+        """What the database held."""
+        return Contents.from_json(self.details["contents"])
+
+
+def gpg(infra: Infra) -> Gpg:
+    """Return gpg with its home among what does not outlive a restart."""
+    return Gpg(infra.settings.run_folder / "gnupg")
+
+
+def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any]) -> Manifest:
+    """Let the set of a backup be there, the manifest last; a set that is whole already stays.
+
+    uri      by which the database is dumped
+    project  the id that stands in its roles' names; empty for the platform's own
+    more     what is sealed beside what was found
+
+    Raises DiskFull, Unavailable.
+    """
+    folder = files.folder(run.infra.settings.backups_folder)
+    keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
+    if backup_sets.path_of(folder, backup.stem).exists():
+        return backup_sets.read(folder, backup.stem, keys)
+    backup_sets.remove(folder, backup.stem)
+    run.check()
+    key = keys[backup.key_id]
+    form = cast("Format", backup.format)
+    name = f"{backup.stem}.{form}.gpg"
+    partial = folder / f".{name}"
+    with (
+        _as_unavailable(),
+        looking(uri, run.session, project=project) as look,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        size = look.size()
+        archive.ensure_room(folder, _expected(run, backup, size))
+        programs = Programs.of(run.infra.settings)
+        with programs.dump(uri, form, snapshot=look.snapshot, session=run.session) as plain:
+            found = beside.submit(look.take, lambda: None)
+            stored = archive.store(plain, partial, FORMS[form], gpg(run.infra), key, _told(run, size, "dumped"))
+        contents = found.result()
+        server = look.server
+    details = {**more, "contents": contents.to_json(), "scope": backup.scope}
+    manifest = Manifest(
+        id=backup.id,
+        scope=backup.scope,
+        stem=backup.stem,
+        created_at=backup.created_at.isoformat(),
+        format=form,
+        postgres=server,
+        schema=run.infra.databases.templates.version,
+        key_id=backup.key_id,
+        database_bytes=size,
+        files=(File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
+        details=backup_sets.seal(key, details),
+    )
+    run.check()
+    partial.replace(folder / name)
+    backup_sets.write(folder, manifest, key)
+    return manifest
+
+
+def remove(run: Run[Any]) -> None:
+    """Take back what a job has written of its backup."""
+    with run.infra.database.autocommit() as tx:
+        try:
+            backup = backups.of_job(tx, run.job_id)
+        except backups.BackupNotFound:
+            return
+    backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+    with run.transaction() as tx:
+        backups.forget(tx, backup.id)
+
+
+def opened(infra: Infra, stem: str) -> Opened:
+    """Check a whole set before anything is done with it. Raises Refused, naming what is wrong with it."""
+    folder, secrets = infra.settings.backups_folder, infra.settings.secrets_folder
+    keys = backup_keys.backup_keys(secrets)
+    manifest = backup_sets.read(folder, stem, keys)
+    backup_sets.check(folder, manifest)
+    newest = infra.databases.templates.version
+    if manifest.schema > newest:
+        raise Refused(f"{stem} was made by a newer version ({manifest.schema}; this one knows {newest}): update first")
+    key = keys[manifest.key_id]
+    return Opened(manifest, key, backup_sets.details(manifest, key))
+
+
+def restore_beside(run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None) -> Played:
+    """Fill a database beside the project's with what a set holds, and prove that it holds it.
+
+    mark  what the finished restore is known by
+
+    Raises Refused naming what failed or differs; then nothing is left of it.
+    """
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    run.check()
+    try:
+        beside.make(database, source.manifest.schema)
+        played = _replayed(run, source, beside, database, project)
+        run.check()
+        beside.settle(database)
+        compare(run, source, database, project)
+        if mark is not None:
+            beside.set_mark(database, mark)
+    except BaseException:
+        drop_beside(run, database, project=project)
+        raise
+    return played
+
+
+def compare(run: Run[Any], source: Opened, database: str, project: str) -> None:
+    """Compare what a database holds with what was backed up. Raises Refused, naming the differences."""
+    login = names.roles(project).dump
+    uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
+    with looking(uri, run.session, project=project) as look:
+        faults = source.contents.faults(look.take(run.check))
+    if faults:
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
+
+
+def prove_beside(run: Run[Any], database: str, project: str) -> None:
+    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing."""
+    roles, known = names.roles(project), stored_secrets(run)
+    Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
+    name = names.password(roles.authenticator)
+    try:
+        run.infra.databases.prove(_uri(run, database, known.wanted(name)), roles, run.session)
+    except LoginRefused:
+        run.infra.databases.prove(_uri(run, database, known[name]), roles, run.session)
+
+
+def _uri(run: Run[Any], database: str, password: str) -> str:
+    return run.infra.databases.uri(database, names.roles(run.args.project_id).authenticator, password)
+
+
+def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
+    """Let a database beside the project's be gone, and the login that restores."""
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    beside.drop(database)
+    beside.drop_restorer()
+
+
+def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, project: str) -> Played:
+    manifest, form = source.manifest, cast("Format", source.manifest.format)
+    file = manifest.file(DATABASE)
+    if file is None:
+        raise Refused(f"{manifest.stem} holds no database")
+    path = run.infra.settings.backups_folder / file.name
+    renamed = None if manifest.scope == project else (manifest.scope, project)
+    programs = Programs.of(run.infra.settings)
+    with (
+        beside.restorer(database) as login,
+        archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
+        programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
+    ):
+        replay = Replay(
+            login,
+            renamed=renamed,
+            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
+            look=_told(run, file.plain_bytes, "restored"),
+        )
+        return replay.play(text)
+
+
+def _told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:
+    """Return what says how many bytes are done, and passes a safe point, now and then."""
+    last = [0.0]
+
+    def told(done: int) -> None:
+        if time.monotonic() - last[0] > LOOK_SECONDS:
+            last[0] = time.monotonic()
+            run.check()
+            run.progress(min(done, total), total, f"{done // 1_000_000} MB {word}")
+
+    return told
+
+
+def _expected(run: Run[Any], backup: Backup, database_bytes: int) -> int:
+    """Return how large the file will be, about: like the last one, or half of a database that has none yet."""
+    with run.infra.database.autocommit() as tx:
+        last = backups.newest(tx, backup.scope)
+    if last is None or not last.bytes or not last.database_bytes:
+        return database_bytes // 2
+    return int(1.2 * last.bytes * max(1.0, database_bytes / last.database_bytes))
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """Let what ended badly be tried again: the server may be away, a lock be held, a password just be changed."""
+    try:
+        yield
+    except Failed as error:
+        raise Unavailable(str(error)) from error

@@ -1,0 +1,122 @@
+"""project.backup: a project's database in one encrypted file, with a manifest that says what it has to hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from catalog import backups as catalogue
+from catalog import names
+from infra import backup_keys, backup_sets
+from infra.sql import statements
+from jobs import backups
+from jobs.commands import JobConflict
+from jobs.data_plane import stored_secrets
+from jobs.enqueue import enqueue
+from jobs.errors import GiveUp
+from jobs.kind import BULK, Step, kind
+from jobs.kinds.verify_backup import VerifyBackup
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+STATES = ("active", "paused", "sleeping")
+AT_A_TIME = 2
+# What a project that is brought back goes on with, so that the keys in its clients stay good.
+KEPT_SECRETS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
+
+
+def backup_is_named(run: Run[BackupProject], tx: Transaction) -> None:
+    """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
+    project = run.args.project_id
+    row = tx.row(SQL.project, {"project": project})
+    if row is None or row["status"] not in STATES:
+        raise GiveUp(f"the project is {row['status'] if row else 'deleted'}")
+    begin(run, tx, project)
+
+
+def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) -> catalogue.Backup:
+    """Write down the backup that this job makes, once."""
+    key_id, _ = backup_keys.backup_key(run.infra.settings.secrets_folder)
+    form = run.infra.settings.backup_format
+    return catalogue.begin(tx, scope, run.job_id, form=form, key_id=key_id, final=final)
+
+
+def set_is_written(run: Run[Any]) -> None:
+    """Let the files and the manifest be there."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        backup = catalogue.of_job(tx, run.job_id)
+        row = tx.row(SQL.project, {"project": project}) or {}
+    known, login = stored_secrets(run), names.roles(project).dump
+    more = {
+        "name": row["name"],
+        "poolSize": row["pool_size"],
+        "settings": row["settings"],
+        "secrets": {name: known[name] for name in KEPT_SECRETS},
+    }
+    uri = run.infra.databases.uri(names.database(project), login, known[names.password(login)])
+    backups.write(run, backup, uri, project=project, more=more)
+
+
+def set_is_removed(run: Run[Any]) -> None:
+    """Take back what was written."""
+    backups.remove(run)
+
+
+def backup_is_listed(run: Run[Any], tx: Transaction) -> None:
+    """List the backup from now on, and let it be proven where that is wished."""
+    backup, settings = catalogue.of_job(tx, run.job_id), run.infra.settings
+    list_set(run, tx, backup)
+    run.result.update(projectId=run.args.project_id)
+    if settings.backup_verify == "always" and not backup.final:
+        job = enqueue(tx, VerifyBackup(run.args.project_id, backup.id))
+        run.result["verifyJobId"] = job.id
+
+
+def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
+    """Take into the catalogue what the manifest says of a backup."""
+    settings = run.infra.settings
+    keys = backup_keys.backup_keys(settings.secrets_folder)
+    manifest = backup_sets.read(settings.backups_folder, backup.stem, keys)
+    file = manifest.files[0]
+    catalogue.finish(
+        tx,
+        backup,
+        size=manifest.bytes,
+        database_bytes=manifest.database_bytes,
+        sha256=file.sha256,
+        final_days=settings.final_backup_days,
+    )
+    run.result.update(backupId=backup.id, file=file.name, bytes=manifest.bytes, sha256=file.sha256)
+
+
+def begin_again(args: BackupProject, tx: Transaction) -> None:
+    """Let the backup be made once more. Raises JobConflict when the project is in no state for one."""
+    row = tx.row(SQL.project, {"project": args.project_id})
+    if row is None or row["status"] not in STATES:
+        raise JobConflict(f"the project is {row['status'] if row else 'deleted'}")
+
+
+@kind(
+    "project.backup",
+    steps=(
+        Step(backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
+        Step(set_is_written, long=True, title="Dump, compress, encrypt"),
+        Step(backup_is_listed, atomic=True, title="List it"),
+    ),
+    queue=BULK,
+    lane="bulk",
+    on_failure="undo",
+    max_running=AT_A_TIME,
+    coalesces=True,
+    conflicts=("project.restore", "project.delete", "project.migrate"),
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class BackupProject:
+    """Backs up one project."""
+
+    project_id: str

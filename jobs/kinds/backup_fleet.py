@@ -1,0 +1,45 @@
+"""fleet.backup: the platform and every project that is there are backed up, two at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs import fleet
+from jobs.kind import BULK, Step, kind
+from jobs.kinds.backup import AT_A_TIME, STATES, BackupProject
+from jobs.kinds.backup_platform import BackupPlatform
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+
+def backups_are_enqueued(run: Run[BackupFleet], tx: Transaction) -> None:
+    """Enqueue a backup of each project, and first of the platform, without which their secrets are lost."""
+    run.spawn(tx, BackupPlatform())
+    for project in fleet.projects(tx, STATES):
+        run.spawn(tx, BackupProject(project))
+
+
+def all_are_backed_up(run: Run[BackupFleet]) -> None:
+    """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
+    fleet.conclude(run, "backedUp", STATES)
+
+
+@kind(
+    "fleet.backup",
+    steps=(
+        Step(backups_are_enqueued, atomic=True, title="Ask for each"),
+        Step(all_are_backed_up, joins=True, title="Wait for them"),
+    ),
+    queue=BULK,
+    lane=None,
+    max_children=AT_A_TIME,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class BackupFleet:
+    """Backs up everything. `budget`: how many may fail without the whole counting as failed."""
+
+    budget: int = 0

@@ -1,0 +1,54 @@
+"""project.forget_database: what a project's database was before a restore is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names
+from infra.beside import Beside
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+
+def database_is_dropped(run: Run[ForgetDatabase]) -> None:
+    """Let the database of before the restore be gone, unless a later restore has put another one there."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        kept = catalogue.kept_database(tx, project)
+    if kept is None or kept["job_id"] != run.args.restore_job_id:
+        return
+    database = names.beside(project, "before")
+    run.ledger.releasing("database", database)
+    run.check()
+    Beside(run.infra.databases, names.roles(project), run.session).drop(database)
+    run.ledger.gone("database", database)
+
+
+def it_is_forgotten(run: Run[ForgetDatabase], tx: Transaction) -> None:
+    """Say that there is no way back any more."""
+    project = run.args.project_id
+    kept = catalogue.kept_database(tx, project)
+    if kept is not None and kept["job_id"] == run.args.restore_job_id:
+        catalogue.forget_database(tx, project)
+    run.result["projectId"] = project
+
+
+@kind(
+    "project.forget_database",
+    steps=(
+        Step(database_is_dropped, title="Drop the database of before"),
+        Step(it_is_forgotten, atomic=True, title="Say so"),
+    ),
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class ForgetDatabase:
+    """Drops what a project's database was before one restore of it."""
+
+    project_id: str
+    restore_job_id: str

@@ -1,0 +1,201 @@
+"""project.restore: a backup becomes a project's database: filled beside, proven, then swapped in by name.
+
+The project serves what it has until the swap, and a restore that fails leaves it as it was. A project that does not
+exist yet, or was deleted, is made on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names, secrets, settings
+from catalog.backups import BackupNotFound
+from infra.beside import Beside
+from infra.sql import statements
+from jobs import backups, data_plane
+from jobs.commands import JobConflict
+from jobs.errors import GiveUp
+from jobs.kind import BULK, Step, kind
+from jobs.project_secrets import makers
+
+if TYPE_CHECKING:
+    from catalog.backups import Backup
+    from infra.database import Transaction
+    from jobs.backups import Opened
+    from jobs.run import Run
+
+SQL = statements(__file__)
+SERVED = ("active", "paused", "sleeping")
+
+
+def set_is_checked(run: Run[RestoreProject]) -> None:
+    """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
+    if _status(run) not in (*SERVED, "restoring"):
+        raise GiveUp(f"the project is {_status(run) or 'deleted'}")
+    _opened(run)
+
+
+def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
+    """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
+    project = run.args.project_id
+    if tx.value(SQL.status, {"project": project}) != "restoring":
+        return
+    source = _opened(run)
+    known = secrets.read_all(tx, run.infra.vault, project)
+    if source.manifest.scope == project:
+        for name, value in source.details["secrets"].items():
+            if name not in known:
+                secrets.put(tx, run.infra.vault, project, name, value)
+    secrets.store_once(tx, run.infra.vault, project, makers(project, int(tx.value(SQL.now))))
+    settings.restore(tx, project, source.details["settings"])
+
+
+def secrets_are_forgotten(run: Run[RestoreProject]) -> None:
+    """Take back the secrets of a project that is not there any more."""
+    if _status(run) == "restoring":
+        with run.transaction() as tx:
+            secrets.delete_all(tx, run.args.project_id)
+
+
+def roles_are_there(run: Run[RestoreProject]) -> None:
+    """Let a project that is new have its roles."""
+    if _status(run) == "restoring":
+        known = data_plane.stored_secrets(run)
+        data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, known))
+
+
+def roles_are_gone(run: Run[RestoreProject]) -> None:
+    """Take back the roles of a project that is not there any more, and the database that needs them."""
+    if _status(run) == "restoring":
+        data_plane.drop_database(run)
+        data_plane.drop_roles(run)
+
+
+def copy_is_restored(run: Run[RestoreProject]) -> None:
+    """Let a database beside the project's hold what the backup holds, and prove it."""
+    project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
+        return
+    run.ledger.intend("database", database)
+    source = _opened(run)
+    backups.restore_beside(run, source, database, project=project, mark=run.job_id)
+    run.ledger.present("database", database)
+
+
+def copy_is_dropped(run: Run[RestoreProject]) -> None:
+    """Take back what was restored beside the project."""
+    database = names.beside(run.args.project_id, "restored")
+    run.ledger.releasing("database", database)
+    backups.drop_beside(run, database, project=run.args.project_id)
+    run.ledger.gone("database", database)
+
+
+def database_is_swapped(run: Run[RestoreProject]) -> None:
+    """Let the restored database bear the project's name; the one before it is kept under another."""
+    project = run.args.project_id
+    live, restored = names.database(project), names.beside(project, "restored")
+    kept = names.beside(project, "before")
+    run.ledger.intend("database", kept)
+    run.check()
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    beside.swap(live, restored, kept)
+    run.ledger.present("database", live)
+    run.ledger.gone("database", restored)
+    (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
+
+
+def database_is_swapped_back(run: Run[RestoreProject]) -> None:
+    """Let a project that was there have its own database again, when this restore has taken its place."""
+    project = run.args.project_id
+    live, kept = names.database(project), names.beside(project, "before")
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    if _status(run) in SERVED and beside.mark(live) == run.job_id and beside.exists(kept):
+        run.check()
+        beside.swap_back(live, kept)
+        run.ledger.gone("database", kept)
+        logins_are_admitted(run)
+
+
+def logins_are_admitted(run: Run[RestoreProject]) -> None:
+    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
+
+
+def data_api_is_open(run: Run[RestoreProject]) -> None:
+    """Let the data API serve a project that is new, and prove that it can be used."""
+    status = _status(run)
+    if status == "restoring":
+        data_plane.open_data_api(run)
+    if status != "paused":
+        data_plane.prove_round_trip(run)
+
+
+def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
+    """Say so; retention takes away what was there before once nobody can want it any more."""
+    project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
+    values = {"project": project, "template": run.infra.databases.templates.name}
+    if tx.execute(SQL.mark_active, values) != 1:
+        tx.execute(SQL.touch, values)
+        until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
+        run.result["undoUntil"] = until.isoformat()
+    run.result.update(projectId=project, backupId=run.args.backup_id)
+
+
+def say_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
+    """A project that was to be made of the backup is not there: it keeps its name for a retry or a deletion."""
+    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+
+
+def begin_again(args: RestoreProject, tx: Transaction) -> None:
+    """Let the restore go on. Raises JobConflict when the project is in another state by now."""
+    if tx.value(SQL.status, {"project": args.project_id}) in SERVED:
+        return
+    if tx.execute(SQL.mark_restoring, {"project": args.project_id}) != 1:
+        raise JobConflict("the project is no longer waiting to be restored")
+
+
+def _status(run: Run[RestoreProject]) -> str:
+    with run.infra.database.autocommit() as tx:
+        return str(tx.value(SQL.status, {"project": run.args.project_id}) or "")
+
+
+def _backup(run: Run[RestoreProject]) -> Backup:
+    with run.infra.database.autocommit() as tx:
+        try:
+            return catalogue.find(tx, run.args.backup_id)
+        except BackupNotFound as error:
+            raise GiveUp(str(error)) from error
+
+
+def _opened(run: Run[RestoreProject]) -> Opened:
+    return backups.opened(run.infra, _backup(run).stem)
+
+
+@kind(
+    "project.restore",
+    steps=(
+        Step(set_is_checked, title="Check the whole backup"),
+        Step(secrets_are_stored, atomic=True, undo=secrets_are_forgotten, title="Make secrets and keys"),
+        Step(roles_are_there, undo=roles_are_gone, title="Create the roles"),
+        Step(copy_is_restored, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
+        Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
+        Step(logins_are_admitted, title="Let the logins in"),
+        Step(data_api_is_open, title="Prove a round trip"),
+        Step(project_is_restored, atomic=True, title="Say so"),
+    ),
+    queue=BULK,
+    on_failure="undo",
+    max_running=2,
+    conflicts=("project.backup", "project.verify_backup", "project.vacuum"),
+    failed=say_failed,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class RestoreProject:
+    """Makes a backup a project's database."""
+
+    project_id: str
+    backup_id: str

@@ -1,0 +1,74 @@
+"""platform.retention: old backups go, and what was kept from before restores; never the newest that were proven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from infra import backup_sets
+from jobs.enqueue import enqueue
+from jobs.kind import BULK, Step, kind
+from jobs.kinds.forget_database import ForgetDatabase
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+
+def outlived_databases_are_asked_for(run: Run[RetainBackups], tx: Transaction) -> None:
+    """Let a job of each project's own drop what was kept from before a restore."""
+    found = catalogue.outlived_databases(tx)
+    for row in found:
+        enqueue(tx, ForgetDatabase(row["project_id"], row["job_id"]))
+    run.result["databases"] = len(found)
+
+
+def old_backups_are_gone(run: Run[RetainBackups]) -> None:
+    """Remove the files and then the row of each backup that nobody has to keep any more."""
+    settings = run.infra.settings
+    with run.infra.database.autocommit() as tx:
+        doomed = catalogue.doomed(tx, days=settings.backup_retention_days, count=settings.backup_retention_count)
+    removed = 0
+    for done, row in enumerate(doomed):
+        run.check()
+        run.progress(done, len(doomed), row["stem"])
+        # What was to go when we looked may be the last one by now, or the newest that was proven: ask once more.
+        with run.infra.database.autocommit() as tx:
+            again = catalogue.doomed(tx, days=settings.backup_retention_days, count=settings.backup_retention_count)
+        if row["id"] in {other["id"] for other in again}:
+            backup_sets.remove(settings.backups_folder, row["stem"])
+            with run.transaction() as tx:
+                catalogue.forget(tx, row["id"])
+            removed += 1
+            run.log(f"removed {row['stem']}")
+    run.result["removed"] = removed
+
+
+def strays_are_gone(run: Run[RetainBackups]) -> None:
+    """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays: it may be needed."""
+    folder = run.infra.settings.backups_folder
+    for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
+        run.check()
+        with run.infra.database.autocommit() as tx:
+            stem = path.name.removeprefix(".").partition(".")[0]
+            if not catalogue.is_under_way(tx, stem):
+                path.unlink(missing_ok=True)
+                run.log(f"removed an unfinished file of {stem}")
+
+
+@kind(
+    "platform.retention",
+    steps=(
+        Step(outlived_databases_are_asked_for, atomic=True, title="Look what was kept from before restores"),
+        Step(old_backups_are_gone, title="Remove old backups"),
+        Step(strays_are_gone, title="Remove unfinished files"),
+    ),
+    queue=BULK,
+    lane=None,
+    max_running=1,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class RetainBackups:
+    """Removes what is old; twice is harmless."""

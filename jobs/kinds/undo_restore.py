@@ -1,0 +1,65 @@
+"""project.undo_restore: what a project's database was before a restore is its database again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names
+from infra.beside import Beside
+from infra.sql import statements
+from jobs import data_plane
+from jobs.errors import GiveUp
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def database_is_swapped_back(run: Run[UndoRestore]) -> None:
+    """Let the database of before the restore be the live one; what was restored is gone."""
+    project = run.args.project_id
+    live, kept = names.database(project), names.beside(project, "before")
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    with run.infra.database.autocommit() as tx:
+        row = catalogue.kept_database(tx, project)
+    if row is None:
+        raise GiveUp("nothing is kept from before a restore")
+    run.check()
+    beside.swap_back(live, kept)
+    run.ledger.gone("database", kept)
+
+
+def logins_are_admitted(run: Run[UndoRestore]) -> None:
+    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    with run.infra.database.autocommit() as tx:
+        status = tx.value(SQL.status, {"project": run.args.project_id})
+    (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
+
+
+def restore_is_undone(run: Run[UndoRestore], tx: Transaction) -> None:
+    """Say so."""
+    catalogue.forget_database(tx, run.args.project_id)
+    tx.execute(SQL.touch, {"project": run.args.project_id})
+    run.result["projectId"] = run.args.project_id
+
+
+@kind(
+    "project.undo_restore",
+    steps=(
+        Step(database_is_swapped_back, no_return=True, title="Swap back"),
+        Step(logins_are_admitted, title="Let the logins in"),
+        Step(restore_is_undone, atomic=True, title="Say so"),
+    ),
+    coalesces=True,
+    conflicts=("project.backup", "project.verify_backup", "project.vacuum"),
+)
+@dataclass(frozen=True)
+class UndoRestore:
+    """Takes a project back to what it was before its last restore."""
+
+    project_id: str

@@ -1,0 +1,45 @@
+"""fleet.verify: the newest backup of every project is proven by restoring it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from jobs import fleet
+from jobs.kind import BULK, Step, kind
+from jobs.kinds.verify_backup import STATES, VerifyBackup
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+
+def newest_backups_are_asked_for(run: Run[VerifyFleet], tx: Transaction) -> None:
+    """Enqueue the proof of each project's newest backup, unless it was proven already."""
+    for row in catalogue.newest_of_each(tx, STATES):
+        if row["verified_at"] is None:
+            run.spawn(tx, VerifyBackup(row["scope"], row["id"]))
+
+
+def backups_are_verified(run: Run[VerifyFleet]) -> None:
+    """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
+    fleet.conclude(run, "verified", STATES)
+
+
+@kind(
+    "fleet.verify",
+    steps=(
+        Step(newest_backups_are_asked_for, atomic=True, title="Ask for the newest of each"),
+        Step(backups_are_verified, joins=True, title="Wait for them"),
+    ),
+    queue=BULK,
+    lane=None,
+    max_children=1,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class VerifyFleet:
+    """Proves the newest backup of every project. `budget`: how many may fail without the whole counting as failed."""
+
+    budget: int = 0

@@ -1,0 +1,333 @@
+"""Backups, their proof and their return, as jobs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+
+import psycopg
+import pytest
+
+from catalog import backups, names
+from infra import backup_sets
+from infra.roles import ProjectRoles
+from jobs.kinds.backup import BackupProject
+from jobs.kinds.forget_database import ForgetDatabase
+from jobs.kinds.retain_backups import RetainBackups
+from jobs.kinds.restore import RestoreProject
+from jobs.kinds.undo_restore import UndoRestore
+from jobs.kinds.verify_backup import VerifyBackup
+from tests.fixtures.projects import add_project, drop, stored_tenant
+
+ROWS = "SELECT count(*), coalesce(sum(n), 0) FROM public.notes"
+
+
+class Shop:
+    """A project with rows in it, and what is done about its backups."""
+
+    def __init__(self, life):
+        self.life, self.engine, self.infra, self.id = life, life.engine, life.infra, life.id
+        life.provision()
+        self.sql(
+            "CREATE TABLE notes (n int, body text);"
+            "ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
+            "CREATE POLICY all_of_it ON notes TO anon USING (n > 5);"
+            "INSERT INTO notes SELECT n, repeat('x', n) FROM generate_series(1, 100) n"
+        )
+        self.before = self.folder_of_files()
+
+    @property
+    def folder(self):
+        return self.infra.settings.backups_folder
+
+    def sql(self, statement, project=None):
+        tenant = stored_tenant(self.infra, project or self.id)
+        with tenant.connect(tenant.roles.owner) as owner:
+            found = owner.execute(statement)
+            return found.fetchone() if found.description else None
+
+    def do(self, arguments):
+        job = self.engine.enqueue(arguments)
+        self.engine.runner.drain()
+        return self.engine.job(job.id)
+
+    def back_up(self):
+        job = self.do(BackupProject(self.id))
+        assert (job.status, job.error) == ("succeeded", None)
+        with self.infra.database.autocommit() as tx:
+            return backups.find(tx, job.result["backupId"])
+
+    def verify(self, backup):
+        return self.do(VerifyBackup(self.id, backup.id))
+
+    def restore(self, backup, project=None):
+        return self.do(RestoreProject(project or self.id, backup.id))
+
+    def listed(self):
+        with self.infra.database.autocommit() as tx:
+            return backups.page(tx, self.id, before=None, limit=50)
+
+    def folder_of_files(self):
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
+
+    def databases(self):
+        with self.infra.database.autocommit() as tx:
+            rows = tx.rows("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{self.id}%",))
+            return {row["datname"].removeprefix(self.id) for row in rows}
+
+    def roles(self):
+        with self.infra.database.autocommit() as tx:
+            rows = tx.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"{self.id}%",))
+            return {row["rolname"] for row in rows}
+
+
+@pytest.fixture
+def shop(life, infra):
+    made = Shop(life)
+    yield made
+    with infra.databases.cluster.session("test") as admin:
+        for use in names.BESIDE:
+            admin.execute(f'DROP DATABASE IF EXISTS "{made.id}_{use}" WITH (FORCE)')
+
+
+def test_a_backup_is_a_file_and_a_manifest_that_only_we_may_read(shop):
+    backup = shop.back_up()
+    name = f"{backup.stem}.sql.gz.gpg"
+    assert shop.folder_of_files() == [f"{backup.stem}.manifest.json", name]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in shop.folder.iterdir())
+    assert backup.bytes == (shop.folder / name).stat().st_size
+    assert (backup.verified_at, backup.scope) == (None, shop.id)
+    text = backup_sets.path_of(shop.folder, backup.stem).read_text()
+    assert "notes" not in text, "what a tenant calls things is sealed"
+    with shop.infra.database.autocommit() as tx:
+        assert "notes" not in json.dumps(tx.rows("SELECT * FROM job_events"), default=str)
+
+
+def test_a_paused_project_is_backed_up_as_well(shop):
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'paused' WHERE id = %s", (shop.id,))
+    assert shop.back_up().bytes > 0
+
+
+def test_two_backups_in_one_second_have_two_names(shop):
+    assert shop.back_up().stem != shop.back_up().stem
+
+
+def test_a_verified_backup_leaves_nothing_but_its_proof(shop):
+    backup = shop.back_up()
+    job = shop.verify(backup)
+    assert (job.status, job.error) == ("succeeded", None)
+    assert (job.result["rows"], job.result["restoreMs"] > 0) == (100, True)
+    again = shop.listed()[0]
+    assert (again.verified_at is not None, again.verify_error, again.verify_ms > 0) == (True, None, True)
+    assert shop.databases() == {""}
+    assert shop.roles() == set(ProjectRoles(shop.id).all)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "a flipped bit": (flip, "was changed"),
+    "a truncated file": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "bytes instead of"),
+    "an empty file": (lambda path: path.write_bytes(b""), "0 bytes instead of"),
+    "a doubled file": (lambda path: path.write_bytes(path.read_bytes() * 2), "bytes instead of"),
+    "a missing file": (lambda path: path.unlink(), "is missing"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named_before_anything_is_touched(damage, shop):
+    act, word = DAMAGES[damage]
+    backup = shop.back_up()
+    act(shop.folder / f"{backup.stem}.sql.gz.gpg")
+    for job in (shop.verify(backup), shop.restore(backup)):
+        assert job.status == "failed"
+        assert word in job.error["detail"]
+        assert f"{backup.stem}.sql.gz.gpg" in job.error["detail"]
+    assert word in shop.listed()[0].verify_error
+    assert shop.databases() == {""}
+    assert shop.sql(ROWS)[0] == 100
+
+
+def test_files_of_two_backups_cannot_be_exchanged(shop):
+    first = shop.back_up()
+    shop.sql("DELETE FROM notes")
+    second = shop.back_up()
+    one, other = (shop.folder / f"{backup.stem}.sql.gz.gpg" for backup in (first, second))
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    assert "instead of" in shop.verify(first).error["detail"]
+    one.write_bytes(kept)
+    shutil.copy(backup_sets.path_of(shop.folder, second.stem), backup_sets.path_of(shop.folder, first.stem))
+    assert "belongs to another backup" in shop.verify(first).error["detail"]
+
+
+def test_a_manifest_that_was_changed_or_is_missing_is_named(shop):
+    backup = shop.back_up()
+    path = backup_sets.path_of(shop.folder, backup.stem)
+    text = path.read_text()
+    path.write_text(text.replace('"database_bytes": ', '"database_bytes": 1'))
+    assert "its signature does not fit" in shop.verify(backup).error["detail"]
+    path.write_text(text[:100])
+    assert "is no manifest" in shop.verify(backup).error["detail"]
+    path.unlink()
+    assert "has no manifest" in shop.verify(backup).error["detail"]
+
+
+def test_a_backup_whose_key_is_gone_says_which_one_it_needs(shop):
+    backup = shop.back_up()
+    key = shop.infra.settings.secrets_folder / "BACKUP_ENCRYPTION_KEY"
+    key.write_text("another-key-that-is-long-enough-0123456789")
+    assert f"needs the backup key {backup.key_id}" in shop.verify(backup).error["detail"]
+
+
+def test_a_restore_takes_the_project_back_and_keeps_what_was_there(shop):
+    backup = shop.back_up()
+    shop.sql("DELETE FROM notes; CREATE TABLE later (id int)")
+    job = shop.restore(backup)
+    assert (job.status, job.error) == ("succeeded", None)
+    assert shop.sql(ROWS) == (100, 5050)
+    assert shop.sql("SELECT to_regclass('public.later')") == (None,)
+    assert shop.databases() == {"", "_before"}
+    assert shop.roles() == set(ProjectRoles(shop.id).all)
+    shop.life.tenant().connect(shop.life.tenant().roles.auth).close()
+
+
+def test_a_restore_can_be_undone_with_one_job(shop):
+    backup = shop.back_up()
+    shop.sql("INSERT INTO notes VALUES (1000, 'after the backup')")
+    shop.restore(backup)
+    job = shop.do(UndoRestore(shop.id))
+    assert (job.status, job.error) == ("succeeded", None)
+    assert shop.sql(ROWS)[0] == 101
+    assert shop.databases() == {""}
+    assert shop.do(UndoRestore(shop.id)).status == "failed"
+
+
+def test_what_was_there_before_goes_by_itself_after_a_day(shop):
+    job = shop.restore(shop.back_up())
+    assert shop.do(RetainBackups()).status == "succeeded"
+    assert shop.do(ForgetDatabase(shop.id, "job_of_another_restore")).status == "succeeded"
+    assert shop.databases() == {"", "_before"}
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("UPDATE kept_databases SET kept_until = kept_until - interval '24 hours 1 minute'")
+    assert shop.do(RetainBackups()).result["databases"] == 1
+    assert shop.databases() == {""}
+    assert shop.do(UndoRestore(shop.id)).status == "failed"
+    assert job.result["undoUntil"] > job.result["undoUntil"][:10]
+
+
+def test_a_project_serves_while_it_is_restored_and_is_away_for_a_moment_only(shop):
+    shop.sql("CREATE TABLE ballast AS SELECT n, repeat(md5(n::text), 20) FROM generate_series(1, 20000) n")
+    backup = shop.back_up()
+    uri = shop.life.tenant().uri(shop.life.tenant().roles.owner)
+    gaps, stop = [], threading.Event()
+
+    def ask():
+        last = time.monotonic()
+        while not stop.is_set():
+            try:
+                with psycopg.connect(uri, autocommit=True, connect_timeout=2) as session:
+                    session.execute("SELECT count(*) FROM notes")
+            except psycopg.OperationalError:
+                time.sleep(0.002)
+                continue
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    job = shop.restore(backup)
+    stop.set()
+    thread.join(10)
+    assert job.status == "succeeded"
+    assert len(gaps) > 20
+    assert max(gaps) < 3.0, "a second, and what a slow machine adds"
+
+
+def test_a_backup_becomes_a_project_of_its_own_with_keys_of_its_own(shop):
+    with shop.life.tenant().connect(shop.life.tenant().roles.auth) as auth:
+        auth.execute("INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'a@example.org')")
+    backup = shop.back_up()
+    other = add_project(shop.infra, status="restoring")
+    try:
+        job = shop.restore(backup, other)
+        assert (job.status, job.error) == ("succeeded", None)
+        assert shop.sql(ROWS, other) == (100, 5050)
+        known = stored_tenant(shop.infra, other)
+        with known.connect(known.roles.auth) as auth:
+            assert auth.execute("SELECT count(*) FROM auth.users").fetchone() == (1,)
+        with known.as_admin() as admin:
+            assert admin.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'notes'").fetchone() == (
+                f"{other}_owner",
+            )
+        with shop.infra.database.autocommit() as tx:
+            assert tx.value("SELECT status FROM projects WHERE id = %s", (other,)) == "active"
+        assert (shop.infra.settings.instances_folder / other).exists()
+        shop.sql("INSERT INTO notes VALUES (7, 'only here')", other)
+        assert shop.sql(ROWS)[0] == 100, "the first one has its own"
+    finally:
+        drop(shop.infra, other)
+
+
+def test_a_deleted_project_comes_back_with_the_keys_its_clients_have(shop):
+    backup, keys = shop.back_up(), shop.life.secrets()
+    shop.life.delete()
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'restoring' WHERE id = %s", (shop.id,))
+    job = shop.restore(backup)
+    assert (job.status, job.error) == ("succeeded", None)
+    assert shop.sql(ROWS) == (100, 5050)
+    now = shop.life.secrets()
+    assert {name: now[name] == keys[name] for name in keys} == {
+        **dict.fromkeys((names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY), True),
+        **{names.password(login): False for login in ProjectRoles(shop.id).logins},
+    }
+
+
+def test_a_restore_that_fails_leaves_the_project_and_nothing_else(shop):
+    """A statement of the dump fails: a table's default calls a function that refuses to be called there."""
+    shop.sql(
+        "CREATE FUNCTION picky(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS "
+        "$$ BEGIN IF current_database() LIKE '%\\_restored' OR current_database() LIKE '%\\_trial' "
+        "THEN RAISE 'not here'; END IF; RETURN true; END $$;"
+        "ALTER TABLE notes ADD CONSTRAINT held CHECK (public.picky(body))"
+    )
+    backup = shop.back_up()
+    for job in (shop.verify(backup), shop.restore(backup)):
+        assert job.status == "failed"
+        assert "a statement of the dump failed (P0001: not here)" in job.error["detail"]
+    assert shop.databases() == {""}
+    assert shop.roles() == set(ProjectRoles(shop.id).all)
+    assert shop.sql(ROWS) == (100, 5050)
+
+
+def test_rows_and_rights_that_are_missing_after_a_restore_are_named(shop):
+    """Proves that the comparison compares: the manifest says more than the dump holds."""
+    shop.sql("CREATE TABLE lost (id int)")
+    backup = shop.back_up()
+    keys = {backup.key_id: (shop.infra.settings.secrets_folder / "BACKUP_ENCRYPTION_KEY").read_text()}
+    manifest = backup_sets.read(shop.folder, backup.stem, keys)
+    key = keys[backup.key_id]
+    details = backup_sets.details(manifest, key)
+    details["contents"]["rows"]["public.notes"] = 101
+    details["contents"]["objects"]["policy public.notes.gone"] = "0" * 32
+    changed = {**vars(manifest), "details": backup_sets.seal(key, details)}
+    backup_sets.write(shop.folder, backup_sets.Manifest(**changed), key)
+    detail = shop.verify(backup).error["detail"]
+    assert "table public.notes: 100 rows instead of 101" in detail
+    assert "policy public.notes.gone: it is missing" in detail
+
+
+def test_a_backup_that_fails_is_not_listed_and_leaves_no_file(shop, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    job = shop.do(BackupProject(shop.id))
+    assert job.status == "failed"
+    assert "gpg is not installed" in job.error["detail"]
+    assert (shop.listed(), shop.folder_of_files()) == ([], [])
