@@ -46,7 +46,7 @@ def old_backups_are_gone(run: Run[RetainBackups]) -> None:
 
 
 def strays_are_gone(run: Run[RetainBackups]) -> None:
-    """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays: it may be needed."""
+    """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
     folder = run.infra.settings.backups_folder
     for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
         run.check()

@@ -266,6 +266,15 @@ def test_every_kind_is_in_the_matrix():
         "fleet.rotate",  # tests/crash/test_rotation.py
         "project.rotate_secret",
         "project.retire_secret",
+        "project.backup",  # tests/crash/test_backups.py
+        "project.verify_backup",
+        "project.restore",
+        "project.undo_restore",
+        "project.forget_database",
+        "platform.backup",
+        "platform.retention",
+        "fleet.backup",
+        "fleet.verify",
         "platform.prune",
         "platform.vacuum",
         *migrating,

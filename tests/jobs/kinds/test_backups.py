@@ -15,8 +15,8 @@ from infra import backup_sets
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.forget_database import ForgetDatabase
-from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.restore import RestoreProject
+from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from tests.fixtures.projects import add_project, drop, stored_tenant
