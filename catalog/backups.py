@@ -99,9 +99,28 @@ def report(tx: Transaction) -> list[dict[str, Any]]:
     return tx.rows(SQL.report)
 
 
-def doomed(tx: Transaction, *, days: int, count: int) -> list[dict[str, Any]]:
-    """Return id, scope and stem of what retention takes away. count: verified ones of a project stay at any age."""
-    return tx.rows(SQL.doomed, {"days": days, "count": count})
+def doomed(tx: Transaction, *, days: int, count: int, final_days: int) -> list[dict[str, Any]]:
+    """Return id, scope and stem of what retention takes away.
+
+    count       so many verified ones of a project stay at any age
+    final_days  how long those of a deleted project stay
+    """
+    return tx.rows(SQL.doomed, {"days": days, "count": count, "final_days": final_days})
+
+
+def of_scope(tx: Transaction, scope: str) -> list[Backup]:
+    """Return every backup of a project, unfinished ones too, oldest first."""
+    return tx.all(Backup, SQL.of_scope, {"scope": scope})
+
+
+def forget_abandoned(tx: Transaction) -> int:
+    """Forget backups that no job is about to finish any more; return how many there were."""
+    return tx.execute(SQL.forget_abandoned)
+
+
+def restorable(tx: Transaction, owner_id: str) -> list[Backup]:
+    """Return the newest backup of each deleted project of an owner's."""
+    return tx.all(Backup, SQL.restorable, {"owner": owner_id})
 
 
 def newest_of_each(tx: Transaction, states: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -62,14 +62,15 @@ SELECT p.id AS project_id, p.name, p.status,
  ORDER BY p.name, p.id;
 
 -- name: doomed
--- What retention takes away: older than so many days, or a final one whose time is over. Of each project the newest
--- verified ones stay whatever the clock says, and nothing goes before a newer one was verified.
+-- What retention takes away: older than so many days, or of a project that can no longer be brought back. Of each other
+-- project the newest verified ones stay whatever the clock says, and nothing goes before a newer one was verified.
 WITH ranked AS (
-    SELECT b.*, row_number() OVER (PARTITION BY scope ORDER BY (verified_at IS NOT NULL) DESC, created_at DESC) AS place,
-           max(created_at) FILTER (WHERE verified_at IS NOT NULL) OVER (PARTITION BY scope) AS newest_verified
-      FROM backups b WHERE finished_at IS NOT NULL)
+    SELECT b.*, p.deleted_at, row_number() OVER (PARTITION BY scope ORDER BY (verified_at IS NOT NULL) DESC, b.created_at DESC) AS place,
+           max(b.created_at) FILTER (WHERE verified_at IS NOT NULL) OVER (PARTITION BY scope) AS newest_verified
+      FROM backups b LEFT JOIN projects p ON p.id = b.scope AND p.status = 'deleted' WHERE finished_at IS NOT NULL)
 SELECT id, scope, stem FROM ranked
  WHERE final AND expires_at < now()
+    OR deleted_at < now() - %(final_days)s * interval '1 day'
     OR NOT final AND created_at < now() - %(days)s * interval '1 day' AND created_at < newest_verified
        AND NOT (verified_at IS NOT NULL AND place <= %(count)s)
  ORDER BY created_at;
@@ -100,3 +101,24 @@ SELECT project_id, job_id FROM kept_databases WHERE kept_until < now();
 -- name: is_under_way
 SELECT EXISTS (SELECT FROM backups b JOIN jobs j ON j.id = b.job_id
                 WHERE b.stem = %(stem)s AND j.status IN ('queued', 'running', 'retrying', 'cancelling'));
+
+-- name: of_scope
+SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+  FROM backups WHERE scope = %(scope)s ORDER BY id;
+
+-- name: forget_abandoned
+-- What no job is about to finish any more.
+DELETE FROM backups b
+ WHERE finished_at IS NULL
+   AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = b.job_id AND j.status IN ('queued', 'running', 'retrying', 'cancelling'))
+   AND created_at < now() - interval '1 hour';
+
+-- name: restorable
+-- Deleted projects of an owner that can be brought back, each by its newest backup.
+SELECT DISTINCT ON (b.scope) b.id, b.scope, b.project_name, b.owner_id, b.stem, b.format, b.key_id, b.final, b.job_id,
+       b.created_at, b.finished_at, b.bytes, b.database_bytes, b.sha256, b.duration_ms, b.verified_at, b.verify_ms,
+       b.verify_error, b.expires_at
+  FROM backups b JOIN projects p ON p.id = b.scope
+ WHERE p.owner_id = %(owner)s AND p.status = 'deleted' AND b.finished_at IS NOT NULL
+ ORDER BY b.scope, b.created_at DESC;

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
 from infra import tokens
+from infra.beside import Beside
 from infra.errors import LoginRefused
 from infra.instances import InstanceSpec
 from infra.project_limits import Limits
@@ -52,12 +53,17 @@ def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
 
 
 def drop_database(run: Run[Any]) -> None:
-    """Let the project have no database; the sessions that are left are ended."""
+    """Let the project have no database, and none beside it; the sessions that are left are ended."""
     database = names.database(run.args.project_id)
+    beside = Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
+    for use in names.BESIDE:
+        beside.drop(names.beside(run.args.project_id, use))
+    beside.drop_restorer()
     run.ledger.releasing("database", database)
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.gone("database", database)
+    run.ledger.forget("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
 
 
 def drop_roles(run: Run[Any]) -> None:

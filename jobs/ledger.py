@@ -38,6 +38,11 @@ class Ledger:
         """Write down that these things are no more."""
         self._write("gone", kind, names)
 
+    def forget(self, kind: str, *names: str) -> None:
+        """Drop the rows of things that are no more and of which nobody asks whether they ever were."""
+        with self._database.autocommit() as tx:
+            tx.execute(SQL.forget, {**self._held, "kind": kind, "names": list(names)})
+
     def _write(self, state: State, kind: str, names: tuple[str, ...]) -> None:
         with self._database.autocommit() as tx:
             written = tx.execute(

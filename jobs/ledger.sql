@@ -10,3 +10,8 @@ ON CONFLICT (kind, name) DO UPDATE
 
 -- name: of_project
 SELECT kind, name, state FROM resources WHERE project_id = %(project)s ORDER BY kind, name;
+
+-- name: forget
+DELETE FROM resources r USING jobs j
+ WHERE j.id = %(job)s AND j.fence = %(fence)s AND j.status IN ('running', 'cancelling')
+   AND r.project_id = %(project)s AND r.kind = %(kind)s AND r.name = ANY (%(names)s::text[]);

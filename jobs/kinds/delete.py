@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog import owner_migrations, secrets
+from catalog import backups as catalogue
+from catalog import names, owner_migrations, secrets
+from infra import backup_sets
+from infra.beside import Beside
 from infra.sql import statements
+from jobs import backups
 from jobs.commands import JobConflict
-from jobs.data_plane import close_data_api, drop_database, drop_roles
+from jobs.data_plane import close_data_api, drop_database, drop_roles, refuse_logins
 from jobs.kind import Step, kind
+from jobs.kinds.backup import begin, list_set, set_is_written
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -18,12 +23,64 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
+def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
+    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep."""
+    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
+        begin(run, tx, run.args.project_id, final=True)
+
+
+def final_backup_is_written(run: Run[DeleteProject]) -> None:
+    """Let the last backup be there, of what the project holds once nobody can write any more."""
+    project = run.args.project_id
+    if not is_begun(run):
+        return
+    if not Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project)):
+        run.log("there is no database to back up")
+        backups.remove(run)
+        return
+    refuse_logins(run)
+    set_is_written(run)
+
+
+def final_backup_is_listed(run: Run[DeleteProject], tx: Transaction) -> None:
+    """List the last backup: for some days the project can be brought back."""
+    try:
+        list_set(run, tx, catalogue.of_job(tx, run.job_id))
+    except catalogue.BackupNotFound:
+        return
+
+
+def is_begun(run: Run[DeleteProject]) -> bool:
+    """Say whether this deletion keeps a last backup."""
+    with run.infra.database.autocommit() as tx:
+        try:
+            catalogue.of_job(tx, run.job_id)
+        except catalogue.BackupNotFound:
+            return False
+    return True
+
+
+def backups_are_purged(run: Run[DeleteProject]) -> None:
+    """Let nothing be left that could bring the project back, when that was asked for."""
+    if not run.args.purge:
+        return
+    with run.infra.database.autocommit() as tx:
+        found = catalogue.of_scope(tx, run.args.project_id)
+    for backup in found:
+        run.check()
+        backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+    with run.transaction() as tx:
+        for backup in found:
+            catalogue.forget(tx, backup.id)
+
+
 def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
     tx.execute(SQL.forget_settings, project)
     owner_migrations.forget(tx, run.args.project_id)
+    tx.execute(SQL.forget_databases, project)
     tx.execute(SQL.mark_deleted, project)
     tx.execute(SQL.forget_ledger, project)
     run.result["projectId"] = run.args.project_id
@@ -44,8 +101,12 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
     "project.delete",
     steps=(
         Step(close_data_api, no_return=True, title="Close the data API"),
+        Step(final_backup_is_named, atomic=True, title="Name the last backup"),
+        Step(final_backup_is_written, long=True, title="Make the last backup"),
+        Step(final_backup_is_listed, atomic=True, title="List the last backup"),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),
+        Step(backups_are_purged, title="Remove its backups, if asked to"),
         Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
     ),
     attempts=10,
@@ -57,6 +118,7 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class DeleteProject:
-    """Removes everything of a project from this installation."""
+    """Removes everything of a project from this installation. purge: also what could bring it back."""
 
     project_id: str
+    purge: bool = False

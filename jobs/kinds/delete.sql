@@ -1,3 +1,6 @@
+-- name: was_active
+SELECT template IS NOT NULL FROM projects WHERE id = %(project)s;
+
 -- name: forget_settings
 DELETE FROM project_settings WHERE project_id = %(project)s;
 
@@ -6,6 +9,9 @@ DELETE FROM project_settings WHERE project_id = %(project)s;
 UPDATE projects SET status = 'deleted', status_reason = NULL, deleted_at = coalesce(deleted_at, now()),
        updated_at = now()
  WHERE id = %(project)s AND status <> 'deleted';
+
+-- name: forget_databases
+DELETE FROM kept_databases WHERE project_id = %(project)s;
 
 -- name: forget_ledger
 DELETE FROM resources WHERE project_id = %(project)s AND state = 'gone';

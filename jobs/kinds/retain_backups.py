@@ -27,15 +27,20 @@ def outlived_databases_are_asked_for(run: Run[RetainBackups], tx: Transaction) -
 def old_backups_are_gone(run: Run[RetainBackups]) -> None:
     """Remove the files and then the row of each backup that nobody has to keep any more."""
     settings = run.infra.settings
+    kept = {
+        "days": settings.backup_retention_days,
+        "count": settings.backup_retention_count,
+        "final_days": settings.final_backup_days,
+    }
     with run.infra.database.autocommit() as tx:
-        doomed = catalogue.doomed(tx, days=settings.backup_retention_days, count=settings.backup_retention_count)
+        doomed = catalogue.doomed(tx, **kept)
     removed = 0
     for done, row in enumerate(doomed):
         run.check()
         run.progress(done, len(doomed), row["stem"])
         # What was to go when we looked may be the last one by now, or the newest that was proven: ask once more.
         with run.infra.database.autocommit() as tx:
-            again = catalogue.doomed(tx, days=settings.backup_retention_days, count=settings.backup_retention_count)
+            again = catalogue.doomed(tx, **kept)
         if row["id"] in {other["id"] for other in again}:
             backup_sets.remove(settings.backups_folder, row["stem"])
             with run.transaction() as tx:
@@ -48,6 +53,8 @@ def old_backups_are_gone(run: Run[RetainBackups]) -> None:
 def strays_are_gone(run: Run[RetainBackups]) -> None:
     """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
     folder = run.infra.settings.backups_folder
+    with run.transaction() as tx:
+        catalogue.forget_abandoned(tx)
     for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
         run.check()
         with run.infra.database.autocommit() as tx:

@@ -14,6 +14,7 @@ from catalog import backups, names
 from infra import backup_sets
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
+from jobs.kinds.delete import DeleteProject
 from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.restore import RestoreProject
 from jobs.kinds.retain_backups import RetainBackups
@@ -330,4 +331,56 @@ def test_a_backup_that_fails_is_not_listed_and_leaves_no_file(shop, monkeypatch)
     job = shop.do(BackupProject(shop.id))
     assert job.status == "failed"
     assert "gpg is not installed" in job.error["detail"]
+    assert (shop.listed(), shop.folder_of_files()) == ([], [])
+
+
+def test_a_deleted_project_leaves_a_last_backup_with_all_that_was_written(shop):
+    shop.sql("INSERT INTO notes VALUES (1000, 'the last word')")
+    assert shop.life.delete().status == "succeeded"
+    final = shop.listed()[0]
+    assert (final.final, final.project_name, final.expires_at is not None) == (True, shop.id, True)
+    assert (shop.databases(), shop.roles()) == (set(), set())
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'restoring' WHERE id = %s", (shop.id,))
+    assert shop.restore(final).status == "succeeded"
+    assert shop.sql(ROWS)[0] == 101
+
+
+def test_a_purge_leaves_nothing_that_could_bring_a_project_back(shop):
+    shop.restore(shop.back_up())
+    assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
+    assert (shop.listed(), shop.folder_of_files(), shop.databases(), shop.roles()) == ([], [], set(), set())
+
+
+def age(shop, **days):
+    with shop.infra.database.autocommit() as tx:
+        for backup_id, number in days.items():
+            tx.execute(
+                "UPDATE backups SET created_at = now() - %s * interval '1 day' WHERE id = %s", (number, backup_id)
+            )
+
+
+def test_retention_never_takes_what_was_proven_last(shop):
+    made = [shop.back_up() for _ in range(5)]
+    age(shop, **{backup.id: 100 - place for place, backup in enumerate(made)})
+    shop.do(RetainBackups())
+    assert len(shop.listed()) == 5, "nothing was proven yet"
+    shop.verify(made[1])
+    shop.do(RetainBackups())
+    assert [backup.id for backup in shop.listed()] == [backup.id for backup in reversed(made[1:])]
+    shop.verify(made[2])
+    shop.verify(made[3])
+    shop.do(RetainBackups())
+    assert [backup.id for backup in shop.listed()] == [made[4].id, made[3].id, made[2].id], "two proven ones stay"
+    assert sorted({name.partition(".")[0] for name in shop.folder_of_files()}) == [b.stem for b in made[2:]]
+
+
+def test_backups_of_a_deleted_project_go_when_it_cannot_come_back_any_more(shop):
+    shop.verify(shop.back_up())
+    shop.life.delete()
+    shop.do(RetainBackups())
+    assert len(shop.listed()) == 2
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET deleted_at = now() - interval '8 days' WHERE id = %s", (shop.id,))
+    shop.do(RetainBackups())
     assert (shop.listed(), shop.folder_of_files()) == ([], [])
