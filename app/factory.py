@@ -8,6 +8,8 @@ from flask import Flask, Response
 
 from app import (
     accounts,
+    backups,
+    backups_of_all,
     databases,
     dispatch,
     extensions,
@@ -54,6 +56,8 @@ NOUNS = (
     project_sql.routes,
     project_settings.routes,
     project_views.routes,
+    backups.routes,
+    backups_of_all.routes,
     extensions.routes,
     jobs.routes,
     operator.routes,

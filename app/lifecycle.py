@@ -39,7 +39,7 @@ def done(call: Call, tx: Transaction, answer: Answer) -> Answer:
 )  # fmt: skip
 def pause(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Pauses a project: nobody reaches it, and it keeps its data."""
-    return _asked(call, tx, project_id, lifecycle.pause)
+    return asked(call, tx, project_id, lifecycle.pause)
 
 
 @routes.change(
@@ -48,7 +48,7 @@ def pause(call: Call, tx: Transaction, project_id: str) -> Answer:
 )  # fmt: skip
 def resume(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Resumes a paused project, with the same keys."""
-    return _asked(call, tx, project_id, lifecycle.resume)
+    return asked(call, tx, project_id, lifecycle.resume)
 
 
 @routes.change(
@@ -57,7 +57,7 @@ def resume(call: Call, tx: Transaction, project_id: str) -> Answer:
 )  # fmt: skip
 def restart(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Restarts a project: every session is ended, and it is opened anew."""
-    return _asked(call, tx, project_id, lifecycle.restart)
+    return asked(call, tx, project_id, lifecycle.restart)
 
 
 @routes.change(
@@ -66,7 +66,7 @@ def restart(call: Call, tx: Transaction, project_id: str) -> Answer:
 )  # fmt: skip
 def vacuum(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Vacuums and analyses the tables of a project that have changed."""
-    return _asked(call, tx, project_id, lifecycle.vacuum)
+    return asked(call, tx, project_id, lifecycle.vacuum)
 
 
 @routes.change(
@@ -77,14 +77,15 @@ def rotate(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Rotates a secret of a project: no request fails, and old API keys are good until their grace time is over."""
     grace = 0 if call.body.secret == DATABASE_PASSWORD else call.body.grace_seconds
     grace = GRACE_SECONDS if grace is None else grace
-    answer = _asked(call, tx, project_id, lifecycle.rotate, secret=call.body.secret, grace_seconds=grace)
+    answer = asked(call, tx, project_id, lifecycle.rotate, secret=call.body.secret, grace_seconds=grace)
     return replace(answer, told={"secret": call.body.secret, "graceSeconds": grace})
 
 
-def _asked(call: Call, tx: Transaction, project_id: str, ask: Callable[..., Job], **what: Any) -> Answer:
+def asked(call: Call, tx: Transaction, project_id: str, ask: Callable[..., Job], **what: Any) -> Answer:
+    """Ask for a job of the owner's project, and answer with both."""
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     job = ask(tx, project.id, **what, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
-    asked = projects.owned(tx, project_id, call.owner_id)
+    after = projects.owned(tx, project_id, call.owner_id)
     return waiting.accepted(
-        job_json(tx, job), project={**shown(call, asked), "currentJob": asked.current_job or job.id}
+        job_json(tx, job), project={**shown(call, after), "currentJob": after.current_job or job.id}
     )

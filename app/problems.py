@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
+from catalog.backups import BackupNotFound
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
 from catalog.one_time import TokenSpent
@@ -21,6 +22,7 @@ from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
+from jobs.lifecycle import NothingKept
 from jobs.mailing import MailOff
 from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
 
@@ -45,6 +47,8 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     SessionNotFound: (404, "session-not-found"),
     TokenNotFound: (404, "token-not-found"),
     ProjectNotFound: (404, "project-not-found"),
+    BackupNotFound: (404, "backup-not-found"),
+    NothingKept: (409, "nothing-kept"),
     NameTaken: (409, "name-taken"),
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),

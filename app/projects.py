@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app import paging, waiting
 from app.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
 from app.models import NewProject, Nothing, PageQuery, ProjectChanges
+from app.models_backups import DeleteQuery
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects, secrets
 from jobs.enqueue import enqueue
@@ -50,7 +51,7 @@ def gone(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
 def create(call: Call, tx: Transaction) -> Answer:
     """Creates a project; the job provisions it."""
     project = projects.create(
-        tx, call.owner_id, name=call.body.name, pool_size=call.body.pool_size, quota=_quota(call.world.settings)
+        tx, call.owner_id, name=call.body.name, pool_size=call.body.pool_size, quota=quota(call.world.settings)
     )
     job = enqueue(
         tx, ProvisionProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id
@@ -99,14 +100,15 @@ def update(call: Call, tx: Transaction, project_id: str) -> Answer:
 
 
 @routes.change(
-    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, final=gone,
+    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, query=DeleteQuery, final=gone,
     answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
 def delete(call: Call, tx: Transaction, project_id: str) -> Answer:
-    """Deletes a project; its name is free at once. A deletion under way is answered with its job."""
+    """Deletes a project; its name is free at once. It can be brought back for a while, unless `?purge=true`."""
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     projects.mark_deleting(tx, project)
-    job = enqueue(tx, DeleteProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
+    wanted = DeleteProject(project.id, purge=call.query.purge)
+    job = enqueue(tx, wanted, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
     marked = projects.owned(tx, project_id, call.owner_id)
     return waiting.accepted(job_json(tx, job), project={**shown(call, marked), "currentJob": job.id})
 
@@ -116,7 +118,7 @@ def connection(call: Call, project_id: str) -> Answer:
     """Shows how to connect, with the keys; each look is audited."""
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        if project.status in ("provisioning", "failed", "deleting"):
+        if project.status in ("provisioning", "failed", "restoring", "deleting"):
             raise projects.ProjectBusy(project.status, project.current_job)
         known = secrets.read_all(tx, call.world.infra.vault, project.id)
         actor = call.caller.actor if call.caller else call.owner_id
@@ -162,6 +164,7 @@ def _endpoints(call: Call, project: Project) -> dict[str, str]:
     return {"projectUrl": base, "restUrl": f"{base}/rest/v1"}
 
 
-def _quota(settings: Settings) -> int:
+def quota(settings: Settings) -> int:
+    """Return how many projects an owner may have of whom nothing else was said; 0: no limit."""
     open_in_production = settings.env == "production" and settings.registration == "open"
     return settings.max_projects_per_owner or (QUOTA_IN_PRODUCTION if open_in_production else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -61,6 +61,35 @@ def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: 
     quota  how many projects an owner may have for whom nothing else was said; 0: no limit
     """
     values = {"id": new_project_id(), "owner": owner_id, "name": name, "pool_size": pool_size}
+    _heed_quota(tx, values, quota)
+    with present():
+        project = tx.one(Project, SQL.create, values)
+    if project is None:
+        raise NameTaken("you have another project of this name")
+    return project
+
+
+def mark_restoring(tx: Transaction, project_id: str) -> None:
+    """Say that a project that was just created is to be made of a backup."""
+    tx.execute(SQL.mark_restoring, {"id": project_id})
+
+
+def bring_back(tx: Transaction, project_id: str, owner_id: str, *, name: str | None, quota: int) -> None:
+    """Let a deleted project of the owner's be one that is restored. Raises ProjectNotFound, NameTaken, QuotaExceeded.
+
+    name  another one than it had; None: the same
+    """
+    values = {"id": project_id, "owner": owner_id, "name": name}
+    _heed_quota(tx, values, quota)
+    try:
+        found = tx.execute(SQL.bring_back, values)
+    except psycopg.errors.UniqueViolation as error:
+        raise NameTaken("you have another project of this name; give this one another") from error
+    if found != 1:
+        raise ProjectNotFound("you have no such deleted project")
+
+
+def _heed_quota(tx: Transaction, values: dict[str, Any], quota: int) -> None:
     own_quota = tx.value(SQL.quota, values)
     quota = quota if own_quota is None else own_quota
     if quota:
@@ -68,11 +97,6 @@ def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: 
         tx.execute(SQL.lock_owner, values)
         if tx.value(SQL.count, values) >= quota:
             raise QuotaExceeded(f"you may have {quota} projects")
-    with present():
-        project = tx.one(Project, SQL.create, values)
-    if project is None:
-        raise NameTaken("you have another project of this name")
-    return project
 
 
 def owned(tx: Transaction, project_id: str, owner_id: str, *, lock: bool = False) -> Project:

@@ -49,3 +49,10 @@ SELECT owner_id FROM projects WHERE id = %(id)s AND status <> 'deleted';
 
 -- name: names_of
 SELECT id, name FROM projects WHERE id = ANY (%(ids)s);
+
+-- name: mark_restoring
+UPDATE projects SET status = 'restoring', updated_at = now() WHERE id = %(id)s AND status = 'provisioning';
+
+-- name: bring_back
+UPDATE projects SET status = 'restoring', status_reason = NULL, name = coalesce(%(name)s, name), updated_at = now()
+ WHERE id = %(id)s AND owner_id = %(owner)s AND status = 'deleted';

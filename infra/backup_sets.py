@@ -71,6 +71,11 @@ def path_of(folder: Path, stem: str) -> Path:
     return folder / f"{stem}{SUFFIX}"
 
 
+def file_name(stem: str, form: str) -> str:
+    """Name the file that holds the database of a set."""
+    return f"{stem}.{form}.gpg"
+
+
 def seal(key: str, details: Mapping[str, Any]) -> str:
     """Seal details for a manifest."""
     return vault.seal_by(key, DETAILS_PURPOSE, json.dumps(details).encode()).hex()

@@ -70,7 +70,7 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
     run.check()
     key = keys[backup.key_id]
     form = cast("Format", backup.format)
-    name = f"{backup.stem}.{form}.gpg"
+    name = backup_sets.file_name(backup.stem, form)
     partial = folder / f".{name}"
     with (
         _as_unavailable(),

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catalog.backups import kept_database
 from catalog.projects import ProjectBusy
 from infra.sql import statements
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
+from jobs.kinds import backup as backups
+from jobs.kinds.backup import BackupProject
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.extension import ExtendProject
+from jobs.kinds.forget_backup import ForgetBackup
+from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
+from jobs.kinds.restore import RestoreProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
+from jobs.kinds.verify_backup import VerifyBackup
 from jobs.table import Job
 
 if TYPE_CHECKING:
     from infra.database import Transaction
 
 SQL = statements(__file__)
+
+
+class NothingKept(Exception):
+    """There is no way back: nothing is kept from before a restore."""
 
 
 def pause(tx: Transaction, project_id: str, **asked: Any) -> Job:
@@ -51,6 +63,37 @@ def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **
     return _ask(tx, RotateSecret(project_id, secret, grace_seconds), ("active", "paused"), asked)
 
 
+def backup(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for a project to be backed up, behind whatever else is done to its data. Raises ProjectBusy."""
+    return _behind(tx, BackupProject(project_id), backups.STATES, asked)
+
+
+def verify_backup(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
+    """Ask for a backup of a project to be proven, behind whatever else is done to its data. Raises ProjectBusy."""
+    return _behind(tx, VerifyBackup(project_id, backup_id), backups.STATES, asked)
+
+
+def forget_backup(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
+    """Ask for a backup to be deleted."""
+    return enqueue(tx, ForgetBackup(project_id, backup_id), **asked)
+
+
+def restore(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
+    """Ask for a backup to become a project's database. Raises ProjectBusy."""
+    return _ask(tx, RestoreProject(project_id, backup_id), (*backups.STATES, "restoring"), asked)
+
+
+def undo_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for what a project was before its last restore. Raises NothingKept, ProjectBusy."""
+    _kept(tx, project_id)
+    return _ask(tx, UndoRestore(project_id), backups.STATES, asked)
+
+
+def keep_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for what a project was before its last restore to be dropped. Raises NothingKept, ProjectBusy."""
+    return _ask(tx, ForgetDatabase(project_id, _kept(tx, project_id)), backups.STATES, asked)
+
+
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
     """Ask for an extension of an active project to be as `wanted` (present, cascade). Raises ProjectBusy."""
     status = tx.value(SQL.status, {"project": project_id})
@@ -62,6 +105,21 @@ def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, b
 def configure(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for what was changed in the catalogue to take effect, whatever the state: it goes by the one it finds."""
     return enqueue(tx, ConfigureProject(project_id), **asked)
+
+
+def _kept(tx: Transaction, project_id: str) -> str:
+    row = kept_database(tx, project_id)
+    if row is None:
+        raise NothingKept("nothing is kept from before a restore of this project")
+    return str(row["job_id"])
+
+
+def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
+    """Enqueue what may wait behind other jobs, unless the state is against it."""
+    status = tx.value(SQL.status, {"project": arguments.project_id})
+    if status not in wanted:
+        raise ProjectBusy(status or "deleted", None)
+    return enqueue(tx, arguments, **asked)
 
 
 def _ask(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:

@@ -6,6 +6,7 @@ from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.extension import ExtendProject
+from jobs.kinds.forget_backup import ForgetBackup
 from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.mail import SendMail
 from jobs.kinds.migrate import MigrateProject
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigureProject",
     "DeleteProject",
     "ExtendProject",
+    "ForgetBackup",
     "ForgetDatabase",
     "MigrateFleet",
     "MigrateProject",

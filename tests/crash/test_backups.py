@@ -16,6 +16,7 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.backup_fleet import BackupFleet
 from jobs.kinds.backup_platform import BackupPlatform
+from jobs.kinds.forget_backup import ForgetBackup
 from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.restore import RestoreProject
@@ -121,6 +122,10 @@ def forget(place):
     return ForgetDatabase(place.id, job.id), place.id
 
 
+def forget_one(place):
+    return ForgetBackup(place.id, place.backup.id), place.id
+
+
 def platform(place):
     return BackupPlatform(), place.id
 
@@ -153,6 +158,7 @@ CASES = {
     restore_as_new: RestoreProject,
     undo: UndoRestore,
     forget: ForgetDatabase,
+    forget_one: ForgetBackup,
     platform: BackupPlatform,
     fleet: BackupFleet,
     verify_all: VerifyFleet,

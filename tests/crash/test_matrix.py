@@ -271,6 +271,7 @@ def test_every_kind_is_in_the_matrix():
         "project.restore",
         "project.undo_restore",
         "project.forget_database",
+        "project.forget_backup",
         "platform.backup",
         "platform.retention",
         "fleet.backup",

@@ -1,0 +1,50 @@
+"""project.forget_backup: one backup is deleted, because its owner says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from infra import backup_sets
+from jobs.kind import BULK, Step, kind
+
+if TYPE_CHECKING:
+    from infra.database import Transaction
+    from jobs.run import Run
+
+
+def files_are_gone(run: Run[ForgetBackup]) -> None:
+    """Let the files be gone, the manifest first."""
+    with run.infra.database.autocommit() as tx:
+        try:
+            backup = catalogue.find(tx, run.args.backup_id)
+        except catalogue.BackupNotFound:
+            return
+    run.check()
+    backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+
+
+def backup_is_forgotten(run: Run[ForgetBackup], tx: Transaction) -> None:
+    """List it no more."""
+    catalogue.forget(tx, run.args.backup_id)
+    run.result.update(projectId=run.args.project_id, backupId=run.args.backup_id)
+
+
+@kind(
+    "project.forget_backup",
+    steps=(
+        Step(files_are_gone, no_return=True, title="Remove the files"),
+        Step(backup_is_forgotten, atomic=True, title="List it no more"),
+    ),
+    queue=BULK,
+    lane="bulk",
+    coalesces=True,
+    conflicts=("project.restore",),
+)
+@dataclass(frozen=True)
+class ForgetBackup:
+    """Deletes one backup of a project."""
+
+    project_id: str
+    backup_id: str
