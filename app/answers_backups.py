@@ -8,7 +8,7 @@ from app.answers import JobOut, Out
 
 
 class BackupOut(Out):
-    """A finished backup. verify_error: what is wrong with it; expires_at: until when a deleted project can come back."""
+    """A finished backup. verify_error: what is wrong with it; expires_at: of the last one of a deleted project."""
 
     id: str
     project_id: str | None

@@ -100,8 +100,8 @@ def update(call: Call, tx: Transaction, project_id: str) -> Answer:
 
 
 @routes.change(
-    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, query=DeleteQuery, final=gone,
-    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, query=DeleteQuery,
+    final=gone, answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
 def delete(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Deletes a project; its name is free at once. It can be brought back for a while, unless `?purge=true`."""

@@ -22,6 +22,7 @@ from jobs.data_plane import stored_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from catalog.backups import Backup
     from infra.composition import Infra
@@ -68,34 +69,22 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
         return backup_sets.read(folder, backup.stem, keys)
     backup_sets.remove(folder, backup.stem)
     run.check()
-    key = keys[backup.key_id]
-    form = cast("Format", backup.format)
+    key, form = keys[backup.key_id], cast("Format", backup.format)
     name = backup_sets.file_name(backup.stem, form)
     partial = folder / f".{name}"
-    with (
-        _as_unavailable(),
-        looking(uri, run.session, project=project) as look,
-        ThreadPoolExecutor(1) as beside,
-    ):
-        size = look.size()
-        archive.ensure_room(folder, _expected(run, backup, size))
-        programs = Programs.of(run.infra.settings)
-        with programs.dump(uri, form, snapshot=look.snapshot, session=run.session) as plain:
-            found = beside.submit(look.take, lambda: None)
-            stored = archive.store(plain, partial, FORMS[form], gpg(run.infra), key, _told(run, size, "dumped"))
-        contents = found.result()
-        server = look.server
-    details = {**more, "contents": contents.to_json(), "scope": backup.scope}
+    found = _dumped(run, backup, uri, partial, key, project)
+    stored = found.stored
+    details = {**more, "contents": found.contents.to_json(), "scope": backup.scope}
     manifest = Manifest(
         id=backup.id,
         scope=backup.scope,
         stem=backup.stem,
         created_at=backup.created_at.isoformat(),
         format=form,
-        postgres=server,
+        postgres=found.server,
         schema=run.infra.databases.templates.version,
         key_id=backup.key_id,
-        database_bytes=size,
+        database_bytes=found.size,
         files=(File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
         details=backup_sets.seal(key, details),
     )
@@ -103,6 +92,29 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
     partial.replace(folder / name)
     backup_sets.write(folder, manifest, key)
     return manifest
+
+
+@dataclass(frozen=True)
+class _Dumped:
+    """What was dumped into a file, and what the database held at that moment."""
+
+    stored: archive.Stored
+    contents: Contents
+    size: int
+    server: str
+
+
+def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
+    form = cast("Format", backup.format)
+    with _as_unavailable(), looking(uri, run.session, project=project) as look, ThreadPoolExecutor(1) as beside:
+        size = look.size()
+        archive.ensure_room(path.parent, _expected(run, backup, size))
+        programs = Programs.of(run.infra.settings)
+        with programs.dump(uri, form, snapshot=look.snapshot, session=run.session) as plain:
+            # What it holds is counted while it is dumped: both see the same moment.
+            counted = beside.submit(look.take, lambda: None)
+            stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, _told(run, size, "dumped"))
+        return _Dumped(stored, counted.result(), size, look.server)
 
 
 def remove(run: Run[Any]) -> None:

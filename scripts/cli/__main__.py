@@ -21,6 +21,7 @@ NOUNS = (
     "audit",
     "mail",
     "mailbox",
+    "backups",
     "schedules",
     "db",
     "serve",

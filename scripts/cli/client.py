@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from scripts.cli.errors import NOT_ALLOWED, CliError, of_problem
+from scripts.cli.errors import CONFLICT, NOT_ALLOWED, CliError, of_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 TIMEOUT_SECONDS = 90.0
 PAGE = 200
@@ -65,6 +67,26 @@ class Client:
         """DELETE; safe to repeat."""
         return self._call("DELETE", path, params=params, **({} if body is None else {"json": body}))
 
+    def fetch(self, path: str, target: Path) -> None:
+        """Write what a path answers into a file that only its owner may read; one that is there stays.
+
+        Raises CliError when the file is there, the answer is a problem, or it breaks off: then no file is left.
+        """
+        try:
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise CliError(f"{target} is there already", CONFLICT) from None
+        try:
+            with os.fdopen(handle, "wb") as file, self._http.stream("GET", path) as answer:
+                _refuse(answer)
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+        except BaseException as error:
+            target.unlink(missing_ok=True)
+            if isinstance(error, httpx.TransportError):
+                raise CliError(f"{self.url} broke off in the middle of the file") from error
+            raise
+
     def close(self) -> None:
         """Close the connection and whatever was opened for it."""
         self._http.close()
@@ -93,6 +115,13 @@ class Client:
                 if not pauses:
                     raise CliError(f"the API at {self.url} cannot be reached") from error
             time.sleep(pauses.pop(0))
+
+
+def _refuse(answer: httpx.Response) -> None:
+    """Raise CliError when what is about to be read is a problem."""
+    if not answer.is_success:
+        answer.read()
+        raise of_problem(answer.status_code, _body(answer))
 
 
 def _body(answer: httpx.Response) -> Any:

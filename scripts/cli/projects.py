@@ -16,6 +16,7 @@ from scripts.cli.project_life import pause, restart, resume, vacuum
 from scripts.cli.project_rotate import rotate
 from scripts.cli.project_settings import settings, stats
 from scripts.cli.project_sql import psql, sql
+from scripts.cli.project_undelete import undelete
 
 pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
 
@@ -116,23 +117,31 @@ def update(  # noqa: PLR0913 - one argument for each option
     )
 
 
-for command in (pause, resume, restart, vacuum, rotate, settings, stats, sql, psql, extensions):
+for command in (pause, resume, restart, vacuum, rotate, settings, stats, sql, psql, extensions, undelete):
     projects.add_command(command)
 
 
 @projects.command()
 @click.argument("project", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask for the name.")
+@click.option("--purge", is_flag=True, help="Keep no backup: it can never be brought back.")
 @wait_options
 @json_option
 @pass_session
-def delete(
-    session: Session, project: str | None, *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+def delete(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    project: str | None,
+    *,
+    yes: bool,
+    purge: bool,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
-    """Delete PROJECT with everything in it: its database, roles, secrets and files."""
+    """Delete PROJECT with everything in it: its database, roles, secrets and files. `undelete` brings it back."""
     found = session.project(project)
     confirm(found["name"], f"the project {found['name']} ({found['id']}) and all its data", yes=yes)
-    answer = session.client.delete(f"/api/projects/{found['id']}")
+    answer = session.client.delete(f"/api/projects/{found['id']}", purge="true" if purge else "false")
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
     done = f"{found['id']} {'is being deleted' if no_wait else 'deleted'}"
     conclude(answer, lambda: [done], as_json=as_json, waited=not no_wait)

@@ -48,6 +48,7 @@ def test_answers_are_as_described(town, document):
     boss = town.owner(operator=True)
     made = boss.post("/api/projects", json={"name": "a"})
     ids = {"project_id": made.json()["project"]["id"], "job_id": made.json()["job"]["id"]}
+    ids["backup_id"] = f"bkp_{'0' * 32}"  # one that is there: tests/app/test_backups.py
     check(document, "post", "/api/projects", made)
     check(document, "post", "/api/tokens", boss.post("/api/tokens", json={"name": "t"}))
     for path, methods in document["paths"].items():
@@ -133,6 +134,7 @@ def generated(town, document, count):
     token = boss.post("/api/tokens", json={"name": "t"}).json()
     ids = {"project_id": made["project"]["id"], "job_id": made["job"]["id"], "token_id": token["id"], "queue": "bulk"}
     session = town.signed_in().get("/api/auth/sessions").json()["sessions"][0]["id"]
+    ids["backup_id"] = f"bkp_{'0' * 32}"
     ids |= {"schedule": "vacuum", "owner_id": town.owner().id, "session_id": session}
     generator = Generator(document, ids, seed=3)
     client = town.app.test_client()

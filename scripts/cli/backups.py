@@ -1,0 +1,240 @@
+"""launchdb backups: make, list, prove, restore and fetch backups, and how far back each project could be brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import NOT_FOUND, USAGE, CliError
+from scripts.cli.options import confirm, wait_options
+from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.progress import conclude, finished
+
+PREFIX = "bkp_"
+words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] [BACKUP]")
+
+
+@click.group()
+def backups() -> None:
+    """Make, list, prove, restore and fetch backups."""
+
+
+@backups.command()
+@click.argument("project", required=False)
+@click.option("--all", "everything", is_flag=True, help="The platform and every project (operators only).")
+@wait_options
+@json_option
+@pass_session
+def create(
+    session: Session,
+    project: str | None,
+    *,
+    everything: bool,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Back up PROJECT, or with --all everything."""
+    if everything and project:
+        raise CliError("name a project or give --all", USAGE)
+    path = "/api/admin/backups" if everything else f"/api/projects/{session.project(project)['id']}/backups"
+    answer = finished(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
+    conclude(answer, lambda: [_told(answer["job"])], as_json=as_json, waited=not no_wait)
+
+
+@backups.command("list")
+@click.argument("project", required=False)
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many (default: all).")
+@json_option
+@pass_session
+def list_backups(session: Session, project: str | None, *, limit: int | None, as_json: bool) -> None:
+    """List the backups of PROJECT, newest first."""
+    path = f"/api/projects/{session.project(project)['id']}/backups"
+    found = list(session.client.pages(path, "backups", limit=limit))
+    if as_json:
+        emit_json({"backups": found})
+        return
+    rows = ((row["id"], row["file"], _size(row["bytes"]), _moment(row["createdAt"]), _proof(row)) for row in found)
+    emit(table(("id", "file", "size", "made", "verified"), rows))
+
+
+@backups.command()
+@words_argument
+@wait_options
+@json_option
+@pass_session
+def verify(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+    """Prove BACKUP (the newest one, if none is named) by restoring it into a database of its own."""
+    path, backup = _meant(session, words)
+    answer = session.client.post(f"{path}/{backup['id']}/verify")
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    conclude(answer, lambda: [_told(answer["job"])], as_json=as_json, waited=not no_wait)
+
+
+@backups.command()
+@words_argument
+@click.option("--as", "name", metavar="NAME", help="Make a new project of that name of it; PROJECT stays as it is.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options
+@json_option
+@pass_session
+def restore(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    words: tuple[str, ...],
+    *,
+    name: str | None,
+    yes: bool,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Take PROJECT back to BACKUP (the newest one, if none is named); `backups undo` goes back once more."""
+    path, backup = _meant(session, words)
+    if name is None:
+        known = session.project(backup["projectId"])["name"]
+        confirm(known, f"what was written to {known} since {_moment(backup['createdAt'])}", yes=yes)
+    body = {"into": "same"} if name is None else {"into": "new", "name": name}
+    answer = session.client.post(f"{path}/{backup['id']}/restore", body)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    project = answer["project"]["id"]
+    conclude(
+        answer, lambda: [f"{project} {'asked for' if no_wait else 'restored'}"], as_json=as_json, waited=not no_wait
+    )
+
+
+@backups.command()
+@click.argument("project", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options
+@json_option
+@pass_session
+def undo(
+    session: Session, project: str | None, *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Take PROJECT back to what it was before its last restore."""
+    found = session.project(project)
+    confirm(found["name"], f"what was written to {found['name']} since it was restored", yes=yes)
+    _after_restore(session, found["id"], "undo-restore", no_wait=no_wait, timeout=timeout, as_json=as_json)
+
+
+@backups.command()
+@click.argument("project", required=False)
+@wait_options
+@json_option
+@pass_session
+def keep(session: Session, project: str | None, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+    """Say that the restore of PROJECT was right: what was there before is dropped now."""
+    found = session.project(project)
+    _after_restore(session, found["id"], "keep-restore", no_wait=no_wait, timeout=timeout, as_json=as_json)
+
+
+@backups.command()
+@words_argument
+@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder or file (default: this folder).")
+@json_option
+@pass_session
+def download(session: Session, words: tuple[str, ...], *, target: Path | None, as_json: bool) -> None:
+    """Fetch the file of BACKUP (the newest one, if none is named), encrypted as it is."""
+    path, backup = _meant(session, words)
+    place = target or Path()
+    place = place / backup["file"] if place.is_dir() else place
+    session.client.fetch(f"{path}/{backup['id']}/file", place)
+    emit_json({"file": str(place), "backup": backup}) if as_json else emit([str(place)])
+
+
+@backups.command()
+@words_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options
+@json_option
+@pass_session
+def delete(
+    session: Session, words: tuple[str, ...], *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Delete BACKUP."""
+    if not words or not words[-1].startswith(PREFIX):
+        raise CliError("name the backup by its id", USAGE)
+    path, backup = _meant(session, words)
+    confirm(backup["id"], f"the backup {backup['file']}", yes=yes)
+    answer = session.client.delete(f"{path}/{backup['id']}")
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    conclude(answer, lambda: [f"{backup['id']} deleted"], as_json=as_json, waited=not no_wait)
+
+
+@backups.command()
+@json_option
+@pass_session
+def report(session: Session, *, as_json: bool) -> None:
+    """Say of each project how old its newest backup is, and when one was proven (operators only)."""
+    found = session.client.get("/api/admin/backups")
+    if as_json:
+        emit_json(found)
+        return
+    rows = (
+        (
+            row["projectId"] or "platform",
+            row["name"],
+            str(row["backups"]),
+            _moment(row["backupAt"]) or "never",
+            _moment(row["verifiedAt"]) or row["verifyError"] or "never",
+            "" if row["rpoSeconds"] is None else f"{row['rpoSeconds'] / 3600:.1f} h",
+            "" if row["rtoSeconds"] is None else f"{row['rtoSeconds']:.1f} s",
+        )
+        for row in found["report"]
+    )
+    emit(table(("project", "name", "backups", "newest", "verified", "rpo", "rto"), rows))
+
+
+def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """Return the path of a project's backups, and the one that is meant. Raises CliError."""
+    named = [word for word in words if word.startswith(PREFIX)]
+    projects = [word for word in words if not word.startswith(PREFIX)]
+    if len(named) > 1 or len(projects) > 1:
+        raise CliError("give PROJECT and BACKUP", USAGE)
+    project = session.project(projects[0] if projects else None)
+    path = f"/api/projects/{project['id']}/backups"
+    if named:
+        return path, session.client.get(f"{path}/{named[0]}")
+    newest = next(session.client.pages(path, "backups", limit=1), None)
+    if newest is None:
+        raise CliError(f"{project['name']} has no backup", NOT_FOUND)
+    return path, newest
+
+
+def _after_restore(
+    session: Session, project_id: str, verb: str, *, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    answer = session.client.post(f"/api/projects/{project_id}/{verb}")
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    conclude(answer, lambda: [f"{project_id}: done"], as_json=as_json, waited=not no_wait)
+
+
+def _told(job: dict[str, Any]) -> str:
+    result = job.get("result") or {}
+    if "file" in result:
+        return f"{result['backupId']} {result['file']} ({_size(result['bytes'])})"
+    if "backedUp" in result:
+        return f"{result['backedUp']} backed up"
+    if "restoreMs" in result:
+        return f"{result['backupId']} is good: {result['rows']} rows restored in {result['restoreMs'] / 1000:.1f} s"
+    return f"{job['kind']} {job['status']}"
+
+
+def _proof(row: dict[str, Any]) -> str:
+    return _moment(row["verifiedAt"]) or row["verifyError"] or "no"
+
+
+def _moment(text: str | None) -> str:
+    return (text or "")[:16].replace("T", " ")
+
+
+def _size(count: int | None) -> str:
+    size, unit = float(count or 0), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

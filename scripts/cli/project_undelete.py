@@ -1,0 +1,38 @@
+"""launchdb projects undelete: a deleted project comes back, with the keys that its clients have."""
+
+from __future__ import annotations
+
+import click
+
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import CONFLICT, NOT_FOUND, CliError
+from scripts.cli.options import wait_options
+from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.progress import conclude, finished
+
+
+@click.command()
+@click.argument("project", required=False)
+@click.option("--name", help="Another name, when the old one was given away.")
+@wait_options
+@json_option
+@pass_session
+def undelete(
+    session: Session, project: str | None, *, name: str | None, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Bring the deleted PROJECT back; without PROJECT, list those that can be."""
+    known = session.client.get("/api/projects/deleted")
+    if project is None:
+        rows = ((row["projectId"], row["projectName"], row["createdAt"], row["expiresAt"]) for row in known["backups"])
+        emit_json(known) if as_json else emit(table(("project", "name", "backed up", "until"), rows))
+        return
+    found = [row for row in known["backups"] if project in (row["projectId"], row["projectName"])]
+    if len(found) != 1:
+        word = "several deleted projects have that name; give the id" if found else f"no deleted project {project}"
+        raise CliError(word, CONFLICT if found else NOT_FOUND)
+    body = {"backupId": found[0]["id"], **({} if name is None else {"name": name})}
+    answer = session.client.post("/api/projects/restore", body)
+    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    project_id = answer["project"]["id"]
+    told = f"{project_id} {'is being restored' if no_wait else 'is back'}"
+    conclude(answer, lambda: [told], as_json=as_json, waited=not no_wait)
