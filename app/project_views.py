@@ -9,10 +9,12 @@ from app.answers_project import AuditOut, StatsOut, audit_line
 from app.logins import logged_in
 from app.models import PageQuery
 from app.routing import Answer, Call, Routes
-from catalog import audit, names, projects
+from catalog import audit, backups, names, projects
 from infra import project_stats
+from jobs.view import rfc3339
 
 if TYPE_CHECKING:
+    from catalog.backups import Backup
     from infra.project_stats import Stats
 
 routes = Routes("project_views")
@@ -26,10 +28,11 @@ def stats(call: Call, project_id: str) -> Answer:
         project = projects.owned(tx, project_id, call.owner_id)
         if project.status in ("provisioning", "failed", "restoring", "deleting"):
             raise projects.ProjectBusy(project.status, project.current_job)
+        last = backups.newest(tx, project.id)
     found = logged_in(
         call.world.infra, project.id, names.roles(project.id).dump, lambda uri: project_stats.read(uri, SESSION)
     )
-    return Answer(_stats(found), headers={"Cache-Control": "no-store"})
+    return Answer(_stats(found, last), headers={"Cache-Control": "no-store"})
 
 
 @routes.get("/api/projects/<project_id>/audit", who="owner", query=PageQuery, answers={200: AuditOut})
@@ -46,12 +49,12 @@ def audited(call: Call, project_id: str) -> Answer:
     )
 
 
-def _stats(found: Stats) -> dict[str, Any]:
+def _stats(found: Stats, last: Backup | None) -> dict[str, Any]:
     return {
         "databaseBytes": found.database_bytes,
         "tableCount": sum(row["tables"] for row in found.tables),
         "tables": [dict(row) for row in found.tables],
         "storage": {"objects": found.objects, "bytes": found.object_bytes},
         "connections": {"used": found.used, "limit": None if found.limit < 0 else found.limit},
-        "lastBackup": None,
+        "lastBackup": rfc3339(last.created_at) if last else None,
     }

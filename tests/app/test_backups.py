@@ -189,3 +189,9 @@ def test_operators_see_how_far_back_everything_could_be_brought(desk):
     assert lines[desk.id]["rpoSeconds"] < 60
     assert (lines[desk.id]["backups"], lines[desk.id]["rtoSeconds"]) == (1, None)
     assert found.json()["backups"][0]["file"].startswith("platform_")
+
+
+def test_a_projects_figures_say_when_it_was_backed_up_last(desk):
+    assert desk.owner.get(f"{desk.path}/stats").json()["lastBackup"] is None
+    backup = desk.back_up()
+    assert desk.owner.get(f"{desk.path}/stats").json()["lastBackup"] == backup["createdAt"]
