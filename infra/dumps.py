@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -117,7 +117,8 @@ class _Feeder(threading.Thread):
 
 
 def _without_password(uri: str, session: str) -> str:
-    return make_conninfo(uri, password=None, application_name=session, connect_timeout="5")
+    known: dict[str, Any] = {name: value for name, value in conninfo_to_dict(uri).items() if name != "password"}
+    return make_conninfo(**{**known, "application_name": session, "connect_timeout": "5"})
 
 
 def _password_line(uri: str) -> str:
