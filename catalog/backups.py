@@ -11,6 +11,7 @@ from infra.sql import statements
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from infra.backup_sets import Manifest
     from infra.database import Transaction
 
 SQL = statements(__file__)
@@ -138,6 +139,24 @@ def keep_database(tx: Transaction, project_id: str, backup_id: str, job_id: str,
 def kept_database(tx: Transaction, project_id: str) -> dict[str, Any] | None:
     """Return job_id, backup_id and kept_until of the database kept from before a restore, or None."""
     return tx.row(SQL.kept_database, {"project": project_id})
+
+
+def adopt(tx: Transaction, manifest: Manifest) -> bool:
+    """List a whole set that lies in the backups folder and is not known; say whether it was not."""
+    values = {
+        "id": manifest.id,
+        "scope": manifest.scope,
+        "stem": manifest.stem,
+        "format": manifest.format,
+        "key": manifest.key_id,
+        "at": manifest.created_at,
+        "bytes": manifest.bytes,
+        "database_bytes": manifest.database_bytes,
+        "sha256": manifest.files[0].sha256,
+    }
+    # One whose job was under way when the platform was backed up is known, but not as finished.
+    tx.execute(SQL.forget_unfinished, values)
+    return tx.execute(SQL.adopt, values) == 1
 
 
 def is_under_way(tx: Transaction, stem: str) -> bool:

@@ -122,3 +122,14 @@ SELECT DISTINCT ON (b.scope) b.id, b.scope, b.project_name, b.owner_id, b.stem, 
   FROM backups b JOIN projects p ON p.id = b.scope
  WHERE p.owner_id = %(owner)s AND p.status = 'deleted' AND b.finished_at IS NOT NULL
  ORDER BY b.scope, b.created_at DESC;
+
+-- name: adopt
+INSERT INTO backups (id, scope, project_name, owner_id, stem, format, key_id, created_at, finished_at, bytes,
+                     database_bytes, sha256, duration_ms)
+SELECT %(id)s, %(scope)s, p.name, p.owner_id, %(stem)s, %(format)s, %(key)s, %(at)s::timestamptz, %(at)s::timestamptz,
+       %(bytes)s, %(database_bytes)s, %(sha256)s, 0
+  FROM (SELECT 1) AS once LEFT JOIN projects p ON p.id = %(scope)s
+ON CONFLICT DO NOTHING;
+
+-- name: forget_unfinished
+DELETE FROM backups WHERE id = %(id)s AND finished_at IS NULL;

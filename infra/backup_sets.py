@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
+import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +80,14 @@ def file_name(stem: str, form: str) -> str:
 
 def seal(key: str, details: Mapping[str, Any]) -> str:
     """Seal details for a manifest."""
-    return vault.seal_by(key, DETAILS_PURPOSE, json.dumps(details).encode()).hex()
+    packed = zlib.compress(json.dumps(details).encode())
+    return base64.b64encode(vault.seal_by(key, DETAILS_PURPOSE, packed)).decode()
 
 
 def details(manifest: Manifest, key: str) -> dict[str, Any]:
     """Return a manifest's details. Raises Refused when the key does not open them."""
-    opened: dict[str, Any] = json.loads(vault.open_by(key, DETAILS_PURPOSE, bytes.fromhex(manifest.details)))
+    packed = vault.open_by(key, DETAILS_PURPOSE, base64.b64decode(manifest.details))
+    opened: dict[str, Any] = json.loads(zlib.decompress(packed))
     return opened
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from scripts.cli.backups_platform import adopt, restore_platform
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.options import confirm, wait_options
@@ -20,6 +21,10 @@ words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] [BACKUP]")
 @click.group()
 def backups() -> None:
     """Make, list, prove, restore and fetch backups."""
+
+
+backups.add_command(restore_platform)
+backups.add_command(adopt)
 
 
 @backups.command()

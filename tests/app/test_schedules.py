@@ -30,8 +30,10 @@ def test_each_schedule_shows_its_next_three_times(operator):
         "backup": "0 2 * * *",
         "monitor": "*/5 * * * *",
         "prune": "30 1 * * *",
+        "retention": "45 * * * *",
         "vacuum": "0 3 * * 0",
         "vacuum-platform": "30 3 * * 0",
+        "verify": "0 4 * * 0",
     }
     times = found["prune"]["next"]
     assert len(times) == 3
@@ -40,11 +42,11 @@ def test_each_schedule_shows_its_next_three_times(operator):
 
 
 def test_a_time_kept_for_a_later_kind_fires_nothing_and_says_why(operator):
-    backup = listed(operator)["backup"]
-    assert (backup["enabled"], backup["next"]) == (False, [])
-    assert "no worker serves" in backup["reason"]
-    problem(operator.post("/api/admin/schedules/backup/run"), 409)
-    problem(operator.patch("/api/admin/schedules/backup", json={"enabled": True}), 409)
+    monitor = listed(operator)["monitor"]
+    assert (monitor["enabled"], monitor["next"]) == (False, [])
+    assert "no worker serves" in monitor["reason"]
+    problem(operator.post("/api/admin/schedules/monitor/run"), 409)
+    problem(operator.patch("/api/admin/schedules/monitor", json={"enabled": True}), 409)
 
 
 def test_a_change_counts_from_now_and_survives_the_next_start(operator, town):

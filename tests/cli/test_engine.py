@@ -107,7 +107,8 @@ def test_status_begins_with_what_wants_attention_and_tells_since_when(launchdb, 
     wait_until(lambda: launchdb.run("workers", "--json").json["workers"], 60)
     assert launchdb.run("queues", "pause", "bulk").code == 0
     found = launchdb.run("status", "--json").json
-    assert found["last"] == {"prune": None, "vacuum": None, "vacuum-platform": "2026-01-02T03:04:05.000Z"}
+    never = dict.fromkeys(("backup", "prune", "retention", "vacuum", "verify"))
+    assert found["last"] == {**never, "vacuum-platform": "2026-01-02T03:04:05.000Z"}
     since = {service["name"]: service["since"] for service in found["services"]}
     assert since["postgres"] < since["worker"] == found["workers"][0]["startedAt"]
     told = launchdb.run("status").out

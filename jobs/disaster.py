@@ -1,0 +1,171 @@
+"""When the platform's own database is lost: it is restored from a backup, and then reconciled with what there is.
+
+These are acts of whoever may read the home folder, not jobs: the job table is what is being restored.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from catalog import backups as catalogue
+from catalog import names
+from infra import archive, backup_keys, backup_sets, migrations
+from infra.beside import Beside
+from infra.contents import looking
+from infra.database import translated
+from infra.dumps import FORMS, Programs
+from infra.errors import Refused, Unavailable
+from infra.replay import Replay
+from infra.sql import statements
+from jobs import backups
+from jobs.enqueue import enqueue
+from jobs.kinds.restore import RestoreProject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.composition import Infra
+    from infra.dumps import Format
+    from jobs.backups import Opened
+
+SQL = statements(__file__)
+SESSION = "launchdb-restore-platform"
+LOOKS, LOOK_SECONDS = 50, 0.1
+
+
+def newest(infra: Infra) -> str:
+    """Return the name of the newest set of the platform's own database. Raises Refused when there is none."""
+    folder = infra.settings.backups_folder
+    found = [stem for stem in backup_sets.stems(folder) if stem.startswith(f"{catalogue.PLATFORM}_")]
+    if not found:
+        raise Refused(f"there is no backup of the platform in {folder}")
+    return found[-1]
+
+
+def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> str:
+    """Let the platform's database be what a set holds; return the name that the one before bears now.
+
+    Nothing of the live one is touched until the restored one is whole and compared. What was under way when the
+    backup was made is cancelled. Raises Refused, naming what is wrong; Unavailable.
+    """
+    source = backups.opened(infra, stem)
+    if source.manifest.scope != catalogue.PLATFORM:
+        raise Refused(f"{stem} is no backup of the platform")
+    live = str(conninfo_to_dict(infra.database.conninfo)["dbname"])
+    restored, kept = f"{live}_restored", f"{live}_before"
+    with infra.databases.cluster.session(SESSION) as admin:
+        admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        admin.execute(SQL.create.format(database=sql.Identifier(restored)))
+        admin.execute(SQL.close.format(database=sql.Identifier(restored)))
+    uri = make_conninfo(infra.database.conninfo, dbname=restored)
+    try:
+        tell("restoring beside the live one")
+        _fill(infra, source, uri)
+        _compare(source, uri)
+        with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
+            migrations.apply(login, "platform")
+            for statement in (SQL.rest, SQL.forget_workers, SQL.moving):
+                login.execute(statement)
+    except BaseException:
+        with infra.databases.cluster.session(SESSION) as admin:
+            admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        raise
+    tell("swapping it in")
+    _swap(infra, live, restored, kept)
+    return kept
+
+
+def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Take into the catalogue what there is: sets it does not know; and restore projects whose database is gone.
+
+    Returns what was done: backups, restored (by project, their job), lost.
+    """
+    done: dict[str, Any] = {"backups": _adopt_sets(infra, tell), "restored": {}, "lost": []}
+    with infra.database.autocommit() as tx:
+        settled = tx.rows(SQL.settled)
+    for row in settled:
+        project = str(row["id"])
+        if Beside(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
+            continue
+        with infra.database.transaction() as tx:
+            backup = catalogue.newest(tx, project)
+            if backup is None:
+                reason = "its database is gone, and there is no backup of it"
+                tx.execute(SQL.lost, {"project": project, "reason": reason})
+                done["lost"].append(project)
+                continue
+            tx.execute(SQL.restoring, {"project": project})
+            job = enqueue(tx, RestoreProject(project, backup.id), by="operator", owner_id=row["owner_id"])
+            done["restored"][project] = job.id
+        tell(f"{project}: its database is gone; restoring {backup.stem}")
+    return done
+
+
+def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
+    folder = infra.settings.backups_folder
+    keys, count = backup_keys.backup_keys(infra.settings.secrets_folder), 0
+    for stem in backup_sets.stems(folder):
+        try:
+            manifest = backup_sets.read(folder, stem, keys)
+        except Refused as error:
+            tell(str(error))
+            continue
+        with infra.database.transaction() as tx:
+            if catalogue.adopt(tx, manifest):
+                count += 1
+                tell(f"{stem} was not known")
+    return count
+
+
+def _fill(infra: Infra, source: Opened, uri: str) -> None:
+    form = cast("Format", source.manifest.format)
+    file = source.manifest.files[0]
+    path = infra.settings.backups_folder / file.name
+    with (
+        translated(),
+        psycopg.connect(uri, autocommit=True, application_name=SESSION, options="-c synchronous_commit=off") as login,
+        archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
+        Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
+    ):
+        Replay(login, renamed=None, extend=_no_extension, look=lambda _done: None).play(text)
+
+
+def _no_extension(name: str, _schema: str) -> None:
+    raise Refused(f"the platform's backup names the extension {name}, which the platform does not use")
+
+
+def _compare(source: Opened, uri: str) -> None:
+    with looking(uri, SESSION) as look:
+        faults = source.contents.faults(look.take(lambda: None))
+    if faults:
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
+
+
+def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:
+    with infra.databases.cluster.session(SESSION) as admin:
+        there = bool((admin.execute(SQL.exists, {"name": live}).fetchone() or (False,))[0])
+        pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
+        if there:
+            admin.execute(SQL.drop.format(database=sql.Identifier(kept)))
+            admin.execute(SQL.forbid.format(database=sql.Identifier(live)))
+        try:
+            for _look in range(LOOKS):
+                admin.execute(SQL.end_sessions, {"names": [live, restored]})
+                try:
+                    with admin.transaction():
+                        for old, new in pairs:
+                            admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
+                except psycopg.errors.ObjectInUse:
+                    time.sleep(LOOK_SECONDS)
+                else:
+                    return
+            raise Unavailable("sessions of the platform could not be ended")
+        finally:
+            for name in (live, kept):
+                if (admin.execute(SQL.exists, {"name": name}).fetchone() or (False,))[0]:
+                    admin.execute(SQL.allow.format(database=sql.Identifier(name)))

@@ -1,0 +1,50 @@
+"""launchdb backups restore-platform, adopt: when the platform's own database is lost. Acts of who may read the home."""
+
+from __future__ import annotations
+
+import click
+
+from jobs import disaster
+from jobs import kinds as _kinds  # noqa: F401 - registers what is enqueued
+from scripts.cli.context import Session, pass_session
+from scripts.cli.options import confirm
+from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.target import open_home
+
+
+@click.command("restore-platform")
+@click.argument("stem", required=False, metavar="[SET]")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@pass_session
+def restore_platform(session: Session, stem: str | None, *, yes: bool, as_json: bool) -> None:
+    """Let the platform's database be what SET holds (the newest one, if none is named); run `adopt` next."""
+    infra = open_home(session.settings)
+    try:
+        chosen = stem or disaster.newest(infra)
+        confirm("platform", f"what the platform knows since {chosen}", yes=yes)
+        kept = disaster.restore_platform(infra, chosen, note)
+    finally:
+        infra.close()
+    if as_json:
+        emit_json({"set": chosen, "kept": kept})
+        return
+    emit([f"the platform is what it was in {chosen}; what it was before is kept as the database {kept}"])
+
+
+@click.command()
+@json_option
+@pass_session
+def adopt(session: Session, *, as_json: bool) -> None:
+    """List backups that the platform does not know, and restore projects whose database is gone."""
+    infra = open_home(session.settings)
+    try:
+        done = disaster.adopt(infra, note)
+    finally:
+        infra.close()
+    if as_json:
+        emit_json(done)
+        return
+    emit([f"{done['backups']} backups listed; {len(done['restored'])} projects are being restored, by these jobs:"])
+    emit([f"{project} {job}" for project, job in done["restored"].items()])
+    emit([f"{project} has no backup: it is lost" for project in done["lost"]])

@@ -1,0 +1,135 @@
+"""The platform's own database is lost, and everything else with it: what is left are the backups and the keys."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from catalog import backups, names
+from infra.errors import Refused
+from infra.roles import ProjectRoles
+from jobs import disaster
+from jobs.kinds.backup import BackupProject
+from jobs.kinds.backup_fleet import BackupFleet
+from jobs.kinds.pause import PauseProject
+from jobs.kinds.provision import ProvisionProject
+from jobs.table import find
+from tests.fixtures.projects import add_project, drop, stored_tenant
+
+TOLD = []
+
+
+@pytest.fixture
+def shops(engine, infra, settings, master_key):
+    """Two projects with rows, all backed up in one night, and a third that came later."""
+    made = [add_project(infra) for _ in range(2)]
+    for project in made:
+        engine.enqueue(ProvisionProject(project))
+    engine.runner.drain()
+    for project in made:
+        sql(infra, project, "CREATE TABLE notes AS SELECT n FROM generate_series(1, 100) n")
+    engine.enqueue(BackupFleet())
+    engine.runner.drain()
+    made.append(add_project(infra))
+    engine.enqueue(ProvisionProject(made[-1]))
+    engine.runner.drain()
+    yield made
+    live = conninfo_to_dict(settings.database_url)["dbname"]
+    with infra.databases.cluster.session("test") as admin:
+        admin.execute(f'DROP DATABASE IF EXISTS "{live}_before" WITH (FORCE)')
+    for project in made:
+        drop(infra, project)
+
+
+def sql(infra, project, statement):
+    tenant = stored_tenant(infra, project)
+    with tenant.connect(tenant.roles.owner) as owner:
+        found = owner.execute(statement)
+        return found.fetchone() if found.description else None
+
+
+def lose(infra, project):
+    infra.databases.drop_database(project, ProjectRoles(project), "test")
+    infra.databases.drop_roles(ProjectRoles(project), "test")
+    infra.instances.remove(project)
+
+
+def wipe(infra):
+    """All rows of the platform are gone."""
+    with infra.database.autocommit() as tx:
+        tx.execute("TRUNCATE projects, owners, secrets, data_keys, jobs, backups CASCADE")
+
+
+def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infra):
+    first, second, later = shops
+    known = stored_tenant(infra, first).passwords
+    for project in (first, second):
+        lose(infra, project)
+    wipe(infra)
+    kept = disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    assert kept.endswith("_before")
+    done = disaster.adopt(infra, TOLD.append)
+    # The platform is backed up first: that night's backups of the projects are not in its own.
+    assert done["backups"] >= 2
+    assert (set(done["restored"]), done["lost"]) == ({first, second}, [])
+    engine.runner.drain()
+    with infra.database.autocommit() as tx:
+        assert {find(tx, job).status for job in done["restored"].values()} == {"succeeded"}
+        states = {row["id"]: row["status"] for row in tx.rows("SELECT id, status FROM projects")}
+    assert states == {first: "active", second: "active"}, "the one that came later is not in the backup"
+    assert sql(infra, first, "SELECT count(*) FROM notes") == (100,)
+    assert stored_tenant(infra, first).passwords == known, "its own secrets came back with the platform"
+    assert (infra.settings.instances_folder / second).exists()
+    assert disaster.adopt(infra, TOLD.append) == {"backups": 0, "restored": {}, "lost": []}
+    assert later not in states
+
+
+def test_what_was_under_way_is_not_gone_on_with(shops, engine, infra):
+    waiting = engine.enqueue(PauseProject(shops[0]))
+    job = engine.enqueue(BackupFleet())
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE jobs SET run_at = now() + interval '1 day', claim_after = now() + interval '1 day' WHERE id = %s",
+                   (waiting.id,))  # fmt: skip
+    engine.runner.drain()
+    assert job.id
+    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    with infra.database.autocommit() as tx:
+        assert find(tx, waiting.id).status == "cancelled"
+        assert tx.value("SELECT count(*) FROM jobs WHERE status IN ('queued', 'running', 'retrying')") == 0
+    engine.runner.drain()
+    sql(infra, shops[0], "SELECT 1")
+
+
+def test_a_project_without_a_backup_is_named_as_lost(shops, engine, infra):
+    lose(infra, shops[2])
+    assert disaster.adopt(infra, TOLD.append)["lost"] == [shops[2]]
+    with infra.database.autocommit() as tx:
+        row = tx.row("SELECT status, status_reason FROM projects WHERE id = %s", (shops[2],))
+    assert row == {"status": "failed", "status_reason": "its database is gone, and there is no backup of it"}
+
+
+def test_a_damaged_backup_of_the_platform_changes_nothing(shops, infra):
+    stem = disaster.newest(infra)
+    path = infra.settings.backups_folder / f"{stem}.sql.gz.gpg"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Refused, match="bytes instead of"):
+        disaster.restore_platform(infra, stem, TOLD.append)
+    with infra.database.autocommit() as tx:
+        assert tx.value("SELECT count(*) FROM projects") == 3
+        found = tx.rows(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{tx.value('SELECT current_database()')}_%",)
+        )
+    assert found == []
+
+
+def test_a_projects_backup_is_none_of_the_platform(shops, engine, infra):
+    job = engine.enqueue(BackupProject(shops[0]))
+    engine.runner.drain()
+    with infra.database.autocommit() as tx:
+        stem = backups.of_job(tx, job.id).stem
+    with pytest.raises(Refused, match="is no backup of the platform"):
+        disaster.restore_platform(infra, stem, TOLD.append)
+    assert names.database(shops[0]) == shops[0]
+    with psycopg.connect(infra.database.conninfo) as admin:
+        assert admin.execute("SELECT count(*) FROM projects").fetchone() == (3,)
