@@ -236,7 +236,7 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(case, share, setti
         with start_an_attempt(settings) as process:
             time.sleep(share * whole)
             os.kill(process.pid, signal.SIGKILL)
-        assert wait_for_no_programs()
+        assert wait_for_no_programs(str(settings.home), job.id)
         pass_on(installation)
         run_here(installation, job)
         found = place.world(project)
@@ -253,18 +253,20 @@ def attempt_alone(settings):
         assert process.wait() == 0
 
 
-def wait_for_no_programs(seconds=10.0):
+def wait_for_no_programs(*marks, seconds=10.0):
+    """Wait until no program runs whose arguments name this installation or this job."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not any(is_of_a_backup(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        if not any(is_ours(entry, marks) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
             return True
         time.sleep(0.05)
     return False
 
 
-def is_of_a_backup(entry):
+def is_ours(entry, marks):
     try:
-        program = (entry / "cmdline").read_bytes().split(b"\0")[0]
+        words = (entry / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return False
-    return Path(program.decode()).name in ("pg_dump", "pg_restore", "gpg", "gpg-agent")
+    program = Path(words.partition("\0")[0]).name
+    return program in ("pg_dump", "gpg", "gpg-agent") and any(mark in words for mark in marks)
