@@ -237,6 +237,7 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(case, share, setti
             time.sleep(share * whole)
             os.kill(process.pid, signal.SIGKILL)
         assert wait_for_no_programs(str(settings.home), job.id)
+        end_sessions(installation, job)
         pass_on(installation)
         run_here(installation, job)
         found = place.world(project)
@@ -246,6 +247,15 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(case, share, setti
         assert before[0][0] == found[0][0]
     finally:
         place.close()
+
+
+def end_sessions(infra, job):
+    """What the reaper does before the job runs again (tested with the reaper)."""
+    with psycopg.connect(infra.database.conninfo, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE %s",
+            (f"launchdb:{job.id}:%",),
+        )
 
 
 def attempt_alone(settings):
