@@ -9,6 +9,7 @@ from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.serving import make_server
 
+from app.backup_metrics import BackupMetrics
 from app.job_metrics import JobMetrics
 from app.world import EXTENSION, World
 from infra.sockets import socket_path
@@ -20,6 +21,7 @@ def create_internal_app(public: Flask) -> Flask:
     """Return the application of the internal listener: the metrics of a public one, and of the jobs."""
     world = cast("World", public.extensions[EXTENSION])
     world.metrics.registry.register(JobMetrics(world.infra))
+    world.metrics.registry.register(BackupMetrics(world.infra))
     app = Flask("launchdb-internal", static_folder=None)
 
     def metrics() -> Response:

@@ -100,6 +100,11 @@ def report(tx: Transaction) -> list[dict[str, Any]]:
     return tx.rows(SQL.report)
 
 
+def worst(tx: Transaction) -> dict[str, Any]:
+    """Return the worst figures over all projects: projects_without_backup, backup_seconds, verified_seconds, faulty."""
+    return tx.row(SQL.worst) or {}
+
+
 def doomed(tx: Transaction, *, days: int, count: int, final_days: int) -> list[dict[str, Any]]:
     """Return id, scope and stem of what retention takes away.
 

@@ -133,3 +133,14 @@ ON CONFLICT DO NOTHING;
 
 -- name: forget_unfinished
 DELETE FROM backups WHERE id = %(id)s AND finished_at IS NULL;
+
+-- name: worst
+-- Whoever is worst off, of the platform and every project that is there.
+WITH wanted AS (SELECT id FROM projects WHERE status IN ('active', 'paused', 'sleeping') UNION ALL SELECT 'platform'),
+newest AS (SELECT w.id, max(b.created_at) AS made, max(b.created_at) FILTER (WHERE b.verified_at IS NOT NULL) AS proven
+             FROM wanted w LEFT JOIN backups b ON b.scope = w.id AND b.finished_at IS NOT NULL GROUP BY w.id)
+SELECT count(*) FILTER (WHERE made IS NULL) AS projects_without_backup,
+       extract(epoch FROM now() - min(made)) AS backup_seconds,
+       extract(epoch FROM now() - min(proven)) AS verified_seconds,
+       (SELECT count(*) FROM backups WHERE verify_error IS NOT NULL) AS faulty
+  FROM newest;

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from app.internal import create_internal_app
 from tests.app.test_bad_input import problem
 from tests.app.test_openapi import check
 from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
@@ -195,3 +197,18 @@ def test_a_projects_figures_say_when_it_was_backed_up_last(desk):
     assert desk.owner.get(f"{desk.path}/stats").json()["lastBackup"] is None
     backup = desk.back_up()
     assert desk.owner.get(f"{desk.path}/stats").json()["lastBackup"] == backup["createdAt"]
+
+
+def test_metrics_tell_of_whoever_is_worst_off(desk):
+    inside = create_internal_app(desk.town.app).test_client()
+
+    def figures():
+        families = text_string_to_metric_families(inside.get("/metrics").text)
+        return {family.name: family.samples[0].value for family in families if "backup" in family.name}
+
+    assert figures() == {"launchdb_projects_without_backup": 2, "launchdb_backups_faulty": 0}
+    desk.back_up()
+    found = figures()
+    assert found["launchdb_projects_without_backup"] == 1, "the platform has none"
+    assert 0 <= found["launchdb_backup_age_seconds"] < 60
+    assert "launchdb_backup_verified_age_seconds" not in found
