@@ -91,6 +91,11 @@ class Look:
         """Version of the server."""
         return str(self._session.info.parameter_status("server_version"))
 
+    def schema(self) -> str:
+        """Return the newest migration of ours that a project's database has; nothing for another database."""
+        row = self._session.execute(SQL.schema).fetchone()
+        return str(row[0]) if row and row[0] else ""
+
     def size(self) -> int:
         """Return the size of the database in bytes."""
         row = self._session.execute("SELECT pg_database_size(current_database())").fetchone()

@@ -1,3 +1,9 @@
+-- name: schema
+-- The newest migration of ours that a project's database has; a database that is no project's has none.
+SELECT CASE WHEN to_regclass('launchdb.schema_migrations') IS NOT NULL THEN
+       (xpath('/row/v/text()', query_to_xml('SELECT max(version) AS v FROM launchdb.schema_migrations', false, true, ''))
+       )[1]::text END;
+
 -- name: export_snapshot
 SELECT pg_export_snapshot();
 

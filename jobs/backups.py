@@ -82,7 +82,7 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
         created_at=backup.created_at.isoformat(),
         format=form,
         postgres=found.server,
-        schema=run.infra.databases.templates.version,
+        schema=found.schema or run.infra.databases.templates.version,
         key_id=backup.key_id,
         database_bytes=found.size,
         files=(File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
@@ -102,6 +102,7 @@ class _Dumped:
     contents: Contents
     size: int
     server: str
+    schema: str
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
@@ -114,7 +115,7 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
             # What it holds is counted while it is dumped: both see the same moment.
             counted = beside.submit(look.take, lambda: None)
             stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, _told(run, size, "dumped"))
-        return _Dumped(stored, counted.result(), size, look.server)
+        return _Dumped(stored, counted.result(), size, look.server, look.schema())
 
 
 def remove(run: Run[Any]) -> None:

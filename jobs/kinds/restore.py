@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names, secrets, settings
 from catalog.backups import BackupNotFound
+from infra import backup_keys, backup_sets
 from infra.beside import Beside
 from infra.sql import statements
 from jobs import backups, data_plane
 from jobs.commands import JobConflict
+from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
+from jobs.kinds.migrate import MigrateProject
 from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
+    from infra.backup_sets import Manifest
     from infra.database import Transaction
     from jobs.backups import Opened
     from jobs.run import Run
@@ -141,6 +145,8 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
         tx.execute(SQL.touch, values)
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
+    if _manifest(run).schema < run.infra.databases.templates.version:
+        run.result["migrateJobId"] = enqueue(tx, MigrateProject(project)).id
     run.result.update(projectId=project, backupId=run.args.backup_id)
 
 
@@ -168,6 +174,13 @@ def _backup(run: Run[RestoreProject]) -> Backup:
             return catalogue.find(tx, run.args.backup_id)
         except BackupNotFound as error:
             raise GiveUp(str(error)) from error
+
+
+def _manifest(run: Run[RestoreProject]) -> Manifest:
+    settings = run.infra.settings
+    return backup_sets.read(
+        settings.backups_folder, _backup(run).stem, backup_keys.backup_keys(settings.secrets_folder)
+    )
 
 
 def _opened(run: Run[RestoreProject]) -> Opened:

@@ -21,6 +21,8 @@ from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from tests.fixtures.projects import add_project, drop, stored_tenant
+from tests.fixtures.successor import NEXT, opened, write_folder
+from tests.jobs.conftest import Engine
 
 ROWS = "SELECT count(*), coalesce(sum(n), 0) FROM public.notes"
 
@@ -384,3 +386,24 @@ def test_backups_of_a_deleted_project_go_when_it_cannot_come_back_any_more(shop)
         tx.execute("UPDATE projects SET deleted_at = now() - interval '8 days' WHERE id = %s", (shop.id,))
     shop.do(RetainBackups())
     assert (shop.listed(), shop.folder_of_files()) == ([], [])
+
+
+def test_a_backup_of_an_older_version_comes_back_and_is_brought_on(shop, tmp_path):
+    backup = shop.back_up()
+    with opened(shop.infra.settings, write_folder(tmp_path / "next")) as newer:
+        engine = Engine(newer)
+        try:
+            job = engine.enqueue(RestoreProject(shop.id, backup.id))
+            engine.runner.drain()
+            done = engine.job(job.id)
+            assert (done.status, done.error) == ("succeeded", None)
+            assert engine.job(done.result["migrateJobId"]).status == "succeeded"
+        finally:
+            engine.close()
+    assert shop.sql("SELECT max(version) FROM launchdb.schema_migrations") == (NEXT,)
+    assert shop.sql("SELECT to_regclass('auth.factors')::text") == ("auth.factors",)
+    assert shop.sql(ROWS) == (100, 5050)
+    # What is newer than this program is not touched by it.
+    newest = shop.back_up()
+    detail = shop.restore(newest).error["detail"]
+    assert f"was made by a newer version ({NEXT};" in detail
