@@ -407,3 +407,38 @@ def test_a_backup_of_an_older_version_comes_back_and_is_brought_on(shop, tmp_pat
     newest = shop.back_up()
     detail = shop.restore(newest).error["detail"]
     assert f"was made by a newer version ({NEXT};" in detail
+
+
+PLANTED = """
+CREATE FUNCTION planted(text) RETURNS boolean LANGUAGE plpgsql AS $planted$
+DECLARE
+    statement text;
+BEGIN
+    IF current_setting('is_superuser') = 'on' OR (
+        SELECT rolbypassrls OR rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RAISE 'mighty';
+    END IF;
+    FOREACH statement IN ARRAY ARRAY[
+        $$COPY (SELECT 1) TO PROGRAM 'touch FOLDER/planted'$$, 'CREATE ROLE planted SUPERUSER',
+        format('ALTER DATABASE %I CONNECTION LIMIT 1', current_database())] LOOP
+        BEGIN
+            EXECUTE statement;
+            RAISE 'it was done: %', statement;
+        EXCEPTION WHEN insufficient_privilege THEN
+            CONTINUE;
+        END;
+    END LOOP;
+    RETURN true;
+END $planted$;
+ALTER TABLE notes ADD CONSTRAINT planted CHECK (public.planted(body));
+"""
+
+
+def test_what_a_tenant_has_planted_runs_with_no_more_rights_than_his(shop, tmp_path):
+    """Every row that is restored calls it: it must neither be mighty nor reach a program, a role or a limit."""
+    shop.sql(PLANTED.replace("FOLDER", str(tmp_path)))
+    backup = shop.back_up()
+    for job in (shop.verify(backup), shop.restore(backup)):
+        assert (job.status, job.error) == ("succeeded", None)
+    assert not (tmp_path / "planted").exists()
+    assert shop.sql(ROWS) == (100, 5050)
