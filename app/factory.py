@@ -22,6 +22,7 @@ from app import (
     owner_migrations,
     owners,
     people,
+    platform_secrets,
     problems,
     project_settings,
     project_sql,
@@ -65,6 +66,7 @@ NOUNS = (
     databases.routes,
     people.routes,
     mail.routes,
+    platform_secrets.routes,
     openapi.routes,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import Unavailable
 from infra.sql import statements
 from infra.vault import DataKey
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 PLATFORM = "platform"
+LOOKS = 5
 
 
 class SecretMissing(Exception):
@@ -162,15 +164,32 @@ def scopes(tx: Transaction) -> list[str]:
     return [row["scope"] for row in tx.rows(SQL.scopes)]
 
 
+def rewrap_some(tx: Transaction, vault: Vault, *, limit: int) -> int:
+    """Wrap some of the data keys by the newest master key that are not yet; return how many. Raises Refused."""
+    newest = vault.newest
+    found = tx.all(DataKey, SQL.wrapped_by_others, {"key": newest, "limit": limit})
+    wrapped = [vault.rewrap(key) for key in found]
+    scopes_ = [key.scope for key in wrapped]
+    tx.execute(SQL.rewrap, {"key": newest, "scopes": scopes_, "wrapped": [key.wrapped for key in wrapped]})
+    return len(wrapped)
+
+
+def wrapped_by_others(tx: Transaction, vault: Vault) -> int:
+    """Return how many data keys need another master key than the newest one."""
+    return int(tx.value(SQL.count_wrapped_by_others, {"key": vault.newest}))
+
+
 def _data_key(tx: Transaction, vault: Vault, scope: str) -> DataKey:
-    key = tx.one(DataKey, SQL.data_key, {"scope": scope})
-    if key is not None:
-        return key
-    made = vault.new_data_key(scope)
-    values = {"scope": scope, "wrapped": made.wrapped, "key": made.master_key_id}
-    if tx.execute(SQL.keep_data_key, values) == 1:
-        return made
-    return _data_key(tx, vault, scope)
+    for _look in range(LOOKS):
+        key = tx.one(DataKey, SQL.data_key, {"scope": scope})
+        if key is not None:
+            return key
+        made = vault.new_data_key(scope)
+        values = {"scope": scope, "wrapped": made.wrapped, "key": made.master_key_id}
+        if tx.execute(SQL.keep_data_key, values) == 1:
+            return made
+        # Somebody else was quicker, or the master key was rotated between our look at it and now.
+    raise Unavailable("the master key is being rotated")
 
 
 def _store(

@@ -2,7 +2,13 @@
 SELECT scope, wrapped, master_key_id FROM data_keys WHERE scope = %(scope)s;
 
 -- name: keep_data_key
-INSERT INTO data_keys (scope, wrapped, master_key_id) VALUES (%(scope)s, %(wrapped)s, %(key)s) ON CONFLICT DO NOTHING;
+-- Not by a master key that is being retired: that row would be found by no re-wrapping any more. Whoever retires it
+-- waits for us at the canary.
+WITH canary AS MATERIALIZED (SELECT master_key_id, next_master_key_id FROM master_key_canary FOR SHARE)
+INSERT INTO data_keys (scope, wrapped, master_key_id)
+SELECT %(scope)s, %(wrapped)s, %(key)s
+ WHERE NOT EXISTS (SELECT FROM canary WHERE %(key)s <> ALL (ARRAY[master_key_id, coalesce(next_master_key_id, '')]))
+ON CONFLICT DO NOTHING;
 
 -- name: newest
 -- The newest version that is in force, with the key that opens it.
@@ -63,3 +69,15 @@ DELETE FROM data_keys WHERE scope = %(scope)s;
 
 -- name: scopes
 SELECT scope FROM data_keys ORDER BY scope;
+
+-- name: wrapped_by_others
+SELECT scope, wrapped, master_key_id FROM data_keys
+ WHERE master_key_id <> %(key)s ORDER BY scope LIMIT %(limit)s FOR UPDATE;
+
+-- name: count_wrapped_by_others
+SELECT count(*) FROM data_keys WHERE master_key_id <> %(key)s;
+
+-- name: rewrap
+UPDATE data_keys k SET wrapped = new.wrapped, master_key_id = %(key)s
+  FROM unnest(%(scopes)s::text[], %(wrapped)s::bytea[]) AS new (scope, wrapped)
+ WHERE k.scope = new.scope;

@@ -30,9 +30,21 @@ def backup_key(folder: Path) -> tuple[str, str]:
     return backup_key_id(key), key
 
 
+def keep(folder: Path) -> None:
+    """Let the key in force be among those that are kept; twice is harmless. Raises Refused."""
+    key_id, key = backup_key(folder)
+    path = files.folder(folder / FOLDER) / key_id
+    if not files.holds(path, key + "\n"):
+        files.replace(path, key + "\n")
+
+
 def backup_keys(folder: Path) -> dict[str, str]:
     """Return every key that sets may need, by id: the one in force and all that were kept. Raises Refused."""
     kept = folder / FOLDER
     with files.worded(kept):
-        known = [path.read_text().strip() for path in sorted(kept.iterdir())] if kept.is_dir() else []
+        known = (
+            [path.read_text().strip() for path in sorted(kept.iterdir()) if path.name[0] != "."]
+            if kept.is_dir()
+            else []
+        )
     return {backup_key_id(key): key for key in [*known, *secretfiles.read(folder, NAME)]}

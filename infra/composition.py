@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import mail, secretfiles
+from infra import mail, master_keys, secretfiles
 from infra.cluster import Cluster
 from infra.database import Database
 from infra.databases import Databases
@@ -19,8 +19,6 @@ from infra.vault import Vault
 if TYPE_CHECKING:
     from config.settings import Settings
     from infra.mail import Carrier
-
-MASTER_KEY = "LAUNCHDB_MASTER_KEY"
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Infra:
             database=database,
             doorbell=doorbell,
             databases=_databases(settings, database.conninfo),
-            vault=Vault(lambda: secretfiles.read(settings.secrets_folder, MASTER_KEY)),
+            vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
             mail=mail.of(settings),
         )

@@ -105,8 +105,11 @@ def message(letter: Letter, *, sender: str, identity: str, at: datetime) -> Emai
 class Server:
     """An SMTP server: TLS from the beginning on port 465, STARTTLS elsewhere, neither only on this machine."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, password: str | None = None) -> None:
+        """Name the server. password: to be tried instead of the one in force."""
         self._settings = settings
+        self._tried = password
+        hide(password or "")
         hide(settings.smtp_password.get_secret_value())
         self._implicit = settings.smtp_tls == "implicit" or (settings.smtp_tls == "auto" and settings.smtp_port == 465)
         # Nobody between us and ourselves can read or strip anything.
@@ -173,6 +176,8 @@ class Server:
 
     def _password(self) -> str:
         """Read it each time, so that a rotation restarts nothing: the secret's file, or else the setting."""
+        if self._tried is not None:
+            return self._tried
         folder = self._settings.secrets_folder
         file = folder / PASSWORD_FILE
         if file.exists():

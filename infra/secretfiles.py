@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,10 @@ NAMES = {
     "INTERNAL_API_KEY": HEX,
     "POSTGREST_ADMIN_KEY": HEX,
 }
-SHORTEST = 24
+# Written by people, if at all: a password of the mail server's is as the server's people made it.
+CHOSEN = "SMTP_PASSWORD"
+ENOUGH_BITS = 128  # OWASP ASVS 5.0, 11.5.1: at least 128 bits of chance
+FEWEST_DIFFERENT = 8
 EXAMPLES = ("change", "example", "secret", "password", "your")
 # What was read, with the file's identity: a rotation replaces the file, so another inode or time tells.
 _read: dict[Path, tuple[tuple[int, int, int], str]] = {}
@@ -48,9 +53,30 @@ def ensure(folder: Path, dotenv: Path) -> None:
     for name in missing:
         files.replace(folder / name, generate(NAMES[name]) + "\n")
     check(folder)
-    text = "".join(f"{name}={current(folder, name)}\n" for name in NAMES)
-    if not files.holds(dotenv, text):
-        files.replace(dotenv, text)
+    _repeat(folder, dotenv)
+
+
+def _repeat(folder: Path, dotenv: Path) -> None:
+    """Let `.env` name what is in force; whatever else it says stays as it is."""
+    with files.worded(dotenv):
+        before = dotenv.read_text() if dotenv.exists() else ""
+        if before and dotenv.stat().st_mode & 0o077:
+            raise Refused(f"{dotenv} can be read by others; let its mode be 0600")
+    after = with_lines(before, {name: current(folder, name) for name in NAMES})
+    if after != before:
+        files.replace(dotenv, after)
+
+
+def with_lines(text: str, values: dict[str, str]) -> str:
+    """Return the text of a `.env` in which each name has its value; the other lines stay."""
+    lines = text.splitlines()
+    for name, value in values.items():
+        places = [at for at, line in enumerate(lines) if re.match(rf"\s*{re.escape(name)}\s*=", line)]
+        if not places:
+            lines.append(f"{name}={value}")
+        for at in places:
+            lines[at] = f"{name}={value}"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
@@ -68,30 +94,57 @@ def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
 
 def check(folder: Path) -> None:
     """Raise Refused, naming them, for secrets nobody should start with."""
-    faults = [f"{folder} can be read by others"] if folder.stat().st_mode & 0o077 else []
+    if found := faults(folder):
+        raise Refused("secrets are not fit for use: " + "; ".join(found))
+
+
+def faults(folder: Path) -> list[str]:
+    """Say what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing."""
+    found = [f"{folder} can be read by others"] if folder.stat().st_mode & 0o077 else []
     seen: dict[str, str] = {}
     for name in NAMES:
-        value, mode = current(folder, name), (folder / name).stat().st_mode
-        if mode & 0o077:
-            faults.append(f"{name} can be read by others")
-        if len(value) < SHORTEST or len(set(value)) < SHORTEST // 3 or value.lower().startswith(EXAMPLES):
-            faults.append(f"{name} is weak or an example")
+        value = current(folder, name)
+        found += [f"{path.name} can be read by others" for path in _files(folder, name) if path.stat().st_mode & 0o077]
+        if value.lower().startswith(EXAMPLES) or strength(value) < ENOUGH_BITS:
+            found.append(f"{name} is weak or an example")
         if value in seen:
-            faults.append(f"{name} equals {seen[value]}")
+            found.append(f"{name} equals {seen[value]}")
         seen[value] = name
-    if faults:
-        raise Refused("secrets are not fit for use: " + "; ".join(faults))
+    return found
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    return [path for path in (folder / name, folder / f"{name}.previous") if path.exists()]
+
+
+def strength(value: str) -> float:
+    """Return how many bits of chance a secret can hold at most: of as many characters as it may be made of.
+
+    A few characters over and over count as often as there are different ones.
+    """
+    if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):
+        alphabet = 16
+    else:
+        alphabet = 64 if re.fullmatch(r"[A-Za-z0-9+/_=-]+", value) else 95
+    worth = min(len(value), 4 * len(set(value)))
+    return worth * math.log2(alphabet) if len(set(value)) >= FEWEST_DIFFERENT else 0.0
 
 
 def read(folder: Path, name: str) -> list[str]:
-    """Return the secret's valid values, newest first: the current one, and the previous one during a rotation.
+    """Return the secret's valid values, newest first: the current one, and the previous ones during a rotation.
 
     A file is read again once it has changed. Raises Refused when there is none.
     """
-    found = [value for path in (folder / name, folder / f"{name}.previous") if (value := _value(path))]
+    now = _value(folder / name)
+    found = [*filter(None, [now]), *(value for value in previous(folder, name) if value != now)]
     if not found:
         raise Refused(f"the secret {name} is missing from {folder}")
     return found
+
+
+def previous(folder: Path, name: str) -> list[str]:
+    """Return the values that are good besides the one in force, newest first."""
+    return [line.strip() for line in _value(folder / f"{name}.previous").splitlines() if line.strip()]
 
 
 def current(folder: Path, name: str) -> str:
@@ -106,7 +159,8 @@ def _value(path: Path) -> str:
         known = _read.get(path)
         if known is None or known[0] != identity:
             known = (identity, path.read_text().strip())
-            hide(known[1])
+            for line in known[1].splitlines():
+                hide(line.strip())
             _read[path] = known
     except FileNotFoundError:
         return ""

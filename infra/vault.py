@@ -57,6 +57,31 @@ class Vault:
         ):
             raise Refused("the master key is not the one this installation began with")
 
+    @property
+    def newest(self) -> str:
+        """Return by what the newest master key is known."""
+        return next(iter(self._keys()))
+
+    def reseal_canary(self, tx: Transaction) -> None:
+        """Let the newest master key be the one that this installation is known by. Raises Refused."""
+        self.prove(tx)
+        key_id, newest = next(iter(self._keys().items()))
+        tx.execute(SQL.reseal_canary, {"key": key_id, "sealed": _seal(newest, CANARY, _bound("canary", key_id))})
+
+    def expect(self, tx: Transaction, key: str) -> None:
+        """Let data keys be wrapped by this master key too, which is about to be in force. Raises Refused."""
+        self.prove(tx)
+        tx.execute(SQL.expect, {"key": master_key_id(key)})
+
+    def expect_no_more(self, tx: Transaction, key: str) -> None:
+        """Let data keys not be wrapped by a master key that did not come into force."""
+        tx.execute(SQL.expect_none, {"key": master_key_id(key)})
+
+    def rewrap(self, key: DataKey) -> DataKey:
+        """Return the same data key, wrapped by the newest master key. Raises Refused."""
+        key_id, master = next(iter(self._keys().items()))
+        return DataKey(key.scope, _seal(master, self._unwrap(key), _bound("data key", key.scope, key_id)), key_id)
+
     def new_data_key(self, scope: str) -> DataKey:
         """Make a data key for a scope, wrapped by the newest master key."""
         key_id, master = next(iter(self._keys().items()))
@@ -84,9 +109,12 @@ class Vault:
         texts = self._master_keys()
         if not texts or any(len(text) < SHORTEST_MASTER_KEY for text in texts):
             raise Refused("LAUNCHDB_MASTER_KEY is missing or too short")
-        return {
-            _derive(text, b"launchdb master key id").hex()[:16]: _derive(text, b"launchdb master key") for text in texts
-        }
+        return {master_key_id(text): _derive(text, b"launchdb master key") for text in texts}
+
+
+def master_key_id(text: str) -> str:
+    """Return by what a master key is known: nothing can be concluded from it."""
+    return _derive(text, b"launchdb master key id").hex()[:16]
 
 
 def derived(key: str, purpose: bytes) -> bytes:

@@ -13,15 +13,16 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from catalog import backups as catalogue
-from catalog import names
-from infra import archive, backup_keys, backup_sets, migrations
+from catalog import names, secrets
+from infra import archive, backup_keys, backup_sets, master_keys, migrations, secretfiles
 from infra.beside import Beside
 from infra.contents import looking
-from infra.database import translated
+from infra.database import Transaction, translated
 from infra.dumps import FORMS, Programs
 from infra.errors import Refused, Unavailable
 from infra.replay import Replay
 from infra.sql import statements
+from infra.vault import Vault
 from jobs import backups
 from jobs.enqueue import enqueue
 from jobs.kinds.restore import RestoreProject
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 SESSION = "launchdb-restore-platform"
 LOOKS, LOOK_SECONDS = 50, 0.1
+REWRAPPED_AT_A_TIME = 500
 
 
 def newest(infra: Infra) -> str:
@@ -69,6 +71,7 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         _compare(source, uri)
         with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
             migrations.apply(login, "platform")
+            _rewrap(infra, Transaction(login))
             for statement in (SQL.rest, SQL.forget_workers, SQL.moving):
                 login.execute(statement)
     except BaseException:
@@ -133,6 +136,16 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
         Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
         Replay(login, renamed=None, extend=_no_extension, look=lambda _done: None).play(text)
+
+
+def _rewrap(infra: Infra, tx: Transaction) -> None:
+    """Let today's master key open what one of before has wrapped. Raises Refused when that one is not kept."""
+    folder = infra.settings.secrets_folder
+    known = [*secretfiles.read(folder, master_keys.NAME), *master_keys.retired(folder)]
+    vault = Vault(lambda: known)
+    vault.reseal_canary(tx)
+    while secrets.rewrap_some(tx, vault, limit=REWRAPPED_AT_A_TIME):
+        continue
 
 
 def _no_extension(name: str, _schema: str) -> None:

@@ -19,8 +19,11 @@ from jobs.kinds.restart import RestartProject
 from jobs.kinds.restore import RestoreProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.retain_backups import RetainBackups
+from jobs.kinds.retire_platform_secret import RetirePlatformSecret
 from jobs.kinds.retire_secret import RetireSecret
+from jobs.kinds.rewrap_secrets import RewrapSecrets
 from jobs.kinds.rotate_fleet import RotateFleet
+from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.kinds.rotate_secret import RotateSecret
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
@@ -48,8 +51,11 @@ __all__ = [
     "RestoreProject",
     "ResumeProject",
     "RetainBackups",
+    "RetirePlatformSecret",
     "RetireSecret",
+    "RewrapSecrets",
     "RotateFleet",
+    "RotatePlatformSecret",
     "RotateSecret",
     "SendMail",
     "UndoRestore",

@@ -22,6 +22,7 @@ NOUNS = (
     "mail",
     "mailbox",
     "backups",
+    "secrets",
     "schedules",
     "db",
     "serve",

@@ -266,6 +266,9 @@ def test_every_kind_is_in_the_matrix():
         "fleet.rotate",  # tests/crash/test_rotation.py
         "project.rotate_secret",
         "project.retire_secret",
+        "platform.rotate_secret",  # tests/crash/test_platform_secrets.py
+        "platform.retire_secret",
+        "platform.rewrap_secrets",
         "project.backup",  # tests/crash/test_backups.py
         "project.verify_backup",
         "project.restore",

@@ -1,0 +1,119 @@
+"""Which secrets of the platform are rotated, where each lies, and how its old value ends."""
+
+from __future__ import annotations
+
+import json
+import secrets as randomness
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from catalog import platform_secrets as catalogue
+from catalog import secrets
+from infra import backup_keys, master_keys, secret_changes, secretfiles
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from catalog.platform_secrets import Copy
+    from infra.database import Transaction
+    from infra.vault import Vault
+
+DAY = 24 * 3600
+INTERNAL_KEY, JWT_SECRET, SMTP_PASSWORD = "internalApiKey", "platformJwtSecret", "smtpPassword"
+BACKUP_KEY, MASTER_KEY = "backupEncryptionKey", "masterKey"
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A secret as it is rotated.
+
+    file     its name in the secrets folder
+    grace    how long the old value is good besides unless it is said otherwise, in seconds; None: it has no such time
+    least    the least such time: what has read a row may still be about to open it
+    """
+
+    file: str
+    grace: int | None = None
+    least: int = 0
+
+
+ALL = {
+    INTERNAL_KEY: Rotated("INTERNAL_API_KEY", grace=DAY),
+    JWT_SECRET: Rotated("PLATFORM_JWT_SECRET", grace=DAY),
+    MASTER_KEY: Rotated(master_keys.NAME, grace=60, least=30),
+    BACKUP_KEY: Rotated(backup_keys.NAME),
+    SMTP_PASSWORD: Rotated(secretfiles.CHOSEN),
+}
+
+
+def seconds_of_grace(secret: str, asked: int | None) -> int:
+    """Return how long the old value of a secret is good besides: as asked, where it may be so."""
+    rotated = ALL[secret]
+    if rotated.grace is None:
+        return 0
+    return max(rotated.least, rotated.grace if asked is None else asked)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A password that people chose, and where a mail goes that proves it."""
+
+    password: str = field(repr=False)
+    to: str
+
+
+def keep_chosen(tx: Transaction, vault: Vault, chosen: Chosen) -> str:
+    """Seal what was chosen for the job that puts it in force; return by what it is found."""
+    name = f"{SMTP_PASSWORD} {randomness.token_hex(8)}"
+    secrets.put(tx, vault, secrets.PLATFORM, name, json.dumps({"password": chosen.password, "to": chosen.to}))
+    return name
+
+
+def read_chosen(tx: Transaction, vault: Vault, name: str) -> Chosen:
+    """Return what was chosen. Raises SecretMissing once it is forgotten."""
+    return Chosen(**json.loads(secrets.read(tx, vault, secrets.PLATFORM, name)))
+
+
+def forget_chosen(tx: Transaction, name: str) -> None:
+    """Forget what was chosen."""
+    if name:
+        secrets.forget(tx, secrets.PLATFORM, name)
+
+
+# Without these two, no backup opens: a copy of them belongs somewhere else.
+COPIED = (MASTER_KEY, BACKUP_KEY)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a secret, but for its value."""
+
+    secret: str
+    file: str
+    rotated_at: datetime | None
+    old_good_until: datetime | None
+    copy: Copy | None
+    copy_needed: bool
+
+
+def standing(tx: Transaction, folder: Path) -> list[Standing]:
+    """Say of each secret that is rotated how it stands. Raises Refused when one is missing."""
+    rotations, copies, found = catalogue.newest(tx), catalogue.copies(tx), []
+    for name, rotated in ALL.items():
+        if not (folder / rotated.file).exists() and name == SMTP_PASSWORD:
+            continue
+        value = secret_changes.identity(secretfiles.current(folder, rotated.file))
+        last, copy = rotations.get(name), copies.get(name)
+        kept = copy if copy is not None and copy.value_id == value else None
+        until = last.good_until if last is not None and last.retired_at is None else None
+        at = None if last is None else last.in_force_at
+        found.append(Standing(name, rotated.file, at, until, kept, name in COPIED and kept is None))
+    return found
+
+
+def acknowledge(tx: Transaction, folder: Path, *, by: str) -> None:
+    """Write down that copies of the keys that no backup opens without lie off this machine. Raises Refused."""
+    for name in COPIED:
+        value = secret_changes.identity(secretfiles.current(folder, ALL[name].file))
+        catalogue.acknowledge(tx, name, value, by=by)
