@@ -8,7 +8,12 @@ from app.answers import JobOut, Out
 
 
 class BackupOut(Out):
-    """A finished backup. verify_error: what is wrong with it; expires_at: of the last one of a deleted project."""
+    """A finished backup.
+
+    verify_error  what is wrong with it
+    expires_at    of the last one of a deleted project
+    offsite_at    since when a copy lies on another machine
+    """
 
     id: str
     project_id: str | None
@@ -27,6 +32,7 @@ class BackupOut(Out):
     verify_error: str | None
     restore_ms: int | None
     expires_at: datetime | None
+    offsite_at: datetime | None
 
 
 class BackupsOut(Out):
@@ -61,6 +67,7 @@ class ReportLineOut(Out):
     verified_backup_at: datetime | None
     verified_at: datetime | None
     verify_error: str | None
+    offsite_backup_at: datetime | None
     rpo_seconds: float | None
     rto_seconds: float | None
 

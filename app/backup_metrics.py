@@ -23,6 +23,10 @@ FIGURES = {
         "launchdb_backup_verified_age_seconds",
         "age of the newest proven backup of whom it is oldest",
     ),
+    "offsite_seconds": (
+        "launchdb_backup_offsite_age_seconds",
+        "age of the newest backup on another machine of whom it is oldest",
+    ),
     "faulty": ("launchdb_backups_faulty", "backups that could not be proven"),
 }
 

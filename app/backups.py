@@ -180,6 +180,7 @@ def view(backup: Backup) -> dict[str, Any]:
         "verifyError": backup.verify_error,
         "restoreMs": backup.verify_ms,
         "expiresAt": rfc3339(backup.expires_at),
+        "offsiteAt": rfc3339(backup.offsite_at),
     }
 
 

@@ -53,6 +53,7 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "verifiedBackupAt": rfc3339(row["verified_backup_at"]),
         "verifiedAt": rfc3339(row["verified_at"]),
         "verifyError": row["verify_error"],
+        "offsiteBackupAt": rfc3339(row["offsite_backup_at"]),
         "rpoSeconds": None if row["rpo_seconds"] is None else float(row["rpo_seconds"]),
         "rtoSeconds": None if row["verify_ms"] is None else row["verify_ms"] / 1000,
     }

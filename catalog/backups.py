@@ -45,6 +45,7 @@ class Backup:
     verify_ms: int | None
     verify_error: str | None
     expires_at: datetime | None
+    offsite_at: datetime | None
 
 
 def begin(tx: Transaction, scope: str, job_id: str, *, form: str, key_id: str, final: bool = False) -> Backup:
@@ -101,7 +102,10 @@ def report(tx: Transaction) -> list[dict[str, Any]]:
 
 
 def worst(tx: Transaction) -> dict[str, Any]:
-    """Return the worst figures over all projects: projects_without_backup, backup_seconds, verified_seconds, faulty."""
+    """Return the worst figures over all projects.
+
+    They are: projects_without_backup, backup_seconds, verified_seconds, offsite_seconds, faulty.
+    """
     return tx.row(SQL.worst) or {}
 
 
@@ -112,6 +116,24 @@ def doomed(tx: Transaction, *, days: int, count: int, final_days: int) -> list[d
     final_days  how long those of a deleted project stay
     """
     return tx.rows(SQL.doomed, {"days": days, "count": count, "final_days": final_days})
+
+
+def offsite_stems(tx: Transaction) -> set[str]:
+    """Return the names of the sets that are known to lie on another machine, byte for byte."""
+    return {row["stem"] for row in tx.rows(SQL.offsite_stems)}
+
+
+def set_offsite(tx: Transaction, stems: list[str]) -> None:
+    """Say that these sets lie on another machine, byte for byte."""
+    tx.execute(SQL.set_offsite, {"stems": stems})
+
+
+def doomed_offsite(tx: Transaction, stems: list[str], *, days: int, count: int) -> list[str]:
+    """Return which of the sets that lie on another machine are old enough to go.
+
+    count  so many of the newest of a project stay at any age
+    """
+    return [row["stem"] for row in tx.rows(SQL.doomed_offsite, {"stems": stems, "days": days, "count": count})]
 
 
 def of_scope(tx: Transaction, scope: str) -> list[Backup]:

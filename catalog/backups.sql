@@ -12,24 +12,24 @@ ON CONFLICT DO NOTHING;
 
 -- name: of_job
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
   FROM backups WHERE job_id = %(job)s;
 
 -- name: find
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
   FROM backups WHERE id = %(id)s AND finished_at IS NOT NULL;
 
 -- name: page
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
   FROM backups
  WHERE finished_at IS NOT NULL AND scope = %(scope)s AND (%(before)s::text IS NULL OR id < %(before)s)
  ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: newest
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
   FROM backups WHERE finished_at IS NOT NULL AND scope = %(scope)s ORDER BY id DESC LIMIT 1;
 
 -- name: finish
@@ -51,7 +51,9 @@ UPDATE backups SET verify_error = %(reason)s WHERE id = %(id)s;
 -- Of each project what it could be brought back to, and how long that would take.
 SELECT p.id AS project_id, p.name, p.status,
        newest.created_at AS backup_at, newest.bytes, verified.created_at AS verified_backup_at, verified.verified_at,
-       verified.verify_ms, newest.verify_error, extract(epoch FROM now() - newest.created_at) AS rpo_seconds,
+       verified.verify_ms, newest.verify_error,
+       (SELECT max(b.created_at) FROM backups b WHERE b.scope = p.id AND b.offsite_at IS NOT NULL) AS offsite_backup_at,
+       extract(epoch FROM now() - newest.created_at) AS rpo_seconds,
        (SELECT count(*) FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL) AS backups
   FROM (SELECT id, name, status FROM projects WHERE status NOT IN ('deleted', 'provisioning', 'failed')
         UNION ALL SELECT 'platform', 'platform', 'active') AS p
@@ -104,7 +106,7 @@ SELECT EXISTS (SELECT FROM backups b JOIN jobs j ON j.id = b.job_id
 
 -- name: of_scope
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
   FROM backups WHERE scope = %(scope)s ORDER BY id;
 
 -- name: forget_abandoned
@@ -118,7 +120,7 @@ DELETE FROM backups b
 -- Deleted projects of an owner that can be brought back, each by its newest backup.
 SELECT DISTINCT ON (b.scope) b.id, b.scope, b.project_name, b.owner_id, b.stem, b.format, b.key_id, b.final, b.job_id,
        b.created_at, b.finished_at, b.bytes, b.database_bytes, b.sha256, b.duration_ms, b.verified_at, b.verify_ms,
-       b.verify_error, b.expires_at
+       b.verify_error, b.expires_at, b.offsite_at
   FROM backups b JOIN projects p ON p.id = b.scope
  WHERE p.owner_id = %(owner)s AND p.status = 'deleted' AND b.finished_at IS NOT NULL
  ORDER BY b.scope, b.created_at DESC;
@@ -137,10 +139,36 @@ DELETE FROM backups WHERE id = %(id)s AND finished_at IS NULL;
 -- name: worst
 -- Whoever is worst off, of the platform and every project that is there.
 WITH wanted AS (SELECT id FROM projects WHERE status IN ('active', 'paused', 'sleeping') UNION ALL SELECT 'platform'),
-newest AS (SELECT w.id, max(b.created_at) AS made, max(b.created_at) FILTER (WHERE b.verified_at IS NOT NULL) AS proven
+newest AS (SELECT w.id, max(b.created_at) AS made, max(b.created_at) FILTER (WHERE b.verified_at IS NOT NULL) AS proven,
+                  max(b.created_at) FILTER (WHERE b.offsite_at IS NOT NULL) AS copied
              FROM wanted w LEFT JOIN backups b ON b.scope = w.id AND b.finished_at IS NOT NULL GROUP BY w.id)
 SELECT count(*) FILTER (WHERE made IS NULL) AS projects_without_backup,
        extract(epoch FROM now() - min(made)) AS backup_seconds,
        extract(epoch FROM now() - min(proven)) AS verified_seconds,
+       extract(epoch FROM now() - min(copied)) AS offsite_seconds,
        (SELECT count(*) FROM backups WHERE verify_error IS NOT NULL) AS faulty
   FROM newest;
+
+-- name: offsite_stems
+SELECT stem FROM backups WHERE offsite_at IS NOT NULL;
+
+-- name: set_offsite
+UPDATE backups SET offsite_at = now() WHERE stem = ANY (%(stems)s) AND offsite_at IS NULL AND finished_at IS NOT NULL;
+
+-- name: doomed_offsite
+-- Of the sets that lie on the other machine those that are old enough: of a project that is there, when a newer one that
+-- was proven lies there too, and never the newest ones; of one that is deleted for so long. What the catalogue knows
+-- nothing of stays: it may be all that is left of another installation, or of this one.
+WITH there AS (
+    SELECT stem, left(stem, -16) AS scope, to_timestamp(right(stem, 15) || '+00', 'YYYYMMDD_HH24MISSTZH') AS at
+      FROM unnest(%(stems)s::text[]) AS stem),
+ranked AS (
+    SELECT t.*, row_number() OVER (PARTITION BY t.scope ORDER BY t.at DESC) AS place,
+           max(t.at) FILTER (WHERE b.verified_at IS NOT NULL) OVER (PARTITION BY t.scope) AS newest_verified
+      FROM there t LEFT JOIN backups b ON b.stem = t.stem AND b.finished_at IS NOT NULL)
+SELECT r.stem FROM ranked r LEFT JOIN projects p ON p.id = r.scope
+ WHERE r.at < now() - %(days)s * interval '1 day'
+   AND (p.status = 'deleted' AND p.deleted_at < now() - %(days)s * interval '1 day'
+        OR p.status IS DISTINCT FROM 'deleted' AND (p.id IS NOT NULL OR r.scope = 'platform')
+           AND r.at < r.newest_verified AND r.place > %(count)s)
+ ORDER BY r.at, r.stem;

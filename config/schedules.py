@@ -22,6 +22,8 @@ class Default:
     enabled: bool = True
 
 
+# Fires only where there is another machine to copy to.
+OFFSITE = "platform.offsite_sync"
 DEFAULTS = (
     Default("prune", "platform.prune", "30 1 * * *"),
     Default("vacuum", "fleet.vacuum", "0 3 * * 0"),
@@ -29,5 +31,6 @@ DEFAULTS = (
     Default("backup", "fleet.backup", "0 2 * * *"),
     Default("verify", "fleet.verify", "0 4 * * 0"),
     Default("retention", "platform.retention", "45 * * * *", catch_up="skip"),
+    Default("offsite", OFFSITE, "15 * * * *", catch_up="skip"),
     Default("monitor", "platform.monitor", "*/5 * * * *", catch_up="skip", enabled=False),
 )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from config.destination import destination
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -164,6 +166,14 @@ class Settings(BaseModel):
     backup_retention_count: int = _env(
         "BACKUP_RETENTION_COUNT", 2, "how many verified backups of a project are kept however old they are", ge=1
     )
+    rsync_dest: str = _env(
+        "RSYNC_DEST", "", "where backups are copied to: user@host:path, by rsync over SSH; empty: nowhere"
+    )
+    rsync_port: int = _env("RSYNC_PORT", 22, "port of the SSH server there", ge=1, le=65535)
+    rsync_kbps: int = _env("RSYNC_KBPS", 0, "most kilobytes that go over in a second; 0: as many as can", ge=0)
+    offsite_retention_days: int = _env(
+        "OFFSITE_RETENTION_DAYS", 30, "how long copies there are kept; 0: for good", ge=0, le=3650
+    )
     final_backup_days: int = _env(
         "FINAL_BACKUP_DAYS", 7, "how long a deleted project can be brought back", ge=1, le=365
     )
@@ -184,6 +194,13 @@ class Settings(BaseModel):
         for part in filter(None, (part.strip() for part in proxies.split(","))):
             ip_network(part, strict=False)
         return proxies
+
+    @field_validator("rsync_dest")
+    @classmethod
+    def _is_a_destination(cls, text: str) -> str:
+        if text:
+            destination(text)
+        return text
 
     @model_validator(mode="after")
     def _engine_times_fit(self) -> Settings:

@@ -27,8 +27,10 @@ MOST_SLOTS = 100
 class Planner:
     """Several may run: the row of a slot can be written once. Time is the database's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, offsite: bool = False) -> None:
+        """Name the database. offsite: whether there is another machine to copy backups to."""
         self._database = database
+        self._offsite = offsite
         self._declared = False
 
     def run_once(self) -> int:
@@ -41,7 +43,7 @@ class Planner:
         """Fire what is due once the defaults are declared. Raises Unavailable when Postgres is away."""
         if not self._declared:
             with self._database.transaction() as tx:
-                declare(tx)
+                declare(tx, offsite=self._offsite)
             self._declared = True
         return self.run_once()
 

@@ -63,7 +63,7 @@ def loops(infra: Infra) -> list[Loop]:
     settings = infra.settings
     relay = Relay(infra.database, infra.doorbell)
     reaper = Reaper(infra.database, settings)
-    planner = Planner(infra.database)
+    planner = Planner(infra.database, offsite=bool(infra.settings.rsync_dest))
     sweeper = Sweeper(infra)
     sealer = Sealer(infra.database)
     historian = Historian(infra.database)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from config.schedules import DEFAULTS
+from config.schedules import DEFAULTS, OFFSITE
 from infra.sql import statements
 from jobs import cron
 from jobs import kind as kinds
@@ -43,10 +43,14 @@ class ScheduleRefused(Exception):
         self.pointer = pointer
 
 
-def declare(tx: Transaction) -> None:
-    """Write the default schedules; those that an operator has changed stay as they are."""
+def declare(tx: Transaction, *, offsite: bool) -> None:
+    """Write the default schedules; those that an operator has changed stay as they are.
+
+    offsite  whether there is another machine to copy backups to
+    """
     for default in DEFAULTS:
-        tx.execute(SQL.declare, asdict(default))
+        enabled = default.enabled and (offsite or default.kind != OFFSITE)
+        tx.execute(SQL.declare, {**asdict(default), "enabled": enabled})
 
 
 def listing(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:

@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.projects",
     "tests.fixtures.smtp",
+    "tests.fixtures.ssh",
     "tests.fixtures.successor",
 ]

@@ -25,6 +25,7 @@ from jobs.kinds.rewrap_secrets import RewrapSecrets
 from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.sync_offsite import SyncOffsite
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
 from jobs.kinds.vacuum_fleet import VacuumFleet
@@ -58,6 +59,7 @@ __all__ = [
     "RotatePlatformSecret",
     "RotateSecret",
     "SendMail",
+    "SyncOffsite",
     "UndoRestore",
     "VacuumFleet",
     "VacuumPlatform",

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from catalog.ids import is_project_id
+from scripts.cli.backups_offsite import offsite, pull, remote
 from scripts.cli.backups_platform import adopt, restore_platform
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
@@ -23,8 +25,8 @@ def backups() -> None:
     """Make, list, prove, restore and fetch backups."""
 
 
-backups.add_command(restore_platform)
-backups.add_command(adopt)
+for command in (restore_platform, adopt, offsite, pull):
+    backups.add_command(command)
 
 
 @backups.command()
@@ -53,10 +55,14 @@ def create(
 @backups.command("list")
 @click.argument("project", required=False)
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many (default: all).")
+@click.option("--remote", "elsewhere", is_flag=True, help="Those that lie at RSYNC_DEST (on the server itself).")
 @json_option
 @pass_session
-def list_backups(session: Session, project: str | None, *, limit: int | None, as_json: bool) -> None:
+def list_backups(session: Session, project: str | None, *, limit: int | None, elsewhere: bool, as_json: bool) -> None:
     """List the backups of PROJECT, newest first."""
+    if elsewhere:
+        _list_remote(session, project, limit, as_json=as_json)
+        return
     path = f"/api/projects/{session.project(project)['id']}/backups"
     found = list(session.client.pages(path, "backups", limit=limit))
     if as_json:
@@ -185,12 +191,27 @@ def report(session: Session, *, as_json: bool) -> None:
             str(row["backups"]),
             _moment(row["backupAt"]) or "never",
             _moment(row["verifiedAt"]) or row["verifyError"] or "never",
+            _moment(row["offsiteBackupAt"]) or "never",
             "" if row["rpoSeconds"] is None else f"{row['rpoSeconds'] / 3600:.1f} h",
             "" if row["rtoSeconds"] is None else f"{row['rtoSeconds']:.1f} s",
         )
         for row in found["report"]
     )
-    emit(table(("project", "name", "backups", "newest", "verified", "rpo", "rto"), rows))
+    emit(table(("project", "name", "backups", "newest", "verified", "elsewhere", "rpo", "rto"), rows))
+
+
+def _list_remote(session: Session, project: str | None, limit: int | None, *, as_json: bool) -> None:
+    found = remote(session)[::-1]
+    if project is not None:
+        # Of a project that is not known here, too: that is what one looks for when everything is lost.
+        scope = project if is_project_id(project) or project == "platform" else session.project(project)["id"]
+        found = [row for row in found if str(row["set"]).startswith(f"{scope}_")]
+    found = found[:limit]
+    if as_json:
+        emit_json({"backups": found})
+        return
+    rows = ((str(row["set"]), _size(int(str(row["bytes"]))), "yes" if row["alsoHere"] else "no") for row in found)
+    emit(table(("set", "size", "also here"), rows))
 
 
 def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:

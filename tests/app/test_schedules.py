@@ -15,7 +15,7 @@ def operator(town):
     """An operator of an installation whose defaults are declared."""
     made = town.owner()
     with town.infra.database.transaction() as tx:
-        declare(tx)
+        declare(tx, offsite=False)
         tx.execute("UPDATE owners SET is_operator = true WHERE id = %s", (made.id,))
     return made
 
@@ -54,7 +54,7 @@ def test_a_change_counts_from_now_and_survives_the_next_start(operator, town):
     assert (changed.status_code, changed.json()["timezone"]) == (200, "Europe/Berlin")
     assert all(moment[11:13] in ("03", "04") for moment in changed.json()["next"])
     with town.infra.database.transaction() as tx:
-        declare(tx)
+        declare(tx, offsite=False)
     assert listed(operator)["prune"]["cron"] == "0 5 * * *"
     assert Planner(town.infra.database).run_once() == 0
 
@@ -62,7 +62,7 @@ def test_a_change_counts_from_now_and_survives_the_next_start(operator, town):
 def test_what_nobody_changed_follows_a_new_default(operator, town):
     with town.infra.database.transaction() as tx:
         tx.execute("UPDATE schedules SET cron = '9 9 * * *'")  # as an older release had it
-        declare(tx)
+        declare(tx, offsite=False)
     assert listed(operator)["prune"]["cron"] == "30 1 * * *"
 
 

@@ -112,7 +112,7 @@ def victim(town):
     """An owner with one of everything."""
     owner = town.owner()
     with town.infra.database.transaction() as tx:
-        declare(tx)
+        declare(tx, offsite=False)
         session = sessions.start(tx, owner.id, seconds=600, address="10.1.1.1").id
     project = owner.project()
     token = owner.post("/api/tokens", json={"name": "t"}).json()

@@ -98,7 +98,7 @@ def test_sizes_name_the_project_of_each_database_the_largest_first(launchdb, sho
 
 def test_status_begins_with_what_wants_attention_and_tells_since_when(launchdb, operator, worker, infra):  # noqa: F811
     with infra.database.transaction() as tx:
-        schedules.declare(tx)
+        schedules.declare(tx, offsite=False)
         tx.execute(
             "INSERT INTO jobs (id, kind, queue, status, args, created_by, finished_at, ready)"
             " VALUES ('job_' || repeat('1', 32), 'platform.vacuum', 'bulk', 'succeeded', '{}', 'system',"

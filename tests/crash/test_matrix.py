@@ -266,6 +266,7 @@ def test_every_kind_is_in_the_matrix():
         "fleet.rotate",  # tests/crash/test_rotation.py
         "project.rotate_secret",
         "project.retire_secret",
+        "platform.offsite_sync",  # tests/jobs/kinds/test_offsite.py
         "platform.rotate_secret",  # tests/crash/test_platform_secrets.py
         "platform.retire_secret",
         "platform.rewrap_secrets",
