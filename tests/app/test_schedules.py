@@ -29,6 +29,7 @@ def test_each_schedule_shows_its_next_three_times(operator):
     assert {name: row["cron"] for name, row in found.items()} == {
         "backup": "0 2 * * *",
         "monitor": "*/5 * * * *",
+        "offsite": "15 * * * *",
         "prune": "30 1 * * *",
         "retention": "45 * * * *",
         "vacuum": "0 3 * * 0",
@@ -111,3 +112,13 @@ def test_databases_are_listed_by_size_without_the_servers_templates(operator):
     assert "postgres" in names
     assert not names & {"template0", "template1"}
     assert all(row["size"].split()[1] in ("bytes", "kB", "MB", "GB") for row in found)
+
+
+def test_copying_elsewhere_fires_only_where_there_is_somewhere_else(operator, infra):
+    assert listed(operator)["offsite"]["enabled"] is False
+    with infra.database.autocommit() as tx:
+        declare(tx, offsite=True)
+    assert listed(operator)["offsite"]["enabled"] is True
+    with infra.database.autocommit() as tx:
+        declare(tx, offsite=False)
+    assert listed(operator)["offsite"]["enabled"] is False
