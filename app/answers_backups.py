@@ -55,6 +55,14 @@ class BackupAcceptedOut(Out):
     job: JobOut
 
 
+class ExportOut(Out):
+    """The job of an export; the passphrase is in the first answer only."""
+
+    project_id: str
+    passphrase: str | None
+    job: JobOut
+
+
 class ReportLineOut(Out):
     """How far back a project could be brought (RPO), and how long that took when it was tried (RTO)."""
 

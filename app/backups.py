@@ -33,7 +33,7 @@ routes = Routes("backups")
 
 def ended(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
     """Make the answer of a job that the client waited for."""
-    return Answer(answer.body, 200, answer.headers, answer.job_id, answer.project_id)
+    return Answer(answer.body, 200, answer.headers, answer.job_id, answer.project_id, answer.once)
 
 
 @routes.change(

@@ -31,6 +31,7 @@ from app import (
     requests,
     schedules,
     tokens,
+    transfers,
 )
 from app.statuses import status_of
 from app.world import EXTENSION, World
@@ -59,6 +60,7 @@ NOUNS = (
     project_views.routes,
     backups.routes,
     backups_of_all.routes,
+    transfers.routes,
     extensions.routes,
     jobs.routes,
     operator.routes,

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, Strict, model_validator
 
-from app.models import In, ProjectName, Query
+from app.models import Id, In, ProjectName, Query
 from catalog.ids import is_id
+
+
+def _one_line(passphrase: SecretStr) -> SecretStr:
+    # gpg reads a passphrase to the end of its first line: the rest would protect nothing.
+    if not passphrase.get_secret_value().isprintable():
+        raise ValueError("must be one line of printable characters")
+    return passphrase
+
+
+Passphrase = Annotated[SecretStr, Strict(strict=False), Field(min_length=16, max_length=200), AfterValidator(_one_line)]
+
+
+class Export(In):
+    """An export. passphrase: one of your own; else one is made."""
+
+    passphrase: Passphrase | None = None
+
+
+class Import(In):
+    """An export that becomes a project.
+
+    file      its name in the imports folder of this installation
+    keys      keep: the project has the id, the API keys and the JWT secret that it has there; new: others
+    name      another one than it has there
+    owner_id  whose it will be; by default the operator's who asks
+    """
+
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")]
+    passphrase: Passphrase
+    keys: Literal["keep", "new"] = "keep"
+    name: ProjectName | None = None
+    owner_id: Id | None = None
 
 
 class Restore(In):

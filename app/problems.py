@@ -17,7 +17,7 @@ from catalog.outbox import MailQuotaExceeded
 from catalog.owner_migrations import MigrationConflict
 from catalog.owners import EmailTaken, LastOperator, OwnerGone, OwnerNotFound, OwnsProjects, RegistrationClosed
 from catalog.personal_tokens import TokenNotFound
-from catalog.projects import NameTaken, ProjectBusy, ProjectNotFound, QuotaExceeded
+from catalog.projects import NameTaken, ProjectBusy, ProjectExists, ProjectNotFound, QuotaExceeded
 from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
@@ -52,6 +52,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     NameTaken: (409, "name-taken"),
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),
+    ProjectExists: (409, "project-exists"),
     SettingsRefused: (422, "invalid-input"),
     MigrationConflict: (409, "migration-conflict"),
     JobNotFound: (404, "job-not-found"),

@@ -89,7 +89,7 @@ def _until_final(world: World, job_id: str, seconds: float) -> bool | None:
 def _ended(operation: Operation, call: Call, tx: Transaction, answer: Answer) -> Answer:
     job = view.show(tx, str(answer.job_id))
     kept = {name: value for name, value in answer.headers.items() if name == "Idempotency-Replayed"}
-    ended = Answer({**(answer.body or {}), "job": job}, 200, kept, answer.job_id, answer.project_id)
+    ended = Answer({**(answer.body or {}), "job": job}, 200, kept, answer.job_id, answer.project_id, answer.once)
     if job["status"] != "succeeded" or operation.final is None:
         return ended
     return operation.final(call, tx, ended)

@@ -27,6 +27,10 @@ class NameTaken(Exception):
     """The owner has another project of this name."""
 
 
+class ProjectExists(Exception):
+    """There is, or was, a project of this id."""
+
+
 class QuotaExceeded(Exception):
     """The owner has as many projects as allowed."""
 
@@ -67,6 +71,21 @@ def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: 
     if project is None:
         raise NameTaken("you have another project of this name")
     return project
+
+
+def take_in(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_size: int, quota: int) -> None:
+    """Let a project of another host be one that is restored here, under the id that it has there.
+
+    Raises ProjectExists when that id is taken, NameTaken, QuotaExceeded, OwnerGone.
+    """
+    values = {"id": project_id, "owner": owner_id, "name": name, "pool_size": pool_size}
+    if tx.value(SQL.exists, values):
+        raise ProjectExists("this project is here already, or was; import it with new keys, as another project")
+    _heed_quota(tx, values, quota)
+    with present():
+        if tx.one(Project, SQL.create, values) is None:
+            raise NameTaken("you have another project of this name")
+    mark_restoring(tx, project_id)
 
 
 def mark_restoring(tx: Transaction, project_id: str) -> None:

@@ -12,6 +12,9 @@ INSERT INTO projects (id, owner_id, name, pool_size) VALUES (%(id)s, %(owner)s, 
 ON CONFLICT (owner_id, name) WHERE status NOT IN ('deleting', 'deleted') DO NOTHING
 RETURNING id, owner_id, name, status, status_reason, pool_size, created_at, updated_at;
 
+-- name: exists
+SELECT EXISTS (SELECT FROM projects WHERE id = %(id)s);
+
 -- name: lock
 SELECT FROM projects WHERE id = %(id)s FOR UPDATE;
 

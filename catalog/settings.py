@@ -122,6 +122,17 @@ def change(tx: Transaction, infra: Infra, kept: Kept, changes: BaseModel, *, bou
     return Changed(written, outside)
 
 
+def within(kept: Mapping[str, Any], installation: Settings) -> dict[str, Any]:
+    """Return what of settings from elsewhere can be kept here: what is understood, and not beyond what all may have."""
+    chosen = _understood(dict(kept))
+    left = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))
+    for name in chosen.model_fields_set & set(INSTALLATION):
+        value = getattr(chosen, name)
+        if value is not None and value > getattr(installation, INSTALLATION[name]):
+            left.pop(str(type(chosen).model_fields[name].alias))
+    return left
+
+
 def restore(tx: Transaction, project_id: str, kept: Mapping[str, Any]) -> None:
     """Give a project that is made of a backup the settings of then, unless it has some already."""
     if kept and read(tx, project_id).version == 0:

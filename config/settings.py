@@ -253,6 +253,16 @@ class Settings(BaseModel):
         return self.home / "backups"
 
     @property
+    def exports_folder(self) -> Path:
+        """Projects in one file each, for another host."""
+        return self.home / "exports"
+
+    @property
+    def imports_folder(self) -> Path:
+        """Exports of other hosts that are to become projects here."""
+        return self.home / "imports"
+
+    @property
     def instances_folder(self) -> Path:
         """One folder per data-API instance, holding its rendered configuration."""
         return self.home / "instances"

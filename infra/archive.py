@@ -60,22 +60,23 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
     """
     plain = 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            with gpg.encrypting(key, file) as sink:
-                press = _compressor(form)
-                while chunk := source.read(CHUNK_BYTES):
-                    plain += len(chunk)
-                    sink.write(press.compress(chunk))
-                    look(plain)
-                sink.write(press.flush())
-            os.fsync(file.fileno())
+    with full_disk_named(path), os.fdopen(handle, "wb") as file:
+        with gpg.encrypting(key, file) as sink:
+            press = _compressor(form)
+            while chunk := source.read(CHUNK_BYTES):
+                plain += len(chunk)
+                sink.write(press.compress(chunk))
+                look(plain)
+            sink.write(press.flush())
+        os.fsync(file.fileno())
         return Stored(path.stat().st_size, sha256_of(path), plain)
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if _is_full(error):
-            raise DiskFull(f"the disk is full: {path.name} could not be written") from error
-        raise
+
+
+@contextmanager
+def packed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
+    """Lend the compressed bytes of a file. Raises Failed for a wrong key."""
+    with path.open("rb") as file, gpg.decrypting(key, file) as compressed:
+        yield compressed
 
 
 @contextmanager
@@ -84,7 +85,7 @@ def opened(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) ->
 
     Raises Failed for a wrong key, Damaged when what was decrypted cannot be unpacked.
     """
-    with path.open("rb") as file, gpg.decrypting(key, file, whole=whole) as packed, _unpacked(packed, form) as plain:
+    with path.open("rb") as file, gpg.decrypting(key, file, whole=whole) as read, _unpacked(read, form) as plain:
         yield plain
 
 
@@ -122,6 +123,18 @@ def _unpacked(packed: IO[bytes], form: Form) -> Iterator[IO[bytes]]:
             yield plain
     except _BROKEN as error:
         raise Damaged(f"the file cannot be unpacked: {error}") from error
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Let nothing of a file be left when writing it fails. Raises DiskFull where that is why."""
+    try:
+        yield
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if _is_full(error):
+            raise DiskFull(f"the disk is full: {path.name} could not be written") from error
+        raise
 
 
 def _is_full(error: BaseException) -> bool:

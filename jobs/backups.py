@@ -114,7 +114,7 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
         with programs.dump(uri, form, snapshot=look.snapshot, session=run.session) as plain:
             # What it holds is counted while it is dumped: both see the same moment.
             counted = beside.submit(look.take, lambda: None)
-            stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, _told(run, size, "dumped"))
+            stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
         return _Dumped(stored, counted.result(), size, look.server, look.schema())
 
 
@@ -215,22 +215,22 @@ def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, proj
             login,
             renamed=renamed,
             extend=lambda extension, schema: beside.extend(database, login, extension, schema),
-            look=_told(run, file.plain_bytes, "restored"),
+            look=told(run, file.plain_bytes, "restored"),
         )
         return replay.play(text)
 
 
-def _told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:
+def told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:
     """Return what says how many bytes are done, and passes a safe point, now and then."""
     last = [0.0]
 
-    def told(done: int) -> None:
+    def tell(done: int) -> None:
         if time.monotonic() - last[0] > LOOK_SECONDS:
             last[0] = time.monotonic()
             run.check()
             run.progress(min(done, total), total, f"{done // 1_000_000} MB {word}")
 
-    return told
+    return tell
 
 
 def _expected(run: Run[Any], backup: Backup, database_bytes: int) -> int:

@@ -12,9 +12,11 @@ from jobs.enqueue import enqueue
 from jobs.kinds import backup as backups
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.configure import ConfigureProject
+from jobs.kinds.export import ExportProject
 from jobs.kinds.extension import ExtendProject
 from jobs.kinds.forget_backup import ForgetBackup
 from jobs.kinds.forget_database import ForgetDatabase
+from jobs.kinds.import_ import ImportProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.restart import RestartProject
 from jobs.kinds.restore import RestoreProject
@@ -92,6 +94,21 @@ def undo_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
 def keep_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for what a project was before its last restore to be dropped. Raises NothingKept, ProjectBusy."""
     return _ask(tx, ForgetDatabase(project_id, _kept(tx, project_id)), backups.STATES, asked)
+
+
+def export(tx: Transaction, project_id: str, passphrase: str, **asked: Any) -> Job:
+    """Ask for a project in one file. passphrase: by what it is found, sealed. Raises ProjectBusy."""
+    return _behind(tx, ExportProject(project_id, passphrase), backups.STATES, asked)
+
+
+def is_exported(tx: Transaction, project_id: str, job_id: str) -> bool:
+    """Say whether this job has exported this project."""
+    return bool(tx.value(SQL.is_exported, {"project": project_id, "job": job_id}))
+
+
+def take_in(tx: Transaction, project_id: str, *, file: str, form: str, passphrase: str, **asked: Any) -> Job:
+    """Ask for a project that was just written to be made of an export. Raises ProjectBusy."""
+    return _behind(tx, ImportProject(project_id, file, form, passphrase), ("restoring",), asked)
 
 
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:

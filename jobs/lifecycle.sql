@@ -6,3 +6,7 @@ SELECT status FROM projects WHERE id = %(project)s FOR UPDATE;
 SELECT * FROM jobs
  WHERE lane = %(lane)s AND status IN ('queued', 'retrying', 'running', 'cancelling') AND kind NOT IN ('project.reconcile', 'project.configure')
  ORDER BY seq DESC LIMIT 1;
+
+-- name: is_exported
+SELECT EXISTS (SELECT FROM jobs WHERE id = %(job)s AND kind = 'project.export' AND project_id = %(project)s
+                  AND status = 'succeeded');

@@ -5,9 +5,11 @@ from jobs.kinds.backup_fleet import BackupFleet
 from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.export import ExportProject
 from jobs.kinds.extension import ExtendProject
 from jobs.kinds.forget_backup import ForgetBackup
 from jobs.kinds.forget_database import ForgetDatabase
+from jobs.kinds.import_ import ImportProject
 from jobs.kinds.mail import SendMail
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
@@ -39,9 +41,11 @@ __all__ = [
     "BackupProject",
     "ConfigureProject",
     "DeleteProject",
+    "ExportProject",
     "ExtendProject",
     "ForgetBackup",
     "ForgetDatabase",
+    "ImportProject",
     "MigrateFleet",
     "MigrateProject",
     "PauseProject",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog.settings_model import SECRETS
 from infra import backup_keys, backup_sets
 from infra.sql import statements
 from jobs import backups
@@ -25,7 +26,8 @@ SQL = statements(__file__)
 STATES = ("active", "paused", "sleeping")
 AT_A_TIME = 2
 # What a project that is brought back goes on with, so that the keys in its clients stay good.
-KEPT_SECRETS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
+KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
+KEPT_SECRETS = (*KEYS, *SECRETS.values())
 
 
 def backup_is_named(run: Run[BackupProject], tx: Transaction) -> None:
@@ -55,7 +57,7 @@ def set_is_written(run: Run[Any]) -> None:
         "name": row["name"],
         "poolSize": row["pool_size"],
         "settings": row["settings"],
-        "secrets": {name: known[name] for name in KEPT_SECRETS},
+        "secrets": {name: known[name] for name in KEPT_SECRETS if name in known},
     }
     uri = run.infra.databases.uri(names.database(project), login, known[names.password(login)])
     backups.write(run, backup, uri, project=project, more=more)

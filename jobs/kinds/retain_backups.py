@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from jobs.kinds.forget_database import ForgetDatabase
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
+
+TRANSFER_DAYS = 7
 
 
 def outlived_databases_are_asked_for(run: Run[RetainBackups], tx: Transaction) -> None:
@@ -64,12 +67,25 @@ def strays_are_gone(run: Run[RetainBackups]) -> None:
                 run.log(f"removed an unfinished file of {stem}")
 
 
+def old_transfers_are_gone(run: Run[RetainBackups]) -> None:
+    """Remove exports that nobody has fetched for so long, and what was left of imports."""
+    settings = run.infra.settings
+    oldest = time.time() - TRANSFER_DAYS * 86_400
+    for folder in (settings.exports_folder, settings.imports_folder):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            run.check()
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+                run.log(f"removed {path.name}")
+
+
 @kind(
     "platform.retention",
     steps=(
         Step(outlived_databases_are_asked_for, atomic=True, title="Look what was kept from before restores"),
         Step(old_backups_are_gone, title="Remove old backups"),
         Step(strays_are_gone, title="Remove unfinished files"),
+        Step(old_transfers_are_gone, title="Remove old exports"),
     ),
     queue=BULK,
     lane=None,

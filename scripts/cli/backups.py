@@ -10,6 +10,7 @@ import click
 from catalog.ids import is_project_id
 from scripts.cli.backups_offsite import offsite, pull, remote
 from scripts.cli.backups_platform import adopt, restore_platform
+from scripts.cli.backups_transfer import export_project, import_project
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.options import confirm, wait_options
@@ -25,7 +26,7 @@ def backups() -> None:
     """Make, list, prove, restore and fetch backups."""
 
 
-for command in (restore_platform, adopt, offsite, pull):
+for command in (restore_platform, adopt, offsite, pull, export_project, import_project):
     backups.add_command(command)
 
 

@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 from app.factory import operations
+from app.models_operator import PlatformRotation
 from catalog import owners, sessions
 from catalog.ids import new_id
 from infra import secretfiles
@@ -103,6 +104,9 @@ def body_for(operation):
     fit = {"name": "changed", "current": PASSWORD, "new": "another horse", "email": "new@example.org"}
     fit |= {"query": "SELECT 1", "to": "new@example.org"}
     fit |= {"version": "1", "sql": "SELECT 1", "cron": "1 1 * * *", "secret": "jwtSecret", "into": "new"}
+    fit |= {"file": "export.gpg", "passphrase": "a passphrase of the tests"}
+    if operation.body is PlatformRotation:
+        fit = {"secret": "internalApiKey"}
     wanted = operation.body.model_fields if operation.body else {}
     return {"json": {name: value for name, value in fit.items() if name in wanted}}
 
@@ -207,7 +211,9 @@ def test_an_operator_reaches_all_jobs_but_no_projects_or_tokens_of_others(town, 
         if operation.name == "jobs.stream":
             continue  # it would last as long as the job
         answer = ask(boss, operation, victim.ids)
-        if operation.name == UNDELETE or any(
+        if operation.name == "transfers.take_in":
+            problem(answer, 422)  # there is no such file
+        elif operation.name == UNDELETE or any(
             name in operation.rule for name in ("<project_id>", "<token_id>", "<session_id>")
         ):
             problem(answer, 404)

@@ -266,6 +266,8 @@ def test_every_kind_is_in_the_matrix():
         "fleet.rotate",  # tests/crash/test_rotation.py
         "project.rotate_secret",
         "project.retire_secret",
+        "project.export",  # tests/jobs/kinds/test_transfers.py
+        "project.import",
         "platform.offsite_sync",  # tests/jobs/kinds/test_offsite.py
         "platform.rotate_secret",  # tests/crash/test_platform_secrets.py
         "platform.retire_secret",

@@ -1,0 +1,113 @@
+"""Projects that move: exported into one file with a passphrase of its own, and imported from one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask import send_file
+
+from app import waiting
+from app.answers import ProjectAcceptedOut
+from app.answers_backups import ExportOut
+from app.backups import ended
+from app.models_backups import Export, Import
+from app.problems import invalid
+from app.projects import quota, shown
+from app.routing import Answer, Call, Routes
+from catalog import audit, owners, passphrases, projects
+from catalog.backups import BackupNotFound
+from config.logging import hide
+from infra.errors import Refused
+from jobs import importing, lifecycle
+from jobs.kinds.export import path_of
+from jobs.view import job_json
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from infra.database import Transaction
+    from infra.transfer import Head
+
+routes = Routes("transfers")
+KIND = "project.export"
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/exports", action="project.export", who="owner", body=Export, final=ended,
+    answers={202: ExportOut, 200: ExportOut},
+)  # fmt: skip
+def export(call: Call, tx: Transaction, project_id: str) -> Answer:
+    """Exports a project into one file for another host; the passphrase is in the first answer only."""
+    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    given = call.body.passphrase
+    passphrase = passphrases.generate() if given is None else given.get_secret_value()
+    hide(passphrase)
+    kept = passphrases.keep(tx, call.world.infra.vault, passphrase)
+    by = {"by": call.owner_id, "owner_id": call.owner_id, "request_id": call.request_id}
+    job = lifecycle.export(tx, project.id, kept, **by)
+    answer = waiting.accepted(job_json(tx, job), projectId=project.id, passphrase=None)
+    return replace(answer, once={"passphrase": passphrase})
+
+
+@routes.get(
+    "/api/projects/<project_id>/exports/<job_id>/file", who="owner", answers={200: None},
+    media_type="application/octet-stream",
+)  # fmt: skip
+def file(call: Call, project_id: str, job_id: str) -> Response:
+    """Fetches the file of an export; a range can be asked for."""
+    with call.world.infra.database.transaction() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        path = path_of(call.world.settings.exports_folder, job_id)
+        if not lifecycle.is_exported(tx, project.id, job_id) or not path.is_file():
+            raise BackupNotFound("there is no such export, or its file is gone")
+        actor = call.caller.actor if call.caller else call.owner_id
+        who = audit.Entry(actor, "export.download", address=call.address, request_id=call.request_id)
+        told = {"owner_id": call.owner_id, "project_id": project.id, "detail": {"jobId": job_id}}
+        audit.record(tx, audit.Entry(**{**vars(who), **told}))
+    response = send_file(path, mimetype="application/octet-stream", as_attachment=True)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def restored(call: Call, tx: Transaction, answer: Answer) -> Answer:
+    """Make the answer of an import that the client waited for: the project as it is then, whoever owns it."""
+    body = answer.body or {}
+    project = body["project"]["id"]
+    after = shown(call, projects.owned(tx, project, projects.owner_of(tx, project)))
+    return Answer({**body, "project": after}, 200, answer.headers, answer.job_id, answer.project_id)
+
+
+@routes.change(
+    "POST", "/api/projects/import", action="project.import", who="operator", body=Import, final=restored,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def take_in(call: Call, tx: Transaction) -> Answer:
+    """Makes a project of an export that lies in the imports folder: the same one, or with new keys another."""
+    infra, body = call.world.infra, call.body
+    passphrase = body.passphrase.get_secret_value()
+    hide(passphrase)
+    try:
+        head = importing.look(infra, body.file, passphrase)
+    except Refused as error:
+        raise invalid("/file", str(error)) from error
+    owner = body.owner_id or call.owner_id
+    owners.counted(tx, owner)
+    project = _project(call, tx, head, owner)
+    kept = passphrases.keep(tx, infra.vault, passphrase)
+    by = {"by": call.owner_id, "owner_id": owner, "request_id": call.request_id}
+    job = lifecycle.take_in(tx, project, file=body.file, form=head.format, passphrase=kept, **by)
+    answer = waiting.accepted(job_json(tx, job), project=shown(call, projects.owned(tx, project, owner)))
+    return replace(answer, told={"keys": body.keys, "from": head.scope, "ownerId": owner})
+
+
+def _project(call: Call, tx: Transaction, head: Head, owner: str) -> str:
+    """Write the project that is to be. Raises ProjectExists, NameTaken, QuotaExceeded, Problem."""
+    name, most = call.body.name or str(head.details.get("name")), quota(call.world.settings)
+    pool_size = int(head.details.get("poolSize") or 5)
+    if call.body.keys == "keep":
+        projects.take_in(tx, head.scope, owner, name=name, pool_size=pool_size, quota=most)
+        return head.scope
+    made = projects.create(tx, owner, name=name, pool_size=pool_size, quota=most)
+    projects.mark_restoring(tx, made.id)
+    return made.id

@@ -1,0 +1,2 @@
+-- name: status
+SELECT status FROM projects WHERE id = %(project)s AND status <> 'deleted';

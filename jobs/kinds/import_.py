@@ -1,0 +1,157 @@
+"""project.import: an export of another host becomes a backup here, and that a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from catalog import backups as catalogue
+from catalog import passphrases, settings
+from catalog.secrets import SecretMissing
+from infra import archive, backup_keys, backup_sets, files, transfer
+from infra.backup_sets import File, Manifest
+from infra.errors import Refused
+from infra.sql import statements
+from jobs import backups, importing
+from jobs.backups import DATABASE
+from jobs.commands import JobConflict
+from jobs.errors import GiveUp
+from jobs.kind import BULK, Step, kind
+from jobs.kinds.backup import list_set
+from jobs.kinds.restore import RestoreProject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catalog.backups import Backup
+    from infra.database import Transaction
+    from infra.transfer import Head
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def backup_is_named(run: Run[ImportProject], tx: Transaction) -> None:
+    """Give the backup that the file becomes its id and its files' name."""
+    key_id, _ = backup_keys.backup_key(run.infra.settings.secrets_folder)
+    catalogue.begin(tx, run.args.project_id, run.job_id, form=run.args.format, key_id=key_id)
+
+
+def file_is_taken_over(run: Run[ImportProject]) -> None:
+    """Let the backup's files and manifest be there, of our own key. Raises Refused, naming what is wrong."""
+    infra = run.infra
+    with infra.database.autocommit() as tx:
+        backup = catalogue.of_job(tx, run.job_id)
+        try:
+            passphrase = passphrases.read(tx, infra.vault, run.args.passphrase)
+        except SecretMissing:
+            raise GiveUp("the passphrase is not kept any more; import anew") from None
+    folder = files.folder(infra.settings.backups_folder)
+    keys = backup_keys.backup_keys(infra.settings.secrets_folder)
+    if backup_sets.path_of(folder, backup.stem).exists():
+        return
+    backup_sets.remove(folder, backup.stem)
+    run.check()
+    path = infra.settings.imports_folder / run.args.file
+    name = backup_sets.file_name(backup.stem, backup.format)
+    partial, gpg, key = folder / f".{name}", backups.gpg(infra), keys[backup.key_id]
+    archive.ensure_room(folder, path.stat().st_size if path.exists() else 0)
+    with transfer.opened(path, gpg, passphrase) as (head, pieces):
+        importing.check(infra, head)
+        if head.format != backup.format:
+            raise Refused("the file is another one than when the import was asked for")
+        look = backups.told(run, path.stat().st_size, "taken over")
+        stored = transfer.take_over(pieces, partial, head.plain_bytes, gpg, key, look)
+    run.check()
+    partial.replace(folder / name)
+    details = {**head.details, "settings": settings.within(head.details["settings"], infra.settings)}
+    manifest = _manifest(backup, head, File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
+    backup_sets.write(folder, replace(manifest, details=backup_sets.seal(key, details)), key)
+
+
+def _manifest(backup: Backup, head: Head, file: File) -> Manifest:
+    return Manifest(
+        id=backup.id,
+        scope=head.scope,
+        stem=backup.stem,
+        created_at=head.created_at,
+        format=head.format,
+        postgres=head.postgres,
+        schema=head.schema,
+        key_id=backup.key_id,
+        database_bytes=head.database_bytes,
+        files=(file,),
+        details="",
+    )
+
+
+def files_are_gone(run: Run[Any]) -> None:
+    """Take back what was written."""
+    backups.remove(run)
+
+
+def restore_is_asked_for(run: Run[ImportProject], tx: Transaction) -> None:
+    """List the backup, and let the project be made of it."""
+    backup = catalogue.of_job(tx, run.job_id)
+    list_set(run, tx, backup)
+    run.spawn(tx, RestoreProject(run.args.project_id, backup.id))
+
+
+def project_is_restored(run: Run[ImportProject]) -> None:
+    """Wait for it. Raises GiveUp when it could not be made; the backup stays, and can be restored again."""
+    failed = [child["error"] for child in run.children() if child["status"] != "succeeded"]
+    if failed:
+        raise GiveUp(f"the project could not be restored: {(failed[0] or {}).get('detail')}")
+
+
+def file_is_removed(run: Run[ImportProject]) -> None:
+    """Let the file be gone: what it held is a project and a backup of it."""
+    _path(run).unlink(missing_ok=True)
+
+
+def import_is_told(run: Run[ImportProject], tx: Transaction) -> None:
+    """Report, and forget the passphrase."""
+    passphrases.forget(tx, run.args.passphrase)
+    run.result.update(projectId=run.args.project_id)
+
+
+def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
+    """The project is not there: it keeps its name until it is deleted. The passphrase is forgotten."""
+    passphrases.forget(tx, args.passphrase)
+    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+
+
+def begin_again(_args: ImportProject, _tx: Transaction) -> None:
+    """Refuse. Raises JobConflict: the passphrase is not kept."""
+    raise JobConflict("its passphrase is not kept; delete the project and import anew")
+
+
+def _path(run: Run[ImportProject]) -> Path:
+    return run.infra.settings.imports_folder / run.args.file
+
+
+@kind(
+    "project.import",
+    steps=(
+        Step(backup_is_named, atomic=True, undo=files_are_gone, title="Name the backup that it becomes"),
+        Step(file_is_taken_over, long=True, title="Check it, and encrypt it with our own key"),
+        Step(restore_is_asked_for, atomic=True, no_return=True, title="List it, and ask for its restore"),
+        Step(project_is_restored, joins=True, title="Wait for it"),
+        Step(file_is_removed, title="Remove the file"),
+        Step(import_is_told, atomic=True, title="Report"),
+    ),
+    queue=BULK,
+    lane=None,
+    on_failure="undo",
+    max_running=1,
+    failed=say_failed,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class ImportProject:
+    """Makes a project of an export that lies in the imports folder. passphrase: by what it is found, sealed."""
+
+    project_id: str
+    file: str
+    format: str
+    passphrase: str
