@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -22,8 +23,6 @@ from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import installation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scripts.bench.installation import Installation
 
 ROUNDS = 3
@@ -42,7 +41,7 @@ BY_HAND = {
     "dump.zst": "{dump} -Fc -Z0 | zstd -q -3 | {gpg} > {out}",
     "the guide's": "{dump} | gzip | {plain_gpg} > {out}",
 }
-GATE, GATE_ZST, GATE_RESTORE = 0.9, 2.5, 0.9
+GATE, GATE_ZST, GATE_RESTORE, GATE_MB = 0.9, 2.5, 0.9, 50.0
 
 
 class Bench:
@@ -65,6 +64,16 @@ class Bench:
         """Return the URI of one of the project's logins."""
         login = f"{self.id}_{part}"
         return self.at.infra.databases.uri(names.database(self.id), login, self.known[names.password(login)])
+
+    def memory_mb(self, figure: str) -> dict[int, float]:
+        """Return by process how much memory each worker holds (VmRSS), or has held at most (VmHWM); proc(5)."""
+        with self.at.infra.database.autocommit() as tx:
+            pids = [int(row["name"].split(":")[1]) for row in tx.rows("SELECT name FROM workers")]
+        found = {}
+        for pid in pids:
+            lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
+            found[pid] = next(int(line.split()[1]) / 1000 for line in lines if line.startswith(f"{figure}:"))
+        return found
 
     def size_mb(self) -> float:
         """Return the size of the database."""
@@ -132,6 +141,7 @@ def main() -> int:
             bench = Bench(at)
             size = bench.size_mb()
             path = f"/api/projects/{bench.id}/backups"
+            held = bench.memory_mb("VmRSS")
             for _ in range(ROUNDS):
                 took, job = bench.ours(path, {})
                 results.setdefault(form, []).append(took)
@@ -144,7 +154,10 @@ def main() -> int:
                 if form == "sql.gz":
                     bench.by_hand("sql.gz")
                     results.setdefault("psql", []).append(bench.restored_by_hand(bench.folder / "out"))
+            grown = [most - held[pid] for pid, most in bench.memory_mb("VmHWM").items()]
+            results.setdefault("growth", []).append(max(grown))
     middle = {name: percentile(values, 0.5) for name, values in results.items()}
+    middle["growth"] = max(results["growth"])
     figures = _figures(middle, size)
     print_figures(f"Backup of a database of {size:.0f} MB", figures)
     return exit_status(figures)
@@ -170,6 +183,8 @@ def _figures(seconds: dict[str, float], size: float) -> list[Figure]:
             ours >= GATE_RESTORE * floor,
         )
     )
+    grown = seconds["growth"]
+    found.append(Figure("a worker's growth", grown, "MB", None, f"<= {GATE_MB:.0f} MB", grown <= GATE_MB))
     found.append(Figure("restore and compare, dump.zst", size / seconds["dump.zst restored"], "MB/s"))
     return found
 
