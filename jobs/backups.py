@@ -19,6 +19,7 @@ from infra.gpg import Gpg
 from infra.pipeline import Failed
 from infra.replay import Replay
 from jobs.data_plane import stored_secrets
+from jobs.proof import prove_by_data_api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,15 +177,21 @@ def compare(run: Run[Any], source: Opened, database: str, project: str) -> None:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
 
 
-def prove_beside(run: Run[Any], database: str, project: str) -> None:
-    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing."""
+def prove_beside(run: Run[Any], source: Opened, database: str, project: str) -> int:
+    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
+
+    Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
+    """
     roles, known = names.roles(project), stored_secrets(run)
     Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
     name = names.password(roles.authenticator)
+    uri = _uri(run, database, known.wanted(name))
     try:
-        run.infra.databases.prove(_uri(run, database, known.wanted(name)), roles, run.session)
+        run.infra.databases.prove(uri, roles, run.session)
     except LoginRefused:
-        run.infra.databases.prove(_uri(run, database, known[name]), roles, run.session)
+        uri = _uri(run, database, known[name])
+        run.infra.databases.prove(uri, roles, run.session)
+    return prove_by_data_api(run, uri, project, source.contents)
 
 
 def _uri(run: Run[Any], database: str, password: str) -> str:

@@ -50,6 +50,7 @@ class DataConfig:
     openapi_server_proxy_uri: str = ""
     server_host: str = "127.0.0.1"
     server_port: int = 3000
+    server_unix_socket: str = ""
     admin_server_port: int | None = None
     server_cors_allowed_origins: tuple[str, ...] = ()
     server_trace_header: str = ""

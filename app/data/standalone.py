@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
         """Tell gunicorn where and how to serve."""
         host = ADDRESSES.get(self._read.server_host, self._read.server_host)
         for name, value in {
-            "bind": [f"{host}:{self._read.server_port}"],
+            "bind": [
+                f"unix:{self._read.server_unix_socket}"
+                if self._read.server_unix_socket
+                else f"{host}:{self._read.server_port}"
+            ],
+            "umask": 0o077,
             "workers": 1,
             "worker_class": "app.server.ProblemWorker",
             "threads": THREADS,
@@ -126,3 +132,7 @@ def _serve_admin(app: Flask, read: config.DataConfig) -> None:
     host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
     server = make_server(host, int(read.admin_server_port or 0), app, handler_class=Quiet)
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main({}, sys.argv[1]))

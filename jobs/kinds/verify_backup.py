@@ -41,7 +41,7 @@ def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
         played = backups.restore_beside(run, source, database, project=project, mark=None)
         took = time.monotonic() - began
         run.check()
-        backups.prove_beside(run, database, project)
+        asked = backups.prove_beside(run, source, database, project)
     finally:
         backups.drop_beside(run, database, project=project)
     run.ledger.gone("database", database)
@@ -52,6 +52,7 @@ def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
         rows=sum(source.contents.rows.values()),
         objects=len(source.contents.objects),
         statements=played.statements,
+        tablesAsked=asked,
         restoreMs=round(took * 1000),
     )
 

@@ -122,7 +122,7 @@ def test_a_verified_backup_leaves_nothing_but_its_proof(shop):
     backup = shop.back_up()
     job = shop.verify(backup)
     assert (job.status, job.error) == ("succeeded", None)
-    assert (job.result["rows"], job.result["restoreMs"] > 0) == (100, True)
+    assert (job.result["rows"], job.result["restoreMs"] > 0, job.result["tablesAsked"]) == (100, True, 1)
     again = shop.listed()[0]
     assert (again.verified_at is not None, again.verify_error, again.verify_ms > 0) == (True, None, True)
     assert shop.databases() == {""}
