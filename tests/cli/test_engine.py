@@ -6,6 +6,7 @@ import pytest
 
 from jobs import schedules
 from tests.cli.test_nouns import shop, worker  # noqa: F401 - fixtures
+from tests.fixtures.projects import add_project
 from tests.fixtures.servers import wait_until
 
 
@@ -125,3 +126,23 @@ def test_status_shows_the_rest_while_redis_is_away(launchdb, operator, worker, u
     assert (found.code, services["redis"], services["postgres"], services["worker"]) == (1, "down", "up", "up")
     assert "redis is down" in found.err
     assert [queue["name"] for queue in found.json["queues"]] == ["bulk", "control"]
+
+
+def test_status_names_projects_without_a_fresh_backup(launchdb, home, infra, operator):
+    old, young, lucky = (add_project(infra, status="active") for _ in range(3))
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE owners SET created_at = now() - interval '5 days'")
+        tx.execute("UPDATE projects SET created_at = now() - interval '3 days' WHERE id IN (%s, %s)", (old, lucky))
+        tx.execute(
+            "INSERT INTO backups (id, scope, stem, format, key_id, finished_at) VALUES"
+            " ('bkp_1', %s, 'a', 'sql.gz', 'k', now()), ('bkp_2', 'platform', 'b', 'sql.gz', 'k', now())",
+            (lucky,),
+        )
+    found = launchdb.run("status", "--json").json["attention"]
+    assert [(row["what"], row["subject"]) for row in found] == [("no fresh backup", old)]
+    assert young not in str(found)
+    with infra.database.autocommit() as tx:
+        schedules.declare(tx, offsite=True)
+    found = launchdb.run("status", "--json").json["attention"]
+    elsewhere = {row["subject"] for row in found if row["what"] == "no fresh copy elsewhere"}
+    assert elsewhere == {old, lucky, "platform"}
