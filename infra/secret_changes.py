@@ -53,7 +53,7 @@ def changing(folder: Path) -> Iterator[None]:
 def put_in_force(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: bool) -> None:
     """Let `value` be in force, in the folder and in `.env`; twice is harmless.
 
-    keep_old  the one before stays valid besides, until it is retired
+    keep_old  the one before stays valid besides, until it is retired; else all that were before end at once
 
     Modes and owners stay. Raises Refused, and the old one stays in force, when a file cannot be written.
     """
@@ -65,6 +65,9 @@ def put_in_force(folder: Path, dotenv: Path, name: str, value: str, *, keep_old:
             previous = [old, *(other for other in secretfiles.previous(folder, name) if other != old)]
             _write(folder / f"{name}.previous", "".join(f"{other}\n" for other in previous), like=path)
         _write(path, value + "\n", like=path)
+    if not keep_old:
+        with files.worded(path):
+            (folder / f"{name}.previous").unlink(missing_ok=True)
     if dotenv.exists():
         _write(dotenv, secretfiles.with_lines(dotenv.read_text(), {name: value}), like=dotenv)
 
