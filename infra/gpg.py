@@ -23,6 +23,11 @@ QUIET = ("--no-options", "--batch", "--no-tty", "--quiet", "--no-autostart", "--
 KEYLESS = ("--no-default-keyring", "--no-keyring", "--pinentry-mode", "loopback", "--passphrase-fd", SECRET)
 
 
+def is_installed() -> bool:
+    """Say whether there is a gpg to be run."""
+    return shutil.which("gpg") is not None
+
+
 class Gpg:
     """The gpg program with a home folder that is ours alone.
 

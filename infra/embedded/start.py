@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
-from infra import files, secretfiles
+from infra import files, gpg, secretfiles
 from infra.embedded import postgres, procfile, state, valkey
 from infra.embedded.child import Spec
 from infra.embedded.output import Log
@@ -70,6 +70,8 @@ class Installation:
             raise Refused(
                 f"port {self.settings.port} is taken by another program; stop it, or choose another by --port"
             )
+        if not gpg.is_installed():
+            self.report.say(STEP, "gpg is not installed: no backups, and projects go only with --purge (package gnupg)")
         lines = procfile.read(self.settings.procfile, self.settings.formation)
         secretfiles.ensure(self.settings.secrets_folder, self.settings.home / ".env")
         state.remember(self.settings.home, LAUNCHDB_PORT=str(self.settings.port))
