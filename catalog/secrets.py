@@ -179,6 +179,11 @@ def wrapped_by_others(tx: Transaction, vault: Vault) -> int:
     return int(tx.value(SQL.count_wrapped_by_others, {"key": vault.newest}))
 
 
+def wrapped_by(tx: Transaction, key: str) -> int:
+    """Return how many data keys need this master key. key: by what it is known."""
+    return int(tx.value(SQL.count_wrapped_by, {"key": key}))
+
+
 def _data_key(tx: Transaction, vault: Vault, scope: str) -> DataKey:
     for _look in range(LOOKS):
         key = tx.one(DataKey, SQL.data_key, {"scope": scope})

@@ -81,3 +81,6 @@ SELECT count(*) FROM data_keys WHERE master_key_id <> %(key)s;
 UPDATE data_keys k SET wrapped = new.wrapped, master_key_id = %(key)s
   FROM unnest(%(scopes)s::text[], %(wrapped)s::bytea[]) AS new (scope, wrapped)
  WHERE k.scope = new.scope;
+
+-- name: count_wrapped_by
+SELECT count(*) FROM data_keys WHERE master_key_id = %(key)s;

@@ -33,7 +33,7 @@ def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts ab
     by         who asked: an owner's id, 'operator' or 'system'
     priority   each point lets the job go before others that became due up to a minute earlier
 
-    Returns the new job, or the open one that a coalescing or superseding kind folded into.
+    Returns the new job, or the open one that a coalescing kind (not as a child) or a superseding one folded into.
     """
     declared = kinds.of(arguments)
     args = kinds.to_json(arguments)
@@ -53,7 +53,8 @@ def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts ab
             "priority": declared.priority if priority is None else priority,
             "preempts": declared.preempts,
             "supersedes": declared.supersedes,
-            "coalesces": declared.coalesces,
+            # A parent waits for children of its own: it would never hear of somebody else's job.
+            "coalesces": declared.coalesces and parent_id is None,
             "attempts": declared.attempts,
             "run_at": run_at,
             "parent": parent_id,

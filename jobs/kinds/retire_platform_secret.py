@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from catalog import platform_secrets as catalogue
 from catalog import secrets
-from infra import secret_changes
+from infra import secret_changes, secretfiles
+from infra.master_keys import NAME
+from infra.vault import master_key_id
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 from jobs.platform_secrets import ALL, MASTER_KEY
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
 
 def nothing_needs_it(run: Run[RetirePlatformSecret]) -> None:
     """Make sure that an old master key is needed by nothing. Raises GiveUp; it stays valid then."""
+    folder = run.infra.settings.secrets_folder
     with run.infra.database.autocommit() as tx:
         known = catalogue.of_job(tx, run.args.rotation)
-        left = secrets.wrapped_by_others(tx, run.infra.vault) if known and known.secret == MASTER_KEY else 0
+        if known is None or known.secret != MASTER_KEY:
+            return
+        old = [key for key in secretfiles.previous(folder, NAME) if secret_changes.identity(key) == known.old_id]
+        left = sum(secrets.wrapped_by(tx, master_key_id(key)) for key in old)
     if left:
-        raise GiveUp(f"{left} data keys still need another master key; run platform.rewrap_secrets first")
+        raise GiveUp(f"{left} data keys still need the old master key; retry platform.rewrap_secrets, then this")
 
 
 def old_secret_is_gone(run: Run[RetirePlatformSecret]) -> None:

@@ -162,8 +162,8 @@ def test_two_rotations_in_a_row_each_retire_their_own(settings, sealed):
     retire_first = end_of_grace(sealed)
     second = secretfiles.current(folder, "INTERNAL_API_KEY")
     with sealed.database.autocommit() as tx:
-        tx.execute("UPDATE jobs SET run_at = now() + interval '1 hour', claim_after = now() + interval '1 hour'"
-                   " WHERE id = %s", (retire_first,))  # fmt: skip
+        later = "UPDATE jobs SET run_at = now() + '1 hour', claim_after = now() + '1 hour' WHERE id = %s"
+        tx.execute(later, (retire_first,))
     run_here(sealed, write(sealed, RotatePlatformSecret("internalApiKey", 3600)))
     third = secretfiles.current(folder, "INTERNAL_API_KEY")
     assert secretfiles.read(folder, "INTERNAL_API_KEY") == [third, second, first]
@@ -184,8 +184,28 @@ def test_an_old_master_key_that_something_needs_is_not_retired(settings, sealed)
     attempt_in_a_process(settings)
     with sealed.database.autocommit() as tx:
         row = tx.row("SELECT status, error FROM jobs WHERE id = %s", (job,))
-    assert (row["status"], "1 data keys still need" in str(row["error"])) == ("failed", True)
+    assert (row["status"], "1 data keys still need the old" in str(row["error"])) == ("failed", True)
     assert secretfiles.read(folder, master_keys.NAME)[1:] == [old]
+
+
+def test_two_new_master_keys_in_a_row_each_retire_their_own(settings, sealed):
+    folder = settings.secrets_folder
+    first = secretfiles.current(folder, master_keys.NAME)
+    run_here(sealed, write(sealed, RotatePlatformSecret("masterKey", 3600)))
+    retire_first = end_of_grace(sealed)
+    with sealed.database.autocommit() as tx:
+        later = "UPDATE jobs SET run_at = now() + '1 hour', claim_after = now() + '1 hour' WHERE id = %s"
+        tx.execute(later, (retire_first,))
+    second = secretfiles.current(folder, master_keys.NAME)
+    run_here(sealed, write(sealed, RotatePlatformSecret("masterKey", 3600)))
+    third = secretfiles.current(folder, master_keys.NAME)
+    assert secretfiles.read(folder, master_keys.NAME) == [third, second, first]
+    with sealed.database.autocommit() as tx:
+        tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE id = %s", (retire_first,))
+    run_here(sealed, Found(retire_first))
+    assert secretfiles.read(folder, master_keys.NAME) == [third, second]
+    assert set(master_keys.retired(folder)) == {first, second}
+    opens_everything(sealed)
 
 
 def test_no_data_key_is_wrapped_by_a_master_key_that_is_being_retired(sealed, settings):

@@ -22,6 +22,7 @@ from infra.gpg import Gpg
 from infra.roles import ProjectRoles
 from jobs import importing
 from jobs.crash import EXIT_STATUS
+from jobs.kinds.backup import BackupProject
 from jobs.kinds.export import ExportProject, path_of
 from jobs.kinds.import_ import ImportProject
 from jobs.kinds.provision import ProvisionProject
@@ -200,6 +201,14 @@ def test_the_file_is_one_only_we_may_read_and_nothing_is_plain_in_it(moves):
     with moves.here.database.autocommit() as tx:
         assert tx.rows("SELECT name FROM secrets WHERE name LIKE 'passphrase%%'") == []
         assert PASSPHRASE not in str(tx.rows("SELECT to_jsonb(j) FROM jobs j"))
+
+
+def test_a_backup_that_waits_already_is_not_taken_for_the_export_s_own(moves):
+    waiting = moves.engine.enqueue(BackupProject(moves.id))
+    moves.export()
+    assert moves.engine.job(waiting.id).status == "succeeded"
+    with moves.here.database.autocommit() as tx:
+        assert tx.value("SELECT count(*) FROM backups WHERE scope = %s", (moves.id,)) == 2
 
 
 def test_plain_tools_read_it(moves, tmp_path):
