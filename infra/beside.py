@@ -34,6 +34,8 @@ OPTIONS = (
     " -c client_min_messages=error -c lock_timeout=60s"
 )
 LOOKS, LOOK_SECONDS = 50, 0.05
+# How long transactions under way may take to come to their end, before a swap ends them.
+DRAIN_SECONDS = 2.0
 
 
 class Beside:
@@ -209,6 +211,9 @@ class Beside:
         with self._cluster.session(self._session) as admin:
             for name in names:
                 admin.execute(SQL.forbid.format(database=sql.Identifier(name)))
+            drained = time.monotonic() + DRAIN_SECONDS
+            while _busy(admin, names) and time.monotonic() < drained:
+                time.sleep(LOOK_SECONDS)
             for _look in range(LOOKS):
                 admin.execute(SQL.end_sessions, {"names": names})
                 try:
@@ -232,3 +237,9 @@ class Beside:
             row = cursor.execute(SQL.look, {"name": name}).fetchone()
         known = (None, f"{LABEL}{self._roles.prefix}")
         return bool(row and row["owner"] == PLATFORM_OWNER and row["label"] in known)
+
+
+def _busy(admin: psycopg.Connection[Any], names: list[str]) -> bool:
+    """End the sessions that do nothing; say whether others are in the middle of something."""
+    row = admin.execute(SQL.end_idle, {"names": names}).fetchone()
+    return bool(row and row[0])

@@ -82,6 +82,14 @@ ALTER DATABASE {database} ALLOW_CONNECTIONS false;
 -- name: allow
 ALTER DATABASE {database} ALLOW_CONNECTIONS true;
 
+-- name: end_idle
+-- Ends who does nothing; returns how many are in the middle of something.
+SELECT count(*) FILTER (WHERE busy) FROM (
+    SELECT busy, CASE WHEN NOT busy THEN pg_terminate_backend(pid, 1000) END AS ended
+      FROM (SELECT pid, state IS DISTINCT FROM 'idle' AS busy FROM pg_stat_activity
+             WHERE datname = ANY (%(names)s) AND pid <> pg_backend_pid() AND backend_type = 'client backend') AS there
+   ) AS seen;
+
 -- name: end_sessions
 SELECT count(*) FROM (
     SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity

@@ -12,6 +12,7 @@ import pytest
 
 from catalog import backups, names
 from infra import backup_sets
+from infra.beside import Beside
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.delete import DeleteProject
@@ -442,3 +443,45 @@ def test_what_a_tenant_has_planted_runs_with_no_more_rights_than_his(shop, tmp_p
         assert (job.status, job.error) == ("succeeded", None)
     assert not (tmp_path / "planted").exists()
     assert shop.sql(ROWS) == (100, 5050)
+
+
+def in_background(shop, statement, ended):
+    def run():
+        try:
+            shop.sql(statement)
+        except psycopg.Error as error:
+            ended.append(type(error).__name__)
+        else:
+            ended.append("done")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long(shop, monkeypatch):
+    backup = shop.back_up()
+    swap, ended = Beside.swap, []
+
+    def with_clients(self, *names):
+        if took:  # a second look, by another attempt
+            swap(self, *names)
+            return
+        threads = [
+            in_background(shop, "INSERT INTO notes SELECT 101, 'x' FROM pg_sleep(1)", ended),
+            in_background(shop, "SELECT pg_sleep(60)", ended),
+        ]
+        time.sleep(0.3)
+        began = time.monotonic()
+        swap(self, *names)
+        took.append(time.monotonic() - began)
+        for thread in threads:
+            thread.join(10)
+
+    took = []
+    monkeypatch.setattr(Beside, "swap", with_clients)
+    job = shop.restore(backup)
+    assert (job.status, job.error) == ("succeeded", None)
+    assert sorted(ended) == ["AdminShutdown", "done"]
+    assert took[0] < 4
+    assert shop.sql("SELECT count(*) FROM notes") == (100,)
