@@ -10,8 +10,20 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    Strict,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+
+from catalog.settings_model import digest_of
 
 NAME = re.compile(r"[A-Za-z0-9 ._-]{1,80}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
@@ -81,6 +93,11 @@ Moment = Annotated[
 ]
 Number = Annotated[int, BeforeValidator(_digits)]
 Id = Annotated[str, AfterValidator(_id), Field(max_length=40)]
+Secret = Annotated[
+    SecretStr,
+    Strict(strict=False),
+    PlainSerializer(lambda secret: digest_of(secret.get_secret_value()), when_used="json"),
+]
 PoolSize = Annotated[int, Field(ge=1, le=100)]
 JobStatus = Literal["queued", "running", "retrying", "cancelling", "succeeded", "failed", "cancelled"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, Strict, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.models import Id, In, ProjectName, Query
+from app.models import Id, In, ProjectName, Query, Secret
 from catalog.ids import is_id
 
 
@@ -17,7 +17,7 @@ def _one_line(passphrase: SecretStr) -> SecretStr:
     return passphrase
 
 
-Passphrase = Annotated[SecretStr, Strict(strict=False), Field(min_length=16, max_length=200), AfterValidator(_one_line)]
+Passphrase = Annotated[Secret, Field(min_length=16, max_length=200), AfterValidator(_one_line)]
 
 
 class Export(In):

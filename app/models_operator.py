@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, Strict, model_validator
+from pydantic import Field, model_validator
 
-from app.models import Email, In
+from app.models import Email, In, Secret
 from jobs.platform_secrets import ALL, SMTP_PASSWORD
 
 
@@ -35,7 +35,7 @@ class PlatformRotation(In):
 
     secret: Literal["internalApiKey", "masterKey", "smtpPassword", "backupEncryptionKey", "platformJwtSecret"]
     grace_seconds: int | None = Field(None, ge=0, le=30 * 24 * 3600)
-    password: Annotated[SecretStr, Strict(strict=False), Field(min_length=1, max_length=1024)] | None = None
+    password: Annotated[Secret, Field(min_length=1, max_length=1024)] | None = None
     to: Email | None = None
 
     @model_validator(mode="after")

@@ -117,8 +117,11 @@ OUTSIDE = frozenset(
 SECRETS = {"smtp_password": "smtp_password"}
 
 
-def _digest(password: str | None) -> str | None:
-    # The digest of a request is kept for a day, and a password must not be guessed from it: each guess costs this much.
+def digest_of(password: str | None) -> str | None:
+    """Return what stands for a password in the digest of a request.
+
+    That is kept for a day, and a password must not be guessed from it: each guess costs this much.
+    """
     if password is None:
         return None
     return hashlib.scrypt(password.encode(), salt=b"launchdb request digest", n=2**14, r=8, p=1).hex()
@@ -128,7 +131,7 @@ Password = Annotated[
     str,
     AfterValidator(text.line),
     Field(min_length=1, max_length=1024),
-    PlainSerializer(_digest, when_used="json"),
+    PlainSerializer(digest_of, when_used="json"),
 ]
 _CHANGES: dict[str, Any] = {
     name: (Annotated[(field.annotation, Field(), *field.metadata)] | None, None)

@@ -31,6 +31,15 @@ def test_the_passphrase_is_in_the_first_answer_only(owner, project, engine):  # 
     assert waited["passphrase"] not in (None, first["passphrase"])
 
 
+def test_another_passphrase_under_the_same_key_is_another_request(owner, project, engine):  # noqa: F811 - fixtures
+    headers = {"Idempotency-Key": "twice"}
+    first = {"passphrase": PASSPHRASE}
+    assert owner.post(f"{project}/exports", json=first, headers=headers).status_code == 202
+    assert owner.post(f"{project}/exports", json=first, headers=headers).status_code == 202
+    other = {"passphrase": f"not {PASSPHRASE}"}
+    problem(owner.post(f"{project}/exports", json=other, headers=headers), 422)
+
+
 def test_the_file_is_its_owner_s_alone_and_fetching_it_is_audited(owner, project, engine, town):  # noqa: F811
     _, job = exported(owner, project, engine, passphrase=PASSPHRASE)
     path = f"{project}/exports/{job['id']}/file"
