@@ -12,6 +12,8 @@ from tests.app.test_bad_input import problem
 from tests.app.test_openapi import check
 from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.gpg
+
 
 class Desk:
     """An owner with an active project, and an engine that does what is asked."""

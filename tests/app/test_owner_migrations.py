@@ -332,6 +332,7 @@ def test_a_project_of_somebody_else_is_not_there(project, town):
         problem(who.get(f"/api/projects/{project}/migrations"), status)
 
 
+@pytest.mark.gpg
 def test_a_deleted_projects_sql_is_forgotten(apply, owner, project, engine, town):
     apply()
     owner.delete(f"/api/projects/{project}")

@@ -234,6 +234,7 @@ def test_the_platform_s_jwt_secret_changes_under_load(town, settings, infra, eng
         assert client.get("/api/projects", headers=fresh()).status_code == 200
 
 
+@pytest.mark.gpg
 def test_backups_of_before_open_after_the_backup_key_has_changed(town, settings, infra, engine):
     operator = town.owner(operator=True)
     folder = settings.backups_folder
@@ -249,6 +250,7 @@ def test_backups_of_before_open_after_the_backup_key_has_changed(town, settings,
     assert len({manifest.key_id for manifest in manifests}) == 2
 
 
+@pytest.mark.gpg
 def test_a_platform_backup_from_before_a_new_master_key_comes_back(many, settings, infra, engine):
     owner, projects = many
     engine.enqueue(BackupPlatform())

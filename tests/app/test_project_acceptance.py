@@ -333,6 +333,7 @@ def test_what_the_owner_may_not_do_is_denied_by_postgres(shop):
         assert owner.execute(query).fetchone() == (0,)
 
 
+@pytest.mark.gpg
 def test_a_deleted_project_is_gone_with_all_its_connections(place, server_url):
     brief = place.project("brief")
     brief.sql("CREATE TABLE t (id int)")

@@ -48,6 +48,7 @@ def test_a_creation_answers_at_once_and_says_where_to_look(owner):
     assert owner.get(f"/api/projects/{project['id']}").json() == project
 
 
+@pytest.mark.gpg
 def test_who_waits_gets_the_project_as_soon_as_it_is_there_and_can_connect(owner, engine):
     worker = soon(engine)
     answer = owner.post("/api/projects", json={"name": "shop"}, headers={"Prefer": "wait=30"})

@@ -277,6 +277,7 @@ def test_a_rotation_under_way_is_answered_and_another_one_waits_its_turn(shop):
     assert shop.owner.get(shop.path).json()["status"] == "paused"
 
 
+@pytest.mark.gpg
 def test_a_deleted_project_leaves_no_retirement_behind(shop, infra):
     shop.rotate("jwtSecret")
     shop.owner.delete(shop.path)

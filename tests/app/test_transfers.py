@@ -40,6 +40,7 @@ def test_another_passphrase_under_the_same_key_is_another_request(owner, project
     problem(owner.post(f"{project}/exports", json=other, headers=headers), 422)
 
 
+@pytest.mark.gpg
 def test_the_file_is_its_owner_s_alone_and_fetching_it_is_audited(owner, project, engine, town):  # noqa: F811
     _, job = exported(owner, project, engine, passphrase=PASSPHRASE)
     path = f"{project}/exports/{job['id']}/file"
@@ -95,6 +96,7 @@ def test_only_operators_import(town, settings):
     problem(town.owner().post("/api/projects/import", json=body), 404)
 
 
+@pytest.mark.gpg
 def test_an_import_for_somebody_else_is_that_owner_s(owner, project, engine, town, settings):  # noqa: F811 - fixtures
     _, job = exported(owner, project, engine, passphrase=PASSPHRASE)
     settings.imports_folder.mkdir(mode=0o700)

@@ -125,6 +125,7 @@ def test_stats_are_printed(launchdb, shop):
     assert launchdb.run("projects", "stats", "shop", "--json").json["storage"] == {"objects": 0, "bytes": 0}
 
 
+@pytest.mark.gpg
 def test_a_project_is_deleted_only_when_its_name_is_given(launchdb, shop):
     for answer in ("", "market\n"):
         refused = launchdb.run("projects", "delete", "shop", stdin=answer)

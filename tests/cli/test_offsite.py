@@ -9,7 +9,7 @@ from jobs import schedules
 from tests.cli.test_nouns import worker
 
 __all__ = ["worker"]
-pytestmark = pytest.mark.ssh
+pytestmark = [pytest.mark.ssh, pytest.mark.gpg]
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def count(infra, project):
         return owner.execute("SELECT count(*) FROM notes").fetchone()[0]
 
 
+@pytest.mark.gpg
 def test_exported_and_imported_beside_the_first(launchdb, notes, infra, home, tmp_path):
     told = launchdb.run("backups", "export", "shop", "--to", str(tmp_path / "shop.gpg"), *WAIT, timeout=70)
     assert told.code == 0, told.err
@@ -48,6 +49,7 @@ def test_exported_and_imported_beside_the_first(launchdb, notes, infra, home, tm
         drop(infra, project)
 
 
+@pytest.mark.gpg
 def test_a_passphrase_of_ones_own_and_a_wrong_one(launchdb, notes, home, tmp_path):
     mine, target = "a passphrase of my own", str(tmp_path / "shop.gpg")
     words = ("backups", "export", "shop", "--to", target, "--passphrase-stdin")

@@ -18,6 +18,8 @@ from config.settings import CHECKOUT
 from infra.dumps import Programs
 from infra.embedded import launch
 
+pytestmark = pytest.mark.gpg
+
 PAGE = (CHECKOUT / "docs" / "backups.md").read_text()
 TABLE = """
 CREATE TABLE notes (n int PRIMARY KEY, body text);
@@ -100,7 +102,6 @@ def guide(make_home, tmp_path):
     launch.stop(made.home.settings)
 
 
-@pytest.mark.gpg
 def test_the_page_s_commands_do_what_it_says(guide, tmp_path):
     connection = guide.furnished("shop")
     said = guide.run(first_block())
@@ -123,7 +124,6 @@ def first_block():
     return re.findall(r"```sh\n(.*?)```", PAGE.partition("\n## ")[0], re.DOTALL)[0]
 
 
-@pytest.mark.gpg
 def test_everything_is_lost_but_the_backups_and_the_keys(guide, make_home, tmp_path):
     """The restore drill, in an empty home."""
     connection = guide.furnished("shop")
@@ -161,7 +161,6 @@ def test_everything_is_lost_but_the_backups_and_the_keys(guide, make_home, tmp_p
         launch.stop(fresh.home.settings)
 
 
-@pytest.mark.gpg
 def test_a_backup_is_restored_without_this_program(guide, tmp_path, server_url):
     """gpg, gunzip and psql: the page's own words, on a server that has never heard of the project."""
     connection = guide.furnished("shop")

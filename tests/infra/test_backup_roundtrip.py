@@ -18,6 +18,8 @@ from infra.gpg import Gpg
 from infra.pipeline import Failed
 from infra.replay import Replay
 
+pytestmark = pytest.mark.gpg
+
 KEY = "a-key-of-the-tests-0123456789+/="
 # Everything a tenant can make, with names that want to be more than names.
 WORLD = r"""

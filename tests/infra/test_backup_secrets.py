@@ -6,10 +6,14 @@ import io
 import threading
 from pathlib import Path
 
+import pytest
+
 from infra import archive
 from infra.contents import looking
 from infra.dumps import Programs
 from infra.gpg import Gpg
+
+pytestmark = pytest.mark.gpg
 
 KEY = "canary-of-the-backup-key-0123456789"
 ROW = "canary-of-a-row"
