@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets as randomness
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from catalog import platform_secrets as catalogue
@@ -12,7 +13,6 @@ from catalog import secrets
 from infra import backup_keys, master_keys, secret_changes, secretfiles
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from catalog.platform_secrets import Copy
@@ -83,11 +83,13 @@ def forget_chosen(tx: Transaction, name: str) -> None:
 
 # Without these two, no backup opens: a copy of them belongs somewhere else.
 COPIED = (MASTER_KEY, BACKUP_KEY)
+# The job that retires an old value is given so long; it is gone when the platform was restored from a backup.
+OVERDUE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of a secret, but for its value."""
+    """What is known of a secret, but for its value. overdue: an earlier value is still good though its time is over."""
 
     secret: str
     file: str
@@ -95,6 +97,7 @@ class Standing:
     old_good_until: datetime | None
     copy: Copy | None
     copy_needed: bool
+    overdue: bool
 
 
 def standing(tx: Transaction, folder: Path) -> list[Standing]:
@@ -108,7 +111,9 @@ def standing(tx: Transaction, folder: Path) -> list[Standing]:
         kept = copy if copy is not None and copy.value_id == value else None
         until = last.good_until if last is not None and last.retired_at is None else None
         at = None if last is None else last.in_force_at
-        found.append(Standing(name, rotated.file, at, until, kept, name in COPIED and kept is None))
+        late = until is None or until < datetime.now(UTC) - OVERDUE
+        overdue = late and bool(secretfiles.previous(folder, rotated.file))
+        found.append(Standing(name, rotated.file, at, until, kept, name in COPIED and kept is None, overdue))
     return found
 
 

@@ -83,6 +83,9 @@ def check(session: Session, *, acknowledge: bool, as_json: bool) -> None:
     finally:
         infra.close()
     faults += [f"nobody has said that a copy of {one.file} lies somewhere else" for one in found if one.copy_needed]
+    faults += [
+        f"an earlier {one.file} is still good, though its time is over; rotate it anew" for one in found if one.overdue
+    ]
     shown = [_shown(one) for one in found]
     if as_json:
         emit_json({"secrets": shown, "faults": faults})

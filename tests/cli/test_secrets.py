@@ -75,6 +75,17 @@ def test_check_names_what_is_unfit_and_never_quotes_it(launchdb, home, name, val
     assert value not in found.out + found.err
 
 
+def test_check_names_an_earlier_value_that_nobody_retires_any_more(launchdb, home):
+    assert launchdb.run("secrets", "check", "--acknowledge").code == 0
+    path = home / "secrets" / "INTERNAL_API_KEY.previous"
+    path.write_text("ab" * 32)
+    path.chmod(0o600)
+    found = launchdb.run("secrets", "check")
+    assert (found.code, "an earlier INTERNAL_API_KEY is still good" in found.err) == (1, True)
+    path.chmod(0o640)
+    assert "INTERNAL_API_KEY.previous can be read by others" in launchdb.run("secrets", "check").err
+
+
 def test_what_cannot_be_rotated_is_a_usage_error(launchdb, home, operator):
     assert launchdb.run("secrets", "rotate", "databasePassword").code == 2
     refused = launchdb.run("secrets", "rotate", "smtpPassword", "--password-stdin", stdin="hunter2-hunter2\n")
