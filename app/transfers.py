@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets as randomness
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from app.models_backups import Export, Import
 from app.problems import invalid
 from app.projects import quota, shown
 from app.routing import Answer, Call, Routes
-from catalog import audit, owners, passphrases, projects
+from catalog import audit, job_secrets, owners, projects
 from catalog.backups import BackupNotFound
 from config.logging import hide
 from infra.errors import Refused
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from infra.transfer import Head
 
 routes = Routes("transfers")
-KIND = "project.export"
+PASSPHRASE_BYTES = 24
 
 
 @routes.change(
@@ -41,9 +42,9 @@ def export(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Exports a project into one file for another host; the passphrase is in the first answer only."""
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     given = call.body.passphrase
-    passphrase = passphrases.generate() if given is None else given.get_secret_value()
+    passphrase = randomness.token_urlsafe(PASSPHRASE_BYTES) if given is None else given.get_secret_value()
     hide(passphrase)
-    kept = passphrases.keep(tx, call.world.infra.vault, passphrase)
+    kept = job_secrets.keep(tx, call.world.infra.vault, passphrase)
     by = {"by": call.owner_id, "owner_id": call.owner_id, "request_id": call.request_id}
     job = lifecycle.export(tx, project.id, kept, **by)
     answer = waiting.accepted(job_json(tx, job), projectId=project.id, passphrase=None)
@@ -94,7 +95,7 @@ def take_in(call: Call, tx: Transaction) -> Answer:
     owner = body.owner_id or call.owner_id
     owners.counted(tx, owner)
     project = _project(call, tx, head, owner)
-    kept = passphrases.keep(tx, infra.vault, passphrase)
+    kept = job_secrets.keep(tx, infra.vault, passphrase)
     by = {"by": call.owner_id, "owner_id": owner, "request_id": call.request_id}
     job = lifecycle.take_in(tx, project, file=body.file, form=head.format, passphrase=kept, **by)
     answer = waiting.accepted(job_json(tx, job), project=shown(call, projects.owned(tx, project, owner)))

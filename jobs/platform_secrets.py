@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets as randomness
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from catalog import job_secrets
 from catalog import platform_secrets as catalogue
-from catalog import secrets
 from infra import backup_keys, master_keys, secret_changes, secretfiles
 
 if TYPE_CHECKING:
@@ -65,20 +64,12 @@ class Chosen:
 
 def keep_chosen(tx: Transaction, vault: Vault, chosen: Chosen) -> str:
     """Seal what was chosen for the job that puts it in force; return by what it is found."""
-    name = f"{SMTP_PASSWORD} {randomness.token_hex(8)}"
-    secrets.put(tx, vault, secrets.PLATFORM, name, json.dumps({"password": chosen.password, "to": chosen.to}))
-    return name
+    return job_secrets.keep(tx, vault, json.dumps({"password": chosen.password, "to": chosen.to}))
 
 
 def read_chosen(tx: Transaction, vault: Vault, name: str) -> Chosen:
     """Return what was chosen. Raises SecretMissing once it is forgotten."""
-    return Chosen(**json.loads(secrets.read(tx, vault, secrets.PLATFORM, name)))
-
-
-def forget_chosen(tx: Transaction, name: str) -> None:
-    """Forget what was chosen."""
-    if name:
-        secrets.forget(tx, secrets.PLATFORM, name)
+    return Chosen(**json.loads(job_secrets.read(tx, vault, name)))
 
 
 # Without these two, no backup opens: a copy of them belongs somewhere else.

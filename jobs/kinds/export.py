@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
-from catalog import passphrases
+from catalog import job_secrets
 from catalog.secrets import SecretMissing
 from infra import archive, files, transfer
 from infra.sql import statements
@@ -59,7 +59,7 @@ def file_is_written(run: Run[ExportProject]) -> None:
     )
     with infra.database.autocommit() as tx:
         try:
-            passphrase = passphrases.read(tx, infra.vault, run.args.passphrase)
+            passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)
         except SecretMissing:
             raise GiveUp("the passphrase is not kept any more; export anew") from None
     run.check()
@@ -82,14 +82,14 @@ def file_is_gone(run: Run[ExportProject]) -> None:
 def export_is_told(run: Run[ExportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase: whoever asked for the export has it."""
     path = _path(run)
-    passphrases.forget(tx, run.args.passphrase)
+    job_secrets.forget(tx, run.args.passphrase)
     told: dict[str, Any] = {"projectId": run.args.project_id, "file": path.name, "bytes": path.stat().st_size}
     run.result.update(**told, sha256=archive.sha256_of(path))
 
 
 def forget(args: ExportProject, tx: Transaction, _reason: str) -> None:
     """Keep no passphrase of an export that was given up."""
-    passphrases.forget(tx, args.passphrase)
+    job_secrets.forget(tx, args.passphrase)
 
 
 def begin_again(_args: ExportProject, _tx: Transaction) -> None:

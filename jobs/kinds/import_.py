@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
-from catalog import passphrases, settings
+from catalog import job_secrets, settings
 from catalog.secrets import SecretMissing
 from infra import archive, backup_keys, backup_sets, files, transfer
 from infra.backup_sets import File, Manifest
@@ -43,7 +43,7 @@ def file_is_taken_over(run: Run[ImportProject]) -> None:
     with infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
         try:
-            passphrase = passphrases.read(tx, infra.vault, run.args.passphrase)
+            passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)
         except SecretMissing:
             raise GiveUp("the passphrase is not kept any more; import anew") from None
     folder = files.folder(infra.settings.backups_folder)
@@ -111,13 +111,13 @@ def file_is_removed(run: Run[ImportProject]) -> None:
 
 def import_is_told(run: Run[ImportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase."""
-    passphrases.forget(tx, run.args.passphrase)
+    job_secrets.forget(tx, run.args.passphrase)
     run.result.update(projectId=run.args.project_id)
 
 
 def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
     """The project is not there: it keeps its name until it is deleted. The passphrase is forgotten."""
-    passphrases.forget(tx, args.passphrase)
+    job_secrets.forget(tx, args.passphrase)
     tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
 
 

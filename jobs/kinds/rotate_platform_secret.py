@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from catalog import job_secrets
 from catalog import platform_secrets as catalogue
 from catalog.secrets import SecretMissing
 from infra import backup_keys, secret_changes, secretfiles
@@ -101,7 +102,7 @@ def new_secret_is_in_force(run: Run[RotatePlatformSecret]) -> None:
 def rotation_is_noted(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Write down that it is in force; let what the old master key has wrapped be wrapped anew."""
     catalogue.in_force(tx, run.job_id)
-    platform_secrets.forget_chosen(tx, run.args.chosen)
+    job_secrets.forget(tx, run.args.chosen)
     if run.args.secret == MASTER_KEY:
         run.spawn(tx, RewrapSecrets())
 
@@ -131,7 +132,7 @@ def rotation_is_told(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
 
 def forget_what_was_chosen(args: RotatePlatformSecret, tx: Transaction, _reason: str) -> None:
     """Keep no password that was not put in force."""
-    platform_secrets.forget_chosen(tx, args.chosen)
+    job_secrets.forget(tx, args.chosen)
 
 
 def begin_again(args: RotatePlatformSecret, _tx: Transaction) -> None:

@@ -312,7 +312,7 @@ def test_a_mail_password_without_a_mail_server_is_refused(town):
     operator = town.owner(operator=True)
     body = {"secret": "smtpPassword", "password": "the mail password"}
     problem(operator.post("/api/admin/rotate", json=body), 409)
-    assert town.rows("SELECT 1 FROM secrets WHERE name LIKE 'smtp%%'") == []
+    assert town.rows("SELECT 1 FROM secrets WHERE name LIKE 'job %%'") == []
 
 
 def test_a_mail_password_is_proven_by_a_mail_and_stands_nowhere_in_the_clear(settings, town, infra, smtp):

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from catalog import names, passphrases, projects, secrets
+from catalog import job_secrets, names, projects, secrets
 from catalog.ids import new_id
 from infra import transfer
 from infra.contents import looking
@@ -61,7 +61,7 @@ class Moves:
 
     def passphrase(self, infra):
         with infra.database.transaction() as tx:
-            return passphrases.keep(tx, infra.vault, PASSPHRASE)
+            return job_secrets.keep(tx, infra.vault, PASSPHRASE)
 
     def export(self):
         job = self.do(ExportProject(self.id, self.passphrase(self.here)))
@@ -199,7 +199,7 @@ def test_the_file_is_one_only_we_may_read_and_nothing_is_plain_in_it(moves):
         assert word not in content
     assert {each.name for each in path.parent.iterdir()} == {path.name}
     with moves.here.database.autocommit() as tx:
-        assert tx.rows("SELECT name FROM secrets WHERE name LIKE 'passphrase%%'") == []
+        assert tx.rows("SELECT name FROM secrets WHERE name LIKE 'job %%'") == []
         assert PASSPHRASE not in str(tx.rows("SELECT to_jsonb(j) FROM jobs j"))
 
 
@@ -353,7 +353,7 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
         engine.enqueue(ProvisionProject(project))
         engine.runner.drain()
         with infra.database.transaction() as tx:
-            kept = passphrases.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
         job = engine.enqueue(ExportProject(project, kept))
         die(settings, crash)
         pass_on(infra)
@@ -365,7 +365,7 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
             assert head.scope == project
             assert sum(len(piece) for piece in pieces) > 1000
         with infra.database.autocommit() as tx:
-            assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'passphrase%%'") == 0
+            assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'job %%'") == 0
     finally:
         engine.close()
         drop(infra, project)
@@ -386,13 +386,13 @@ def test_an_import_killed_anywhere_is_one_project_in_the_end(crash, settings, in
         engine.enqueue(ProvisionProject(source))
         engine.runner.drain()
         with infra.database.transaction() as tx:
-            kept = passphrases.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
         job = engine.enqueue(ExportProject(source, kept))
         engine.runner.drain()
         settings.imports_folder.mkdir(mode=0o700)
         shutil.copyfile(path_of(settings.exports_folder, job.id), settings.imports_folder / "shop.gpg")
         with infra.database.transaction() as tx:
-            kept = passphrases.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
             owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (source,))
             project = projects.create(tx, owner, name="copy", pool_size=5, quota=0).id
             projects.mark_restoring(tx, project)
@@ -405,7 +405,7 @@ def test_an_import_killed_anywhere_is_one_project_in_the_end(crash, settings, in
         with infra.database.autocommit() as tx:
             assert tx.value("SELECT status FROM projects WHERE id = %s", (project,)) == "active"
             assert tx.value("SELECT count(*) FROM backups WHERE scope = %s", (project,)) == 1
-            assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'passphrase%%'") == 0
+            assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'job %%'") == 0
         assert list(settings.imports_folder.iterdir()) == []
         assert not [path for path in settings.backups_folder.iterdir() if path.name.startswith(".")]
         stored_tenant(infra, project).connect(names.roles(project).owner).close()
