@@ -161,6 +161,7 @@ def play(infra, seed):
         story.close()
 
 
+@pytest.mark.gpg
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_what_was_proven_last_always_comes_back(seed, installation):
     play(installation, seed)

@@ -28,6 +28,8 @@ from tests.crash.conftest import attempt_in_a_process, start_an_attempt
 from tests.crash.test_matrix import installation, ledger, pass_on, places, run_here, seen, status, steps, write
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
+pytestmark = pytest.mark.gpg
+
 __all__ = ["installation"]
 STEM = re.compile(r"(proj_[0-9a-f]{16}|platform)_[0-9]{8}_[0-9]{6}")
 

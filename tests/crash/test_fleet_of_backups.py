@@ -17,6 +17,8 @@ from tests.fixtures.projects import stored_tenant
 from tests.jobs.conftest import wait_until
 from tests.workers.conftest import processes
 
+pytestmark = pytest.mark.gpg
+
 __all__ = ["processes", "projects"]
 SECONDS = 240
 # What a backup leaves free of the disk, and a little for the backups themselves.

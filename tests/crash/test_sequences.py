@@ -122,6 +122,7 @@ def check(infra, project: str, model: Model) -> None:
             assert {found[0] for found in owner.execute("SELECT id FROM kept")} == model.rows, told
 
 
+@pytest.mark.gpg
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_sequences_with_dying_workers_end_as_the_model_predicts(batch, installation):  # noqa: F811
     for seed in range(batch * BATCH, (batch + 1) * BATCH):

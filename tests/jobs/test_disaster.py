@@ -17,6 +17,8 @@ from jobs.kinds.provision import ProvisionProject
 from jobs.table import find
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
+pytestmark = pytest.mark.gpg
+
 TOLD = []
 
 

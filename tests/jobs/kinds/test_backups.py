@@ -25,6 +25,8 @@ from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.successor import NEXT, opened, write_folder
 from tests.jobs.conftest import Engine
 
+pytestmark = pytest.mark.gpg
+
 ROWS = "SELECT count(*), coalesce(sum(n), 0) FROM public.notes"
 
 

@@ -13,6 +13,7 @@ from jobs.kinds.provision import clone_template
 from tests.jobs.conftest import wait_until
 
 
+@pytest.mark.gpg
 def test_a_deleted_project_leaves_nothing_but_its_history(life):
     life.provision()
     job = life.delete()
@@ -25,6 +26,7 @@ def test_a_deleted_project_leaves_nothing_but_its_history(life):
     assert life.row()["deleted_at"] is not None
 
 
+@pytest.mark.gpg
 def test_a_project_in_use_is_deleted_with_its_sessions(life):
     life.provision()
     tenant = life.tenant()
@@ -36,6 +38,7 @@ def test_a_project_in_use_is_deleted_with_its_sessions(life):
     assert life.things() == []
 
 
+@pytest.mark.gpg
 def test_deleting_twice_is_harmless(life):
     life.provision()
     life.delete()
@@ -76,6 +79,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
     assert (life.row()["status"], life.things(), life.ledger()) == ("deleted", [], set())
 
 
+@pytest.mark.gpg
 def test_a_deletion_called_off_before_it_began_lets_the_project_serve_on(life):
     life.provision()
     with life.infra.database.autocommit() as tx:
@@ -91,6 +95,7 @@ def test_a_deletion_called_off_before_it_began_lets_the_project_serve_on(life):
     assert (life.row()["status"], life.things()) == ("deleted", [])
 
 
+@pytest.mark.gpg
 def test_a_finished_deletion_is_not_begun_again(life):
     life.provision()
     life.delete()

@@ -23,7 +23,7 @@ from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import add_project
 from tests.jobs.conftest import Engine
 
-pytestmark = pytest.mark.ssh
+pytestmark = [pytest.mark.ssh, pytest.mark.gpg]
 
 
 class Copies:

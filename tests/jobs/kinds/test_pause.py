@@ -140,6 +140,7 @@ def test_a_deletion_that_is_called_off_leaves_a_paused_project_paused(active):
     assert active.row()["status"] == "paused"
 
 
+@pytest.mark.gpg
 def test_a_paused_project_is_deleted_whole(active):
     active.ask(lifecycle.pause)
     assert active.delete().status == "succeeded"

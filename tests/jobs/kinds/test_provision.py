@@ -138,6 +138,7 @@ def test_no_secret_stands_in_the_job_or_its_events(life):
     assert job.args == {"project_id": life.id}
 
 
+@pytest.mark.gpg
 def test_eight_projects_at_once_come_up_and_go_without_an_error(engine, infra, master_key):
     projects = [add_project(infra) for _ in range(8)]
     for kind in (ProvisionProject, DeleteProject):

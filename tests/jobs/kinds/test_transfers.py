@@ -33,6 +33,8 @@ from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.infra.test_backup_roundtrip import furnish
 from tests.jobs.conftest import Engine
 
+pytestmark = pytest.mark.gpg
+
 PASSPHRASE = "a passphrase of the tests"
 
 
