@@ -7,10 +7,12 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from config.deployment import DeploymentSettings
+from config.deployment import env as _env
 from config.destination import destination
 
 if TYPE_CHECKING:
@@ -23,11 +25,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-def _env(name: str, default: Any, description: str, **limits: Any) -> Any:
-    return Field(default, validation_alias=name, description=description, **limits)
-
-
-class Settings(BaseModel):
+class Settings(DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.
@@ -265,7 +263,7 @@ class Settings(BaseModel):
     @property
     def instances_folder(self) -> Path:
         """One folder per data-API instance, holding its rendered configuration."""
-        return self.home / "instances"
+        return Path(self.host_config_dir) if self.host_config_dir else self.home / "instances"
 
 
 def load(

@@ -13,6 +13,7 @@ from infra.database import Database
 from infra.databases import Databases
 from infra.doorbell import Doorbell
 from infra.instances import EmbeddedInstances, Instances
+from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
 from infra.vault import Vault
 
@@ -31,6 +32,7 @@ class Infra:
     databases: Databases
     vault: Vault
     instances: Instances
+    pooler: Pooler
     mail: Carrier | None = None
 
     @classmethod
@@ -39,13 +41,15 @@ class Infra:
         doorbell = Doorbell(settings.redis_url)
         database = Database(settings.database_url, name=name, max_size=settings.database_pool_size, bell=doorbell)
         doorbell.fallback = database.notify
+        databases = _databases(settings, database.conninfo)
         return cls(
             settings=settings,
             database=database,
             doorbell=doorbell,
-            databases=_databases(settings, database.conninfo),
+            databases=databases,
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
+            pooler=NoPooler(databases.cluster),
             mail=mail.of(settings),
         )
 

@@ -155,7 +155,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
 
 
 def data_uri(infra: Infra, project: str, known: Known) -> str:
-    """Return the URI with which the data API reaches the project's database."""
+    """Return the URI with which the data API's login reaches the project's database straight, past any pooler."""
     login = names.roles(project).authenticator
     return infra.databases.uri(names.database(project), login, known.wanted(names.password(login)))
 

@@ -1,0 +1,78 @@
+"""The settings of an installation in containers: where things run, how they are reached, what one project may use."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+
+def env(name: str, default: Any, description: str, **limits: Any) -> Any:
+    """Declare a setting: the environment variable is the field's alias."""
+    return Field(default, validation_alias=name, description=description, **limits)
+
+
+class DeploymentSettings(BaseModel):
+    """What only an installation behind Caddy and PgBouncer needs; an embedded one leaves all of it alone."""
+
+    version: str = env("LAUNCHDB_VERSION", "0.1.0", "tag of our images", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}$")
+    runtime: Literal["embedded", "docker", "broker"] = env(
+        "LAUNCHDB_RUNTIME",
+        "embedded",
+        "where data APIs run: in the API's own process, or in a container each, asked of Docker or of the broker",
+    )
+    docker_socket: Path = env("LAUNCHDB_DOCKER_SOCKET", Path("/var/run/docker.sock"), "Docker's socket")
+    data_api_image: str = env(
+        "LAUNCHDB_DATA_API_IMAGE",
+        "",
+        "image of the projects' data APIs; empty: our own, launchdb/data-api with LAUNCHDB_VERSION",
+    )
+    pooler_url: str = env(
+        "LAUNCHDB_POOLER_URL", "", "libpq URI of PgBouncer's administration database; empty: there is no pooler"
+    )
+
+    domain: str = env("DOMAIN", "", "name that clients reach this installation by")
+    acme_email: str = env("ACME_EMAIL", "", "whom the certificate authority writes to")
+    tls: Literal["auto", "internal", "off"] = env(
+        "LAUNCHDB_TLS",
+        "auto",
+        "auto: a public certificate for DOMAIN; internal: one of Caddy's own authority; off: plain, behind a tunnel",
+    )
+    http_port: int = env("LAUNCHDB_HTTP_PORT", 80, "public port for HTTP", ge=1, le=65535)
+    https_port: int = env("LAUNCHDB_HTTPS_PORT", 443, "public port for HTTPS", ge=1, le=65535)
+    edge_subnet: str = env(
+        "LAUNCHDB_EDGE_SUBNET", "172.30.250.0/24", "addresses of the network that Caddy and the services share"
+    )
+    internal_host: str = env(
+        "LAUNCHDB_INTERNAL_HOST", "127.0.0.1", "address that the manager and the migrations service listen on"
+    )
+    host_script_dir: str = env("HOST_SCRIPT_DIR", "", "folder of the installation's scripts on the host")
+    host_config_dir: str = env(
+        "HOST_CONFIG_DIR", "", "folder of the data APIs' configurations, the same on host and inside; empty: the home's"
+    )
+    database_public_host: str = env(
+        "DATABASE_PUBLIC_HOST", "", "host and port of Postgres that clients outside reach, if there is one"
+    )
+
+    max_connections: int = env(
+        "POSTGRES_MAX_CONNECTIONS", 500, "connections that the Postgres container takes", ge=50, le=10_000
+    )
+    pool_reserve: int = env("POOL_RESERVE", 2, "connections that a project's pool may borrow beyond its size", ge=0)
+    project_memory_mb: int = env("PROJECT_MEMORY_MB", 192, "memory of a project's container", ge=64)
+    project_cpus: float = env("PROJECT_CPUS", 1.0, "processors that a project's container may use", gt=0)
+    project_pids: int = env("PROJECT_PIDS", 64, "processes and threads that a project's container may have", ge=16)
+
+    @field_validator("edge_subnet")
+    @classmethod
+    def _is_a_network(cls, text: str) -> str:
+        ip_network(text)
+        return text
+
+    @field_validator("host_script_dir", "host_config_dir")
+    @classmethod
+    def _is_absolute(cls, text: str) -> str:
+        if text and not Path(text).is_absolute():
+            raise ValueError("must be an absolute path: the same folder has it on the host and inside the containers")
+        return text
