@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+# What `.env.example` shows and nobody has changed.
+EXAMPLE = re.compile(r"(?i)^(your|change|replace|<)|change.?me|your-|@example\.|(^|\.)example(\.com|\.org|\.net)?$")
 
 
 def env(name: str, default: Any, description: str, **limits: Any) -> Any:
@@ -76,3 +80,37 @@ class DeploymentSettings(BaseModel):
         if text and not Path(text).is_absolute():
             raise ValueError("must be an absolute path: the same folder has it on the host and inside the containers")
         return text
+
+    @model_validator(mode="after")
+    def _production_is_complete(self) -> Self:
+        """Refuse, all at once, what a server in production cannot be run with."""
+        in_production = self.runtime != "embedded" and getattr(self, "env", "development") == "production"
+        if in_production and (found := self._lacking()):
+            raise ValueError("production needs: " + "; ".join(found))
+        return self
+
+    def _lacking(self) -> list[str]:
+        known = {
+            "DOMAIN": self.domain,
+            "HOST_SCRIPT_DIR": self.host_script_dir,
+            "HOST_CONFIG_DIR": self.host_config_dir,
+        }
+        found = [f"{name} is missing" for name, value in known.items() if not value]
+        known["ACME_EMAIL"] = self.acme_email
+        found += [f"{name} is an example" for name, value in known.items() if EXAMPLE.search(value)]
+        if self.tls == "auto":
+            if not self.acme_email:
+                found.append("ACME_EMAIL is missing")
+            if self.domain.strip("[]") in ("localhost", "127.0.0.1", "::1"):
+                found.append(f"DOMAIN is {self.domain}, which no authority certifies")
+        return found
+
+    @property
+    def deployed_url(self) -> str:
+        """Where Caddy answers; empty for an embedded installation."""
+        if self.runtime == "embedded" or not self.domain:
+            return ""
+        if self.tls == "off":
+            # A tunnel ends TLS somewhere else; without a name there is none.
+            return f"http://localhost:{self.http_port}" if self.domain == "localhost" else f"https://{self.domain}"
+        return f"https://{self.domain}" + ("" if self.https_port == 443 else f":{self.https_port}")

@@ -233,7 +233,7 @@ class Settings(DeploymentSettings):
     @property
     def base_url(self) -> str:
         """Where clients reach this installation."""
-        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+        return self.public_url.rstrip("/") or self.deployed_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def secrets_folder(self) -> Path:

@@ -6,10 +6,11 @@ import ctypes
 import os
 import signal
 import subprocess
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from infra.errors import Refused, Unavailable
 
@@ -108,6 +109,39 @@ def run(
     if process.returncode != 0:
         raise Failed(Path(argv[0]).name, process.returncode, err.decode(errors="replace"))
     return out.decode(errors="replace")
+
+
+def follow(
+    argv: Sequence[str | Path],
+    tell: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a program to its end and tell each line that it prints, on either output, as it comes.
+
+    Raises Failed, with its last lines, for an exit status other than 0.
+    """
+    said: deque[str] = deque(maxlen=20)
+    with spawn(argv, env=env, cwd=cwd, stdout=PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            for raw in process.stdout or ():
+                line = raw.decode(errors="replace").rstrip()
+                said.append(line)
+                tell(line)
+            process.wait()
+        finally:
+            end_group(process, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
+    if process.returncode != 0:
+        raise Failed(Path(argv[0]).name, process.returncode, "\n".join(said))
+
+
+def become(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:
+    """Let this process be another program: terminal, signals and exit status are its own. Raises Refused."""
+    try:
+        os.execvpe(argv[0], [str(part) for part in argv], dict(env))  # noqa: S606 - an argument list of our own
+    except OSError as error:
+        raise Refused(f"{argv[0]} cannot be started: {error.strerror}") from error
 
 
 @contextmanager

@@ -8,9 +8,14 @@ from scripts.cli.root import cli, run
 
 # Each is a module beside this one with a command of the same name, loaded when it is called: a worker needs no Flask.
 NOUNS = (
+    "init",
     "up",
     "down",
     "status",
+    "logs",
+    "verify",
+    "update",
+    "rollback",
     "workers",
     "queues",
     "login",

@@ -1,4 +1,4 @@
-"""The operator account of the first start."""
+"""Accounts that are made on the home itself: the operator's of the first start, and whom `owners create` names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def ensure_operator(settings: Settings, email: str, password: str) -> None:
 
     Raises Unavailable.
     """
+    ensure_owner(settings, email, password, operator=True)
+
+
+def ensure_owner(settings: Settings, email: str, password: str, *, operator: bool) -> bool:
+    """Let an owner with this e-mail address be there; say whether it was made now. Raises Unavailable, ValueError."""
     infra = Infra.open(settings, name="launchdb-up")
     try:
         with infra.database.transaction() as tx:
@@ -24,8 +29,10 @@ def ensure_operator(settings: Settings, email: str, password: str) -> None:
             owner = owners.by_email(tx, email)
             if owner is None:
                 owners.check_password(password, email)
-                owners.register(tx, email=email, name="Operator", password_hash=Passwords(1).hash(password))
-            if owner is None or not owner.is_operator:
+                name = "Operator" if operator else email.partition("@")[0]
+                owners.register(tx, email=email, name=name, password_hash=Passwords(1).hash(password))
+            if operator and (owner is None or not owner.is_operator):
                 owners.promote(tx, email, by="operator")
     finally:
         infra.close()
+    return owner is None

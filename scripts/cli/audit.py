@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict
 
 import click
 
+from catalog import audit as catalog_audit
 from catalog import audit_chain
 from scripts.cli.context import Session, pass_session
-from scripts.cli.errors import DONE, FAILURE
+from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import open_home
 
@@ -30,6 +33,31 @@ def list_lines(session: Session, *, limit: int, as_json: bool) -> None:
         return
     columns = ("id", "at", "actor", "action", "outcome", "projectId", "address")
     emit(table(("id", "at", "actor", "action", "outcome", "project", "from"), ([x[c] for c in columns] for x in found)))
+
+
+@audit.command()
+@click.argument("action")
+@click.option("--detail", default="{}", metavar="JSON", help="What is worth knowing about it; no secrets.")
+@json_option
+@pass_session
+def record(session: Session, action: str, *, detail: str, as_json: bool) -> None:
+    """Write down what an operator did on the machine itself: an update, a restart (from the home)."""
+    if not re.fullmatch(r"[a-z]+\.[a-z-]+", action):
+        raise CliError(f"{action} is no action: noun and verb, like platform.update", USAGE)
+    try:
+        known = json.loads(detail)
+    except ValueError as error:
+        raise CliError(f"--detail is no JSON: {error}", USAGE) from None
+    infra = open_home(session.settings)
+    try:
+        with infra.database.transaction() as tx:
+            catalog_audit.record(tx, catalog_audit.Entry("operator", action, detail=known))
+    finally:
+        infra.close()
+    if as_json:
+        emit_json({"action": action, "detail": known})
+        return
+    emit([f"{action} is written down"])
 
 
 @audit.command()

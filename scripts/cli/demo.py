@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from config.installation import default_home, in_containers
 from config.settings import CHECKOUT
 from infra import files
-from infra.database import Database
 from scripts.cli.account import ensure_operator
 from scripts.cli.client import Client
 from scripts.cli.credentials import Bearer
 from scripts.cli.errors import CliError
 from scripts.cli.output import note
 from scripts.cli.progress import follow, require_success
+from scripts.stack import edge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from config.settings import Settings
 
@@ -61,37 +62,42 @@ class Operator:
 
     def next_commands(self, home: Path) -> Iterator[str]:
         """Return three commands to go on with, that work from any folder."""
-        program = shlex.quote(str(Path(sys.executable).with_name("launchdb")))
-        if home != CHECKOUT / ".launchdb":
+        program = shlex.quote(str(_program(home)))
+        if home not in (CHECKOUT / ".launchdb", default_home({})):
             program = f"LAUNCHDB_HOME={shlex.quote(str(home))} {program}"
         yield f"curl '{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
         yield f"{program} projects create shop"
         yield f"{program} jobs list"
 
 
-def furnish(settings: Settings) -> Operator:
+def furnish(settings: Settings, ensure: Callable[[Settings, str, str], None] = ensure_operator) -> Operator:
     """Let the operator account and the project `demo` be there, tried once; return what reaches them.
+
+    ensure  lets the account be there with that address and password
 
     What an earlier start left half done is finished. Raises CliError.
     """
     path = settings.home / "operator.json"
     operator = _read(path)
-    if operator and operator.database_url and operator.url == settings.base_url:
+    if operator and operator.anon_key and operator.url == settings.base_url:
         return _refreshed(settings, path, operator)
     if operator is None:
         # Written before the account exists: a password that only a lost process knew opens nothing.
         operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
         _write(path, operator)
-        ensure_operator(settings, operator.email, operator.password)
+        ensure(settings, operator.email, operator.password)
         note(f"operator account {operator.email} created")
-    elif not operator.database_url:
-        ensure_operator(settings, operator.email, operator.password)
+    elif not operator.anon_key:
+        ensure(settings, operator.email, operator.password)
     client = _sign_in(settings, operator)
     try:
         operator = _reach(client, replace(operator, url=settings.base_url), _demo(client))
+        # By the API and not by `databaseUrl`: on a server Postgres is not to be reached from outside.
+        client.ask(f"/api/projects/{operator.project_id}/sql", {"query": TABLE})
     finally:
         client.close()
-    _try(operator)
+    with edge.client(settings, timeout=30) as http:
+        _try(http, operator)
     _write(path, operator)
     return operator
 
@@ -113,15 +119,13 @@ def _refreshed(settings: Settings, path: Path, operator: Operator) -> Operator:
 
 
 def _sign_in(settings: Settings, operator: Operator) -> Client:
-    answer = httpx.post(
-        f"{settings.base_url}/api/auth/login",
-        json={"email": operator.email, "password": operator.password},
-        timeout=30,
-    )
+    http = edge.client(settings)
+    answer = http.post("/api/auth/login", json={"email": operator.email, "password": operator.password})
     if answer.status_code != httpx.codes.OK:
+        http.close()
         raise CliError(f"the operator {operator.email} of operator.json cannot sign in ({answer.status_code})")
-    auth = Bearer(answer.json()["accessToken"])
-    return Client(httpx.Client(base_url=settings.base_url, auth=auth, timeout=90))
+    http.auth = Bearer(answer.json()["accessToken"])
+    return Client(http)
 
 
 def _demo(client: Client) -> str:
@@ -148,41 +152,41 @@ def _reach(client: Client, operator: Operator, project_id: str) -> Operator:
         project_url=found["projectUrl"],
         anon_key=found["anonKey"],
         service_role_key=found["serviceRoleKey"],
-        database_url=found["databaseUrl"],
+        database_url=found["databaseUrl"] or "",
     )
 
 
-def _try(operator: Operator) -> None:
-    """Make a table as its owner, write a row with the service key, read it with the public one. Raises CliError."""
-    owner = Database(operator.database_url, name="launchdb-demo", max_size=2)
-    try:
-        with owner.transaction() as tx:
-            tx.execute(TABLE.encode())
-    finally:
-        owner.close()
+def _try(http: httpx.Client, operator: Operator) -> None:
+    """Write a row with the service key, read it with the public one. Raises CliError."""
     url = f"{operator.project_url.rstrip('/')}/rest/v1/todos"
     title = "try LaunchDB"
-    row = _answer(
-        "POST", url, operator.service_role_key, json={"title": title}, headers={"Prefer": "return=representation"}
-    )[0]
+    known = {"headers": {"Prefer": "return=representation"}, "json": {"title": title}}
+    row = _answer(http, "POST", url, operator.service_role_key, **known)[0]
     note(f"wrote a row through {url}")
-    rows = _answer("GET", url, operator.anon_key, params={"id": f"eq.{row['id']}", "select": "title"})
-    if rows != [{"title": title}]:
+    found = {"id": f"eq.{row['id']}", "select": "title"}
+    if _answer(http, "GET", url, operator.anon_key, params=found) != [{"title": title}]:
         raise CliError(f"the project {operator.project_id} gave back another row than was written")
     note("read it back with the public key")
 
 
-def _answer(method: str, url: str, key: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
+def _answer(
+    http: httpx.Client, method: str, url: str, key: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Any:
     """Call the data API; a table made this second may take another to be seen. Raises CliError."""
     deadline = time.monotonic() + SEEN_SECONDS
     known = {"apikey": key, "Authorization": f"Bearer {key}", **(headers or {})}
     while True:
-        answer = httpx.request(method, url, headers=known, timeout=30, **more)
+        answer = http.request(method, url, headers=known, **more)
         if answer.is_success:
             return answer.json()
         if answer.status_code not in (404, 503) or time.monotonic() > deadline:
             raise CliError(f"{method} {url} answered {answer.status_code}: {answer.text[:300]}")
         time.sleep(0.2)
+
+
+def _program(home: Path) -> Path:
+    """Return the command as this machine has it: on a server the one that needs no Python."""
+    return CHECKOUT / "scripts" / "launchdb" if in_containers(home) else Path(sys.executable).with_name("launchdb")
 
 
 def _camel(name: str) -> str:

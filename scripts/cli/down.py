@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from config import installation
 from config.settings import load
 from infra.embedded import launch
-from scripts.cli.output import emit, emit_json, json_option
+from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.stack import start
+from scripts.stack.stack import Stack
 
 
 @click.command()
 @click.option("--home", type=click.Path(file_okay=False), help="Folder of all state (LAUNCHDB_HOME).")
 @json_option
 def down(*, home: str | None, as_json: bool) -> None:
-    """Stop workers, API, scheduler, Valkey and Postgres, in this order. Nothing to stop is fine."""
-    settings = load(over={"LAUNCHDB_HOME": home} if home else None)
-    stopped = launch.stop(settings)
+    """Stop workers, API, scheduler, Valkey and Postgres, in this order. Nothing to stop is fine.
+
+    An installation in containers: the workers, the projects' containers, then everything else. Data is kept.
+    """
+    folder = installation.found({"LAUNCHDB_HOME": home}) if home else installation.found()
+    if folder is not None:
+        stopped = start.take_down(Stack.of(folder), note)
+    else:
+        settings = load(over={"LAUNCHDB_HOME": home} if home else None)
+        folder = Path(settings.home)
+        stopped = launch.stop(settings)
     if as_json:
-        emit_json({"stopped": stopped, "home": str(settings.home)})
+        emit_json({"stopped": stopped, "home": str(folder)})
         return
-    emit([f"LaunchDB on {settings.home} {'stopped' if stopped else 'was not running'}"])
+    emit([f"LaunchDB on {folder} {'stopped' if stopped else 'was not running'}"])

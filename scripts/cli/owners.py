@@ -5,6 +5,7 @@ List and promote work on the home folder itself, so that they work before anybod
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import click
 
 from catalog import owners as people
 from jobs.view import rfc3339
+from scripts.cli.account import ensure_owner
 from scripts.cli.context import Session, pass_session
-from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import open_home
 
@@ -60,6 +62,34 @@ def promote(session: Session, email: str, *, as_json: bool) -> None:
         emit_json({"id": owner.id, "email": email, "operator": True})
         return
     emit([f"{email} is an operator"])
+
+
+@owners.command()
+@click.argument("email")
+@click.option("--operator", is_flag=True, help="Let the owner be an operator, too.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+@json_option
+@pass_session
+def create(session: Session, email: str, *, operator: bool, password_stdin: bool, as_json: bool) -> None:
+    """Let an owner with that EMAIL be there, whoever may register (for whoever may read LAUNCHDB_HOME).
+
+    Who is there already keeps name and password.
+    """
+    email = email.strip().lower()
+    password = (
+        sys.stdin.readline().rstrip("\n")
+        if password_stdin
+        else str(click.prompt("Password", hide_input=True, err=True, confirmation_prompt=True))
+    )
+    open_home(session.settings).close()
+    try:
+        made = ensure_owner(session.settings, email, password, operator=operator)
+    except people.WeakPassword as error:
+        raise CliError(f"the password {error}", USAGE) from None
+    if as_json:
+        emit_json({"email": email, "created": made, "operator": operator})
+        return
+    emit([f"{email} {'was created' if made else 'was there already'}" + (" and is an operator" if operator else "")])
 
 
 @owners.command()

@@ -13,6 +13,7 @@ import httpx
 
 from config.settings import SettingsError
 from infra.errors import InfraError
+from scripts.cli import inside
 from scripts.cli.errors import FAILURE, INTERRUPTED, USAGE, CliError
 from scripts.cli.output import note
 
@@ -61,6 +62,7 @@ def run(arguments: list[str] | None = None) -> int:
     # What libraries have to say goes into the logs of services; here one sentence says it.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
+        inside.forward(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(args=arguments, prog_name="launchdb", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from config import installation
+from config.installation import local_url
 from infra.errors import InfraError
 from infra.sql import statements
 from jobs import view
-from scripts.cli import queues, workers
+from scripts.cli import queues, status_docker, workers
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
@@ -55,7 +57,13 @@ class Picture:
 @json_option
 @pass_session
 def status(session: Session, *, as_json: bool) -> int:
-    """Show services, workers, queues, projects and what wants attention; exit 1 when something is down."""
+    """Show services, workers, queues, projects and what wants attention; exit 1 when something is down.
+
+    On the host of an installation in containers: these first, each with its health.
+    """
+    home = installation.found()
+    if home is not None and not session.environment.url:
+        return status_docker.show(home, as_json=as_json)
     remote = session.environment.url or not session.settings.database_url
     picture = _from_api(session.client) if remote else _from_home(session)
     if as_json:
@@ -75,7 +83,8 @@ def _from_home(session: Session) -> Picture:
     picture = Picture(settings.base_url, str(logs))
     infra = open_home(settings)
     try:
-        api = Service("api", "up" if answers(settings.base_url) else "down", settings.base_url)
+        url = local_url(settings)
+        api = Service("api", "up" if answers(url) else "down", url)
         database = _probed("postgres", _answers(infra))
         picture.services = [api, database, _probed("redis", infra.doorbell.waiting("control") is not None)]
         picture.services += _from_database(infra, picture) if database.status == "up" else _unknown()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from config.installation import local_url
 from infra.composition import Infra
 from scripts.cli.client import TIMEOUT_SECONDS, Client
 from scripts.cli.credentials import Bearer, RefreshingAuth
@@ -30,13 +31,15 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
     signed_in = context_file.read()
     url = (environment.url or (signed_in.url if signed_in and not environment.token else "")).rstrip("/")
     local = not url or (url == settings.base_url and not environment.url)
-    url = checked(url) or settings.base_url
+    meant = checked(url) or settings.base_url
+    # What clients call it by may lead through a proxy that is not to be reached from here.
+    url = local_url(settings) if local else meant
     world = _World(settings)
     auth: httpx.Auth
     if environment.token:
         auth = Bearer(environment.token)
     # A token goes to the installation that gave it and to no other.
-    elif signed_in and signed_in.url.rstrip("/") == url:
+    elif signed_in and signed_in.url.rstrip("/") in (meant, url):
         auth = RefreshingAuth(url, context_file)
     else:
         auth = OperatorAuth(world.open)
@@ -49,9 +52,9 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
 
 def anonymous(settings: Settings, url: str) -> Client:
     """Return a client that has signed nobody in yet."""
-    if checked(url) or answers(settings.base_url):
-        return Client(httpx.Client(base_url=url or settings.base_url, timeout=TIMEOUT_SECONDS))
-    raise CliError(f"the API at {settings.base_url} does not answer; start it with `launchdb up`")
+    if checked(url) or answers(local_url(settings)):
+        return Client(httpx.Client(base_url=url or local_url(settings), timeout=TIMEOUT_SECONDS))
+    raise CliError(f"the API at {local_url(settings)} does not answer; start it with `launchdb up`")
 
 
 def checked(url: str) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import httpx
 
+from config.installation import default_home, in_containers
 from config.settings import Settings, load
 from infra import files
 from infra.embedded import launch
 from infra.embedded.report import FAULT, READY, read
+from scripts.cli import up_docker
 from scripts.cli.demo import Operator, furnish
-from scripts.cli.errors import CliError
+from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, pairs
 
 if TYPE_CHECKING:
@@ -30,14 +33,18 @@ SCARCE_MB = 48
 @click.option("--home", type=click.Path(file_okay=False), help="Folder of all state (LAUNCHDB_HOME).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Public port on the loopback address (LAUNCHDB_PORT).")
 @click.option("--detach", is_flag=True, help="Return when all is ready; `launchdb down` stops it.")
+@click.option("--docker", "in_docker", is_flag=True, help="Start the containers of a home that `launchdb init` made.")
 @json_option
-def up(*, home: str | None, port: int | None, detach: bool, as_json: bool) -> None:
+def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, as_json: bool) -> None:
     """Start everything, provision the project `demo` at the first start, and serve until Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if in_docker:
+        up_docker.serve(_docker_home(home), detach=detach, as_json=as_json)
+        return
     began = time.monotonic()
     over = {"LAUNCHDB_HOME": home or "", "LAUNCHDB_PORT": str(port or "")}
     settings = load(over={name: value for name, value in over.items() if value})
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     process = launch.launch(settings, detached=detach)
     try:
         _follow(process)
@@ -59,6 +66,13 @@ def up(*, home: str | None, port: int | None, detach: bool, as_json: bool) -> No
         raise
     if not detach and process.returncode:
         raise CliError(f"the supervisor ended with exit status {process.returncode}; see {settings.home}/log")
+
+
+def _docker_home(named: str | None) -> Path:
+    folder = Path(named).expanduser().resolve() if named else default_home()
+    if not in_containers(folder):
+        raise CliError(f"there is no installation in containers in {folder}; `launchdb init` makes one", NOT_FOUND)
+    return folder
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,121 @@
+"""Docker Compose, v2 or 1.29: one project, whose variables stand in the home's `.env` and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.installation import program_environment
+from infra import pipeline
+from infra.errors import InfraError, Refused
+from infra.host import engine
+from infra.pipeline import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from infra.host.engine import Container
+
+PROJECT = "launchdb"
+OLDEST = (1, 29)
+LOOK_SECONDS = 30.0
+_PROGRAMS = (("docker", "compose"), ("docker-compose",))
+
+
+@dataclass(frozen=True)
+class Compose:
+    """A compose file with a home. Every verb raises Refused, or Unavailable while Docker is away."""
+
+    program: tuple[str, ...]
+    file: Path
+    dotenv: Path
+    project: str = PROJECT
+
+    def argv(self, *words: str) -> list[str]:
+        """Return the whole command line: no variable of the caller's goes over what `.env` says."""
+        known = ("--ansi", "never", "--project-name", self.project, "--env-file", str(self.dotenv))
+        return [*self.program, *known, "--file", str(self.file), *words]
+
+    def up(self, *services: str, tell: Callable[[str], None], dependants: bool = True, again: bool = False) -> None:
+        """Let the services, or all, be started as the file says; what is as it says is left alone.
+
+        dependants  also what they depend on
+        again       make them anew even so
+        """
+        chosen = [] if dependants else ["--no-deps"]
+        self._follow("up", "--detach", *chosen, *(["--force-recreate"] if again else []), *services, tell=tell)
+
+    def stop(self, *services: str, tell: Callable[[str], None]) -> None:
+        """Stop the services, each with its own grace; none of them goes away."""
+        self._follow("stop", *services, tell=tell)
+
+    def down(self, *, tell: Callable[[str], None], volumes: bool = False) -> None:
+        """Stop and remove containers and networks, who depends on others first. Data is kept, unless told."""
+        self._follow("down", "--remove-orphans", *(["--volumes"] if volumes else []), tell=tell)
+
+    def containers(self) -> list[Container]:
+        """Return the project's containers, running or not."""
+        return engine.containers(project=self.project)
+
+    def services(self) -> list[str]:
+        """Return the names of the services that the file has."""
+        return self._run("config", "--services").split()
+
+    def _run(self, *words: str) -> str:
+        try:
+            return pipeline.run(
+                self.argv(*words), timeout_seconds=LOOK_SECONDS, env=program_environment(), cwd=self.file.parent
+            )
+        except Failed as error:
+            raise _worded(error) from None
+
+    def _follow(self, *words: str, tell: Callable[[str], None]) -> None:
+        try:
+            pipeline.follow(
+                self.argv(*words),
+                lambda line: tell(line) if line and _is_news(line) else None,
+                env=program_environment(),
+                cwd=self.file.parent,
+            )
+        except Failed as error:
+            raise _worded(error) from None
+
+
+def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:
+    """Return Compose as this machine has it. Raises Refused when it has none, or one that is too old."""
+    seen = []
+    for program in _PROGRAMS:
+        version = _version(program)
+        if version is not None:
+            seen.append(".".join(map(str, version)))
+        if version is not None and version >= OLDEST:
+            return Compose(program, file, dotenv, project)
+    said = f"found {', '.join(seen)}" if seen else "found none"
+    raise Refused(f"Docker Compose v2, or 1.29, is needed; {said} (scripts/install puts it there)")
+
+
+def _version(program: tuple[str, ...]) -> tuple[int, ...] | None:
+    try:
+        said = pipeline.run([*program, "version", "--short"], timeout_seconds=LOOK_SECONDS, env=program_environment())
+    except InfraError:
+        return None
+    found = re.search(r"(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _is_news(line: str) -> bool:
+    """Tell what happens from what Compose 1.29 draws while it waits."""
+    return not line.lstrip().startswith(("Found orphan", "WARNING: Found orphan"))
+
+
+def _worded(error: Failed) -> InfraError:
+    worded = engine.worded(error)
+    if worded is not error:
+        return worded
+    named = re.search(
+        r"\b(launchdb-[a-z-]+)\b.*(?:unhealthy|exited)|dependency failed.*?(launchdb-[a-z-]+)", error.said
+    )
+    hint = f"; see `docker logs {named[1] or named[2]}`" if named else ""
+    return Refused(f"{error}{hint}")

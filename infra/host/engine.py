@@ -1,0 +1,102 @@
+"""Docker's command line, as the host commands use it: look at our containers, run a program in one, read its log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from config.installation import program_environment
+from infra import pipeline
+from infra.errors import InfraError, Refused, Unavailable
+from infra.pipeline import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PATIENCE_SECONDS = 60.0
+EXECUTE_SECONDS = 3600.0
+NEVER = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as `docker inspect` shows it. health: empty when it has no check; since: when it was started."""
+
+    name: str
+    state: str
+    health: str
+    since: str | None
+    image: str
+    service: str
+
+    @property
+    def is_well(self) -> bool:
+        """Running, and healthy where it can say so."""
+        return self.state == "running" and self.health in ("", "healthy")
+
+
+def docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS) -> str:
+    """Run one docker command; return what it printed. Raises Refused, or Unavailable while the daemon is away."""
+    try:
+        return pipeline.run(["docker", *words], timeout_seconds=timeout_seconds, feed=feed, env=program_environment())
+    except Failed as error:
+        raise worded(error) from None
+
+
+def worded(error: Failed) -> InfraError:
+    """Tell a daemon that is away from a refusal."""
+    said = error.said.lower()
+    if "cannot connect to the docker daemon" in said or "error during connect" in said:
+        return Unavailable("Docker does not answer: is dockerd running, and may this user reach its socket?")
+    if "permission denied" in said and "docker.sock" in said:
+        return Refused("this user may not reach Docker's socket; be root, or join its group")
+    return error
+
+
+def containers(*, project: str | None = None, name: str | None = None) -> list[Container]:
+    """Return the containers of a compose project, or whose name begins so, running or not, sorted by name."""
+    chosen = []
+    if project is not None:
+        chosen += ["--filter", f"label=com.docker.compose.project={project}"]
+    if name is not None:
+        chosen += ["--filter", f"name=^/?{name}"]
+    ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", *chosen).split()
+    if not ids:
+        return []
+    try:
+        shown = docker("container", "inspect", *ids)
+    except Refused:  # one went between the two looks
+        return containers(project=project, name=name)
+    return sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
+
+
+def _container(shown: dict[str, Any]) -> Container:
+    state, config = shown["State"], shown["Config"]
+    since = state.get("StartedAt")
+    return Container(
+        name=shown["Name"].lstrip("/"),
+        state=state["Status"],
+        health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
+        since=None if since in (None, "", NEVER) else since,
+        image=config["Image"],
+        service=(config.get("Labels") or {}).get("com.docker.compose.service", ""),
+    )
+
+
+def execute(container: str, argv: Sequence[str], *, feed: bytes = b"", seconds: float = EXECUTE_SECONDS) -> str:
+    """Run a program in a running container; return what it printed. A secret goes in by `feed`.
+
+    Raises Failed for an exit status other than 0, Unavailable while Docker is away.
+    """
+    return docker("exec", "--interactive", container, *argv, feed=feed, timeout_seconds=seconds)
+
+
+def image_exists(name: str) -> bool:
+    """Say whether this machine has an image. Raises Unavailable."""
+    return bool(docker("image", "ls", "--quiet", name).strip())
+
+
+def in_image(image: str, program: str, *arguments: str) -> str:
+    """Run a program of an image by itself, without network; return what it printed. Raises Failed."""
+    return docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)

@@ -1,0 +1,162 @@
+"""The home of an installation in containers: folders with their owners and modes, secrets, and a copy of these."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.installation import parse
+from config.settings import CHECKOUT, Settings
+from infra import files, secretfiles
+from infra.errors import Refused
+from infra.host import dotenv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Of our images; see docs/decisions/0020-two-accounts-in-the-containers.md.
+LAUNCHDB, PGBOUNCER = 10001, 10002
+COPIES = Path("/root")
+# Services replace `.env` in the home, but what root put there is not theirs: the sticky bit says so.
+HOME_MODE = 0o1771
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the home; one whose mode or owner was changed gets them again."""
+
+    path: str
+    mode: int = 0o700
+    owner: int = LAUNCHDB
+    group: int = LAUNCHDB
+
+
+FOLDERS = (
+    Folder("secrets"),
+    Folder("backups"),
+    Folder("backup", 0o711),
+    Folder("backup/ssh"),
+    Folder("log"),
+    Folder("caddy", 0o750),
+    # PgBouncer reads by its group what the others write.
+    Folder("pgbouncer", 0o2750, LAUNCHDB, PGBOUNCER),
+    Folder("postgres", 0o755),
+    Folder("postgres/init", 0o755),
+    Folder("platform-api", 0o755),
+    Folder("platform-api/config", 0o755),
+    Folder("postgrest", 0o755),
+    Folder("run", 0o711),
+    Folder("run/projects", 0o711),
+    Folder("run/pgbouncer", 0o750, PGBOUNCER, LAUNCHDB),
+    Folder("run/broker"),
+    Folder("run/caddy"),
+    Folder("run/redis"),
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `init` did: secrets made now, where their copy lies, and the settings that changed."""
+
+    secrets: list[str]
+    copy: Path | None
+    changed: list[str]
+
+
+def prepare(home: Path, given: Mapping[str, str], *, copies: Path = COPIES) -> Made:
+    """Let the home be fit to start with; what is there is kept. Raises Refused, with a list, when it cannot be."""
+    if os.geteuid() != 0:
+        raise Refused(
+            "folders are given to the accounts of the containers, which root alone may do; "
+            "without root, scripts/run --docker does it in a container"
+        )
+    with files.worded(home):
+        home.mkdir(parents=True, exist_ok=True)
+    with files.locked(home / ".init.lock"):
+        return _prepare(home, given, copies)
+
+
+def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
+    secrets = home / "secrets"
+    before = parse(files_text(home / ".env"))
+    draft = dotenv.draft(home, secrets, given, machine(home))
+    furnish(home, Path(draft.values["HOST_CONFIG_DIR"]))
+    owner = (LAUNCHDB, LAUNCHDB)
+    for name, value in draft.secrets.items():
+        if not (secrets / name).exists():
+            files.replace(secrets / name, value + "\n", owner=owner)
+    secretfiles.check(secrets)
+    fresh = [name for name, value in draft.secrets.items() if before.get(name) != value]
+    copy = write_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
+    if not files.holds(home / ".env", draft.text):
+        files.replace(home / ".env", draft.text, owner=owner)
+    for litter in (home / ".env.secrets", CHECKOUT / ".env.secrets"):
+        litter.unlink(missing_ok=True)
+    after = parse(draft.text)
+    changed = [name for name in after if name not in draft.secrets and before.get(name) != after[name]]
+    return Made(draft.made, copy, changed if before else [])
+
+
+def machine(home: Path) -> dict[str, str]:
+    """Return what only this machine knows."""
+    fields = Settings.model_fields
+    socket = Path(fields["docker_socket"].default)
+    return {
+        "LAUNCHDB_VERSION": str(fields["version"].default),
+        "HOST_SCRIPT_DIR": str(CHECKOUT / "scripts"),
+        "HOST_CONFIG_DIR": str(home / "postgrest" / "projects"),
+        "DOCKER_GID": str(socket.stat().st_gid if socket.exists() else 0),
+    }
+
+
+def furnish(home: Path, configurations: Path) -> None:
+    """Let every folder be there with its owner and mode. Raises Refused."""
+    with files.worded(home):
+        os.chown(home, 0, LAUNCHDB)
+        home.chmod(HOME_MODE)
+        for folder in FOLDERS:
+            _put_right(home / folder.path, folder.mode, folder.owner, folder.group)
+        configurations.mkdir(parents=True, exist_ok=True)
+        _put_right(configurations, 0o755, LAUNCHDB, LAUNCHDB)
+
+
+def _put_right(path: Path, mode: int, owner: int, group: int) -> None:
+    path.mkdir(exist_ok=True)
+    # The owner first: a change of it takes the setgid bit away.
+    if (path.stat().st_uid, path.stat().st_gid) != (owner, group):
+        shutil.chown(path, owner, group)
+    path.chmod(mode)
+
+
+def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
+    """Write a dated copy (0400) for the operator to take somewhere else; one that is there stays. Raises Refused."""
+    today = datetime.now(UTC)
+    text = f"# LaunchDB's secrets as of {today:%Y-%m-%d %H:%M:%S} UTC. Keep a copy off this machine, then remove it.\n"
+    text += "".join(f"{name}={value}\n" for name, value in secrets.items())
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        path = folder / f"launchdb-secrets-{today:%Y%m%d}{suffix}.txt"
+        with files.worded(path):
+            try:
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+            except FileExistsError:
+                continue
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            return path
+    raise Refused(f"{folder} is full of copies of today")
+
+
+def files_text(path: Path) -> str:
+    """Return what a file says; nothing when it is not there."""
+    with files.worded(path):
+        return path.read_text() if path.exists() else ""
+
+
+def own(path: Path) -> None:
+    """Let a file that root wrote belong to the containers' account. Raises Refused."""
+    with files.worded(path):
+        os.chown(path, LAUNCHDB, LAUNCHDB)

@@ -1,0 +1,49 @@
+"""On the host of an installation in containers: commands that need its servers run where these are reached.
+
+Postgres, the secrets' folder and the API's own port are inside; so is `launchdb`, in the container of the platform API.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from config.client import load_client
+from config.installation import found, program_environment
+from infra import pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONTAINER = "launchdb-platform-api"
+# What acts on the machine, or is a service.
+ON_THE_HOST = frozenset(
+    {"init", "up", "down", "status", "logs", "verify", "update", "rollback", "doctor", "login", "serve", "worker"}
+    | {"scheduler"}
+)
+_HELP = ("-h", "--help", "--version")
+
+
+def forward(arguments: Sequence[str]) -> None:
+    """Become the same command inside, where that is its place; return where it is not. Raises Refused."""
+    noun = next((word for word in arguments if not word.startswith("-")), None)
+    if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
+        return
+    # Whoever names an installation means its API, from wherever he is.
+    if found() is None or load_client().url:
+        return
+    pipeline.become(command(arguments), {**program_environment(), **_passed()})
+
+
+def command(arguments: Sequence[str]) -> list[str]:
+    """Return the command line that runs a `launchdb` command inside; a token goes by name, never by value."""
+    terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    named = [part for name in _passed() for part in ("--env", name)]
+    return ["docker", "exec", "--interactive", *terminal, *named, CONTAINER, "launchdb", *arguments]
+
+
+def _passed() -> dict[str, str]:
+    client = load_client()
+    return {
+        name: value for name, value in (("LAUNCHDB_PROJECT", client.project), ("LAUNCHDB_TOKEN", client.token)) if value
+    }

@@ -1,0 +1,77 @@
+"""launchdb status on the host of containers: their table, then what the platform says of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import InfraError
+from infra.host import engine
+from infra.pipeline import Failed
+from scripts.cli.errors import DONE, FAILURE
+from scripts.cli.output import emit, emit_json, note, table
+from scripts.stack.stack import API, Stack, complaint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.host.engine import Container
+
+INSIDE_SECONDS = 60.0
+
+
+def show(home: Path, *, as_json: bool) -> int:
+    """Print the containers and, while the API's runs, the rest; return the exit code."""
+    there = Stack.of(home)
+    found, projects = there.containers(), there.projects()
+    ill = [one for one in [*found, *(one for one in projects if one.state == "running")] if not one.is_well]
+    inside = any(one.name == API and one.state == "running" for one in found)
+    if as_json:
+        emit_json(
+            {
+                "home": str(home),
+                "containers": [_document(one) for one in found],
+                "projectContainers": [_document(one) for one in projects],
+                "platform": _platform_json() if inside else None,
+            }
+        )
+    else:
+        emit(table(("container", "state", "health", "since"), (_row(one) for one in found)))
+        running = sum(one.state == "running" for one in projects)
+        emit([f"containers of projects: {len(projects)}, of which {running} run", ""])
+        if inside:
+            emit(_platform_text())
+    for one in ill:
+        note(complaint(one))
+    return FAILURE if ill else DONE
+
+
+def _row(one: Container) -> list[str | None]:
+    return [one.name, one.state, one.health or None, one.since and one.since[:19] + "Z"]
+
+
+def _document(one: Container) -> dict[str, Any]:
+    return {"name": one.name, "state": one.state, "health": one.health or None, "since": one.since, "image": one.image}
+
+
+def _platform_json() -> Any:
+    """Return the status as the platform itself sees it; exit code 1 of that is no fault of the asking."""
+    try:
+        return json.loads(_inside("--json"))
+    except (InfraError, ValueError):
+        return None
+
+
+def _platform_text() -> list[str]:
+    try:
+        return _inside().splitlines()
+    except Failed as error:
+        return error.said.splitlines()
+    except InfraError as error:
+        return [f"the platform's own view cannot be had: {error}"]
+
+
+def _inside(*options: str) -> str:
+    # Whether it is well is shown, not asked: the exit code is of no interest here.
+    words = ["sh", "-c", 'launchdb status "$@" || true', "sh", *options]
+    return engine.execute(API, words, seconds=INSIDE_SECONDS)

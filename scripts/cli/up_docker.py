@@ -1,0 +1,63 @@
+"""launchdb up --docker: the installation in containers, from what `init` made to an answering project."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from infra.errors import InfraError
+from infra.host import engine, home
+from scripts.cli.demo import Operator, furnish
+from scripts.cli.errors import CliError
+from scripts.cli.output import emit, emit_json, note, pairs
+from scripts.stack import start
+from scripts.stack.stack import API, Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.settings import Settings
+
+
+def serve(folder: Path, *, detach: bool, as_json: bool) -> None:
+    """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
+    began = time.monotonic()
+    there = Stack.of(folder)
+    try:
+        start.bring_up(there, note)
+        operator = furnish(there.settings, _account)
+        home.own(folder / "operator.json")
+        note(f"ready after {time.monotonic() - began:.1f} s")
+        _summarise(folder, operator, detach=detach, as_json=as_json)
+        if not detach:
+            signal.pause()
+    except KeyboardInterrupt:
+        _stop(there)
+        raise
+    except (CliError, InfraError):
+        # Left as it is: its logs say why, and the next start goes on from here.
+        note("what runs goes on running; `launchdb status` shows it, `launchdb down` stops it")
+        raise
+
+
+def _stop(there: Stack) -> None:
+    """Stop in order; a second Ctrl-C does not cut it short."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    start.take_down(there, note)
+
+
+def _account(_settings: Settings, email: str, password: str) -> None:
+    """Let the operator be there: Postgres is reached from inside alone."""
+    words = ["launchdb", "owners", "create", email, "--operator", "--password-stdin"]
+    engine.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
+
+
+def _summarise(folder: Path, operator: Operator, *, detach: bool, as_json: bool) -> None:
+    if as_json:
+        emit_json(operator.document())
+        return
+    emit(["", *pairs(operator.document()), "", f"all of this: {folder}/operator.json"])
+    emit(["next:", *(f"  {command}" for command in operator.next_commands(folder))])
+    emit(["logs: `launchdb logs`; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

@@ -1,0 +1,110 @@
+"""One installation in containers: its home, its settings, its compose project."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.installation import settings_of
+from config.settings import CHECKOUT, Settings
+from infra.errors import Refused, Unavailable
+from infra.host import compose, engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from infra.host.compose import Compose
+    from infra.host.engine import Container
+
+    Tell = Callable[[str], None]
+
+FILE = CHECKOUT / "compose" / "compose.yaml"
+API = "launchdb-platform-api"
+POSTGRES = "launchdb-postgres"
+# In the order in which they start.
+NAMES = {
+    "postgres": POSTGRES,
+    "pgbouncer": "launchdb-pgbouncer",
+    "redis": "launchdb-redis",
+    "migrations": "launchdb-migrations",
+    "broker": "launchdb-broker",
+    "platform-api": API,
+    "postgrest-manager": "launchdb-postgrest-manager",
+    "auth-service": "launchdb-auth-service",
+    "storage-service": "launchdb-storage-service",
+    "worker": "launchdb-worker",
+    "worker-bulk": "launchdb-worker-bulk",
+    "scheduler": "launchdb-scheduler",
+    "backup": "launchdb-backup",
+    "reverse-proxy": "launchdb-caddy",
+}
+IMAGES = ("app", "postgres", "pgbouncer", "redis", "caddy", "backup", "data-api")
+WELL_SECONDS = 300.0
+LOOK_SECONDS = 0.5
+PROJECTS = "postgrest-proj_"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What every host command works on."""
+
+    home: Path
+    settings: Settings
+    compose: Compose
+
+    @classmethod
+    def of(cls, home: Path) -> Stack:
+        """Look at the home. Raises SettingsError, or Refused when Compose is missing."""
+        return cls(home, settings_of(home), compose.find(FILE, home / ".env"))
+
+    def containers(self) -> list[Container]:
+        """Return our own containers, one for each service, in the order in which they start; "missing" ones, too."""
+        there = {one.name: one for one in engine.containers(project=self.compose.project)}
+        absent = [
+            engine.Container(name, "missing", "", None, "", service)
+            for service, name in NAMES.items()
+            if name not in there
+        ]
+        order = list(NAMES.values())
+        known = [*there.values(), *absent]
+        return sorted(known, key=lambda one: order.index(one.name) if one.name in order else len(order))
+
+    def projects(self) -> list[Container]:
+        """Return the containers of projects."""
+        return engine.containers(name=PROJECTS)
+
+
+def require_images(version: str) -> None:
+    """Raise Refused, naming them, when images of a version are not here."""
+    absent = [f"launchdb/{name}:{version}" for name in IMAGES if not engine.image_exists(f"launchdb/{name}:{version}")]
+    if absent:
+        raise Refused(f"these images are missing: {', '.join(absent)}; scripts/build-images makes them")
+
+
+def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), seconds: float = WELL_SECONDS) -> None:
+    """Wait until the services, or all, run and are healthy; tell of each that has become so.
+
+    Raises Unavailable, naming the command that shows the log, for those that have not in time.
+    """
+    wanted = [NAMES[service] for service in services] or list(NAMES.values())
+    deadline, told = time.monotonic() + seconds, set()
+    while True:
+        ill = []
+        for one in (one for one in stack.containers() if one.name in wanted):
+            if not one.is_well:
+                ill.append(one)
+            elif one.name not in told:
+                told.add(one.name)
+                tell(f"{one.name} is {one.health or one.state}")
+        if not ill:
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable("; ".join(complaint(one) for one in ill))
+        time.sleep(LOOK_SECONDS)
+
+
+def complaint(one: Container) -> str:
+    """Say what is wrong with a container, and where its last words are."""
+    return f"{one.name} is {one.health or one.state}: see `launchdb logs {one.service or one.name}`"

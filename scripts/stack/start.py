@@ -1,0 +1,77 @@
+"""Start and stop: what `launchdb up --docker` and `launchdb down` do, in order, and what is kept meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from infra import files
+from infra.errors import Unavailable
+from infra.host import engine, rendered
+from scripts.stack import edge, stack
+from scripts.stack.stack import Stack, require_images, wait_until_well
+
+if TYPE_CHECKING:
+    from scripts.stack.stack import Tell
+
+# First whoever would put right what is about to be stopped.
+WATCHERS = ("scheduler", "worker", "worker-bulk")
+ANSWER_SECONDS = 90.0
+STOPPED = "run/stopped"
+
+
+def bring_up(there: Stack, tell: Tell) -> None:
+    """Let every service run and be healthy, and the projects' containers that `down` has stopped.
+
+    Raises Refused, or Unavailable naming the log of what does not come up.
+    """
+    require_images(there.settings.version)
+    rendered.write(there.home, there.settings)
+    there.compose.up(tell=tell)
+    start_projects(there, tell)
+    wait_until_well(there, tell)
+    wait_until_it_answers(there, tell)
+
+
+def wait_until_it_answers(there: Stack, tell: Tell, seconds: float = ANSWER_SECONDS) -> None:
+    """Wait for the public URL; the first certificate takes a while. Raises Unavailable."""
+    deadline, said = time.monotonic() + seconds, False
+    while not edge.answers(there.settings):
+        if there.settings.tls == "auto" and not said:
+            tell("waiting for the first certificate; this takes 30 to 60 seconds")
+            said = True
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"{there.settings.base_url} does not answer through Caddy after {seconds:g} s; "
+                "see `launchdb logs reverse-proxy`"
+            )
+        time.sleep(stack.LOOK_SECONDS)
+    tell(f"API answers on {there.settings.base_url}")
+
+
+def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
+    """Stop everything in order and remove our containers; data and projects are kept. Say whether anything ran."""
+    running = [one for one in there.compose.containers() if one.state == "running"]
+    projects = [one.name for one in there.projects() if one.state == "running"]
+    if running:
+        tell("stopping the scheduler and the workers")
+        there.compose.stop(*WATCHERS, tell=tell)
+    if projects:
+        tell(f"stopping {len(projects)} containers of projects")
+        files.replace(there.home / STOPPED, "".join(f"{name}\n" for name in projects))
+        engine.docker("stop", *projects, timeout_seconds=600)
+    tell("stopping everything else")
+    there.compose.down(tell=tell, volumes=volumes)
+    return bool(running or projects)
+
+
+def start_projects(there: Stack, tell: Tell) -> None:
+    """Start the projects' containers that `take_down` has stopped; what became of the others is the sweep's."""
+    path = there.home / STOPPED
+    if not path.exists():
+        return
+    names = set(path.read_text().split()) & {one.name for one in there.projects() if one.state == "exited"}
+    if names:
+        tell(f"starting {len(names)} containers of projects")
+        engine.docker("start", *sorted(names), timeout_seconds=600)
+    path.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""`launchdb init`: a home with its folders, `.env` and secrets; the second time nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from config.installation import in_containers, parse, settings_of
+from config.settings import SettingsError, load
+from infra import secretfiles
+from infra.errors import Refused
+from infra.host import home as homes
+from infra.host.home import LAUNCHDB, PGBOUNCER, prepare
+
+SERVER = {"DOMAIN": "db.launchdb.test", "ACME_EMAIL": "ops@launchdb.test"}
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="folders are given to other accounts")
+
+
+@pytest.fixture
+def folder():
+    """A short path: Unix sockets lie below it."""
+    with tempfile.TemporaryDirectory(prefix="ldb-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def home(folder):
+    return folder / "home"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def made(home, given=SERVER):
+    return prepare(home, given, copies=home.parent)
+
+
+@needs_root
+def test_a_new_home_has_every_secret_once_in_a_file_once_in_dotenv_and_once_in_a_copy(home):
+    done = made(home)
+    lines = parse((home / ".env").read_text())
+    copy = parse(done.copy.read_text())
+    for name in secretfiles.NAMES:
+        value = (home / "secrets" / name).read_text().strip()
+        assert lines[name] == copy[name] == value
+        assert secretfiles.strength(value) >= secretfiles.ENOUGH_BITS
+    assert sorted(done.secrets) == sorted(secretfiles.NAMES)
+    assert mode(home / ".env") == 0o600
+    assert mode(done.copy) == 0o400
+    assert done.copy.name.startswith("launchdb-secrets-20")
+
+
+@needs_root
+def test_a_second_run_overwrites_nothing(home):
+    first = made(home)
+    before = {path: path.read_text() for path in [home / ".env", first.copy, *(home / "secrets").iterdir()]}
+    second = made(home, {})
+    assert (second.secrets, second.copy, second.changed) == ([], None, [])
+    assert {path: path.read_text() for path in before} == before
+
+
+@needs_root
+def test_folders_belong_to_the_accounts_of_the_containers_and_get_their_modes_again(home):
+    made(home)
+    (home / "pgbouncer").chmod(0o777)
+    os.chown(home / "run" / "pgbouncer", 0, 0)
+    made(home)
+    assert (mode(home / "pgbouncer"), (home / "pgbouncer").stat().st_gid) == (0o2750, PGBOUNCER)
+    assert (home / "run" / "pgbouncer").stat().st_uid == PGBOUNCER
+    assert (mode(home / "secrets"), (home / "secrets").stat().st_uid) == (0o700, LAUNCHDB)
+    # Services replace `.env`; what root laid into the home is not theirs to replace.
+    assert (mode(home), home.stat().st_uid, home.stat().st_gid) == (0o1771, 0, LAUNCHDB)
+
+
+@needs_root
+def test_secrets_that_somebody_wrote_into_dotenv_become_the_files(home):
+    chosen = secretfiles.generate(secretfiles.KEY)
+    home.mkdir()
+    (home / ".env").write_text(f"PLATFORM_JWT_SECRET={chosen}\nLAUNCHDB_MASTER_KEY=CHANGE_ME\n")
+    (home / ".env").chmod(0o600)
+    (home / ".env.secrets").write_text("left by the guide's own commands")
+    made(home)
+    assert (home / "secrets" / "PLATFORM_JWT_SECRET").read_text().strip() == chosen
+    assert (home / "secrets" / "LAUNCHDB_MASTER_KEY").read_text().strip() != "CHANGE_ME"
+    assert not (home / ".env.secrets").exists()
+
+
+@needs_root
+def test_examples_that_nobody_changed_are_refused_in_one_list_and_nothing_is_made(home):
+    with pytest.raises(Refused, match=r"DOMAIN is localhost.*ACME_EMAIL is missing"):
+        made(home, {"DOMAIN": "localhost", "ACME_EMAIL": "you@your-domain.com", "LAUNCHDB_TLS": "auto"})
+    assert not (home / ".env").exists()
+    assert not (home / "secrets").exists()
+
+
+@needs_root
+def test_a_path_that_is_too_long_for_a_socket_is_refused(folder):
+    with pytest.raises(Refused, match="too long"):
+        made(folder / ("x" * 80))
+
+
+@needs_root
+def test_without_a_name_the_installation_is_for_this_machine_alone(home):
+    made(home, {})
+    settings = settings_of(home)
+    assert (settings.domain, settings.tls) == ("localhost", "internal")
+    assert settings.base_url == "https://localhost"
+
+
+@needs_root
+def test_a_dotenv_that_others_can_read_is_refused(home):
+    made(home)
+    (home / ".env").chmod(0o644)
+    with pytest.raises(Refused, match="can be read by others"):
+        made(home)
+
+
+@needs_root
+def test_what_the_caller_sets_goes_into_dotenv_but_never_over_a_secret(home):
+    made(home)
+    before = (home / "secrets" / "INTERNAL_API_KEY").read_text()
+    done = made(home, {"LAUNCHDB_HTTPS_PORT": "8443", "INTERNAL_API_KEY": "f" * 64})
+    assert settings_of(home).base_url == "https://db.launchdb.test:8443"
+    assert (home / "secrets" / "INTERNAL_API_KEY").read_text() == before
+    assert done.changed == ["LAUNCHDB_HTTPS_PORT"]
+
+
+def test_dotenv_takes_values_as_they_are():
+    found = parse("A=x/y+z==\n# B=no\nexport C='with space'\n\nD=\"a=b\"\nE=\nnonsense\n")
+    assert found == {"A": "x/y+z==", "C": "with space", "D": "a=b", "E": ""}
+
+
+def test_an_embedded_home_is_no_installation_in_containers(folder):
+    assert not in_containers(folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "DOMAIN is missing; HOST_SCRIPT_DIR is missing; HOST_CONFIG_DIR is missing; ACME_EMAIL is missing"),
+        ({"DOMAIN": "your-domain.com", "ACME_EMAIL": "ops@launchdb.test"}, "DOMAIN is an example"),
+        ({"DOMAIN": "localhost"}, "no authority certifies"),
+        ({"HOST_CONFIG_DIR": "relative/path"}, "HOST_CONFIG_DIR: .*absolute"),
+    ],
+)
+def test_production_names_everything_that_it_lacks(given, said):
+    with pytest.raises(SettingsError, match=said):
+        load({"LAUNCHDB_ENV": "production", "LAUNCHDB_RUNTIME": "broker", **given}, recall=False)
+
+
+def test_the_copy_of_today_is_never_written_over(folder):
+    first = homes.write_copy(folder, {"A": "1"})
+    second = homes.write_copy(folder, {"A": "2"})
+    assert first != second
+    assert "A=1" in first.read_text()
