@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,11 @@ class Migration:
     version: str
     checksum: str
     text: str
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the program of before can live with it. All can, but those whose header says `-- reversible: no`."""
+        return re.search(r"^-- reversible: no\b", self.text, re.MULTILINE) is None
 
 
 def read(folder: str) -> list[Migration]:

@@ -16,7 +16,7 @@ from jobs.enqueue import enqueue
 from jobs.kinds import MigrateFleet
 from jobs.view import job_json
 from scripts.cli.context import Session, pass_session
-from scripts.cli.db_inventory import inventory
+from scripts.cli.db_inventory import inventory, schema
 from scripts.cli.errors import CONFLICT, FAILURE, NOT_FOUND, CliError
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
@@ -33,6 +33,7 @@ def db() -> None:
 
 
 db.add_command(inventory)
+db.add_command(schema)
 
 
 @db.command()

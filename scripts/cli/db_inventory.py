@@ -1,4 +1,4 @@
-"""launchdb db inventory: what there is outside of projects' things, against what there should be."""
+"""launchdb db inventory, schema: what there is of projects' things, and which schema the platform has."""
 
 from __future__ import annotations
 
@@ -7,10 +7,37 @@ from dataclasses import asdict
 import click
 
 from catalog import inventory as things
+from infra import migrations
+from infra.sql import statements
+from jobs.view import rfc3339
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import open_home
+
+SQL = statements(__file__)
+
+
+@click.command()
+@json_option
+@pass_session
+def schema(session: Session, *, as_json: bool) -> None:
+    """List the schema migrations of the platform's database; of each whether an earlier version can live with it."""
+    infra = open_home(session.settings)
+    try:
+        with infra.database.autocommit() as tx:
+            applied = tx.rows(SQL.applied)
+    finally:
+        infra.close()
+    known = {one.version: one for one in migrations.read("platform")}
+    # One that this program does not know was applied by a later version: what it did is not known here.
+    found = [{**row, "reversible": row["version"] in known and known[row["version"]].reversible} for row in applied]
+    shown = [{**row, "applied_at": rfc3339(row["applied_at"])} for row in found]
+    if as_json:
+        emit_json({"migrations": [{"version": row["version"], "appliedAt": row["applied_at"],
+                                   "reversible": row["reversible"]} for row in shown]})  # fmt: skip
+        return
+    emit(table(("version", "applied", "reversible"), ([*row.values()] for row in shown)))
 
 
 @click.command()

@@ -85,7 +85,7 @@ def _trial(session: Session) -> Trial:
     home = installation.found()
     if home is not None:
         settings = installation.settings_of(home)
-        return trials.Trial(settings, trials.opened(settings), _account_inside, trials.leftovers_inside)
+        return trials.Trial(settings, trials.opened(settings), account_inside, trials.leftovers_inside)
     settings = session.settings
     if not settings.database_url:
         raise CliError(f"there is no installation in {settings.home} that you may read")
@@ -101,7 +101,8 @@ def _account(settings: Settings, email: str, password: str) -> None:
     ensure_owner(settings, email, password, operator=False)
 
 
-def _account_inside(email: str, password: str) -> None:
+def account_inside(email: str, password: str) -> None:
+    """Let an owner be there although nobody may register. Raises Refused, Unavailable."""
     engine.execute(API, ["launchdb", "owners", "create", email, "--password-stdin"], feed=f"{password}\n".encode())
 
 

@@ -1,0 +1,58 @@
+"""launchdb update: another version, one service after the other, and back again when it is not well."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from config import installation
+from scripts.cli import verify
+from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.stack import update as updates
+from scripts.stack import verify as trials
+from scripts.stack.stack import Stack
+
+if TYPE_CHECKING:
+    from scripts.stack.update import Done
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--no-backup", is_flag=True, help="Do not back everything up first.")
+@json_option
+def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
+    """Update to VERSION, a release, tag or branch; without one, to what the checkout is.
+
+    Everything is backed up, images are built, the schema is brought on, and services are changed one after the other
+    while the others serve. Then the installation is verified; when it is not well, the version of before runs again.
+    """
+    done = updates.update(installed(), version, probe, note, backup=not no_backup)
+    told(done, as_json=as_json)
+
+
+def installed() -> Stack:
+    """Return the installation of this host. Raises CliError when there is none in containers."""
+    home = installation.found()
+    if home is None:
+        raise CliError("this is for installations in containers; an embedded one is updated by its checkout", NOT_FOUND)
+    return Stack.of(home)
+
+
+def probe(there: Stack) -> bool:
+    """Say whether the installation does what clients rely on."""
+    trial = trials.Trial(there.settings, trials.opened(there.settings), verify.account_inside, trials.leftovers_inside)
+    try:
+        return all(step.outcome == "passed" for step in verify.run(trial))
+    finally:
+        trial.http.close()
+
+
+def told(done: Done, *, as_json: bool) -> None:
+    """Print what runs now."""
+    if as_json:
+        emit_json(asdict(done))
+        return
+    emit([f"{done.version} runs; `launchdb rollback` goes back to {done.previous}"])
