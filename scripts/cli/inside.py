@@ -26,17 +26,22 @@ _HELP = ("-h", "--help", "--version")
 
 def forward(arguments: Sequence[str]) -> None:
     """Become the same command inside, where that is its place; return where it is not. Raises Refused."""
+    argv = forwarded(arguments)
+    if argv is not None:
+        pipeline.become(argv, {**program_environment(), **_passed()})
+
+
+def forwarded(arguments: Sequence[str]) -> list[str] | None:
+    """Return the command line that runs a command inside, None where its place is here.
+
+    A token goes along by its variable's name, never by value.
+    """
     noun = next((word for word in arguments if not word.startswith("-")), None)
     if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
-        return
+        return None
     # Whoever names an installation means its API, from wherever he is.
     if found() is None or load_client().url:
-        return
-    pipeline.become(command(arguments), {**program_environment(), **_passed()})
-
-
-def command(arguments: Sequence[str]) -> list[str]:
-    """Return the command line that runs a `launchdb` command inside; a token goes by name, never by value."""
+        return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]
     return ["docker", "exec", "--interactive", *terminal, *named, CONTAINER, "launchdb", *arguments]

@@ -1,0 +1,103 @@
+"""Compose and Docker as the host commands use them, on a project of a test's own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+import pytest
+
+from infra.errors import Refused
+from infra.host import compose, engine, logs
+from infra.host.logs import Range
+
+pytestmark = pytest.mark.docker
+
+FILE = """
+version: "2.4"
+services:
+  steady:
+    image: {image}
+    container_name: {name}-steady
+    network_mode: none
+    command: ["sh", "-c", "echo {said}; echo error of steady >&2; exec sleep 1000"]
+    init: true
+    healthcheck: {{test: ["CMD", "true"], interval: 1s}}
+    environment: {{WHO: "${{WHO}}"}}
+  other:
+    image: {image}
+    container_name: {name}-other
+    network_mode: none
+    init: true
+    depends_on: {{steady: {{condition: service_healthy}}}}
+    command: ["sh", "-c", "sleep 0.2; echo second; exec sleep 1000"]
+"""
+IMAGE = "debian:trixie-slim"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A running project with two services, gone afterwards."""
+    folder, name = tmp_path_factory.mktemp("compose"), f"ldbtest-{secrets.token_hex(4)}"
+    (folder / "compose.yaml").write_text(FILE.format(image=IMAGE, name=name, said="first"))
+    (folder / ".env").write_text("WHO=dotenv\n")
+    found = compose.find(folder / "compose.yaml", folder / ".env", project=name)
+    told = []
+    found.up(tell=told.append)
+    yield found
+    found.down(tell=told.append, volumes=True)
+    assert engine.containers(project=name) == []
+
+
+def named(project):
+    return {one.service: one for one in project.containers()}
+
+
+def test_containers_are_shown_with_service_state_and_health(project):
+    deadline = time.monotonic() + 20
+    while not all(one.is_well for one in project.containers()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    found = named(project)
+    assert sorted(found) == ["other", "steady"]
+    assert (found["steady"].health, found["other"].health) == ("healthy", "")
+    assert found["steady"].since.startswith("20")
+
+
+def test_a_program_runs_in_a_container_with_what_it_is_fed(project):
+    assert engine.execute(f"{project.project}-steady", ["cat"], feed=b"a secret") == "a secret"
+
+
+def test_no_variable_of_the_caller_goes_over_dotenv(project, monkeypatch):
+    monkeypatch.setenv("WHO", "caller")
+    project.up(tell=lambda _line: None)
+    assert engine.execute(f"{project.project}-steady", ["printenv", "WHO"]).strip() == "dotenv"
+
+
+def test_lines_of_several_containers_come_in_the_order_of_time(project):
+    names = [f"{project.project}-{service}" for service in ("other", "steady")]
+    deadline = time.monotonic() + 20
+    while len(found := logs.read(names, Range())) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert found == sorted(found, key=lambda line: line.at)
+    assert {line.text for line in found} == {"first", "error of steady", "second"}
+    assert [line.text for line in logs.read(names[1:], Range(tail=0))] == []
+
+
+def test_what_comes_is_followed(project):
+    lines = logs.follow([f"{project.project}-steady"], Range())
+    assert {next(lines).text, next(lines).text} == {"first", "error of steady"}
+
+
+def test_a_failure_is_one_sentence_with_the_last_words_of_compose(project, tmp_path):
+    (tmp_path / "compose.yaml").write_text('version: "2.4"\nservices: {lost: {image: "launchdb-none/none:0"}}\n')
+    (tmp_path / ".env").write_text("")
+    broken = compose.Compose(project.program, tmp_path / "compose.yaml", tmp_path / ".env", f"{project.project}x")
+    with pytest.raises(Refused, match="ended with exit status"):
+        broken.up(tell=lambda _line: None)
+
+
+def test_a_container_that_is_away_is_refused_by_name():
+    with pytest.raises(Refused, match="ldb-nobody"):
+        engine.execute("ldb-nobody", ["true"])
