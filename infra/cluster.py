@@ -71,18 +71,23 @@ class Cluster:
     @contextmanager
     def inside(self, database: str, name: str) -> Iterator[Session]:
         """Open a session in a project's database, for catalogue work. Raises Unavailable."""
-        with (
-            translated(DEPENDENCY),
-            psycopg.connect(
+        with translated(DEPENDENCY), self.opened_inside(database, name) as session:
+            yield session
+
+    def opened_inside(self, database: str, name: str) -> Session:
+        """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
+        with translated(DEPENDENCY):
+            return psycopg.connect(
                 self._conninfo,
                 dbname=database,
                 autocommit=True,
                 application_name=name,
                 options=OPTIONS,
                 connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-            ) as session,
-        ):
-            yield session
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=3,
+            )
 
     def persistently(self, act: Callable[[], T]) -> T:
         """Call `act`, which looks before it acts, again when it lost a race against another session."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from infra.errors import Unavailable
 from infra.files import folder, holds, replace
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGURATION = "data-api.conf"
+# What an instance can be told to read anew.
+Part = Literal["schema", "config"]
 # The first line of a configuration: by it a folder is known to be ours, whose it is, and what it serves.
 _LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 
@@ -74,6 +76,12 @@ class Instances(Protocol):
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach it at."""
 
+    def reload(self, instance_id: str, part: Part) -> None:
+        """Let the instance read its schema or its configuration anew; one that is gone has nothing to read."""
+
+    def signalled(self) -> frozenset[str]:
+        """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
+
 
 class EmbeddedInstances:
     """Instances inside the API's own process, which reads a folder for each."""
@@ -130,6 +138,13 @@ class EmbeddedInstances:
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach the instance at."""
         return f"{self._base_url}/db/{instance_id}"
+
+    def reload(self, instance_id: str, part: Part) -> None:
+        """Nothing: the API sees by itself that a stamp or a file has changed."""
+
+    def signalled(self) -> frozenset[str]:
+        """None: the API compares the stamp of each schema by itself."""
+        return frozenset()
 
 
 def _label(path: Path) -> tuple[str, str] | None:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import internal, manager, migrations
+from app import auth, internal, manager, migrations, storage
 from app.data import standalone
 from app.factory import create_app
+from app.manager import listener
 from config.logging import setup
 from config.settings import Settings, data_api_environment
 from infra.composition import Infra
+from infra.database import Database
+from infra.errors import Unavailable
 from infra.pipeline import die_with_parent
-from scripts.cli.service import opened_settings
+from scripts.cli.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
+log = logging.getLogger(__name__)
 SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
-# Never public: on loopback, whatever LAUNCHDB_HOST says.
+# Never public: on LAUNCHDB_INTERNAL_HOST, whatever LAUNCHDB_HOST says.
 INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
+# Public through the proxy alone, on the internal network as well. They hold no secret but the database's address.
+HELD = {"auth": (8001, auth.create), "storage": (8003, storage.create)}
+TITLES = {"all": "Platform API", "platform": "Platform API", "data": "Data API", "manager": "Manager API"}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
 HUNG_SECONDS = 60
+HELD_CONNECTIONS = 2
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -47,24 +58,62 @@ class Server(BaseApplication):  # type: ignore[misc]
             # A heartbeat file on a disk would write for ever while nothing happens.
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn's own file
             "post_fork": _forked,
+            "post_worker_init": self._announce,
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
+    @property
+    def _service(self) -> str:
+        return self._services[0]
+
+    def _port(self) -> int:
+        inside = {**INTERNAL, **HELD}.get(self._service)
+        return inside[0] if inside else self._settings.port
+
     def _address(self) -> str:
-        inside = INTERNAL.get(self._services[0])
-        return f"127.0.0.1:{inside[0]}" if inside else f"{self._settings.host}:{self._settings.port}"
+        inside = self._service in INTERNAL or self._service in HELD
+        return f"{self._settings.internal_host if inside else self._settings.host}:{self._port()}"
+
+    def _announce(self, _worker: object) -> None:
+        title = TITLES.get(self._service, f"{self._service.capitalize()} service")
+        log.info("%s listening on port %d", title, self._port())
 
     def load(self) -> Any:
         """Open the world and make the application."""
-        setup("api")
-        if self._services[0] in INTERNAL:
-            name, (_port, create) = self._services[0], INTERNAL[self._services[0]]
-            return create(self._settings, Infra.open(self._settings, name=f"launchdb-{name}"))
-        app = create_app(self._settings, Infra.open(self._settings, name="launchdb-api"), self._services)
+        name = self._service if self._service in INTERNAL or self._service in HELD else "api"
+        setup(name)
+        if name in HELD:
+            database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
+            _say_when_connected(database)
+            return HELD[name][1](database)
+        infra = Infra.open(self._settings, name=f"launchdb-{name}")
+        _say_when_connected(infra.database)
+        if name in INTERNAL:
+            if name == "manager":
+                listener.start(infra)
+            return INTERNAL[name][1](self._settings, infra)
+        app = create_app(self._settings, infra, self._services)
         if "platform" in self._services:
             internal.listen(app)
         return app
+
+
+def _say_when_connected(database: Database) -> None:
+    def wait() -> None:
+        while not _answers(database):
+            time.sleep(PAUSE_SECONDS)
+        log.info("connected to the platform database")
+
+    threading.Thread(target=wait, name="connected", daemon=True).start()
+
+
+def _answers(database: Database) -> bool:
+    try:
+        database.check()
+    except Unavailable:
+        return False
+    return True
 
 
 def _forked(_arbiter: object, _worker: object) -> None:
@@ -73,16 +122,20 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL])))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
-    `manager` (9000) and `migrations` (8002) are internal: on loopback, for whoever has the key INTERNAL_API_KEY.
+    `manager` (9000) and `migrations` (8002) are internal: on LAUNCHDB_INTERNAL_HOST, for whoever has the key
+    INTERNAL_API_KEY. `auth` (8001) and `storage` (8003) hold their place there: they serve no project yet, and say so.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """
     alone = data_api_environment()
     if service == "data" and alone.get("PGRST_DB_URI"):
         standalone.main(alone)
+        return
+    if service in HELD:
+        Server(reachable_settings(), (service,)).run()
         return
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)

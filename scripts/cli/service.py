@@ -36,6 +36,14 @@ def opened_settings(*, patient: bool) -> Settings:
     return settings
 
 
+def reachable_settings() -> Settings:
+    """Return the settings for a service that needs the platform's database and no secret. Raises CliError."""
+    settings = load()
+    if not settings.database_url:
+        raise CliError("there is no platform database; set LAUNCHDB_DATABASE_URL", USAGE)
+    return settings
+
+
 def _proven(infra: Infra) -> bool:
     try:
         with infra.database.transaction() as tx:

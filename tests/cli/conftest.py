@@ -37,14 +37,14 @@ class CommandLine:
 
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str, **more) -> subprocess.Popen:
+    def start(self, *arguments: str, log=subprocess.PIPE, **more) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "scripts.cli", *arguments],
             cwd=CHECKOUT,
             env={"PATH": os.environ["PATH"], **self.environment},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
             text=True,
             **more,
         )

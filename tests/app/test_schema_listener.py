@@ -1,0 +1,187 @@
+"""The manager's listener: a changed schema reaches a data API that learns of it by a signal alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+
+import jobs.kinds  # noqa: F401 - the kinds under test
+from app.manager.listener import SESSION, Listener
+from catalog import names
+from infra.instances import EmbeddedInstances
+from jobs.kinds import ProvisionProject
+from tests.fixtures.projects import add_project, drop
+from tests.fixtures.servers import wait_until
+from tests.jobs.conftest import Engine
+
+SIGNALS = {"schema": signal.SIGUSR1, "config": signal.SIGUSR2}
+# A data API as far as this goes: a process that writes down which signal it got.
+PROGRAM = """
+import signal, sys
+def heard(number, _frame):
+    with open(sys.argv[1], "a") as file:
+        file.write(signal.Signals(number).name + "\\n")
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, heard)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+class Signalled(EmbeddedInstances):
+    """Instances that are told of a changed schema by a signal to a real process."""
+
+    def __init__(self, folder, base_url, pids) -> None:
+        super().__init__(folder, base_url)
+        self.pids = pids
+
+    def reload(self, instance_id, part) -> None:
+        os.kill(self.pids[instance_id], SIGNALS[part])
+
+    def signalled(self):
+        return frozenset(self.pids)
+
+
+@pytest.fixture
+def engine(infra):
+    """Runs jobs."""
+    made = Engine(infra)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def provisioned(engine, project):
+    """A project that is served."""
+    engine.enqueue(ProvisionProject(project))
+    engine.runner.drain()
+    return project
+
+
+@pytest.fixture
+def heard(tmp_path):
+    """The process of a data API; gives its id and what it heard."""
+    file = tmp_path / "heard"
+    file.touch()
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, file], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process.pid, lambda: file.read_text().split()
+        process.kill()
+
+
+@pytest.fixture
+def listener(infra, settings, provisioned, heard):
+    """The listener of one such project."""
+    instances = Signalled(settings.instances_folder, settings.base_url, {provisioned: heard[0]})
+    made = Listener(infra.database, infra.databases.cluster, instances, most=2)
+    made.instances = instances
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def another(infra, engine):
+    """A second served project."""
+    made = add_project(infra)
+    engine.enqueue(ProvisionProject(made))
+    engine.runner.drain()
+    yield made
+    drop(infra, made)
+
+
+def turned(listener, until, seconds=10.0) -> None:
+    """Let the listener turn until something is so."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "the listener did not come to it"
+        listener.run_once(0.02)
+
+
+def inside(server_url, project):
+    return psycopg.connect(server_url, dbname=project, autocommit=True)
+
+
+def sessions(infra, project) -> int:
+    with infra.databases.cluster.session("launchdb-test") as admin:
+        row = admin.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = %s", (SESSION, project)
+        ).fetchone()
+    return row[0]
+
+
+def test_a_changed_schema_is_a_signal_and_so_is_a_changed_configuration(listener, heard, server_url, provisioned):
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"])  # what may have changed before anybody listened
+    with inside(server_url, provisioned) as admin:
+        admin.execute("CREATE TABLE fruit (id int)")
+        turned(listener, lambda: heard[1]() == ["SIGUSR1"] * 2)
+        admin.execute("NOTIFY pgrst, 'reload config'")
+        turned(listener, lambda: heard[1]() == ["SIGUSR1"] * 2 + ["SIGUSR2"])
+        admin.execute("NOTIFY pgrst, 'anything else'")
+        admin.execute("SELECT pg_notify('pgrst', 'reload schema') FROM generate_series(1, 100)")
+        turned(listener, lambda: len(heard[1]()) == 4)
+        for _ in range(20):
+            admin.execute("NOTIFY pgrst, 'reload schema'")
+            listener.run_once(0.01)
+    turned(listener, lambda: not any(ear.pending for ear in listener._ears.values()))
+    assert len(heard[1]()) <= 6, "a tenant that shouts keeps his data API busy"
+
+
+def test_what_changed_while_nobody_listened_is_told_once(listener, heard, server_url, provisioned, infra):
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"])
+    with inside(server_url, provisioned) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (SESSION,))
+        wait_until(lambda: sessions(infra, provisioned) == 0)
+        admin.execute("CREATE TABLE missed (id int)")
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"] * 2)
+    listener._lose(next(iter(listener._ears.values())))
+    turned(listener, lambda: listener.sessions == 1)
+    listener.run_once(0)
+    assert heard[1]() == ["SIGUSR1"] * 2, "nothing had changed"
+
+
+def test_a_database_is_dropped_though_it_is_listened_to(listener, infra, provisioned):
+    turned(listener, lambda: listener.sessions == 1)
+    started = time.monotonic()
+    infra.databases.drop_database(provisioned, names.roles(provisioned), "test")
+    assert time.monotonic() - started < 5
+    turned(listener, lambda: listener.sessions == 0)
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (provisioned,))
+    turned(listener, lambda: not listener._ears)
+
+
+def test_a_paused_project_is_let_go_of_at_once_and_a_vanished_instance_after_a_while(
+    listener, infra, provisioned, monkeypatch
+):
+    turned(listener, lambda: listener.sessions == 1)
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'paused' WHERE id = %s", (provisioned,))
+    turned(listener, lambda: listener.sessions == 0)
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET status = 'active' WHERE id = %s", (provisioned,))
+    turned(listener, lambda: listener.sessions == 1)
+    listener.instances.pids = {}
+    listener._looked = float("-inf")
+    listener.run_once(0)
+    assert listener.sessions == 1
+    monkeypatch.setattr("app.manager.listener.LINGER_SECONDS", 0.0)
+    turned(listener, lambda: listener.sessions == 0)
+
+
+def test_more_projects_than_sessions_are_looked_at_in_turn(listener, infra, provisioned, heard, another, server_url):
+    listener._most = 1
+    listener.instances.pids[another] = heard[0]
+    turned(listener, lambda: len(heard[1]()) == 2, seconds=15)
+    assert listener.sessions == 1
+    for project in (provisioned, another):
+        with inside(server_url, project) as admin:
+            admin.execute("CREATE TABLE late (id int)")
+    turned(listener, lambda: len(heard[1]()) >= 4, seconds=15)
+    assert sessions(infra, provisioned) + sessions(infra, another) <= 1
