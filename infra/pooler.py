@@ -47,6 +47,9 @@ class Pooler(Protocol):
         Raises Unavailable, Refused.
         """
 
+    def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
+        """Let its files say what is wanted, for a pooler that is about to start; say whether they were written."""
+
     def served(self) -> list[Entry]:
         """Return what it serves now of the projects."""
 
@@ -85,6 +88,10 @@ class NoPooler:
 
     def serve(self, wanted: Callable[[], Sequence[Entry]]) -> bool:  # noqa: ARG002 - nobody is asked
         """Nothing stands between."""
+        return False
+
+    def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:  # noqa: ARG002 - nobody is asked
+        """Nothing has to start."""
         return False
 
     def served(self) -> list[Entry]:
