@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from infra import files, pooler_files, pooler_login, scram, secretfiles
+from infra.database import CONNECT_TIMEOUT_SECONDS
 from infra.errors import Unavailable
 from infra.pooler import Entry
 from infra.pooler_console import DEPENDENCY, Console, NoAnswer, console
 from infra.pooler_files import Folder, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -34,6 +37,7 @@ CONSOLE = "pgbouncer"
 PLATFORM_POOL = (5, 5)
 # How long PgBouncer may take to show what it was told, and a transaction to come to its end before a release.
 TAKE_SECONDS, DRAIN_SECONDS, LOOK_SECONDS = 3.0, 2.0, 0.02
+LOGIN_SECONDS = 0.5
 _COLUMNS = ("host", "port", "database", "pool_size", "reserve_pool_size", "max_connections")
 
 
@@ -130,6 +134,25 @@ class PgBouncer:
             if database in self._shown(admin):
                 admin.ask(f'RECONNECT "{database}"')
 
+    def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
+        """Let logins take other passwords while no session is being opened by the old ones.
+
+        PgBouncer passes on what a client has logged in with last, so somebody has to log in anew: we do.
+        """
+        self.release(database)
+        try:
+            change()
+            uris = [self.uri(database, user, logins[user]) for user in self._known(database) & logins.keys()]
+            with ThreadPoolExecutor(max_workers=len(uris) or 1) as threads:
+                entered = [threads.submit(_log_in, uri) for uri in uris]
+                # A pool that nobody has come through makes its first client wait for a session, so for the end of this.
+                wait(entered, timeout=LOGIN_SECONDS)
+                self.resume(database)
+        finally:
+            self.resume(database)
+        for login in entered:
+            login.result()
+
     def data_uri(self, database: str, user: str, password: str) -> str:
         """Return the URI for a data API: by the socket in its own folder, where it has one."""
         if not self._place.inside:
@@ -206,8 +229,20 @@ class PgBouncer:
             ),
         ]
 
+    def _known(self, database: str) -> set[str]:
+        """Return who has logged in to a database that is served."""
+        with self._console() as admin:
+            return {row["user"] for row in admin.ask("SHOW POOLS") if row["database"] == database}
+
     def _shown(self, admin: Console) -> dict[str, dict[str, str]]:
         return {row["name"]: row for row in admin.ask("SHOW DATABASES") if row["name"] != CONSOLE}
+
+
+def _log_in(uri: str) -> None:
+    try:
+        psycopg.connect(uri, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)).close()
+    except psycopg.OperationalError as error:
+        raise Unavailable("the pooler does not take a password that Postgres takes") from error
 
 
 def _row(frame: Frame, entry: Entry) -> dict[str, str]:

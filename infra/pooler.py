@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from infra.cluster import Cluster
 
@@ -65,6 +65,12 @@ class Pooler(Protocol):
     def reconnect(self, database: str) -> None:
         """Let connections that were opened before be replaced as they fall free."""
 
+    def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
+        """Let logins take other passwords by `change`, and let none of their clients fail for it.
+
+        logins  the passwords that they take from then on
+        """
+
     def data_uri(self, database: str, user: str, password: str) -> str:
         """Return the libpq URI with which a data API reaches its database."""
 
@@ -106,6 +112,10 @@ class NoPooler:
 
     def reconnect(self, database: str) -> None:
         """Nothing stands between."""
+
+    def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:  # noqa: ARG002
+        """Let them be changed; sessions that are open stay so."""
+        change()
 
     def data_uri(self, database: str, user: str, password: str) -> str:
         """Return the URI of the server itself."""

@@ -52,6 +52,13 @@ def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
     run.ledger.present("role", *roles.all)
 
 
+def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
+    """Let the logins take these passwords while their clients go on."""
+    database, dump = names.database(run.args.project_id), names.roles(run.args.project_id).dump
+    pooled = {login: password for login, password in passwords.items() if login != dump}
+    run.infra.pooler.exchange(database, pooled, lambda: set_passwords(run, passwords))
+
+
 def drop_database(run: Run[Any]) -> None:
     """Let the project have no database, and none beside it; the sessions that are left are ended."""
     database = names.database(run.args.project_id)
