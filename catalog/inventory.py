@@ -1,4 +1,4 @@
-"""What there is outside, against what there should be: databases, roles, instances and secrets of projects."""
+"""What there is outside, against what there should be: all that lies outside of projects, and their secrets."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ def of_project(things: list[Thing], project_id: str) -> list[Thing]:
 def _seen(tx: Transaction, infra: Infra) -> Iterator[tuple[str, str, str]]:
     for labelled in infra.databases.labelled():
         yield labelled.kind, labelled.name, labelled.project_id
+    for entry in infra.pooler.served():
+        if is_project_id(entry.database):
+            yield "pooler", entry.database, entry.database
     for instance in infra.instances.list():
         yield "instance", instance.id, instance.project_id
     for scope in secrets.scopes(tx):

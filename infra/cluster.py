@@ -54,6 +54,11 @@ class Cluster:
             name="cluster",
         )
 
+    @property
+    def conninfo(self) -> str:
+        """How the server is reached, as the administrator."""
+        return self._conninfo
+
     @contextmanager
     def session(self, name: str) -> Iterator[Session]:
         """Lend a warm session on the maintenance database that bears `name` while it is lent.

@@ -13,6 +13,7 @@ from infra.database import Database
 from infra.databases import Databases
 from infra.doorbell import Doorbell
 from infra.instances import EmbeddedInstances, Instances
+from infra.pgbouncer import PgBouncer, Place
 from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
 from infra.vault import Vault
@@ -20,6 +21,9 @@ from infra.vault import Vault
 if TYPE_CHECKING:
     from config.settings import Settings
     from infra.mail import Carrier
+
+# Where the pooler's sockets lie in a project's container.
+SOCKETS_INSIDE = "/run/pgbouncer"
 
 
 @dataclass
@@ -49,7 +53,7 @@ class Infra:
             databases=databases,
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
-            pooler=NoPooler(databases.cluster),
+            pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.of(settings),
         )
 
@@ -61,5 +65,23 @@ class Infra:
 
 
 def _databases(settings: Settings, conninfo: str) -> Databases:
-    platform = str(conninfo_to_dict(conninfo).get("dbname") or "postgres")
-    return Databases(Cluster(conninfo), Limits.of(settings), platform=platform, migrations=settings.project_migrations)
+    return Databases(
+        Cluster(conninfo), Limits.of(settings), platform=_name(conninfo), migrations=settings.project_migrations
+    )
+
+
+def _pooler(settings: Settings, cluster: Cluster, platform: str) -> Pooler:
+    if not settings.pooler_url:
+        return NoPooler(cluster)
+    place = Place(
+        url=settings.pooler_url,
+        folder=settings.home / "pgbouncer",
+        secrets=settings.secrets_folder,
+        sockets=settings.run_folder / "pgbouncer",
+        inside="" if settings.runtime == "embedded" else SOCKETS_INSIDE,
+    )
+    return PgBouncer(place, cluster, platform=platform)
+
+
+def _name(conninfo: str) -> str:
+    return str(conninfo_to_dict(conninfo).get("dbname") or "postgres")

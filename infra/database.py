@@ -51,7 +51,8 @@ def is_transient(error: psycopg.Error) -> bool:
 
 def is_login_refused(error: psycopg.Error) -> bool:
     """Say whether a session could not begin because of its password; the driver has no SQLSTATE for that."""
-    return error.sqlstate is None and "password authentication failed" in str(error)
+    said = ("password authentication failed", "SASL authentication failed")  # Postgres, PgBouncer
+    return error.sqlstate is None and any(words in str(error) for words in said)
 
 
 def ensure_alive(connection: psycopg.Connection[Any]) -> None:

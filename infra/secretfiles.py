@@ -26,6 +26,8 @@ NAMES = {
     "INTERNAL_API_KEY": HEX,
     "POSTGREST_ADMIN_KEY": HEX,
 }
+# Of use between our own parts alone: they stand in no `.env`, and where one is lost another is made.
+OWN = {"POOLER_ADMIN_PASSWORD": PASSWORD, "POOLER_AUTH_PASSWORD": PASSWORD}
 # Written by people, if at all: a password of the mail server's is as the server's people made it.
 CHOSEN = "SMTP_PASSWORD"
 ENOUGH_BITS = 128  # OWASP ASVS 5.0, 11.5.1: at least 128 bits of chance
@@ -54,6 +56,15 @@ def ensure(folder: Path, dotenv: Path) -> None:
         files.replace(folder / name, generate(NAMES[name]) + "\n")
     check(folder)
     _repeat(folder, dotenv)
+
+
+def ensure_own(folder: Path) -> None:
+    """Let the secrets be there that only our own parts tell each other; one that is there is never overwritten."""
+    files.folder(folder, mode=0o700)
+    with files.locked(folder / ".own.lock"):
+        for name, form in OWN.items():
+            if not (folder / name).exists():
+                files.replace(folder / name, generate(form) + "\n")
 
 
 def _repeat(folder: Path, dotenv: Path) -> None:

@@ -11,6 +11,7 @@ from infra.errors import LoginRefused
 from infra.instances import InstanceSpec
 from infra.project_limits import Limits
 from infra.sql import statements
+from jobs import pooling
 from jobs.errors import GiveUp
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-CONNECTIONS_OF_OTHERS = 3
 
 
 def open_data_api(run: Run[Any]) -> None:
@@ -50,6 +50,13 @@ def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
     run.check()
     run.infra.databases.ensure_roles(roles, passwords, run.session)
     run.ledger.present("role", *roles.all)
+
+
+def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
+    """Let the logins take these passwords while their clients go on."""
+    database, dump = names.database(run.args.project_id), names.roles(run.args.project_id).dump
+    pooled = {login: password for login, password in passwords.items() if login != dump}
+    run.infra.pooler.exchange(database, pooled, lambda: set_passwords(run, passwords))
 
 
 def drop_database(run: Run[Any]) -> None:
@@ -96,14 +103,21 @@ def prove_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     project = run.args.project_id
     known, roles = stored_secrets(run), names.roles(project)
-    before = _data_uri_before(run.infra, project, known)
+    name = names.password(roles.authenticator)
+    before, wanted = known[name], known.wanted(name)
     run.check()
     try:
-        run.infra.databases.prove(data_uri(run.infra, project, known), roles, run.session)
+        run.infra.databases.prove(_own_uri(run, wanted), roles, run.session)
     except LoginRefused:
-        if not before:
+        if before == wanted:
             raise
-        run.infra.databases.prove(before, roles, run.session)
+        run.infra.databases.prove(_own_uri(run, before), roles, run.session)
+
+
+def _own_uri(run: Run[Any], password: str) -> str:
+    """Return the URI with which we go the data API's way."""
+    project = run.args.project_id
+    return run.infra.pooler.uri(names.database(project), names.roles(project).authenticator, password)
 
 
 def stored_spec(run: Run[Any]) -> InstanceSpec:
@@ -144,7 +158,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         jwt_secret=_jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections would leave none to the project's other logins.
-        pool_size=min(pool_size, chosen.connections - CONNECTIONS_OF_OTHERS),
+        pool_size=pooling.entry(infra, project, pool_size, chosen).pool_size,
         max_rows=chosen.max_rows,
         schemas=tuple(chosen.schemas),
         cors_origins=tuple(chosen.cors_origins),
@@ -155,9 +169,9 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
 
 
 def data_uri(infra: Infra, project: str, known: Known) -> str:
-    """Return the URI with which the data API's login reaches the project's database straight, past any pooler."""
+    """Return the URI with which the data API reaches the project's database."""
     login = names.roles(project).authenticator
-    return infra.databases.uri(names.database(project), login, known.wanted(names.password(login)))
+    return infra.pooler.data_uri(names.database(project), login, known.wanted(names.password(login)))
 
 
 def passwords(project: str, known: Known) -> dict[str, str]:
@@ -182,7 +196,7 @@ def _data_uri_before(infra: Infra, project: str, known: Known) -> str:
     """Return the URI that is good until a password that is coming is in force; empty when none is coming."""
     login = names.roles(project).authenticator
     before, wanted = known[names.password(login)], known.wanted(names.password(login))
-    return "" if before == wanted else infra.databases.uri(names.database(project), login, before)
+    return "" if before == wanted else infra.pooler.data_uri(names.database(project), login, before)
 
 
 def _jwt_secret(known: Known) -> str:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from catalog.settings import effective
+from jobs import pooling
 from jobs.data_plane import limits, spec, standing_passwords
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from catalog.secrets import Known
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from infra.databases import Survey
+    from infra.pooler import Entry
 
 # A project in another state is being changed by a job, which sees to it.
 SETTLED = ("active", "paused")
@@ -34,11 +38,14 @@ class Wanted:
         return self.status == "paused"
 
 
-def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[str]:
+def faults(
+    infra: Infra, seen: Survey, project: Wanted, known: Known, served: Mapping[str, Entry] | None = None
+) -> list[str]:
     """Say in words in what a project differs from what it has to be; nothing when all is right.
 
-    seen   the look at its database and roles
-    known  its stored secrets
+    seen    the look at its database and roles
+    known   its stored secrets
+    served  what the pooler serves; None when nobody could ask it
     """
     roles = names.roles(project.id)
     needed = {names.JWT_SECRET, *(names.password(login) for login in roles.logins)}
@@ -48,6 +55,9 @@ def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[st
     databases = infra.databases.limited(limits(chosen))
     passwords = standing_passwords(seen, project.id, known)
     found = databases.faults(seen, roles, passwords, closed=project.closed)
+    if served is not None and infra.pooler.exists:
+        wanted = pooling.entry(infra, names.database(project.id), project.pool_size, chosen)
+        found += pooling.faults(served, wanted, closed=project.closed)
     return found + _faults_of_instance(infra, project, known, chosen)
 
 

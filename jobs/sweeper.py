@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, secrets
+from infra.errors import Unavailable
 from infra.sql import statements
-from jobs import drift, inside
+from jobs import drift, inside, pooling
 from jobs.enqueue import enqueue
 from jobs.kinds.reconcile import ReconcileProject
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from infra.databases import Survey
+    from infra.pooler import Entry
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)
@@ -40,11 +42,12 @@ class Sweeper:
             now: datetime = tx.value(SQL.now)
         # The world first: what a job changes after this look is not judged by it.
         seen = self._infra.databases.survey(None, SESSION)
+        served = self._served()
         self._name_strays(seen, now)
         rows = self._settled(now)
         looked = self._looks.faults(row for row in rows if inside.admits(seen, row["id"]))
         self.opened = len(looked)
-        return sum(self._mend(seen, row, looked.get(row["id"], row["drift"])) for row in rows)
+        return sum(self._mend(seen, served, row, looked.get(row["id"], row["drift"])) for row in rows)
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
@@ -53,10 +56,24 @@ class Sweeper:
             known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
         return [{**row, "known": known[row["id"]]} for row in rows]
 
-    def _mend(self, seen: Survey, row: dict[str, Any], within: list[str]) -> bool:
+    def _served(self) -> dict[str, Entry] | None:
+        """Let the pooler be what the ledger says, and look what it serves then; None when nobody can ask it.
+
+        Its files belong to no project, so no project's job would find them damaged.
+        """
+        try:
+            self._infra.pooler.prepare(SESSION)
+            if pooling.bring(self._infra):
+                log.warning("the pooler had to be put right")
+            return {entry.database: entry for entry in self._infra.pooler.served()}
+        except Unavailable as error:
+            log.warning("the pooler cannot be looked at", extra={"reason": str(error)})
+            return None
+
+    def _mend(self, seen: Survey, served: dict[str, Entry] | None, row: dict[str, Any], within: list[str]) -> bool:
         """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
-        found = drift.faults(self._infra, seen, project, row["known"])
+        found = drift.faults(self._infra, seen, project, row["known"], served)
         if not found and sorted(within) == sorted(row["drift"]) and not row["complains"]:
             return False
         found += within

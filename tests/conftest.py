@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.projects",
+    "tests.fixtures.pooler",
     "tests.fixtures.second",
     "tests.fixtures.smtp",
     "tests.fixtures.ssh",

@@ -9,7 +9,7 @@ from catalog import settings
 from catalog.settings_model import OUTSIDE
 from infra.sql import statements
 from jobs.kind import Step, kind
-from jobs.kinds.reconcile import data_api_is_right, database_is_right, round_trip_is_proven
+from jobs.kinds.reconcile import data_api_is_right, database_is_right, pooler_is_right, round_trip_is_proven
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -40,6 +40,7 @@ def settings_are_in_force(run: Run[ConfigureProject], tx: Transaction) -> None:
     steps=(
         Step(version_is_noted, atomic=True, title="Read the settings"),
         Step(database_is_right, title="Set the limits"),
+        Step(pooler_is_right, title="Set the pool"),
         Step(data_api_is_right, title="Set the data API"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(settings_are_in_force, atomic=True, title="Report"),

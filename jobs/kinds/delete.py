@@ -15,6 +15,7 @@ from jobs.commands import JobConflict
 from jobs.data_plane import close_data_api, drop_database, drop_roles, refuse_logins
 from jobs.kind import Step, kind
 from jobs.kinds.backup import begin, list_set, set_is_written
+from jobs.pooling import withdraw_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -101,6 +102,7 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
     "project.delete",
     steps=(
         Step(close_data_api, no_return=True, title="Close the data API"),
+        Step(withdraw_from_pooler, title="Withdraw it from the pooler"),
         Step(final_backup_is_named, atomic=True, title="Name the last backup"),
         Step(final_backup_is_written, long=True, title="Make the last backup"),
         Step(final_backup_is_listed, atomic=True, title="List the last backup"),

@@ -10,6 +10,7 @@ from jobs.commands import JobConflict
 from jobs.data_plane import allow_logins, close_data_api, open_data_api, refuse_logins
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
+from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -35,6 +36,7 @@ def begin_again(args: PauseProject, tx: Transaction) -> None:
     "project.pause",
     steps=(
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
+        Step(withdraw_from_pooler, undo=publish_to_pooler, title="Withdraw it from the pooler"),
         Step(refuse_logins, undo=allow_logins, title="Refuse logins, end sessions"),
         Step(project_is_paused, atomic=True),
     ),

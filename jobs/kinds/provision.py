@@ -21,6 +21,7 @@ from jobs.data_plane import (
 )
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
+from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def begin_again(args: ProvisionProject, tx: Transaction) -> None:
         Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
         Step(create_roles, undo=drop_roles),
         Step(clone_template, undo=drop_database, title="Create the database"),
+        Step(publish_to_pooler, undo=withdraw_from_pooler, title="Let the pooler serve it"),
         Step(open_data_api, undo=close_data_api, title="Open the data API"),
         Step(prove_round_trip, title="Prove a round trip"),
         Step(mark_active, atomic=True),

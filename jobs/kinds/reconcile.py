@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from infra.sql import statements
-from jobs import data_plane, drift, inside
+from jobs import data_plane, drift, inside, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -25,7 +25,8 @@ def faults_are_named(run: Run[ReconcileProject]) -> None:
         return
     run.check()
     seen = run.infra.databases.survey(names.roles(project.id), run.session)
-    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run))
+    served = {entry.database: entry for entry in run.infra.pooler.served()}
+    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run), served)
     within = _objects(run, project.id)
     if within is not None and inside.admits(seen, project.id):
         found += run.infra.databases.objects.faults(names.roles(project.id), within, run.session)
@@ -63,6 +64,15 @@ def objects_are_right(run: Run[ReconcileProject]) -> None:
     left = run.infra.databases.objects.heal(names.roles(project.id), within, run.session)
     with run.transaction() as tx:
         tx.execute(SQL.keep_drift, {"project": project.id, "drift": left})
+
+
+def pooler_is_right(run: Run[Any]) -> None:
+    """Let the pooler serve the project as it should, or not at all while it is paused; sessions begin anew."""
+    project = _wanted(run)
+    if project is None or not run.infra.pooler.exists:
+        return
+    (pooling.withdraw_from_pooler if project.closed else pooling.publish_to_pooler)(run)
+    run.infra.pooler.reconnect(names.database(project.id))
 
 
 def data_api_is_right(run: Run[ReconcileProject]) -> None:
@@ -118,6 +128,7 @@ def _wanted(run: Run[Any]) -> drift.Wanted | None:
         Step(roles_are_right, title="Put the roles right"),
         Step(database_is_right, title="Put the database right"),
         Step(objects_are_right, title="Put our schemas right"),
+        Step(pooler_is_right, title="Put the pooler right"),
         Step(data_api_is_right, title="Put the data API right"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(healing_is_told, atomic=True, title="Report"),

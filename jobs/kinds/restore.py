@@ -15,7 +15,7 @@ from catalog.backups import BackupNotFound
 from infra import backup_keys, backup_sets
 from infra.beside import Beside
 from infra.sql import statements
-from jobs import backups, data_plane
+from jobs import backups, data_plane, pooling
 from jobs.commands import JobConflict
 from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
@@ -105,7 +105,8 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     run.ledger.intend("database", kept)
     run.check()
     beside = Beside(run.infra.databases, names.roles(project), run.session)
-    beside.swap(live, restored, kept)
+    with pooling.let_go(run):
+        beside.swap(live, restored, kept)
     run.ledger.present("database", live)
     run.ledger.gone("database", restored)
     (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
@@ -118,7 +119,8 @@ def database_is_swapped_back(run: Run[RestoreProject]) -> None:
     beside = Beside(run.infra.databases, names.roles(project), run.session)
     if _status(run) in SERVED and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
-        beside.swap_back(live, kept)
+        with pooling.let_go(run):
+            beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
         logins_are_admitted(run)
 
@@ -126,6 +128,19 @@ def database_is_swapped_back(run: Run[RestoreProject]) -> None:
 def logins_are_admitted(run: Run[RestoreProject]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
+    pooling.go_on(run)
+
+
+def pooler_serves_it(run: Run[RestoreProject]) -> None:
+    """Let the pooler serve a project that is new."""
+    if _status(run) == "restoring":
+        pooling.publish_to_pooler(run)
+
+
+def pooler_does_not_serve_it(run: Run[RestoreProject]) -> None:
+    """Take back that the pooler serves a project that is not there any more."""
+    if _status(run) == "restoring":
+        pooling.withdraw_from_pooler(run)
 
 
 def data_api_is_open(run: Run[RestoreProject]) -> None:
@@ -196,6 +211,7 @@ def _opened(run: Run[RestoreProject]) -> Opened:
         Step(copy_is_restored, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
         Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
         Step(logins_are_admitted, title="Let the logins in"),
+        Step(pooler_serves_it, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
         Step(data_api_is_open, title="Prove a round trip"),
         Step(project_is_restored, atomic=True, title="Say so"),
     ),

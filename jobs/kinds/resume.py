@@ -10,6 +10,7 @@ from jobs.commands import JobConflict
 from jobs.data_plane import allow_logins, close_data_api, open_data_api, prove_round_trip, refuse_logins
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
+from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -35,6 +36,7 @@ def begin_again(args: ResumeProject, tx: Transaction) -> None:
     "project.resume",
     steps=(
         Step(allow_logins, undo=refuse_logins),
+        Step(publish_to_pooler, undo=withdraw_from_pooler, title="Let the pooler serve it"),
         Step(open_data_api, undo=close_data_api, title="Open the data API"),
         Step(prove_round_trip, title="Prove a round trip"),
         Step(project_is_active, atomic=True),

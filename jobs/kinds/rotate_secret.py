@@ -49,7 +49,7 @@ def roles_are_right(run: Run[RotateSecret]) -> None:
         # Passwords that another rotation has left would be set here and never be shown.
         reconcile.roles_are_right(run)  # type: ignore[arg-type]
     elif reconcile.is_settled(run):
-        data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, data_plane.stored_secrets(run)))
+        data_plane.exchange_passwords(run, data_plane.passwords(run.args.project_id, data_plane.stored_secrets(run)))
 
 
 def new_secret_is_in_force(run: Run[RotateSecret], tx: Transaction) -> None:

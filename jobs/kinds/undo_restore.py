@@ -9,7 +9,7 @@ from catalog import backups as catalogue
 from catalog import names
 from infra.beside import Beside
 from infra.sql import statements
-from jobs import data_plane
+from jobs import data_plane, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -30,7 +30,8 @@ def database_is_swapped_back(run: Run[UndoRestore]) -> None:
     if row is None:
         raise GiveUp("nothing is kept from before a restore")
     run.check()
-    beside.swap_back(live, kept)
+    with pooling.let_go(run):
+        beside.swap_back(live, kept)
     run.ledger.gone("database", kept)
 
 
@@ -39,6 +40,7 @@ def logins_are_admitted(run: Run[UndoRestore]) -> None:
     with run.infra.database.autocommit() as tx:
         status = tx.value(SQL.status, {"project": run.args.project_id})
     (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
+    pooling.go_on(run)
 
 
 def restore_is_undone(run: Run[UndoRestore], tx: Transaction) -> None:
