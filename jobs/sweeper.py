@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, secrets
+from infra.errors import InfraError, Unavailable
+from infra.instances import Unseen
 from infra.sql import statements
 from jobs import drift, inside
 from jobs.enqueue import enqueue
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from infra.databases import Survey
+    from infra.instances import Sight
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)
@@ -40,11 +43,20 @@ class Sweeper:
             now: datetime = tx.value(SQL.now)
         # The world first: what a job changes after this look is not judged by it.
         seen = self._infra.databases.survey(None, SESSION)
-        self._name_strays(seen, now)
+        instances = self._instances()
+        self._name_strays(seen, instances, now)
         rows = self._settled(now)
         looked = self._looks.faults(row for row in rows if inside.admits(seen, row["id"]))
         self.opened = len(looked)
-        return sum(self._mend(seen, row, looked.get(row["id"], row["drift"])) for row in rows)
+        return sum(self._mend(seen, instances, row, looked.get(row["id"], row["drift"])) for row in rows)
+
+    def _instances(self) -> Sight:
+        """Look at all data APIs once; while that cannot be done, the rest is looked at all the same."""
+        try:
+            return self._infra.instances.look()
+        except Unavailable as error:
+            log.warning("data APIs cannot be looked at", extra={"error": str(error)})
+            return Unseen()
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
@@ -53,10 +65,10 @@ class Sweeper:
             known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
         return [{**row, "known": known[row["id"]]} for row in rows]
 
-    def _mend(self, seen: Survey, row: dict[str, Any], within: list[str]) -> bool:
+    def _mend(self, seen: Survey, instances: Sight, row: dict[str, Any], within: list[str]) -> bool:
         """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
-        found = drift.faults(self._infra, seen, project, row["known"])
+        found = drift.faults(self._infra, seen, project, row["known"], instances)
         if not found and sorted(within) == sorted(row["drift"]) and not row["complains"]:
             return False
         found += within
@@ -68,24 +80,41 @@ class Sweeper:
         log.warning("project differs", extra={"project_id": project.id, "job_id": job.id, "faults": found})
         return True
 
-    def _name_strays(self, seen: Survey, now: datetime) -> None:
-        """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong."""
-        things = sorted(self._things(seen))
+    def _name_strays(self, seen: Survey, instances: Sight, now: datetime) -> None:
+        """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong.
+
+        A container that has ended holds nothing, and is removed.
+        """
+        things, ended = sorted(self._things(seen, instances)), instances.ended()
         with self._infra.database.transaction() as tx:
-            named = {"projects": sorted({project for _kind, _name, project in things}), "now": now}
+            named = {"projects": sorted({project for _kind, _name, project in things}.union(ended)), "now": now}
             known = {row["id"] for row in tx.rows(SQL.known, named)}
             for kind, name, project in things:
                 detail = {"kind": kind, "name": name}
                 if project not in known and not tx.value(SQL.named, {"project": project, **detail}):
                     audit.record(tx, audit.Entry("system", "drift.stray", "named", project_id=project, detail=detail))
                     log.warning("something of ours belongs to no project", extra={**_plain(detail), "project": project})
+        for project in ended:
+            if project not in known:
+                self._discard(project)
 
-    def _things(self, seen: Survey) -> Iterator[tuple[str, str, str]]:
+    def _discard(self, project: str) -> None:
+        try:
+            gone = self._infra.instances.discard(project)
+        except InfraError as error:
+            log.warning("an ended container was not removed", extra={"project": project, "error": str(error)})
+            return
+        if gone:
+            with self._infra.database.transaction() as tx:
+                audit.record(tx, audit.Entry("system", "drift.ended", "removed", project_id=project))
+            log.info("ended container removed", extra={"project": project})
+
+    def _things(self, seen: Survey, instances: Sight) -> Iterator[tuple[str, str, str]]:
         for kind, found in (("database", seen.databases), ("role", seen.roles)):
             for name, row in found.items():
                 if (row["label"] or "").startswith(LABEL):
                     yield kind, name, row["label"].removeprefix(LABEL)
-        for instance in self._infra.instances.list():
+        for instance in instances.list():
             yield "instance", instance.id, instance.project_id
 
 
