@@ -30,7 +30,7 @@ from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "document", "invalid", "register"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "answer", "document", "invalid", "register"]
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = "1"
@@ -72,32 +72,33 @@ def register(app: Flask) -> None:
     """Let every error of the platform's part of the application be answered from the table."""
     for known in PROBLEMS:
         app.register_error_handler(known, _of_domain)
-    app.register_error_handler(Problem, _of_problem)
+    app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(Exception, _of_accident)
 
 
-def _of_problem(problem: Problem) -> Response:
+def answer(problem: Problem) -> Response:
+    """Answer the request at hand with this problem."""
     g.problem = problem.kind
     body = document(problem, instance=request.path, request_id=g.get("request_id", ""))
-    answer = Response(json.dumps(body), problem.status, content_type=MEDIA_TYPE)
-    answer.headers.update(problem.headers)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    made = Response(json.dumps(body), problem.status, content_type=MEDIA_TYPE)
+    made.headers.update(problem.headers)
+    made.headers["Cache-Control"] = "no-store"
+    return made
 
 
 def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
     if isinstance(error, (SettingsRefused, ScheduleRefused)):
-        return _of_problem(invalid(error.pointer, str(error), status=status))
+        return answer(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return _of_problem(Problem(status, kind, "a part of the platform is unavailable; try again", headers=headers))
-    return _of_problem(Problem(status, kind, str(error), headers=headers))
+        return answer(Problem(status, kind, "a part of the platform is unavailable; try again", headers=headers))
+    return answer(Problem(status, kind, str(error), headers=headers))
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -107,11 +108,11 @@ def _of_http(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     phrase = HTTPStatus(status).phrase
     details = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return _of_problem(
+    return answer(
         Problem(status, phrase.lower().replace(" ", "-"), details.get(status, phrase.capitalize()), headers=headers)
     )
 
 
 def _of_accident(error: Exception) -> Response:
     log.error("request failed", exc_info=error)
-    return _of_problem(Problem(500, "internal", "something went wrong; the log knows more under this request id"))
+    return answer(Problem(500, "internal", "something went wrong; the log knows more under this request id"))

@@ -63,7 +63,7 @@ class Sight(Protocol):
     def list(self) -> list[Instance]:
         """List the instances that bear our label."""
 
-    def ended(self) -> list[str]:
+    def ended(self) -> tuple[str, ...]:
         """List the instances of ours of which only what has ended is left."""
 
 
@@ -84,9 +84,9 @@ class Unseen:
         """Know of none."""
         return []
 
-    def ended(self) -> list[str]:  # type: ignore[valid-type]
+    def ended(self) -> tuple[str, ...]:
         """Know of none."""
-        return []
+        return ()
 
 
 class Instances(Sight, Protocol):
@@ -128,9 +128,9 @@ class EmbeddedInstances:
         del by
         self._folders.write(spec)
 
-    def ended(self) -> list[str]:
+    def ended(self) -> tuple[str, ...]:
         """Nothing of it can end by itself."""
-        return []
+        return ()
 
     def discard(self, instance_id: str) -> bool:
         """Nothing of it can end by itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from app.data import gate, wire
 from app.data.faults import Fault
@@ -13,6 +13,8 @@ from app.data.respond import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from werkzeug.wrappers import Response
 
     from config.settings import Settings
     from infra.limiter import Count

@@ -12,7 +12,7 @@ from infra.errors import Refused, Unavailable
 from infra.instances import By
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from infra.containers.verbs import Container, Verbs
     from infra.instance_folders import InstanceFolders, SocketFolders
@@ -54,9 +54,9 @@ class ContainerSight:
         """List the configurations that bear our label."""
         return self.configurations.list()
 
-    def ended(self) -> list[str]:
+    def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started."""
-        return sorted(one.project_id for one in self.containers.values() if _has_ended(one))
+        return tuple(sorted(one.project_id for one in self.containers.values() if _has_ended(one)))
 
 
 class ContainerInstances:
@@ -82,7 +82,7 @@ class ContainerInstances:
         """Say whether there is a container of ours or a configuration of this name. Raises Unavailable."""
         return self._sight_of(instance_id).exists(instance_id)
 
-    def ended(self) -> list[str]:
+    def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started. Raises Unavailable."""
         return self.look().ended()
 
@@ -192,7 +192,7 @@ class ContainerInstances:
         found = self._verbs.look(project)
         return self._sight([found] if found is not None and found.ours else [])
 
-    def _sight(self, found: list[Container]) -> ContainerSight:  # type: ignore[valid-type]
+    def _sight(self, found: Iterable[Container]) -> ContainerSight:
         return ContainerSight({one.project_id: one for one in found}, self._configurations, self._sockets)
 
 

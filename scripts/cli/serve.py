@@ -10,10 +10,11 @@ import click
 from gunicorn.app.base import BaseApplication
 
 from app import internal, manager, migrations
+from app.broker.server import BrokerServer
 from app.data import standalone
 from app.factory import create_app
 from config.logging import setup
-from config.settings import Settings, data_api_environment
+from config.settings import Settings, data_api_environment, load
 from infra.composition import Infra
 from infra.pipeline import die_with_parent
 from scripts.cli.service import opened_settings
@@ -73,16 +74,20 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL])))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, "broker"])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
     `manager` (9000) and `migrations` (8002) are internal: on loopback, for whoever has the key INTERNAL_API_KEY.
+    `broker` alone talks to Docker, for project containers only, on `<home>/run/broker/broker.sock`. It needs no secret.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """
     alone = data_api_environment()
     if service == "data" and alone.get("PGRST_DB_URI"):
         standalone.main(alone)
+        return
+    if service == "broker":
+        BrokerServer(load()).run()
         return
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)
