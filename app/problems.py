@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
+from app.problem import MEDIA_TYPE, Problem, document, invalid
 from catalog.backups import BackupNotFound
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
@@ -27,12 +28,11 @@ from jobs.mailing import MailOff
 from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from flask import Flask
 
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "answer", "document", "invalid", "register"]
+
 log = logging.getLogger(__name__)
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
 
 # What the domain refuses, with the status and the name of the type. The message of the error is the detail.
@@ -68,81 +68,37 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-class Problem(Exception):
-    """A refusal of the HTTP layer itself.
-
-    errors  pointer and detail of each fault in the input
-    more    members of the document that this type of problem has besides
-    """
-
-    def __init__(
-        self,
-        status: int,
-        kind: str,
-        detail: str,
-        *,
-        errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.kind = kind
-        self.detail = detail
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
-        self.more = {name: value for name, value in (more or {}).items() if value is not None}
-
-
-def invalid(pointer: str, detail: str, *, status: int = 422) -> Problem:
-    """Return the problem of one faulty member."""
-    return Problem(status, "invalid-input", "the input is not valid", errors=[{"pointer": pointer, "detail": detail}])
-
-
 def register(app: Flask) -> None:
     """Let every error of the platform's part of the application be answered from the table."""
     for known in PROBLEMS:
         app.register_error_handler(known, _of_domain)
-    app.register_error_handler(Problem, _of_problem)
+    app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(Exception, _of_accident)
 
 
-def document(problem: Problem, *, instance: str, request_id: str) -> dict[str, Any]:
-    """Return the problem as its JSON document."""
-    return {
-        "type": f"/problems/{problem.kind}",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": instance,
-        "requestId": request_id,
-        **({"errors": problem.errors} if problem.errors else {}),
-        **problem.more,
-    }
-
-
-def _of_problem(problem: Problem) -> Response:
+def answer(problem: Problem) -> Response:
+    """Answer the request at hand with this problem."""
     g.problem = problem.kind
     body = document(problem, instance=request.path, request_id=g.get("request_id", ""))
-    answer = Response(json.dumps(body), problem.status, content_type=MEDIA_TYPE)
-    answer.headers.update(problem.headers)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    made = Response(json.dumps(body), problem.status, content_type=MEDIA_TYPE)
+    made.headers.update(problem.headers)
+    made.headers["Cache-Control"] = "no-store"
+    return made
 
 
 def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
     if isinstance(error, (SettingsRefused, ScheduleRefused)):
-        return _of_problem(invalid(error.pointer, str(error), status=status))
+        return answer(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return _of_problem(Problem(status, kind, "a part of the platform is unavailable; try again", headers=headers))
-    return _of_problem(Problem(status, kind, str(error), headers=headers))
+        return answer(Problem(status, kind, "a part of the platform is unavailable; try again", headers=headers))
+    return answer(Problem(status, kind, str(error), headers=headers))
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -152,11 +108,11 @@ def _of_http(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     phrase = HTTPStatus(status).phrase
     details = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return _of_problem(
+    return answer(
         Problem(status, phrase.lower().replace(" ", "-"), details.get(status, phrase.capitalize()), headers=headers)
     )
 
 
 def _of_accident(error: Exception) -> Response:
     log.error("request failed", exc_info=error)
-    return _of_problem(Problem(500, "internal", "something went wrong; the log knows more under this request id"))
+    return answer(Problem(500, "internal", "something went wrong; the log knows more under this request id"))

@@ -15,7 +15,7 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
-from app.problems import MEDIA_TYPE, Problem, document
+from app.problem import MEDIA_TYPE, Problem, document
 
 if TYPE_CHECKING:
     import socket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from infra.cluster import Cluster
 from infra.database import Database
 from infra.databases import Databases
 from infra.doorbell import Doorbell
-from infra.instances import EmbeddedInstances, Instances
+from infra.instance_folders import InstanceFolders, SocketFolders
+from infra.instances import EmbeddedInstances
 from infra.pgbouncer import PgBouncer, Place
 from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
@@ -20,6 +22,8 @@ from infra.vault import Vault
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from infra.containers.verbs import Verbs
+    from infra.instances import Instances
     from infra.mail import Carrier
 
 # Where the pooler's sockets lie in a project's container.
@@ -52,7 +56,7 @@ class Infra:
             doorbell=doorbell,
             databases=databases,
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
-            instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
+            instances=instances(settings),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.of(settings),
         )
@@ -62,6 +66,40 @@ class Infra:
         self.databases.close()
         self.database.close()
         self.doorbell.close()
+
+
+def instances(settings: Settings) -> Instances:
+    """Return what runs data APIs. Raises Refused for a home in which containers could have no sockets."""
+    if settings.runtime == "embedded":
+        return EmbeddedInstances(InstanceFolders(settings.instances_folder, settings.base_url))
+    from infra.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
+    from infra.containers.shape import SOCKET, USER, Shape  # noqa: PLC0415
+
+    shape = Shape.of(settings)
+    # As root, as tests are: the containers' own account has to be able to read and to write.
+    owner = (USER, USER) if os.geteuid() == 0 else None
+    values = {"socket": SOCKET, "ours": shape.ours, "listens": not settings.pooler_url}
+    return ContainerInstances(
+        _verbs(settings),
+        InstanceFolders(settings.instances_folder, settings.base_url, values, owner=owner),
+        SocketFolders(shape.sockets, owner=owner),
+    )
+
+
+def docker(settings: Settings) -> Verbs:
+    """Return Docker itself, as whoever has its socket can ask it for project containers."""
+    from infra.containers.docker import Docker  # noqa: PLC0415 - its SDK is heavy, and most processes have no socket
+    from infra.containers.shape import Shape  # noqa: PLC0415
+
+    return Docker(Shape.of(settings), settings.docker_socket)
+
+
+def _verbs(settings: Settings) -> Verbs:
+    if settings.runtime == "docker":
+        return docker(settings)
+    from infra.broker import BrokerClient, socket_of  # noqa: PLC0415 - only where there is one
+
+    return BrokerClient(socket_of(settings))
 
 
 def _databases(settings: Settings, conninfo: str) -> Databases:

@@ -1,24 +1,15 @@
-"""Data-API instances: each is a folder with its rendered configuration; the data API serves what has one."""
+"""Data-API instances: what one has to serve, and the verbs that bring it about whichever way they are run."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from infra.errors import Unavailable
-from infra.files import folder, holds, replace
-from infra.render import render
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from infra.instance_folders import InstanceFolders
 
-CONFIGURATION = "data-api.conf"
 # What an instance can be told to read anew.
 Part = Literal["schema", "config"]
-# The first line of a configuration: by it a folder is known to be ours, whose it is, and what it serves.
-_LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -55,23 +46,69 @@ class Instance:
     spec: str
 
 
-class Instances(Protocol):
-    """Verbs that state the wanted end, whichever way instances are run."""
+@dataclass(frozen=True)
+class By:
+    """Who makes an instance: the job and its fence, which a container bears as labels."""
 
-    def ensure(self, spec: InstanceSpec) -> None:
-        """Let the instance serve exactly this spec."""
+    job: str = ""
+    fence: int = 0
 
-    def serves(self, spec: InstanceSpec) -> bool:
-        """Say whether the instance is there and serves exactly this spec."""
+
+class Sight(Protocol):
+    """Instances as they were found by one look, so that a sweep asks once for all of them."""
+
+    def fault(self, spec: InstanceSpec) -> str:
+        """Say in words why the instance does not serve exactly this spec; nothing when it does."""
 
     def exists(self, instance_id: str) -> bool:
         """Say whether there is an instance of this name, whatever it serves."""
 
-    def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
-        """Let the instance be gone."""
-
     def list(self) -> list[Instance]:
         """List the instances that bear our label."""
+
+    def ended(self) -> tuple[str, ...]:
+        """List the instances of ours of which only what has ended is left."""
+
+
+class Unseen:
+    """What is known of instances while whoever runs them cannot be asked: nothing that is wrong."""
+
+    def fault(self, spec: InstanceSpec) -> str:
+        """Name nothing."""
+        del spec
+        return ""
+
+    def exists(self, instance_id: str) -> bool:
+        """Know of none."""
+        del instance_id
+        return False
+
+    def list(self) -> list[Instance]:
+        """Know of none."""
+        return []
+
+    def ended(self) -> tuple[str, ...]:
+        """Know of none."""
+        return ()
+
+
+class Instances(Sight, Protocol):
+    """Verbs that state the wanted end, whichever way instances are run."""
+
+    def look(self) -> Sight:
+        """Look at all instances once. Raises Unavailable."""
+
+    def serves(self, spec: InstanceSpec) -> bool:
+        """Say whether the instance is there and serves exactly this spec."""
+
+    def ensure(self, spec: InstanceSpec, by: By = ...) -> None:
+        """Let the instance serve exactly this spec. Raises Unavailable, Refused."""
+
+    def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
+        """Let the instance be gone. Raises Unavailable."""
+
+    def discard(self, instance_id: str) -> bool:
+        """Remove what has ended of an instance, unless it runs by now; say whether anything was. Raises Unavailable."""
 
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach it at."""
@@ -84,60 +121,30 @@ class Instances(Protocol):
 
 
 class EmbeddedInstances:
-    """Instances inside the API's own process, which reads a folder for each."""
+    """Instances inside the API's own process, which reads a folder for each: what is written is served."""
 
-    def __init__(self, folder: Path, base_url: str) -> None:
-        self._folder = folder
-        self._base_url = base_url
+    def __init__(self, folders: InstanceFolders) -> None:
+        self._folders = folders
+        self.fault, self.serves, self.exists = folders.fault, folders.holds, folders.exists
+        self.remove, self.list, self.address = folders.remove, folders.list, folders.address
 
-    def ensure(self, spec: InstanceSpec) -> None:
+    def look(self) -> Sight:
+        """Look at each folder when it is asked for: that costs nothing."""
+        return self
+
+    def ensure(self, spec: InstanceSpec, by: By = By()) -> None:
         """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
-        folder(self._folder)
-        home = folder(self._folder / spec.id)
-        home.chmod(0o700)
-        if not self.serves(spec):
-            # Half a file after a loss of power differs, and what differs is found by the sweep and written anew.
-            replace(home / CONFIGURATION, self._text(spec), durable=False)
+        del by
+        self._folders.write(spec)
 
-    def serves(self, spec: InstanceSpec) -> bool:
-        """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""
-        home = self._folder / spec.id
-        file = home / CONFIGURATION
-        try:
-            return holds(file, self._text(spec)) and not (home.stat().st_mode | file.stat().st_mode) & 0o077
-        except FileNotFoundError:
-            return False
+    def ended(self) -> tuple[str, ...]:
+        """Nothing of it can end by itself."""
+        return ()
 
-    def exists(self, instance_id: str) -> bool:
-        """Say whether there is a folder of this name, whatever it holds."""
-        return (self._folder / instance_id).exists()
-
-    def _text(self, spec: InstanceSpec) -> str:
-        text = render(CONFIGURATION, {**asdict(spec), "address": self.address(spec.id)})
-        return f"# launchdb project={spec.project_id} spec={sha256(text.encode()).hexdigest()}\n{text}"
-
-    def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
-        """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""
-        home = self._folder / instance_id
-        try:
-            # The configuration last: as long as anything is left, the folder can be told to be ours.
-            for path in sorted(home.iterdir(), key=lambda path: path.name == CONFIGURATION):
-                path.unlink(missing_ok=True)
-            home.rmdir()
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
-        except OSError as error:
-            raise Unavailable(f"the instance's folder cannot be removed ({error.strerror})") from error
-
-    def list(self) -> list[Instance]:
-        """List the folders whose configuration bears our label."""
-        found = [(path.parent.name, _label(path)) for path in sorted(self._folder.glob(f"*/{CONFIGURATION}"))]
-        return [Instance(name, *label) for name, label in found if label is not None]
-
-    def address(self, instance_id: str) -> str:
-        """Return the address that clients reach the instance at."""
-        return f"{self._base_url}/db/{instance_id}"
+    def discard(self, instance_id: str) -> bool:
+        """Nothing of it can end by itself."""
+        del instance_id
+        return False
 
     def reload(self, instance_id: str, part: Part) -> None:
         """Nothing: the API sees by itself that a stamp or a file has changed."""
@@ -145,12 +152,3 @@ class EmbeddedInstances:
     def signalled(self) -> frozenset[str]:
         """None: the API compares the stamp of each schema by itself."""
         return frozenset()
-
-
-def _label(path: Path) -> tuple[str, str] | None:
-    try:
-        with path.open() as file:
-            label = _LABEL.fullmatch(file.readline().rstrip("\n"))
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if label is None else (label[1], label[2])

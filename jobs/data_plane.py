@@ -8,7 +8,7 @@ from catalog import names, secrets, settings
 from infra import tokens
 from infra.beside import Beside
 from infra.errors import LoginRefused
-from infra.instances import InstanceSpec
+from infra.instances import By, InstanceSpec
 from infra.project_limits import Limits
 from infra.sql import statements
 from jobs import pooling
@@ -30,7 +30,7 @@ def open_data_api(run: Run[Any]) -> None:
     spec = stored_spec(run)
     run.ledger.intend("instance", instance)
     run.check()
-    run.infra.instances.ensure(spec)
+    run.infra.instances.ensure(spec, By(run.job_id, run.fence))
     run.ledger.present("instance", instance)
 
 
@@ -103,13 +103,12 @@ def prove_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     project = run.args.project_id
     known, roles = stored_secrets(run), names.roles(project)
-    name = names.password(roles.authenticator)
-    before, wanted = known[name], known.wanted(name)
+    wanted, before = _data_passwords(project, known)
     run.check()
     try:
         run.infra.databases.prove(_own_uri(run, wanted), roles, run.session)
     except LoginRefused:
-        if before == wanted:
+        if not before:
             raise
         run.infra.databases.prove(_own_uri(run, before), roles, run.session)
 
@@ -150,11 +149,13 @@ def limits(chosen: ProjectSettings) -> Limits:
 
 def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
     """Say what a project's data API serves, from its stored secrets and its settings."""
+    wanted, before = _data_passwords(project, known)
+    database, login = names.database(project), names.roles(project).authenticator
     return InstanceSpec(
         id=names.instance(project),
         project_id=project,
-        db_uri=data_uri(infra, project, known),
-        db_uri_before=_data_uri_before(infra, project, known),
+        db_uri=infra.pooler.data_uri(database, login, wanted),
+        db_uri_before=infra.pooler.data_uri(database, login, before) if before else "",
         jwt_secret=_jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections would leave none to the project's other logins.
@@ -168,10 +169,6 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
     )
 
 
-def data_uri(infra: Infra, project: str, known: Known) -> str:
-    """Return the URI with which the data API reaches the project's database."""
-    login = names.roles(project).authenticator
-    return infra.pooler.data_uri(names.database(project), login, known.wanted(names.password(login)))
 
 
 def passwords(project: str, known: Known) -> dict[str, str]:
@@ -192,11 +189,11 @@ def standing_passwords(seen: Survey, project: str, known: Known) -> dict[str, st
     return kept
 
 
-def _data_uri_before(infra: Infra, project: str, known: Known) -> str:
-    """Return the URI that is good until a password that is coming is in force; empty when none is coming."""
-    login = names.roles(project).authenticator
-    before, wanted = known[names.password(login)], known.wanted(names.password(login))
-    return "" if before == wanted else infra.pooler.data_uri(names.database(project), login, before)
+def _data_passwords(project: str, known: Known) -> tuple[str, str]:
+    """Return the data API's password, and the one that is good until it is in force; empty when none is coming."""
+    secret = names.password(names.roles(project).authenticator)
+    before, wanted = known[secret], known.wanted(secret)
+    return wanted, "" if before == wanted else before
 
 
 def _jwt_secret(known: Known) -> str:

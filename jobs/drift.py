@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from catalog.secrets import Known
-    from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from infra.databases import Survey
+    from infra.instances import InstanceSpec, Sight
     from infra.pooler import Entry
 
 # A project in another state is being changed by a job, which sees to it.
@@ -39,13 +39,22 @@ class Wanted:
 
 
 def faults(
-    infra: Infra, seen: Survey, project: Wanted, known: Known, served: Mapping[str, Entry] | None = None
+    infra: Infra,
+    seen: Survey,
+    project: Wanted,
+    known: Known,
+    *,
+    served: Mapping[str, Entry] | None = None,
+    instances: Sight | None = None,
 ) -> list[str]:
     """Say in words in what a project differs from what it has to be; nothing when all is right.
 
-    seen    the look at its database and roles
-    known   its stored secrets
-    served  what the pooler serves; None when nobody could ask it
+    seen       the look at its database and roles
+    known      its stored secrets
+    served     what the pooler serves; None when nobody could ask it
+    instances  the look at all data APIs; None: they are asked for this one
+
+    Raises Unavailable.
     """
     roles = names.roles(project.id)
     needed = {names.JWT_SECRET, *(names.password(login) for login in roles.logins)}
@@ -56,16 +65,15 @@ def faults(
     passwords = standing_passwords(seen, project.id, known)
     found = databases.faults(seen, roles, passwords, closed=project.closed)
     if served is not None and infra.pooler.exists:
-        wanted = pooling.entry(infra, names.database(project.id), project.pool_size, chosen)
-        found += pooling.faults(served, wanted, closed=project.closed)
-    return found + _faults_of_instance(infra, project, known, chosen)
+        entry = pooling.entry(infra, names.database(project.id), project.pool_size, chosen)
+        found += pooling.faults(served, entry, closed=project.closed)
+    wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size)
+    return found + _faults_of_instance(instances or infra.instances, project, wanted)
 
 
-def _faults_of_instance(infra: Infra, project: Wanted, known: Known, chosen: ProjectSettings) -> list[str]:
+def _faults_of_instance(instances: Sight, project: Wanted, wanted: InstanceSpec) -> list[str]:
     instance = names.instance(project.id)
     if project.closed:
-        return [f"instance {instance}: a paused project is served"] if infra.instances.exists(instance) else []
-    if infra.instances.serves(spec(infra, project.id, known, chosen, pool_size=project.pool_size)):
-        return []
-    missing = not infra.instances.exists(instance)
-    return [f"instance {instance}: {'it is missing' if missing else 'its configuration was changed'}"]
+        return [f"instance {instance}: a paused project is served"] if instances.exists(instance) else []
+    fault = instances.fault(wanted)
+    return [f"instance {instance}: {fault}"] if fault else []

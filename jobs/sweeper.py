@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, secrets
-from infra.errors import Unavailable
+from infra.errors import InfraError, Unavailable
+from infra.instances import Unseen
 from infra.sql import statements
 from jobs import drift, inside, pooling
 from jobs.enqueue import enqueue
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from infra.databases import Survey
+    from infra.instances import Sight
     from infra.pooler import Entry
 
 log = logging.getLogger(__name__)
@@ -26,6 +29,15 @@ SESSION = "launchdb-sweeper"
 LABEL = "launchdb:"
 # What could not be mended is tried again so seldom, unless something else differs by then.
 REST_MINUTES = 10
+
+
+@dataclass(frozen=True)
+class World:
+    """What one sweep saw: databases and roles, what the pooler serves (None: nobody could ask), data APIs."""
+
+    seen: Survey
+    served: dict[str, Entry] | None
+    instances: Sight
 
 
 class Sweeper:
@@ -42,12 +54,21 @@ class Sweeper:
             now: datetime = tx.value(SQL.now)
         # The world first: what a job changes after this look is not judged by it.
         seen = self._infra.databases.survey(None, SESSION)
-        served = self._served()
-        self._name_strays(seen, now)
+        served, instances = self._served(), self._instances()
+        self._name_strays(seen, instances, now)
         rows = self._settled(now)
         looked = self._looks.faults(row for row in rows if inside.admits(seen, row["id"]))
         self.opened = len(looked)
-        return sum(self._mend(seen, served, row, looked.get(row["id"], row["drift"])) for row in rows)
+        world = World(seen, served, instances)
+        return sum(self._mend(world, row, looked.get(row["id"], row["drift"])) for row in rows)
+
+    def _instances(self) -> Sight:
+        """Look at all data APIs once; while that cannot be done, the rest is looked at all the same."""
+        try:
+            return self._infra.instances.look()
+        except Unavailable as error:
+            log.warning("data APIs cannot be looked at", extra={"error": str(error)})
+            return Unseen()
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
@@ -70,10 +91,12 @@ class Sweeper:
             log.warning("the pooler cannot be looked at", extra={"reason": str(error)})
             return None
 
-    def _mend(self, seen: Survey, served: dict[str, Entry] | None, row: dict[str, Any], within: list[str]) -> bool:
+    def _mend(self, world: World, row: dict[str, Any], within: list[str]) -> bool:
         """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
-        found = drift.faults(self._infra, seen, project, row["known"], served)
+        found = drift.faults(
+            self._infra, world.seen, project, row["known"], served=world.served, instances=world.instances
+        )
         if not found and sorted(within) == sorted(row["drift"]) and not row["complains"]:
             return False
         found += within
@@ -85,24 +108,41 @@ class Sweeper:
         log.warning("project differs", extra={"project_id": project.id, "job_id": job.id, "faults": found})
         return True
 
-    def _name_strays(self, seen: Survey, now: datetime) -> None:
-        """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong."""
-        things = sorted(self._things(seen))
+    def _name_strays(self, seen: Survey, instances: Sight, now: datetime) -> None:
+        """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong.
+
+        A container that has ended holds nothing, and is removed.
+        """
+        things, ended = sorted(self._things(seen, instances)), instances.ended()
         with self._infra.database.transaction() as tx:
-            named = {"projects": sorted({project for _kind, _name, project in things}), "now": now}
+            named = {"projects": sorted({project for _kind, _name, project in things}.union(ended)), "now": now}
             known = {row["id"] for row in tx.rows(SQL.known, named)}
             for kind, name, project in things:
                 detail = {"kind": kind, "name": name}
                 if project not in known and not tx.value(SQL.named, {"project": project, **detail}):
                     audit.record(tx, audit.Entry("system", "drift.stray", "named", project_id=project, detail=detail))
                     log.warning("something of ours belongs to no project", extra={**_plain(detail), "project": project})
+        for project in ended:
+            if project not in known:
+                self._discard(project)
 
-    def _things(self, seen: Survey) -> Iterator[tuple[str, str, str]]:
+    def _discard(self, project: str) -> None:
+        try:
+            gone = self._infra.instances.discard(project)
+        except InfraError as error:
+            log.warning("an ended container was not removed", extra={"project": project, "error": str(error)})
+            return
+        if gone:
+            with self._infra.database.transaction() as tx:
+                audit.record(tx, audit.Entry("system", "drift.ended", "removed", project_id=project))
+            log.info("ended container removed", extra={"project": project})
+
+    def _things(self, seen: Survey, instances: Sight) -> Iterator[tuple[str, str, str]]:
         for kind, found in (("database", seen.databases), ("role", seen.roles)):
             for name, row in found.items():
                 if (row["label"] or "").startswith(LABEL):
                     yield kind, name, row["label"].removeprefix(LABEL)
-        for instance in self._infra.instances.list():
+        for instance in instances.list():
             yield "instance", instance.id, instance.project_id
 
 

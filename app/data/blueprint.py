@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
-from app.data import bearer, wire
+from app.data import gate, wire
 from app.data.faults import Fault
 from app.data.registry import Registry
 from app.data.respond import Answer
@@ -16,8 +14,8 @@ from app.data.respond import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.data.instance import Instance
-    from app.data.request import Raw
+    from werkzeug.wrappers import Response
+
     from config.settings import Settings
     from infra.limiter import Count
 
@@ -94,7 +92,7 @@ class _Views:
         try:
             self._count(project_id, instance.config.launchdb_rate_per_minute)
             raw = wire.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
-            answer = instance.answer(admitted(raw, instance) if gated else raw)
+            answer = instance.answer(gate.admitted(raw, instance.config) if gated else raw)
         except Fault as fault:
             return wire.refusal(fault, request, origins)
         return wire.response(answer, request, origins)
@@ -103,40 +101,7 @@ class _Views:
         counted = self._counted(project_id, per_minute) if per_minute else None
         if counted is None or counted.passed:
             return
-        seconds = str(counted.reset_seconds)
-        limits = {"Limit": str(counted.limit), "Remaining": "0", "Reset": seconds}
-        raise Fault(
-            "429",
-            "Too many requests",
-            None,
-            f"The project may have {counted.limit} requests a minute",
-            status=429,
-            headers=(("Retry-After", seconds), *((f"RateLimit-{name}", value) for name, value in limits.items())),
-        )
-
-
-def admitted(raw: Raw, instance: Instance) -> Raw:
-    """Return the request with its identity filled in from the API key that admits it. Raises Fault (401)."""
-    pairs = parse_qsl(raw.query, keep_blank_values=True) if "apikey" in raw.query.lower() else []
-    named = [value for name, value in pairs if name.lower() == "apikey"]
-    key = raw.headers.get("apikey") or (named[0] if named else None)
-    if not key:
-        raise Fault("401", "No API key found in request", None, "Send the key as apikey header", status=401)
-    _check_key(key, instance)
-    headers = raw.headers if "authorization" in raw.headers else {**raw.headers, "authorization": f"Bearer {key}"}
-    if not named:
-        return replace(raw, headers=headers)
-    kept = [(name, value) for name, value in pairs if name.lower() != "apikey"]
-    return replace(raw, headers=headers, query=urlencode(kept))
-
-
-def _check_key(key: str, instance: Instance) -> None:
-    try:
-        bearer.identify(f"Bearer {key}", instance.config)
-    except Fault as fault:
-        raise Fault(
-            "401", "Invalid API key", None, "Double check your API key.", status=401, headers=fault.headers
-        ) from None
+        raise gate.too_many(counted.limit, counted.reset_seconds)
 
 
 def _absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:

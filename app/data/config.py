@@ -51,6 +51,7 @@ class DataConfig:
     server_host: str = "127.0.0.1"
     server_port: int = 3000
     server_unix_socket: str = ""
+    server_unix_socket_mode: str = "660"
     admin_server_port: int | None = None
     server_cors_allowed_origins: tuple[str, ...] = ()
     server_trace_header: str = ""
@@ -61,6 +62,7 @@ class DataConfig:
     launchdb_rate_per_minute: int = 0
     launchdb_body_bytes_max: int = 10 * 1024 * 1024
     launchdb_session: str = ""
+    launchdb_gateway: bool = False  # behind our edge, whose headers are heeded on a Unix socket
     launchdb_db_uri_before: str = field(default="", repr=False)
 
     @property

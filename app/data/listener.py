@@ -12,6 +12,7 @@ from psycopg import sql
 
 if TYPE_CHECKING:
     from app.data.instance import Instance
+    from app.data.standalone import DataApi
 
 log = logging.getLogger(__name__)
 PAUSE_SECONDS_MAX = 5.0
@@ -20,7 +21,7 @@ PAUSE_SECONDS_MAX = 5.0
 class Listener:
     """One connection that listens; whatever it missed while away is made up for by reading the catalogue again."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance | DataApi) -> None:
         self._instance = instance
 
     def start(self) -> None:

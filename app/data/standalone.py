@@ -1,137 +1,189 @@
-"""`launchdb serve data` with PGRST_* variables: one database at `/`, without a home and without a platform."""
+"""One data API in a process of its own, as PostgREST is: at `/`, without a home and without a platform.
+
+`launchdb serve data` with PGRST_* variables, or a project's container, which names a configuration file. No Flask and
+nothing else that only a platform needs: what is imported here is what each project's container waits for and holds.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, request
-from gunicorn.app.base import BaseApplication
+from werkzeug.wrappers import Request, Response
 
-from app.data import config, wire
+from app.data import config, gate, wire
 from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
-from app.data.listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "[::]", "*6": "[::]", "*": "0.0.0.0"}  # noqa: S104 - PostgREST's words for it
-THREADS = 16
-log = logging.getLogger(__name__)
+    from app.data.config import DataConfig
 
-
-def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
-    """Serve until told to stop. Reads a configuration file when one is named. Raises ConfigError."""
-    read = config.from_environment(environ)
-    if configuration:
-        read = config.from_text(Path(configuration).read_text())
-    if not read.db_uri:
-        raise config.ConfigError("db-uri (PGRST_DB_URI) is not set")
-    _Server(read).run()
-    return 0
+# Set by the edge and by nobody else: below which path it found the API, and whether a key is asked for.
+PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
+HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
+CONNECTIONS_MAX = 1000  # the pool has its own limit
+_LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
+log = logging.getLogger("launchdb.data")
 
 
-def create_app(instance: Instance) -> Flask:
-    """Make the application that serves one instance at `/`."""
-    app = Flask("launchdb-data", static_folder=None)
+class Source:
+    """Where the configuration comes from, and whose it says it is."""
 
-    def serve(path: str = "") -> Response:
-        del path
-        origins = instance.config.server_cors_allowed_origins
+    def __init__(self, environ: Mapping[str, str], file: str | None) -> None:
+        self._environ, self._file = environ, file
+
+    def read(self) -> tuple[DataConfig, str, str]:
+        """Return the configuration, and the project and the spec of its first line. Raises ConfigError."""
+        text = ""
+        read = config.from_environment(self._environ)
+        if self._file:
+            try:
+                text = Path(self._file).read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise config.ConfigError(f"the file cannot be read ({type(error).__name__})") from error
+            read = config.from_text(text)
+        if not read.db_uri:
+            raise config.ConfigError("db-uri (PGRST_DB_URI) is not set")
+        if read.launchdb_gateway:
+            # Clients are told when a key ends, and the clock that wrote it is ours: there is nothing to forgive.
+            read = replace(read, jwt_leeway=0)
+        label = _LABEL.fullmatch(text.partition("\n")[0])
+        return read, *(label.groups() if label is not None else ("", ""))  # type: ignore[return-value]
+
+
+class DataApi:
+    """The WSGI application, with what of it changes while it serves."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._reading = threading.Lock()
+        self._minute = gate.Minute()
+        read, project, self.spec = source.read()
+        name = f"launchdb-data:{project}" if project else "launchdb-data"
+        self.instance = Instance(read, Budget(CONNECTIONS_MAX), name)
+        self.instance.pool.refresh = self.reconfigure
+        self._app = create_app(lambda: self.instance, self._gateway)
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request."""
+        return self._app(environ, start)
+
+    def reconfigure(self) -> None:
+        """Read the configuration again; a broken one changes nothing. Where it listens is settled for good."""
+        with self._reading:
+            try:
+                read, _, spec = self._source.read()
+            except config.ConfigError as error:
+                log.error("configuration refused, the one before stays: %s", error)  # noqa: TRY400 - nobody's stack
+                return
+            if spec and spec == self.spec:
+                return
+            before = self.instance
+            # Requests under way go on with the connections that they have.
+            before.pool.heed(read)
+            self.instance, self.spec = Instance(read, Budget(0), pool=before.pool), spec
+        log.info("configuration read again")
+
+    @property
+    def config(self) -> DataConfig:
+        """Return the configuration that is served now."""
+        return self.instance.config
+
+    def forget_schema(self) -> None:
+        """Read the catalogue again before the next request."""
+        self.instance.forget_schema()
+        log.info("schema cache dropped")
+
+    def rest(self) -> None:
+        """Let go of what nobody has asked for in a while: connections, and the schema cache with the last of them."""
+        instance = self.instance
+        before = time.monotonic() - instance.config.db_pool_max_idletime
+        if instance.pool.opened and instance.pool.trim(before) and instance.used < before:
+            instance.forget_schema()
+
+    def _gateway(self, request: Request) -> Response | None:
+        """Answer what only the edge and our own look at its socket ask; None for a request of a client."""
+        if request.path == HEALTH and PREFIX not in request.headers:
+            return Response(status=200, headers={SPEC_HEADER: self.spec})
+        self._minute.count(self.instance.config.launchdb_rate_per_minute)
+        return None
+
+
+def create_app(
+    current: Callable[[], Instance], edge: Callable[[Request], Response | None] = lambda _request: None
+) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    """Return the WSGI application that serves an instance at `/`. edge: asked first, behind our own edge only."""
+
+    def answer(request: Request) -> Response:
+        instance = current()
+        read = instance.config
+        origins = read.server_cors_allowed_origins
+        behind = read.launchdb_gateway and bool(read.server_unix_socket)
         if wire.is_preflight(request):
             return wire.preflight(request, origins)
         try:
-            answer = instance.answer(wire.raw_request(request, ""))
+            if behind and (found := edge(request)) is not None:
+                return found
+            raw = wire.raw_request(request, "", body_bytes_max=read.launchdb_body_bytes_max)
+            if behind:
+                raw = _of_client(raw, read, gated=request.headers.get(GATE) == "apikey")
+            return _traced(wire.response(instance.answer(raw), request, origins), request, instance)
         except Fault as fault:
-            return wire.refusal(fault, request)
-        return _traced(wire.response(answer, request, origins), instance)
+            return wire.refusal(fault, request, origins)
+        except Exception:
+            log.exception("request failed")
+            return wire.refusal(Fault("XX000", "Something went wrong", status=500), request, origins)
 
-    for rule, name in (("/", "root"), ("/<path:path>", "any")):
-        app.add_url_rule(rule, name, serve, methods=METHODS, provide_automatic_options=False)
-    return app
-
-
-def create_admin(instance: Instance) -> Flask:
-    """Make the admin application: /live says that the process serves, /ready that its database does too."""
-    app = Flask("launchdb-data-admin", static_folder=None)
-
-    @app.get("/live")
-    def live() -> Response:
-        return Response(status=200)
-
-    @app.get("/ready")
-    def ready() -> Response:
-        try:
-            instance.ready()
-        except Fault:
-            return Response(status=503)
-        return Response(status=200)
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        return answer(Request(environ))(environ, start)
 
     return app
 
 
-def _traced(response: Response, instance: Instance) -> Response:
+def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[bytes]]:
+    """Return the admin application: /live says that the process serves, /ready that its database does too."""
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        status = {"/live": 200, "/ready": 200}.get(environ["PATH_INFO"], 404)
+        if environ["PATH_INFO"] == "/ready":
+            try:
+                instance().ready()
+            except Fault:
+                status = 503
+        return Response(status=status)(environ, start)
+
+    return app
+
+
+def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
+    """Return the request as its client sent it, admitted by its key where one is asked for. Raises Fault (401)."""
+    told = (PREFIX.lower(), GATE.lower())
+    raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in told})
+    return gate.admitted(raw, read) if gated else raw
+
+
+def _traced(response: Response, request: Request, instance: Instance) -> Response:
     name = instance.config.server_trace_header
     if name and request.headers.get(name):
         response.headers[name] = request.headers[name]
     return response
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
-    """Gunicorn with one worker of many threads: the cache and the pool are shared by all requests."""
+def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
+    """Serve until told to stop. Reads a configuration file when one is named. Raises ConfigError."""
+    from app.data.process import serve  # noqa: PLC0415 - the server, which those who only want the app do not load
 
-    def __init__(self, read: config.DataConfig) -> None:
-        self._read = read
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Tell gunicorn where and how to serve."""
-        host = ADDRESSES.get(self._read.server_host, self._read.server_host)
-        for name, value in {
-            "bind": [
-                f"unix:{self._read.server_unix_socket}"
-                if self._read.server_unix_socket
-                else f"{host}:{self._read.server_port}"
-            ],
-            "umask": 0o077,
-            "workers": 1,
-            "worker_class": "app.server.ProblemWorker",
-            "threads": THREADS,
-            "limit_request_line": 8190,
-            "limit_request_fields": 100,
-            "graceful_timeout": 10,
-            "keepalive": 30,
-            "control_socket_disable": True,
-            "loglevel": "warning",
-        }.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        """Make the application in the worker, which alone opens connections and threads."""
-        instance = Instance(self._read, Budget(self._read.db_pool), "launchdb-data")
-        Listener(instance).start()
-        if self._read.admin_server_port:
-            _serve_admin(create_admin(instance), self._read)
-        return create_app(instance)
-
-
-def _serve_admin(app: Flask, read: config.DataConfig) -> None:
-    from wsgiref.simple_server import WSGIRequestHandler, make_server  # noqa: PLC0415 - only when it is asked for
-
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's own name
-            log.debug(format, *args)
-
-    host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
-    server = make_server(host, int(read.admin_server_port or 0), app, handler_class=Quiet)
-    threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    return serve(DataApi(Source(environ, configuration)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from flask import Response
+from werkzeug.wrappers import Response
 
 from app.data import cors
 from app.data.faults import Fault
@@ -13,13 +13,13 @@ from app.data.request import Raw
 from app.data.respond import Answer, fault_answer
 
 if TYPE_CHECKING:
-    from flask import Request as FlaskRequest
+    from werkzeug.wrappers import Request
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 URL_BYTES_MAX = 16_384
 
 
-def raw_request(request: FlaskRequest, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> Raw:
+def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> Raw:
     """Read the request below a mount point, such as `/db/<id>`. Raises Fault when it is larger than allowed."""
     environ = request.environ
     query = str(environ.get("QUERY_STRING", ""))
@@ -29,7 +29,7 @@ def raw_request(request: FlaskRequest, below: str, *, body_bytes_max: int = BODY
     return Raw(str(environ["REQUEST_METHOD"]), path, query, _headers(environ), _body(request, body_bytes_max))
 
 
-def response(answer: Answer, request: FlaskRequest, allowed_origins: tuple[str, ...] = ()) -> Response:
+def response(answer: Answer, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return the response, with CORS headers where a browser asks."""
     headers = [
         *answer.headers,
@@ -48,17 +48,17 @@ def response(answer: Answer, request: FlaskRequest, allowed_origins: tuple[str, 
     return made
 
 
-def refusal(fault: Fault, request: FlaskRequest, allowed_origins: tuple[str, ...] = ()) -> Response:
+def refusal(fault: Fault, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return a fault as a response."""
     return response(fault_answer(fault, head=request.method == "HEAD"), request, allowed_origins)
 
 
-def is_preflight(request: FlaskRequest) -> bool:
+def is_preflight(request: Request) -> bool:
     """Say whether a browser asks what it may do."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def preflight(request: FlaskRequest, allowed_origins: tuple[str, ...] = ()) -> Response:
+def preflight(request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Answer a preflight: no key is needed and no database is asked."""
     asked = request.headers.get("Access-Control-Request-Headers")
     return response(Answer(200, cors.preflight(asked)), request, allowed_origins)
@@ -91,7 +91,7 @@ def _text(value: str) -> str:
     return value.encode("latin-1", "replace").decode("utf-8", "replace").replace("\0", "")
 
 
-def _body(request: FlaskRequest, most: int) -> bytes:
+def _body(request: Request, most: int) -> bytes:
     if request.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
         return b""
     if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):

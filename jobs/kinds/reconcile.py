@@ -26,7 +26,7 @@ def faults_are_named(run: Run[ReconcileProject]) -> None:
     run.check()
     seen = run.infra.databases.survey(names.roles(project.id), run.session)
     served = {entry.database: entry for entry in run.infra.pooler.served()}
-    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run), served)
+    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run), served=served)
     within = _objects(run, project.id)
     if within is not None and inside.admits(seen, project.id):
         found += run.infra.databases.objects.faults(names.roles(project.id), within, run.session)

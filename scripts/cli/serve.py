@@ -13,11 +13,12 @@ import click
 from gunicorn.app.base import BaseApplication
 
 from app import auth, internal, manager, migrations, storage
+from app.broker.server import BrokerServer
 from app.data import standalone
 from app.factory import create_app
 from app.manager import listener
 from config.logging import setup
-from config.settings import Settings, data_api_environment
+from config.settings import Settings, data_api_environment, load
 from infra.composition import Infra
 from infra.database import Database
 from infra.errors import Unavailable
@@ -122,12 +123,13 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD])))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD, "broker"])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
     `manager` (9000) and `migrations` (8002) are internal: on LAUNCHDB_INTERNAL_HOST, for whoever has the key
     INTERNAL_API_KEY. `auth` (8001) and `storage` (8003) hold their place there: they serve no project yet, and say so.
+    `broker` alone talks to Docker, for project containers only, on `<home>/run/broker/broker.sock`. It needs no secret.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """
     alone = data_api_environment()
@@ -136,6 +138,9 @@ def serve(service: str) -> None:
         return
     if service in HELD:
         Server(reachable_settings(), (service,)).run()
+        return
+    if service == "broker":
+        BrokerServer(load()).run()
         return
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)

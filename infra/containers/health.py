@@ -1,0 +1,49 @@
+"""Asks a container's data API, on its socket, whether it answers, and for what configuration."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Nobody outside can ask for this: the edge says in a header where it found the API, which this request lacks.
+PATH = "/launchdb/health"
+SPEC_HEADER = "X-Launchdb-Spec"
+SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """An answer. spec: the hash of what is served, as far as the program tells."""
+
+    spec: str | None
+
+
+def ask(path: Path) -> Health | None:
+    """Return what the data API at this socket answers; None while it does not, or says that it cannot yet."""
+    connection = _Local(path)
+    try:
+        connection.request("GET", PATH)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return None if answer.status == 503 else Health(answer.getheader(SPEC_HEADER))
+
+
+class _Local(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
