@@ -9,6 +9,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from infra.activity import Mark
 from infra.errors import Unavailable
 from infra.files import folder, holds, replace
 from infra.instances import Instance
@@ -53,6 +54,7 @@ class InstanceFolders:
         if not self.holds(spec):
             # Half a file after a loss of power differs, and what differs is found by the sweep and written anew.
             replace(home / CONFIGURATION, self._text(spec), durable=False, owner=self._owner)
+            Mark(home).touch()
 
     def holds(self, spec: InstanceSpec) -> bool:
         """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""

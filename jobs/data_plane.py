@@ -156,7 +156,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         project_id=project,
         db_uri=infra.pooler.data_uri(database, login, wanted),
         db_uri_before=infra.pooler.data_uri(database, login, before) if before else "",
-        jwt_secret=_jwt_secret(known),
+        jwt_secret=jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections would leave none to the project's other logins.
         pool_size=pooling.entry(infra, project, pool_size, chosen).pool_size,
@@ -169,6 +169,10 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
     )
 
 
+def jwt_secret(known: Known) -> str:
+    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
+    listed = known.versions[names.JWT_SECRET]
+    return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
 
 
 def passwords(project: str, known: Known) -> dict[str, str]:
@@ -194,12 +198,6 @@ def _data_passwords(project: str, known: Known) -> tuple[str, str]:
     secret = names.password(names.roles(project).authenticator)
     before, wanted = known[secret], known.wanted(secret)
     return wanted, "" if before == wanted else before
-
-
-def _jwt_secret(known: Known) -> str:
-    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
-    listed = known.versions[names.JWT_SECRET]
-    return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
 
 
 def stored_secrets(run: Run[Any]) -> Known:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infra.pooler import Entry
 
 # A project in another state is being changed by a job, which sees to it.
-SETTLED = ("active", "paused")
+SETTLED = ("active", "paused", "sleeping")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,13 @@ class Wanted:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody may reach it."""
+        """Whether nobody may log in."""
         return self.status == "paused"
+
+    @property
+    def served(self) -> bool:
+        """Whether it has a data API now."""
+        return self.status == "active"
 
 
 def faults(
@@ -73,7 +78,7 @@ def faults(
 
 def _faults_of_instance(instances: Sight, project: Wanted, wanted: InstanceSpec) -> list[str]:
     instance = names.instance(project.id)
-    if project.closed:
-        return [f"instance {instance}: a paused project is served"] if instances.exists(instance) else []
+    if not project.served:
+        return [f"instance {instance}: a {project.status} project is served"] if instances.exists(instance) else []
     fault = instances.fault(wanted)
     return [f"instance {instance}: {fault}"] if fault else []

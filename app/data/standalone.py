@@ -21,6 +21,7 @@ from app.data import config, gate, wire
 from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
+from infra.activity import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +70,8 @@ class DataApi:
         self._minute = gate.Minute()
         read, project, self.spec = source.read()
         name = f"launchdb-data:{project}" if project else "launchdb-data"
-        self.instance = Instance(read, Budget(CONNECTIONS_MAX), name)
+        self._mark = _mark(read)
+        self.instance = Instance(read, Budget(CONNECTIONS_MAX), name, mark=self._mark)
         self.instance.pool.refresh = self.reconfigure
         self._app = create_app(lambda: self.instance, self._gateway)
 
@@ -90,7 +92,7 @@ class DataApi:
             before = self.instance
             # Requests under way go on with the connections that they have.
             before.pool.heed(read)
-            self.instance, self.spec = Instance(read, Budget(0), pool=before.pool), spec
+            self.instance, self.spec = Instance(read, Budget(0), pool=before.pool, mark=self._mark), spec
         log.info("configuration read again")
 
     @property
@@ -169,6 +171,15 @@ def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
     told = (PREFIX.lower(), GATE.lower())
     raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in told})
     return gate.admitted(raw, read) if gated else raw
+
+
+def _mark(read: DataConfig) -> Mark | None:
+    """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
+    if not read.server_unix_socket:
+        return None
+    mark = Mark(Path(read.server_unix_socket).parent)
+    mark.touch()
+    return mark
 
 
 def _traced(response: Response, request: Request, instance: Instance) -> Response:
