@@ -12,6 +12,7 @@ from app import (
     backups_of_all,
     databases,
     dispatch,
+    doctor,
     extensions,
     health,
     jobs,
@@ -69,6 +70,7 @@ NOUNS = (
     people.routes,
     mail.routes,
     platform_secrets.routes,
+    doctor.routes,
     openapi.routes,
 )
 
