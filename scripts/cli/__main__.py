@@ -11,6 +11,7 @@ NOUNS = (
     "up",
     "down",
     "status",
+    "doctor",
     "workers",
     "queues",
     "login",
