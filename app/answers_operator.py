@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads it
+from typing import Literal
 
-from app.answers import Out
+from app.answers import JobOut, Out
 
 
 class LastJobOut(Out):
@@ -52,3 +53,26 @@ class DatabasesOut(Out):
     """All databases, the largest first."""
 
     databases: list[DatabaseOut]
+
+
+class FindingOut(Out):
+    """What a check saw. fixable: a job can mend it."""
+
+    check: str
+    status: Literal["ok", "info", "warning", "failure"]
+    evidence: str
+    remedy: str
+    fixable: bool
+    subject: str
+
+
+class DoctorOut(Out):
+    """What every check saw."""
+
+    findings: list[FindingOut]
+
+
+class FixOut(Out):
+    """The jobs that were begun."""
+
+    jobs: list[JobOut]

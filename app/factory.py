@@ -13,6 +13,7 @@ from app import (
     backups_of_all,
     databases,
     dispatch,
+    doctor,
     extensions,
     health,
     jobs,
@@ -70,6 +71,7 @@ NOUNS = (
     people.routes,
     mail.routes,
     platform_secrets.routes,
+    doctor.routes,
     openapi.routes,
 )
 

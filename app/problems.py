@@ -23,6 +23,7 @@ from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
 from jobs.commands import JobConflict, JobNotFound
+from jobs.doctor import NoSuchCheck
 from jobs.lifecycle import NothingKept
 from jobs.mailing import MailOff
 from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
@@ -61,6 +62,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     MailOff: (409, "mail-off"),
     MailQuotaExceeded: (429, "mail-quota"),
     TooManyFailures: (429, "too-many-failures"),
+    NoSuchCheck: (404, "check-not-found"),
     ScheduleNotFound: (404, "schedule-not-found"),
     ScheduleUnserved: (409, "schedule-unserved"),
     ScheduleRefused: (422, "invalid-input"),

@@ -49,15 +49,17 @@ class DeploymentSettings(BaseModel):
     edge_subnet: str = env(
         "LAUNCHDB_EDGE_SUBNET", "172.30.250.0/24", "addresses of the network that Caddy and the services share"
     )
-    internal_host: str = env(
-        "LAUNCHDB_INTERNAL_HOST", "127.0.0.1", "address that the manager and the migrations service listen on"
-    )
+    internal_host: str = env("LAUNCHDB_INTERNAL_HOST", "127.0.0.1", "address that the inner services listen on")
     host_script_dir: str = env("HOST_SCRIPT_DIR", "", "folder of the installation's scripts on the host")
     host_config_dir: str = env(
         "HOST_CONFIG_DIR", "", "folder of the data APIs' configurations, the same on host and inside; empty: the home's"
     )
     database_public_host: str = env(
         "DATABASE_PUBLIC_HOST", "", "host and port of Postgres that clients outside reach, if there is one"
+    )
+
+    host_root: Path = env(
+        "LAUNCHDB_HOST_ROOT", Path("/"), "where the doctor finds the machine's own files, if they are mounted elsewhere"
     )
 
     max_connections: int = env(

@@ -85,7 +85,7 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
     return process
 
 
-def run(
+def run(  # noqa: PLR0913 - as many as a program has surroundings
     argv: Sequence[str | Path],
     *,
     timeout_seconds: float,
@@ -93,13 +93,17 @@ def run(
     env: Mapping[str, str] | None = None,
     account: Account | None = None,
     cwd: Path | None = None,
+    merged: bool = False,
 ) -> str:
     """Run a program to its end; return what it printed. Its whole group is gone afterwards.
+
+    merged  what it says on standard error belongs to what it prints
 
     Secrets go in by `feed` (standard input) or `env`, never by `argv`.
     Raises Failed for an exit status other than 0, Unavailable when the time is over.
     """
-    with spawn(argv, env=env, account=account, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+    stderr = subprocess.STDOUT if merged else PIPE
+    with spawn(argv, env=env, account=account, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=stderr) as process:
         try:
             out, err = process.communicate(feed, timeout_seconds)
         except subprocess.TimeoutExpired as error:
@@ -107,7 +111,7 @@ def run(
         finally:
             end_group(process, signal.SIGKILL)
     if process.returncode != 0:
-        raise Failed(Path(argv[0]).name, process.returncode, err.decode(errors="replace"))
+        raise Failed(Path(argv[0]).name, process.returncode, (err or out).decode(errors="replace"))
     return out.decode(errors="replace")
 
 

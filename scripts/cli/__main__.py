@@ -16,6 +16,7 @@ NOUNS = (
     "verify",
     "update",
     "rollback",
+    "doctor",
     "workers",
     "queues",
     "login",

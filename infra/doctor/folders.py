@@ -1,0 +1,165 @@
+"""permissions, secrets.files and manager.folders: files are where they belong, for those alone who need them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra import files, secretfiles
+from infra.doctor.engine import restarted
+from infra.doctor.findings import check, failure, ok, warning
+from infra.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.docker_cli import Container
+    from infra.doctor.findings import Finding
+    from infra.doctor.site import Site
+
+# What may be done with what lies in the home folder, by its kind. PgBouncer's two files are read by a group of its own,
+# and the data APIs' configurations hold passwords: the guide's 600 and 755 do not fit an account without root.
+MODES = (
+    (".env", 0o600),
+    ("operator.json", 0o600),
+    ("secrets", 0o700),
+    ("secrets/*", 0o600),
+    ("pgbouncer/pgbouncer.ini", 0o640),
+    ("pgbouncer/userlist.txt", 0o640),
+    ("postgrest/projects", 0o700),
+    ("postgres/init/*.sh", 0o755),
+    ("scripts/*.sh", 0o755),
+    ("backup/*.sh", 0o755),
+    ("backup/ssh/backup_key", 0o600),
+    ("backup/ssh/backup_key.pub", 0o644),
+)
+FOLDERS = {"HOST_SCRIPT_DIR": "scripts", "HOST_CONFIG_DIR": "postgrest/projects"}
+MANAGER = "postgrest-manager"
+
+
+def _restrict(site: Site, finding: Finding) -> str:
+    """Set the mode of what the finding names, if it is still one of ours."""
+    wanted = dict(_modes(site)).get(site.home / finding.subject)
+    if wanted is None:
+        raise Refused(f"{finding.subject} is gone")
+    with files.worded(site.home / finding.subject):
+        (site.home / finding.subject).chmod(wanted)
+    return f"{finding.subject} is {wanted:o} now"
+
+
+@check("permissions", mend=_restrict, containers=False)
+def permissions(site: Site) -> Iterator[Finding]:
+    """Nobody may read or write more than he needs."""
+    wrong = 0
+    for path, wanted in _modes(site):
+        found = stat.S_IMODE(path.stat().st_mode) & 0o777
+        # The stricter is fine where nobody else has to read or run it.
+        if found == wanted or (wanted & 0o077 == 0 and found & ~wanted == 0):
+            continue
+        wrong += 1
+        name = str(path.relative_to(site.home))
+        look = failure if found & ~wanted & 0o077 else warning
+        yield look(f"{name} is {found:o}, not {wanted:o}", f"chmod {wanted:o} {path}", fixable=True, subject=name)
+    if not wrong:
+        yield ok("files are readable and writable by whom they should be")
+
+
+@check("secrets.files", containers=False)
+def secrets(site: Site) -> Iterator[Finding]:
+    """The platform's secrets are there, strong, different, and none is an example."""
+    if not site.settings.secrets_folder.is_dir():
+        yield failure(f"{site.settings.secrets_folder} is not there", "start the installation; it makes its secrets")
+        return
+    faults = secretfiles.faults(site.settings.secrets_folder)
+    for fault in faults:
+        yield failure(fault, "launchdb secrets rotate, or chmod; see docs/operating.md", subject=fault.split()[0])
+    if not faults:
+        yield ok("all are strong, different and for nobody else's eyes")
+
+
+def _settle(site: Site, _finding: Finding) -> str:
+    """Let both folders be there, `.env` name them, and the manager look again: once, whichever finding asks for it."""
+    wanted = {variable: _folder(site, variable) for variable in FOLDERS}
+    done = [line for variable, folder in wanted.items() for line in _put_right(site, variable, folder)]
+    inside = _manager(site)
+    if inside is not None and any(_disagrees(inside, variable, folder) for variable, folder in wanted.items()):
+        # A restart keeps environment and mounts as they were.
+        site.docker.recreate(site.compose, MANAGER)
+        done.append("the manager made anew")
+    elif inside is not None and done:
+        done.append(restarted(site, inside.name))
+    return "; ".join(done) or "nothing was left to do"
+
+
+def _put_right(site: Site, variable: str, wanted: Path) -> Iterator[str]:
+    if not wanted.is_dir():
+        files.folder(wanted, mode=0o755 if variable == "HOST_SCRIPT_DIR" else 0o700, owner=_owner(site.home))
+        yield f"{wanted} made"
+    if site.dotenv.exists() and site.dotenv_values().get(variable) != str(wanted):
+        found = site.dotenv.stat()
+        text = secretfiles.with_lines(site.dotenv.read_text(), {variable: str(wanted)})
+        owner = (found.st_uid, found.st_gid) if (found.st_uid, found.st_gid) != (0, 0) else None
+        files.replace(site.dotenv, text, mode=stat.S_IMODE(found.st_mode), owner=owner)
+        yield f"{variable} corrected in .env"
+
+
+@check("manager.folders", mend=_settle)
+def manager(site: Site) -> Iterator[Finding]:
+    """The manager's folders are there, and are the same folder on the host and inside."""
+    inside = _manager(site)
+    said = site.dotenv_values()
+    for variable in FOLDERS:
+        wanted, named = _folder(site, variable), said.get(variable, "")
+        remedy = f"{variable}={wanted} in {site.dotenv}, that folder made, and the manager restarted; or --fix"
+        faults = []
+        if named != str(wanted):
+            faults.append(f".env says {named or 'nothing'}")
+        if not wanted.is_dir():
+            faults.append(f"{wanted} is not there")
+        if inside is not None:
+            faults += _disagrees(inside, variable, wanted)
+        if faults:
+            yield failure("; ".join(faults), remedy, fixable=True, subject=variable)
+        else:
+            yield ok(str(wanted), variable)
+
+
+def _manager(site: Site) -> Container | None:
+    """Return the manager's container; without Docker there is none, and what lies here can be mended all the same."""
+    try:
+        return site.docker.container(f"{site.prefix}{MANAGER}")
+    except Unavailable:
+        return None
+
+
+def _folder(site: Site, variable: str) -> Path:
+    """Return where a folder should be: where `.env` says, if that is a folder's absolute path, else in the home."""
+    named = site.dotenv_values().get(variable, "")
+    chosen = Path(named)
+    if named and chosen.is_absolute() and ".." not in chosen.parts and chosen.is_dir():
+        return chosen
+    return site.home / FOLDERS[variable]
+
+
+def _disagrees(inside: Container, variable: str, folder: Path) -> list[str]:
+    """Say how what the container was made with differs: the variable, and a mount of the folder or of one above it."""
+    faults, told = [], inside.environment.get(variable, str(folder))
+    if told != str(folder):
+        faults.append(f"the manager was started with {told}")
+    above = {str(folder), *map(str, folder.parents)}
+    if not any(source == destination and source in above for source, destination in inside.mounts):
+        faults.append(f"the manager does not see {folder} under that path")
+    return faults
+
+
+def _modes(site: Site) -> Iterator[tuple[Path, int]]:
+    for pattern, mode in MODES:
+        for path in sorted(site.home.glob(pattern)):
+            if not path.is_symlink() and (path.is_file() or pattern in ("secrets", "postgrest/projects")):
+                yield path, mode
+
+
+def _owner(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_uid, found.st_gid

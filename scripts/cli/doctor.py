@@ -1,0 +1,131 @@
+"""launchdb doctor: what is wrong with the machine and the installation, what to do about it, and doing it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+import httpx
+
+from infra.doctor import checks as _checks  # noqa: F401 - registers them
+from infra.doctor import findings as register
+from infra.doctor.findings import Finding
+from infra.doctor.site import Site
+from infra.errors import InfraError
+from jobs import doctor as platform
+from scripts.cli.context import Session, pass_session
+from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
+from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.progress import finished
+from scripts.cli.target import open_home
+
+if TYPE_CHECKING:
+    from infra.doctor.findings import Check
+
+
+@click.command()
+@click.argument("check", required=False)
+@click.option("--fix", is_flag=True, help="Mend what can be mended, and look again.")
+@json_option
+@pass_session
+def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> int:
+    """Look for what is wrong: all of it, or one CHECK or group of them (`host`); exit 1 when something does not work.
+
+    `doctor host` is for the machine alone, before anything is installed. `outbound` is only run when it is named.
+    """
+    settings = session.settings
+    containers = settings.runtime != "embedded"
+    chosen = register.chosen(check, containers=containers)
+    asked = _asked(session, check)
+    if not chosen and not asked:
+        known = sorted({*register.CHECKS, *(name.split(".")[0] for name in register.CHECKS), *platform.CHECKS})
+        raise CliError(f"there is no check {check}; there are {', '.join(known)}", USAGE)
+    site = Site(settings, root=settings.host_root, projects=lambda: _projects(session))
+    found, told = _looked(site, chosen), []
+    found += _of_platform(session, asked)
+    if fix:
+        told = _mended(session, site, chosen, found)
+        found = _looked(site, chosen) + _of_platform(session, asked)
+    if as_json:
+        emit_json({"findings": [asdict(one) for one in found], "fixed": told})
+    else:
+        _show(found, told)
+    return FAILURE if any(one.status == "failure" for one in found) else DONE
+
+
+def _asked(session: Session, check: str | None) -> list[str]:
+    """Return the checks to ask the platform for: all where there is one, or those that are named."""
+    if check is not None:
+        return [name for name in platform.CHECKS if name == check]
+    return list(platform.CHECKS) if session.settings.database_url or session.environment.url else []
+
+
+def _looked(site: Site, chosen: list[Check]) -> list[Finding]:
+    return [finding for one in chosen for finding in one.findings(site)]
+
+
+def _of_platform(session: Session, names: list[str]) -> list[Finding]:
+    if not names:
+        return []
+    try:
+        answer = session.client.get("/api/admin/doctor")
+    except (CliError, InfraError, httpx.HTTPError) as error:
+        said = f"the platform could not be asked: {error}"
+        return [Finding("failure", said, "launchdb status names what is down", check="platform")]
+    return [Finding(**one) for one in answer["findings"] if one["check"] in names]
+
+
+def _mended(session: Session, site: Site, chosen: list[Check], found: list[Finding]) -> list[str]:
+    """Mend what can be; say of each what was done, or why it was not."""
+    told, mends = [], {one.name: one.mend for one in chosen}
+    for one in found:
+        if one.status not in ("warning", "failure"):
+            continue
+        mend = mends.get(one.check)
+        try:
+            if mend is not None and one.fixable:
+                told.append(f"{one.check}: {mend(site, one)}")
+            elif not one.fixable:
+                told.append(f"{one.check}: not mended, since it takes a person: {one.remedy}")
+        except (InfraError, OSError) as error:
+            told.append(f"{one.check}: not mended: {error}")
+    by_jobs = sorted({one.check for one in found if one.fixable and one.check in platform.CHECKS})
+    return told + [f"{name}: {_by_jobs(session, name)}" for name in by_jobs]
+
+
+def _by_jobs(session: Session, name: str) -> str:
+    answer = session.client.post(f"/api/admin/doctor/{name}/fix")
+    done = [finished(session.client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
+    return ", ".join(f"{job['kind']} {job['status']}" for job in done) or "nothing was left to do"
+
+
+def _projects(session: Session) -> set[str] | None:
+    """Return the projects that should be served, or None when nobody can be asked."""
+    if not session.settings.database_url:
+        return None
+    infra = open_home(session.settings)
+    try:
+        with infra.database.autocommit() as tx:
+            return platform.served(tx)
+    except InfraError:
+        return None
+    finally:
+        infra.close()
+
+
+def _show(found: list[Finding], told: list[str]) -> None:
+    for line in told:
+        note(line)
+    rows = [(one.check, one.status, one.subject, one.evidence.splitlines()[0]) for one in found]
+    emit(table(("check", "status", "about", "found"), rows))
+    for one in found:
+        if one.status in ("warning", "failure") and (one.remedy or "\n" in one.evidence):
+            note(_more(one))
+
+
+def _more(one: Finding) -> str:
+    about = f"{one.check} ({one.subject})" if one.subject else one.check
+    more: list[Any] = one.evidence.splitlines()[1:]
+    mended = " (--fix does it)" if one.fixable else ""
+    return "\n".join([f"{about}: {one.remedy}{mended}", *(f"    {line}" for line in more)])
