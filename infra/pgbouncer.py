@@ -37,7 +37,7 @@ CONSOLE = "pgbouncer"
 PLATFORM_POOL = (5, 5)
 # How long PgBouncer may take to show what it was told, and a transaction to come to its end before a release.
 TAKE_SECONDS, DRAIN_SECONDS, LOOK_SECONDS = 3.0, 2.0, 0.02
-LOGIN_SECONDS = 0.5
+LOGIN_SECONDS, SETTLE_SECONDS, QUIET_LOOKS = 0.5, 0.5, 2
 _COLUMNS = ("host", "port", "database", "pool_size", "reserve_pool_size", "max_connections")
 
 
@@ -93,11 +93,16 @@ class PgBouncer:
         with files.locked(self._folder.lock):
             entries = sorted(wanted(), key=lambda entry: entry.database)
             written = self._write(entries)
-            with self._console() as admin:
-                if not (written or self._differences(admin, entries)):
-                    return False
-                admin.ask("RELOAD")
-                self._await(admin, entries)
+            try:
+                with self._console() as admin:
+                    if not (written or self._differences(admin, entries)):
+                        return False
+                    admin.ask("RELOAD")
+                    self._await(admin, entries)
+            except Unavailable:
+                # One that was made to read the rest of a file lets nobody in to tell it so; it watches the file.
+                self._folder.write_anew()
+                raise
         return True
 
     def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
@@ -114,13 +119,14 @@ class PgBouncer:
                 if name != self._platform.database
             ]
 
-    def release(self, database: str) -> None:
+    def release(self, database: str, *, seconds: float = DRAIN_SECONDS) -> None:
         """Let go of every session of a database; its clients wait until it is resumed, and none fails for it."""
         with self._console() as admin:
-            if database not in self._shown(admin):
+            if self._shown(admin).get(database, {}).get("paused") != "0":
                 return
+            self._await_logins(admin, database)
             with suppress(NoAnswer):  # who is busy still is for the caller to put out; nobody new comes in
-                admin.ask(f'PAUSE "{database}"', seconds=DRAIN_SECONDS)
+                admin.ask(f'PAUSE "{database}"', seconds=seconds)
 
     def resume(self, database: str) -> None:
         """Let the clients of a database go on."""
@@ -130,9 +136,11 @@ class PgBouncer:
 
     def reconnect(self, database: str) -> None:
         """Let sessions be opened anew as they fall free: what is set for a database counts from their begin."""
+        self.release(database, seconds=SETTLE_SECONDS)
         with self._console() as admin:
             if database in self._shown(admin):
                 admin.ask(f'RECONNECT "{database}"')
+                admin.ask(f'RESUME "{database}"')
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
         """Let logins take other passwords while no session is being opened by the old ones.
@@ -210,6 +218,19 @@ class PgBouncer:
                     admin.ask("RELOAD")
                 raise Unavailable(f"PgBouncer did not take its configuration: {'; '.join(found)}")
             time.sleep(LOOK_SECONDS)
+
+    def _await_logins(self, admin: Console, database: str) -> None:
+        """Wait until no session of a database is just being opened.
+
+        PgBouncer breaks that off, takes it for a login that has failed, and tells the next clients so.
+        """
+        deadline, quiet = time.monotonic() + LOGIN_SECONDS, 0
+        while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+            pools = [row for row in admin.ask("SHOW POOLS") if row["database"] == database]
+            calm = all(row["sv_login"] == "0" and row["cl_waiting"] == "0" for row in pools)
+            quiet = quiet + 1 if calm else 0
+            if quiet < QUIET_LOOKS:
+                time.sleep(LOOK_SECONDS)
 
     def _differences(self, admin: Console, entries: Sequence[Entry]) -> list[str]:
         """Say in words in what PgBouncer differs from its file and from what is wanted."""

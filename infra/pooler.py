@@ -63,7 +63,7 @@ class Pooler(Protocol):
         """Let a database be served again after a release."""
 
     def reconnect(self, database: str) -> None:
-        """Let connections that were opened before be replaced as they fall free."""
+        """Let connections that were opened before be replaced as they fall free; its clients wait no more."""
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
         """Let logins take other passwords by `change`, and let none of their clients fail for it.

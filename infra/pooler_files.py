@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Any
 
 from infra import files
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 CONFIGURATION, USERS = "pgbouncer.ini", "userlist.txt"
 BACKUPS = 5
 MODE = 0o640  # we write, PgBouncer's group reads
-SECTIONS = ("databases", "pgbouncer")
+SECTIONS = ("pgbouncer", "databases")
 # Without these PgBouncer would start as something else than was meant.
+# The last line: the digest of all others. By it PgBouncer's container tells a whole file from what is left of one.
+WHOLE = "; whole: "
 NEEDED = frozenset({"listen_addr", "listen_port", "auth_type", "auth_file", "admin_users", "pool_mode"})
 _SETTING = re.compile(r"([A-Za-z0-9_]+) = ?(.*)", re.ASCII)
 _OPTION = re.compile(r"(\w+)=('(?:[^']|'')*'|[^\s']+)(?: |$)", re.ASCII)
@@ -52,7 +54,7 @@ class Frame:
 def configuration(frame: Frame, entries: Sequence[Entry]) -> str:
     """Return the text of pgbouncer.ini. Raises Refused when it does not say exactly what was asked."""
     known = {name: value for name, value in asdict(frame).items() if name != "platform"}
-    text = render(CONFIGURATION, {**known, "platform": frame.platform, "entries": entries})
+    text = _sealed(render(CONFIGURATION, {**known, "platform": frame.platform, "entries": entries}))
     said = parse(text)
     served = {name: options(line) for name, line in said["databases"].items()}
     if set(served) != {frame.platform.database, *(entry.database for entry in entries)}:
@@ -62,6 +64,10 @@ def configuration(frame: Frame, entries: Sequence[Entry]) -> str:
         if expected.items() - served[entry.database].items():
             raise Refused("the pooler's configuration does not say what it should of a database")
     return text
+
+
+def _sealed(text: str) -> str:
+    return f"{text}{WHOLE}{sha256(text.encode()).hexdigest()}\n"
 
 
 def parse(text: str) -> Sections:
@@ -159,6 +165,10 @@ class Folder:
         self._replace(self.configuration, text)
         return True
 
+    def write_anew(self) -> None:
+        """Let pgbouncer.ini be another file of the same text: whoever watches it reads it again."""
+        self._replace(self.configuration, _read(self.configuration))
+
     def put_back(self) -> bool:
         """Let pgbouncer.ini be the newest good one that was kept; say whether there was one."""
         for path in reversed(self.backups()):
@@ -180,10 +190,12 @@ class Folder:
         name = f"{CONFIGURATION}.backup-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         with files.worded(self.configuration), suppress(FileNotFoundError):
             os.link(self.configuration, self.path / name)
-            for path in kept[: len(kept) + 1 - BACKUPS]:
+            for path in kept[: max(0, len(kept) + 1 - BACKUPS)]:
                 path.unlink(missing_ok=True)
 
     def _replace(self, path: Path, text: str) -> None:
+        for left in self.path.glob(f".{path.name}.*"):  # by somebody killed before the rename; we hold the lock
+            left.unlink(missing_ok=True)
         files.replace(path, text, mode=MODE, owner=self._owner())
 
     def _owner(self) -> tuple[int, int] | None:
@@ -202,7 +214,8 @@ def faults(text: str) -> str:
         parse(text)
     except Refused as refused:
         return str(refused)
-    return ""
+    said, _, _digest = text.rpartition(WHOLE)
+    return "" if text == _sealed(said) else "pgbouncer.ini was cut off or changed by hand"
 
 
 def as_entries(said: Sections) -> dict[str, dict[str, Any]]:

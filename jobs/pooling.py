@@ -67,9 +67,7 @@ def let_go(run: Run[Any]) -> Iterator[None]:
 
 def go_on(run: Run[Any]) -> None:
     """Let the clients that have waited be served, by sessions that begin under what is in force now."""
-    database = names.database(run.args.project_id)
-    run.infra.pooler.reconnect(database)
-    run.infra.pooler.resume(database)
+    run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 
 def bring(infra: Infra) -> bool:

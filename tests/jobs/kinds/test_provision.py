@@ -16,7 +16,15 @@ from jobs.data_plane import prove_round_trip
 from jobs.kinds import DeleteProject, ProvisionProject
 from tests.fixtures.projects import add_project
 
-STEPS = ("store_secrets", "create_roles", "clone_template", "open_data_api", "prove_round_trip", "mark_active")
+STEPS = (
+    "store_secrets",
+    "create_roles",
+    "clone_template",
+    "publish_to_pooler",
+    "open_data_api",
+    "prove_round_trip",
+    "mark_active",
+)
 
 
 def test_a_provisioned_project_is_active_and_owns_all_its_things(life):
