@@ -47,6 +47,10 @@ class Compose:
         chosen = [] if dependants else ["--no-deps"]
         self._follow("up", "--detach", *chosen, *(["--force-recreate"] if again else []), *services, tell=tell)
 
+    def restart(self, *services: str, tell: Callable[[str], None]) -> None:
+        """Stop the services and start them again, as they are."""
+        self._follow("restart", *services, tell=tell)
+
     def stop(self, *services: str, tell: Callable[[str], None]) -> None:
         """Stop the services, each with its own grace; none of them goes away."""
         self._follow("stop", *services, tell=tell)

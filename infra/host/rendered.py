@@ -1,17 +1,22 @@
-"""What the host writes for Caddy and PgBouncer before anything of ours runs; afterwards jobs keep it."""
+"""What the host writes for Caddy before it runs. PgBouncer's file is written inside, by whoever reaches Postgres."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from infra import files
+from infra.host.home import LAUNCHDB
+from infra.proxy import Proxy
 
+if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def write(home: Path, settings: Settings) -> None:
-    """Let Caddy and PgBouncer find a configuration to start with; PgBouncer's is kept once it is there.
-
-    Raises Refused.
-    """
+def write(settings: Settings) -> bool:
+    """Let Caddy find the configuration that the settings make; say whether it is another than before. Raises Refused."""
+    proxy = Proxy(settings)
+    text = proxy.text()
+    if files.holds(proxy.file, text):
+        return False
+    files.replace(proxy.file, text, owner=(LAUNCHDB, LAUNCHDB))
+    return True

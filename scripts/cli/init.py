@@ -30,7 +30,7 @@ def init(*, folder: str | None, chosen: tuple[str, ...], copy_to: str, as_json: 
     """
     path = Path(folder).expanduser().resolve() if folder else default_home()
     made = home.prepare(path, {**dotenv.from_environment(), **_lines(chosen)}, copies=Path(copy_to))
-    rendered.write(path, settings_of(path))
+    rendered.write(settings_of(path))
     if made.secrets:
         note(f"made {len(made.secrets)} secrets; a copy lies in {made.copy}: keep it off this machine")
     if made.changed:

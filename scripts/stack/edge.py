@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from infra.errors import InfraError
-from infra.host import engine
+from infra.errors import InfraError, Unavailable
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 LOOPBACK = "127.0.0.1"
-CADDY = "launchdb-caddy"
-AUTHORITY = "/data/caddy/pki/authorities/local/root.crt"
+AUTHORITY = "caddy/data/pki/authorities/local/root.crt"
 
 
 class ThroughCaddy(httpx.HTTPTransport):
@@ -59,12 +57,16 @@ def trust(settings: Settings) -> ssl.SSLContext | bool:
     """Return what checks the certificate: the system's authorities, or Caddy's own one."""
     if settings.tls != "internal":
         return True
-    return ssl.create_default_context(cadata=authority())
+    return ssl.create_default_context(cadata=authority(settings))
 
 
-def authority() -> str:
-    """Return the certificate of Caddy's own authority (PEM). Raises Unavailable, Refused."""
-    return engine.execute(CADDY, ["cat", AUTHORITY])
+def authority(settings: Settings) -> str:
+    """Return the certificate of Caddy's own authority (PEM). Raises Unavailable before Caddy has made it."""
+    path = settings.home / AUTHORITY
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}; Caddy makes it when it starts") from error
 
 
 def client(settings: Settings, **more: Any) -> httpx.Client:

@@ -26,8 +26,11 @@ def bring_up(there: Stack, tell: Tell) -> None:
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
     require_images(there.settings.version)
-    rendered.write(there.home, there.settings)
+    changed = rendered.write(there.settings)
     there.compose.up(tell=tell)
+    if changed:
+        # One that ran before has read the file of before.
+        there.compose.restart("reverse-proxy", tell=tell)
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)

@@ -97,7 +97,7 @@ class Installation:
 
     def certificate(self) -> dict:
         """Caddy's certificate for the domain, checked against its own authority."""
-        context = ssl.create_default_context(cadata=edge.authority())
+        context = ssl.create_default_context(cadata=edge.authority(self.settings))
         address = ("127.0.0.1", self.settings.https_port)
         with socket.create_connection(address) as plain, context.wrap_socket(plain, server_hostname=DOMAIN) as safe:
             return safe.getpeercert()

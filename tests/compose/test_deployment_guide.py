@@ -35,7 +35,7 @@ class Shell:
         self.installation = installation
         self.folder = folder
         (folder / "launchdb").symlink_to(installation.clone / "scripts" / "launchdb")
-        (folder / "authority.pem").write_text(edge.authority())
+        (folder / "authority.pem").write_text(edge.authority(installation.settings))
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
         here = self.installation
