@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write(settings: Settings) -> bool:
-    """Let Caddy find the configuration that the settings make; say whether it is another than before. Raises Refused."""
+    """Let Caddy find the configuration that the settings make; say whether it is another now. Raises Refused."""
     proxy = Proxy(settings)
     text = proxy.text()
     if files.holds(proxy.file, text):

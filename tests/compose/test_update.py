@@ -1,0 +1,124 @@
+"""Update and rollback while clients go on: one service after the other, and back again when the new one is not well."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from config.installation import read
+from infra.host import engine
+from scripts.stack.stack import IMAGES, NAMES
+
+pytestmark = pytest.mark.docker
+
+OLD, NEW, BROKEN = "0.1.0", "0.1.0-next", "0.1.0-broken"
+PER_SECOND = 100
+THREADS = 8
+
+
+@dataclass
+class Traffic:
+    """Requests to the platform API and to a project, through Caddy, a hundred a second."""
+
+    answers: dict[int, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def traffic(installation):
+    found, over, lock = Traffic(), threading.Event(), threading.Lock()
+    key = {"apikey": installation.operator["anonKey"]}
+    project = f"/project/{installation.operator['projectId']}/rest/v1/todos?select=title"
+
+    def ask(number: int) -> None:
+        with installation.http() as client:
+            turn = number
+            while not over.is_set():
+                began, turn = time.monotonic(), turn + 1
+                path, headers = (project, key) if turn % 2 else ("/api/health", {})
+                try:
+                    status = client.get(path, headers=headers).status_code
+                except httpx.HTTPError as error:
+                    status = 0
+                    found.failures.append(f"{path}: {error!r}")
+                with lock:
+                    found.answers[status] = found.answers.get(status, 0) + 1
+                over.wait(max(0, THREADS / PER_SECOND - (time.monotonic() - began)))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def images_of(installation) -> dict[str, str]:
+    return {one["name"]: one["image"] for one in installation.json("status")["containers"]}
+
+
+@pytest.fixture(scope="module")
+def versions(installation):
+    """Two more versions: the same under another name, and one whose API does not start."""
+    for image in (*IMAGES, "host"):
+        for version in (NEW, BROKEN):
+            engine.docker("tag", f"launchdb/{image}:{OLD}", f"launchdb/{image}:{version}")
+    recipe = f"FROM launchdb/app:{OLD}\nUSER 0\nRUN rm /opt/launchdb-app/app/factory.py\nUSER 10001:10001\n"
+    subprocess.run(
+        ["docker", "build", "-q", "--network", "none", "-t", f"launchdb/app:{BROKEN}", "-"],
+        input=recipe,
+        text=True,
+        check=True,
+        capture_output=True,
+        env={**installation.environment, "DOCKER_BUILDKIT": "0"},
+    )
+    yield
+    for image in (*IMAGES, "host"):
+        for version in (NEW, BROKEN):
+            engine.docker("image", "rm", f"launchdb/{image}:{version}")
+
+
+@pytest.mark.usefixtures("versions")
+def test_an_update_fails_no_request_and_a_rollback_neither(installation):
+    with traffic(installation) as during:
+        done = installation.launchdb("update", NEW, "--no-backup", seconds=600)
+        assert f"{NEW} runs" in done.stdout
+        assert read(installation.home)["LAUNCHDB_VERSION"] == NEW
+        changed = images_of(installation)
+        assert changed["launchdb-platform-api"] == f"launchdb/app:{NEW}"
+        # Postgres, PgBouncer, Redis and Caddy are the same program: clients are spared their restart.
+        assert changed["launchdb-postgres"] == f"launchdb/postgres:{OLD}"
+        installation.launchdb("rollback", seconds=600)
+    print(f"answers during update and rollback: {during.answers}")
+    assert (set(during.answers), during.failures) == ({200}, [])
+    assert images_of(installation)["launchdb-worker"] == f"launchdb/app:{OLD}"
+    actions = [line["action"] for line in installation.json("audit", "list", "--limit", "50")["audit"]]
+    assert {"platform.update", "platform.rollback"} <= set(actions)
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
+    done = installation.launchdb("update", BROKEN, "--no-backup", code=1, seconds=900)
+    assert f"{OLD} runs again" in done.stderr
+    assert read(installation.home)["LAUNCHDB_VERSION"] == OLD
+    assert installation.launchdb("status").returncode == 0
+    assert installation.rows().status_code == 200
+    assert set(images_of(installation)) == set(NAMES.values())
+
+
+def test_a_version_that_is_not_there_changes_nothing(installation):
+    before = read(installation.home)
+    done = installation.launchdb("update", "9.9.9", code=1)
+    assert "there is no version, tag or branch 9.9.9" in done.stderr
+    assert read(installation.home) == before
+    assert json.loads((installation.home / "operator.json").read_text()) == installation.operator
