@@ -54,6 +54,11 @@ class DeploymentSettings(BaseModel):
     host_config_dir: str = env(
         "HOST_CONFIG_DIR", "", "folder of the data APIs' configurations, the same on host and inside; empty: the home's"
     )
+    alive_file: str = env(
+        "LAUNCHDB_ALIVE_FILE",
+        "",
+        "file that a worker or a scheduler touches whenever Postgres took its beat, for health checks; empty: none",
+    )
     database_public_host: str = env(
         "DATABASE_PUBLIC_HOST", "", "host and port of Postgres that clients outside reach, if there is one"
     )

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra import alive
 from infra.errors import Unavailable
 from jobs.table import SQL
 
@@ -103,6 +104,7 @@ class Leases:
             pause = self._settings.beat_seconds
             try:
                 self.beat()
+                alive.tell(self._settings.alive_file)
             except Unavailable:
                 pause = RETRY_SECONDS
                 log.info("beat missed")

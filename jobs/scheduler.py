@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup
+from infra import alive
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs import breakers
@@ -71,11 +72,17 @@ def loops(infra: Infra) -> list[Loop]:
     sealer = Sealer(infra.database)
     historian = Historian(infra.database)
     pruner = Pruner(infra.database, settings)
+
+    def reap() -> int:
+        found = reaper.run_once()
+        alive.tell(settings.alive_file)
+        return found
+
     return [
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
         Loop(
             "reaper",
-            reaper.run_once,
+            reap,
             lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
         ),
         Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
