@@ -110,6 +110,9 @@ class Instances(Sight, Protocol):
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach it at."""
 
+    def close(self) -> None:
+        """Let go of whoever was asked."""
+
 
 class EmbeddedInstances:
     """Instances inside the API's own process, which reads a folder for each: what is written is served."""
@@ -136,3 +139,6 @@ class EmbeddedInstances:
         """Nothing of it can end by itself."""
         del instance_id
         return False
+
+    def close(self) -> None:
+        """Nothing is held."""

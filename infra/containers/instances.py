@@ -65,6 +65,7 @@ class ContainerInstances:
     def __init__(self, verbs: Verbs, configurations: InstanceFolders, sockets: SocketFolders) -> None:
         self._verbs, self._configurations, self._sockets = verbs, configurations, sockets
         self.list, self.address = configurations.list, configurations.address
+        self.close = verbs.close
 
     def look(self) -> ContainerSight:
         """Look at all containers with one call. Raises Unavailable."""
