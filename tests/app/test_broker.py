@@ -23,30 +23,30 @@ GOOD = {"job": JOB, "fence": 1}
 
 
 @pytest.fixture(scope="module")
-def place(engine):
+def place(dockerd):
     """An installation with a broker; its folder of secrets is unreadable garbage and nothing else runs."""
-    with containers.installation(engine) as settings:
+    with containers.installation(dockerd) as settings:
         (settings.home / "secrets").mkdir(mode=0o000)
         with containers.broker(settings):
             yield settings
 
 
 @pytest.fixture(scope="module")
-def before(engine, place):
+def before(dockerd, place):
     """What there was before anything was tried."""
-    return everything(engine)
+    return everything(dockerd)
 
 
 @pytest.fixture
-def unharmed(engine, before, place):
+def unharmed(dockerd, before, place):
     """Nothing came or went, whatever was tried."""
     yield
-    assert everything(engine) == before
+    assert everything(dockerd) == before
 
 
-def everything(engine):
-    mine = [one["Id"] for one in engine.containers(all=True) if any("postgrest-" in name for name in one["Names"])]
-    return sorted(mine), len(engine.volumes()["Volumes"] or [])
+def everything(dockerd):
+    mine = [one["Id"] for one in dockerd.containers(all=True) if any("postgrest-" in name for name in one["Names"])]
+    return sorted(mine), len(dockerd.volumes()["Volumes"] or [])
 
 
 def sent(place, raw: bytes) -> tuple[int, dict, bytes]:
@@ -230,13 +230,13 @@ def test_headers_change_nothing(place, header):
     assert (status, said) == (200, {"containers": []})
 
 
-def test_whatever_is_created_is_of_the_one_shape(engine, place):
+def test_whatever_is_created_is_of_the_one_shape(dockerd, place):
     """The same body as Docker's own implementation makes: told apart by nothing but the labels of job and fence."""
     spec, client = new_spec(), BrokerClient(socket_of(place))
     for folder in (place.instances_folder / spec.id, place.run_folder / "projects" / spec.id):
         folder.mkdir(parents=True)
     assert client.create(spec.id, By(JOB, 1))
-    shown = engine.inspect_container(f"postgrest-{spec.id}")
+    shown = dockerd.inspect_container(f"postgrest-{spec.id}")
     assert (shown["HostConfig"]["NetworkMode"], shown["HostConfig"]["CapDrop"]) == ("none", ["ALL"])
     found = client.look(spec.id)
     assert (found.ours, found.current, found.job, found.fence) == (True, True, JOB, 1)
@@ -244,7 +244,7 @@ def test_whatever_is_created_is_of_the_one_shape(engine, place):
     client.close()
 
 
-def test_a_container_of_ours_that_is_no_projects_cannot_be_named(engine, place):
+def test_a_container_of_ours_that_is_no_projects_cannot_be_named(dockerd, place):
     """Even when it bears every label of a project."""
     client = BrokerClient(socket_of(place))
     with pytest.raises(Refused):

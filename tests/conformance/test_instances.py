@@ -31,8 +31,8 @@ def place(request, tmp_path_factory):
         settings = load({"LAUNCHDB_HOME": str(tmp_path_factory.mktemp("home"))}, recall=False)
         yield settings, composed(settings)
         return
-    engine = request.getfixturevalue("engine")
-    with containers.installation(engine, LAUNCHDB_RUNTIME=request.param) as settings:
+    dockerd = request.getfixturevalue("dockerd")
+    with containers.installation(dockerd, LAUNCHDB_RUNTIME=request.param) as settings:
         made = composed(settings)
         with containers.broker(settings) if request.param == "broker" else nullcontext():
             yield settings, made

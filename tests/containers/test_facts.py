@@ -56,16 +56,16 @@ def spec(made_by_docker):
 
 
 @pytest.fixture(scope="module")
-def shown(engine, spec):
-    return engine.inspect_container(f"postgrest-{spec.id}")
+def shown(dockerd, spec):
+    return dockerd.inspect_container(f"postgrest-{spec.id}")
 
 
 @pytest.fixture(scope="module")
-def inside(engine, spec, shown):
+def inside(dockerd, spec, shown):
     python = next(word for word in shown["Config"]["Cmd"] if "python" in word)
-    asked = engine.exec_create(f"postgrest-{spec.id}", [python, "-c", PROBE])
+    asked = dockerd.exec_create(f"postgrest-{spec.id}", [python, "-c", PROBE])
     found, sockets, written, effective, bounding, no_new, interfaces, uid, environ = json.loads(
-        engine.exec_start(asked["Id"])
+        dockerd.exec_start(asked["Id"])
     )
     return {
         "reached": found, "sockets": sockets, "written": written, "effective": effective, "bounding": bounding,
@@ -124,22 +124,22 @@ def test_nothing_can_be_written_and_no_right_is_left(inside):
     assert inside["uid"] == 10001
 
 
-def test_no_secret_is_shown(engine, shown, inside, spec):
+def test_no_secret_is_shown(dockerd, shown, inside, spec):
     secrets = (spec.jwt_secret, spec.db_uri, spec.db_uri.split(":")[2].split("@")[0])
     top = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    history = json.dumps(engine.history(shown["Image"]))
-    logged = engine.logs(f"postgrest-{spec.id}").decode()
+    history = json.dumps(dockerd.history(shown["Image"]))
+    logged = dockerd.logs(f"postgrest-{spec.id}").decode()
     for text in (json.dumps(shown), json.dumps(inside["environ"]), top, history, logged):
         assert [secret for secret in secrets if secret in text] == []
     assert scrub(logged) == logged
 
 
-def test_its_log_says_what_it_listens_on(engine, spec):
-    assert "listening on unix:/run/launchdb/api.sock" in engine.logs(f"postgrest-{spec.id}").decode()
+def test_its_log_says_what_it_listens_on(dockerd, spec):
+    assert "listening on unix:/run/launchdb/api.sock" in dockerd.logs(f"postgrest-{spec.id}").decode()
 
 
-def test_its_memory_stays_within_what_the_guide_says(engine, spec):
-    used = engine.stats(f"postgrest-{spec.id}", stream=False, one_shot=False)["memory_stats"]["usage"]
+def test_its_memory_stays_within_what_the_guide_says(dockerd, spec):
+    used = dockerd.stats(f"postgrest-{spec.id}", stream=False, one_shot=False)["memory_stats"]["usage"]
     assert used < 50 * 1024 * 1024
 
 
