@@ -9,6 +9,7 @@ import httpx
 from infra.containers import shape
 from infra.containers.verbs import Container
 from infra.errors import Refused, Unavailable
+from infra.sockets import listens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ class BrokerClient:
     """A client on the broker's Unix socket. Connects when it is first asked."""
 
     def __init__(self, socket: Path) -> None:
+        self._socket = socket
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(socket), retries=1),
             base_url="http://broker",
@@ -71,11 +73,18 @@ class BrokerClient:
         """Return the last lines that it wrote, without secrets."""
         return str(self._ask("GET", project_id, "log")["log"])
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
     def _ask(self, method: str, project_id: str, verb: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
         path = f"/projects/{shape.checked(project_id)}"
         return self._sent(method, f"{path}/{verb}" if verb else path, body)
 
     def _sent(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        # Asked first: of a connection that is refused, the library leaves a socket open.
+        if not listens(self._socket):
+            raise Unavailable("the broker does not answer on its socket", dependency="docker")
         try:
             answer = self._http.request(method, path, json=body)
             said = answer.json()

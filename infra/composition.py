@@ -63,6 +63,7 @@ class Infra:
 
     def close(self) -> None:
         """Close what was opened."""
+        self.instances.close()
         self.databases.close()
         self.database.close()
         self.doorbell.close()

@@ -119,6 +119,9 @@ class Instances(Sight, Protocol):
     def signalled(self) -> frozenset[str]:
         """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
 
+    def close(self) -> None:
+        """Let go of whoever was asked."""
+
 
 class EmbeddedInstances:
     """Instances inside the API's own process, which reads a folder for each: what is written is served."""
@@ -152,3 +155,6 @@ class EmbeddedInstances:
     def signalled(self) -> frozenset[str]:
         """None: the API compares the stamp of each schema by itself."""
         return frozenset()
+
+    def close(self) -> None:
+        """Nothing is held."""

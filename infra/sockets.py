@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 # The kernel's limit is 108 bytes, its closing zero included.
 LONGEST = 100
+PROBE_SECONDS = 2.0
+
+
+def listens(path: Path) -> bool:
+    """Say whether somebody takes connections at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        return probe.connect_ex(str(path)) == 0
 
 
 def socket_path(settings: Settings, name: str) -> Path:

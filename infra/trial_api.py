@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import httpx
 from config.settings import CHECKOUT
 from infra.errors import Unavailable
 from infra.pipeline import SECRET, stage
+from infra.sockets import listens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,15 +42,10 @@ def serving(configuration: str, path: Path) -> Iterator[httpx.Client]:
             ) as client,
         ):
             deadline = time.monotonic() + START_SECONDS
-            while not _listens(path):
+            while not listens(path):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Unavailable("a data API for the restored database did not come to answer")
                 time.sleep(LOOK_SECONDS)
             yield client
     finally:
         path.unlink(missing_ok=True)
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0

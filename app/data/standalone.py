@@ -198,4 +198,7 @@ def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main({}, sys.argv[1]))
+    try:
+        sys.exit(main({}, sys.argv[1]))
+    except config.ConfigError as error:
+        sys.exit(f"the configuration cannot be used: {error}")

@@ -14,6 +14,7 @@ from config.logging import scrub
 from infra.containers import shape
 from infra.containers.verbs import SIGNALS, Container
 from infra.errors import Refused, Unavailable
+from infra.sockets import listens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +120,17 @@ class Docker:
             said = self._client().logs(found["Id"], tail=TAIL_LINES)
         return scrub(said.decode("utf-8", "replace"))[-TAIL_CHARACTERS:].strip()
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
+
     def _client(self) -> docker.APIClient:
+        # Asked first: of a connection that is refused, the SDK leaves a socket open.
+        if not listens(self._socket):
+            raise Unavailable(f"Docker does not answer at {self._socket}", dependency="docker")
         with self._lock:
             if self._opened is None:
                 # The version is agreed upon: old engines lack new ones, new engines refuse old ones.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from infra.containers import health, shape
 from infra.errors import Refused, Unavailable
-from infra.instances import By
+from infra.instances import By, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from infra.containers.verbs import Container, Verbs
     from infra.instance_folders import InstanceFolders, SocketFolders
-    from infra.instances import Instance, InstanceSpec, Part
+    from infra.instances import InstanceSpec, Part
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.05
@@ -51,8 +51,10 @@ class ContainerSight:
         return instance_id in self.containers or self.configurations.exists(instance_id)
 
     def list(self) -> list[Instance]:
-        """List the configurations that bear our label."""
-        return self.configurations.list()
+        """List the configurations that bear our label, and the containers that have none."""
+        found = self.configurations.list()
+        bare = sorted(self.containers.keys() - {one.id for one in found})
+        return found + [Instance(project, project, "") for project in bare]
 
     def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started."""
@@ -64,7 +66,7 @@ class ContainerInstances:
 
     def __init__(self, verbs: Verbs, configurations: InstanceFolders, sockets: SocketFolders) -> None:
         self._verbs, self._configurations, self._sockets = verbs, configurations, sockets
-        self.list, self.address = configurations.list, configurations.address
+        self.address, self.close = configurations.address, verbs.close
 
     def look(self) -> ContainerSight:
         """Look at all containers with one call. Raises Unavailable."""
@@ -81,6 +83,10 @@ class ContainerInstances:
     def exists(self, instance_id: str) -> bool:
         """Say whether there is a container of ours or a configuration of this name. Raises Unavailable."""
         return self._sight_of(instance_id).exists(instance_id)
+
+    def list(self) -> list[Instance]:
+        """List the configurations that bear our label, and the containers that have none. Raises Unavailable."""
+        return self.look().list()
 
     def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started. Raises Unavailable."""

@@ -61,3 +61,6 @@ class Verbs(Protocol):
 
     def log_tail(self, project_id: str) -> str:
         """Return the last lines that it wrote."""
+
+    def close(self) -> None:
+        """Let go of the connection."""

@@ -8,6 +8,7 @@ import stat
 import jinja2
 import pytest
 
+from infra.instance_folders import InstanceFolders
 from infra.instances import EmbeddedInstances, InstanceSpec
 from infra.render import render
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def instances(folder):
-    return EmbeddedInstances(folder, "http://127.0.0.1:8000")
+    return EmbeddedInstances(InstanceFolders(folder, "http://127.0.0.1:8000"))
 
 
 def test_an_instance_is_there_once_ensured_and_gone_once_removed(instances, folder):

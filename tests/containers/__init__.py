@@ -1,0 +1,1 @@
+"""Project containers as they really are."""
