@@ -10,6 +10,7 @@ from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from catalog.backups import BackupNotFound
+from catalog.capacity import PoolsDoNotFit
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
 from catalog.one_time import TokenSpent
@@ -52,6 +53,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     NameTaken: (409, "name-taken"),
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),
+    PoolsDoNotFit: (409, "pools-do-not-fit"),
     ProjectExists: (409, "project-exists"),
     SettingsRefused: (422, "invalid-input"),
     MigrationConflict: (409, "migration-conflict"),

@@ -25,6 +25,7 @@ NOUNS = (
     "secrets",
     "schedules",
     "db",
+    "capacity",
     "serve",
     "worker",
     "scheduler",
