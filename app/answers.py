@@ -89,10 +89,11 @@ class ProjectsOut(Out):
 
 
 class ConnectionOut(Out):
-    """How to connect to a project; what this installation does not have is null."""
+    """How to connect to a project; what this installation does not have is null, with the reason."""
 
-    database_url: str
+    database_url: str | None
     pooler_url: str | None
+    reason: str | None
     rest_url: str
     auth_url: str | None
     storage_url: str | None

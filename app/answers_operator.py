@@ -76,3 +76,44 @@ class FixOut(Out):
     """The jobs that were begun."""
 
     jobs: list[JobOut]
+
+
+class ConnectionsOut(Out):
+    """Where Postgres's connections go."""
+
+    max: int
+    reserved: int
+    direct: int
+    pools: int
+    reserves: int
+    in_use: int
+    room: int
+    proposal: int
+
+
+class StorageOut(Out):
+    """What the databases take, and what is planned."""
+
+    database_bytes: int
+    planned_gb: float
+    advice_from_gb: int
+    advice_to_gb: int
+
+
+class CapacityOut(Out):
+    """What fits on this server."""
+
+    projects: int
+    pool_size: int
+    pooler: bool
+    connections: ConnectionsOut
+    memory_mb: int
+    storage: StorageOut
+
+
+class PoolsOut(Out):
+    """The size of all pools, how many were changed, and the jobs that bring them."""
+
+    pool_size: int
+    changed: int
+    jobs: list[str]

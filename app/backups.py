@@ -14,7 +14,7 @@ from app.models import Nothing, PageQuery
 from app.models_backups import Restore, Undelete
 from app.projects import created, quota
 from app.routing import Answer, Call, Routes
-from catalog import audit, backups, projects
+from catalog import audit, backups, capacity, projects
 from catalog.backups import BackupNotFound
 from infra import backup_sets
 from jobs import lifecycle
@@ -120,6 +120,7 @@ def restore(call: Call, tx: Transaction, project_id: str, backup_id: str) -> Ans
     made = projects.create(
         tx, call.owner_id, name=call.body.name, pool_size=source.pool_size, quota=quota(call.world.settings)
     )
+    capacity.heed(tx, call.world.settings)
     projects.mark_restoring(tx, made.id)
     return asked(call, tx, made.id, lifecycle.restore, backup_id=backup.id)
 
@@ -157,6 +158,7 @@ def undelete(call: Call, tx: Transaction) -> Answer:
     """Brings a deleted project back, with the keys that its clients have."""
     backup = backups.find(tx, call.body.backup_id)
     projects.bring_back(tx, backup.scope, call.owner_id, name=call.body.name, quota=quota(call.world.settings))
+    capacity.heed(tx, call.world.settings)
     return asked(call, tx, backup.scope, lifecycle.restore, backup_id=backup.id)
 
 

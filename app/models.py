@@ -139,7 +139,7 @@ class NewProject(In):
     """A project that is wanted."""
 
     name: ProjectName
-    pool_size: PoolSize = 5
+    pool_size: PoolSize | None = None
 
 
 class ProjectChanges(In):

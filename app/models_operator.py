@@ -6,8 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from app.models import Email, In, Secret
+from app.models import Email, In, Number, PoolSize, Query, Secret
 from jobs.platform_secrets import ALL, SMTP_PASSWORD
+
+
+class CapacityQuery(Query):
+    """projects: for how many projects is planned, if not for those there are."""
+
+    projects: Number | None = None
+
+
+class Pools(In):
+    """The size of all pools."""
+
+    pool_size: PoolSize
 
 
 class ScheduleChanges(In):

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.problem import MEDIA_TYPE, Problem, document, invalid
 from catalog.backups import BackupNotFound
+from catalog.capacity import PoolsDoNotFit
 from catalog.failed_logins import TooManyFailures
 from catalog.idempotency import IdempotencyConflict
 from catalog.one_time import TokenSpent
@@ -53,6 +54,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     NameTaken: (409, "name-taken"),
     QuotaExceeded: (403, "quota-exceeded"),
     ProjectBusy: (409, "project-busy"),
+    PoolsDoNotFit: (409, "pools-do-not-fit"),
     ProjectExists: (409, "project-exists"),
     SettingsRefused: (422, "invalid-input"),
     MigrationConflict: (409, "migration-conflict"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from app import paging, waiting
 from app.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
 from app.models import NewProject, Nothing, PageQuery, ProjectChanges
 from app.models_backups import DeleteQuery
 from app.routing import Answer, Call, Routes
-from catalog import audit, names, projects, secrets
+from catalog import audit, capacity, names, projects, secrets
 from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
@@ -19,10 +20,12 @@ from jobs.view import job_json, rfc3339
 if TYPE_CHECKING:
     from catalog.projects import Project
     from config.settings import Settings
+    from infra.composition import Infra
     from infra.database import Transaction
 
 routes = Routes("projects")
 QUOTA_IN_PRODUCTION = 3
+NOT_PUBLIC = "the database is reached from within only; DATABASE_PUBLIC_HOST would name a public port"
 
 
 def created(call: Call, tx: Transaction, answer: Answer) -> Answer:
@@ -50,9 +53,9 @@ def gone(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
 )  # fmt: skip
 def create(call: Call, tx: Transaction) -> Answer:
     """Creates a project; the job provisions it."""
-    project = projects.create(
-        tx, call.owner_id, name=call.body.name, pool_size=call.body.pool_size, quota=quota(call.world.settings)
-    )
+    size = call.body.pool_size or capacity.pool_size(tx)
+    project = projects.create(tx, call.owner_id, name=call.body.name, pool_size=size, quota=quota(call.world.settings))
+    capacity.heed(tx, call.world.settings)
     job = enqueue(
         tx, ProvisionProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id
     )
@@ -92,6 +95,8 @@ def update(call: Call, tx: Transaction, project_id: str) -> Answer:
     project = projects.owned(tx, project_id, call.owner_id, lock=True)
     projects.change(tx, project, name=call.body.name, pool_size=call.body.pool_size)
     changed = projects.owned(tx, project_id, call.owner_id)
+    if changed.pool_size > project.pool_size:
+        capacity.heed(tx, call.world.settings)
     if project.status != "active" or changed.pool_size == project.pool_size:
         return Answer(shown(call, changed), project_id=project.id)
     job = configure(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
@@ -129,11 +134,9 @@ def connection(call: Call, project_id: str) -> Answer:
 
 def _connection(call: Call, project: Project, known: dict[str, str]) -> dict[str, Any]:
     owner = names.roles(project.id).owner
-    uri = call.world.infra.databases.uri(names.database(project.id), owner, known[names.password(owner)])
     endpoints = _endpoints(call, project)
     return {
-        "databaseUrl": uri,
-        "poolerUrl": None,
+        **_database_urls(call.world.infra, names.database(project.id), owner, known[names.password(owner)]),
         "restUrl": endpoints["restUrl"],
         "authUrl": None,
         "storageUrl": None,
@@ -141,6 +144,23 @@ def _connection(call: Call, project: Project, known: dict[str, str]) -> dict[str
         "anonKey": known[names.ANON_KEY],
         "serviceRoleKey": known[names.SERVICE_KEY],
     }
+
+
+def _database_urls(infra: Infra, database: str, owner: str, password: str) -> dict[str, str | None]:
+    """Return how a client reaches the database: itself, and by the pooler; in containers neither is open to others."""
+    settings, pooled = infra.settings, infra.pooler.exists
+    if settings.runtime == "embedded":
+        straight = infra.databases.uri(database, owner, password)
+        return {
+            "databaseUrl": straight,
+            "poolerUrl": infra.pooler.uri(database, owner, password) if pooled else None,
+            "reason": None,
+        }
+    if not settings.database_public_host:
+        return {"databaseUrl": None, "poolerUrl": None, "reason": NOT_PUBLIC}
+    who = f"{quote(owner, safe='')}:{quote(password, safe='')}"
+    straight = f"postgresql://{who}@{settings.database_public_host}/{database}"
+    return {"databaseUrl": straight, "poolerUrl": None, "reason": "the pooler is reached from within only"}
 
 
 def shown(call: Call, project: Project) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.models_backups import Export, Import
 from app.problems import invalid
 from app.projects import quota, shown
 from app.routing import Answer, Call, Routes
-from catalog import audit, job_secrets, owners, projects
+from catalog import audit, capacity, job_secrets, owners, projects
 from catalog.backups import BackupNotFound
 from config.logging import hide
 from infra.errors import Refused
@@ -95,6 +95,7 @@ def take_in(call: Call, tx: Transaction) -> Answer:
     owner = body.owner_id or call.owner_id
     owners.counted(tx, owner)
     project = _project(call, tx, head, owner)
+    capacity.heed(tx, infra.settings)
     kept = job_secrets.keep(tx, infra.vault, passphrase)
     by = {"by": call.owner_id, "owner_id": owner, "request_id": call.request_id}
     job = lifecycle.take_in(tx, project, file=body.file, form=head.format, passphrase=kept, **by)

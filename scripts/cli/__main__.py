@@ -31,6 +31,7 @@ NOUNS = (
     "secrets",
     "schedules",
     "db",
+    "capacity",
     "serve",
     "worker",
     "scheduler",
