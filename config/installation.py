@@ -78,7 +78,7 @@ def found(environ: Mapping[str, str] | None = None) -> Path | None:
 
 def settings_of(home: Path) -> Settings:
     """Return the settings that the home's `.env` makes. Raises SettingsError."""
-    return load({**read(home), "LAUNCHDB_HOME": str(home)}, recall=False)
+    return load({**read(home), "LAUNCHDB_HOME": str(home), "LAUNCHDB_ENV": "production"}, recall=False)
 
 
 def local_url(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from infra.instances import EmbeddedInstances
 from infra.pgbouncer import PgBouncer, Place
 from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
+from infra.proxy import Proxy
 from infra.vault import Vault
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Infra:
     instances: Instances
     pooler: Pooler
     mail: Carrier | None = None
+    proxy: Proxy | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
@@ -59,6 +61,8 @@ class Infra:
             instances=instances(settings),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.of(settings),
+            # An embedded installation has no Caddy before it.
+            proxy=None if settings.runtime == "embedded" else Proxy(settings),
         )
 
     def close(self) -> None:

@@ -70,7 +70,9 @@ def draft(home: Path, folder: Path, given: Mapping[str, str], machine: Mapping[s
             chosen[name] = secretfiles.generate(form)
             made.append(name)
     lines = {name: value for name, value in values.items() if name not in secretfiles.NAMES}
-    text = secretfiles.with_lines(before or example, {**_worth_a_line(lines, before or example), **chosen})
+    text = before or example
+    told = {**_worth_a_line(lines, text), **chosen}
+    text = secretfiles.with_lines(_said(text, told), told)
     return Draft(text, values, chosen, made)
 
 
@@ -131,6 +133,13 @@ def _kept(folder: Path, name: str) -> str:
         return secretfiles.current(folder, name)
     except Refused:
         return ""
+
+
+def _said(text: str, values: Mapping[str, str]) -> str:
+    """Let a line that only shows a variable's default be the place where it is set."""
+    for name in values.keys() - parse(text).keys():
+        text = re.sub(rf"(?m)^# {re.escape(name)}=.*$", f"{name}=", text, count=1)
+    return text
 
 
 def _worth_a_line(values: Mapping[str, str], text: str) -> dict[str, str]:

@@ -90,6 +90,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
         if not (secrets / name).exists():
             files.replace(secrets / name, value + "\n", owner=owner)
     secretfiles.check(secrets)
+    _write_pgpass(secrets, draft.secrets["POSTGRES_SUPERUSER_PASSWORD"])
     fresh = [name for name, value in draft.secrets.items() if before.get(name) != value]
     copy = write_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
     if not files.holds(home / ".env", draft.text):
@@ -99,6 +100,14 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
     after = parse(draft.text)
     changed = [name for name in after if name not in draft.secrets and before.get(name) != after[name]]
     return Made(draft.made, copy, changed if before else [])
+
+
+def _write_pgpass(secrets: Path, password: str) -> None:
+    """Let libpq find the administrator's password by itself: in no URI, no argument and no environment."""
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    text = f"*:*:*:postgres:{escaped}\n"
+    if not files.holds(secrets / "pgpass", text):
+        files.replace(secrets / "pgpass", text, owner=(LAUNCHDB, LAUNCHDB))
 
 
 def machine(home: Path) -> dict[str, str]:
