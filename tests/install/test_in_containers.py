@@ -1,0 +1,134 @@
+"""With a real Docker: the command runs in the image that holds it, and the installer in a bare Debian."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.install.conftest import CHECKOUT, git
+
+pytestmark = pytest.mark.docker
+IMAGE = "debian:trixie-slim"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+AUTHORITIES = 'Acquire::https::CaInfo "/machine-ca.crt";\n'
+
+
+def docker(*arguments, feed="") -> subprocess.CompletedProcess:
+    return subprocess.run(["docker", *arguments], input=feed, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def image():
+    """A stand-in for the image of the host commands: it prints what it was called with, and where."""
+    tag = f"test-{secrets.token_hex(4)}"
+    text = f"""FROM {IMAGE}
+ENTRYPOINT ["sh", "-c", "printf '%s|' \\"$@\\"; echo; pwd; id -u; printenv LAUNCHDB_HOME LAUNCHDB_URL LAUNCHDB_HOST_ROOT; ls /host 2>/dev/null | grep -x etc; cat; exit 7", "launchdb"]
+"""
+    built = docker("build", "--quiet", "--tag", f"launchdb/host:{tag}", "-", feed=text)
+    assert built.returncode == 0, built.stderr
+    yield tag
+    docker("rmi", "--force", f"launchdb/host:{tag}")
+
+
+@pytest.fixture
+def command(server, repository, image, tmp_path):
+    """The command of an installation without Python; `.env` says which image."""
+    home = tmp_path / "home"
+    assert server.install("--git", str(repository), "--home", str(home)).code == 0
+    home.mkdir()
+    (home / ".env").write_text(f"DOMAIN=x\nLAUNCHDB_VERSION={image}\n")
+
+    def run(*words, where=tmp_path, **environment):
+        return subprocess.run(
+            [server.path("usr/local/bin/launchdb"), *words],
+            input="typed\n", cwd=where, capture_output=True, text=True, timeout=60, check=False,
+            env={"PATH": os.environ["PATH"], **environment},
+        )  # fmt: skip
+
+    return run, home
+
+
+def test_words_input_folder_and_exit_code_go_through_the_container(command, tmp_path):
+    run, home = command
+    done = run("projects", "create", 'it\'s a "shop"', "", "$HOME `x`", "--", "two\nlines", LAUNCHDB_URL="https://x")
+    words = 'projects|create|it\'s a "shop"||$HOME `x`|--|two\nlines|\n'
+    assert done.stdout == f"{words}{tmp_path}\n0\n{home}\nhttps://x\ntyped\n", done.stderr
+    assert done.returncode == 7
+
+
+def test_the_doctor_sees_the_machine_and_nobody_else_does(command):
+    run, home = command
+    assert run("doctor", "host").stdout.splitlines()[-3:] == ["/host", "etc", "typed"]
+    assert "/host" not in run("status").stdout.splitlines()
+    assert run("status", where="/").returncode == 7
+
+
+def test_an_image_that_is_not_here_is_said_with_what_makes_it(command):
+    run, home = command
+    (home / ".env").write_text("LAUNCHDB_VERSION=none-such\n")
+    done = run("status")
+    assert done.returncode == 1
+    assert "launchdb/host:none-such is not here" in done.stderr
+    assert "scripts/build-images" in done.stderr
+
+
+def machine_mirror() -> str:
+    """Where this machine takes Debian from."""
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    text = "\n".join(path.read_text() for path in files if path.is_file() and path.suffix in ("", ".list", ".sources"))
+    lines = [line for line in text.splitlines() if line.startswith(("deb ", "URIs:"))]
+    found = re.findall(r"(https?://\S+/debian)/?(?:\s|$)", "\n".join(lines))
+    return found[0] if found else "http://deb.debian.org/debian"
+
+
+BARE = """
+set -e
+sh /src/scripts/install --dry-run >/tmp/rehearsal
+! command -v docker && ! command -v ufw && ! [ -e /opt/launchdb ]
+mkdir -p /etc/docker /opt/launchdb/postgres/init /opt/launchdb/pgbouncer
+echo '{"data-root": "/srv/docker"}' >/etc/docker/daemon.json
+sh /src/scripts/install >/tmp/first 2>/tmp/first.err || { tail -20 /tmp/first.err; exit 1; }
+sh /src/scripts/install >/tmp/second 2>/tmp/second.err
+for tool in docker psql htop iotop nc logrotate jq git ufw; do command -v $tool >/dev/null || echo "no $tool"; done
+jq -r '."data-root", ."log-opts"."max-size"' /etc/docker/daemon.json
+ufw status verbose | tr -s ' '
+logrotate --debug /etc/logrotate.d/launchdb-backup 2>&1 | grep -c 'error:' || :
+stat -c '%a %u:%g' /opt/launchdb /opt/launchdb/pgbouncer
+git -C /opt/launchdb log -1 --format=%s
+cat /tmp/second
+"""
+
+
+def test_a_bare_debian_is_made_fit_and_a_second_run_changes_nothing(tmp_path):
+    """Real packages, a real firewall in the container's own network, a real checkout."""
+    (tmp_path / "sources.list").write_text(f"deb {machine_mirror()} trixie main\n")
+    (tmp_path / "apt.conf").write_text(AUTHORITIES if CERTIFICATES.exists() else "")
+    (tmp_path / "bare").write_text(BARE)
+    source = tmp_path / "source"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{CHECKOUT}", str(source))
+    mounts = {
+        "sources.list": "/etc/apt/sources.list",
+        "apt.conf": "/etc/apt/apt.conf.d/90machine",
+        "bare": "/bare",
+        "source": "/src",
+    }
+    options = [f"--volume={tmp_path / name}:{target}:ro" for name, target in mounts.items()]
+    if CERTIFICATES.exists():
+        options.append(f"--volume={CERTIFICATES}:/machine-ca.crt:ro")
+    done = docker(
+        "run", "--rm", "--cap-add", "NET_ADMIN", "--tmpfs", "/etc/apt/sources.list.d", *options, IMAGE, "sh", "/bare"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no " not in done.stdout.splitlines()[0]
+    assert done.stdout.startswith("/srv/docker\n10m\n"), done.stdout
+    assert "Status: active" in done.stdout
+    assert "Default: deny (incoming), allow (outgoing)" in done.stdout
+    for port in (22, 80, 443):
+        assert f"{port}/tcp ALLOW IN Anywhere" in done.stdout
+    assert "1771 0:10001\n2750 10001:10002\n" in done.stdout
+    assert "Nothing had to be changed." in done.stdout
