@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from config.deployment import EXAMPLE as EXAMPLE_VALUE
 from config.installation import given_environment, parse
-from config.settings import CHECKOUT, Settings
+from config.settings import CHECKOUT
 from infra import files, secretfiles
 from infra.errors import Refused
 
@@ -145,5 +145,4 @@ def _said(text: str, values: Mapping[str, str]) -> str:
 def _worth_a_line(values: Mapping[str, str], text: str) -> dict[str, str]:
     """Leave out what stands there already, and settings that are open anyway."""
     there = parse(text)
-    ours = {str(declared.validation_alias) for declared in Settings.model_fields.values()} | {"DOCKER_GID"}
-    return {name: value for name, value in values.items() if there.get(name) != value and (value or name not in ours)}
+    return {name: value for name, value in values.items() if there.get(name, "") != value}
