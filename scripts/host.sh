@@ -19,9 +19,14 @@ wanted_version() {
     printf '%s\n' "$found"
 }
 
-# Folders are given to the accounts of the containers: that takes root, which a container has.
+# Folders are given to the accounts of the containers: that takes root, which a container has. And services may add files
+# to the home: in a checkout that is the home Python would find these, so the image's code is run there.
+may_use_python() {
+    [ -z "${LAUNCHDB_HOST_IMAGE:-}" ] && [ "$(id -u)" = 0 ] && [ "$home" != "$checkout" ]
+}
+
 uses_venv() {
-    [ -z "${LAUNCHDB_HOST_IMAGE:-}" ] && [ "$(id -u)" = 0 ] && [ -x "$checkout/.venv/bin/launchdb" ] &&
+    may_use_python && [ -x "$checkout/.venv/bin/launchdb" ] &&
         "$checkout/.venv/bin/python" -c '' 2>/dev/null
 }
 
@@ -49,7 +54,9 @@ in_image() {
         ;;
     esac
     mkdir -p "$home" 2>/dev/null || :
-    set -- "$image" -P -m scripts.cli "$@"
+    set -- "$image" "$@"
+    : "${HOST_SCRIPT_DIR:=$checkout/scripts}"
+    export HOST_SCRIPT_DIR
     # What `.env.example` names may be set for `launchdb init`; a name alone keeps the value out of the arguments.
     for name in $(sed -n 's/^#* *\([A-Z][A-Z0-9_]*\)=.*$/\1/p' "$checkout/.env.example") \
         LAUNCHDB_URL LAUNCHDB_TOKEN LAUNCHDB_PROJECT XDG_CONFIG_HOME; do
@@ -59,9 +66,7 @@ in_image() {
         [ ! -d "$folder" ] || set -- -v "$folder:$folder" "$@"
     done
     [ ! -t 0 ] || [ ! -t 1 ] || set -- -t "$@"
-    # The code of the checkout, not the image's copy: both are the same version, but `update` changes the checkout.
     exec docker run --rm -i --init --network host --user 0:0 --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
         --cap-add FOWNER --cap-add FSETID --security-opt no-new-privileges --read-only --tmpfs /tmp \
-        -v "$socket:/var/run/docker.sock" -w "$checkout" -e PYTHONPATH="$checkout" -e PYTHONDONTWRITEBYTECODE=1 \
-        -e LAUNCHDB_HOME="$home" -e HOME="${HOME:-/root}" --entrypoint /opt/venv/bin/python "$@"
+        -v "$socket:/var/run/docker.sock" -e LAUNCHDB_HOME="$home" -e HOME="${HOME:-/root}" "$@"
 }

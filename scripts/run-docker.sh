@@ -3,7 +3,7 @@
 
 # Python is used where it is, by root; else the image does the same.
 has_python() {
-    [ -z "${LAUNCHDB_HOST_IMAGE:-}" ] && [ "$(id -u)" = 0 ] || return 1
+    may_use_python || return 1
     (find_python) 2>/dev/null && find_python && { [ -x "$venv/bin/python" ] || "$python" -c 'import venv, ensurepip' 2>/dev/null; }
 }
 

@@ -54,9 +54,9 @@ def worded(error: Failed) -> InfraError:
     return error
 
 
-def containers(*, project: str | None = None, name: str | None = None) -> list[Container]:
-    """Return the containers of a compose project, or whose name begins so, running or not, sorted by name."""
-    chosen = []
+def containers(*, project: str | None = None, name: str | None = None, label: str | None = None) -> list[Container]:
+    """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name."""
+    chosen = ["--filter", f"label={label}"] if label else []
     if project is not None:
         chosen += ["--filter", f"label=com.docker.compose.project={project}"]
     if name is not None:
@@ -67,7 +67,7 @@ def containers(*, project: str | None = None, name: str | None = None) -> list[C
     try:
         shown = docker("container", "inspect", *ids)
     except Refused:  # one went between the two looks
-        return containers(project=project, name=name)
+        return containers(project=project, name=name, label=label)
     return sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
 
 

@@ -116,7 +116,7 @@ def machine(home: Path) -> dict[str, str]:
     socket = Path(fields["docker_socket"].default)
     return {
         "LAUNCHDB_VERSION": str(fields["version"].default),
-        "HOST_SCRIPT_DIR": str(CHECKOUT / "scripts"),
+        "HOST_SCRIPT_DIR": str(next((path for path in (home / "scripts",) if path.is_dir()), CHECKOUT / "scripts")),
         "HOST_CONFIG_DIR": str(home / "postgrest" / "projects"),
         "DOCKER_GID": str(socket.stat().st_gid if socket.exists() else 0),
     }
@@ -130,7 +130,7 @@ def furnish(home: Path, configurations: Path) -> None:
         for folder in FOLDERS:
             _put_right(home / folder.path, folder.mode, folder.owner, folder.group)
         configurations.mkdir(parents=True, exist_ok=True)
-        _put_right(configurations, 0o755, LAUNCHDB, LAUNCHDB)
+        _put_right(configurations, 0o700, LAUNCHDB, LAUNCHDB)
 
 
 def _put_right(path: Path, mode: int, owner: int, group: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.installation import settings_of
 from config.settings import CHECKOUT, Settings
+from infra.containers import shape
 from infra.errors import Refused, Unavailable
 from infra.host import compose, engine
 
@@ -72,8 +73,8 @@ class Stack:
         return sorted(known, key=lambda one: order.index(one.name) if one.name in order else len(order))
 
     def projects(self) -> list[Container]:
-        """Return the containers of projects."""
-        return engine.containers(name=PROJECTS)
+        """Return the containers of this installation's projects."""
+        return engine.containers(label=f"{shape.INSTALLATION}={shape.installation(self.home)}")
 
 
 def require_images(version: str) -> None:

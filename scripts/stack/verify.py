@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.errors import InfraError
-from infra.host import engine
+from infra.host import engine, logs
 from scripts.stack import edge
 from scripts.stack.stack import PROJECTS
 
@@ -115,8 +115,8 @@ def _container(trial: Trial) -> str:
     found = [one for one in engine.containers(name=PROJECTS) if one.name == name]
     if [one.state for one in found] != ["running"]:
         raise Wrong(f"there should be one running container {name}, and there are {len(found)}")
-    said = engine.docker("logs", name)
-    return f"{name} runs" + (f" and says: {said.strip().splitlines()[-1][:120]}" if said.strip() else "")
+    said = logs.read([name], logs.Range(tail=5))
+    return f"{name} runs" + (f" and says: {said[-1].text[:120]}" if said else "")
 
 
 def _answers(trial: Trial) -> str:

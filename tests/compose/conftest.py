@@ -124,10 +124,10 @@ def wait_for(probe, seconds: float = 60.0, why: str = "it does not come about"):
 
 def remove_everything(installation: Installation) -> None:
     """Take the installation away, with its data."""
-    projects = [one.name for one in engine.containers(name="postgrest-proj_")]
-    if projects:
-        engine.docker("rm", "--force", *projects, timeout_seconds=300)
     if (installation.home / ".env").exists():
+        projects = [one.name for one in installation.stack.projects()]
+        if projects:
+            engine.docker("rm", "--force", *projects, timeout_seconds=300)
         installation.stack.compose.down(tell=lambda _line: None, volumes=True)
 
 
@@ -164,7 +164,7 @@ def unstarted(clone):
             "LAUNCHDB_TLS": "internal",
             "LAUNCHDB_HTTP_PORT": str(http),
             "LAUNCHDB_HTTPS_PORT": str(https),
-            "LAUNCHDB_EDGE_SUBNET": f"172.30.{100 + secrets.randbelow(100)}.0/24",
+            "LAUNCHDB_EDGE_SUBNET": f"10.213.{secrets.randbelow(256)}.0/24",
         },
     )
     remove_everything(made)

@@ -41,7 +41,7 @@ class Shell:
         here = self.installation
         port = here.settings.https_port
         commands = commands.replace("DOMAIN=db.example.org ACME_EMAIL=you@example.org ", "")
-        commands = commands.replace("/opt/launchdb/source", str(here.clone)).replace("/opt/launchdb", str(here.home))
+        commands = commands.replace("cd /opt/launchdb\n", f"cd {here.clone}\n").replace("/opt/launchdb", str(here.home))
         commands = commands.replace(
             "curl -fsS https://db.example.org",
             f"curl -fsS --cacert {self.folder}/authority.pem --resolve {DOMAIN}:{port}:127.0.0.1 https://{DOMAIN}:{port}",

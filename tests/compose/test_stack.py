@@ -17,7 +17,7 @@ import pytest
 from infra import secretfiles
 from infra.host import engine
 from scripts.stack import edge
-from scripts.stack.stack import NAMES, PROJECTS
+from scripts.stack.stack import NAMES
 from tests.compose.conftest import DOMAIN, wait_for
 
 pytestmark = pytest.mark.docker
@@ -156,7 +156,7 @@ def test_ten_projects_are_made_used_and_removed_and_nothing_is_left(installation
     operator.patch(f"/api/admin/owners/{known['id']}", json={"maxProjects": 100})
     with ThreadPoolExecutor(PROJECTS_AT_ONCE) as pool:
         projects = list(pool.map(lambda n: created(operator, f"shop {n}"), range(PROJECTS_AT_ONCE)))
-    running = {one.name for one in engine.containers(name=PROJECTS) if one.state == "running"}
+    running = {one.name for one in installation.stack.projects() if one.state == "running"}
     active = operator.get("/api/projects", params={"limit": 200}).json()["projects"]
     assert running == {f"postgrest-{project['id']}" for project in active}
 
@@ -229,7 +229,7 @@ def planted(installation) -> dict[str, str]:
 
 
 def test_nothing_that_docker_shows_holds_a_secret(installation):
-    names = [one.name for one in [*engine.containers(name="launchdb-"), *engine.containers(name=PROJECTS)]]
+    names = [one.name for one in [*engine.containers(name="launchdb-"), *installation.stack.projects()]]
     images = sorted({one.image for one in engine.containers(name="launchdb-")})
     shown = {
         "inspect": engine.docker("inspect", *names),
@@ -291,9 +291,7 @@ def test_logs_of_one_service_of_all_and_of_a_project(installation):
 
 
 def test_logs_are_rotated(installation):
-    shown = json.loads(
-        engine.docker("inspect", *NAMES.values(), *(one.name for one in engine.containers(name=PROJECTS)))
-    )
+    shown = json.loads(engine.docker("inspect", *NAMES.values(), *(one.name for one in installation.stack.projects())))
     for one in shown:
         config = one["HostConfig"]["LogConfig"]
         assert config["Type"] == "json-file"
@@ -310,7 +308,7 @@ def test_commands_on_the_host_reach_what_is_inside(installation):
 def test_everything_goes_down_and_every_project_comes_back(installation):
     installation.launchdb("down", seconds=240)
     assert [one.name for one in engine.containers(name="launchdb-")] == []
-    assert [one.name for one in engine.containers(name=PROJECTS) if one.state == "running"] == []
+    assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
     assert "was not running" in installation.launchdb("down").stdout
     began = time.monotonic()
     installation.start()

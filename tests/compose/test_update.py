@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -18,7 +19,8 @@ from scripts.stack.stack import IMAGES, NAMES
 
 pytestmark = pytest.mark.docker
 
-OLD, NEW, BROKEN = "0.1.0", "0.1.0-next", "0.1.0-broken"
+OLD = os.environ.get("LAUNCHDB_VERSION") or "0.1.0"
+NEW, BROKEN = f"{OLD}-next", f"{OLD}-broken"
 PER_SECOND = 100
 THREADS = 8
 
