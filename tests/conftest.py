@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "tests.fixtures.images",
     "tests.fixtures.servers",
     "tests.fixtures.containers",
     "tests.fixtures.projects",
