@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.05
 READY_SECONDS = 30.0  # until it runs and answers
 GONE_SECONDS = 20.0  # until its name is free
 # One that ran already answers at once, or hangs; one that was told of another configuration has read it by then.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 DIED = ("exited", "dead", "restarting")
 
 
