@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from infra.instances import InstanceSpec
 
-CONFIGURATION = "data-api.conf"
+CONFIGURATION, TAKEN = "data-api.conf", "taken"
 # The first line of a configuration: by it a folder is known to be ours, whose it is, and what it serves.
 LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 # What the template is told when an instance runs inside the API's own process.
@@ -81,6 +81,17 @@ class InstanceFolders:
     def hash(self, spec: InstanceSpec) -> str:
         """Return the hash of what this spec's configuration says."""
         return sha256(self._plain(spec).encode()).hexdigest()
+
+    def taken(self, instance_id: str) -> str:
+        """Return the hash of the configuration that a program which does not tell it was started with, if known."""
+        try:
+            return (self._root / instance_id / TAKEN).read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def take(self, spec: InstanceSpec) -> None:
+        """Remember that it was started with this spec's configuration."""
+        replace(self._root / spec.id / TAKEN, self.hash(spec), durable=False, owner=self._owner)
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
         """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""

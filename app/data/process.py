@@ -36,6 +36,9 @@ log = logging.getLogger("launchdb.data")
 
 def serve(api: DataApi) -> int:
     """Serve until SIGTERM. SIGUSR1 reads the database's catalogue again, SIGUSR2 the configuration."""
+    # Whoever signals sooner than the server is there to be told must not end it.
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     read = api.config
     listening, where = _listen(read)
     Listener(api).start()

@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.05
 READY_SECONDS = 30.0  # until it runs and answers
 GONE_SECONDS = 20.0  # until its name is free
 # One that ran already answers at once, or hangs; one that was told of another configuration has read it by then.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 DIED = ("exited", "dead", "restarting")
 
 
@@ -153,13 +153,13 @@ class ContainerInstances:
 
         Raises Unavailable with the last lines of its log when it died, or does not answer in time.
         """
-        wanted, path = self._configurations.hash(spec), self._sockets.path(spec.id)
+        path = self._sockets.path(spec.id)
         patience = time.monotonic() + (PATIENCE_SECONDS if ran else READY_SECONDS)
         told, looked = False, time.monotonic()
         for _ in _until(deadline):
             answer = health.ask(path)
             now = time.monotonic()
-            if answer is not None and self._is_up_to_date(answer, wanted, ran=ran):
+            if answer is not None and self._is_up_to_date(answer, spec, ran=ran):
                 return
             if answer is not None and answer.spec is not None and not told:
                 self._verbs.signal(spec.id, "USR2")
@@ -173,9 +173,14 @@ class ContainerInstances:
             time.sleep(LOOK_SECONDS)
         raise Unavailable(f"the data API did not answer in time{self._last_words(spec.id)}")
 
-    def _is_up_to_date(self, answer: health.Health, wanted: str, *, ran: bool) -> bool:
+    def _is_up_to_date(self, answer: health.Health, spec: InstanceSpec, *, ran: bool) -> bool:
+        wanted = self._configurations.hash(spec)
+        if answer.spec is not None:
+            return answer.spec == wanted
         # Another program than ours does not tell what it serves: it has read the file if it has just begun.
-        return answer.spec == wanted or (answer.spec is None and not ran)
+        if not ran:
+            self._configurations.take(spec)
+        return not ran or self._configurations.taken(spec.id) == wanted
 
     def _say_if_it_died(self, project: str) -> None:
         found = self._verbs.look(project)

@@ -55,15 +55,16 @@ class Shape:
     @classmethod
     def of(cls, settings: Settings) -> Shape:
         """Take it from the settings. Raises Refused for a home whose sockets would have too long a name."""
-        sockets = settings.run_folder / "projects"
+        run = settings.run_folder.absolute()
+        sockets = run / "projects"
         if len(bytes(sockets / f"proj_{'0' * 16}" / "api.sock")) > _LONGEST_SOCKET:
             raise Refused("LAUNCHDB_HOME is too long for the name of a Unix socket below it; choose a shorter one")
         return cls(
             installation=installation(settings.home),
             image=settings.data_api_image or f"launchdb/data-api:{settings.version}",
-            configurations=settings.instances_folder,
+            configurations=settings.instances_folder.absolute(),
             sockets=sockets,
-            pooler=settings.run_folder / "pgbouncer",
+            pooler=run / "pgbouncer",
             memory_mb=settings.project_memory_mb,
             cpus=settings.project_cpus,
             pids=settings.project_pids,
@@ -132,8 +133,8 @@ class Shape:
 
 
 def installation(home: Path) -> str:
-    """Return the name that an installation's containers bear."""
-    return sha256(bytes(home.resolve())).hexdigest()[:12]
+    """Return the name that an installation's containers bear: by its path as it is written, the same in containers."""
+    return sha256(bytes(home.absolute())).hexdigest()[:12]
 
 
 def name_of(project_id: str) -> str:

@@ -1,0 +1,98 @@
+"""The shape of a project's container: one body for all, made of an id and of settings alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+
+import pytest
+
+from config.settings import load
+from infra.composition import instances
+from infra.containers import shape
+from infra.containers.shape import Shape
+from infra.errors import Refused
+from infra.instances import By
+from tests.fixtures.containers import new_spec
+
+PROJECT, JOB = "proj_0123456789abcdef", f"job_{'0' * 32}"
+SHAPE = Shape.of(load({"LAUNCHDB_HOME": "/srv/launchdb", "LAUNCHDB_RUNTIME": "docker"}, recall=False))
+
+
+@pytest.fixture
+def short():
+    """A folder whose name leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="ldb-") as folder:
+        yield folder
+
+
+def test_who_made_it_is_said_and_changes_nothing_else():
+    one, other = SHAPE.body(PROJECT, "sha256:1", By(JOB, 1)), SHAPE.body(PROJECT, "sha256:1", By("", 0))
+    told = [name for name in one["Labels"] if one["Labels"][name] != other["Labels"][name]]
+    assert sorted(told) == [shape.FENCE, shape.JOB]
+    assert {**one, "Labels": 0} == {**other, "Labels": 0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"memory_mb": 64}, {"cpus": 0.5}, {"pids": 17}, {"image": "postgrest/postgrest:v14"}, {"installation": "other"}],
+)
+def test_whatever_of_it_changes_changes_its_hash(change):
+    assert dataclasses.replace(SHAPE, **change).spec(PROJECT, "sha256:1") != SHAPE.spec(PROJECT, "sha256:1")
+
+
+def test_another_image_of_the_same_name_changes_its_hash():
+    assert SHAPE.spec(PROJECT, "sha256:2") != SHAPE.spec(PROJECT, "sha256:1")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "x", "../proj_0123456789abcdef", f"{PROJECT}\n", f"{PROJECT}/..", PROJECT.upper()]
+)
+def test_only_a_project_has_a_container(wrong):
+    for act in (
+        lambda: shape.name_of(wrong),
+        lambda: SHAPE.body(wrong, "sha256:1", By()),
+        lambda: SHAPE.spec(wrong, ""),
+    ):
+        with pytest.raises(Refused):
+            act()
+
+
+@pytest.mark.parametrize("by", [By("job_x", 1), By(f"{JOB}\n", 1), By(JOB, -1), By(JOB, 2**63)])
+def test_only_a_job_makes_one(by):
+    with pytest.raises(Refused):
+        SHAPE.body(PROJECT, "sha256:1", by)
+
+
+def test_its_environment_holds_nothing_of_ours():
+    assert "Env" not in json.dumps(SHAPE.body(PROJECT, "sha256:1", By()))
+
+
+def test_a_home_whose_sockets_would_have_too_long_a_name_is_refused():
+    with pytest.raises(Refused, match="LAUNCHDB_HOME is too long"):
+        Shape.of(load({"LAUNCHDB_HOME": f"/srv/{'x' * 80}"}, recall=False))
+
+
+@pytest.mark.parametrize(
+    ("image", "ours"),
+    [
+        ("", True),
+        ("launchdb/data-api:0.1.0", True),
+        ("registry.example:5000/launchdb/data-api@sha256:0", True),
+        ("postgrest/postgrest", False),
+        ("postgrest/postgrest:v14.1", False),
+        ("registry.example:5000/postgrest/postgrest:v14@sha256:0", False),
+    ],
+)
+def test_postgrests_own_image_is_told_by_its_name_and_gets_its_own_options_alone(short, image, ours):
+    given = {"LAUNCHDB_HOME": short, "LAUNCHDB_RUNTIME": "docker", "LAUNCHDB_DATA_API_IMAGE": image}
+    settings = load(given, recall=False)
+    made, spec = Shape.of(settings), new_spec(db_uri_before="postgresql://before")
+    assert made.ours is ours
+    assert ("Cmd" in made.body(PROJECT, "sha256:1", By())) is not ours
+    folders = instances(settings)._configurations
+    folders.write(spec)
+    text = (settings.instances_folder / spec.id / "data-api.conf").read_text()
+    assert ("\nlaunchdb-" in text) is ours
+    assert 'server-unix-socket = "/run/launchdb/api.sock"\n' in text
