@@ -7,6 +7,7 @@ import time
 import psycopg
 import pytest
 
+from app.projects import _database_urls
 from catalog import names
 from jobs import lifecycle, pooling
 from jobs.kinds import DeleteProject
@@ -193,3 +194,11 @@ def test_the_files_can_be_written_before_the_pooler_starts(life, monkeypatch, pg
     assert pooling.main() == 0
     assert file.read_text() == good
     assert names.database(life.id) in good
+
+
+def test_the_owner_is_told_the_poolers_address(life):
+    tenant = life.tenant()
+    owner = tenant.roles.owner
+    found = _database_urls(life.infra, life.id, owner, tenant.passwords[owner])
+    with psycopg.connect(found["poolerUrl"]) as session:
+        assert session.execute("SELECT current_user").fetchone() == (owner,)
