@@ -109,7 +109,8 @@ def test_a_paused_project_is_not_served_until_it_is_resumed(life, sweeper):
 
 
 def test_another_pool_size_and_other_limits_reach_sessions_that_are_open(life):
-    with Traffic(uris(life), 100) as load:
+    with Traffic(uris(life), 40, clients=4) as load:
+        time.sleep(0.5)
         with life.infra.database.autocommit() as tx:
             tx.execute("UPDATE projects SET pool_size = 9 WHERE id = %s", (life.id,))
             tx.execute(
@@ -175,9 +176,10 @@ def test_passwords_are_rotated_while_clients_go_on(life):
 @pytest.mark.gpg
 def test_a_restore_and_its_undoing_fail_no_client(life):
     backup = do(life, BackupProject(life.id)).result["backupId"]
-    with Traffic(uris(life), 100) as load:
+    with Traffic(uris(life), 40, clients=4) as load:
         do(life, RestoreProject(life.id, backup))
         assert served(life) == {life.id: (5, False)}
+        time.sleep(1)
         do(life, UndoRestore(life.id))
     assert load.failures == []
     assert served(life) == {life.id: (5, False)}
