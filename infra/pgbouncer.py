@@ -15,11 +15,11 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import files, pooler_files, pooler_login, scram, secretfiles
+from infra import pooler_files, pooler_login, scram, secretfiles
 from infra.database import CONNECT_TIMEOUT_SECONDS
 from infra.errors import Unavailable
 from infra.pooler import Entry
-from infra.pooler_console import DEPENDENCY, Console, NoAnswer, console
+from infra.pooler_console import Console, NoAnswer, console
 from infra.pooler_files import Folder, Frame
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class PgBouncer:
 
         Raises Unavailable when it is away or does not take its file; then the last good one is put back.
         """
-        with files.locked(self._folder.lock):
+        with self._folder.locked():
             entries = sorted(wanted(), key=lambda entry: entry.database)
             written = self._write(entries)
             try:
@@ -110,7 +110,7 @@ class PgBouncer:
 
     def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
         """Let the files say what is wanted, for a PgBouncer that is about to start; say whether they were written."""
-        with files.locked(self._folder.lock):
+        with self._folder.locked():
             return self._write(sorted(wanted(), key=lambda entry: entry.database))
 
     def served(self) -> list[Entry]:
@@ -290,6 +290,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-__all__ = ["ADMIN", "DEPENDENCY", "PgBouncer", "Place"]
