@@ -16,7 +16,6 @@ SHARED = (
     SHARED_SERVICE,
     SHARED_OWNER,
     PLATFORM_OWNER,
-    POOLER,  # a backup of the platform names it, also where it is restored without a pooler
     STAMP_OWNER,
     TEMPLATE_PUBLIC,
     TEMPLATE_AUTH,
