@@ -15,11 +15,11 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import files, pooler_files, pooler_login, scram, secretfiles
+from infra import pooler_files, pooler_login, scram, secretfiles
 from infra.database import CONNECT_TIMEOUT_SECONDS
 from infra.errors import Unavailable
 from infra.pooler import Entry
-from infra.pooler_console import DEPENDENCY, Console, NoAnswer, console
+from infra.pooler_console import Console, NoAnswer, console
 from infra.pooler_files import Folder, Frame
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ CONSOLE = "pgbouncer"
 PLATFORM_POOL = (5, 5)
 # How long PgBouncer may take to show what it was told, and a transaction to come to its end before a release.
 TAKE_SECONDS, DRAIN_SECONDS, LOOK_SECONDS = 3.0, 2.0, 0.02
-LOGIN_SECONDS, SETTLE_SECONDS, QUIET_LOOKS = 0.5, 0.5, 2
+LOGIN_SECONDS, SETTLE_SECONDS = 0.5, 0.5
+# Until nobody was just coming in, so many looks on end.
+CALM_SECONDS, QUIET_LOOKS = 2.0, 8
+_SESSIONS = ("sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login")
 _COLUMNS = ("host", "port", "database", "pool_size", "reserve_pool_size", "max_connections")
 
 
@@ -90,7 +93,7 @@ class PgBouncer:
 
         Raises Unavailable when it is away or does not take its file; then the last good one is put back.
         """
-        with files.locked(self._folder.lock):
+        with self._folder.locked():
             entries = sorted(wanted(), key=lambda entry: entry.database)
             written = self._write(entries)
             try:
@@ -107,7 +110,7 @@ class PgBouncer:
 
     def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
         """Let the files say what is wanted, for a PgBouncer that is about to start; say whether they were written."""
-        with files.locked(self._folder.lock):
+        with self._folder.locked():
             return self._write(sorted(wanted(), key=lambda entry: entry.database))
 
     def served(self) -> list[Entry]:
@@ -143,21 +146,27 @@ class PgBouncer:
                 admin.ask(f'RESUME "{database}"')
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
-        """Let logins take other passwords while no session is being opened by the old ones.
+        """Let logins take other passwords, and PgBouncer know them at once.
 
-        PgBouncer passes on what a client has logged in with last, so somebody has to log in anew: we do.
+        It opens sessions with what a client of that login has proven last, so somebody has to log in anew: we do. The
+        sessions that are open serve all clients meanwhile; where there are none, clients are held back.
         """
-        self.release(database)
+        pools = self._pools(database)
+        held = not any(int(pool[state]) for pool in pools for state in _SESSIONS)
+        if held:
+            self.release(database)
         try:
             change()
-            uris = [self.uri(database, user, logins[user]) for user in self._known(database) & logins.keys()]
+            uris = [self.uri(database, pool["user"], logins[pool["user"]]) for pool in pools if pool["user"] in logins]
             with ThreadPoolExecutor(max_workers=len(uris) or 1) as threads:
                 entered = [threads.submit(_log_in, uri) for uri in uris]
                 # A pool that nobody has come through makes its first client wait for a session, so for the end of this.
                 wait(entered, timeout=LOGIN_SECONDS)
-                self.resume(database)
+                if held:
+                    self.resume(database)
         finally:
-            self.resume(database)
+            if held:
+                self.resume(database)
         for login in entered:
             login.result()
 
@@ -224,11 +233,12 @@ class PgBouncer:
 
         PgBouncer breaks that off, takes it for a login that has failed, and tells the next clients so.
         """
-        deadline, quiet = time.monotonic() + LOGIN_SECONDS, 0
+        deadline, quiet, before = time.monotonic() + CALM_SECONDS, 0, -1
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:
             pools = [row for row in admin.ask("SHOW POOLS") if row["database"] == database]
-            calm = all(row["sv_login"] == "0" and row["cl_waiting"] == "0" for row in pools)
-            quiet = quiet + 1 if calm else 0
+            open_now = sum(int(row[state]) for row in pools for state in _SESSIONS)
+            calm = open_now == before and all(row["sv_login"] == row["cl_waiting"] == "0" for row in pools)
+            quiet, before = (quiet + 1 if calm else 0), open_now
             if quiet < QUIET_LOOKS:
                 time.sleep(LOOK_SECONDS)
 
@@ -250,10 +260,10 @@ class PgBouncer:
             ),
         ]
 
-    def _known(self, database: str) -> set[str]:
-        """Return who has logged in to a database that is served."""
+    def _pools(self, database: str) -> list[dict[str, str]]:
+        """Return who has logged in to a database that is served, and how many sessions that takes."""
         with self._console() as admin:
-            return {row["user"] for row in admin.ask("SHOW POOLS") if row["database"] == database}
+            return [row for row in admin.ask("SHOW POOLS") if row["database"] == database]
 
     def _shown(self, admin: Console) -> dict[str, dict[str, str]]:
         return {row["name"]: row for row in admin.ask("SHOW DATABASES") if row["name"] != CONSOLE}
@@ -280,6 +290,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-__all__ = ["ADMIN", "DEPENDENCY", "PgBouncer", "Place"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import md5, sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra import files
 from infra.errors import Refused
 from infra.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from infra.pooler import Entry
@@ -135,10 +135,13 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def lock(self) -> Path:
-        """The file whose lock every writer on this machine holds."""
-        return self.path / ".lock"
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only writer on this machine. Raises Refused when the folder is not there."""
+        with files.locked(self.path / ".lock") as handle:
+            if (owner := self._owner()) is not None:
+                os.fchown(handle, *owner)  # made by root, nobody else could open it
+            yield
 
     @property
     def configuration(self) -> Path:
@@ -216,11 +219,6 @@ def faults(text: str) -> str:
         return str(refused)
     said, _, _digest = text.rpartition(WHOLE)
     return "" if text == _sealed(said) else "pgbouncer.ini was cut off or changed by hand"
-
-
-def as_entries(said: Sections) -> dict[str, dict[str, Any]]:
-    """Return the databases that a configuration names, with their options."""
-    return {name: options(line, name) for name, line in said["databases"].items()}
 
 
 def _read(path: Path) -> str:

@@ -8,13 +8,14 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra import scram
+from infra.roles import POOLER
 from infra.sql import statements
 
 if TYPE_CHECKING:
     from infra.cluster import Cluster
 
 SQL = statements(__file__)
-NAME = "launchdb_pooler"
+NAME = POOLER
 
 
 def ensure(cluster: Cluster, platform: str, password: str, session: str) -> None:

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from infra import scram
 from infra.cluster import MAINTENANCE
 from infra.errors import Refused
-from infra.roles import SHARED, SHARED_ANON, SHARED_AUTHENTICATED, SHARED_OWNER, SHARED_SERVICE, ProjectRoles
+from infra.roles import POOLER, SHARED, SHARED_ANON, SHARED_AUTHENTICATED, SHARED_OWNER, SHARED_SERVICE, ProjectRoles
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Principals:
         """Make the roles that all projects share, and close the cluster's own databases to the public."""
         with self._cluster.session(session) as admin, admin.transaction():
             admin.execute(SQL.lock_shared)
-            missing = admin.execute(SQL.missing_shared, {"names": list(SHARED)}).fetchall()
+            # A backup of the platform names the pooler's role, also where it is restored without a pooler.
+            missing = admin.execute(SQL.missing_shared, {"names": [*SHARED, POOLER]}).fetchall()
             public = admin.execute(SQL.open_to_public, {"names": self._private}).fetchall()
             parts = [SQL.make_shared.format(role=sql.Identifier(name)) for (name,) in missing]
             parts += [SQL.close_to_public.format(database=sql.Identifier(name)) for (name,) in public]

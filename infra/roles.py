@@ -7,6 +7,7 @@ from dataclasses import dataclass
 SHARED_ANON, SHARED_AUTHENTICATED, SHARED_SERVICE = "anon", "authenticated", "service_role"
 SHARED_OWNER = "launchdb_owner"  # grants meant for the owner of each project stand for this one in the template
 PLATFORM_OWNER = "launchdb_platform"  # owns every project's database; nobody logs in as it
+POOLER = "launchdb_pooler"  # what a pooler asks for logins as; without one nobody logs in as it
 STAMP_OWNER = "launchdb_stamp"  # owns the schema version, which no tenant may write
 TEMPLATE_PUBLIC, TEMPLATE_AUTH, TEMPLATE_STORAGE = "launchdb_tpl_public", "launchdb_tpl_auth", "launchdb_tpl_storage"
 SHARED = (

@@ -28,6 +28,7 @@ def prepare() -> None:
             infra.vault.prove(tx)
         infra.databases.ensure_shared_roles(SESSION)
         infra.databases.templates.ensure(SESSION)
+        infra.pooler.prepare(SESSION)
     finally:
         infra.close()
 

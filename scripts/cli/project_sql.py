@@ -56,17 +56,20 @@ def sql(
 def psql(session: Session, project: str | None, *, as_json: bool) -> None:
     """Open psql in PROJECT as its owner. The password goes by psql's environment, never by its arguments."""
     path = f"/api/projects/{session.project(project)['id']}/connection"
-    known = conninfo_to_dict(session.client.get(path)["databaseUrl"])
+    found = session.client.get(path)
+    if found["databaseUrl"] is None:
+        raise CliError(f"{found['reason']}; `launchdb projects sql` goes by the API", NOT_FOUND)
+    known = conninfo_to_dict(found["databaseUrl"])
     where = {name: str(known[name]) for name in ("host", "port", "dbname", "user") if known.get(name)}
     try:
-        found = program.find(session.settings)
+        installed = program.find(session.settings)
     except Refused as error:
         raise CliError(str(error), NOT_FOUND) from error
     if as_json:
-        emit_json({**where, "program": str(found)})
+        emit_json({**where, "program": str(installed)})
         return
     sys.stdout.flush()
-    program.become(found, where, str(known["password"]))
+    program.become(installed, where, str(known["password"]))
 
 
 def _meant(words: tuple[str, ...], script: IO[str] | None) -> tuple[str | None, str]:

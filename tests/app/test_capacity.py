@@ -54,7 +54,7 @@ def test_pools_that_do_not_fit_are_refused_where_there_is_a_pooler(infra, projec
     with infra.database.transaction() as tx:
         tx.execute("UPDATE projects SET pool_size = 5 + least(%s, 95) WHERE id = %s", (most, project))
         capacity.heed(tx, settings)
-        with pytest.raises(PoolsDoNotFit, match="set POSTGRES_MAX_CONNECTIONS to [0-9]+00 or more"):
+        with pytest.raises(PoolsDoNotFit, match=r"set POSTGRES_MAX_CONNECTIONS to [0-9]+00 or more"):
             capacity.heed(tx, pooled(infra.settings, database_pool_size=200))
         capacity.heed(tx, infra.settings)
 

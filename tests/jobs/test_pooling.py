@@ -7,6 +7,7 @@ import time
 import psycopg
 import pytest
 
+from app.projects import _database_urls
 from catalog import names
 from jobs import lifecycle, pooling
 from jobs.kinds import DeleteProject
@@ -108,7 +109,8 @@ def test_a_paused_project_is_not_served_until_it_is_resumed(life, sweeper):
 
 
 def test_another_pool_size_and_other_limits_reach_sessions_that_are_open(life):
-    with Traffic(uris(life), 100) as load:
+    with Traffic(uris(life), 40, clients=4) as load:
+        time.sleep(0.5)
         with life.infra.database.autocommit() as tx:
             tx.execute("UPDATE projects SET pool_size = 9 WHERE id = %s", (life.id,))
             tx.execute(
@@ -174,9 +176,10 @@ def test_passwords_are_rotated_while_clients_go_on(life):
 @pytest.mark.gpg
 def test_a_restore_and_its_undoing_fail_no_client(life):
     backup = do(life, BackupProject(life.id)).result["backupId"]
-    with Traffic(uris(life), 100) as load:
+    with Traffic(uris(life), 40, clients=4) as load:
         do(life, RestoreProject(life.id, backup))
         assert served(life) == {life.id: (5, False)}
+        time.sleep(1)
         do(life, UndoRestore(life.id))
     assert load.failures == []
     assert served(life) == {life.id: (5, False)}
@@ -193,3 +196,26 @@ def test_the_files_can_be_written_before_the_pooler_starts(life, monkeypatch, pg
     assert pooling.main() == 0
     assert file.read_text() == good
     assert names.database(life.id) in good
+
+
+def test_the_owner_is_told_the_poolers_address(life):
+    tenant = life.tenant()
+    owner = tenant.roles.owner
+    found = _database_urls(life.infra, life.id, owner, tenant.passwords[owner])
+    with psycopg.connect(found["poolerUrl"]) as session:
+        assert session.execute("SELECT current_user").fetchone() == (owner,)
+
+
+def test_a_pooler_that_finds_its_file_damaged_waits_for_the_sweep(life, sweeper, pgbouncer):
+    file = pgbouncer.home / "pgbouncer" / "pgbouncer.ini"
+    good = file.read_text()
+    pgbouncer.kill()
+    file.write_text(good[: len(good) // 2])
+    pgbouncer.again()
+    time.sleep(1)
+    assert not pgbouncer.answers()
+    assert sweeper.run_once() == 0
+    assert file.read_text() == good
+    wait_until(pgbouncer.answers, 10)
+    assert served(life) == {life.id: (5, False)}
+    psycopg.connect(uris(life)[0]).close()
