@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = "Caddyfile"
 KEPT = 5
-ANSWER_SECONDS = 20.0
+# Longer than Caddy lets requests of the configuration before go on.
+ANSWER_SECONDS = 40.0
 # The administration answers to this name alone: what reaches its socket by way of a site bears another.
 ADMIN_HOST = "launchdb.admin"
 ADDRESS = "reverse-proxy"
@@ -34,6 +36,10 @@ HELD_SECONDS = 30
 # Query parameters that hold a secret, and those whose name is hidden by an encoding.
 HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|signature|jwt|[^=&]*%[^=&]*)=)[^&]*"
 KEY_IN_QUERY = "^(?:.*&)?((?i:apikey)=([^&]+))(?:&.*)?$"
+
+
+# What means nothing in a Caddyfile, and makes one word.
+_PLAIN = re.compile(r"[A-Za-z0-9@._+\-\[\]:%~=]*")
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,13 @@ class Proxy:
         settings = self._settings
         if settings.tls != "off" and not settings.domain:
             raise Refused("DOMAIN is needed for a certificate; without TLS set LAUNCHDB_TLS=off")
-        for name, value in (("DOMAIN", settings.domain), ("ACME_EMAIL", settings.acme_email)):
-            if any(letter.isspace() or letter in "{}\"`'#,/\\" for letter in value):
-                raise Refused(f"{name} holds a character that no such name has")
+        for name, value in (
+            ("DOMAIN", settings.domain),
+            ("ACME_EMAIL", settings.acme_email),
+            ("LAUNCHDB_HOME", str(settings.home).replace("/", "")),
+        ):
+            if not _PLAIN.fullmatch(value):
+                raise Refused(f"{name} holds a character that Caddy's file cannot bear")
         return render(TEMPLATE, self._values())
 
     def _values(self) -> dict[str, Any]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
+# What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
+SOCKET = "api.sock"
 _LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 log = logging.getLogger("launchdb.data")
 
@@ -175,7 +177,7 @@ def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
 
 def _mark(read: DataConfig) -> Mark | None:
     """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
-    if not read.server_unix_socket:
+    if Path(read.server_unix_socket).name != SOCKET:
         return None
     mark = Mark(Path(read.server_unix_socket).parent)
     mark.touch()
