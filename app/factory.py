@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
@@ -87,14 +88,24 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi.describe(operations(), version=VERSION)
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if "data" in services:
-        from app.data import blueprint as data  # noqa: PLC0415 - who serves no data need not load it
-
-        counts = Shares(app.extensions[EXTENSION].limiter)
-        app.register_blueprint(
-            data.make(settings, status_of=lambda project_id: status_of(app, project_id), counted=counts.hit)
-        )
+    if settings.runtime != "embedded" or "data" in services:
+        _serve_data(app, settings, infra, services)
     return app
+
+
+def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
+    """Serve the projects' data, or say of each to the proxy in front whether it can be asked."""
+    from app import edge, waking  # noqa: PLC0415 - who serves no data need not load it
+    from app.data import blueprint as data  # noqa: PLC0415
+
+    seen = functools.partial(status_of, app)
+    held = waking.Waking(settings, infra)
+    if "data" in services:
+        counts = Shares(app.extensions[EXTENSION].limiter)
+        app.register_blueprint(data.make(settings, status_of=seen, counted=counts.hit, served=held.served))
+    if "platform" in services:
+        sockets = settings.run_folder / "projects"
+        app.register_blueprint(edge.make(sockets, seen, held, greets="data" not in services))
 
 
 def operations() -> list[Operation]:

@@ -49,10 +49,10 @@ def _bounds(call: Call) -> Bounds:
 
 
 def _audit(call: Call, project_id: str) -> None:
-    """Audit that the owner login of an active project is used: the verb alone, since SQL holds data."""
+    """Audit that the owner login of a project that serves, or sleeps, is used: the verb alone, since SQL holds data."""
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        if project.status != "active":
+        if project.status not in ("active", "sleeping"):
             raise projects.ProjectBusy(project.status, project.current_job)
         verb = _VERB.match(call.body.query)
         detail = {"verb": verb[1].upper() if verb else "", "readOnly": call.body.read_only}

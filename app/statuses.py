@@ -11,12 +11,12 @@ from catalog.ids import is_project_id
 if TYPE_CHECKING:
     from flask import Flask
 
-Status = Literal["active", "paused", "provisioning"]
+Status = Literal["active", "paused", "provisioning", "sleeping"]
 # A failed, restoring or leaving project serves nobody; to its clients it is one that is not there yet, or gone.
 _SEEN: dict[str, Status] = {
     "active": "active",
     "paused": "paused",
-    "sleeping": "paused",
+    "sleeping": "sleeping",
     "restoring": "paused",
     "provisioning": "provisioning",
     "failed": "provisioning",

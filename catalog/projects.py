@@ -40,7 +40,7 @@ class ProjectBusy(Exception):
 
     def __init__(self, status: str, job_id: str | None) -> None:
         super().__init__(f"the project is {status}" + (f"; the job {job_id} is in the way" if job_id else ""))
-        self.job_id = job_id
+        self.status, self.job_id = status, job_id
 
 
 @dataclass(frozen=True)

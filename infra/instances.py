@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
+from infra.activity import Mark
 from infra.errors import Unavailable
 from infra.files import folder, holds, replace
 from infra.render import render
@@ -90,6 +91,7 @@ class EmbeddedInstances:
         if not self.serves(spec):
             # Half a file after a loss of power differs, and what differs is found by the sweep and written anew.
             replace(home / CONFIGURATION, self._text(spec), durable=False)
+            Mark(home).touch()
 
     def serves(self, spec: InstanceSpec) -> bool:
         """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""

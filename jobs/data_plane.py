@@ -141,7 +141,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         project_id=project,
         db_uri=data_uri(infra, project, known),
         db_uri_before=_data_uri_before(infra, project, known),
-        jwt_secret=_jwt_secret(known),
+        jwt_secret=jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections would leave none to the project's other logins.
         pool_size=min(pool_size, chosen.connections - CONNECTIONS_OF_OTHERS),
@@ -152,6 +152,12 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         body_bytes=chosen.body_bytes,
         session=" ".join(f"{name}={value}" for name, value in limits(chosen).settings.items()),
     )
+
+
+def jwt_secret(known: Known) -> str:
+    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
+    listed = known.versions[names.JWT_SECRET]
+    return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
 
 
 def data_uri(infra: Infra, project: str, known: Known) -> str:
@@ -183,12 +189,6 @@ def _data_uri_before(infra: Infra, project: str, known: Known) -> str:
     login = names.roles(project).authenticator
     before, wanted = known[names.password(login)], known.wanted(names.password(login))
     return "" if before == wanted else infra.databases.uri(names.database(project), login, before)
-
-
-def _jwt_secret(known: Known) -> str:
-    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
-    listed = known.versions[names.JWT_SECRET]
-    return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
 
 
 def stored_secrets(run: Run[Any]) -> Known:

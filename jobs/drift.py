@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.databases import Survey
 
 # A project in another state is being changed by a job, which sees to it.
-SETTLED = ("active", "paused")
+SETTLED = ("active", "paused", "sleeping")
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,13 @@ class Wanted:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody may reach it."""
+        """Whether nobody may log in."""
         return self.status == "paused"
+
+    @property
+    def served(self) -> bool:
+        """Whether it has a data API now."""
+        return self.status == "active"
 
 
 def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[str]:
@@ -53,8 +58,10 @@ def faults(infra: Infra, seen: Survey, project: Wanted, known: Known) -> list[st
 
 def _faults_of_instance(infra: Infra, project: Wanted, known: Known, chosen: ProjectSettings) -> list[str]:
     instance = names.instance(project.id)
-    if project.closed:
-        return [f"instance {instance}: a paused project is served"] if infra.instances.exists(instance) else []
+    if not project.served:
+        return (
+            [f"instance {instance}: a {project.status} project is served"] if infra.instances.exists(instance) else []
+        )
     if infra.instances.serves(spec(infra, project.id, known, chosen, pool_size=project.pool_size)):
         return []
     missing = not infra.instances.exists(instance)

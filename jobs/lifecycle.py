@@ -22,15 +22,19 @@ from jobs.kinds.restart import RestartProject
 from jobs.kinds.restore import RestoreProject
 from jobs.kinds.resume import ResumeProject
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.sleep import SleepProject
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
 from jobs.kinds.verify_backup import VerifyBackup
+from jobs.kinds.wake import WakeProject
 from jobs.table import Job
 
 if TYPE_CHECKING:
     from infra.database import Transaction
 
 SQL = statements(__file__)
+# What could not be woken is not tried again by each request.
+REST_SECONDS = 10
 
 
 class NothingKept(Exception):
@@ -38,13 +42,37 @@ class NothingKept(Exception):
 
 
 def pause(tx: Transaction, project_id: str, **asked: Any) -> Job:
-    """Ask for an active project to be paused; a pause under way is returned. Raises ProjectBusy."""
-    return _ask(tx, PauseProject(project_id), ("active",), asked)
+    """Ask for a project to be paused, also one that sleeps; a pause under way is returned. Raises ProjectBusy."""
+    return _ask(tx, PauseProject(project_id), ("active", "sleeping"), asked)
 
 
 def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
-    """Ask for a paused project to be resumed; a resume under way is returned. Raises ProjectBusy."""
+    """Ask for a paused project to be resumed, or a sleeping one to be woken; one under way is returned.
+
+    Raises ProjectBusy.
+    """
+    if tx.value(SQL.status, {"project": project_id}) == "sleeping":
+        return wake(tx, project_id, **asked)
     return _ask(tx, ResumeProject(project_id), ("paused",), asked)
+
+
+def sleep(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for an active project to be put to sleep, if it is idle still by then. Raises ProjectBusy."""
+    return _ask(tx, SleepProject(project_id), ("active",), asked)
+
+
+def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for a sleeping project to be woken, behind whatever else is done to it; one under way is returned.
+
+    Raises ProjectBusy, also for a while after a project could not be woken.
+    """
+    status = tx.value(SQL.status, {"project": project_id})
+    open_job = tx.one(Job, SQL.waking, {"project": project_id})
+    if open_job is not None:
+        return open_job
+    if status != "sleeping" or tx.value(SQL.woke_in_vain, {"project": project_id, "seconds": REST_SECONDS}):
+        raise ProjectBusy(status or "deleted", None)
+    return enqueue(tx, WakeProject(project_id), **asked)
 
 
 def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
@@ -58,11 +86,11 @@ def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
 
 def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **asked: Any) -> Job:
-    """Ask for a secret of an active or paused project to be rotated; the same under way is returned.
+    """Ask for a secret of an active, paused or sleeping project to be rotated; the same under way is returned.
 
     Raises ProjectBusy.
     """
-    return _ask(tx, RotateSecret(project_id, secret, grace_seconds), ("active", "paused"), asked)
+    return _ask(tx, RotateSecret(project_id, secret, grace_seconds), ("active", "paused", "sleeping"), asked)
 
 
 def backup(tx: Transaction, project_id: str, **asked: Any) -> Job:

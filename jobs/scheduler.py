@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper, planner, sweeper, sealer, historian and pruner, each in its own loop."""
+"""The scheduler process: relay, reaper, planner, sweeper, sleeper, sealer, historian and pruner, a loop each."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jobs.pruner import Pruner
 from jobs.reaper import Reaper
 from jobs.relay import Relay
 from jobs.sealer import Sealer
+from jobs.sleeper import Sleeper
 from jobs.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
+SLEEP_SECONDS = 10.0
 SEAL_SECONDS = 2.0
 HISTORY_SECONDS = 5.0
 BREAKER_SECONDS = 2.0
@@ -65,6 +67,7 @@ def loops(infra: Infra) -> list[Loop]:
     reaper = Reaper(infra.database, settings)
     planner = Planner(infra.database, offsite=bool(infra.settings.rsync_dest))
     sweeper = Sweeper(infra)
+    sleeper = Sleeper(infra)
     sealer = Sealer(infra.database)
     historian = Historian(infra.database)
     pruner = Pruner(infra.database, settings)
@@ -77,6 +80,7 @@ def loops(infra: Infra) -> list[Loop]:
         ),
         Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
+        Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
         Loop("breakers", lambda: breakers.settle(infra.database), lambda _count: BREAKER_SECONDS),

@@ -12,6 +12,8 @@ from app.data import bearer, wire
 from app.data.faults import Fault
 from app.data.registry import Registry
 from app.data.respond import Answer
+from app.waking import Asked
+from catalog.ids import is_project_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
 JSON = [("Content-Type", "application/json; charset=utf-8")]
 # What a project that serves nothing now says, by its state in the catalogue.
-AWAY = frozenset({"paused", "pausing", "resuming", "provisioning", "restoring", "pending"})
+AWAY = frozenset({"paused", "provisioning", "sleeping"})
 
 
 def make(
@@ -33,15 +35,18 @@ def make(
     status_of: Callable[[str], str | None],
     registry: Registry | None = None,
     counted: Callable[[str, int], Count | None] = lambda _project_id, _per_minute: None,
+    served: Callable[[Asked, Callable[[], bool]], bool] = lambda _asked, answers: answers(),
 ) -> Blueprint:
     """Make the blueprint. `status_of` tells a project's state, or None when there is no such project.
 
     `counted` counts a request of a project that may have so many a minute, or returns None where nobody counts.
 
+    `served` waits until a project that does not serve now comes to (second: whether it does), and says whether.
+
     The registry is kept as the blueprint's `registry` attribute, so that others can release a project.
     """
     routes = Blueprint("data", __name__)
-    views = _Views(registry or Registry(settings.instances_folder), status_of, counted)
+    views = _Views(registry or Registry(settings.instances_folder), status_of, counted, served)
     routes.registry = views.registry  # type: ignore[attr-defined]
     options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
     for below, view, name in (
@@ -63,8 +68,9 @@ class _Views:
         registry: Registry,
         status_of: Callable[[str], str | None],
         counted: Callable[[str, int], Count | None],
+        served: Callable[[Asked, Callable[[], bool]], bool],
     ) -> None:
-        self.registry, self._status_of, self._counted = registry, status_of, counted
+        self.registry, self._status_of, self._counted, self._served_again = registry, status_of, counted, served
 
     def plain(self, project_id: str, path: str = "") -> Response:
         """Serve a project as PostgREST serves a database."""
@@ -80,8 +86,8 @@ class _Views:
         """Answer at a project's own address, without a key."""
         if wire.is_preflight(request):
             return wire.preflight(request)
-        if self.registry.find(project_id) is None:
-            return wire.refusal(_absent(project_id, self._status_of), request)
+        if self.registry.find(project_id) is None and self._status_of(project_id) != "sleeping":
+            return wire.refusal(absent(project_id, self._status_of), request)
         return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
     def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
@@ -89,15 +95,33 @@ class _Views:
         origins = () if instance is None else instance.config.server_cors_allowed_origins
         if wire.is_preflight(request):
             return wire.preflight(request, origins)
-        if instance is None:
-            return wire.refusal(_absent(project_id, self._status_of), request)
         try:
+            if instance is None:
+                instance = self._awaited(project_id, below, gated=gated)
             self._count(project_id, instance.config.launchdb_rate_per_minute)
             raw = wire.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
             answer = instance.answer(admitted(raw, instance) if gated else raw)
         except Fault as fault:
             return wire.refusal(fault, request, origins)
         return wire.response(answer, request, origins)
+
+    def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
+        """Return the instance of a project that comes to serve soon. Raises Fault."""
+        if is_project_id(project_id):
+            asked = Asked(
+                project_id=project_id,
+                method=request.method,
+                path=request.path.removeprefix(below),
+                gated=gated,
+                key=key_of(request.headers.get("apikey"), request.query_string.decode("latin-1")),
+                authorization=request.headers.get("Authorization"),
+                agent=request.headers.get("User-Agent", ""),
+            )
+            self._served_again(asked, lambda: self.registry.find(project_id) is not None)
+            instance = self.registry.find(project_id)
+            if instance is not None:
+                return instance
+        raise absent(project_id, self._status_of)
 
     def _count(self, project_id: str, per_minute: int) -> None:
         counted = self._counted(project_id, per_minute) if per_minute else None
@@ -130,6 +154,12 @@ def admitted(raw: Raw, instance: Instance) -> Raw:
     return replace(raw, headers=headers, query=urlencode(kept))
 
 
+def key_of(header: str | None, query: str) -> str | None:
+    """Return the API key that a request bears, in its header or in its query."""
+    pairs = parse_qsl(query) if "apikey" in query.lower() else []
+    return header or next((value for name, value in pairs if name.lower() == "apikey"), None)
+
+
 def _check_key(key: str, instance: Instance) -> None:
     try:
         bearer.identify(f"Bearer {key}", instance.config)
@@ -139,8 +169,11 @@ def _check_key(key: str, instance: Instance) -> None:
         ) from None
 
 
-def _absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:
+def absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:
+    """Return what a project that serves nothing now says, by its state in the catalogue."""
     state = status_of(project_id)
+    if state == "active":
+        return Fault("PGRST000", "The project does not answer now", status=503, headers=(("Retry-After", "1"),))
     if state in AWAY:
         return Fault("PGRST000", f"The project is {state}", status=503, headers=(("Retry-After", "5"),))
     return Fault("404", "There is no such project", status=404)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.data.request import Raw, Request
     from app.data.respond import Answer
     from app.data.schema import SchemaCache
+    from infra.activity import Mark
 
 # A committed change of the schema is seen by requests that begin this much later.
 STALE_SECONDS = 0.5
@@ -46,11 +47,18 @@ class Instance:
     """A data API that answers requests. Opens nothing until the first one."""
 
     def __init__(
-        self, config: DataConfig, budget: Budget, name: str = "launchdb-data", *, pool: Pool | None = None
+        self,
+        config: DataConfig,
+        budget: Budget,
+        name: str = "launchdb-data",
+        *,
+        pool: Pool | None = None,
+        mark: Mark | None = None,
     ) -> None:
         self.config = config
         self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
+        self._mark = mark
         self._cache: SchemaCache | None = None
         self._checked = 0.0
         self._loading = threading.Lock()
@@ -58,6 +66,8 @@ class Instance:
     def answer(self, raw: Raw) -> Answer:
         """Answer a request; an error is an answer too."""
         self.used = time.monotonic()
+        if self._mark is not None:
+            self._mark.touch()
         try:
             return self._answer(raw)
         except Fault as fault:

@@ -16,6 +16,7 @@ from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
 from app.data.listener import Listener
+from infra.activity import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +77,15 @@ def create_admin(instance: Instance) -> Flask:
     return app
 
 
+def _mark(read: config.DataConfig) -> Mark | None:
+    """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
+    if not read.server_unix_socket:
+        return None
+    mark = Mark(Path(read.server_unix_socket).parent)
+    mark.touch()
+    return mark
+
+
 def _traced(response: Response, instance: Instance) -> Response:
     name = instance.config.server_trace_header
     if name and request.headers.get(name):
@@ -115,7 +125,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Make the application in the worker, which alone opens connections and threads."""
-        instance = Instance(self._read, Budget(self._read.db_pool), "launchdb-data")
+        instance = Instance(self._read, Budget(self._read.db_pool), "launchdb-data", mark=_mark(self._read))
         Listener(instance).start()
         if self._read.admin_server_port:
             _serve_admin(create_admin(instance), self._read)

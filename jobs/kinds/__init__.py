@@ -27,6 +27,7 @@ from jobs.kinds.rewrap_secrets import RewrapSecrets
 from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.kinds.rotate_secret import RotateSecret
+from jobs.kinds.sleep import SleepProject
 from jobs.kinds.sync_offsite import SyncOffsite
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.vacuum import VacuumProject
@@ -34,6 +35,7 @@ from jobs.kinds.vacuum_fleet import VacuumFleet
 from jobs.kinds.vacuum_platform import VacuumPlatform
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.kinds.verify_fleet import VerifyFleet
+from jobs.kinds.wake import WakeProject
 
 __all__ = [
     "BackupFleet",
@@ -63,6 +65,7 @@ __all__ = [
     "RotatePlatformSecret",
     "RotateSecret",
     "SendMail",
+    "SleepProject",
     "SyncOffsite",
     "UndoRestore",
     "VacuumFleet",
@@ -70,4 +73,5 @@ __all__ = [
     "VacuumProject",
     "VerifyBackup",
     "VerifyFleet",
+    "WakeProject",
 ]

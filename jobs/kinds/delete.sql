@@ -18,12 +18,16 @@ DELETE FROM resources WHERE project_id = %(project)s AND state = 'gone';
 
 -- name: mark_unfinished
 -- A deletion that was called off before its first step leaves a project that still serves, or one that was paused:
--- whose data API somebody else has closed. Its name may have been taken meanwhile: then it goes by its id.
+-- whose data API somebody else has closed, or that sleeps. Its name may have been taken meanwhile: then it goes by its id.
 UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
        status = CASE WHEN p.template IS NOT NULL AND EXISTS (
                     SELECT FROM resources r
                      WHERE r.project_id = p.id AND r.kind = 'instance' AND r.state = 'present')
                 THEN 'active'
+                WHEN p.template IS NOT NULL AND EXISTS (
+                    SELECT FROM resources r JOIN jobs j ON j.id = r.job_id
+                     WHERE r.project_id = p.id AND r.kind = 'instance' AND j.kind = 'project.sleep')
+                THEN 'sleeping'
                 WHEN p.template IS NOT NULL AND EXISTS (
                     SELECT FROM resources r
                      WHERE r.project_id = p.id AND r.kind = 'database' AND r.state = 'present')

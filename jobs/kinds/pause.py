@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
+def data_api_is_as_before(run: Run[PauseProject]) -> None:
+    """Open the data API again, unless the project slept."""
+    with run.infra.database.autocommit() as tx:
+        active = tx.value(SQL.active, {"project": run.args.project_id}) is not None
+    if active:
+        open_data_api(run)
+
+
 def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
     """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
     if tx.execute(SQL.mark_paused, {"project": run.args.project_id}) != 1:
@@ -34,7 +42,7 @@ def begin_again(args: PauseProject, tx: Transaction) -> None:
 @kind(
     "project.pause",
     steps=(
-        Step(close_data_api, undo=open_data_api, title="Close the data API"),
+        Step(close_data_api, undo=data_api_is_as_before, title="Close the data API"),
         Step(refuse_logins, undo=allow_logins, title="Refuse logins, end sessions"),
         Step(project_is_paused, atomic=True),
     ),

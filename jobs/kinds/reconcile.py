@@ -66,14 +66,14 @@ def objects_are_right(run: Run[ReconcileProject]) -> None:
 
 
 def data_api_is_right(run: Run[ReconcileProject]) -> None:
-    """Let the data API serve the project exactly as it should, or not at all while it is paused."""
+    """Let the data API serve the project exactly as it should, or not at all while it is paused or sleeps."""
     project = _wanted(run)
     if project is not None:
-        (data_plane.close_data_api if project.closed else data_plane.open_data_api)(run)
+        (data_plane.open_data_api if project.served else data_plane.close_data_api)(run)
 
 
 def round_trip_is_proven(run: Run[ReconcileProject]) -> None:
-    """Prove that an active project answers, from within too. What is named of it would stand in the way."""
+    """Prove that a project that is not paused answers, from within too. What is named of it would stand in the way."""
     project = _wanted(run)
     with run.infra.database.autocommit() as tx:
         named = tx.value(SQL.drift, {"project": run.args.project_id})
@@ -95,7 +95,7 @@ def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
 
 
 def is_settled(run: Run[Any]) -> bool:
-    """Say whether the project is still one that may be changed from outside: active or paused."""
+    """Say whether the project is still one that may be changed from outside: active, paused or sleeping."""
     return _wanted(run) is not None
 
 

@@ -18,7 +18,7 @@ AT_A_TIME = 4
 
 
 def rotations_are_enqueued(run: Run[RotateFleet], tx: Transaction) -> None:
-    """Enqueue a rotation for each project that is active or paused."""
+    """Enqueue a rotation for each project that is active, paused or sleeping."""
     for project in fleet.projects(tx, SETTLED):
         run.spawn(tx, RotateSecret(project, run.args.secret, run.args.grace_seconds))
 

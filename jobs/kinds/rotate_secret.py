@@ -39,7 +39,7 @@ def new_secret_is_stored(run: Run[RotateSecret], tx: Transaction) -> None:
 
 
 def data_api_knows_both(run: Run[RotateSecret]) -> None:
-    """Let the data API take the new secret beside the old one; a paused project's stays closed."""
+    """Let the data API take the new secret beside the old one, unless it is closed: paused, or asleep."""
     data_api_is_right(run)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,94 @@
+"""What Caddy asks when a project does not answer: whether a request may go there now, and what is said if not."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, request
+
+from app.data import wire
+from app.data.blueprint import GREETING, JSON, absent, key_of
+from app.data.faults import Fault
+from app.data.respond import Answer
+from app.problems import Problem
+from app.waking import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from app.waking import Waking
+
+# Caddy takes this header from every client, and sets it itself.
+HEADER = "X-Launchdb-Edge"
+CONNECT_SECONDS = 0.5
+_PLACE = re.compile(r"/+(?:project/+(proj_[0-9a-f]{16})/+rest/+v1|db/+(proj_[0-9a-f]{16}))(/.*)?", re.DOTALL)
+
+
+def make(sockets: Path, status_of: Callable[[str], str | None], waking: Waking, *, greets: bool = True) -> Blueprint:
+    """Make the blueprint. `sockets` holds a folder for each project; `greets`: a project's own address is ours too."""
+    routes, views = Blueprint("edge", __name__), _Views(sockets, status_of, waking)
+    routes.add_url_rule("/api/edge/project", "project", views.project, methods=["GET"], provide_automatic_options=False)
+    if greets:
+        options: dict[str, Any] = {"methods": ["GET", "HEAD", "OPTIONS"], "strict_slashes": False}
+        options["provide_automatic_options"] = False
+        routes.add_url_rule("/project/<project_id>/", "greeting", views.greeting, **options)
+    return routes
+
+
+class _Views:
+    """What the routes do."""
+
+    def __init__(self, sockets: Path, status_of: Callable[[str], str | None], waking: Waking) -> None:
+        self._sockets, self._status_of, self._waking = sockets, status_of, waking
+
+    def project(self) -> Response:
+        """Answer 204 once the project's data API can be asked, or what its client is told instead."""
+        asked = read_asked() if HEADER in request.headers else None
+        if asked is None:
+            raise Problem(404, "not-found", "there is nothing at this path")
+        if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return wire.preflight(request)
+        try:
+            served = self._waking.served(asked, lambda: answers(self._sockets / asked.project_id / "api.sock"))
+        except Fault as fault:
+            return wire.refusal(fault, request)
+        return Response(status=204) if served else wire.refusal(absent(asked.project_id, self._status_of), request)
+
+    def greeting(self, project_id: str) -> Response:
+        """Answer at a project's own address, without a key and without waking it."""
+        if wire.is_preflight(request):
+            return wire.preflight(request)
+        if self._status_of(project_id) not in ("active", "sleeping"):
+            return wire.refusal(absent(project_id, self._status_of), request)
+        return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
+
+
+def read_asked() -> Asked | None:
+    """Read what Caddy says of the request that it has; None when that is not for a data API."""
+    path, _, query = request.headers.get("X-Forwarded-Uri", "").partition("?")
+    found = _PLACE.fullmatch(path)
+    if found is None:
+        return None
+    return Asked(
+        project_id=found[1] or found[2],
+        method=request.headers.get("X-Forwarded-Method", "GET"),
+        path=found[3] or "/",
+        gated=found[1] is not None,
+        key=key_of(request.headers.get("apikey"), query),
+        authorization=request.headers.get("Authorization"),
+        agent=request.headers.get("User-Agent", ""),
+    )
+
+
+def answers(path: Path) -> bool:
+    """Say whether somebody listens at this socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_SECONDS)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

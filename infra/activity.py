@@ -1,0 +1,56 @@
+"""When a project was last asked: its data API touches a file, whoever runs it; the file's time says when."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.settings import Settings
+
+FILE = "last-request"
+TOUCH_SECONDS = 1.0
+
+
+class Mark:
+    """Notes that requests come, by a file in a folder that is there, at most once a second. Safe to use by threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def touch(self) -> None:
+        """Note a request. A folder that is gone, or that nobody may write to, is no reason to refuse it."""
+        now = time.monotonic()
+        if now < self._until:
+            return
+        with self._lock:
+            if now < self._until:
+                return
+            self._until = now + TOUCH_SECONDS
+        # Its time alone counts. It is never written to, and a link that leads elsewhere is not followed.
+        with suppress(OSError):
+            handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.utime(handle)
+            finally:
+                os.close(handle)
+
+
+def idle_seconds(settings: Settings, instance_id: str) -> float | None:
+    """Return how long ago the instance was last asked, or began; None when nobody notes it.
+
+    The clock is this machine's, as the file's time is: the two are on one file system.
+    """
+    folders = (settings.instances_folder / instance_id, settings.run_folder / "projects" / instance_id)
+    found = []
+    for folder in folders:
+        with suppress(OSError):
+            found.append((folder / FILE).lstat().st_mtime)
+    return max(0.0, time.time() - max(found)) if found else None

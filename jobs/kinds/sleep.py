@@ -1,0 +1,81 @@
+"""project.sleep: a project that nobody asks gives its memory back; its next request wakes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from catalog import names, settings
+from infra.activity import idle_seconds
+from infra.sql import statements
+from jobs import data_plane
+from jobs.commands import JobConflict
+from jobs.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.composition import Infra
+    from infra.database import Transaction
+    from jobs.run import Run
+
+SQL = statements(__file__)
+
+
+def is_idle(infra: Infra, tx: Transaction, project_id: str) -> bool:
+    """Say whether an active project has not been asked for as long as its settings allow. Unknown is not idle."""
+    row = tx.row(SQL.quiet, {"project": project_id})
+    return row is not None and has_been_idle(infra, project_id, row)
+
+
+def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
+    """Say the same of a row with the project's settings, and for how many seconds nothing was done to it (quiet)."""
+    minutes = settings.effective(row["settings"], infra.settings).idle_minutes
+    if not minutes or row["quiet"] < minutes * 60:
+        return False
+    asked = idle_seconds(infra.settings, names.instance(project_id))
+    return asked is not None and asked >= minutes * 60
+
+
+def project_is_asleep(run: Run[SleepProject], tx: Transaction) -> None:
+    """Say in the catalogue that the project sleeps, if it is still active and idle; otherwise nothing is to be done."""
+    project = run.args.project_id
+    asleep = is_idle(run.infra, tx, project) and tx.execute(SQL.mark_sleeping, {"project": project}) == 1
+    run.result.update(projectId=project, asleep=asleep)
+
+
+def project_is_awake_again(run: Run[SleepProject]) -> None:
+    """Say that it is active, where the data API could not be closed."""
+    data_plane.open_data_api(run)
+    with run.transaction() as tx:
+        tx.execute(SQL.mark_active, {"project": run.args.project_id})
+
+
+def data_api_is_closed(run: Run[SleepProject]) -> None:
+    """Let the data API be gone, with the memory that it holds. What asks from now on wakes the project, after this."""
+    with run.infra.database.autocommit() as tx:
+        asleep = tx.value(SQL.sleeping, {"project": run.args.project_id}) is not None
+    if asleep:
+        data_plane.close_data_api(run)
+
+
+def begin_again(args: SleepProject, tx: Transaction) -> None:
+    """Let it go on. Raises JobConflict when the project is in another state by now."""
+    if tx.value(SQL.sleepable, {"project": args.project_id}) is None:
+        raise JobConflict("the project is in another state by now")
+
+
+@kind(
+    "project.sleep",
+    steps=(
+        Step(project_is_asleep, atomic=True, undo=project_is_awake_again, title="Look whether it is idle still"),
+        Step(data_api_is_closed, title="Close the data API"),
+    ),
+    on_failure="undo",
+    coalesces=True,
+    priority=-1,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class SleepProject:
+    """Puts a project to sleep that nobody has asked for as long as its settings say."""
+
+    project_id: str
