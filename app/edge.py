@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
@@ -14,6 +13,7 @@ from app.data.faults import Fault
 from app.data.respond import Answer
 from app.problems import Problem
 from app.waking import Asked
+from infra.sockets import listens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Caddy takes this header from every client, and sets it itself.
 HEADER = "X-Launchdb-Edge"
-CONNECT_SECONDS = 0.5
+SOCKET = "api.sock"
 _PLACE = re.compile(r"/+(?:project/+(proj_[0-9a-f]{16})/+rest/+v1|db/+(proj_[0-9a-f]{16}))(/.*)?", re.DOTALL)
 
 
@@ -52,7 +52,7 @@ class _Views:
         if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return wire.preflight(request)
         try:
-            served = self._waking.served(asked, lambda: answers(self._sockets / asked.project_id / "api.sock"))
+            served = self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
         except Fault as fault:
             return wire.refusal(fault, request)
         return Response(status=204) if served else wire.refusal(absent(asked.project_id, self._status_of), request)
@@ -81,14 +81,3 @@ def read_asked() -> Asked | None:
         authorization=request.headers.get("Authorization"),
         agent=request.headers.get("User-Agent", ""),
     )
-
-
-def answers(path: Path) -> bool:
-    """Say whether somebody listens at this socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(CONNECT_SECONDS)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

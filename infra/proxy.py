@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import Refused
+import httpx
+
+from infra import files
+from infra.errors import Refused, Unavailable
 from infra.render import render
+from infra.sockets import listens
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config.settings import Settings
 
 TEMPLATE = "Caddyfile"
 KEPT = 5
 ANSWER_SECONDS = 20.0
+# The administration answers to this name alone: what reaches its socket by way of a site bears another.
+ADMIN_HOST = "launchdb.admin"
 MIB = 1024 * 1024
 # A proxy's limit stands behind those of the services: what is little more is theirs to refuse in their own words.
 MORE_BYTES = 64 * 1024
@@ -57,6 +67,7 @@ class Proxy:
         return {
             **asdict(self._upstreams),
             "admin_socket": str(self.socket),
+            "admin_host": ADMIN_HOST,
             "storage": str(settings.home / "caddy" / "data"),
             "projects": str(settings.run_folder / "projects"),
             "http_port": settings.http_port,
@@ -68,6 +79,70 @@ class Proxy:
             "data_bytes": MOST_DATA_BYTES + MORE_BYTES,
             "storage_bytes": MOST_FILE_BYTES + MIB,
             "held_seconds": HELD_SECONDS,
-            "secret_values": HIDDEN_VALUES,
+            "hidden_values": HIDDEN_VALUES,
             "key_in_query": KEY_IN_QUERY,
         }
+
+    def write(self) -> bool:
+        """Let the file be what the settings want; say whether it was not. Caddy reads it when it starts.
+
+        Raises Refused.
+        """
+        text = self.text()
+        if files.holds(self.file, text):
+            return False
+        files.folder(self.file.parent)
+        files.folder(self.socket.parent)
+        self._keep()
+        files.replace(self.file, text)
+        return True
+
+    def apply(self) -> bool:
+        """Let Caddy serve what the settings want; say whether it did not. What it refuses changes nothing.
+
+        Raises Refused, naming what Caddy says of it; Unavailable when it does not answer.
+        """
+        text = self.text()
+        wanted = self.check(text)
+        changed = self.served() != wanted
+        if changed:
+            # Caddy tries the new configuration, and goes on with the old one where that fails.
+            self._ask("POST", "/load", text)
+            if self.served() != wanted:
+                raise Unavailable("Caddy serves another configuration than it was given")
+        return self.write() or changed
+
+    def check(self, text: str) -> Any:
+        """Return a configuration as Caddy understands it. Raises Refused, Unavailable."""
+        return json.loads(self._ask("POST", "/adapt", text).content)["result"]
+
+    def served(self) -> Any:
+        """Return the configuration that Caddy serves. Raises Unavailable."""
+        return json.loads(self._ask("GET", "/config/").content)
+
+    def kept(self) -> list[Path]:
+        """Return the files that were good before, the newest first."""
+        return sorted(self.file.parent.glob(f"{self.file.name}.*"), key=lambda path: int(path.suffix[1:]))
+
+    def _keep(self) -> None:
+        if not self.file.exists():
+            return
+        for number in range(KEPT - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                self.file.with_suffix(f".{number}").rename(self.file.with_suffix(f".{number + 1}"))
+        files.replace(self.file.with_suffix(".1"), self.file.read_bytes())
+
+    def _ask(self, method: str, path: str, text: str = "") -> httpx.Response:
+        if not listens(self.socket):
+            raise Unavailable(f"Caddy does not answer at {self.socket}")
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        try:
+            with httpx.Client(transport=transport, base_url=f"http://{ADMIN_HOST}", timeout=ANSWER_SECONDS) as client:
+                headers = {"Content-Type": "text/caddyfile"} if text else {}
+                answer = client.request(method, path, content=text, headers=headers)
+        except (httpx.TransportError, OSError) as error:
+            raise Unavailable(f"Caddy does not answer at {self.socket} ({type(error).__name__})") from error
+        if answer.is_success:
+            return answer
+        said = answer.json().get("error", "") if answer.headers.get("Content-Type", "").endswith("json") else ""
+        raise Refused(f"Caddy refuses the configuration: {said or answer.status_code}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # The kernel's limit is 108 bytes, its closing zero included.
 LONGEST = 100
+CONNECT_SECONDS = 0.5
 
 
 def socket_path(settings: Settings, name: str) -> Path:
@@ -29,3 +31,14 @@ def socket_path(settings: Settings, name: str) -> Path:
     if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
         raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
     return short / name
+
+
+def listens(path: Path) -> bool:
+    """Say whether somebody listens at this socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_SECONDS)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

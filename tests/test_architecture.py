@@ -20,7 +20,7 @@ MAY_IMPORT = {
 }
 HOMES = {
     "jwt": ("infra.tokens",),
-    "cryptography": ("infra.vault",),
+    "cryptography": ("infra.vault", "infra.certificates"),
     "argon2": ("infra.passwords",),
     "isal": ("infra.archive",),
     "zstandard": ("infra.archive",),

@@ -1,0 +1,69 @@
+"""Sizes and times at the edge: what is too large or too slow costs nobody else anything."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import time
+
+import pytest
+
+from tests.edge.conftest import DOMAIN
+
+pytestmark = pytest.mark.caddy
+
+
+@pytest.fixture
+def client(edge):
+    return edge.client()
+
+
+def chunks(count, size=65536):
+    for _ in range(count):
+        yield b"x" * size
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_too_large_a_body_is_413_whoever_finds_out(client, project_socket, chunked):
+    body = chunks(40) if chunked else b"x" * 40 * 65536
+    answer = client.post("/api/auth/login", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["status"]) == (413, 413)
+    body = chunks(40) if chunked else b"x" * 40 * 65536
+    assert client.post("/auth/proj_0123456789abcdef/signup", content=body).status_code == 413
+    body = chunks(330) if chunked else b"x" * 330 * 65536
+    answer = client.post(f"/db/{project_socket}/t", content=body)
+    assert answer.status_code == 413
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.json()["message"]
+
+
+def test_bodies_within_the_limits_arrive_whole(client, project_socket):
+    size = 20 * 1024 * 1024
+    assert client.post(f"/db/{project_socket}/t", content=b"x" * size).json()["bytes"] == size
+    assert client.post(f"/db/{project_socket}/t", content=chunks(10)).json()["bytes"] == 10 * 65536
+
+
+def test_too_many_headers_are_refused(client):
+    assert client.get("/", headers={f"X-Filler-{number}": "x" * 1000 for number in range(60)}).status_code == 431
+
+
+def test_slow_clients_are_let_go_and_nobody_waits_for_them(edge, client):
+    slow = []
+    for _ in range(200):
+        connection = socket.create_connection(("127.0.0.1", edge.port), timeout=30)
+        connection.sendall(f"GET /api/health HTTP/1.1\r\nHost: {DOMAIN}\r\nX-".encode())
+        slow.append(connection)
+    try:
+        began, taken = time.monotonic(), []
+        while time.monotonic() - began < 3:
+            started = time.monotonic()
+            assert client.get("/api/health").status_code == 200
+            taken.append(time.monotonic() - started)
+        assert statistics.quantiles(taken, n=100)[98] < 1.0
+        slow[0].settimeout(15)
+        while slow[0].recv(4096):
+            pass
+        assert time.monotonic() - began < 15
+    finally:
+        for connection in slow:
+            connection.close()
