@@ -106,8 +106,9 @@ class Proxy:
         wanted = self.check(text)
         changed = self.served() != wanted
         if changed:
-            # Caddy tries the new configuration, and goes on with the old one where that fails.
-            self._ask("POST", "/load", text)
+            # Caddy tries the new configuration, and goes on with the old one where that fails. It is given as JSON: with
+            # a Caddyfile it has only a hint about, 2.6 answers 200 whatever comes of it.
+            self._ask("POST", "/load", json.dumps(wanted), media_type="application/json")
             if self.served() != wanted:
                 raise Unavailable("Caddy serves another configuration than it was given")
         return self.write() or changed
@@ -132,13 +133,13 @@ class Proxy:
                 self.file.with_suffix(f".{number}").rename(self.file.with_suffix(f".{number + 1}"))
         files.replace(self.file.with_suffix(".1"), self.file.read_bytes())
 
-    def _ask(self, method: str, path: str, text: str = "") -> httpx.Response:
+    def _ask(self, method: str, path: str, text: str = "", media_type: str = "text/caddyfile") -> httpx.Response:
         if not listens(self.socket):
             raise Unavailable(f"Caddy does not answer at {self.socket}")
         transport = httpx.HTTPTransport(uds=str(self.socket))
         try:
             with httpx.Client(transport=transport, base_url=f"http://{ADMIN_HOST}", timeout=ANSWER_SECONDS) as client:
-                headers = {"Content-Type": "text/caddyfile"} if text else {}
+                headers = {"Content-Type": media_type} if text else {}
                 answer = client.request(method, path, content=text, headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise Unavailable(f"Caddy does not answer at {self.socket} ({type(error).__name__})") from error
