@@ -106,8 +106,8 @@ class Proxy:
         wanted = self.check(text)
         changed = self.served() != wanted
         if changed:
-            # Caddy tries the new configuration, and goes on with the old one where that fails. It is given as JSON: with
-            # a Caddyfile it has only a hint about, 2.6 answers 200 whatever comes of it.
+            # Caddy tries the new configuration, and goes on with the old one where that fails. It is given JSON: of a
+            # Caddyfile with as little as a warning 2.6 says that all went well, whatever happened.
             self._ask("POST", "/load", json.dumps(wanted), media_type="application/json")
             if self.served() != wanted:
                 raise Unavailable("Caddy serves another configuration than it was given")
