@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.serving import make_server
 
 from app.backup_metrics import BackupMetrics
+from app.edge_metrics import EdgeMetrics
 from app.job_metrics import JobMetrics
 from app.world import EXTENSION, World
 from infra.sockets import socket_path
@@ -22,6 +23,8 @@ def create_internal_app(public: Flask) -> Flask:
     world = cast("World", public.extensions[EXTENSION])
     world.metrics.registry.register(JobMetrics(world.infra))
     world.metrics.registry.register(BackupMetrics(world.infra))
+    if world.infra.proxy is not None:
+        world.metrics.registry.register(EdgeMetrics(world.infra.proxy))
     app = Flask("launchdb-internal", static_folder=None)
 
     def metrics() -> Response:

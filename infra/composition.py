@@ -15,6 +15,7 @@ from infra.doorbell import Doorbell
 from infra.instances import EmbeddedInstances, Instances
 from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
+from infra.proxy import Proxy
 from infra.vault import Vault
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Infra:
     instances: Instances
     pooler: Pooler
     mail: Carrier | None = None
+    proxy: Proxy | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
@@ -51,6 +53,8 @@ class Infra:
             instances=EmbeddedInstances(settings.instances_folder, settings.base_url),
             pooler=NoPooler(databases.cluster),
             mail=mail.of(settings),
+            # An embedded installation has no Caddy before it.
+            proxy=None if settings.runtime == "embedded" else Proxy(settings),
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from infra import files
+from infra import certificates, files
 from infra.errors import Refused, Unavailable
 from infra.render import render
 from infra.sockets import listens
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.settings import Settings
+    from infra.certificates import Certificate
 
 TEMPLATE = "Caddyfile"
 KEPT = 5
 ANSWER_SECONDS = 20.0
 # The administration answers to this name alone: what reaches its socket by way of a site bears another.
 ADMIN_HOST = "launchdb.admin"
+ADDRESS = "reverse-proxy"
 MIB = 1024 * 1024
 # A proxy's limit stands behind those of the services: what is little more is theirs to refuse in their own words.
 MORE_BYTES = 64 * 1024
@@ -46,8 +48,9 @@ class Upstreams:
 class Proxy:
     """What Caddy is told, and what it says. Its administration is a Unix socket, for the owner of the home alone."""
 
-    def __init__(self, settings: Settings, upstreams: Upstreams | None = None) -> None:
+    def __init__(self, settings: Settings, upstreams: Upstreams | None = None, address: str = ADDRESS) -> None:
         self._settings = settings
+        self._address = address
         self._upstreams = upstreams or Upstreams()
         self.file = settings.home / "caddy" / "Caddyfile"
         self.socket = settings.run_folder / "caddy" / "admin.sock"
@@ -120,6 +123,12 @@ class Proxy:
     def served(self) -> Any:
         """Return the configuration that Caddy serves. Raises Unavailable."""
         return json.loads(self._ask("GET", "/config/").content)
+
+    def certificate(self) -> Certificate | None:
+        """Return the certificate that clients are shown; None where there is no TLS. Raises Unavailable."""
+        if self._settings.tls == "off":
+            return None
+        return certificates.shown(self._address, self._settings.https_port, self._settings.domain)
 
     def kept(self) -> list[Path]:
         """Return the files that were good before, the newest first."""

@@ -1,4 +1,4 @@
-"""The scheduler process: relay, reaper, planner, sweeper, sleeper, sealer, historian and pruner, a loop each."""
+"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from config.logging import setup
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs import breakers
+from jobs.doorkeeper import Doorkeeper
 from jobs.history import MOST_JOBS, Historian
 from jobs.planner import Planner
 from jobs.pruner import Pruner
@@ -32,6 +33,7 @@ PLAN_SECONDS = 5.0
 PRUNE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 SLEEP_SECONDS = 10.0
+DOOR_SECONDS = 30.0
 SEAL_SECONDS = 2.0
 HISTORY_SECONDS = 5.0
 BREAKER_SECONDS = 2.0
@@ -71,7 +73,9 @@ def loops(infra: Infra) -> list[Loop]:
     sealer = Sealer(infra.database)
     historian = Historian(infra.database)
     pruner = Pruner(infra.database, settings)
+    doors = [Doorkeeper(infra.proxy)] if infra.proxy else []
     return [
+        *(Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors),
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
         Loop(
             "reaper",

@@ -270,6 +270,8 @@ def test_every_kind_is_in_the_matrix():
         "fleet.rotate",  # tests/crash/test_rotation.py
         "project.rotate_secret",
         "project.retire_secret",
+        "project.sleep",  # tests/crash/test_sleep.py
+        "project.wake",
         "project.export",  # tests/jobs/kinds/test_transfers.py
         "project.import",
         "platform.offsite_sync",  # tests/jobs/kinds/test_offsite.py
