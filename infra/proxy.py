@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|signa
 KEY_IN_QUERY = "^(?:.*&)?((?i:apikey)=([^&]+))(?:&.*)?$"
 
 
+# What means nothing in a Caddyfile, and makes one word.
+_PLAIN = re.compile(r"[A-Za-z0-9@._+\-\[\]:%~=]*")
+
+
 @dataclass(frozen=True)
 class Upstreams:
     """Where the services are, as Caddy reaches them."""
@@ -60,9 +65,13 @@ class Proxy:
         settings = self._settings
         if settings.tls != "off" and not settings.domain:
             raise Refused("DOMAIN is needed for a certificate; without TLS set LAUNCHDB_TLS=off")
-        for name, value in (("DOMAIN", settings.domain), ("ACME_EMAIL", settings.acme_email)):
-            if any(letter.isspace() or letter in "{}\"`'#,/\\" for letter in value):
-                raise Refused(f"{name} holds a character that no such name has")
+        for name, value in (
+            ("DOMAIN", settings.domain),
+            ("ACME_EMAIL", settings.acme_email),
+            ("LAUNCHDB_HOME", str(settings.home).replace("/", "")),
+        ):
+            if not _PLAIN.fullmatch(value):
+                raise Refused(f"{name} holds a character that Caddy's file cannot bear")
         return render(TEMPLATE, self._values())
 
     def _values(self) -> dict[str, Any]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "[::]", "*6": "[::]", "*": "0.0.0.0"}  # noqa: S104 - PostgREST's words for it
 THREADS = 16
+# What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
+SOCKET = "api.sock"
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ def create_admin(instance: Instance) -> Flask:
 
 def _mark(read: config.DataConfig) -> Mark | None:
     """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
-    if not read.server_unix_socket:
+    if Path(read.server_unix_socket).name != SOCKET:
         return None
     mark = Mark(Path(read.server_unix_socket).parent)
     mark.touch()
