@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 
 from app.data import wire
-from app.data.blueprint import GREETING, JSON, absent, key_of
+from app.data.blueprint import GREETING, HELD, JSON, absent, key_of
 from app.data.faults import Fault
 from app.data.respond import Answer
 from app.problems import Problem
@@ -51,6 +51,8 @@ class _Views:
             raise Problem(404, "not-found", "there is nothing at this path")
         if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return wire.preflight(request)
+        if self._status_of(asked.project_id) not in HELD:
+            return wire.refusal(absent(asked.project_id, self._status_of), request)
         try:
             served = self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
         except Fault as fault:
@@ -61,7 +63,7 @@ class _Views:
         """Answer at a project's own address, without a key and without waking it."""
         if wire.is_preflight(request):
             return wire.preflight(request)
-        if self._status_of(project_id) not in ("active", "sleeping"):
+        if self._status_of(project_id) not in HELD:
             return wire.refusal(absent(project_id, self._status_of), request)
         return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 

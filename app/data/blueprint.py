@@ -13,7 +13,6 @@ from app.data.faults import Fault
 from app.data.registry import Registry
 from app.data.respond import Answer
 from app.waking import Asked
-from catalog.ids import is_project_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,8 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
 JSON = [("Content-Type", "application/json; charset=utf-8")]
 # What a project that serves nothing now says, by its state in the catalogue.
+# Those that may serve a moment from now.
+HELD = frozenset({"active", "sleeping"})
 AWAY = frozenset({"paused", "provisioning", "sleeping"})
 
 
@@ -107,7 +108,8 @@ class _Views:
 
     def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
         """Return the instance of a project that comes to serve soon. Raises Fault."""
-        if is_project_id(project_id):
+        # A status of up to a second ago spares the catalogue those who ask for what is not there.
+        if self._status_of(project_id) in HELD:
             asked = Asked(
                 project_id=project_id,
                 method=request.method,

@@ -12,9 +12,11 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from app.edge_metrics import EdgeMetrics
 from infra import certificates
 from infra.errors import Refused, Unavailable
 from infra.proxy import Proxy, Upstreams
+from jobs.doorkeeper import Doorkeeper
 from tests.app.server import free_port
 from tests.edge.conftest import DOMAIN, caddy, edge_settings
 from tests.edge.witness import witness
@@ -157,6 +159,27 @@ def test_without_caddy_its_file_is_written_and_loading_says_that_it_is_away(tmp_
     assert (proxy.write(), proxy.write()) == (True, False)
     with pytest.raises(Unavailable, match="Caddy does not answer"):
         proxy.apply()
+
+
+def test_the_doorkeeper_puts_back_what_was_loaded_by_hand(secured):
+    doorkeeper = Doorkeeper(secured.proxy)
+    assert doorkeeper.run_once() == 0
+    other = Proxy(secured.settings.model_copy(update={"max_body_bytes": 7777}), secured.ports)
+    assert other.apply() is True
+    assert doorkeeper.run_once() == 1
+    assert "7777" not in secured.proxy.file.read_text()
+    away = Proxy(secured.settings.model_copy(update={"home": secured.settings.home / "none"}), secured.ports)
+    assert Doorkeeper(away).run_once() == 0
+
+
+def test_the_end_of_the_certificate_is_a_metric_while_there_is_one(secured):
+    shown = Proxy(secured.settings, secured.ports, address="127.0.0.1")
+    (metric,) = EdgeMetrics(shown).collect()
+    assert metric.name == "launchdb_certificate_expiry_seconds"
+    assert 0 < metric.samples[0].value < 90 * 86400
+    assert list(EdgeMetrics(Proxy(secured.settings.model_copy(update={"tls": "off"}))).collect()) == []
+    gone = secured.settings.model_copy(update={"https_port": free_port()})
+    assert list(EdgeMetrics(Proxy(gone, address="127.0.0.1")).collect()) == []
 
 
 def test_requests_are_held_while_a_service_is_restarted(secured):

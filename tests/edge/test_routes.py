@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 
+import httpx
 import pytest
 
 from tests.app.test_bad_input import problem
@@ -142,6 +143,17 @@ def test_the_platform_has_the_rest(client):
 def test_what_is_within_is_not_there_for_those_outside(edge, path):
     raw = ask(edge, f"GET {path} HTTP/1.1", f"Host: {DOMAIN}", "X-Launchdb-Edge: yes", "X-Forwarded-Uri: /db/x")
     assert raw.startswith(b"HTTP/1.1 404 "), raw
+
+
+def test_what_caddy_asks_the_platform_is_nobody_elses_question(edge, project_socket):
+    platform = httpx.Client(base_url=f"http://{edge.ports.platform}")
+    told = {"X-Forwarded-Uri": f"/db/{project_socket}/t"}
+    problem(platform.get("/api/edge/project", headers=told), 404)
+    for uri in ("/", "/db/proj_0123456789abcdeg/t", "/project/proj_0123456789abcdef/auth/v1/x", ""):
+        problem(platform.get("/api/edge/project", headers={"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": uri}), 404)
+    answer = platform.get("/api/edge/project", headers={**told, "X-Launchdb-Edge": "yes"})
+    assert (answer.status_code, answer.json()["message"]) == (404, "There is no such project")
+    platform.close()
 
 
 def test_another_name_is_nobodys(edge, project_socket):
