@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,8 @@ class Operation:
 
 
 class Pause(Operation):
+    needs = ("active", "sleeping")
+
     def ask(self, infra, tx, project):
         return lifecycle.pause(tx, project, **BY)
 
@@ -66,13 +70,36 @@ class Pause(Operation):
 
 
 class Resume(Operation):
-    needs = ("paused",)
+    """A paused project is opened, a sleeping one woken."""
+
+    needs = ("paused", "sleeping")
 
     def ask(self, infra, tx, project):
         return lifecycle.resume(tx, project, **BY)
 
     def foresee(self, model):
         model.status = "active"
+
+
+class Sleep(Operation):
+    """Nobody has asked the project for an hour."""
+
+    def ask(self, infra, tx, project):
+        with suppress(FileNotFoundError):
+            os.utime(infra.settings.instances_folder / project / "last-request", (0, 0))
+        tx.execute(
+            """INSERT INTO project_settings AS known (project_id, settings) VALUES (%s, '{"idleMinutes": 1}')
+               ON CONFLICT (project_id) DO UPDATE SET settings = known.settings || excluded.settings""",
+            (project,),
+        )
+        tx.execute("UPDATE jobs SET finished_at = now() - interval '1 hour' WHERE project_id = %s", (project,))
+        tx.execute(
+            "UPDATE projects SET updated_at = now() - interval '1 hour' WHERE id = %s AND status = 'active'", (project,)
+        )
+        return lifecycle.sleep(tx, project, **BY)
+
+    def foresee(self, model):
+        model.status = "sleeping"
 
 
 class Restart(Operation):
@@ -88,7 +115,7 @@ class Vacuum(Operation):
 class Resize(Operation):
     """A change of the pool size: allowed in any state, in force by the state it finds."""
 
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
     lasts = True
 
     def __init__(self, chance):
@@ -106,7 +133,7 @@ class Resize(Operation):
 class Settle(Operation):
     """A limit of the project's own: kept at once, in force by the state it finds."""
 
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
     lasts = True
 
     def __init__(self, chance):
@@ -125,7 +152,7 @@ class Settle(Operation):
 class Rotate(Operation):
     """New passwords or a new JWT secret; what a tenant logs in with afterwards is what is shown."""
 
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
 
     def ask(self, infra, tx, project):
         secret, grace = self.chance.choice([("databasePassword", 0), ("jwtSecret", 0), ("jwtSecret", 3600)])
@@ -135,7 +162,7 @@ class Rotate(Operation):
 class Migrate(Operation):
     """A project that is at the newest version already is told so."""
 
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
 
     def ask(self, infra, tx, project):
         return enqueue(tx, MigrateProject(project))
@@ -144,7 +171,7 @@ class Migrate(Operation):
 class Tamper(Operation):
     """Somebody changes things by hand; a reconcile puts them right."""
 
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
 
     def ask(self, infra, tx, project):
         owner = names.roles(project).owner
@@ -163,7 +190,7 @@ class Tamper(Operation):
 
 
 class Delete(Operation):
-    needs = ("active", "paused")
+    needs = ("active", "paused", "sleeping")
 
     def ask(self, infra, tx, project):
         owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (project,))
@@ -174,7 +201,7 @@ class Delete(Operation):
         model.status = "deleted"
 
 
-OPERATIONS = (Pause, Resume, Resume, Restart, Vacuum, Resize, Settle, Rotate, Migrate, Tamper, Delete)
+OPERATIONS = (Pause, Resume, Resume, Sleep, Sleep, Restart, Vacuum, Resize, Settle, Rotate, Migrate, Tamper, Delete)
 
 
 def write_a_row(infra, project: str, model: Model) -> None:
