@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = "Caddyfile"
 KEPT = 5
-ANSWER_SECONDS = 20.0
+# Longer than Caddy lets requests of the configuration before go on.
+ANSWER_SECONDS = 40.0
 # The administration answers to this name alone: what reaches its socket by way of a site bears another.
 ADMIN_HOST = "launchdb.admin"
 ADDRESS = "reverse-proxy"

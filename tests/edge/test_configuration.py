@@ -126,6 +126,12 @@ def test_a_changed_file_is_loaded_once_kept_and_put_back(secured):
     assert {path.stat().st_mode & 0o077 for path in (proxy.file, *proxy.kept())} == {0}
 
 
+def slowly():
+    for _ in range(20):
+        time.sleep(0.15)
+        yield b"x" * 1024
+
+
 def test_a_reload_cuts_no_request_off(secured):
     """A connection that rests between two requests may be closed, which HTTP/1.1 clients expect at any time."""
     proxy, stop, wrong, answered = secured.proxy, threading.Event(), [], []
@@ -141,8 +147,9 @@ def test_a_reload_cuts_no_request_off(secured):
             except httpx.HTTPError as error:
                 wrong.append(repr(error))
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         asking = [pool.submit(ask_on, secured.client()) for _ in range(4)]
+        slow = pool.submit(secured.client().post, "/api/slow", content=slowly())
         for number in range(3):
             Proxy(secured.settings.model_copy(update={"max_body_bytes": 9000 + number}), secured.ports).apply()
             time.sleep(0.3)
@@ -150,6 +157,7 @@ def test_a_reload_cuts_no_request_off(secured):
         stop.set()
         for each in asking:
             each.result()
+        assert slow.result().json()["bytes"] == 20 * 1024, "a request that spans all of them"
     assert wrong == []
     assert len(answered) > 50
 
