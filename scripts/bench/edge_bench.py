@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
 from infra.errors import Unavailable
+from infra.pipeline import spawn
 from infra.proxy import Proxy, Upstreams
 from infra.sockets import listens
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
@@ -22,7 +22,6 @@ from scripts.bench.installation import Installation, free_port, installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 REQUESTS, WARM_UP = 2000, 200
 MOST_ADDED_MS = 1.0
@@ -52,15 +51,12 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def program(*argv: str) -> Iterator[None]:
+def program(home: Path, *argv: str) -> Iterator[None]:
     """Run a program until the block ends."""
-    process = subprocess.Popen(
-        argv,
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], "HOME": "/tmp"},  # noqa: S108 - Caddy keeps what it was told last there
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    # The last configuration, which Caddy also keeps for itself, goes with the bench.
+    command = ["env", f"HOME={home}", f"XDG_CONFIG_HOME={home}", *argv]
+    with Path("/dev/null").open("wb") as nothing:
+        process = spawn(command, cwd=CHECKOUT, stdout=nothing, stderr=nothing)
     try:
         yield
     finally:
@@ -104,10 +100,10 @@ def measure(at: Installation, stack: ExitStack) -> tuple[list[float], list[float
     text = (settings.instances_folder / project / "data-api.conf").read_text()
     configuration.write_text(f'{text}server-unix-socket = "{place}"\n')
     stack.callback(shutil.rmtree, place.parent)
-    stack.enter_context(program(sys.executable, "-m", "app.data.standalone", str(configuration)))
+    stack.enter_context(program(settings.home, sys.executable, "-m", "app.data.standalone", str(configuration)))
     until(lambda: listens(place))
     proxy.write()
-    stack.enter_context(program("caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"))
+    stack.enter_context(program(settings.home, "caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"))
     until(lambda: answers(proxy))
     headers = {"apikey": known["serviceRoleKey"], "Authorization": f"Bearer {known['serviceRoleKey']}"}
     straight, through = OnSocket(place), HTTPConnection("127.0.0.1", settings.http_port)
