@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 import jobs.kinds  # noqa: F401 - the kinds under test
 from app.manager.listener import SESSION, Listener
 from catalog import names
+from infra.beside import Beside
 from infra.instances import EmbeddedInstances
 from jobs.kinds import ProvisionProject
 from tests.fixtures.projects import add_project, drop
@@ -155,6 +157,29 @@ def test_a_database_is_dropped_though_it_is_listened_to(listener, infra, provisi
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (provisioned,))
     turned(listener, lambda: not listener._ears)
+
+
+def test_a_restored_database_takes_its_place_though_it_is_listened_to_and_is_read_anew(
+    listener, heard, infra, provisioned
+):
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"])
+    beside = Beside(infra.databases, names.roles(provisioned), "test")
+    restored, before = names.beside(provisioned, "restored"), names.beside(provisioned, "before")
+    beside.make(restored, infra.databases.templates.version)
+    done = threading.Event()
+
+    def swap() -> None:
+        beside.swap(provisioned, restored, before)
+        done.set()
+
+    started = time.monotonic()
+    thread = threading.Thread(target=swap)
+    thread.start()
+    # It goes on looking for its database all the while, and does not get in the way.
+    turned(listener, done.is_set)
+    thread.join()
+    assert time.monotonic() - started < 8
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"] * 2)
 
 
 def test_a_paused_project_is_let_go_of_at_once_and_a_vanished_instance_after_a_while(
