@@ -45,7 +45,7 @@ class Ear:
     project: str
     session: psycopg.Connection[Any] | None = None
     handle: int = -1
-    stamp: int | None = None
+    stamp: str | None = None
     wanted_at: float = 0.0
     listened_at: float = 0.0
     told_at: float = 0.0
@@ -169,7 +169,7 @@ class Listener:
         log.info("data API told to read anew", extra={"project_id": ear.project, "parts": parts})
         return True
 
-    def _stamp(self, ear: Ear) -> int | None:
+    def _stamp(self, ear: Ear) -> str | None:
         try:
             return None if ear.session is None else _stamp(ear.session)
         except psycopg.Error:
@@ -183,9 +183,9 @@ class Listener:
         ear.close()
 
 
-def _stamp(session: psycopg.Connection[Any]) -> int:
+def _stamp(session: psycopg.Connection[Any]) -> str:
     row = session.execute(SQL.stamp).fetchone()
-    return int(row[0]) if row else 0
+    return str(row[0]) if row else ""
 
 
 def start(infra: Infra) -> None:

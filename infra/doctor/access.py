@@ -18,6 +18,7 @@ ALLOWED = ("22", "80", "443")
 # Postgres, PgBouncer, Redis, the manager, Docker: on loopback or an inner network alone.
 INNER = {5432: "Postgres", 6432: "PgBouncer", 6379: "Redis", 9000: "the manager", 2375: "Docker"}
 LISTENS = "0A"
+OTHER_PORT = " (and the port of SSH first, if it is another)"
 _RULE = re.compile(r"^### tuple ### (?:allow|limit) (\w+) (\S+) \S+ \S+ \S+ in", re.MULTILINE)
 LOOPBACK = ("127.", "[::1]", "::1")
 
@@ -29,10 +30,12 @@ def firewall(site: Site) -> Iterator[Finding]:
     rules = site.text("etc/ufw/user.rules") or site.text("lib/ufw/user.rules") or ""
     remedy = " && ".join(["ufw default deny incoming", *(f"ufw allow {port}/tcp" for port in ALLOWED), "ufw enable"])
     if config is None:
-        yield failure("ufw is not installed", f"apt-get install ufw && {remedy}")
+        yield failure(
+            "ufw is not installed", f"scripts/install does it, or: apt-get install ufw && {remedy}{OTHER_PORT}"
+        )
         return
     if not re.search(r"(?im)^ENABLED\s*=\s*yes", config):
-        yield failure("ufw is not enabled", remedy)
+        yield failure("ufw is not enabled", f"scripts/install does it, or: {remedy}{OTHER_PORT}")
         return
     policy = dict(re.findall(r'(?m)^DEFAULT_(INPUT|OUTPUT)_POLICY="?(\w+)', defaults))
     if policy.get("INPUT", "DROP") not in ("DROP", "REJECT"):

@@ -41,8 +41,8 @@ def engine(site: Site) -> Iterator[Finding]:
 def health(site: Site) -> Iterator[Finding]:
     """Every container of the installation runs and is healthy."""
     found = site.docker.containers(site.prefix)
-    if not found:
-        yield failure(f"there is no container whose name begins with {site.prefix}", "start the installation")
+    for name in sorted({f"{site.prefix}{service}" for service in site.services} - {one.name for one in found}):
+        yield failure("there is no such container", "start the installation; it makes what is missing", subject=name)
     for one in found:
         if one.state == "running" and one.health in ("healthy", ""):
             yield ok("running" + (" and healthy" if one.health else ""), one.name)

@@ -148,7 +148,10 @@ def _disagrees(inside: Container, variable: str, folder: Path) -> list[str]:
     if told != str(folder):
         faults.append(f"the manager was started with {told}")
     above = {str(folder), *map(str, folder.parents)}
-    if not any(source == destination and source in above for source, destination in inside.mounts):
+    # Scripts are run on the host; only what the manager looks into has to be there inside.
+    if variable == "HOST_CONFIG_DIR" and not any(
+        source == destination and source in above for source, destination in inside.mounts
+    ):
         faults.append(f"the manager does not see {folder} under that path")
     return faults
 

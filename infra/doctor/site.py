@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-NAMES_SECONDS = 5.0
+SERVICES = (
+    *("postgres", "pgbouncer", "platform-api", "postgrest-manager", "migrations", "auth-service", "storage-service"),
+    *("caddy", "backup", "redis", "worker", "worker-bulk", "scheduler", "broker"),
+)
 
 
 def addresses_of(name: str) -> list[str]:
@@ -36,6 +39,7 @@ class Site:
     projects  the ids of projects that should be served, or None when nobody can be asked
     render    has the pooler's files made anew from the catalogue; says whether that could be done
     file      the installation's Compose file
+    services  the containers that there should be, by their names without the prefix
     """
 
     settings: Settings
@@ -46,6 +50,8 @@ class Site:
     projects: Callable[[], set[str] | None] = lambda: None
     render: Callable[[], bool] = lambda: False
     file: Path = CHECKOUT / "compose" / "compose.yaml"
+
+    services: tuple[str, ...] = SERVICES
 
     @property
     def compose(self) -> Compose:

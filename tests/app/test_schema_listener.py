@@ -6,19 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg
 import pytest
 
-import jobs.kinds  # noqa: F401 - the kinds under test
 from app.manager.listener import SESSION, Listener
 from catalog import names
+from catalog.ids import new_id
+from infra.beside import Beside
 from infra.instances import EmbeddedInstances
-from jobs.kinds import ProvisionProject
-from tests.fixtures.projects import add_project, drop
+from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
-from tests.jobs.conftest import Engine
 
 SIGNALS = {"schema": signal.SIGUSR1, "config": signal.SIGUSR2}
 # A data API as far as this goes: a process that writes down which signal it got.
@@ -50,19 +50,11 @@ class Signalled(EmbeddedInstances):
 
 
 @pytest.fixture
-def engine(infra):
-    """Runs jobs."""
-    made = Engine(infra)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def provisioned(engine, project):
+def provisioned(infra):
     """A project that is served."""
-    engine.enqueue(ProvisionProject(project))
-    engine.runner.drain()
-    return project
+    made = served(infra)
+    yield made
+    drop(infra, made)
 
 
 @pytest.fixture
@@ -87,13 +79,23 @@ def listener(infra, settings, provisioned, heard):
 
 
 @pytest.fixture
-def another(infra, engine):
+def another(infra):
     """A second served project."""
-    made = add_project(infra)
-    engine.enqueue(ProvisionProject(made))
-    engine.runner.drain()
+    made = served(infra)
     yield made
     drop(infra, made)
+
+
+def served(infra) -> str:
+    """Make a project's database and its row, as far as a listener sees."""
+    project = new_tenant(infra).id
+    with infra.database.transaction() as tx:
+        owner = new_id("own")
+        email = f"{owner}@example.org"
+        tx.execute("INSERT INTO owners (id, email, password_hash) VALUES (%s, %s, '$argon2id$none')", (owner, email))
+        row = (project, owner, project)
+        tx.execute("INSERT INTO projects (id, owner_id, name, status) VALUES (%s, %s, %s, 'active')", row)
+    return project
 
 
 def turned(listener, until, seconds=10.0) -> None:
@@ -155,6 +157,29 @@ def test_a_database_is_dropped_though_it_is_listened_to(listener, infra, provisi
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (provisioned,))
     turned(listener, lambda: not listener._ears)
+
+
+def test_a_restored_database_takes_its_place_though_it_is_listened_to_and_is_read_anew(
+    listener, heard, infra, provisioned
+):
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"])
+    beside = Beside(infra.databases, names.roles(provisioned), "test")
+    restored, before = names.beside(provisioned, "restored"), names.beside(provisioned, "before")
+    beside.make(restored, infra.databases.templates.version)
+    done = threading.Event()
+
+    def swap() -> None:
+        beside.swap(provisioned, restored, before)
+        done.set()
+
+    started = time.monotonic()
+    thread = threading.Thread(target=swap)
+    thread.start()
+    # It goes on looking for its database all the while, and does not get in the way.
+    turned(listener, done.is_set)
+    thread.join()
+    assert time.monotonic() - started < 8
+    turned(listener, lambda: heard[1]() == ["SIGUSR1"] * 2)
 
 
 def test_a_paused_project_is_let_go_of_at_once_and_a_vanished_instance_after_a_while(

@@ -62,7 +62,7 @@ def test_words_input_folder_and_exit_code_go_through_the_container(command, tmp_
 
 
 def test_the_doctor_sees_the_machine_and_nobody_else_does(command):
-    run, home = command
+    run, _ = command
     assert run("doctor", "host").stdout.splitlines()[-3:] == ["/host", "etc", "typed"]
     assert "/host" not in run("status").stdout.splitlines()
     assert run("status", where="/").returncode == 7

@@ -28,7 +28,7 @@ def docker(*arguments: str) -> str:
 def site(machine):
     """A sound machine with Docker, and containers whose names begin like no other's."""
     made = machine.site(docker="docker")
-    made.prefix = f"ldbdoc-{secrets.token_hex(4)}-"
+    made.prefix, made.services = f"ldbdoc-{secrets.token_hex(4)}-", ()
     yield made
     ids = docker("ps", "--all", "--quiet", "--filter", f"name=^/{made.prefix}").split()
     if ids:
@@ -62,6 +62,12 @@ def test_an_unhealthy_service_is_shown_with_its_last_words_and_restarted_alone(m
     turns(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", sick) == "healthy")
     assert bad(machine.look("service.health", site)) == {}
     assert docker("inspect", "--format", "{{.State.StartedAt}}", well) == since
+
+
+def test_a_service_without_a_container_is_named(machine, site):
+    started(site, "well")
+    site.services = ("well", "lost")
+    assert set(bad(machine.look("service.health", site))) == {f"{site.prefix}lost"}
 
 
 def test_a_stopped_service_is_found_and_started(machine, site):
