@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import shutil
 import socket
 import tempfile
 import threading
@@ -76,6 +77,7 @@ def pooled(dockerd, server_url, place):
     dockerd.start(made["Id"])
     yield
     dockerd.remove_container(made["Id"], force=True)
+    shutil.rmtree(folder)
 
 
 def client(path, number, failed):
