@@ -88,6 +88,7 @@ def instances(settings: Settings) -> Instances:
         _verbs(settings),
         InstanceFolders(settings.instances_folder, settings.base_url, values, owner=owner),
         SocketFolders(shape.sockets, owner=owner),
+        sees_changes=shape.ours,
     )
 
 

@@ -96,6 +96,10 @@ class Docker:
         """Send a signal to a container's first process."""
         self._do("kill", "--signal", number, name)
 
+    def execute(self, name: str, *argv: str) -> str:
+        """Run a program in a running container; return what it printed."""
+        return self._run(("exec", name, *argv), ACT_SECONDS)
+
     def _compose(self) -> tuple[list[str], str]:
         """Return how Compose is called, the plugin before the old program, and its version."""
         for words in ([self._program, "compose"], ["docker-compose"]):

@@ -64,8 +64,11 @@ class ContainerSight:
 class ContainerInstances:
     """The verbs of instances, by verbs for containers, whoever carries those out."""
 
-    def __init__(self, verbs: Verbs, configurations: InstanceFolders, sockets: SocketFolders) -> None:
+    def __init__(
+        self, verbs: Verbs, configurations: InstanceFolders, sockets: SocketFolders, *, sees_changes: bool = True
+    ) -> None:
         self._verbs, self._configurations, self._sockets = verbs, configurations, sockets
+        self._sees_changes = sees_changes  # our own data API compares the schema's stamp with each request
         self.address, self.close = configurations.address, verbs.close
 
     def look(self) -> ContainerSight:
@@ -125,7 +128,9 @@ class ContainerInstances:
         self._verbs.signal(instance_id, "USR1" if part == "schema" else "USR2")
 
     def signalled(self) -> frozenset[str]:
-        """Return the projects whose containers run: none of them hears of a changed schema by itself."""
+        """Return the projects whose containers run and do not see by themselves that a schema has changed."""
+        if self._sees_changes:
+            return frozenset()
         return frozenset(one.project_id for one in self._verbs.list() if one.state == "running")
 
     def _run(self, project: str, by: By, deadline: float) -> bool:

@@ -7,7 +7,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from infra import files
+from infra import files, pooler_files
 from infra.doctor.findings import check, failure, info, ok, warning
 from infra.errors import InfraError, Refused
 
@@ -78,10 +78,10 @@ def faults(path: Path) -> list[str]:
     missing = [f"[{section}]" for section in ("databases", "pgbouncer") if section not in parsed]
     if "pgbouncer" in parsed:
         missing += [name for name in NEEDED if name not in parsed["pgbouncer"]]
-    # Cut off within its last line, a file has no end of line there.
-    return [f"{path.name} lacks {name}" for name in missing] + (
-        [] if text.endswith("\n") else [f"{path.name} is cut off"]
-    )
+    # Cut off within its last line, a file has no end of line there; cut off between two, it lacks its digest.
+    found = [f"{path.name} lacks {name}" for name in missing]
+    found += [] if text.endswith("\n") else [f"{path.name} is cut off"]
+    return found or [said for said in (pooler_files.faults(text),) if said]
 
 
 def backups(folder: Path) -> list[Path]:

@@ -42,6 +42,7 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
         known = sorted({*register.CHECKS, *(name.split(".")[0] for name in register.CHECKS), *platform.CHECKS})
         raise CliError(f"there is no check {check}; there are {', '.join(known)}", USAGE)
     site = Site(settings, root=settings.host_root, projects=lambda: _projects(session))
+    site.render = lambda: _rendered(site)
     found, told = _looked(site, chosen), []
     found += _of_platform(session, asked)
     if fix:
@@ -52,6 +53,15 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
     else:
         _show(found, told)
     return FAILURE if any(one.status == "failure" for one in found) else DONE
+
+
+def _rendered(site: Site) -> bool:
+    """Have a worker write the pooler's files from the catalogue; say whether one could be asked."""
+    try:
+        site.docker.execute(f"{site.prefix}worker", "python", "-P", "-m", "jobs.pooling")
+    except InfraError:
+        return False
+    return True
 
 
 def _asked(session: Session, check: str | None) -> list[str]:

@@ -16,6 +16,7 @@ from app.manager.listener import SESSION, Listener
 from catalog import names
 from catalog.ids import new_id
 from infra.beside import Beside
+from infra.instance_folders import InstanceFolders
 from infra.instances import EmbeddedInstances
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
@@ -39,7 +40,7 @@ class Signalled(EmbeddedInstances):
     """Instances that are told of a changed schema by a signal to a real process."""
 
     def __init__(self, folder, base_url, pids) -> None:
-        super().__init__(folder, base_url)
+        super().__init__(InstanceFolders(folder, base_url))
         self.pids = pids
 
     def reload(self, instance_id, part) -> None:

@@ -9,28 +9,40 @@ import pytest
 
 from infra import secretfiles
 from infra.doctor import findings, pooler_file
+from infra.pooler import Entry
+from infra.pooler_files import Frame, configuration
 from tests.infra.doctor.conftest import bad
 
-INI = """; rendered whole
-[databases]
-platform = host=postgres port=5432 dbname=platform
-proj_00000000000000aa = host=postgres port=5432 dbname=proj_00000000000000aa pool_size=5
 
-[pgbouncer]
-listen_port = 6432
-auth_type = scram-sha-256
-pool_mode = transaction
-"""
+def served(pool_size):
+    """The file as the platform renders it, for one project."""
+    frame = Frame(
+        host="postgres",
+        port="5432",
+        platform=Entry("platform", 5, 0),
+        listen_addr="*",
+        listen_port="6432",
+        socket_folder="/run/pgbouncer",
+        userlist="/etc/userlist.txt",
+        auth_user="launchdb_pooler",
+        admin_user="launchdb_pooler_admin",
+    )
+    return configuration(frame, [Entry("proj_00000000000000aa", pool_size, 2)])
+
+
+INI = served(4)
 PROJECT = "proj_00000000000000aa"
 # How a file is damaged, and what the finding says of it.
 DAMAGE = {
     "emptied": ("", "has 0 lines"),
     "blank": ("\n\n", "has 2 lines"),
     "cut in a line": (INI[:-9], "is cut off"),
-    "cut after a line": (INI[: INI.index("[pgbouncer]")], "lacks [pgbouncer]"),
-    "without databases": (INI[INI.index("[pgbouncer]") :], "lacks [databases]"),
+    "cut after a line": ("".join(INI.splitlines(keepends=True)[:-1]), "was cut off or changed by hand"),
+    "cut in two": (INI[: INI.index("[databases]")], "lacks [databases]"),
+    "without settings": (INI[INI.index("[databases]") :], "lacks [pgbouncer]"),
+    "changed by hand": (INI.replace("transaction", "session"), "was cut off or changed by hand"),
     "garbage": ("\0\1\2 nothing\n", "cannot be read"),
-    "doubled": (INI + "pool_mode = session\n", "cannot be read"),
+    "doubled": (INI + "[pgbouncer]\n", "cannot be read"),
 }
 
 
@@ -52,7 +64,7 @@ def mended(site, name, found):
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_pooler_file_is_found_and_its_newest_whole_backup_put_back(machine, pooler, damage):
     text, said = DAMAGE[damage]
-    for age, backup in enumerate((INI.replace("=5\n", "=9\n"), INI.replace("=5\n", "=7\n"), "", INI[:40])):
+    for age, backup in enumerate((served(9), served(7), "", INI[:40])):
         path = pooler / f"pgbouncer.ini.backup-{10 - age}"
         path.write_text(backup)
         # The newest two are damaged themselves.
@@ -64,7 +76,7 @@ def test_a_damaged_pooler_file_is_found_and_its_newest_whole_backup_put_back(mac
     assert said in found[0].evidence
     (done,) = mended(site, "pooler.config", found)
     assert "restored from pgbouncer.ini.backup-9" in done
-    assert "=7\n" in (pooler / "pgbouncer.ini").read_text()
+    assert (pooler / "pgbouncer.ini").read_text() == served(7)
     assert (pooler / "pgbouncer.ini").stat().st_mode & 0o777 == 0o640
     assert bad(machine.look("pooler.config", site)) == {}
 
