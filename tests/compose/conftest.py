@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config.installation import settings_of
+from config.installation import read, settings_of
 from config.settings import CHECKOUT
 from infra.host import engine
 from scripts.stack import edge
@@ -123,8 +123,12 @@ def wait_for(probe, seconds: float = 60.0, why: str = "it does not come about"):
 
 
 def remove_everything(installation: Installation) -> None:
-    """Take the installation away, with its data."""
+    """Take the installation away, with its data and the copy of its secrets."""
     if (installation.home / ".env").exists():
+        key = read(installation.home)["INTERNAL_API_KEY"]
+        for copy in Path("/root").glob("launchdb-secrets-*.txt"):
+            if key in copy.read_text():
+                copy.unlink()
         projects = [one.name for one in installation.stack.projects()]
         if projects:
             engine.docker("rm", "--force", *projects, timeout_seconds=300)

@@ -29,8 +29,9 @@ TABLE = "CREATE TABLE notes (id int PRIMARY KEY, body text); GRANT ALL ON notes 
 @pytest.fixture
 def operator(installation):
     """The operator, signed in, through Caddy."""
-    with installation.signed_in() as client:
-        yield client
+    client = installation.signed_in()
+    yield client
+    client.close()
 
 
 def keys(key: str) -> dict[str, str]:
