@@ -110,7 +110,8 @@ def test_docker_s_socket_is_the_broker_s_alone(services):
     assert [name for name, service in services.items() if "/var/run/docker.sock" in mounts(service)] == ["broker"]
     assert services["broker"]["network_mode"] == "none"
     assert services["broker"]["group_add"] == ["998"]
-    assert any(entry.startswith(f"{HOME}/run/broker:") for entry in services["worker-bulk"]["tmpfs"])
+    for name in ("platform-api", "worker-bulk", "backup"):
+        assert any(entry.startswith(f"{HOME}/run/broker:") for entry in services[name]["tmpfs"]), name
 
 
 def test_whoever_needs_little_sees_little_of_the_home(services):
