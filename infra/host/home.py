@@ -96,7 +96,8 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
     if not files.holds(home / ".env", draft.text):
         files.replace(home / ".env", draft.text, owner=owner)
     for litter in (home / ".env.secrets", CHECKOUT / ".env.secrets"):
-        litter.unlink(missing_ok=True)
+        if litter.exists():  # an image's own folder is read-only
+            litter.unlink()
     after = parse(draft.text)
     changed = [name for name in after if name not in draft.secrets and before.get(name) != after[name]]
     return Made(draft.made, copy, changed if before else [])

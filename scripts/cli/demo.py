@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from config.installation import default_home, in_containers
+from config.installation import default_home, in_containers, read
 from config.settings import CHECKOUT
 from infra import files
 from scripts.cli.account import ensure_operator
@@ -186,7 +186,9 @@ def _answer(
 
 def _program(home: Path) -> Path:
     """Return the command as this machine has it: on a server the one that needs no Python."""
-    return CHECKOUT / "scripts" / "launchdb" if in_containers(home) else Path(sys.executable).with_name("launchdb")
+    if in_containers(home):
+        return Path(read(home).get("HOST_SCRIPT_DIR") or CHECKOUT / "scripts") / "launchdb"
+    return Path(sys.executable).with_name("launchdb")
 
 
 def _camel(name: str) -> str:
