@@ -245,6 +245,10 @@ def test_the_command_runs_the_checkouts_own_program_where_there_is_one(server, r
     command = server.path("usr/local/bin/launchdb")
     done = subprocess.run([command, "jobs", "a b", "it's", ""], capture_output=True, text=True, check=True, env={})
     assert done.stdout == f"{home}|jobs|a b|it's||"
+    if os.geteuid() == 0:
+        os.chown(home / ".venv", 10001, 10001)
+        done = subprocess.run([command, "jobs"], capture_output=True, text=True, check=False, env={"PATH": os.defpath})
+        assert (done.returncode, done.stdout) == (1, ""), "what a service may have put there is not run"
 
 
 def test_help_is_the_comment_at_its_head():
