@@ -18,6 +18,10 @@ def env(name: str, default: Any, description: str, **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=description, **limits)
 
 
+# PostgREST as its makers publish it; what is not named by its version changes under one's feet.
+OFFICIAL = "postgrest/postgrest:v14.12"
+
+
 class DeploymentSettings(BaseModel):
     """What only an installation behind Caddy and PgBouncer needs; an embedded one leaves all of it alone."""
 
@@ -31,7 +35,7 @@ class DeploymentSettings(BaseModel):
     data_api_image: str = env(
         "LAUNCHDB_DATA_API_IMAGE",
         "",
-        "image of the projects' data APIs; empty: our own, launchdb/data-api with LAUNCHDB_VERSION",
+        "image of the projects' data APIs; empty: launchdb/data-api with LAUNCHDB_VERSION; official: PostgREST's",
     )
     pooler_url: str = env(
         "LAUNCHDB_POOLER_URL", "", "libpq URI of PgBouncer's administration database; empty: there is no pooler"
@@ -111,6 +115,13 @@ class DeploymentSettings(BaseModel):
             if self.domain.strip("[]") in ("localhost", "127.0.0.1", "::1"):
                 found.append(f"DOMAIN is {self.domain}, which no authority certifies")
         return found
+
+    @property
+    def data_api(self) -> str:
+        """The image of the projects' data APIs."""
+        return {"": f"launchdb/data-api:{self.version}", "official": OFFICIAL}.get(
+            self.data_api_image, self.data_api_image
+        )
 
     @property
     def deployed_url(self) -> str:

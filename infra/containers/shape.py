@@ -61,7 +61,7 @@ class Shape:
             raise Refused("LAUNCHDB_HOME is too long for the name of a Unix socket below it; choose a shorter one")
         return cls(
             installation=installation(settings.home),
-            image=settings.data_api_image or f"launchdb/data-api:{settings.version}",
+            image=settings.data_api,
             configurations=settings.instances_folder.absolute(),
             sockets=sockets,
             pooler=run / "pgbouncer",

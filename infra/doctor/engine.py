@@ -58,7 +58,7 @@ def health(site: Site) -> Iterator[Finding]:
 @check("data-api.image")
 def image(site: Site) -> Iterator[Finding]:
     """The image that projects' containers are made of is here."""
-    named = site.settings.data_api_image or f"launchdb/data-api:{site.settings.version}"
+    named = site.settings.data_api
     whose = "official PostgREST" if named.startswith(("postgrest/", "docker.io/postgrest/")) else "LaunchDB's own"
     if site.docker.has_image(named):
         yield ok(f"{whose}: {named}")

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from infra import files
-from infra.errors import Unavailable
+from infra.errors import InfraError, Refused, Unavailable
 from infra.host import engine, rendered
 from scripts.stack import edge, stack
 from scripts.stack.stack import Stack, require_images, wait_until_well
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # First whoever would put right what is about to be stopped.
 WATCHERS = ("scheduler", "worker", "worker-bulk")
 ANSWER_SECONDS = 90.0
+PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
 
 
@@ -26,6 +27,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
     require_images(there.settings.version)
+    _have_data_api(there, tell)
     changed = rendered.write(there.settings)
     there.compose.up(tell=tell)
     if changed:
@@ -34,6 +36,20 @@ def bring_up(there: Stack, tell: Tell) -> None:
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def _have_data_api(there: Stack, tell: Tell) -> None:
+    """Let the image of the data APIs be here, and say which it is. Raises Refused when it cannot be pulled."""
+    image = there.settings.data_api
+    if not engine.image_exists(image):
+        tell(f"pulling {image}")
+        try:
+            engine.docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS)
+        except InfraError as error:
+            raise Refused(
+                f"{image} cannot be pulled ({error}); leave LAUNCHDB_DATA_API_IMAGE empty in .env for our own"
+            ) from error
+    tell(f"data APIs run {image}")
 
 
 def wait_until_it_answers(there: Stack, tell: Tell, seconds: float = ANSWER_SECONDS) -> None:
