@@ -21,7 +21,7 @@ HINT = (
 )
 LOCAL = ("localhost", "localhost.localdomain")
 # Where certificates come from, asked on both ports that the outside has to be reached by.
-OUTSIDE = (("deb.debian.org", 80), ("acme-v02.api.letsencrypt.org", 443))
+OUTSIDE = (("letsencrypt.org", 80), ("acme-v02.api.letsencrypt.org", 443))
 CONNECT_SECONDS = 5.0
 # Loopback and Docker's bridges; and what only a router in front leads to.
 INNER = ("127.0.0.0/8", "172.16.0.0/12")

@@ -11,15 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pip._internal.models.index import PyPI
 
-from tests.fixtures.images import CHECKOUT, NAMES, command, inside
+from tests.fixtures.images import CHECKOUT, NAMES, command, inside, public_mirror
 
 pytestmark = pytest.mark.docker
 
 BUILDERS = "gcc cc g++ make ld as pip pip3 apt apt-get npm curl wget git"
 USERS = dict.fromkeys(NAMES, "10001:10001") | {"pgbouncer": "10002:10002"}
-# These are everybody's, and say nothing of a machine.
-PUBLIC = {"deb.debian.org", "security.debian.org", "pypi.org", "files.pythonhosted.org", "github.com"}
 
 
 @pytest.fixture(params=NAMES)
@@ -53,7 +52,13 @@ def private_hosts() -> set[str]:
     said.append(command("python3", "-m", "pip", "config", "list", check=False).stdout)
     said += [path.read_text(errors="replace") for path in Path("/etc/apt").rglob("*") if path.is_file()]
     addresses = re.findall(r"https?://[^\s'\"\]]+", "\n".join(said))
-    return {host for address in addresses if (host := urlsplit(address).hostname)} - PUBLIC
+    return {host for address in addresses if (host := urlsplit(address).hostname)} - public_hosts()
+
+
+def public_hosts() -> set[str]:
+    """Whom the programs themselves know: these are everybody's, and say nothing of a machine."""
+    debian = urlsplit(public_mirror()).hostname
+    return {debian, f"security.{debian.partition('.')[2]}", PyPI.netloc, PyPI.file_storage_domain}
 
 
 def private_certificates() -> list[bytes]:

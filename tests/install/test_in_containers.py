@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.images import public_mirror
 from tests.install.conftest import CHECKOUT, git
 
 pytestmark = pytest.mark.docker
@@ -83,7 +84,7 @@ def machine_mirror() -> str:
     text = "\n".join(path.read_text() for path in files if path.is_file() and path.suffix in ("", ".list", ".sources"))
     lines = [line for line in text.splitlines() if line.startswith(("deb ", "URIs:"))]
     found = re.findall(r"(https?://\S+/debian)/?(?:\s|$)", "\n".join(lines))
-    return found[0] if found else "http://deb.debian.org/debian"
+    return found[0] if found else public_mirror()
 
 
 BARE = """
