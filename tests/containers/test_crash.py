@@ -57,6 +57,7 @@ def pooled_settings(dockerd, pgbouncer, pooled_settings):
 
 
 def environment(settings) -> dict[str, str]:
+    """What its processes are told. Leases are as long as ever: nobody here renews them while a container starts."""
     return {
         "LAUNCHDB_HOME": str(settings.home),
         "LAUNCHDB_DATABASE_URL": settings.database_url,
@@ -65,9 +66,6 @@ def environment(settings) -> dict[str, str]:
         "LAUNCHDB_RUNTIME": "docker",
         "LAUNCHDB_DATA_API_IMAGE": IMAGE,
         "LAUNCHDB_DOCKER_SOCKET": DOCKER_SOCKET,
-        "LAUNCHDB_LEASE_SECONDS": "2",
-        "LAUNCHDB_BEAT_SECONDS": "0.5",
-        "LAUNCHDB_GIVE_UP_SECONDS": "0.5",
     }
 
 
