@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,16 +56,16 @@ def project(installation):
     made = []
 
     def make() -> Project:
-        with installation.signed_in() as http:
+        with closing(installation.signed_in()) as http:
             made.append(Project(installation, http, f"fault {secrets.token_hex(4)}"))
         return made[-1]
 
     owners = installation.json("owners", "list")["owners"]
     known = next(owner for owner in owners if owner["email"] == installation.operator["email"])
-    with installation.signed_in() as http:
+    with closing(installation.signed_in()) as http:
         assert http.patch(f"/api/admin/owners/{known['id']}", json={"maxProjects": 100}).status_code == 200
     yield make
-    with installation.signed_in() as http:
+    with closing(installation.signed_in()) as http:
         for one in made:
             finished(http, http.delete(f"/api/projects/{one.id}", params={"purge": "true"}))
 
@@ -231,7 +232,7 @@ def test_a_worker_that_dies_comes_back_by_itself_and_one_that_was_killed_by_the_
 def test_workers_killed_ten_times_finish_what_was_begun(installation, operator):  # noqa: F811
     def life(number: int) -> str:
         """Create a project and delete it; return its id."""
-        with installation.signed_in() as http:
+        with closing(installation.signed_in()) as http:
             answer = http.post("/api/projects", json={"name": f"fault {number} {secrets.token_hex(4)}"})
             project = answer.json()["project"]["id"]
             finished(http, answer)
@@ -281,7 +282,7 @@ def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(ins
     if others:
         pytest.skip(f"somebody else uses Docker: {', '.join(sorted(others))}")
     paused = project()
-    with installation.signed_in() as http:
+    with closing(installation.signed_in()) as http:
         finished(http, http.post(f"/api/projects/{paused.id}/pause"))
     assert state(paused.container) == "missing"
     restart_docker()
@@ -289,7 +290,7 @@ def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(ins
     healed(lambda: installation.rows().status_code == 200, "the other one")
     healed(lambda: all(is_well(name) for name in NAMES.values()), "every service of the platform")
     assert state(paused.container) == "missing"
-    with installation.signed_in() as http:
+    with closing(installation.signed_in()) as http:
         assert http.get(f"/api/projects/{paused.id}").json()["status"] == "paused"
         finished(http, http.post(f"/api/projects/{paused.id}/resume"))
     healed(paused.answers, "the paused one, once it was resumed")
