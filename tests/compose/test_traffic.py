@@ -13,8 +13,9 @@ from tests.compose.test_stack import created, finished, operator  # noqa: F401 -
 pytestmark = pytest.mark.docker
 
 SECONDS = 15
-PER_SECOND, LEAST_PER_SECOND = 200, 150
-THREADS = 6
+# A machine that does other things besides gets through with less.
+PER_SECOND, LEAST_PER_SECOND = 200, 100
+THREADS = 10
 
 
 def test_a_pool_changed_and_projects_added_and_deleted_fail_no_request_of_others(installation, operator, project):  # noqa: F811
