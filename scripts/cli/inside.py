@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONTAINER = "launchdb-platform-api"
+# The API may not ask for containers. Who may, has what it takes to look for them.
+WORKER = "launchdb-worker"
+LOOKS = ["db", "inventory"]
 # What acts on the machine, or is a service.
 ON_THE_HOST = frozenset(
     {"init", "up", "down", "status", "logs", "verify", "update", "rollback", "doctor", "login", "serve", "worker"}
@@ -36,7 +39,8 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
 
     A token goes along by its variable's name, never by value.
     """
-    noun = next((word for word in arguments if not word.startswith("-")), None)
+    words = [word for word in arguments if not word.startswith("-")]
+    noun = next(iter(words), None)
     if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
         return None
     # Whoever names an installation means its API, from wherever he is.
@@ -44,7 +48,8 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]
-    return ["docker", "exec", "--interactive", *terminal, *named, CONTAINER, "launchdb", *arguments]
+    container = WORKER if words[:2] == LOOKS else CONTAINER
+    return ["docker", "exec", "--interactive", *terminal, *named, container, "launchdb", *arguments]
 
 
 def _passed() -> dict[str, str]:

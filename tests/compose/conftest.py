@@ -156,6 +156,7 @@ def unstarted(clone):
         "SSL_CERT_FILE",
         "LAUNCHDB_PYTHON",
         "LAUNCHDB_BUILD_CACHE",
+        "LAUNCHDB_VERSION",
     )
     environment = {name: os.environ[name] for name in known if name in os.environ}
     made = Installation(

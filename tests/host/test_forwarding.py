@@ -24,6 +24,12 @@ def test_a_command_about_projects_runs_in_the_api_s_container(home):
     assert argv[-5:] == ["launchdb-platform-api", "launchdb", "projects", "list", "--json"]
 
 
+def test_a_look_at_containers_is_a_worker_s_since_the_api_may_not_ask_for_any(home):
+    argv = inside.forwarded(["db", "inventory", "--json"])
+    assert argv[-5:] == ["launchdb-worker", "launchdb", "db", "inventory", "--json"]
+    assert "launchdb-platform-api" in inside.forwarded(["db", "schema"])
+
+
 def test_a_token_goes_along_by_name_alone(home, monkeypatch):
     monkeypatch.setenv("LAUNCHDB_TOKEN", "ldb_canary")
     argv = inside.forwarded(["jobs", "list"])

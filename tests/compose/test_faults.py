@@ -1,0 +1,314 @@
+"""What befalls a server behind our back is put right within a minute, or said; nobody else's clients notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from infra import pooler_files
+from infra.host import engine
+from scripts.stack.stack import NAMES
+from tests.compose.clients import Clients
+from tests.compose.conftest import wait_for
+from tests.compose.test_stack import created, finished, keys, left_of, operator  # noqa: F401 - the last is a fixture
+
+pytestmark = pytest.mark.docker
+
+HEALED_SECONDS = 60
+TABLE = (
+    "CREATE TABLE notes (id int PRIMARY KEY); INSERT INTO notes VALUES (1); GRANT SELECT ON notes TO anon;"
+    " GRANT ALL ON notes TO service_role"
+)
+WORKER, BROKER, CADDY = NAMES["worker"], NAMES["broker"], NAMES["reverse-proxy"]
+DOCKER_PID = Path("/var/run/docker.pid")
+
+
+class Project:
+    """One that has a row, and whom a client asks for it."""
+
+    def __init__(self, installation, http, name: str) -> None:
+        self.installation = installation
+        self.id = created(http, name)["id"]
+        self.container = f"postgrest-{self.id}"
+        self.path = f"/project/{self.id}/rest/v1/notes?select=id"
+        self.key = http.get(f"/api/projects/{self.id}/connection").json()["anonKey"]
+        assert http.post(f"/api/projects/{self.id}/sql", json={"query": TABLE}).status_code == 200
+        wait_for(self.answers, 20)
+
+    def answers(self) -> bool:
+        with self.installation.http(timeout=20) as http:
+            answer = http.get(self.path, headers=keys(self.key))
+        return answer.status_code == 200 and answer.json() == [{"id": 1}]
+
+
+@pytest.fixture(scope="module")
+def project(installation):
+    """The makers of projects of this module, which are gone afterwards."""
+    made = []
+
+    def make() -> Project:
+        with closing(installation.signed_in()) as http:
+            made.append(Project(installation, http, f"fault {secrets.token_hex(4)}"))
+        return made[-1]
+
+    owners = installation.json("owners", "list")["owners"]
+    known = next(owner for owner in owners if owner["email"] == installation.operator["email"])
+    with closing(installation.signed_in()) as http:
+        assert http.patch(f"/api/admin/owners/{known['id']}", json={"maxProjects": 100}).status_code == 200
+    yield make
+    with closing(installation.signed_in()) as http:
+        for one in made:
+            finished(http, http.delete(f"/api/projects/{one.id}", params={"purge": "true"}))
+
+
+@pytest.fixture(scope="module")
+def victim(project):
+    return project()
+
+
+@pytest.fixture
+def neighbour(installation):
+    """Clients of the project `demo`, all the time; nothing may happen to them."""
+    path = f"/project/{installation.operator['projectId']}/rest/v1/todos?select=title"
+    with Clients(installation, [(path, installation.operator["anonKey"])]) as clients:
+        yield clients
+    print(f"the neighbour's clients: {clients}")
+    assert clients.failures == []
+    assert clients.answered > 0
+
+
+def healed(probe, what: str) -> None:
+    """Wait until it is right again, a minute at most, and say how long it took."""
+    began = time.monotonic()
+    wait_for(probe, HEALED_SECONDS, f"{what}: not right again after {HEALED_SECONDS} s")
+    print(f"{what}: right again after {time.monotonic() - began:.1f} s")
+
+
+def state(name: str) -> str:
+    found = [one.state for one in engine.containers(name=f"{name}$")]
+    return found[0] if found else "missing"
+
+
+def is_well(name: str) -> bool:
+    return all(one.is_well for one in engine.containers(name=f"{name}$"))
+
+
+def starts() -> dict[str, str | None]:
+    """When each container of ours was started."""
+    return {
+        one.name: one.since for one in [*engine.containers(name="launchdb-"), *engine.containers(name="postgrest-")]
+    }
+
+
+def doctored(installation, check: str) -> list[str]:
+    """What `launchdb doctor <check> --fix` says that it did."""
+    done = installation.command("scripts/launchdb", "doctor", check, "--fix", "--json")
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)["fixed"]
+
+
+# --- containers of projects ---
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_project_containers_that_were_removed_killed_and_stopped_serve_again(project, victim):
+    killed, stopped = project(), project()
+    engine.docker("rm", "--force", victim.container)
+    engine.docker("kill", killed.container)
+    engine.docker("stop", stopped.container)
+    assert {state(one.container) for one in (victim, killed, stopped)} == {"missing", "exited"}
+    for one, act in ((victim, "removed"), (killed, "killed"), (stopped, "stopped")):
+        healed(one.answers, f"a container that was {act}")
+
+
+# --- the pooler's file ---
+
+
+def pooler_file(installation) -> Path:
+    return installation.home / "pgbouncer" / "pgbouncer.ini"
+
+
+def spoil(installation, damage: str) -> None:
+    path = pooler_file(installation)
+    text = path.read_text()
+    spoilt = {"emptied": "", "truncated": text[: len(text) // 2], "garbage": "\x00garbage = [\n" * 40}
+    path.write_text(spoilt[damage])
+
+
+def is_whole(installation) -> bool:
+    """Whether the file is whole, names just the projects that are served, and PgBouncer serves them."""
+    text = pooler_file(installation).read_text()
+    if pooler_files.faults(text):
+        return False
+    named = {name for name in pooler_files.parse(text)["databases"] if name.startswith("proj_")}
+    return named == {one.name.removeprefix("postgrest-") for one in installation.stack.projects()}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", pytest.param("emptied", marks=pytest.mark.full), pytest.param("garbage", marks=pytest.mark.full)],
+)
+@pytest.mark.usefixtures("neighbour")
+def test_a_spoilt_pooler_file_is_whole_again(installation, victim, damage):
+    assert is_whole(installation)
+    spoil(installation, damage)
+    assert not is_whole(installation)
+    healed(lambda: is_whole(installation), f"a pooler file that was {damage}")
+    assert victim.answers()
+
+
+@pytest.mark.parametrize("damage", ["emptied", "garbage", pytest.param("truncated", marks=pytest.mark.full)])
+@pytest.mark.usefixtures("neighbour")
+def test_the_doctor_mends_a_spoilt_pooler_file_at_once(installation, victim, damage):
+    spoil(installation, damage)
+    told = doctored(installation, "pooler.config")
+    assert is_whole(installation)
+    assert [line for line in told if "pgbouncer.ini" in line], told
+    assert victim.answers()
+    installation.launchdb("doctor", "pooler.config")
+
+
+# --- the platform's own services ---
+
+
+def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation, victim):
+    """`docker stop` means it: nobody starts a container again that was stopped so. The operator does."""
+    before = starts()
+    engine.docker("stop", CADDY)
+    found = installation.json("doctor", "service.health", code=1)["findings"]
+    assert [one["subject"] for one in found if one["status"] == "failure"] == [CADDY]
+    assert state(CADDY) == "exited"
+    assert f"service.health: {CADDY} restarted" in doctored(installation, "service.health")
+    healed(victim.answers, "Caddy, once it was started")
+    healed(lambda: is_well(CADDY), "Caddy's own health")
+    after = starts()
+    assert after.pop(CADDY) != before.pop(CADDY)
+    assert after == before
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_a_creation_waits_for_the_broker_and_says_so(installation, operator):  # noqa: F811
+    engine.docker("stop", BROKER)
+    answer = operator.post("/api/projects", json={"name": f"fault {secrets.token_hex(4)}"})
+    assert answer.status_code == 202, answer.text
+    project, job = answer.json()["project"]["id"], answer.json()["job"]["id"]
+
+    def why() -> str:
+        found = operator.get(f"/api/jobs/{job}").json()
+        return json.dumps([found["waitingFor"], found["error"]]) if found["status"] != "running" else ""
+
+    wait_for(
+        lambda: "docker" in why().lower() or "broker" in why().lower(), 30, "the job does not say what it waits for"
+    )
+    print(f"a creation without the broker: {why()}")
+    time.sleep(3)  # long enough for more than one attempt
+    assert operator.get(f"/api/jobs/{job}").json()["status"] in ("queued", "retrying", "running")
+    assert doctored(installation, "service.health") == [f"service.health: {BROKER} restarted"]
+    healed(lambda: operator.get(f"/api/jobs/{job}").json()["status"] == "succeeded", "a creation, with the broker back")
+    finished(operator, operator.delete(f"/api/projects/{project}", params={"purge": "true"}))
+    assert left_of(installation, project) == []
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_a_worker_that_dies_comes_back_by_itself_and_one_that_was_killed_by_the_doctor(installation):
+    began = starts()[WORKER]
+    installation.command("docker", "exec", WORKER, "sh", "-c", "kill -9 -1")
+    healed(lambda: starts()[WORKER] != began and state(WORKER) == "running", "a worker that died")
+    engine.docker("kill", WORKER)  # to Docker that is a stop
+    assert f"service.health: {WORKER} restarted" in doctored(installation, "service.health")
+    assert state(WORKER) == "running"
+
+
+def done(http, answer) -> bool:
+    """Wait for a job; say whether somebody had to retry it, since three workers had died while they ran it."""
+    job, retried = answer.json()["job"]["id"], False
+    deadline = time.monotonic() + 180
+    while (found := http.get(f"/api/jobs/{job}", params={"wait": 5}).json())["status"] != "succeeded":
+        assert time.monotonic() < deadline, found
+        if found["status"] == "failed":
+            assert "workers died while they ran this job" in found["error"]["detail"], found
+            assert http.post(f"/api/jobs/{job}/retry").status_code in (200, 202)
+            retried = True
+    return retried
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_workers_killed_ten_times_finish_what_was_begun(installation):
+    """One that kills its third worker is given up, and undone; its owner retries it."""
+
+    def life(number: int) -> tuple[str, int]:
+        """Create a project and delete it; return its id, and how often a job of it had to be retried."""
+        with closing(installation.signed_in()) as http:
+            answer = http.post("/api/projects", json={"name": f"fault {number} {secrets.token_hex(4)}"})
+            project = answer.json()["project"]["id"]
+            retried = done(http, answer)
+            return project, retried + done(http, http.delete(f"/api/projects/{project}", params={"purge": "true"}))
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(6) as pool:
+        lives = [pool.submit(life, number) for number in range(6)]
+        for _ in range(10):
+            engine.docker("kill", WORKER)
+            engine.docker("start", WORKER)
+            time.sleep(2.5)
+        ended = [one.result() for one in lives]
+    retried = sum(more for _project, more in ended)
+    print(
+        f"ten workers killed, six projects made and deleted: {time.monotonic() - began:.1f} s, {retried} jobs retried"
+    )
+    for project, _retried in ended:
+        assert left_of(installation, project) == []
+    wait_for(lambda: installation.command("scripts/launchdb", "status").returncode == 0, HEALED_SECONDS)
+
+
+# --- Docker itself ---
+
+
+def dockerd() -> int:
+    """The process of Docker that a test may restart, by whoever has said so; it was started by hand."""
+    if os.environ.get("LAUNCHDB_TEST_MAY_RESTART_DOCKER") != "yes":
+        pytest.skip("LAUNCHDB_TEST_MAY_RESTART_DOCKER=yes lets it restart Docker")
+    if Path("/run/systemd/system").exists() or not DOCKER_PID.exists():
+        pytest.skip("Docker belongs to an init system, or runs elsewhere")
+    return int(DOCKER_PID.read_text())
+
+
+def restart_docker() -> None:
+    pid = dockerd()
+    argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    assert Path(argv[0]).name == "dockerd"
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or b"State:\tZ" in Path(f"/proc/{pid}/status").read_bytes(), 120)
+    with Path("/tmp/dockerd.log").open("ab") as log:
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0, 60)
+
+
+@pytest.mark.full
+def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(installation, project, victim):
+    dockerd()
+    others = {one.name for one in engine.containers()} - set(starts())
+    if others:
+        pytest.skip(f"somebody else uses Docker: {', '.join(sorted(others))}")
+    paused = project()
+    with closing(installation.signed_in()) as http:
+        finished(http, http.post(f"/api/projects/{paused.id}/pause"))
+    assert state(paused.container) == "missing"
+    restart_docker()
+    healed(victim.answers, "a project, with Docker back")
+    healed(lambda: installation.rows().status_code == 200, "the other one")
+    healed(lambda: all(is_well(name) for name in NAMES.values()), "every service of the platform")
+    assert state(paused.container) == "missing"
+    with closing(installation.signed_in()) as http:
+        assert http.get(f"/api/projects/{paused.id}").json()["status"] == "paused"
+        finished(http, http.post(f"/api/projects/{paused.id}/resume"))
+    healed(paused.answers, "the paused one, once it was resumed")
