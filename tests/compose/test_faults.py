@@ -281,14 +281,22 @@ def dockerd() -> int:
     return int(DOCKER_PID.read_text())
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
 def restart_docker() -> None:
     pid = dockerd()
     argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
     assert Path(argv[0]).name == "dockerd"
+    log = Path(f"/proc/{pid}/fd/1").resolve()
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() or b"State:\tZ" in Path(f"/proc/{pid}/status").read_bytes(), 120)
-    with Path("/tmp/dockerd.log").open("ab") as log:
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: has_ended(pid), 120)
+    with log.open("ab") as out:
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     wait_for(lambda: subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0, 60)
 
 
