@@ -129,10 +129,11 @@ def remove_everything(installation: Installation) -> None:
         for copy in Path("/root").glob("launchdb-secrets-*.txt"):
             if key in copy.read_text():
                 copy.unlink()
+        # First whoever would make a project's container anew.
+        installation.stack.compose.down(tell=lambda _line: None, volumes=True)
         projects = [one.name for one in installation.stack.projects()]
         if projects:
             engine.docker("rm", "--force", *projects, timeout_seconds=300)
-        installation.stack.compose.down(tell=lambda _line: None, volumes=True)
 
 
 @pytest.fixture(scope="session")
