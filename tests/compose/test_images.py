@@ -58,7 +58,7 @@ def private_hosts() -> set[str]:
 def public_hosts() -> set[str]:
     """Whom the programs themselves know: these are everybody's, and say nothing of a machine."""
     debian = urlsplit(public_mirror()).hostname
-    return {debian, f"security.{debian.partition('.')[2]}", PyPI.netloc, PyPI.file_storage_domain}
+    return {debian, f"security.{debian.partition('.')[2]}", PyPI.netloc, PyPI.file_storage_domain, "github.com"}
 
 
 def private_certificates() -> list[bytes]:
