@@ -57,8 +57,9 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
 
 def _rendered(site: Site) -> bool:
     """Have a worker write the pooler's files from the catalogue; say whether one could be asked."""
+    worker = f"{site.prefix}worker"
     try:
-        site.docker.execute(f"{site.prefix}worker", "python", "-P", "-m", "jobs.pooling")
+        site.docker.execute(worker, "python", "-P", "-m", "jobs.pooling")
     except InfraError:
         return False
     return True
