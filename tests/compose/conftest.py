@@ -19,12 +19,14 @@ import pytest
 
 from config.installation import read, settings_of
 from config.settings import CHECKOUT
+from infra import files
 from infra.host import engine
 from scripts.stack import edge
 from scripts.stack.stack import Stack
 
 START_SECONDS = 1500
 DOMAIN = "db.launchdb.test"
+VOLUME = "launchdb-postgres-data"
 
 
 @dataclass
@@ -146,7 +148,32 @@ def clone():
 
 
 @pytest.fixture(scope="session")
-def unstarted(clone):
+def place():
+    """The names of an installation's containers and of its volume, for nobody but these tests, of one run at a time.
+
+    What a killed run has left is taken away. An installation that somebody uses is not: then nothing is done.
+    """
+    with files.locked(Path(tempfile.gettempdir()) / "launchdb-stack.lock"):
+        ids = engine.docker("ps", "--all", "--quiet", "--filter", "name=^/launchdb-").split()
+        shown = json.loads(engine.docker("inspect", *ids)) if ids else []
+        homes = {
+            line.partition("=")[2]
+            for one in shown
+            for line in one["Config"]["Env"]
+            if line.startswith("LAUNCHDB_HOME=")
+        }
+        if ids and all(home.startswith(f"{tempfile.gettempdir()}/ldb-") for home in homes):
+            engine.docker("rm", "--force", *ids, timeout_seconds=300)
+            engine.docker("volume", "rm", "--force", VOLUME)
+        elif ids or VOLUME in engine.docker("volume", "ls", "--format", "{{.Name}}").split():
+            pytest.fail(
+                "an installation in containers is on this machine; these tests would take its place and its data"
+            )
+        yield
+
+
+@pytest.fixture(scope="session")
+def unstarted(clone, place):
     """An installation that nobody has started yet: free ports, a home of its own."""
     http, https = free_ports(2)
     known = (
