@@ -162,7 +162,7 @@ def place():
             for line in one["Config"]["Env"]
             if line.startswith("LAUNCHDB_HOME=")
         }
-        if ids and all(home.startswith(f"{tempfile.gettempdir()}/ldb-") for home in homes):
+        if homes and all(home.startswith(f"{tempfile.gettempdir()}/ldb-") for home in homes):
             engine.docker("rm", "--force", *ids, timeout_seconds=300)
             engine.docker("volume", "rm", "--force", VOLUME)
         elif ids or VOLUME in engine.docker("volume", "ls", "--format", "{{.Name}}").split():
