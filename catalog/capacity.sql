@@ -1,6 +1,6 @@
 -- name: lock
--- Two requests at once cannot both take the last room.
-SELECT pg_advisory_xact_lock(19524, 3);
+-- Two requests at once cannot both take the last room. Class 19524 is the workers', each holds a number of it for life.
+SELECT pg_advisory_xact_lock(19525, 0);
 
 -- name: server
 SELECT current_setting('max_connections')::int AS most,

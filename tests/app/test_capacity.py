@@ -80,3 +80,12 @@ def test_one_request_sets_the_pool_of_every_project_and_of_those_to_come(operato
 def test_nobody_else_sees_or_sets_it(owner):
     assert owner.get("/api/admin/capacity").status_code == 404
     assert owner.patch("/api/admin/capacity", json={"poolSize": 10}).status_code == 404
+
+
+def test_whatever_number_a_live_worker_has_nobody_waits_for_it(infra):
+    """A worker's session holds its number for as long as it lives; whoever waited for that would wait for ever."""
+    with infra.database.connect(application_name="a worker") as worker:
+        worker.execute("SELECT pg_advisory_lock(19524, number) FROM generate_series(1, 100) AS number")
+        with infra.database.transaction() as tx:
+            tx.execute("SET LOCAL lock_timeout = '2s'")
+            capacity.heed(tx, pooled(infra.settings, database_pool_size=2))
