@@ -32,6 +32,7 @@ from tests.crash.test_matrix import (
     status,
     write,
 )
+from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop
 
 OF_A_PROJECT = (ProvisionProject, DeleteProject, RotateSecret, RetireSecret, MigrateProject, *LIFE)
@@ -98,8 +99,9 @@ def test_a_cancel_is_heeded_or_refused_and_leaves_nothing(arguments, step, point
         leases = Leases(infra.database, settings, worker="here")
         runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
         runner.crash = request = Request(infra, job, step.name, point)
-        while runner.run_one():
-            pass
+        with beating(leases):
+            while runner.run_one():
+                pass
         assert request.at is not None, "the step was not reached"
         request.asking.join(SECONDS)
         assert time.monotonic() - request.at < SECONDS

@@ -26,6 +26,7 @@ from jobs.runner import Runner
 from jobs.table import find
 from jobs.worker import Liveness
 from tests.crash.conftest import attempt_in_a_process
+from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 
 # What changes a project's life, and what has to be done to a fresh one before.
@@ -184,7 +185,8 @@ def test_a_killed_delete_resumes_and_leaves_nothing(crash, settings, installatio
 def run_here(infra, job) -> None:
     """Run what waits in this process, which is quicker than starting another that will not die."""
     leases = Leases(infra.database, infra.settings, worker="here")
-    Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds())).drain()
+    with beating(leases):
+        Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds())).drain()
     with infra.database.autocommit() as tx:
         assert find(tx, job.id).status == "succeeded"
 

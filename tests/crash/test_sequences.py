@@ -19,6 +19,7 @@ from jobs.sweeper import Sweeper
 from jobs.table import find
 from tests.crash.operations import OPERATIONS, Delete, Model, granted, write_a_row
 from tests.crash.test_matrix import installation, pass_on  # noqa: F401 - a fixture
+from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
 BATCHES, BATCH = 8, 25
@@ -60,7 +61,9 @@ def carry(infra, chance: Random, job) -> str:
                 cancel(tx, job.id, by="the model")
         except JobConflict:
             pass
-    worker(infra, chance).drain()
+    last = worker(infra, chance)
+    with beating(last.leases):
+        last.drain()
     with infra.database.autocommit() as tx:
         return find(tx, job.id).status
 

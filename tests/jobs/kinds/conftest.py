@@ -9,6 +9,7 @@ import pytest
 from catalog import inventory
 from catalog import secrets as kept
 from jobs.kinds import DeleteProject, ProvisionProject
+from tests.fixtures.beats import beating
 from tests.fixtures.projects import stored_tenant
 
 
@@ -72,3 +73,10 @@ class Life:
 def life(engine, infra, project):
     """One project's life."""
     return Life(engine, infra, project)
+
+
+@pytest.fixture(autouse=True)
+def beats(engine):
+    """Steps that drive real programs take their time."""
+    with beating(engine.leases):
+        yield
