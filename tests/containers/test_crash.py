@@ -16,7 +16,7 @@ from infra.containers import shape
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import (
     installation,  # noqa: F401 - a fixture
     mark_deleting,

@@ -24,7 +24,7 @@ from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.kinds.verify_fleet import VerifyFleet
-from tests.crash.conftest import attempt_in_a_process, start_an_attempt
+from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.test_matrix import installation, ledger, pass_on, places, run_here, seen, status, steps, write
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
@@ -235,7 +235,7 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(case, share, setti
         expected = place.world(project)
         arguments, _ = case(place)
         job = write(installation, arguments)
-        with start_an_attempt(settings) as process:
+        with Attempt(settings) as process:
             time.sleep(share * whole)
             os.kill(process.pid, signal.SIGKILL)
         assert wait_for_no_programs(str(settings.home), job.id)
@@ -261,7 +261,7 @@ def end_sessions(infra, job):
 
 
 def attempt_alone(settings):
-    with start_an_attempt(settings) as process:
+    with Attempt(settings) as process:
         assert process.wait() == 0
 
 

@@ -16,7 +16,7 @@ from jobs.lease import Leases
 from jobs.mailing import Sending
 from jobs.runner import Runner
 from jobs.table import find
-from tests.crash.conftest import attempt_in_a_process, start_an_attempt
+from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.test_cancel_matrix import Request
 from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import keep_master_key
@@ -40,7 +40,7 @@ def ended(infra, job) -> tuple:
 
 def kill_when_taken(settings, infra, running) -> None:
     """Run an attempt whose process is killed once the server has the mail, before its answer is written down."""
-    process = start_an_attempt(settings, **running.environment)
+    process = Attempt(settings, **running.environment)
     running.sink.on_taken = process.kill
     assert process.wait() == -signal.SIGKILL
     running.sink.on_taken = lambda: None

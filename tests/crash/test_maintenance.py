@@ -8,7 +8,7 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.vacuum_fleet import VacuumFleet
 from jobs.kinds.vacuum_platform import VacuumPlatform
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
 from tests.fixtures.projects import drop
 

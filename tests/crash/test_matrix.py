@@ -25,7 +25,7 @@ from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.table import find
 from jobs.worker import Liveness
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 

@@ -7,7 +7,7 @@ import pytest
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
 from tests.fixtures.anatomy import anatomy
 from tests.fixtures.projects import drop, stored_tenant

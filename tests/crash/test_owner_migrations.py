@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-
 import pytest
 
 from catalog import owner_migrations
@@ -14,7 +9,7 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.migrate import MigrateProject
 from jobs.reaper import SQL as REAPER
 from jobs.table import find
-from tests.crash.conftest import CHECKOUT, ONE_ATTEMPT, attempt_in_a_process
+from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
 from tests.fixtures.projects import drop, stored_tenant
 from tests.jobs.conftest import wait_until
@@ -68,21 +63,14 @@ def test_killed_between_its_steps_it_is_applied_once(crash, sql, settings, insta
 
 def kill_in_its_sleep(settings, infra, job) -> None:
     """Let a process of its own run the job until its SQL sleeps, then kill -9 it, and end its sessions as the reaper does."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(CHECKOUT),
-        "LAUNCHDB_HOME": str(settings.home),
-        "LAUNCHDB_DATABASE_URL": settings.database_url,
-        "LAUNCHDB_REDIS_URL": settings.redis_url,
-    }
-    doomed = subprocess.Popen([sys.executable, "-c", ONE_ATTEMPT], cwd=CHECKOUT, env=environment)
+    doomed = Attempt(settings)
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name LIKE %s"
     try:
         with infra.database.autocommit() as tx:
             wait_until(lambda: tx.value(asleep, (f"launchdb:{job.id}:%",)), 20)
     finally:
-        doomed.send_signal(signal.SIGKILL)
-        doomed.wait(10)
+        doomed.kill()
+        doomed.wait()
     with infra.database.autocommit() as tx:
         tx.execute(REAPER.end_sessions, {"id": job.id, "fence": find(tx, job.id).fence})
     pass_on(infra)

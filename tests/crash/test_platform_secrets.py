@@ -16,7 +16,7 @@ from jobs.kinds.retire_platform_secret import RetirePlatformSecret
 from jobs.kinds.rewrap_secrets import RewrapSecrets
 from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.platform_secrets import ALL, Chosen, keep_chosen
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_maintenance import result
 from tests.crash.test_matrix import installation, pass_on, places, run_here, steps, write
 

@@ -9,7 +9,7 @@ from catalog import settings as kept
 from catalog.settings_model import SettingsChanges
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.configure import ConfigureProject
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, write  # noqa: F401 - a fixture
 from tests.fixtures.projects import drop
 

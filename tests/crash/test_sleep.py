@@ -9,7 +9,7 @@ import pytest
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.sleep import SleepProject
 from jobs.kinds.wake import WakeProject
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, world, write  # noqa: F401
 from tests.fixtures.projects import drop
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from config.settings import CHECKOUT, load, remembered
 from infra.embedded.postgres import is_free, leftover
 from infra.embedded.report import FAULT, READY, read
 from infra.pipeline import spawn
-from tests.fixtures.servers import wait_until
+from tests.fixtures.servers import throwaway, wait_until
 
 PROCFILE = "api: sleep 10001\nworker: sleep 10002\nscheduler: sleep 10003\n"
 
@@ -120,7 +119,7 @@ class Home:
 @pytest.fixture
 def tmp_path():
     """A folder that every account can pass; pytest's own parent folder is closed, and closed again by each session."""
-    folder = Path(tempfile.mkdtemp(prefix="ldb-"))
+    folder = throwaway("ldb-")
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from jobs import commands
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.sync_offsite import SyncOffsite
-from tests.crash.conftest import attempt_in_a_process, start_an_attempt
+from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.test_fleet_of_backups import mounted
 from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import add_project
@@ -246,7 +246,7 @@ def test_a_worker_killed_in_the_middle_leaves_no_program_and_nothing_half(copies
     stem = copies.set_of(megabytes=8)
     slow(copies, 2000)
     job = copies.engine.enqueue(SyncOffsite())
-    with start_an_attempt(settings, **copies.environment) as process:
+    with Attempt(settings, **copies.environment) as process:
         begun(copies)
         process.kill()
     deadline = time.monotonic() + 10

@@ -27,7 +27,7 @@ from jobs.kinds.export import ExportProject, path_of
 from jobs.kinds.import_ import ImportProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.verify_backup import VerifyBackup
-from tests.crash.conftest import attempt_in_a_process
+from tests.crash.attempts import attempt_in_a_process
 from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.infra.test_backup_roundtrip import furnish

@@ -1,0 +1,76 @@
+"""One attempt at a job in a process that a crash point may end, forked from one that has imported everything already.
+
+A worker of its own needs a second of a core for its imports alone, a thousand times over; the fork server of
+multiprocessing has them done once. What dies is a process all the same, and nothing runs after it in it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Self
+
+import jobs.kinds  # noqa: F401  every kind registers itself
+from config.settings import Settings, load
+from infra.composition import Infra
+from jobs import kind as kinds
+from jobs.lease import Leases
+from jobs.runner import Runner
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["pytest", __name__])
+
+
+def one_attempt(environment: dict[str, str]) -> None:
+    """Claim and run one job: no beats, no bells, nothing to wait for."""
+    os.chdir(CHECKOUT)
+    os.environ.clear()
+    os.environ.update(environment)
+    infra = Infra.open(load())
+    leases = Leases(infra.database, infra.settings, worker="doomed")
+    Runner(infra, leases, worker="doomed", queues=["control", "bulk"], serves=sorted(kinds.kinds())).run_one()
+    infra.close()
+
+
+class Attempt:
+    """An attempt that runs, begun when this is made; as a context it waits for its end."""
+
+    def __init__(self, settings: Settings, *, crash: str = "", **more: str) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(CHECKOUT),
+            "LAUNCHDB_HOME": str(settings.home),
+            "LAUNCHDB_DATABASE_URL": settings.database_url,
+            "LAUNCHDB_REDIS_URL": settings.redis_url,
+            "LAUNCHDB_PROJECT_MIGRATIONS": settings.project_migrations,
+            "LAUNCHDB_CRASH": crash,
+            **more,
+        }
+        self._process = processes.Process(target=one_attempt, args=(environment,))
+        self._process.start()
+        assert self._process.pid
+        self.pid = self._process.pid
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self._process.kill()
+
+    def wait(self) -> int:
+        """Return its exit status, negative for a signal, once it has ended."""
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._process.join()
+
+
+def attempt_in_a_process(settings: Settings, *, crash: str = "", **more: str) -> int:
+    """Run an attempt that dies at the crash point; return its exit status."""
+    return Attempt(settings, crash=crash, **more).wait()
