@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from infra import secretfiles
 from infra.errors import InfraError
+from infra.proxy import Proxy
 from infra.sql import statements
 from jobs import drift, platform_secrets
 from jobs.enqueue import enqueue
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from config.settings import Settings
+    from infra.certificates import Certificate
     from infra.database import Transaction
     from jobs.table import Job
 
@@ -23,6 +25,8 @@ SQL = statements(__file__)
 Status = Literal["ok", "info", "warning", "failure"]
 # More than a person reads; the counts are right all the same.
 MOST_NAMED = 20
+# Caddy renews a certificate of ninety days a month before its end; two weeks before it, that has failed many times.
+RENEWED_SECONDS = 14 * 86400.0
 
 
 class NoSuchCheck(Exception):
@@ -72,6 +76,34 @@ def secrets(tx: Transaction, settings: Settings) -> Iterator[Finding]:
             yield Finding("secrets", "warning", said, f"launchdb secrets rotate {one.secret}", subject=one.secret)
 
 
+def certificate(_tx: Transaction, settings: Settings) -> Iterator[Finding]:
+    """Look at the certificate that clients are shown: for whom it is, from whom, and how long it is good."""
+    shown = None if settings.runtime == "embedded" else Proxy(settings).certificate()
+    if shown is None:
+        yield Finding("certificate", "ok", "TLS is not this installation's own")
+    else:
+        yield judged(shown, settings)
+
+
+def judged(shown: Certificate, settings: Settings) -> Finding:
+    """Say whether clients will take this certificate, today and in two weeks."""
+    said = f"{shown.subject}, of {shown.issuer}, is good until {shown.not_after:%Y-%m-%d}"
+    status: Status = "ok"
+    public = settings.tls == "auto"
+    if not shown.is_for(settings.domain):
+        status, said = "failure", f"{said}, and is not for {settings.domain}"
+    elif shown.seconds_left <= 0:
+        status, said = "failure", f"{said}: it has ended"
+    elif public and not shown.trusted:
+        status, said = "failure", f"{said}, and is of no authority that machines know"
+    elif public and shown.seconds_left < RENEWED_SECONDS:
+        status, said = "warning", f"{said}: it ought to have been renewed"
+    remedy = (
+        "" if status == "ok" else "launchdb doctor domain; launchdb logs reverse-proxy says more"
+    )
+    return Finding("certificate", status, said, remedy)
+
+
 def workers(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
     """Say whether somebody works."""
     for queue, live in tx.connection.execute(SQL.workers).fetchall():
@@ -100,6 +132,7 @@ def projects(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
 CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[Finding]]] = {
     "registration": registration,
     "secrets": secrets,
+    "certificate": certificate,
     "workers": workers,
     "projects": projects,
 }

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from config.settings import load
+from infra.certificates import Certificate
 from jobs import doctor
 from tests.fixtures.projects import add_project
+
+DOMAIN = "api.example.org"
 
 
 @pytest.fixture
@@ -53,6 +58,29 @@ def test_what_no_job_mends_is_not_found_and_nothing_to_mend_is_fine(boss):
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/check-not-found")
     answer = boss.post("/api/admin/doctor/projects/fix")
     assert (answer.status_code, answer.json()) == (200, {"jobs": []})
+
+
+@pytest.mark.parametrize(
+    ("tls", "days", "name", "trusted", "status", "said"),
+    [
+        ("auto", 60, DOMAIN, True, "ok", "is good until"),
+        ("auto", 60, "*.example.org", True, "ok", "is good until"),
+        ("auto", 13, DOMAIN, True, "warning", "ought to have been renewed"),
+        ("auto", -1, DOMAIN, True, "failure", "it has ended"),
+        ("auto", 60, "other.example.org", True, "failure", f"is not for {DOMAIN}"),
+        ("auto", 60, DOMAIN, False, "failure", "no authority that machines know"),
+        # Caddy's own authority gives certificates for half a day, and nobody knows it.
+        ("internal", 0.5, DOMAIN, False, "ok", "is good until"),
+        ("internal", -1, DOMAIN, False, "failure", "it has ended"),
+    ],
+)
+def test_a_certificate_that_clients_will_not_take_is_named_before_they_do(tls, days, name, trusted, status, said):
+    ends = datetime.now(UTC) + timedelta(days=days)
+    shown = Certificate("CN=An Authority", f"CN={name}", (name,), ends, trusted)
+    found = doctor.judged(shown, load({"DOMAIN": DOMAIN, "LAUNCHDB_TLS": tls}, recall=False))
+    assert (found.check, found.status) == ("certificate", status)
+    assert said in found.evidence
+    assert bool(found.remedy) == (status != "ok")
 
 
 def test_it_is_there_for_operators_alone(town):

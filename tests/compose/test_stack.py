@@ -110,6 +110,9 @@ def test_the_certificate_is_the_domain_s_and_not_for_long(installation):
     assert ("DNS", DOMAIN) in found["subjectAltName"]
     ends = datetime.strptime(found["notAfter"], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     assert (ends - datetime.now(UTC)).days < 90
+    told = installation.launchdb("doctor", "certificate").stdout
+    assert DOMAIN in told
+    assert "Caddy Local Authority" in told
 
 
 # --- reached ---
