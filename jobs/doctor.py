@@ -98,9 +98,7 @@ def judged(shown: Certificate, settings: Settings) -> Finding:
         status, said = "failure", f"{said}, and is of no authority that machines know"
     elif public and shown.seconds_left < RENEWED_SECONDS:
         status, said = "warning", f"{said}: it ought to have been renewed"
-    remedy = (
-        "" if status == "ok" else "launchdb doctor domain; launchdb logs reverse-proxy says more"
-    )
+    remedy = "" if status == "ok" else "launchdb doctor domain; launchdb logs reverse-proxy says more"
     return Finding("certificate", status, said, remedy)
 
 

@@ -129,7 +129,7 @@ def _address(digits: str) -> str:
 def _published(site: Site) -> Iterator[tuple[str, int]]:
     """Say what Docker forwards: without its proxy, nobody listens and it is reached all the same."""
     try:
-        found = site.docker.containers(site.prefix)
+        found = site.containers()
     except InfraError:
         return
     for binding in (binding for one in found if one.state == "running" for binding in one.ports):

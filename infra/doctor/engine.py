@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.doctor.findings import check, failure, info, ok, warning
 from infra.errors import Refused
+from infra.host import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
     from infra.doctor.findings import Finding
     from infra.doctor.site import Site
 
-DOCKER_LEAST, COMPOSE_LEAST = (20, 10), (1, 29)
+DOCKER_LEAST = (20, 10)
 LOG_SIZE, LOG_FILES = "10m", "3"
 INSTALL = "scripts/install installs it"
 
 
 @check("host.docker")
-def engine(site: Site) -> Iterator[Finding]:
+def installed(site: Site) -> Iterator[Finding]:
     """Docker is new enough, and the logs of its containers end somewhere."""
-    yield _new_enough("Docker", site.docker.version(), DOCKER_LEAST)
+    yield _new_enough(engine.version())
     try:
-        yield _new_enough("Compose", site.docker.compose_version(), COMPOSE_LEAST)
+        yield ok(f"Compose {site.compose().version}", "Compose")
     except Refused as error:
         yield failure(str(error), INSTALL, subject="Compose")
-    told = site.docker.info()
+    told = engine.info()
     if told.get("Driver") in ("overlay2", "overlayfs"):
         yield ok(f"images are kept by {told['Driver']}", "storage")
     else:
@@ -40,7 +41,7 @@ def engine(site: Site) -> Iterator[Finding]:
 @check("service.health", mend=lambda site, finding: restarted(site, finding.subject))
 def health(site: Site) -> Iterator[Finding]:
     """Every container of the installation runs and is healthy."""
-    found = site.docker.containers(site.prefix)
+    found = site.containers()
     for name in sorted({f"{site.prefix}{service}" for service in site.services} - {one.name for one in found}):
         yield failure("there is no such container", "start the installation; it makes what is missing", subject=name)
     for one in found:
@@ -50,7 +51,7 @@ def health(site: Site) -> Iterator[Finding]:
             yield info("starting", "look again in a minute", subject=one.name)
         else:
             state = one.health if one.state == "running" else one.state
-            said = site.docker.tail(one.name)
+            said = engine.tail(one.name)
             remedy = f"docker restart {one.name}, or --fix; all it said: docker logs {one.name}"
             yield failure(f"{state}; it said last:\n{said}", remedy, fixable=True, subject=one.name)
 
@@ -60,7 +61,7 @@ def image(site: Site) -> Iterator[Finding]:
     """The image that projects' containers are made of is here."""
     named = site.settings.data_api
     whose = "official PostgREST" if named.startswith(("postgrest/", "docker.io/postgrest/")) else "LaunchDB's own"
-    if site.docker.has_image(named):
+    if engine.image_exists(named):
         yield ok(f"{whose}: {named}")
     else:
         remedy = "scripts/build-images" if whose.startswith("LaunchDB") else f"docker pull {named}"
@@ -71,15 +72,15 @@ def restarted(site: Site, name: str) -> str:
     """Restart one container of the installation, and no other. Raises Refused, Unavailable."""
     if not name.startswith(site.prefix):
         raise Refused(f"{name} is no container of this installation")
-    site.docker.restart(name)
+    engine.restart(name)
     return f"{name} restarted"
 
 
-def _new_enough(what: str, version: str, least: tuple[int, int]) -> Finding:
+def _new_enough(version: str) -> Finding:
     parts = re.match(r"(\d+)\.(\d+)", version)
-    if parts is None or (int(parts[1]), int(parts[2])) < least:
-        return failure(f"{what} {version}; {least[0]}.{least[1]} is the least", INSTALL, subject=what)
-    return ok(f"{what} {version}", what)
+    if parts is None or (int(parts[1]), int(parts[2])) < DOCKER_LEAST:
+        return failure(f"Docker {version}; {DOCKER_LEAST[0]}.{DOCKER_LEAST[1]} is the least", INSTALL, subject="Docker")
+    return ok(f"Docker {version}", "Docker")
 
 
 def _rotation(site: Site, told: dict[str, Any]) -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def _rotation(site: Site, told: dict[str, Any]) -> Iterator[Finding]:
         yield ok(f"logs: {told['LoggingDriver']}, {options['max-size']} x {options['max-file']}", "logs")
     else:
         yield warning(f"logs ({told.get('LoggingDriver')}) grow without end", remedy, subject="logs")
-    endless = [one.name for one in site.docker.containers(site.prefix) if not _ends(one.log_driver, one.log_options)]
+    endless = [one.name for one in site.containers() if not _ends(one.log_driver, one.log_options)]
     if endless:
         again = "remove and create them anew; they were made before the daemon was told"
         yield warning(f"the logs of {', '.join(endless)} grow without end", again, subject="containers' logs")

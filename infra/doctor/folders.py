@@ -14,9 +14,9 @@ from infra.errors import Refused, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.docker_cli import Container
     from infra.doctor.findings import Finding
     from infra.doctor.site import Site
+    from infra.host.engine import Container
 
 # What may be done with what lies in the home folder, by its kind. PgBouncer's two files are read by a group of its own,
 # and the data APIs' configurations hold passwords: the guide's 600 and 755 do not fit an account without root.
@@ -85,7 +85,7 @@ def _settle(site: Site, _finding: Finding) -> str:
     inside = _manager(site)
     if inside is not None and any(_disagrees(inside, variable, folder) for variable, folder in wanted.items()):
         # A restart keeps environment and mounts as they were.
-        site.docker.recreate(site.compose, MANAGER)
+        site.compose().up(MANAGER, tell=lambda _line: None, dependants=False, again=True)
         done.append("the manager made anew")
     elif inside is not None and done:
         done.append(restarted(site, inside.name))
@@ -128,7 +128,7 @@ def manager(site: Site) -> Iterator[Finding]:
 def _manager(site: Site) -> Container | None:
     """Return the manager's container; without Docker there is none, and what lies here can be mended all the same."""
     try:
-        return site.docker.container(f"{site.prefix}{MANAGER}")
+        return next((one for one in site.containers() if one.name == f"{site.prefix}{MANAGER}"), None)
     except Unavailable:
         return None
 

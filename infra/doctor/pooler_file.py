@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from infra import files, pooler_files
 from infra.doctor.findings import check, failure, info, ok, warning
 from infra.errors import InfraError, Refused
+from infra.host import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def _mend(site: Site, _finding: Finding) -> str:
     """
     done = f"{NAME} made anew from the catalogue" if site.render() else _put_back(site.home / "pgbouncer")
     try:
-        site.docker.signal(f"{site.prefix}{CONTAINER}", "HUP")
+        engine.signal(f"{site.prefix}{CONTAINER}", "HUP")
     except InfraError as error:
         return f"{done}, but PgBouncer was not told: {error}"
     return f"{done}, and PgBouncer has read it"

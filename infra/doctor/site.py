@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
-from infra.docker_cli import Compose, Docker
+from infra.host import compose, engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
+    from infra.host.compose import Compose
+    from infra.host.engine import Container
 
 SERVICES = (
     *("postgres", "pgbouncer", "platform-api", "postgrest-manager", "migrations", "auth-service", "storage-service"),
@@ -44,7 +46,6 @@ class Site:
 
     settings: Settings
     root: Path = Path("/")
-    docker: Docker = field(default_factory=Docker)
     prefix: str = "launchdb-"
     resolve: Callable[[str], list[str]] = addresses_of
     projects: Callable[[], set[str] | None] = lambda: None
@@ -53,10 +54,13 @@ class Site:
 
     services: tuple[str, ...] = SERVICES
 
-    @property
     def compose(self) -> Compose:
-        """The installation as Compose knows it."""
-        return Compose(self.prefix.rstrip("-"), self.file, self.dotenv)
+        """Return the installation as Compose knows it. Raises Refused where Compose is missing, or too old."""
+        return compose.find(self.file, self.dotenv, project=self.prefix.rstrip("-"))
+
+    def containers(self) -> list[Container]:
+        """Return the installation's containers, running or not. Raises Unavailable."""
+        return engine.containers(name=self.prefix)
 
     @property
     def home(self) -> Path:

@@ -32,6 +32,7 @@ class Compose:
     file: Path
     dotenv: Path
     project: str = PROJECT
+    version: str = ""
 
     def argv(self, *words: str) -> list[str]:
         """Return the whole command line: no variable of the caller's goes over what `.env` says."""
@@ -92,10 +93,11 @@ def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:
     seen = []
     for program in _PROGRAMS:
         version = _version(program)
-        if version is not None:
-            seen.append(".".join(map(str, version)))
-        if version is not None and version >= OLDEST:
-            return Compose(program, file, dotenv, project)
+        if version is None:
+            continue
+        seen.append(".".join(map(str, version)))
+        if version >= OLDEST:
+            return Compose(program, file, dotenv, project, seen[-1])
     said = f"found {', '.join(seen)}" if seen else "found none"
     raise Refused(f"Docker Compose v2, or 1.29, is needed; {said} (scripts/install puts it there)")
 

@@ -1,9 +1,9 @@
-"""Docker's command line, as the host commands use it: look at our containers, run a program in one, read its log."""
+"""Docker's command line, as host commands use it: look at our containers, read their logs, run programs in them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from config.installation import program_environment
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 EXECUTE_SECONDS = 3600.0
+# What a service has to end what it does.
+GRACE_SECONDS = 35
 NEVER = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container as `docker inspect` shows it. health: empty when it has no check; since: when it was started."""
+    """A container as `docker inspect` shows it. health: empty when it has no check; since: when it was started.
+
+    mounts  pairs of what is mounted, and where
+    ports   what is published, as address:port
+    """
 
     name: str
     state: str
@@ -29,6 +35,11 @@ class Container:
     since: str | None
     image: str
     service: str
+    mounts: tuple[tuple[str, str], ...] = ()
+    ports: tuple[str, ...] = ()
+    log_driver: str = ""
+    log_options: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_well(self) -> bool:
@@ -36,22 +47,41 @@ class Container:
         return self.state == "running" and self.health in ("", "healthy")
 
 
-def docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS) -> str:
-    """Run one docker command; return what it printed. Raises Refused, or Unavailable while the daemon is away."""
+def docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS, merged: bool = False) -> str:
+    """Run one docker command; return what it printed, with `merged` on either stream.
+
+    Raises Refused, or Unavailable while the daemon is away and where Docker is not installed.
+    """
     try:
-        return pipeline.run(["docker", *words], timeout_seconds=timeout_seconds, feed=feed, env=program_environment())
+        return pipeline.run(
+            ["docker", *words], timeout_seconds=timeout_seconds, feed=feed, env=program_environment(), merged=merged
+        )
     except Failed as error:
         raise worded(error) from None
+    except Refused as error:
+        raise Unavailable("Docker is not installed here", dependency="docker") from error
 
 
 def worded(error: Failed) -> InfraError:
     """Tell a daemon that is away from a refusal."""
     said = error.said.lower()
     if "cannot connect to the docker daemon" in said or "error during connect" in said:
-        return Unavailable("Docker does not answer: is dockerd running, and may this user reach its socket?")
+        said = "Docker does not answer: is dockerd running, and may this user reach its socket?"
+        return Unavailable(said, dependency="docker")
     if "permission denied" in said and "docker.sock" in said:
         return Refused("this user may not reach Docker's socket; be root, or join its group")
     return error
+
+
+def version() -> str:
+    """Return the version of the engine. Raises Unavailable."""
+    return docker("version", "--format", "{{.Server.Version}}").strip()
+
+
+def info() -> dict[str, Any]:
+    """Return what the engine says of itself. Raises Unavailable."""
+    found: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
+    return found
 
 
 def containers(*, project: str | None = None, name: str | None = None, label: str | None = None) -> list[Container]:
@@ -72,8 +102,13 @@ def containers(*, project: str | None = None, name: str | None = None, label: st
 
 
 def _container(shown: dict[str, Any]) -> Container:
-    state, config = shown["State"], shown["Config"]
-    since = state.get("StartedAt")
+    state, config, host = shown["State"], shown["Config"], shown["HostConfig"]
+    since, logs = state.get("StartedAt"), host.get("LogConfig") or {}
+    published = [
+        f"{binding.get('HostIp') or '0.0.0.0'}:{binding.get('HostPort')}"  # noqa: S104 - what Docker means by nothing
+        for bindings in (host.get("PortBindings") or {}).values()
+        for binding in bindings or []
+    ]
     return Container(
         name=shown["Name"].lstrip("/"),
         state=state["Status"],
@@ -81,7 +116,30 @@ def _container(shown: dict[str, Any]) -> Container:
         since=None if since in (None, "", NEVER) else since,
         image=config["Image"],
         service=(config.get("Labels") or {}).get("com.docker.compose.service", ""),
+        mounts=tuple((mount.get("Source", ""), mount.get("Destination", "")) for mount in shown.get("Mounts", [])),
+        ports=tuple(published),
+        log_driver=logs.get("Type", ""),
+        log_options=dict(logs.get("Config") or {}),
+        environment=dict(line.partition("=")[::2] for line in config.get("Env") or []),
     )
+
+
+def tail(container: str, lines: int = 15) -> str:
+    """Return the last lines that a container said, on either stream; why there are none, if that is so."""
+    try:
+        return docker("logs", "--tail", str(lines), container, merged=True).strip()
+    except InfraError as error:
+        return str(error)
+
+
+def restart(container: str) -> None:
+    """Restart one container; it keeps its settings. Raises Refused, Unavailable."""
+    docker("restart", "--time", str(GRACE_SECONDS), container, timeout_seconds=GRACE_SECONDS + PATIENCE_SECONDS)
+
+
+def signal(container: str, number: str) -> None:
+    """Send a signal to a container's first process. Raises Refused, Unavailable."""
+    docker("kill", "--signal", number, container)
 
 
 def execute(container: str, argv: Sequence[str], *, feed: bytes = b"", seconds: float = EXECUTE_SECONDS) -> str:

@@ -13,6 +13,7 @@ from infra.doctor import findings as register
 from infra.doctor.findings import Finding
 from infra.doctor.site import Site
 from infra.errors import InfraError
+from infra.host import engine
 from jobs import doctor as platform
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
@@ -22,6 +23,8 @@ from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
     from infra.doctor.findings import Check
+
+RENDER_SECONDS = 90.0
 
 
 @click.command()
@@ -59,7 +62,7 @@ def _rendered(site: Site) -> bool:
     """Have a worker write the pooler's files from the catalogue; say whether one could be asked."""
     worker = f"{site.prefix}worker"
     try:
-        site.docker.execute(worker, "python", "-P", "-m", "jobs.pooling")
+        engine.execute(worker, ["python", "-P", "-m", "jobs.pooling"], seconds=RENDER_SECONDS)
     except InfraError:
         return False
     return True

@@ -60,7 +60,7 @@ def test_the_platform_is_asked_too_and_jobs_mend_what_they_can(launchdb, machine
     told = launchdb.run("doctor", "projects", "--json")
     assert [(one["subject"], one["fixable"]) for one in told.json["findings"]] == [(project, True)]
     everything = launchdb.run("doctor", "--json", timeout=60).json["findings"]
-    assert {"permissions", "secrets.files", "secrets", "workers", "projects", "registration"} == {
+    assert {"permissions", "secrets.files", "secrets", "certificate", "workers", "projects", "registration"} == {
         one["check"] for one in everything
     }
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from config.settings import load
-from infra.docker_cli import Docker
 from infra.doctor import checks, findings
 from infra.doctor.site import Site
 
@@ -60,17 +59,19 @@ class Machine:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text)
 
-    def site(self, *, docker="no-such-docker", **environment) -> Site:
+    def site(self, **environment) -> Site:
         settings = load({"LAUNCHDB_HOME": str(self.home), **environment})
-        return Site(settings, root=self.root, docker=Docker(docker))
+        return Site(settings, root=self.root)
 
     def look(self, name, site=None, **environment) -> list[findings.Finding]:
         return findings.CHECKS[name].findings(site or self.site(**environment))
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """A sound machine with an empty home."""
+def machine(tmp_path, request, monkeypatch):
+    """A sound machine with an empty home; it has Docker for tests that are marked so."""
+    if request.node.get_closest_marker("docker") is None:
+        monkeypatch.setenv("PATH", str(tmp_path))
     home = tmp_path / "home"
     home.mkdir()
     return Machine(tmp_path / "root", home)

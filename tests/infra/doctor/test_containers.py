@@ -27,7 +27,7 @@ def docker(*arguments: str) -> str:
 @pytest.fixture
 def site(machine):
     """A sound machine with Docker, and containers whose names begin like no other's."""
-    made = machine.site(docker="docker")
+    made = machine.site()
     made.prefix, made.services = f"ldbdoc-{secrets.token_hex(4)}-", ()
     yield made
     ids = docker("ps", "--all", "--quiet", "--filter", f"name=^/{made.prefix}").split()
@@ -112,7 +112,7 @@ services:
     volumes: ["{machine.home}:{machine.home}"]
 """)
     name = f"{site.prefix}postgrest-manager"
-    compose = ["--project-name", site.compose.name, "--file", str(site.file), "--env-file", str(site.dotenv)]
+    compose = ["--project-name", site.prefix.rstrip("-"), "--file", str(site.file), "--env-file", str(site.dotenv)]
     subprocess.run(["docker-compose", *compose, "up", "-d"], check=True, capture_output=True, timeout=120)
     found = bad(machine.look("manager.folders", site))
     assert "was started with /nowhere" in found["HOST_CONFIG_DIR"].evidence
