@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
 
@@ -89,7 +89,7 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
     requests.register(app, trusted_proxies=settings.trusted_proxies)
     app.add_url_rule("/", "root", _greet, methods=["GET"], provide_automatic_options=False)
     if "platform" in services:
-        app.extensions["launchdb-openapi"] = openapi.describe(operations(), version=VERSION)
+        app.extensions["launchdb-openapi"] = described
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
     if settings.runtime != "embedded" or "data" in services:
@@ -115,6 +115,12 @@ def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence
 def operations() -> list[Operation]:
     """Return every declared route of the platform API."""
     return [operation for routes in NOUNS for operation in routes.operations]
+
+
+@functools.cache
+def described() -> dict[str, Any]:
+    """Return the OpenAPI document; made when it is first asked for, since it takes as long as the rest of a start."""
+    return openapi.describe(operations(), version=VERSION)
 
 
 def _greet() -> Response:

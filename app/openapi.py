@@ -14,7 +14,7 @@ from app.problems import MEDIA_TYPE
 from app.routing import Answer, Call, Operation, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pydantic import BaseModel
 
@@ -33,8 +33,8 @@ _PATTERNS = {
 @routes.get("/api/openapi.json", who="anyone", answers={200: None})
 def openapi(_call: Call) -> Answer:
     """Describes this API (OpenAPI 3.1)."""
-    known: dict[str, Any] = current_app.extensions["launchdb-openapi"]
-    return Answer(known)
+    described: Callable[[], dict[str, Any]] = current_app.extensions["launchdb-openapi"]
+    return Answer(described())
 
 
 def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:

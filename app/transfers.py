@@ -18,6 +18,7 @@ from app.projects import quota, shown
 from app.routing import Answer, Call, Routes
 from catalog import audit, capacity, job_secrets, owners, projects
 from catalog.backups import BackupNotFound
+from catalog.ids import is_id
 from config.logging import hide
 from infra.errors import Refused
 from jobs import importing, lifecycle
@@ -60,7 +61,7 @@ def file(call: Call, project_id: str, job_id: str) -> Response:
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
         path = path_of(call.world.settings.exports_folder, job_id)
-        if not lifecycle.is_exported(tx, project.id, job_id) or not path.is_file():
+        if not is_id("job", job_id) or not lifecycle.is_exported(tx, project.id, job_id) or not path.is_file():
             raise BackupNotFound("there is no such export, or its file is gone")
         actor = call.caller.actor if call.caller else call.owner_id
         who = audit.Entry(actor, "export.download", address=call.address, request_id=call.request_id)

@@ -68,6 +68,21 @@ def check(document, method, path, answer):
     jsonschema.Draft202012Validator(schema).validate(answer.json())
 
 
+def test_no_name_in_a_path_breaks_anything(town, document):
+    """Each name of each path, one at a time, is one that Postgres cannot even hold, or that leads elsewhere."""
+    boss = town.owner(operator=True)
+    made = boss.post("/api/projects", json={"name": "a"}).json()
+    right = {"project_id": made["project"]["id"], "job_id": made["job"]["id"]}
+    for path, methods in document["paths"].items():
+        names = re.findall(r"{(\w+)}", path)
+        for name in names:
+            for bad in ("%00", "..%2F..", "%27", "a" * 300):
+                target = path.format(**{**dict.fromkeys(names, "1"), **right, name: bad})
+                for method in methods:
+                    answer = boss.client.request(method, target, json={})
+                    assert answer.status_code < 500, (method, target, answer.text)
+
+
 class Generator:
     """Requests that the description allows, and ones that it nearly allows, from a seed."""
 

@@ -21,11 +21,11 @@ from tests.app.conftest import PASSWORD
 from tests.app.test_bad_input import problem
 
 ROUTES = [operation for operation in operations() if operation.who != "anyone"]
-NOW = int(time.time())
 
 
 def claims(**more):
-    good = {"iss": "launchdb", "aud": "launchdb:platform", "typ": "access", "sub": "", "iat": NOW - 5, "exp": NOW + 600}
+    now = int(time.time())
+    good = {"iss": "launchdb", "aud": "launchdb:platform", "typ": "access", "sub": "", "iat": now - 5, "exp": now + 600}
     return {name: value for name, value in {**good, **more}.items() if value is not ...}
 
 
@@ -47,7 +47,7 @@ def forged(key, owner_id):
     def signed(payload, with_key=key, headers=None):
         return jwt.encode({"sub": owner_id, **payload}, with_key, algorithm="HS256", headers=headers)
 
-    good = claims(sub=owner_id)
+    good, now = claims(sub=owner_id), int(time.time())
     return {
         "two parts": "a.b",
         "100 KB": "a" * 100_000,
@@ -62,11 +62,11 @@ def forged(key, owner_id):
         "a jwk": signed(good, headers={"jwk": {"kty": "oct", "k": "AA"}}),
         "an x5u": signed(good, headers={"x5u": "https://evil.example/x"}),
         "crit": signed(good, headers={"crit": ["x"], "x": 1}),
-        "expired a second ago": signed(claims(sub=owner_id, exp=NOW - 1)),
+        "expired a second ago": signed(claims(sub=owner_id, exp=now - 1)),
         "no end": signed(claims(sub=owner_id, exp=...)),
-        "an end as text": signed(claims(sub=owner_id, exp=str(NOW + 600))),
-        "an end with a fraction": signed(claims(sub=owner_id, exp=NOW + 600.5)),
-        "issued in an hour": signed(claims(sub=owner_id, iat=NOW + 3600)),
+        "an end as text": signed(claims(sub=owner_id, exp=str(now + 600))),
+        "an end with a fraction": signed(claims(sub=owner_id, exp=now + 600.5)),
+        "issued in an hour": signed(claims(sub=owner_id, iat=now + 3600)),
         "no issue": signed(claims(sub=owner_id, iat=...)),
         "another issuer": signed(claims(sub=owner_id, iss="evil")),
         "another audience": signed(claims(sub=owner_id, aud="other")),
@@ -75,7 +75,7 @@ def forged(key, owner_id):
         "another type": signed(claims(sub=owner_id, typ="refresh")),
         "no type": signed(claims(sub=owner_id, typ=...)),
         "nobody": jwt.encode(claims(sub="own_" + "0" * 32), key, algorithm="HS256"),
-        "a project's user": signed({"role": "authenticated", "iss": "launchdb", "iat": NOW, "exp": NOW + 600}),
+        "a project's user": signed({"role": "authenticated", "iss": "launchdb", "iat": now, "exp": now + 600}),
         "one bit flipped": signed(good)[:-2] + ("A" if signed(good)[-2] != "A" else "B") + signed(good)[-1],
         "no such personal token": "ldb_" + "a" * 43,
         "a refresh token": "ldbr_" + "a" * 43,

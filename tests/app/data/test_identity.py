@@ -16,7 +16,7 @@ from app.data.faults import Fault
 from infra import tokens
 from tests.app.data.conftest import SECRET, token
 
-FAR = int(time.time()) + 3600
+FAR = int(time.time()) + 86400
 
 
 def test_without_a_token_the_request_is_anonymous(project):
