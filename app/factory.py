@@ -38,6 +38,7 @@ from app import (
 )
 from app.statuses import status_of
 from app.world import EXTENSION, World
+from config.version import VERSION
 from infra.limiter import Shares
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
 
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from infra.composition import Infra
 
 GREETING = "LaunchDB - API running."
-VERSION = "0.1.0"
 NOUNS = (
     health.routes,
     owners.routes,

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from config.version import VERSION
+
 # What `.env.example` shows and nobody has changed.
 EXAMPLE = re.compile(r"(?i)^(your|change|replace|<)|change.?me|your-|@example\.|(^|\.)example(\.com|\.org|\.net)?$")
 
@@ -25,7 +27,7 @@ OFFICIAL = "postgrest/postgrest:v14.12"
 class DeploymentSettings(BaseModel):
     """What only an installation behind Caddy and PgBouncer needs; an embedded one leaves all of it alone."""
 
-    version: str = env("LAUNCHDB_VERSION", "0.1.0", "tag of our images", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}$")
+    version: str = env("LAUNCHDB_VERSION", VERSION, "tag of our images", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}$")
     runtime: Literal["embedded", "docker", "broker"] = env(
         "LAUNCHDB_RUNTIME",
         "embedded",

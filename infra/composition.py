@@ -15,10 +15,8 @@ from infra.databases import Databases
 from infra.doorbell import Doorbell
 from infra.instance_folders import InstanceFolders, SocketFolders
 from infra.instances import EmbeddedInstances
-from infra.pgbouncer import PgBouncer, Place
 from infra.pooler import NoPooler, Pooler
 from infra.project_limits import Limits
-from infra.proxy import Proxy
 from infra.vault import Vault
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from infra.containers.verbs import Verbs
     from infra.instances import Instances
     from infra.mail import Carrier
+    from infra.proxy import Proxy
 
 # Where the pooler's sockets lie in a project's container.
 SOCKETS_INSIDE = "/run/pgbouncer"
@@ -62,7 +61,7 @@ class Infra:
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.of(settings),
             # An embedded installation has no Caddy before it.
-            proxy=None if settings.runtime == "embedded" else Proxy(settings),
+            proxy=None if settings.runtime == "embedded" else _proxy(settings),
         )
 
     def close(self) -> None:
@@ -114,9 +113,17 @@ def _databases(settings: Settings, conninfo: str) -> Databases:
     )
 
 
+def _proxy(settings: Settings) -> Proxy:
+    from infra.proxy import Proxy  # noqa: PLC0415 - only where there is one
+
+    return Proxy(settings)
+
+
 def _pooler(settings: Settings, cluster: Cluster, platform: str) -> Pooler:
     if not settings.pooler_url:
         return NoPooler(cluster)
+    from infra.pgbouncer import PgBouncer, Place  # noqa: PLC0415 - only where there is one
+
     place = Place(
         url=settings.pooler_url,
         folder=settings.home / "pgbouncer",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import jinja2
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from config.settings import CHECKOUT
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = CHECKOUT / "config" / "templates"
 
@@ -19,12 +21,17 @@ def _quoted(value: str) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-_ENVIRONMENT = jinja2.Environment(  # noqa: S701 - these are configuration files; HTML escapes would damage them
-    loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-)
-_ENVIRONMENT.filters["quoted"] = _quoted
+@cache
+def _environment() -> Environment:
+    import jinja2  # noqa: PLC0415 - most commands write no configuration, and it is slow to load
+
+    made = jinja2.Environment(  # noqa: S701 - these are configuration files; HTML escapes would damage them
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    made.filters["quoted"] = _quoted
+    return made
 
 
 def render(template: str, values: dict[str, Any]) -> str:
     """Return the text of `config/templates/<template>`; a value that is missing is an error, never an empty text."""
-    return _ENVIRONMENT.get_template(template).render(values)
+    return _environment().get_template(template).render(values)

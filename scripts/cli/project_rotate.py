@@ -6,11 +6,7 @@ from typing import Any
 
 import click
 
-from jobs.enqueue import enqueue
-from jobs.kinds.rotate_fleet import RotateFleet
-from jobs.kinds.rotate_secret import GRACE_SECONDS
 from jobs.project_secrets import DATABASE_PASSWORD, ROTATED
-from jobs.view import job_json
 from scripts.cli.context import Session, pass_session
 from scripts.cli.options import wait_options
 from scripts.cli.output import json_option
@@ -49,8 +45,7 @@ def rotate(  # noqa: PLR0913 - one argument for each option
     if everyone and project:
         raise click.UsageError("say either PROJECT or --all")
     if everyone:
-        seconds = GRACE_SECONDS if grace is None else grace
-        answer = _of_all(session, RotateFleet(secret, 0 if secret == DATABASE_PASSWORD else seconds, budget))
+        answer = _of_all(session, secret, grace, budget)
     else:
         project_id = session.project(project)["id"]
         body = {"secret": secret} if grace is None else {"secret": secret, "graceSeconds": grace}
@@ -59,7 +54,15 @@ def rotate(  # noqa: PLR0913 - one argument for each option
     conclude(answer, lambda: _told(answer["job"], waited=not no_wait), as_json=as_json, waited=not no_wait)
 
 
-def _of_all(session: Session, fleet: RotateFleet) -> dict[str, Any]:
+def _of_all(session: Session, secret: str, grace: int | None, budget: int) -> dict[str, Any]:
+    # Every kind of job is loaded with one of them; who rotates one project need not wait for that.
+    from jobs.enqueue import enqueue  # noqa: PLC0415
+    from jobs.kinds.rotate_fleet import RotateFleet  # noqa: PLC0415
+    from jobs.kinds.rotate_secret import GRACE_SECONDS  # noqa: PLC0415
+    from jobs.view import job_json  # noqa: PLC0415
+
+    seconds = GRACE_SECONDS if grace is None else grace
+    fleet = RotateFleet(secret, 0 if secret == DATABASE_PASSWORD else seconds, budget)
     infra = open_home(session.settings)
     try:
         with infra.database.transaction() as tx:

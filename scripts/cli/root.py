@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
 import httpx
 
 from config.settings import SettingsError
+from config.version import VERSION
 from infra.errors import InfraError
 from scripts.cli import inside
 from scripts.cli.errors import FAILURE, INTERRUPTED, USAGE, CliError
@@ -39,15 +39,8 @@ class Nouns(click.Group):
         return command
 
 
-def _version() -> str:
-    try:
-        return version("launchdb")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
-
-
 @click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(_version(), message="%(version)s")
+@click.version_option(VERSION, message="%(version)s")
 def cli() -> None:
     """Many Supabase-compatible projects on one server, every operation a resumable job.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from config.installation import local_url
-from infra.composition import Infra
 from scripts.cli.client import TIMEOUT_SECONDS, Client
 from scripts.cli.credentials import Bearer, RefreshingAuth
 from scripts.cli.errors import USAGE, CliError
@@ -17,6 +16,7 @@ from scripts.cli.output import note
 if TYPE_CHECKING:
     from config.client import ClientSettings
     from config.settings import Settings
+    from infra.composition import Infra
     from scripts.cli.signin import ContextFile
 
 PROBE_SECONDS = 2.0
@@ -110,4 +110,6 @@ def open_home(settings: Settings) -> Infra:
             f"there is no installation in {settings.home} that you may read; start one with `launchdb up`, "
             "or name another with LAUNCHDB_HOME, LAUNCHDB_URL or `launchdb login`"
         )
+    from infra.composition import Infra  # noqa: PLC0415 - most commands only talk to the API
+
     return Infra.open(settings, name="launchdb-cli")

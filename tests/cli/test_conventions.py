@@ -10,6 +10,8 @@ from functools import partial
 
 import pytest
 
+from config.version import VERSION
+
 UNKNOWN_JOB = "job_" + "0" * 32
 UNKNOWN_PROJECT = "proj_" + "f" * 16
 
@@ -19,6 +21,11 @@ def test_help_needs_neither_home_nor_server(launchdb):
     shown = launchdb.run("projects", "create", "--help")
     assert shown.code == 0
     assert "--no-wait" in shown.out
+
+
+def test_it_says_its_version(launchdb):
+    launchdb.environment = {}
+    assert launchdb.run("--version").out.strip() == VERSION
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from config.version import VERSION
 from infra.errors import Refused
 from infra.migrations import Migration, read
 from scripts.stack import checkout
@@ -40,4 +41,4 @@ def test_every_schema_change_so_far_can_be_lived_with():
 
 
 def test_the_checkout_says_its_version():
-    assert checkout.version() == "0.1.0"
+    assert checkout.version() == VERSION
