@@ -11,6 +11,8 @@ import pytest
 
 from app.factory import create_app
 from infra import secretfiles, tokens
+from tests.fixtures.projects import drop
+from tests.jobs.conftest import Engine
 
 PASSWORD = "a horse that nobody staples"
 
@@ -88,10 +90,16 @@ class Town:
 
 
 @pytest.fixture
-def app(settings, infra):
-    """The platform API."""
+def services():
+    """What the application serves."""
+    return ("platform",)
+
+
+@pytest.fixture
+def app(settings, infra, services):
+    """The platform API, and what else a test asks for in its process."""
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
-    made = create_app(settings, infra, ("platform",))
+    made = create_app(settings, infra, services)
     yield made
     made.extensions["launchdb"].close()
 
@@ -102,3 +110,21 @@ def town(app, infra, settings):
     made = Town(app, infra, settings)
     yield made
     made.close()
+
+
+@pytest.fixture
+def owner(town):
+    """Somebody who may have projects."""
+    return town.owner()
+
+
+@pytest.fixture
+def engine(infra):
+    """Runs jobs on demand; what projects were made go with the test."""
+    made = Engine(infra)
+    yield made
+    made.close()
+    with infra.database.autocommit() as tx:
+        projects = [row["id"] for row in tx.rows("SELECT id FROM projects")]
+    for project in projects:
+        drop(infra, project)

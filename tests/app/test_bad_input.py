@@ -92,11 +92,6 @@ def problem(answer, status):
     return found
 
 
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
 def test_names_of_projects_are_plain_or_refused_with_a_pointer(owner, town):
     for name, status in NAMES:
         started = time.monotonic()

@@ -9,11 +9,6 @@ from catalog.capacity import Connections, PoolsDoNotFit
 
 
 @pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
 def operator(town):
     return town.owner(operator=True)
 

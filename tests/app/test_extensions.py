@@ -6,28 +6,14 @@ import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
-from tests.fixtures.projects import drop, stored_tenant
-from tests.jobs.conftest import Engine
+from tests.fixtures.projects import stored_tenant
 
 
 @pytest.fixture
-def engine(infra):
-    made = Engine(infra)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
-def project(owner, engine, infra, master_key):
+def project(owner, engine, master_key):
     made = owner.project()["id"]
     engine.runner.drain()
-    yield made
-    drop(infra, made)
+    return made
 
 
 @pytest.fixture

@@ -6,38 +6,16 @@ import psycopg
 import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
-from app.factory import create_app
-from infra import secretfiles
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import soon
-from tests.fixtures.projects import drop
-from tests.jobs.conftest import Engine
 
 VERBS = ("pause", "resume", "restart", "vacuum")
 
 
 @pytest.fixture
-def app(settings, infra):
-    """The platform API and the projects' own APIs in one process, as when embedded."""
-    secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
-    made = create_app(settings, infra, ("platform", "data"))
-    yield made
-    made.extensions["launchdb"].close()
-
-
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
-def engine(infra, town):
-    """Runs jobs on demand; what projects were made go with the test."""
-    made = Engine(infra)
-    yield made
-    made.close()
-    for row in town.rows("SELECT id FROM projects"):
-        drop(infra, row["id"])
+def services():
+    """The projects' own APIs too, as when embedded."""
+    return ("platform", "data")
 
 
 @pytest.fixture

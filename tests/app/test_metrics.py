@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.internal import create_internal_app
 from jobs import view
 from jobs.history import Historian
 from tests.fixtures.servers import wait_until
-from tests.jobs.conftest import Engine
 from tests.jobs.trial_kinds import Nothing
-
-
-@pytest.fixture
-def engine(infra):
-    made = Engine(infra)
-    yield made
-    made.close()
 
 
 def test_the_exposition_is_valid_and_holds_steps_queues_claims_and_take_overs(app, engine, infra):

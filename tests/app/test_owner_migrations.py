@@ -11,26 +11,11 @@ import pytest
 import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import soon
-from tests.fixtures.projects import drop, stored_tenant
-from tests.jobs.conftest import Engine, wait_until
+from tests.fixtures.projects import stored_tenant
+from tests.jobs.conftest import wait_until
 
 NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text);\nINSERT INTO notes VALUES (1, 'a'), (2, 'b');"
 PLAIN = "-- launchdb: no-transaction\n"
-
-
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
-def engine(infra, town):
-    """Runs jobs on demand; what projects were made go with the test."""
-    made = Engine(infra)
-    yield made
-    made.close()
-    for row in town.rows("SELECT id FROM projects"):
-        drop(infra, row["id"])
 
 
 @pytest.fixture

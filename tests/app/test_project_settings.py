@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.factory import create_app
-from infra import secretfiles
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import soon
-from tests.fixtures.projects import drop
-from tests.jobs.conftest import Engine
 
 BAD = [
     ({"maxRows": 0}, "/maxRows"),
@@ -69,27 +65,9 @@ BAD = [
 
 
 @pytest.fixture
-def app(settings, infra):
-    """The platform API and the projects' own APIs in one process, as when embedded."""
-    secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
-    made = create_app(settings, infra, ("platform", "data"))
-    yield made
-    made.extensions["launchdb"].close()
-
-
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
-def engine(infra, town):
-    """Runs jobs on demand; what projects were made go with the test."""
-    made = Engine(infra)
-    yield made
-    made.close()
-    for row in town.rows("SELECT id FROM projects"):
-        drop(infra, row["id"])
+def services():
+    """The projects' own APIs too, as when embedded."""
+    return ("platform", "data")
 
 
 @pytest.fixture

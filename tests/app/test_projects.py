@@ -10,23 +10,6 @@ import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
-from tests.fixtures.projects import drop
-from tests.jobs.conftest import Engine
-
-
-@pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
-def engine(infra, town):
-    """Runs jobs on demand; what projects were made go with the test."""
-    made = Engine(infra)
-    yield made
-    made.close()
-    for row in town.rows("SELECT id FROM projects"):
-        drop(infra, row["id"])
 
 
 def soon(engine):

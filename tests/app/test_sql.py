@@ -25,11 +25,6 @@ def settings(settings):
 
 
 @pytest.fixture
-def owner(town):
-    return town.owner()
-
-
-@pytest.fixture
 def project(owner, infra, town, master_key):
     """The path of an active project."""
     engine = Engine(infra)
