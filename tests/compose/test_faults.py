@@ -88,8 +88,15 @@ def neighbour(installation):
 
 def healed(probe, what: str) -> None:
     """Wait until it is right again, a minute at most, and say how long it took."""
+
+    def well() -> bool:
+        try:
+            return bool(probe())
+        except httpx.TransportError:
+            return False
+
     began = time.monotonic()
-    wait_for(probe, HEALED_SECONDS, f"{what}: not right again after {HEALED_SECONDS} s")
+    wait_for(well, HEALED_SECONDS, f"{what}: not right again after {HEALED_SECONDS} s")
     print(f"{what}: right again after {time.monotonic() - began:.1f} s")
 
 
@@ -296,7 +303,8 @@ def restart_docker() -> None:
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: has_ended(pid), 120)
     with log.open("ab") as out:
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        # It is nobody's child, as before.
+        subprocess.run(["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
     wait_for(lambda: subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0, 60)
 
 
