@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from pathlib import Path
 
@@ -237,7 +235,7 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(case, share, setti
         job = write(installation, arguments)
         with Attempt(settings) as process:
             time.sleep(share * whole)
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
         assert wait_for_no_programs(str(settings.home), job.id)
         end_sessions(installation, job)
         pass_on(installation)
