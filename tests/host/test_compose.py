@@ -94,8 +94,11 @@ def test_a_failure_is_one_sentence_with_the_last_words_of_compose(project, tmp_p
     (tmp_path / "compose.yaml").write_text('version: "2.4"\nservices: {lost: {image: "launchdb-none/none:0"}}\n')
     (tmp_path / ".env").write_text("")
     broken = compose.Compose(project.program, tmp_path / "compose.yaml", tmp_path / ".env", f"{project.project}x")
-    with pytest.raises(Refused, match="ended with exit status"):
-        broken.up(tell=lambda _line: None)
+    try:
+        with pytest.raises(Refused, match="ended with exit status"):
+            broken.up(tell=lambda _line: None)
+    finally:  # a network is made before the image is missed
+        broken.down(tell=lambda _line: None)
 
 
 def test_a_container_that_is_away_is_refused_by_name():
