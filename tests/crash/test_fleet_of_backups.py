@@ -20,7 +20,7 @@ from tests.workers.conftest import processes
 pytestmark = pytest.mark.gpg
 
 __all__ = ["processes", "projects"]
-SECONDS = 240
+SECONDS = 480
 # What a backup leaves free of the disk, and a little for the backups themselves.
 DISK_MB = archive.RESERVE_MB + 12
 
