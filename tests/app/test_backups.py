@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.internal import create_internal_app
 from tests.app.test_bad_input import problem
 from tests.app.test_openapi import check
-from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
+from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.gpg
 

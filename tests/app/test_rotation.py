@@ -12,7 +12,7 @@ import pytest
 from catalog import names, secrets
 from infra import tokens
 from tests.app.test_bad_input import problem
-from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
+from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 from tests.app.test_settings_take_effect import TABLES, Clients
 
 DAY = 24 * 3600

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
+from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 
 TABLES = """
 CREATE TABLE things AS SELECT generate_series(1, 20) AS id;

@@ -11,7 +11,7 @@ import pytest
 
 from jobs import lifecycle
 from tests.app.test_bad_input import problem
-from tests.app.test_lifecycle import app, engine, owner, project  # noqa: F401 - fixtures
+from tests.app.test_lifecycle import project, services  # noqa: F401 - fixtures
 
 ORIGIN = {"Origin": "https://a.example.org"}
 PREFLIGHT = {**ORIGIN, "Access-Control-Request-Method": "POST"}

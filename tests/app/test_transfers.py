@@ -6,7 +6,7 @@ import pytest
 
 from infra import secretfiles
 from tests.app.test_bad_input import problem
-from tests.app.test_project_settings import app, engine, owner, project  # noqa: F401 - fixtures
+from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 from tests.fixtures.projects import drop
 
 PASSPHRASE = "a passphrase of the tests"
