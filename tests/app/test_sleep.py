@@ -17,7 +17,7 @@ ORIGIN = {"Origin": "https://a.example.org"}
 PREFLIGHT = {**ORIGIN, "Access-Control-Request-Method": "POST"}
 
 
-def put_to_sleep(engine, infra, project_id, folder):  # noqa: F811
+def put_to_sleep(engine, infra, project_id, folder):
     with infra.database.autocommit() as tx:
         tx.execute(
             """INSERT INTO project_settings (project_id, settings) VALUES (%s, '{"idleMinutes": 1}') ON CONFLICT DO NOTHING""",
@@ -44,7 +44,7 @@ def asleep(owner, project, engine, infra, settings, town):  # noqa: F811 - fixtu
 
 
 @pytest.fixture
-def worker(engine):  # noqa: F811
+def worker(engine):
     """An engine that works all the time."""
     stop = threading.Event()
 
@@ -121,7 +121,7 @@ def test_what_is_no_client_wakes_nobody_and_hears_at_once(asleep, town):
     assert wakes(town) == 0
 
 
-def test_an_owner_sees_that_it_sleeps_asks_it_by_sql_and_resumes_it(asleep, owner, worker):  # noqa: F811
+def test_an_owner_sees_that_it_sleeps_asks_it_by_sql_and_resumes_it(asleep, owner, worker):
     path = f"/api/projects/{asleep['id']}"
     assert owner.get(path).json()["status"] == "sleeping"
     assert owner.post(f"{path}/sql", json={"query": "SELECT 1 AS one"}).status_code == 200
