@@ -167,6 +167,14 @@ def test_a_link_leads_somewhere(page, link):
     assert resolves(page, link)
 
 
+def test_a_page_that_code_names_exists():
+    for folder in ("app", "catalog", "compose", "config", "infra", "jobs", "scripts", "tests", "workers", ".ci"):
+        for path in (CHECKOUT / folder).rglob("*"):
+            if path.suffix in (".py", ".sql", ".sh", ".yaml", ".toml", "") and path.is_file():
+                for named in re.findall(r"\bdocs/[\w/.-]+\.md\b", path.read_text(errors="replace")):
+                    assert (CHECKOUT / named).exists(), (path, named)
+
+
 def test_the_first_pages_stay_short():
     lengths = {name: len((CHECKOUT / name).read_text().splitlines()) for name in ("README.md", "ARCHITECTURE.md")}
     assert lengths["README.md"] <= 150

@@ -18,7 +18,7 @@ from infra.host import dotenv
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Of our images; see docs/decisions/0020-two-accounts-in-the-containers.md.
+# Of our images; see docs/decisions/0028-a-sticky-home.md.
 LAUNCHDB, PGBOUNCER = 10001, 10002
 COPIES = Path("/root")
 # Services replace `.env` in the home, but what root put there is not theirs: the sticky bit says so.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infra import files
 from infra.errors import InfraError, Refused, Unavailable
 from infra.host import engine, rendered
+from infra.proxy import Proxy
 from scripts.stack import edge, stack
 from scripts.stack.stack import Stack, require_images, wait_until_well
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # First whoever would put right what is about to be stopped.
 WATCHERS = ("scheduler", "worker", "worker-bulk")
+PROXY = "reverse-proxy"
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
@@ -28,14 +30,23 @@ def bring_up(there: Stack, tell: Tell) -> None:
     """
     require_images(there.settings.version)
     _have_data_api(there, tell)
+    ran = {one.service for one in there.compose.containers() if one.state == "running"}
     changed = rendered.write(there.settings)
     there.compose.up(tell=tell)
-    if changed:
-        # One that ran before has read the file of before.
-        there.compose.restart("reverse-proxy", tell=tell)
+    if changed and PROXY in ran:
+        _let_caddy_read(there, tell)
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def _let_caddy_read(there: Stack, tell: Tell) -> None:
+    """Let Caddy take up the file that it did not start with; no request of its clients is lost. Raises Refused."""
+    try:
+        Proxy(there.settings).apply()
+        tell("Caddy has read its new file")
+    except Unavailable:
+        there.compose.restart(PROXY, tell=tell)
 
 
 def _have_data_api(there: Stack, tell: Tell) -> None:

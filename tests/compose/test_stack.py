@@ -16,6 +16,7 @@ import pytest
 
 from infra import secretfiles
 from infra.host import engine
+from infra.proxy import Proxy
 from scripts.stack import edge
 from scripts.stack.stack import NAMES
 from tests.compose.conftest import DOMAIN, wait_for
@@ -307,6 +308,22 @@ def test_commands_on_the_host_reach_what_is_inside(installation):
     assert installation.json("projects", "show", "demo")["id"] == installation.operator["projectId"]
     assert installation.json("db", "schema")["migrations"][0]["version"] == "0001_catalogue"
     assert installation.launchdb("secrets", "check", "--acknowledge").returncode == 0
+
+
+def test_caddy_takes_up_another_configuration_without_a_restart(installation, operator):
+    def started() -> str:
+        return engine.docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
+
+    before, body = started(), {"name": "x" * 70_000}
+    # Whoever would put it right by himself.
+    engine.docker("stop", NAMES["scheduler"])
+    smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
+    assert Proxy(smaller).apply() is True
+    assert operator.post("/api/projects", json=body).status_code == 413
+    assert "Caddy has read its new file" in installation.launchdb("up", "--docker", seconds=300).stderr
+    assert operator.post("/api/projects", json=body).status_code == 422
+    assert started() == before
+    assert installation.launchdb("status").returncode == 0
 
 
 def test_everything_goes_down_and_every_project_comes_back(installation):
