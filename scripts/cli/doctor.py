@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 
+from config import installation
 from infra.doctor import checks as _checks  # noqa: F401 - registers them
 from infra.doctor import findings as register
 from infra.doctor.findings import Finding
@@ -15,6 +17,7 @@ from infra.doctor.site import Site
 from infra.errors import InfraError
 from infra.host import engine
 from jobs import doctor as platform
+from scripts.cli import inside
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
@@ -24,7 +27,9 @@ from scripts.cli.target import open_home
 if TYPE_CHECKING:
     from infra.doctor.findings import Check
 
-RENDER_SECONDS = 90.0
+RENDER_SECONDS, MEND_SECONDS = 90.0, 3600.0
+# What the platform finds wrong with itself.
+GROUP = "platform"
 
 
 @click.command()
@@ -33,7 +38,7 @@ RENDER_SECONDS = 90.0
 @json_option
 @pass_session
 def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> int:
-    """Look for what is wrong: all of it, or one CHECK or group of them (`host`); exit 1 when something does not work.
+    """Look for what is wrong: all, or one CHECK or group (`host`, `platform`); exit 1 when something does not work.
 
     `doctor host` is for the machine alone, before anything is installed. `outbound` is only run when it is named.
     """
@@ -41,16 +46,17 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
     containers = settings.runtime != "embedded"
     chosen = register.chosen(check, containers=containers)
     asked = _asked(session, check)
+    there = _Inside() if _is_outside(session) else _Platform(session)
     if not chosen and not asked:
-        known = sorted({*register.CHECKS, *(name.split(".")[0] for name in register.CHECKS), *platform.CHECKS})
+        known = sorted({*register.CHECKS, *(name.split(".")[0] for name in register.CHECKS), GROUP, *platform.CHECKS})
         raise CliError(f"there is no check {check}; there are {', '.join(known)}", USAGE)
     site = Site(settings, root=settings.host_root, projects=lambda: _projects(session))
     site.render = lambda: _rendered(site)
     found, told = _looked(site, chosen), []
-    found += _of_platform(session, asked)
+    found += _of_platform(there, asked)
     if fix:
-        told = _mended(session, site, chosen, found)
-        found = _looked(site, chosen) + _of_platform(session, asked)
+        told = _mended(there, site, chosen, found)
+        found = _looked(site, chosen) + _of_platform(there, asked)
     if as_json:
         emit_json({"findings": [asdict(one) for one in found], "fixed": told})
     else:
@@ -71,26 +77,62 @@ def _rendered(site: Site) -> bool:
 def _asked(session: Session, check: str | None) -> list[str]:
     """Return the checks to ask the platform for: all where there is one, or those that are named."""
     if check is not None:
-        return [name for name in platform.CHECKS if name == check]
-    return list(platform.CHECKS) if session.settings.database_url or session.environment.url else []
+        return [name for name in platform.CHECKS if check in (name, GROUP)]
+    is_there = session.settings.database_url or session.environment.url or _is_outside(session)
+    return list(platform.CHECKS) if is_there else []
+
+
+def _is_outside(session: Session) -> bool:
+    """Say whether this is the host of an installation in containers, whose API is asked inside."""
+    return installation.found() is not None and not session.environment.url
+
+
+@dataclass(frozen=True)
+class _Platform:
+    """The platform, asked by its API."""
+
+    session: Session
+
+    def findings(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.session.client.get("/api/admin/doctor")["findings"]
+        return found
+
+    def mend(self, check: str) -> list[str]:
+        client = self.session.client
+        answer = client.post(f"/api/admin/doctor/{check}/fix")
+        done = [finished(client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
+        said = ", ".join(f"{job['kind']} {job['status']}" for job in done) or "nothing was left to do"
+        return [f"{check}: {said}"]
+
+
+class _Inside:
+    """The platform, asked by the same command in its container."""
+
+    def findings(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(inside.answer("doctor", GROUP, "--json"))["findings"]
+        return found
+
+    def mend(self, check: str) -> list[str]:
+        told: list[str] = json.loads(inside.answer("doctor", check, "--fix", "--json", seconds=MEND_SECONDS))["fixed"]
+        return told
 
 
 def _looked(site: Site, chosen: list[Check]) -> list[Finding]:
     return [finding for one in chosen for finding in one.findings(site)]
 
 
-def _of_platform(session: Session, names: list[str]) -> list[Finding]:
+def _of_platform(there: _Platform | _Inside, names: list[str]) -> list[Finding]:
     if not names:
         return []
     try:
-        answer = session.client.get("/api/admin/doctor")
-    except (CliError, InfraError, httpx.HTTPError) as error:
+        found = there.findings()
+    except (CliError, InfraError, httpx.HTTPError, ValueError) as error:
         said = f"the platform could not be asked: {error}"
-        return [Finding("failure", said, "launchdb status names what is down", check="platform")]
-    return [Finding(**one) for one in answer["findings"] if one["check"] in names]
+        return [Finding("failure", said, "launchdb status names what is down", check=GROUP)]
+    return [Finding(**one) for one in found if one["check"] in names]
 
 
-def _mended(session: Session, site: Site, chosen: list[Check], found: list[Finding]) -> list[str]:
+def _mended(there: _Platform | _Inside, site: Site, chosen: list[Check], found: list[Finding]) -> list[str]:
     """Mend what can be; say of each what was done, or why it was not."""
     told, mends = [], {one.name: one.mend for one in chosen}
     for one in found:
@@ -105,13 +147,7 @@ def _mended(session: Session, site: Site, chosen: list[Check], found: list[Findi
         except (InfraError, OSError) as error:
             told.append(f"{one.check}: not mended: {error}")
     by_jobs = sorted({one.check for one in found if one.fixable and one.check in platform.CHECKS})
-    return told + [f"{name}: {_by_jobs(session, name)}" for name in by_jobs]
-
-
-def _by_jobs(session: Session, name: str) -> str:
-    answer = session.client.post(f"/api/admin/doctor/{name}/fix")
-    done = [finished(session.client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
-    return ", ".join(f"{job['kind']} {job['status']}" for job in done) or "nothing was left to do"
+    return told + [line for name in by_jobs for line in there.mend(name)]
 
 
 def _projects(session: Session) -> set[str] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from config.client import load_client
 from config.installation import found, program_environment
 from infra import pipeline
+from infra.host import engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ ON_THE_HOST = frozenset(
     | {"scheduler"}
 )
 _HELP = ("-h", "--help", "--version")
+ANSWER_SECONDS = 60.0
 
 
 def forward(arguments: Sequence[str]) -> None:
@@ -50,6 +52,14 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
     named = [part for name in _passed() for part in ("--env", name)]
     container = WORKER if words[:2] == LOOKS else CONTAINER
     return ["docker", "exec", "--interactive", *terminal, *named, container, "launchdb", *arguments]
+
+
+def answer(*words: str, seconds: float = ANSWER_SECONDS) -> str:
+    """Return what a command prints inside. Its exit code is no matter: whether it is well is shown, not asked.
+
+    Raises Refused, Unavailable when it cannot be run.
+    """
+    return engine.execute(CONTAINER, ["sh", "-c", 'launchdb "$@" || true', "sh", *words], seconds=seconds)
 
 
 def _passed() -> dict[str, str]:

@@ -6,18 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import InfraError
-from infra.host import engine
 from infra.pipeline import Failed
+from scripts.cli import inside
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import emit, emit_json, note, table
-from scripts.stack.stack import API, Stack, complaint
+from scripts.stack.stack import Stack, complaint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.host.engine import Container
-
-INSIDE_SECONDS = 60.0
 
 
 def show(home: Path, *, as_json: bool) -> int:
@@ -25,21 +23,21 @@ def show(home: Path, *, as_json: bool) -> int:
     there = Stack.of(home)
     found, projects = there.containers(), there.projects()
     ill = [one for one in [*found, *(one for one in projects if one.state == "running")] if not one.is_well]
-    inside = any(one.name == API and one.state == "running" for one in found)
+    answers = any(one.name == inside.CONTAINER and one.state == "running" for one in found)
     if as_json:
         emit_json(
             {
                 "home": str(home),
                 "containers": [_document(one) for one in found],
                 "projectContainers": [_document(one) for one in projects],
-                "platform": _platform_json() if inside else None,
+                "platform": _platform_json() if answers else None,
             }
         )
     else:
         emit(table(("container", "state", "health", "since"), (_row(one) for one in found)))
         running = sum(one.state == "running" for one in projects)
         emit([f"containers of projects: {len(projects)}, of which {running} run", ""])
-        if inside:
+        if answers:
             emit(_platform_text())
     for one in ill:
         note(complaint(one))
@@ -57,21 +55,15 @@ def _document(one: Container) -> dict[str, Any]:
 def _platform_json() -> Any:
     """Return the status as the platform itself sees it; exit code 1 of that is no fault of the asking."""
     try:
-        return json.loads(_inside("--json"))
+        return json.loads(inside.answer("status", "--json"))
     except (InfraError, ValueError):
         return None
 
 
 def _platform_text() -> list[str]:
     try:
-        return _inside().splitlines()
+        return inside.answer("status").splitlines()
     except Failed as error:
         return error.said.splitlines()
     except InfraError as error:
         return [f"the platform's own view cannot be had: {error}"]
-
-
-def _inside(*options: str) -> str:
-    # Whether it is well is shown, not asked: the exit code is of no interest here.
-    words = ["sh", "-c", 'launchdb status "$@" || true', "sh", *options]
-    return engine.execute(API, words, seconds=INSIDE_SECONDS)

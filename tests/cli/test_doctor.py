@@ -59,6 +59,8 @@ def test_the_platform_is_asked_too_and_jobs_mend_what_they_can(launchdb, machine
         tx.execute("UPDATE projects SET status_reason = 'not as it should be: x' WHERE id = %s", (project,))
     told = launchdb.run("doctor", "projects", "--json")
     assert [(one["subject"], one["fixable"]) for one in told.json["findings"]] == [(project, True)]
+    own = launchdb.run("doctor", "platform", "--json").json["findings"]
+    assert {one["check"] for one in own} == {"secrets", "certificate", "workers", "projects", "registration"}
     everything = launchdb.run("doctor", "--json", timeout=60).json["findings"]
     assert {"permissions", "secrets.files", "secrets", "certificate", "workers", "projects", "registration"} == {
         one["check"] for one in everything
