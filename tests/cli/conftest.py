@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from catalog import owners
 from infra import secretfiles
+from tests.cli import command
+from tests.fixtures.forked import CHECKOUT, processes
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse battery staple"
 
 
@@ -50,14 +52,21 @@ class CommandLine:
         )
 
     def run(self, *arguments: str, stdin: str = "", timeout: float = 30) -> Outcome:
-        with self.start(*arguments) as process:
-            try:
-                out, err = process.communicate(stdin, timeout=timeout)
-            except subprocess.TimeoutExpired:
+        """Run one to its end, forked: `start` is the program as people start it, and slower by its imports."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "stdin").write_text(stdin)
+            environment = {"PATH": os.environ["PATH"], **self.environment}
+            process = processes.Process(target=command.run, args=(arguments, environment, name))
+            process.start()
+            process.join(timeout)
+            if process.exitcode is None:
                 process.kill()
-                raise
+                process.join()
+                raise subprocess.TimeoutExpired(arguments, timeout)
+            out, err = ((folder / stream).read_text() for stream in ("stdout", "stderr"))
         assert "Traceback" not in err, err
-        return Outcome(process.returncode, out, err)
+        return Outcome(process.exitcode, out, err)
 
 
 @pytest.fixture

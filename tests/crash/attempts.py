@@ -1,14 +1,8 @@
-"""One attempt at a job in a process that a crash point may end, forked from one that has imported everything already.
-
-A worker of its own needs a second of a core for its imports alone, a thousand times over; the fork server of
-multiprocessing has them done once. What dies is a process all the same, and nothing runs after it in it.
-"""
+"""One attempt at a job in a process that a crash point may end: what dies is a process, and nothing runs after it in it."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from pathlib import Path
 from typing import Self
 
 import jobs.kinds  # noqa: F401  every kind registers itself
@@ -17,11 +11,7 @@ from infra.composition import Infra
 from jobs import kind as kinds
 from jobs.lease import Leases
 from jobs.runner import Runner
-
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["pytest", __name__])
+from tests.fixtures.forked import CHECKOUT, processes
 
 
 def one_attempt(environment: dict[str, str]) -> None:
