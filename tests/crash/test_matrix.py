@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 
 from catalog import inventory, names
 from jobs import kind as kinds
+from jobs import view
 from jobs.crash import EXIT_STATUS, POINTS
 from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
@@ -41,6 +44,8 @@ LIFE = {
 }
 
 
+# How long a worker that found nothing goes on looking.
+LOOK_SECONDS = 10.0
 # Arguments besides the project.
 MORE = {ExtendProject: ("pgcrypto",)}
 
@@ -185,10 +190,21 @@ def test_a_killed_delete_resumes_and_leaves_nothing(crash, settings, installatio
 def run_here(infra, job) -> None:
     """Run what waits in this process, which is quicker than starting another that will not die."""
     leases = Leases(infra.database, infra.settings, worker="here")
+    runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
+    looked_until = time.monotonic() + LOOK_SECONDS
     with beating(leases):
-        Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds())).drain()
+        runner.drain()
+        # A worker whose claim found nothing looks again, and a job that waits says for what.
+        while (told := shown(infra, job))["status"] == "queued" and time.monotonic() < looked_until:
+            time.sleep(0.1)
+            runner.drain()
+    assert told["status"] == "succeeded", told
+
+
+def shown(infra, job) -> dict:
+    """The job as people see it."""
     with infra.database.autocommit() as tx:
-        assert find(tx, job.id).status == "succeeded"
+        return view.show(tx, job.id)
 
 
 def prepare(settings, infra, before: tuple[type, ...]) -> str:
