@@ -54,14 +54,15 @@ class Processes:
 
     def worker(self, **more: str) -> subprocess.Popen:
         """Start a worker and wait until it listens."""
-        before = self.live_workers()
         process = self.start("worker", **more)
-        wait_until(lambda: self.live_workers() > before, 20)
+        # By its own row: meanwhile others may be found dead.
+        wait_until(lambda: process.pid in self.live_workers(), 60)
         return process
 
-    def live_workers(self) -> int:
+    def live_workers(self) -> set[int]:
+        """The process ids of the workers that nobody has found dead."""
         with self.infra.database.autocommit() as tx:
-            return tx.value("SELECT count(*) FROM workers WHERE stopped_at IS NULL")
+            return {row["pid"] for row in tx.rows("SELECT pid FROM workers WHERE stopped_at IS NULL")}
 
     def enqueue(self, arguments, **more):
         with self.infra.database.transaction() as tx:

@@ -79,7 +79,7 @@ def test_a_worker_told_to_leave_gives_a_long_step_back_and_goes(processes):
     assert leaving.wait(10) == 0
     given_back = processes.job(job.id)
     assert (given_back.status, given_back.attempt, given_back.crashes) == ("queued", 0, 0)
-    assert processes.live_workers() == 0
+    assert processes.live_workers() == set()
 
 
 def test_duplicate_forged_and_garbage_messages_change_nothing(processes):
