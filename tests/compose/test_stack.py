@@ -322,7 +322,7 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
     assert Proxy(smaller).apply() is True
     assert operator.post("/api/projects", json=body).status_code == 413
-    assert "Caddy has read its new file" in installation.launchdb("up", "--docker", seconds=300).stderr
+    assert "Caddy has read its new file" in installation.launchdb("up", "--docker", "--detach", seconds=300).stderr
     assert operator.post("/api/projects", json=body).status_code == 422
     assert started() == before
     assert installation.launchdb("status").returncode == 0
