@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 import httpx
@@ -87,6 +87,16 @@ def _is_outside(session: Session) -> bool:
     return installation.found() is not None and not session.environment.url
 
 
+class _Asked(Protocol):
+    """Whoever knows what the platform finds wrong with itself."""
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what every check found, as `GET /api/admin/doctor` has it."""
+
+    def mend(self, check: str) -> list[str]:
+        """Begin and await the jobs that mend what a check found; return a line for each that was done."""
+
+
 @dataclass(frozen=True)
 class _Platform:
     """The platform, asked by its API."""
@@ -121,7 +131,7 @@ def _looked(site: Site, chosen: list[Check]) -> list[Finding]:
     return [finding for one in chosen for finding in one.findings(site)]
 
 
-def _of_platform(there: _Platform | _Inside, names: list[str]) -> list[Finding]:
+def _of_platform(there: _Asked, names: list[str]) -> list[Finding]:
     if not names:
         return []
     try:
@@ -132,7 +142,7 @@ def _of_platform(there: _Platform | _Inside, names: list[str]) -> list[Finding]:
     return [Finding(**one) for one in found if one["check"] in names]
 
 
-def _mended(there: _Platform | _Inside, site: Site, chosen: list[Check], found: list[Finding]) -> list[str]:
+def _mended(there: _Asked, site: Site, chosen: list[Check], found: list[Finding]) -> list[str]:
     """Mend what can be; say of each what was done, or why it was not."""
     told, mends = [], {one.name: one.mend for one in chosen}
     for one in found:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from scripts.cli.__main__ import main
-from tests.fixtures.forked import CHECKOUT
+from tests.fixtures.forked import settle
 
 # Each stream of the command by its number, and how its file is opened.
 STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY | os.O_CREAT), ("stderr", os.O_WRONLY | os.O_CREAT))
@@ -15,9 +15,7 @@ STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY | os.O_CREAT), ("stder
 
 def run(arguments: tuple[str, ...], environment: dict[str, str], folder: str) -> None:
     """Be the command: its streams are files of the folder, its environment is this and nothing else."""
-    os.chdir(CHECKOUT)
-    os.environ.clear()
-    os.environ.update(environment)
+    settle(environment)
     for number, (name, flags) in enumerate(STREAMS):
         opened = os.open(Path(folder) / name, flags, 0o600)
         os.dup2(opened, number)

@@ -11,14 +11,12 @@ from infra.composition import Infra
 from jobs import kind as kinds
 from jobs.lease import Leases
 from jobs.runner import Runner
-from tests.fixtures.forked import CHECKOUT, processes
+from tests.fixtures.forked import CHECKOUT, processes, settle
 
 
 def one_attempt(environment: dict[str, str]) -> None:
     """Claim and run one job: no beats, no bells, nothing to wait for."""
-    os.chdir(CHECKOUT)
-    os.environ.clear()
-    os.environ.update(environment)
+    settle(environment)
     infra = Infra.open(load())
     leases = Leases(infra.database, infra.settings, worker="doomed")
     Runner(infra, leases, worker="doomed", queues=["control", "bulk"], serves=sorted(kinds.kinds())).run_one()
