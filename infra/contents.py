@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 MOST_WORDS = 20
+SEQUENCE = "sequence "
 # What a tenant set for his login changes neither what is counted nor how definitions are printed.
 OPTIONS = (
     "-c default_transaction_read_only=on -c row_security=off -c search_path=pg_catalog -c statement_timeout=0"
@@ -30,13 +32,16 @@ class Contents:
     """What was found in a database.
 
     rows     of each table, by its quoted name
-    figures  state of each sequence; how many large objects there are
+    figures  state of each sequence when the look began; how many large objects there are
     objects  a digest of definition, owner and rights, by kind and name
+    later    figures at the end of a look beside which something was dumped: a sequence moves on whatever a snapshot
+             shows, so what is in the dump lies between both. None where nobody looked a second time.
     """
 
     rows: Mapping[str, int]
     figures: Mapping[str, int]
     objects: Mapping[str, str]
+    later: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""
@@ -45,7 +50,7 @@ class Contents:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Contents:
         """Read what `to_json` returned."""
-        return cls(kept["rows"], kept["figures"], kept["objects"])
+        return cls(kept["rows"], kept["figures"], kept["objects"], kept.get("later"))
 
     def faults(self, found: Contents) -> list[str]:
         """Say in words in what `found` differs from this; nothing when it does not."""
@@ -55,9 +60,9 @@ class Contents:
             if found.rows.get(name) != rows
         ]
         words += [
-            f"{name}: {found.figures.get(name, 'missing')} instead of {value}"
-            for name, value in self.figures.items()
-            if found.figures.get(name) != value
+            f"{name}: {found.figures.get(name, 'missing')} instead of {' to '.join(map(str, sorted({low, high})))}"
+            for name, (low, high) in self._bounds().items()
+            if name not in found.figures or not low <= found.figures[name] <= high
         ]
         words += [
             f"{key}: {'it is missing' if key not in found.objects else 'its definition, owner or rights differ'}"
@@ -67,6 +72,17 @@ class Contents:
         words += [f"{key}: it was not there" for key in found.objects if key not in self.objects]
         return words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], f"and {len(words) - MOST_WORDS} more"]
 
+    def _bounds(self) -> dict[str, tuple[float, float]]:
+        """Return between what each figure may lie. One that goes down ends lower than it began."""
+        found: dict[str, tuple[float, float]] = {}
+        for name, value in self.figures.items():
+            if self.later is not None:
+                last = self.later.get(name, value)
+                found[name] = min(value, last), max(value, last)
+            else:  # as sets were made before: a sequence that is ahead gives no number twice
+                found[name] = value, math.inf if name.startswith(SEQUENCE) else value
+        return found
+
 
 class Look:
     """One look at a database: everything it tells is of the same moment, whose snapshot others may share."""
@@ -75,6 +91,7 @@ class Look:
         self._session, self._project = session, project
         row = session.execute(SQL.export_snapshot).fetchone()
         self.snapshot = str(row[0]) if row else ""
+        self._figures = self.figures()
 
     def take(self, check: Callable[[], None]) -> Contents:
         """Return what is in the database; `check` is called before each table. Raises psycopg.Error."""
@@ -83,8 +100,11 @@ class Look:
             check()
             found = self._session.execute(SQL.count.format(table=sql.SQL(name))).fetchone()  # quoted by the server
             rows[name] = int(found[0]) if found else 0
-        figures = {name: int(value) for name, value in self._session.execute(SQL.figures).fetchall()}
-        return Contents(rows, figures, self._objects())
+        return Contents(rows, self._figures, self._objects())
+
+    def figures(self) -> dict[str, int]:
+        """Return the figures as they are now: of sequences no snapshot shows those of before. Raises psycopg.Error."""
+        return {name: int(value) for name, value in self._session.execute(SQL.figures).fetchall()}
 
     @property
     def server(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from catalog import backups, names
@@ -116,7 +116,8 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
             # What it holds is counted while it is dumped: both see the same moment.
             counted = beside.submit(look.take, lambda: None)
             stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
-        return _Dumped(stored, counted.result(), size, look.server, look.schema())
+        contents = replace(counted.result(), later=look.figures())
+        return _Dumped(stored, contents, size, look.server, look.schema())
 
 
 def remove(run: Run[Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from catalog import backups, names
 from infra import backup_sets
 from infra.beside import Beside
+from infra.contents import Contents
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.delete import DeleteProject
@@ -96,6 +97,52 @@ def shop(life, infra):
     with infra.databases.cluster.session("test") as admin:
         for use in names.BESIDE:
             admin.execute(f'DROP DATABASE IF EXISTS "{made.id}_{use}" WITH (FORCE)')
+
+
+def test_numbers_given_out_during_a_backup_are_no_difference(shop):
+    """A sequence moves on whatever a snapshot shows: the dump has it as it was at some moment of the backup."""
+    shop.sql("CREATE SEQUENCE up; CREATE SEQUENCE down INCREMENT -1; CREATE SEQUENCE still; SELECT nextval('still')")
+    over = threading.Event()
+
+    def use() -> None:
+        tenant = stored_tenant(shop.infra, shop.id)
+        with tenant.connect(tenant.roles.owner) as owner:
+            while not over.is_set():
+                owner.execute("SELECT nextval('up'), nextval('down') FROM generate_series(1, 20)")
+
+    clients = threading.Thread(target=use)
+    clients.start()
+    try:
+        taken = [shop.back_up() for _ in range(3)]
+    finally:
+        over.set()
+        clients.join()
+    for backup in taken:
+        assert (shop.verify(backup).status, shop.engine.job(backup.job_id).error) == ("succeeded", None)
+    restored = shop.restore(taken[-1])
+    assert (restored.status, restored.error) == ("succeeded", None)
+
+
+def test_a_sequence_that_is_behind_or_lost_is_a_difference():
+    kept = Contents(
+        {}, {"sequence a": 5, "sequence b": -5, "large objects": 2}, {}, {"sequence a": 9, "sequence b": -9}
+    )
+
+    def faults(**found: int) -> list[str]:
+        figures = {"sequence a": 7, "sequence b": -7, "large objects": 2, **found}
+        return kept.faults(Contents({}, figures, {}))
+
+    assert faults() == []
+    assert faults(**{"sequence a": 4}) == ["sequence a: 4 instead of 5 to 9"]
+    assert faults(**{"sequence b": -10}) == ["sequence b: -10 instead of -9 to -5"]
+    assert faults(**{"large objects": 3}) == ["large objects: 3 instead of 2"]
+    # A set that was made before there was a second look.
+    before = Contents.from_json({"rows": {}, "figures": {"sequence a": 5, "large objects": 2}, "objects": {}})
+    assert before.faults(Contents({}, {"sequence a": 8, "large objects": 2}, {})) == []
+    assert before.faults(Contents({}, {"sequence a": 4, "large objects": 3}, {})) == [
+        "sequence a: 4 instead of 5 to inf",
+        "large objects: 3 instead of 2",
+    ]
 
 
 def test_a_backup_is_a_file_and_a_manifest_that_only_we_may_read(shop):
