@@ -14,7 +14,7 @@ from infra.doctor import checks as _checks  # noqa: F401 - registers them
 from infra.doctor import findings as register
 from infra.doctor.findings import Finding
 from infra.doctor.site import Site
-from infra.errors import InfraError
+from infra.errors import InfraError, Refused
 from infra.host import engine
 from jobs import doctor as platform
 from scripts.cli import inside
@@ -119,12 +119,20 @@ class _Inside:
     """The platform, asked by the same command in its container."""
 
     def findings(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(inside.answer("doctor", GROUP, "--json"))["findings"]
+        found: list[dict[str, Any]] = self._said("findings", GROUP)
         return found
 
     def mend(self, check: str) -> list[str]:
-        told: list[str] = json.loads(inside.answer("doctor", check, "--fix", "--json", seconds=MEND_SECONDS))["fixed"]
+        told: list[str] = self._said("fixed", check, "--fix", seconds=MEND_SECONDS)
         return told
+
+    def _said(self, what: str, *words: str, seconds: float = inside.ANSWER_SECONDS) -> Any:
+        """Return one part of what it says. Raises Refused when that cannot be read, Unavailable."""
+        said = inside.answer("doctor", *words, "--json", seconds=seconds)
+        try:
+            return json.loads(said)[what]
+        except (ValueError, KeyError) as error:
+            raise Refused(f"{inside.CONTAINER} does not say what it finds; see `launchdb logs platform-api`") from error
 
 
 def _looked(site: Site, chosen: list[Check]) -> list[Finding]:
@@ -136,7 +144,7 @@ def _of_platform(there: _Asked, names: list[str]) -> list[Finding]:
         return []
     try:
         found = there.findings()
-    except (CliError, InfraError, httpx.HTTPError, ValueError) as error:
+    except (CliError, InfraError, httpx.HTTPError) as error:
         said = f"the platform could not be asked: {error}"
         return [Finding("failure", said, "launchdb status names what is down", check=GROUP)]
     return [Finding(**one) for one in found if one["check"] in names]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+from tests.fixtures.forked import CHECKOUT, environment_of
 
 
 def free_port() -> int:
@@ -31,15 +29,7 @@ class Url(str):
 def served(settings, service="platform", **more):
     """Run `launchdb serve`; give its URL."""
     port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(CHECKOUT),
-        "LAUNCHDB_HOME": str(settings.home),
-        "LAUNCHDB_DATABASE_URL": settings.database_url,
-        "LAUNCHDB_REDIS_URL": settings.redis_url,
-        "LAUNCHDB_PORT": str(port),
-        **more,
-    }
+    environment = environment_of(settings, **{"LAUNCHDB_PORT": str(port), **more})
     log = (settings.home / "api.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.cli", "serve", service], cwd=CHECKOUT, env=environment, stderr=log, stdout=log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Self
 
 import jobs.kinds  # noqa: F401  every kind registers itself
@@ -11,7 +10,7 @@ from infra.composition import Infra
 from jobs import kind as kinds
 from jobs.lease import Leases
 from jobs.runner import Runner
-from tests.fixtures.forked import CHECKOUT, processes, settle
+from tests.fixtures.forked import environment_of, processes, settle
 
 
 def one_attempt(environment: dict[str, str]) -> None:
@@ -27,16 +26,8 @@ class Attempt:
     """An attempt that runs, begun when this is made; as a context it waits for its end."""
 
     def __init__(self, settings: Settings, *, crash: str = "", **more: str) -> None:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(CHECKOUT),
-            "LAUNCHDB_HOME": str(settings.home),
-            "LAUNCHDB_DATABASE_URL": settings.database_url,
-            "LAUNCHDB_REDIS_URL": settings.redis_url,
-            "LAUNCHDB_PROJECT_MIGRATIONS": settings.project_migrations,
-            "LAUNCHDB_CRASH": crash,
-            **more,
-        }
+        told = {"LAUNCHDB_PROJECT_MIGRATIONS": settings.project_migrations, "LAUNCHDB_CRASH": crash, **more}
+        environment = environment_of(settings, **told)
         self._process = processes.Process(target=one_attempt, args=(environment,))
         self._process.start()
         assert self._process.pid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,10 +14,10 @@ import redis
 
 from jobs.enqueue import enqueue
 from jobs.table import find
+from tests.fixtures.forked import CHECKOUT, environment_of
 from tests.jobs import trial_kinds
 from tests.jobs.conftest import wait_until
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
 START = {
     "worker": "import tests.jobs.process_kinds; from workers.process import main; from config.settings import load; "
     "main(load(), ['control', 'bulk'])",
@@ -33,15 +32,7 @@ class Processes:
         self.infra = infra
         self.log_folder = log_folder
         self.started: list[subprocess.Popen] = []
-        settings = infra.settings
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(CHECKOUT),
-            "LAUNCHDB_HOME": str(settings.home),
-            "LAUNCHDB_DATABASE_URL": settings.database_url,
-            "LAUNCHDB_REDIS_URL": settings.redis_url,
-            "LAUNCHDB_DATABASE_POOL_SIZE": "8",
-        }
+        self.environment = environment_of(infra.settings, LAUNCHDB_DATABASE_POOL_SIZE="8")
 
     def start(self, role: str, **more: str) -> subprocess.Popen:
         log = (self.log_folder / f"{role}-{len(self.started)}.log").open("w")
