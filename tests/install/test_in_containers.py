@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.fixtures.images import public_mirror
-from tests.install.conftest import CHECKOUT, git
+from tests.install import debian
+from tests.install.debian import docker
 
 pytestmark = pytest.mark.docker
 IMAGE = "debian:trixie-slim"
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-AUTHORITIES = 'Acquire::https::CaInfo "/machine-ca.crt";\n'
-
-
-def docker(*arguments, feed="") -> subprocess.CompletedProcess:
-    return subprocess.run(["docker", *arguments], input=feed, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -78,15 +70,6 @@ def test_an_image_that_is_not_here_is_said_with_what_makes_it(command):
     assert "scripts/build-images" in done.stderr
 
 
-def machine_mirror() -> str:
-    """Where this machine takes Debian from."""
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    text = "\n".join(path.read_text() for path in files if path.is_file() and path.suffix in ("", ".list", ".sources"))
-    lines = [line for line in text.splitlines() if line.startswith(("deb ", "URIs:"))]
-    found = re.findall(r"(https?://\S+/debian)/?(?:\s|$)", "\n".join(lines))
-    return found[0] if found else public_mirror()
-
-
 BARE = """
 set -e
 sh /src/scripts/install --dry-run >/tmp/rehearsal
@@ -105,27 +88,9 @@ cat /tmp/second
 """
 
 
-def test_a_bare_debian_is_made_fit_and_a_second_run_changes_nothing(tmp_path):
-    """Real packages, a real firewall in the container's own network, a real checkout."""
-    (tmp_path / "sources.list").write_text(f"deb {machine_mirror()} trixie main\n")
-    (tmp_path / "apt.conf").write_text(AUTHORITIES if CERTIFICATES.exists() else "")
-    (tmp_path / "bare").write_text(BARE)
-    source = tmp_path / "source"
-    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{CHECKOUT}", str(source))
-    mounts = {
-        "sources.list": "/etc/apt/sources.list",
-        "apt.conf": "/etc/apt/apt.conf.d/90machine",
-        "bare": "/bare",
-        "source": "/src",
-    }
-    options = [f"--volume={tmp_path / name}:{target}:ro" for name, target in mounts.items()]
-    if CERTIFICATES.exists():
-        options.append(f"--volume={CERTIFICATES}:/machine-ca.crt:ro")
-    done = docker(
-        "run", "--rm", "--cap-add", "NET_ADMIN", "--tmpfs", "/etc/apt/sources.list.d", *options, IMAGE, "sh", "/bare"
-    )
+def made_fit(done: subprocess.CompletedProcess[str]) -> None:
+    """What the script above has to have said."""
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no " not in done.stdout.splitlines()[0]
     assert done.stdout.startswith("/srv/docker\n10m\n"), done.stdout
     assert "Status: active" in done.stdout
     assert "Default: deny (incoming), allow (outgoing)" in done.stdout
@@ -133,3 +98,14 @@ def test_a_bare_debian_is_made_fit_and_a_second_run_changes_nothing(tmp_path):
         assert f"{port}/tcp ALLOW IN Anywhere" in done.stdout
     assert "1771 0:10001\n2750 10001:10002\n" in done.stdout
     assert "Nothing had to be changed." in done.stdout
+
+
+def test_a_bare_debian_is_made_fit_and_a_second_run_changes_nothing(tmp_path):
+    """Real packages, a real firewall in the container's own network, a real checkout."""
+    made_fit(debian.run(tmp_path, BARE))
+
+
+@pytest.mark.full
+def test_so_is_a_bare_debian_12(tmp_path):
+    with debian.made("bookworm") as image:
+        made_fit(debian.run(tmp_path, BARE, image=image, suite="bookworm"))
