@@ -47,7 +47,7 @@ class Makers:
     def run(self, folder: Path, script: str, **where: str):
         return debian.run(
             folder,
-            f"sed 's/^DOCKER_KEY=.*/DOCKER_KEY={self.fingerprint}/' /src/scripts/install >/installer\n{script}",
+            f"cp -R /src /copy && sed -i 's/^DOCKER_KEY=.*/DOCKER_KEY={self.fingerprint}/' /copy/scripts/install\n{script}",
             "--add-host",
             f"{NAME}:{self.address}",
             "--env",
@@ -152,8 +152,8 @@ def served(folder: Path, suite: str):
 
 OLD_COMPOSE = """
 set -e
-sh /installer --without-firewall >/tmp/first 2>/tmp/first.err || { tail -20 /tmp/first.err; exit 1; }
-sh /installer --without-firewall >/tmp/second 2>/tmp/second.err
+sh /copy/scripts/install --without-firewall >/tmp/first 2>/tmp/first.err || { tail -20 /tmp/first.err; exit 1; }
+sh /copy/scripts/install --without-firewall >/tmp/second 2>/tmp/second.err
 grep Compose /tmp/first
 docker compose version --short
 command -v dockerd
@@ -193,13 +193,13 @@ def test_so_it_does_on_debian_11(tmp_path):
 ALL_OF_IT = """
 sh /src/scripts/install --docker-repository --without-firewall >/tmp/out 2>/tmp/err && exit 9
 tail -1 /tmp/err
-ls /etc/apt/keyrings /etc/apt/sources.list.d
-command -v docker
+find /etc/apt/keyrings /etc/apt/sources.list.d -type f
+! command -v docker || exit 9
 set -e
-sh /installer --docker-repository --without-firewall >/tmp/out 2>/tmp/err || { tail -20 /tmp/err; exit 1; }
+sh /copy/scripts/install --docker-repository --without-firewall >/tmp/out 2>/tmp/err || { tail -20 /tmp/err; exit 1; }
 docker --version
 docker compose version --short
-sh /installer --docker-repository --without-firewall 2>/tmp/err | tail -4
+sh /copy/scripts/install --docker-repository --without-firewall 2>/tmp/err | tail -4
 """
 
 
