@@ -11,7 +11,7 @@ from config.settings import CHECKOUT
 from infra import pipeline
 from infra.errors import InfraError, Refused
 from infra.host import engine
-from scripts.stack.stack import IMAGES
+from scripts.stack.stack import API, IMAGES
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
@@ -58,8 +58,19 @@ def build(name: str, tell: Tell) -> None:
 
 def keep(name: str, kept: str) -> None:
     """Let the images of a version have a second name, before the first is given to others. Raises Refused."""
-    for image in IMAGES:
+    # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
+    for image in (*IMAGES, *(["host"] if engine.image_exists(f"launchdb/host:{name}") else [])):
         engine.docker("tag", f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+
+
+def runs(name: str) -> bool:
+    """Say whether the platform API was started from this version's image. Raises Refused, Unavailable."""
+    image = f"launchdb/app:{name}"
+    if not engine.image_exists(image):
+        return False
+    looks = (("inspect", "--format", "{{.Image}}", API), ("image", "inspect", "--format", "{{.Id}}", image))
+    started, known = (engine.docker(*words).strip() for words in looks)
+    return started == known
 
 
 def migrations_of(name: str) -> set[str]:

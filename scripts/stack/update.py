@@ -56,11 +56,15 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     """
     old = there.settings.version
     new = wanted if wanted and checkout.has_images(wanted) else ""
-    if not new:
+    if new == old and checkout.runs(f"{old}-previous"):
+        old = f"{old}-previous"  # whoever built these images has kept those of before
+    elif not new:
         new = checkout.take_out(wanted, tell) if wanted else checkout.version()
         if new == old:
             old = f"{new}-previous"
-            checkout.keep(new, old)
+            # A build that failed has kept what runs already; the name itself may be another's by now.
+            if not checkout.runs(old):
+                checkout.keep(new, old)
         checkout.build(new, tell)
     require_images(new)
     _refuse_other_postgres(new)

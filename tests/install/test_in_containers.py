@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -41,14 +42,14 @@ def command(server, repository, image, tmp_path):
     """The command of an installation without Python; `.env` says which image."""
     home = tmp_path / "home"
     assert server.install("--git", str(repository), "--home", str(home)).code == 0
-    home.mkdir()
+    shutil.copytree(server.path(str(home)), home, symlinks=True)
     (home / ".env").write_text(f"DOMAIN=x\nLAUNCHDB_VERSION={image}\n")
 
     def run(*words, where=tmp_path, **environment):
         return subprocess.run(
             [server.path("usr/local/bin/launchdb"), *words],
             input="typed\n", cwd=where, capture_output=True, text=True, timeout=60, check=False,
-            env={"PATH": os.environ["PATH"], **environment},
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment},
         )  # fmt: skip
 
     return run, home
@@ -76,6 +77,71 @@ def test_an_image_that_is_not_here_is_said_with_what_makes_it(command):
     assert done.returncode == 1
     assert "launchdb/host:none-such is not here" in done.stderr
     assert "scripts/build-images" in done.stderr
+
+
+def test_folders_of_the_machine_are_there_under_their_names_and_the_image_keeps_its_own(command, tmp_path):
+    run, home = command
+    configurations = tmp_path / "configurations"
+    assert str(configurations) not in run("status").stdout
+    done = run("mounts", where=home / "scripts", HOST_CONFIG_DIR=str(configurations))
+    assert configurations.is_dir(), "what is made in the container is made here"
+    assert f"{home}/scripts\n" in done.stdout
+    for folder in ("/opt", "/usr", "/tmp"):
+        done = run("status", where=folder)
+        assert (done.returncode, done.stdout.splitlines()[1]) == (7, "/tmp" if folder == "/tmp" else "/"), done.stderr
+
+
+@pytest.fixture
+def built(image, tmp_path):
+    """What stands in for the build of a repository's images: it gives the stand-in their names, and takes these away."""
+    names = ("app", "postgres", "pgbouncer", "redis", "caddy", "backup", "data-api", "host")
+    versions = [f"0.0.{secrets.randbelow(10**9)}" for _ in range(2)]
+    script = "#!/bin/sh\nset -e\necho built $LAUNCHDB_VERSION >&2\n"
+    yield (
+        versions,
+        script + "".join(f"docker tag launchdb/host:{image} launchdb/{name}:$LAUNCHDB_VERSION\n" for name in names),
+    )
+    docker("rmi", "--force", *(f"launchdb/{name}:{version}" for name in names for version in versions))
+
+
+def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
+    server, repository, built, tmp_path
+):
+    (older, newer), build = built
+    for version in (older, newer):
+        (repository / "scripts/build-images").write_text(build)
+        (repository / "scripts/build-images").chmod(0o755)
+        (repository / "pyproject.toml").write_text(f'version = "{version}"\n')
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", version)
+        git(repository, "tag", f"v{version}")
+    home = tmp_path / "home"
+    assert server.install("--git", str(repository), "--ref", f"v{older}", "--home", str(home)).code == 0
+    shutil.copytree(server.path(str(home)), home, symlinks=True)
+
+    def run(*words):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        return subprocess.run(
+            [server.path("usr/local/bin/launchdb"), *words],
+            input="", capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=environment,
+        )  # fmt: skip
+
+    done = run("update", "9.9.9")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no version, tag or branch 9.9.9 in {home}" in done.stderr
+    done = run("update", "--json", newer)
+    assert done.stdout.splitlines()[0] == f"update|{newer}|--json|", done.stderr
+    assert f"built {newer}" in done.stderr
+    assert newer in (home / "pyproject.toml").read_text()
+    done = run("update")
+    assert done.stdout.splitlines()[0] == f"update|{newer}|"
+    (home / ".env").write_text(f"LAUNCHDB_VERSION={newer}\n")
+    (home / "versions.json").write_text(f'{{"running": "{newer}", "previous": "{older}"}}\n')
+    done = run("rollback")
+    assert done.stdout.splitlines()[0] == f"rollback|{older}|"
+    assert f"built {older}" in done.stderr
+    (home / "pyproject.toml").write_text("changed by hand")
+    assert "was changed by hand" in run("update", "v9.9.9").stderr
 
 
 def machine_mirror() -> str:
