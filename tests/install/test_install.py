@@ -89,6 +89,20 @@ def test_the_folders_of_the_guide_are_there_and_belong_to_the_containers_account
         assert ((home / "pgbouncer").stat().st_uid, (home / "pgbouncer").stat().st_gid) == (10001, 10002)
 
 
+@pytest.mark.parametrize("place", ["caddy", "postgrest"])
+def test_a_link_in_the_place_of_a_folder_is_refused_and_what_it_leads_to_is_left_alone(server, repository, place):
+    assert server.install("--git", str(repository)).code == 0
+    other = server.path("srv/other")
+    (other / "projects").mkdir(parents=True)
+    shutil.rmtree(server.path(f"opt/launchdb/{place}"))
+    server.path(f"opt/launchdb/{place}").symlink_to(other)
+    before = [(path.stat().st_uid, path.stat().st_mode) for path in (other, other / "projects")]
+    told = server.install("--git", str(repository))
+    assert told.code == 1
+    assert f"{place} is a link; remove it" in told.err
+    assert [(path.stat().st_uid, path.stat().st_mode) for path in (other, other / "projects")] == before
+
+
 def test_it_installs_over_the_folders_that_the_guide_makes_first(server, repository):
     for name in GUIDE:
         server.path(f"opt/launchdb/{name}").mkdir(parents=True)
