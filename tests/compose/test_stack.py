@@ -19,7 +19,7 @@ from infra.host import engine
 from infra.proxy import Proxy
 from scripts.stack import edge
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import DOMAIN, wait_for
+from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -310,6 +310,18 @@ def test_commands_on_the_host_reach_what_is_inside(installation):
     assert installation.json("projects", "show", "demo")["id"] == installation.operator["projectId"]
     assert installation.json("db", "schema")["migrations"][0]["version"] == "0001_catalogue"
     assert installation.launchdb("secrets", "check", "--acknowledge").returncode == 0
+
+
+def test_a_host_without_python_sees_and_does_the_same(installation):
+    names = {one["name"]: one["health"] for one in installation.json("status")["containers"]}
+    assert {one["name"]: one["health"] for one in installation.json("status", **IN_IMAGE)["containers"]} == names
+    assert installation.json("projects", "show", "demo", **IN_IMAGE)["id"] == installation.operator["projectId"]
+    told = [
+        installation.command("scripts/launchdb", "doctor", "host", "--json", **how).stdout for how in ({}, IN_IMAGE)
+    ]
+    found = [{(one["check"], one["subject"], one["status"]) for one in json.loads(out)["findings"]} for out in told]
+    assert found[0] == found[1]
+    assert {step["outcome"] for step in installation.json("verify", seconds=180, **IN_IMAGE)["steps"]} == {"passed"}
 
 
 def test_caddy_takes_up_another_configuration_without_a_restart(installation, operator):

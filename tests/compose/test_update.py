@@ -16,6 +16,7 @@ import pytest
 from config.installation import read
 from infra.host import engine
 from scripts.stack.stack import IMAGES, NAMES
+from tests.compose.conftest import IN_IMAGE
 
 pytestmark = pytest.mark.docker
 
@@ -100,7 +101,8 @@ def test_an_update_fails_no_request_and_a_rollback_neither(installation):
         assert changed["launchdb-platform-api"] == f"launchdb/app:{NEW}"
         # Postgres, PgBouncer, Redis and Caddy are the same program: clients are spared their restart.
         assert changed["launchdb-postgres"] == f"launchdb/postgres:{OLD}"
-        installation.launchdb("rollback", seconds=600)
+        # Back again as a host does it that has neither Python nor, in what runs there, git.
+        installation.launchdb("rollback", seconds=600, **IN_IMAGE)
     print(f"answers during update and rollback: {during.answers}")
     assert (set(during.answers), during.failures) == ({200}, [])
     assert images_of(installation)["launchdb-worker"] == f"launchdb/app:{OLD}"
@@ -120,7 +122,8 @@ def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
 
 def test_a_version_that_is_not_there_changes_nothing(installation):
     before = read(installation.home)
-    done = installation.launchdb("update", "9.9.9", code=1)
-    assert "there is no version, tag or branch 9.9.9" in done.stderr
+    for how in ({}, IN_IMAGE):
+        done = installation.launchdb("update", "9.9.9", code=1, **how)
+        assert "there is no version, tag or branch 9.9.9" in done.stderr
     assert read(installation.home) == before
     assert json.loads((installation.home / "operator.json").read_text()) == installation.operator
