@@ -92,6 +92,10 @@ def test_health_says_what_the_guide_expects(installation):
         answer = client.get("/api/health")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "service": "platform-api"})
         assert "LaunchDB - API running." in client.get("/").text
+        # What monitors of others ask, often and without a key.
+        for path in ("/", "/api/health"):
+            took = sorted(client.get(path).elapsed.total_seconds() for _ in range(9))
+            assert took[4] < 0.2, path
     manager = httpx.get("http://127.0.0.1:9000/health").json()
     assert manager == {"status": "healthy", "service": "postgrest-manager"}
 
@@ -102,6 +106,7 @@ def test_services_say_where_they_listen(installation):
     assert re.search(
         r"[Ll]istening on port 8000|:8000", said["launchdb-platform-api"] + errors["launchdb-platform-api"]
     )
+    assert "connected to the platform database" in said["launchdb-platform-api"] + errors["launchdb-platform-api"]
     both = said["launchdb-postgrest-manager"] + errors["launchdb-postgrest-manager"]
     assert re.search(r"[Ll]istening on port 9000|:9000", both)
 
@@ -340,7 +345,8 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
     assert installation.launchdb("status").returncode == 0
 
 
-def test_everything_goes_down_and_every_project_comes_back(installation):
+def test_everything_goes_down_and_every_project_comes_back(installation, operator):
+    begun = operator.post("/api/projects", json={"name": f"begun {secrets.token_hex(4)}"}).json()
     installation.launchdb("down", seconds=240)
     assert [one.name for one in engine.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
@@ -350,6 +356,15 @@ def test_everything_goes_down_and_every_project_comes_back(installation):
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")
     wait_for(lambda: installation.rows().status_code == 200, 60)
     assert installation.launchdb("status").returncode == 0
+    # What was under way when it went down is done now.
+    job = wait_for(lambda: _ended(operator, begun["job"]["id"]), 60, "the job does not go on")
+    assert job["status"] == "succeeded", job
+    finished(operator, operator.delete(f"/api/projects/{begun['project']['id']}", params={"purge": "true"}))
+
+
+def _ended(operator, job: str) -> dict | None:
+    found = operator.get(f"/api/jobs/{job}").json()
+    return found if found["status"] in ("succeeded", "failed", "cancelled") else None
 
 
 def test_starting_everything_at_once_converges(installation):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -22,8 +22,10 @@ pytestmark = pytest.mark.docker
 
 OLD = os.environ.get("LAUNCHDB_VERSION") or "0.1.0"
 NEW, BROKEN = f"{OLD}-next", f"{OLD}-broken"
-PER_SECOND = 100
+PER_SECOND, LEAST_PER_SECOND = 100, 40
 THREADS = 8
+# Of so many requests one writes, by way of the platform API.
+WRITES = 10
 
 
 @dataclass
@@ -32,6 +34,13 @@ class Traffic:
 
     answers: dict[int, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    written: int = 0
+
+    @property
+    def rate(self) -> float:
+        """How many were answered in a second."""
+        return sum(self.answers.values()) / (time.monotonic() - self.began)
 
 
 @contextmanager
@@ -39,20 +48,26 @@ def traffic(installation):
     found, over, lock = Traffic(), threading.Event(), threading.Lock()
     key = {"apikey": installation.operator["anonKey"]}
     project = f"/project/{installation.operator['projectId']}/rest/v1/todos?select=title"
+    settings = f"/api/projects/{installation.operator['projectId']}/settings"
 
     def ask(number: int) -> None:
-        with installation.http() as client:
+        with installation.http() as client, closing(installation.signed_in()) as owner:
             turn = number
             while not over.is_set():
                 began, turn = time.monotonic(), turn + 1
+                writes = turn % WRITES == 0
                 path, headers = (project, key) if turn % 2 else ("/api/health", {})
                 try:
-                    status = client.get(path, headers=headers).status_code
+                    if writes:  # a change that changes nothing goes all the way, and leaves nothing to be done
+                        status = owner.patch(settings, json={"idleMinutes": None}).status_code
+                    else:
+                        status = client.get(path, headers=headers).status_code
                 except httpx.HTTPError as error:
                     status = 0
-                    found.failures.append(f"{path}: {error!r}")
+                    found.failures.append(f"{'a write' if writes else path}: {error!r}")
                 with lock:
                     found.answers[status] = found.answers.get(status, 0) + 1
+                    found.written += writes
                 over.wait(max(0, THREADS / PER_SECOND - (time.monotonic() - began)))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
@@ -103,8 +118,11 @@ def test_an_update_fails_no_request_and_a_rollback_neither(installation):
         assert changed["launchdb-postgres"] == f"launchdb/postgres:{OLD}"
         # Back again as a host does it that has neither Python nor, in what runs there, git.
         installation.launchdb("rollback", seconds=600, **IN_IMAGE)
-    print(f"answers during update and rollback: {during.answers}")
+        rate = during.rate
+    print(f"answers during update and rollback: {during.answers}, {during.written} writes, {rate:.0f} a second")
     assert (set(during.answers), during.failures) == ({200}, [])
+    assert during.written > 100
+    assert rate >= LEAST_PER_SECOND
     assert images_of(installation)["launchdb-worker"] == f"launchdb/app:{OLD}"
     actions = [line["action"] for line in installation.json("audit", "list", "--limit", "50")["audit"]]
     assert {"platform.update", "platform.rollback"} <= set(actions)
