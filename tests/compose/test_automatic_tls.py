@@ -21,6 +21,12 @@ from tests.fixtures.servers import wait_until
 
 pytestmark = pytest.mark.docker
 DOMAIN, AUTHORITY = "db.launchdb.test", "acme.test"
+# As compose.yaml has it: ports 80 and 443 are had without any right of root's.
+OWN = f"uid={LAUNCHDB},gid={LAUNCHDB},mode=0700"
+CONFINED = (
+    "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--read-only",
+    "--tmpfs", "/tmp", "--tmpfs", f"/data:{OWN}", "--tmpfs", f"/config:{OWN}",
+)  # fmt: skip
 # A Caddy that plays the public authority, with names that Docker's resolver knows.
 AUTHORITY_FILE = """
 {{
@@ -56,7 +62,7 @@ def started(images, folder):
         made.append(f"{name}-{len(made)}")
         options = [part for line in environment for part in ("--env", line)]
         engine.docker(
-            "run", "--detach", "--name", made[-1], "--network", name, "--network-alias", alias,
+            "run", "--detach", "--name", made[-1], "--network", name, "--network-alias", alias, *CONFINED,
             "--volume", f"{folder}:{folder}", *options, images["caddy"],
         )  # fmt: skip
         address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
