@@ -98,6 +98,10 @@ def test_health_says_what_the_guide_expects(installation):
             assert took[4] < 0.2, path
     manager = httpx.get("http://127.0.0.1:9000/health").json()
     assert manager == {"status": "healthy", "service": "postgrest-manager"}
+    metrics = httpx.get("http://127.0.0.1:9000/metrics").text
+    assert {"launchdb_http_requests_total", "launchdb_certificate_expiry_seconds"} <= set(
+        re.findall(r"launchdb_\w+", metrics)
+    )
 
 
 def test_services_say_where_they_listen(installation):
