@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -142,6 +143,24 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     assert f"built {older}" in done.stderr
     (home / "pyproject.toml").write_text("changed by hand")
     assert "was changed by hand" in run("update", "v9.9.9").stderr
+
+
+KEEPING = """
+set -e
+printf '#!/bin/sh\\necho overlayfs\\n' >/usr/local/bin/docker && chmod 755 /usr/local/bin/docker
+sh /src/scripts/install --without-packages --without-firewall >/dev/null 2>/tmp/said || :
+grep -c 'keeps its images by overlayfs; that stays' /tmp/said
+cat /etc/docker/daemon.json
+"""
+
+
+def test_a_docker_that_keeps_its_images_otherwise_goes_on_finding_them(tmp_path):
+    (tmp_path / "keeping").write_text(KEEPING)
+    volumes = [f"--volume={CHECKOUT}:/src:ro", f"--volume={tmp_path / 'keeping'}:/keeping:ro"]
+    done = docker("run", "--rm", "--network", "none", *volumes, IMAGE, "sh", "/keeping")
+    told, _, daemon = done.stdout.partition("\n")
+    assert told == "1", done.stderr
+    assert json.loads(daemon) == {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}
 
 
 def machine_mirror() -> str:
