@@ -28,6 +28,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
 
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
+    files.read(there.home / ".env")  # refused when others can, too
     require_images(there.settings.version)
     _have_data_api(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}

@@ -15,7 +15,10 @@ from config.settings import SettingsError, load
 from infra import secretfiles
 from infra.errors import Refused
 from infra.host import home as homes
+from infra.host.compose import Compose
 from infra.host.home import LAUNCHDB, PGBOUNCER, prepare
+from scripts.stack.stack import FILE, Stack
+from scripts.stack.start import bring_up
 
 SERVER = {"DOMAIN": "db.launchdb.test", "ACME_EMAIL": "ops@launchdb.test"}
 
@@ -173,6 +176,14 @@ def test_a_link_that_a_service_put_in_the_place_of_its_folder_is_not_followed(ho
     with pytest.raises(Refused, match="is a link"):
         made(home)
     assert {(path.stat().st_uid, mode(path)) for path in (elsewhere, elsewhere / "projects")} == {(0, 0o755)}
+
+
+@needs_root
+def test_nothing_is_started_while_others_can_read_dotenv(home):
+    made(home)
+    (home / ".env").chmod(0o640)
+    with pytest.raises(Refused, match="can be read by others"):
+        bring_up(Stack(home, settings_of(home), Compose(("docker", "compose"), FILE, home / ".env")), print)
 
 
 @needs_root
