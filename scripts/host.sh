@@ -76,7 +76,7 @@ make_version() {
         [ -z "$new" ] || take_out "$new"
         new=$(checkout_version)
         # What is to be built takes the name of what runs: that is kept under another one, to go back to.
-        [ "$new" != "$runs" ] || is_started_from "$new-previous" || keep "$new" "$new-previous"
+        [ "$new" != "$runs" ] || keep "$new" "$new-previous"
         printf '%s\n' "building the images of $new" >&2
         LAUNCHDB_VERSION=$new "$checkout/scripts/build-images" >&2 || refuse 'the images could not be built; see above'
     fi
@@ -107,14 +107,17 @@ take_out() {
     refuse "there is no version, tag or branch $1 in $checkout"
 }
 
-# Whether a build that failed, or an update that was never made, has kept what runs already.
-is_started_from() {
-    started=$(docker inspect -f '{{.Image}}' launchdb-platform-api 2>/dev/null) &&
-        [ "$started" = "$(docker image inspect -f '{{.Id}}' "launchdb/app:$1" 2>/dev/null)" ]
-}
-
+# What runs gets a second name; the first may have been given to others since it was started.
 keep() {
-    for name in $IMAGES; do docker tag "launchdb/$name:$1" "launchdb/$name:$2" || exit; done
+    for name in $IMAGES; do
+        case $name in
+        app) from=launchdb-platform-api ;;
+        data-api | host) from='' ;;
+        *) from=launchdb-$name ;;
+        esac
+        [ -n "$from" ] && started=$(docker inspect -f '{{.Image}}' "$from" 2>/dev/null) || started=launchdb/$name:$1
+        docker tag "$started" "launchdb/$name:$2" || exit
+    done
 }
 
 # Runs `launchdb` in the image of a version.

@@ -62,9 +62,7 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
         new = checkout.take_out(wanted, tell) if wanted else checkout.version()
         if new == old:
             old = f"{new}-previous"
-            # A build that failed has kept what runs already; the name itself may be another's by now.
-            if not checkout.runs(old):
-                checkout.keep(new, old)
+            checkout.keep(new, old)
         checkout.build(new, tell)
     require_images(new)
     _refuse_other_postgres(new)

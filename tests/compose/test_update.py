@@ -15,6 +15,7 @@ import pytest
 
 from config.installation import read
 from infra.host import engine
+from scripts.stack import checkout
 from scripts.stack.stack import IMAGES, NAMES
 from tests.compose.conftest import IN_IMAGE
 
@@ -136,6 +137,20 @@ def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
     assert installation.launchdb("status").returncode == 0
     assert installation.rows().status_code == 200
     assert set(images_of(installation)) == set(NAMES.values())
+
+
+def test_what_runs_is_kept_though_its_name_means_another_image_by_now(installation):
+    kept, names = f"{OLD}-kept", (*IMAGES, "host")
+    runs = engine.docker("inspect", "--format", "{{.Image}}", NAMES["redis"]).strip()
+    engine.docker("tag", f"launchdb/caddy:{OLD}", f"launchdb/redis:{OLD}")
+    try:
+        checkout.keep(OLD, kept)
+        assert engine.docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/redis:{kept}").strip() == runs
+        assert checkout.runs(kept)
+        assert checkout.has_images(kept)
+    finally:
+        engine.docker("tag", runs, f"launchdb/redis:{OLD}")
+        engine.docker("image", "rm", *(f"launchdb/{image}:{kept}" for image in names))
 
 
 def test_a_version_that_is_not_there_changes_nothing(installation):

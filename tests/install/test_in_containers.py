@@ -102,7 +102,8 @@ def built(image, tmp_path):
         versions,
         script + "".join(f"docker tag launchdb/host:{image} launchdb/{name}:$LAUNCHDB_VERSION\n" for name in names),
     )
-    docker("rmi", "--force", *(f"launchdb/{name}:{version}" for name in names for version in versions))
+    made = [f"{version}{kept}" for version in versions for kept in ("", "-previous")]
+    docker("rmi", *(f"launchdb/{name}:{version}" for name in names for version in made))
 
 
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
@@ -136,6 +137,7 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     assert newer in (home / "pyproject.toml").read_text()
     done = run("update")
     assert done.stdout.splitlines()[0] == f"update|{newer}|"
+    assert docker("image", "inspect", f"launchdb/host:{newer}-previous").returncode == 0, "to go back to"
     (home / ".env").write_text(f"LAUNCHDB_VERSION={newer}\n")
     (home / "versions.json").write_text(f'{{"running": "{newer}", "previous": "{older}"}}\n')
     done = run("rollback")
