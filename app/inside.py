@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 HEADER, SECRET = "X-Internal-API-Key", "INTERNAL_API_KEY"
 
 
-def create(name: str, settings: Settings, infra: Infra) -> Flask:
-    """Return an application in which all but /health wants the internal key, one of the two that may be valid."""
+def create(name: str, settings: Settings, infra: Infra, *, open_to_all: tuple[str, ...] = ()) -> Flask:
+    """Return an application in which all but /health wants the internal key, one of the two that may be valid.
+
+    open_to_all  paths that do not, either: they tell nothing of anybody, and change nothing
+    """
     app = Flask(name, static_folder=None)
     app.extensions[EXTENSION] = World.of(settings, infra)
     problems.register(app)
     requests.register(app, trusted_proxies="")
-    app.before_request(_admit)
+    app.before_request(lambda: None if request.path in ("/health", *open_to_all) else _admit())
     app.add_url_rule("/health", "health", lambda: answer({"status": "healthy", "service": name}), methods=["GET"])
     return app
 
@@ -52,8 +55,6 @@ def asked(project_id: str, action: str, ask: Callable[..., Job]) -> Response:
 
 
 def _admit() -> None:
-    if request.path == "/health":
-        return
     given = request.headers.get(HEADER, "").encode("latin-1", "replace")
     try:
         known = secretfiles.read(world().settings.secrets_folder, SECRET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import selectors
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 # A stopping worker waits no longer for a request that has not come.
 STOPPING_SECONDS = 1.0
+# Who has heard that the server is there sends his request now. So long it still listens, and says that no more.
+HANDOVER_SECONDS = 0.5
+ASKED_FIRST = ("/health", "/api/health")
 # The first that fits counts.
 _REFUSED: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.LimitRequestLine, 414, "the request line is too long"),
@@ -54,6 +58,41 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         self._leaving: dict[Arriving, float] = {}
         self._streams: deque[Arriving] = deque()
         self._streaming: set[Arriving] = set()
+        self._handing_over = False
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: after a moment in which nobody is promised anything, and what was promised is kept."""
+        if self._handing_over:
+            super().handle_exit(sig, frame)
+        else:
+            self._handing_over = True
+            self.method_queue.defer(self.hand_over)
+
+    def hand_over(self) -> None:
+        """Listen for a moment more where somebody is; then no more."""
+        if self.nr_conns == 0:
+            self._stop_listening()
+            return
+        timer = threading.Timer(HANDOVER_SECONDS, self.method_queue.defer, (self._stop_listening,))
+        timer.daemon = True
+        timer.start()
+
+    def _stop_listening(self) -> None:
+        """Take in who has been let in by the kernel already, and refuse all others: they would wait in vain."""
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            before = -1
+            while before != self.nr_conns:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+        self.alive = False
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request; drop the question whether we are there, which is asked again until somebody is."""
+        if self._handing_over and req.path in ASKED_FIRST:
+            return False
+        return super().handle_request(req, conn)
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, and wait for its request without a thread."""

@@ -6,8 +6,8 @@ import errno
 import fcntl
 import os
 import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from infra.errors import Refused, Unavailable
@@ -70,6 +70,51 @@ def replace(
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def read(path: Path) -> str:
+    """Return what a file says; nothing when it is not there.
+
+    For files that root reads in a folder to which services may add: who put a link there would have it read another.
+
+    Raises Refused for a link, and for a file that others can read.
+    """
+    with worded(path):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return ""
+        with os.fdopen(handle) as file:
+            if os.fstat(handle).st_mode & 0o077:
+                raise Refused(f"{path} can be read by others; let its mode be 0600")
+            return file.read()
+
+
+def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
+    """Let a folder below a folder of root's be there with this mode and owner; no link on the way to it is followed.
+
+    Raises Refused.
+    """
+    with ExitStack() as handles, worded(base / path):
+        handle = _entered(base, None, handles)
+        for part in PurePath(path).parts:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=handle)
+            try:
+                handle = _entered(part, handle, handles)
+            except NotADirectoryError as error:
+                raise Refused(f"{base / path}: {part} is a link or no folder; remove it") from error
+        found = os.fstat(handle)
+        # The owner first: a change of it takes the setgid bit away.
+        if (found.st_uid, found.st_gid) != owner:
+            os.fchown(handle, *owner)
+        os.fchmod(handle, mode)
+
+
+def _entered(path: str | Path, inside: int | None, handles: ExitStack) -> int:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=inside)
+    handles.callback(os.close, handle)
+    return handle
 
 
 def holds(path: Path, content: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import tempfile
 from pathlib import Path
@@ -31,6 +32,34 @@ def socket_path(settings: Settings, name: str) -> Path:
     if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
         raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
     return short / name
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP to whoever listens at a Unix socket."""
+
+    def __init__(self, path: Path, *, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def told(path: Path, what: str, *, seconds: float) -> tuple[str, bytes] | None:
+    """Return media type and body of what is answered with 200 at this socket; None for anything else."""
+    connection = Local(path, seconds=seconds)
+    try:
+        connection.request("GET", what)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return (answer.getheader("Content-Type", ""), body) if answer.status == 200 else None
 
 
 def listens(path: Path) -> bool:

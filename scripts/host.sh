@@ -11,12 +11,28 @@ else
     esac
 fi
 
+# What `.env` says of a variable.
+said() { sed -n "s/^$1=\(..*\)\$/\1/p" "$home/.env" 2>/dev/null | head -n 1; }
+checkout_version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml"; }
+
 # The version that runs, else the one that the checkout is.
 wanted_version() {
-    found=$(sed -n 's/^LAUNCHDB_VERSION=\(..*\)$/\1/p' "$home/.env" 2>/dev/null | head -n 1)
+    found=$(said LAUNCHDB_VERSION)
     [ -n "$found" ] || found=${LAUNCHDB_VERSION:-}
-    [ -n "$found" ] || found=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml")
+    [ -n "$found" ] || found=$(checkout_version)
     printf '%s\n' "$found"
+}
+
+IMAGES='app postgres pgbouncer redis caddy backup data-api host'
+all_there() {
+    for name in $IMAGES; do
+        docker image inspect "launchdb/$name:$1" >/dev/null 2>&1 || return 1
+    done
+}
+
+refuse() {
+    printf 'launchdb: %s\n' "$1" >&2
+    exit 1
 }
 
 # Folders are given to the accounts of the containers: that takes root, which a container has. And services may add files
@@ -36,37 +52,116 @@ on_host() {
         [ -n "${LAUNCHDB_HOME:-}" ] || [ ! -f "$home/.env" ] || export LAUNCHDB_HOME="$home"
         exec "$checkout/.venv/bin/launchdb" "$@"
     fi
-    in_image "$@"
+    case ${1:-} in update | rollback) make_version "$@" ;; *) in_image "$(wanted_version)" "$@" ;; esac
 }
 
+# Lets the images of the version be here that `update` or `rollback` is about, and runs that in the image of the host
+# commands, which has neither git nor what building takes.
+make_version() {
+    verb=$1 named='' count=$#
+    shift
+    for word; do
+        case $word in
+        -h | --help) in_image "$(wanted_version)" "$verb" "$@" ;;
+        -*) ;;
+        *) named=${named:-$word} ;;
+        esac
+    done
+    runs=$(wanted_version) new=$named
+    [ -n "$new" ] || [ "$verb" = update ] ||
+        new=$(sed -n 's/.*"previous": *"\([^"]*\)".*/\1/p' "$home/versions.json" 2>/dev/null)
+    # Which version ran before, if any, is for the command to say.
+    [ -n "$new" ] || [ "$verb" = update ] || in_image "$runs" "$verb" "$@"
+    if [ -z "$new" ] || ! all_there "$new"; then
+        [ -z "$new" ] || take_out "$new"
+        new=$(checkout_version)
+        # What is to be built takes the name of what runs: that is kept under another one, to go back to.
+        [ "$new" != "$runs" ] || keep "$new" "$new-previous"
+        printf '%s\n' "building the images of $new" >&2
+        LAUNCHDB_VERSION=$new "$checkout/scripts/build-images" >&2 || refuse 'the images could not be built; see above'
+    fi
+    # The same words, with the version as it is called here.
+    while [ $count -gt 1 ]; do
+        word=$1
+        shift
+        count=$((count - 1))
+        [ "$word" = "$named" ] || set -- "$@" "$word"
+    done
+    # An earlier version may know less of this home than the one that runs; a later one brings its own services.
+    case $verb in update) in_image "$new" update "$new" "$@" ;; *) in_image "$runs" "$verb" "$new" "$@" ;; esac
+}
+
+# Lets the checkout be a branch, a tag or a release, as scripts/stack/checkout.py does it.
+take_out() {
+    changed=$(git -C "$checkout" status --porcelain --untracked-files=no) || refuse "$checkout is no git checkout of yours"
+    [ -z "$changed" ] || refuse "the checkout $checkout was changed by hand; commit or undo that first"
+    printf '%s\n' 'fetching versions' >&2
+    git -C "$checkout" fetch --tags --quiet || printf '%s\n' 'nothing could be fetched; what is here is used' >&2
+    for name in "origin/$1" "$1" "v$1"; do
+        if git -C "$checkout" rev-parse --verify --quiet "$name^{commit}" >/dev/null; then
+            git -C "$checkout" checkout --quiet --detach "$name" || exit
+            printf '%s\n' "the checkout is $name, version $(checkout_version)" >&2
+            return
+        fi
+    done
+    refuse "there is no version, tag or branch $1 in $checkout"
+}
+
+# What runs gets a second name; the first may have been given to others since it was started.
+keep() {
+    for name in $IMAGES; do
+        case $name in
+        app) from=launchdb-platform-api ;;
+        data-api | host) from='' ;;
+        *) from=launchdb-$name ;;
+        esac
+        [ -n "$from" ] && started=$(docker inspect -f '{{.Image}}' "$from" 2>/dev/null) || started=launchdb/$name:$1
+        docker tag "$started" "launchdb/$name:$2" || exit
+    done
+}
+
+# Runs `launchdb` in the image of a version.
 in_image() {
-    image=launchdb/host:$(wanted_version)
-    docker image inspect "$image" >/dev/null 2>&1 || {
-        printf '%s\n' "the image $image is missing; scripts/build-images makes it" >&2
-        exit 1
-    }
+    image=launchdb/host:$1
+    shift
+    docker image inspect "$image" >/dev/null 2>&1 ||
+        refuse "the image $image is not here, or Docker does not answer to you; $checkout/scripts/build-images makes it"
     socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
     case $socket in
     unix://*) socket=${socket#unix://} ;;
-    *)
-        printf '%s\n' "DOCKER_HOST is $socket; without Python only a Docker on this machine can be used" >&2
-        exit 1
-        ;;
+    *) refuse "DOCKER_HOST is $socket; without Python only a Docker on this machine can be used" ;;
     esac
     mkdir -p "$home" 2>/dev/null || :
+    first=${1:-}
     set -- "$image" "$@"
     : "${HOST_SCRIPT_DIR:=$checkout/scripts}"
     export HOST_SCRIPT_DIR
     # What `.env.example` names may be set for `launchdb init`; a name alone keeps the value out of the arguments.
     for name in $(sed -n 's/^#* *\([A-Z][A-Z0-9_]*\)=.*$/\1/p' "$checkout/.env.example") \
-        LAUNCHDB_URL LAUNCHDB_TOKEN LAUNCHDB_PROJECT XDG_CONFIG_HOME; do
+        LAUNCHDB_URL LAUNCHDB_TOKEN LAUNCHDB_PROJECT XDG_CONFIG_HOME NO_COLOR; do
         [ "$name" = LAUNCHDB_HOME ] || eval "[ -z \"\${$name:-}\" ]" || set -- -e "$name" "$@"
     done
     for folder in "$home" "$checkout" /root "${HOME:-/root}" /etc/docker; do
         [ ! -d "$folder" ] || set -- -v "$folder:$folder" "$@"
     done
-    [ ! -t 0 ] || [ ! -t 1 ] || set -- -t "$@"
+    # The data APIs' configurations may lie beside the home; what is made of them in a container has to be on the machine.
+    configurations=${HOST_CONFIG_DIR:-$(said HOST_CONFIG_DIR)}
+    case $configurations in
+    "$home"/* | *[:,]* | */../* | */.. | /) ;;
+    /*) mkdir -p "$configurations" && set -- -v "$configurations:$configurations" "$@" ;;
+    esac
+    # Files are named from where one stands; what the image has of its own is left to it.
+    case $PWD/ in
+    "$home"/* | "$checkout"/*) set -- -w "$PWD" "$@" ;;
+    *[:,]* | // | /bin/* | /dev/* | /etc/* | /lib*/* | /opt/ | /opt/venv/* | /opt/launchdb-app/* | /proc/* | /run/* | \
+        /sbin/* | /sys/* | /usr/* | /var/ | /var/lib/* | /var/run/*) ;;
+    *) set -- -v "$PWD:$PWD" -w "$PWD" "$@" ;;
+    esac
+    [ "$PWD" = /tmp ] || set -- --tmpfs /tmp "$@"
+    # The doctor looks at the machine, not at its own container.
+    [ "$first" != doctor ] || set -- -v /:/host:ro -e LAUNCHDB_HOST_ROOT=/host "$@"
+    [ ! -t 0 ] || [ ! -t 1 ] || set -- -t -e "TERM=${TERM:-dumb}" "$@"
     exec docker run --rm -i --init --network host --user 0:0 --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
-        --cap-add FOWNER --cap-add FSETID --security-opt no-new-privileges --read-only --tmpfs /tmp \
+        --cap-add FOWNER --cap-add FSETID --security-opt no-new-privileges --read-only \
         -v "$socket:/var/run/docker.sock" -e LAUNCHDB_HOME="$home" -e HOME="${HOME:-/root}" "$@"
 }

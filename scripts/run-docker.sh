@@ -14,12 +14,6 @@ code_sum() {
         LC_ALL=C sort -z | xargs -0 cksum | cksum | tr ' ' '-')
 }
 
-all_there() {
-    for name in app postgres pgbouncer redis caddy backup data-api host; do
-        docker image inspect "launchdb/$name:$1" >/dev/null 2>&1 || return 1
-    done
-}
-
 images() {
     version=$(wanted_version)
     mark=launchdb/code:$version-$(code_sum)
@@ -29,7 +23,7 @@ images() {
         printf '%s\n' "images of $version are here" >&2
         return 0
     fi
-    if [ "$version" != "$(sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml")" ] && all_there "$version"; then
+    if [ "$version" != "$(checkout_version)" ] && all_there "$version"; then
         printf '%s\n' "images of $version are here; this checkout is another version (launchdb update)" >&2
         return 0
     fi

@@ -31,6 +31,7 @@ ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": "0.0
 THREADS = 16
 BACKLOG = 1024
 GRACEFUL_SECONDS = 4  # less than a container is given to end
+KEEPALIVE_SECONDS = 30  # longer than the edge keeps a connection that rests
 log = logging.getLogger("launchdb.data")
 
 
@@ -73,6 +74,12 @@ class _Process(ProblemWorker):
         signal.signal(signal.SIGUSR2, self._told(self._api.reconfigure))
         signal.signal(signal.SIGINT, self.handle_exit)
 
+    def hand_over(self) -> None:
+        """Take the socket away first: who does not find it asks the platform, and waits for whoever comes next."""
+        if place := self._api.config.server_unix_socket:
+            Path(place).unlink(missing_ok=True)
+        super().hand_over()
+
     def murder_pending(self) -> None:
         """Let go of what is idle, too: this is called once a second."""
         super().murder_pending()
@@ -93,7 +100,7 @@ def _settings() -> Config:
         "limit_request_line": 8190,
         "limit_request_fields": 100,
         "graceful_timeout": GRACEFUL_SECONDS,
-        "keepalive": 30,
+        "keepalive": KEEPALIVE_SECONDS,
         "loglevel": "warning",
     }.items():
         settings.set(name, value)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flask import Response
+
 from app import inside
+from app.internal import SOCKET
+from app.problem import Problem
 from app.world import world
 from catalog import projects
+from infra.sockets import socket_path, told
 from jobs import lifecycle
 from jobs.enqueue import enqueue
 from jobs.kinds import ReconcileProject
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
+    from flask import Flask
 
     from config.settings import Settings
     from infra.composition import Infra
@@ -20,13 +25,25 @@ if TYPE_CHECKING:
     from jobs.table import Job
 
 
+METRICS_SECONDS = 10.0
+
+
 def create(settings: Settings, infra: Infra) -> Flask:
     """Return the manager's application."""
-    app = inside.create("postgrest-manager", settings, infra)
+    app = inside.create("postgrest-manager", settings, infra, open_to_all=("/metrics",))
+    app.add_url_rule("/metrics", "metrics", _metrics, methods=["GET"])
     app.add_url_rule("/internal/postgrest", "list", _list, methods=["GET"])
     app.add_url_rule("/internal/postgrest/<project_id>/<any(spawn, restart):verb>", "ask", _ask, methods=["POST"])
     app.add_url_rule("/internal/postgrest/<project_id>", "remove", _remove, methods=["DELETE"])
     return app
+
+
+def _metrics() -> Response:
+    """Hand on what the platform API tells of itself on its own socket: this is where the machine can ask for it."""
+    found = told(socket_path(world().settings, SOCKET), "/metrics", seconds=METRICS_SECONDS)
+    if found is None:
+        raise Problem(503, "unavailable", "the platform API does not tell its metrics", headers={"Retry-After": "5"})
+    return Response(found[1], content_type=found[0], headers={"Cache-Control": "no-store"})
 
 
 def _list() -> Response:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from infra.sockets import Local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ class Health:
 
 def ask(path: Path) -> Health | None:
     """Return what the data API at this socket answers; None while it does not, or says that it cannot yet."""
-    connection = _Local(path)
+    connection = Local(path, seconds=SECONDS)
     try:
         connection.request("GET", PATH)
         answer = connection.getresponse()
@@ -35,15 +36,3 @@ def ask(path: Path) -> Health | None:
     finally:
         connection.close()
     return None if answer.status == 503 else Health(answer.getheader(SPEC_HEADER))
-
-
-class _Local(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))

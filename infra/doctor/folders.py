@@ -98,7 +98,7 @@ def _put_right(site: Site, variable: str, wanted: Path) -> Iterator[str]:
         yield f"{wanted} made"
     if site.dotenv.exists() and site.dotenv_values().get(variable) != str(wanted):
         found = site.dotenv.stat()
-        text = secretfiles.with_lines(site.dotenv.read_text(), {variable: str(wanted)})
+        text = secretfiles.with_lines(files.read(site.dotenv), {variable: str(wanted)})
         owner = (found.st_uid, found.st_gid) if (found.st_uid, found.st_gid) != (0, 0) else None
         files.replace(site.dotenv, text, mode=stat.S_IMODE(found.st_mode), owner=owner)
         yield f"{variable} corrected in .env"
@@ -159,7 +159,9 @@ def _disagrees(inside: Container, variable: str, folder: Path) -> list[str]:
 def _modes(site: Site) -> Iterator[tuple[Path, int]]:
     for pattern, mode in MODES:
         for path in sorted(site.home.glob(pattern)):
-            if not path.is_symlink() and (path.is_file() or pattern in ("secrets", "postgrest/projects")):
+            # A link, or a folder behind one, is somebody else's.
+            own = path.resolve() == site.home.resolve() / path.relative_to(site.home)
+            if own and (path.is_file() or pattern in ("secrets", "postgrest/projects")):
                 yield path, mode
 
 

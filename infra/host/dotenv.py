@@ -55,7 +55,7 @@ def draft(home: Path, folder: Path, given: Mapping[str, str], machine: Mapping[s
     Raises Refused with every value that is missing or still an example.
     """
     example = EXAMPLE.read_text()
-    before = _before(home / ".env")
+    before = files.read(home / ".env")
     known = {name: value for name, value in parse(before).items() if value and not is_placeholder(name, value)}
     wanted = {name: value for name, value in given.items() if name not in secretfiles.NAMES and value}
     values = {**parse(example), **machine, **known, **wanted, "LAUNCHDB_HOME": str(home)}
@@ -116,15 +116,6 @@ def _is_local(domain: str) -> bool:
         return bool(ip_address(domain.strip("[]")))
     except ValueError:
         return domain == LOCAL or domain.endswith(".localhost")
-
-
-def _before(path: Path) -> str:
-    with files.worded(path):
-        if not path.exists():
-            return ""
-        if path.stat().st_mode & 0o077:
-            raise Refused(f"{path} can be read by others; let its mode be 0600")
-        return path.read_text()
 
 
 def _kept(folder: Path, name: str) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 EXECUTE_SECONDS = 3600.0
+# How often containers are listed anew while one goes between list and look.
+LOOKS = 10
 # What a service has to end what it does.
 GRACE_SECONDS = 35
 NEVER = "0001-01-01T00:00:00Z"
@@ -91,13 +93,15 @@ def containers(*, project: str | None = None, name: str | None = None, label: st
         chosen += ["--filter", f"label=com.docker.compose.project={project}"]
     if name is not None:
         chosen += ["--filter", f"name=^/?{name}"]
-    ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", *chosen).split()
-    if not ids:
-        return []
-    try:
-        shown = docker("container", "inspect", *ids)
-    except Refused:  # one went between the two looks
-        return containers(project=project, name=name, label=label)
+    for _ in range(LOOKS):
+        ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", *chosen).split()
+        try:
+            shown = docker("container", "inspect", *ids) if ids else "[]"
+            break
+        except Refused as error:  # one went between the two looks
+            refused = error
+    else:
+        raise refused
     return sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
 
 

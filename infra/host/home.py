@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +81,10 @@ def prepare(home: Path, given: Mapping[str, str], *, copies: Path = COPIES) -> M
 
 def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
     secrets = home / "secrets"
-    before = parse(files_text(home / ".env"))
+    before = parse(files.read(home / ".env"))
+    for path in (secrets, *(secrets / name for name in secretfiles.NAMES)):
+        if path.is_symlink():
+            raise Refused(f"{path} is a link; put the file itself there")
     draft = dotenv.draft(home, secrets, given, machine(home))
     furnish(home, Path(draft.values["HOST_CONFIG_DIR"]))
     owner = (LAUNCHDB, LAUNCHDB)
@@ -124,22 +126,26 @@ def machine(home: Path) -> dict[str, str]:
 
 
 def furnish(home: Path, configurations: Path) -> None:
-    """Let every folder be there with its owner and mode. Raises Refused."""
+    """Let every folder be there with its owner and mode. Raises Refused.
+
+    Services may rename what is theirs here, and put a link in its place: root follows none.
+    """
     with files.worded(home):
         os.chown(home, 0, LAUNCHDB)
         home.chmod(HOME_MODE)
-        for folder in FOLDERS:
-            _put_right(home / folder.path, folder.mode, folder.owner, folder.group)
+    for folder in FOLDERS:
+        files.settle(home, folder.path, folder.mode, (folder.owner, folder.group))
+    if home in configurations.parents:
+        files.settle(home, str(configurations.relative_to(home)), 0o700, (LAUNCHDB, LAUNCHDB))
+        return
+    with files.worded(configurations):
+        # `.env` belongs to the services: what it names may be theirs, or nobody's, and is never taken from anybody.
+        if configurations.exists() and configurations.stat().st_uid != LAUNCHDB and any(configurations.iterdir()):
+            raise Refused(
+                f"HOST_CONFIG_DIR is {configurations}, which holds somebody else's files; choose an empty one"
+            )
         configurations.mkdir(parents=True, exist_ok=True)
-        _put_right(configurations, 0o700, LAUNCHDB, LAUNCHDB)
-
-
-def _put_right(path: Path, mode: int, owner: int, group: int) -> None:
-    path.mkdir(exist_ok=True)
-    # The owner first: a change of it takes the setgid bit away.
-    if (path.stat().st_uid, path.stat().st_gid) != (owner, group):
-        shutil.chown(path, owner, group)
-    path.chmod(mode)
+    files.settle(configurations.parent, configurations.name, 0o700, (LAUNCHDB, LAUNCHDB))
 
 
 def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
@@ -160,13 +166,7 @@ def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
     raise Refused(f"{folder} is full of copies of today")
 
 
-def files_text(path: Path) -> str:
-    """Return what a file says; nothing when it is not there."""
-    with files.worded(path):
-        return path.read_text() if path.exists() else ""
-
-
 def own(path: Path) -> None:
     """Let a file that root wrote belong to the containers' account. Raises Refused."""
     with files.worded(path):
-        os.chown(path, LAUNCHDB, LAUNCHDB)
+        os.chown(path, LAUNCHDB, LAUNCHDB, follow_symlinks=False)

@@ -86,9 +86,13 @@ def _trial(session: Session) -> Trial:
     if home is not None:
         settings = installation.settings_of(home)
         return trials.Trial(settings, trials.opened(settings), account_inside, trials.leftovers_inside)
-    settings = session.settings
-    if not settings.database_url:
-        raise CliError(f"there is no installation in {settings.home} that you may read")
+    if not session.settings.database_url:
+        raise CliError(f"there is no installation in {session.settings.home} that you may read")
+    return embedded(session.settings)
+
+
+def embedded(settings: Settings) -> Trial:
+    """Return a trial of an installation without containers. Raises Unavailable."""
     return trials.Trial(
         settings,
         trials.opened(settings),

@@ -11,12 +11,21 @@ from config.settings import CHECKOUT
 from infra import pipeline
 from infra.errors import InfraError, Refused
 from infra.host import engine
-from scripts.stack.stack import IMAGES
+from scripts.stack.stack import API, IMAGES, NAMES, POSTGRES
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
 
 GIT_SECONDS = 300.0
+# By which container it is known what an image's name meant when the installation was started.
+STARTED = {
+    "app": API,
+    "postgres": POSTGRES,
+    "pgbouncer": NAMES["pgbouncer"],
+    "redis": NAMES["redis"],
+    "caddy": NAMES["reverse-proxy"],
+    "backup": NAMES["backup"],
+}
 
 
 def version() -> str:
@@ -57,9 +66,26 @@ def build(name: str, tell: Tell) -> None:
 
 
 def keep(name: str, kept: str) -> None:
-    """Let the images of a version have a second name, before the first is given to others. Raises Refused."""
-    for image in IMAGES:
-        engine.docker("tag", f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+    """Let what runs of a version have a second name: the first may have been given to others by now. Raises Refused."""
+    # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
+    for image in (*IMAGES, *(["host"] if engine.image_exists(f"launchdb/host:{name}") else [])):
+        engine.docker("tag", _started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+
+
+def runs(name: str) -> bool:
+    """Say whether the platform API was started from this version's image. Raises Refused, Unavailable."""
+    image = f"launchdb/app:{name}"
+    if not engine.image_exists(image):
+        return False
+    return engine.docker("image", "inspect", "--format", "{{.Id}}", image).strip() == _started("app")
+
+
+def _started(image: str) -> str:
+    """Return the id of the image that this part of the installation was started from; empty where none is."""
+    try:
+        return engine.docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip() if image in STARTED else ""
+    except Refused:
+        return ""
 
 
 def migrations_of(name: str) -> set[str]:

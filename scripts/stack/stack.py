@@ -108,4 +108,6 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
 
 def complaint(one: Container) -> str:
     """Say what is wrong with a container, and where its last words are."""
-    return f"{one.name} is {one.health or one.state}: see `launchdb logs {one.service or one.name}`"
+    # The health of one that does not run is that of before.
+    said = one.health if one.state == "running" and one.health else one.state
+    return f"{one.name} is {said}: see `launchdb logs {one.service or one.name}`"

@@ -28,6 +28,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
 
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
+    files.read(there.home / ".env")  # refused when others can, too
     require_images(there.settings.version)
     _have_data_api(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
@@ -82,14 +83,18 @@ def wait_until_it_answers(there: Stack, tell: Tell, seconds: float = ANSWER_SECO
 def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
     """Stop everything in order and remove our containers; data and projects are kept. Say whether anything ran."""
     running = [one for one in there.compose.containers() if one.state == "running"]
-    projects = [one.name for one in there.projects() if one.state == "running"]
+    # One that dies again and again is begun anew by Docker until somebody stops it.
+    projects = {one.name for one in there.projects() if one.state in ("running", "restarting", "paused")}
     if running:
         tell("stopping the scheduler and the workers")
         there.compose.stop(*WATCHERS, tell=tell)
     if projects:
         tell(f"stopping {len(projects)} containers of projects")
-        files.replace(there.home / STOPPED, "".join(f"{name}\n" for name in projects))
-        engine.docker("stop", *projects, timeout_seconds=600)
+        path = there.home / STOPPED
+        # Whoever cut an earlier stop short has written down what that has stopped.
+        known = projects | set(path.read_text().split() if path.exists() else ())
+        files.replace(path, "".join(f"{name}\n" for name in sorted(known)))
+        engine.docker("stop", *sorted(projects), timeout_seconds=600)
     tell("stopping everything else")
     there.compose.down(tell=tell, volumes=volumes)
     return bool(running or projects)

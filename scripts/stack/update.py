@@ -56,7 +56,9 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     """
     old = there.settings.version
     new = wanted if wanted and checkout.has_images(wanted) else ""
-    if not new:
+    if new == old and checkout.runs(f"{old}-previous"):
+        old = f"{old}-previous"  # whoever built these images has kept those of before
+    elif not new:
         new = checkout.take_out(wanted, tell) if wanted else checkout.version()
         if new == old:
             old = f"{new}-previous"
@@ -132,7 +134,7 @@ def _change(there: Stack, old: str, new: str, probe: Probe, tell: Tell, action: 
 def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     """Change one service after the other; nobody who depends on it is touched. Raises Unavailable, Refused."""
     dotenv = there.home / ".env"
-    text = secretfiles.with_lines(dotenv.read_text(), {"LAUNCHDB_VERSION": new})
+    text = secretfiles.with_lines(files.read(dotenv), {"LAUNCHDB_VERSION": new})
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]

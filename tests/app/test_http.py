@@ -11,6 +11,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from app import manager
 from tests.app.server import served
 
 HOST = "Host: x\r\n"
@@ -92,7 +93,12 @@ def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
         transport = httpx.HTTPTransport(uds=str(settings.run_folder / "api.internal.sock"))
         with httpx.Client(transport=transport, base_url="http://internal") as internal:
             assert "launchdb_http_requests_total" in internal.get("/metrics").text
+        # On a server, the manager hands it on to whoever asks on the machine itself.
+        told = manager.create(settings, town.infra).test_client()
+        assert "launchdb_http_requests_total" in told.get("/metrics").text
+        assert told.get("/metrics").mimetype == "text/plain"
         assert httpx.get(f"{url}/metrics").status_code == 404
+    assert told.get("/metrics").status_code == 503
     assert town.rows("SELECT id FROM projects") == []
     log = (settings.home / "api.log").read_text()
     assert "Traceback" not in log

@@ -27,6 +27,8 @@ from scripts.stack.stack import Stack
 START_SECONDS = 1500
 DOMAIN = "db.launchdb.test"
 VOLUME = "launchdb-postgres-data"
+# What a host without Python does.
+IN_IMAGE = {"LAUNCHDB_HOST_IMAGE": "yes"}
 
 
 @dataclass

@@ -194,6 +194,7 @@ def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation,
     found = installation.json("doctor", "service.health", code=1)["findings"]
     assert [one["subject"] for one in found if one["status"] == "failure"] == [CADDY]
     assert state(CADDY) == "exited"
+    assert f"{CADDY} is exited: see `launchdb logs reverse-proxy`" in installation.launchdb("status", code=1).stderr
     assert f"service.health: {CADDY} restarted" in doctored(installation, "service.health")
     healed(victim.answers, "Caddy, once it was started")
     healed(lambda: is_well(CADDY), "Caddy's own health")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -143,6 +146,27 @@ def test_building_again_changes_no_image(images):
     before = command("docker", "inspect", "-f", "{{.Id}}", images["app"], images["data-api"]).stdout
     command(CHECKOUT / "scripts" / "build-images", "app", "data-api")
     assert command("docker", "inspect", "-f", "{{.Id}}", images["app"], images["data-api"]).stdout == before
+
+
+def test_packages_laid_twice_are_the_same_bits(images, tmp_path):
+    """Without a cache, and at another time."""
+    cache = os.environ.get("LAUNCHDB_BUILD_CACHE") or Path.home() / ".cache" / "launchdb" / "images"
+    debs = max(Path(cache).glob("debs/redis-*"), key=lambda path: path.stat().st_mtime)
+    shutil.copytree(debs, tmp_path / "debs")
+    parts = CHECKOUT / "compose" / "images"
+    for name in ("common/install", "redis/drop"):
+        shutil.copy(parts / name, tmp_path)
+    laid = []
+    for _ in range(2):
+        tag = f"ldbtest-{secrets.token_hex(4)}"
+        command(
+            "docker", "build", "-q", "--no-cache", "--network", "none", "--build-arg", "BASE=debian:trixie-slim",
+            "--build-arg", "EPOCH=1767225600", "-f", parts / "common" / "Dockerfile.debian", "-t", tag, tmp_path,
+        )  # fmt: skip
+        laid.append(command("docker", "inspect", "-f", "{{.RootFS.Layers}}", tag).stdout)
+        command("docker", "rmi", tag)
+        time.sleep(1)
+    assert laid[0] == laid[1]
 
 
 def test_a_name_that_is_no_image_is_refused():

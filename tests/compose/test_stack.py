@@ -19,7 +19,7 @@ from infra.host import engine
 from infra.proxy import Proxy
 from scripts.stack import edge
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import DOMAIN, wait_for
+from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -92,8 +92,16 @@ def test_health_says_what_the_guide_expects(installation):
         answer = client.get("/api/health")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "service": "platform-api"})
         assert "LaunchDB - API running." in client.get("/").text
+        # What monitors of others ask, often and without a key.
+        for path in ("/", "/api/health"):
+            took = sorted(client.get(path).elapsed.total_seconds() for _ in range(9))
+            assert took[4] < 0.2, path
     manager = httpx.get("http://127.0.0.1:9000/health").json()
     assert manager == {"status": "healthy", "service": "postgrest-manager"}
+    metrics = httpx.get("http://127.0.0.1:9000/metrics").text
+    assert {"launchdb_http_requests_total", "launchdb_certificate_expiry_seconds"} <= set(
+        re.findall(r"launchdb_\w+", metrics)
+    )
 
 
 def test_services_say_where_they_listen(installation):
@@ -102,6 +110,7 @@ def test_services_say_where_they_listen(installation):
     assert re.search(
         r"[Ll]istening on port 8000|:8000", said["launchdb-platform-api"] + errors["launchdb-platform-api"]
     )
+    assert "connected to the platform database" in said["launchdb-platform-api"] + errors["launchdb-platform-api"]
     both = said["launchdb-postgrest-manager"] + errors["launchdb-postgrest-manager"]
     assert re.search(r"[Ll]istening on port 9000|:9000", both)
 
@@ -312,6 +321,18 @@ def test_commands_on_the_host_reach_what_is_inside(installation):
     assert installation.launchdb("secrets", "check", "--acknowledge").returncode == 0
 
 
+def test_a_host_without_python_sees_and_does_the_same(installation):
+    names = {one["name"]: one["health"] for one in installation.json("status")["containers"]}
+    assert {one["name"]: one["health"] for one in installation.json("status", **IN_IMAGE)["containers"]} == names
+    assert installation.json("projects", "show", "demo", **IN_IMAGE)["id"] == installation.operator["projectId"]
+    told = [
+        installation.command("scripts/launchdb", "doctor", "host", "--json", **how).stdout for how in ({}, IN_IMAGE)
+    ]
+    found = [{(one["check"], one["subject"], one["status"]) for one in json.loads(out)["findings"]} for out in told]
+    assert found[0] == found[1]
+    assert {step["outcome"] for step in installation.json("verify", seconds=180, **IN_IMAGE)["steps"]} == {"passed"}
+
+
 def test_caddy_takes_up_another_configuration_without_a_restart(installation, operator):
     def started() -> str:
         return engine.docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
@@ -328,7 +349,8 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
     assert installation.launchdb("status").returncode == 0
 
 
-def test_everything_goes_down_and_every_project_comes_back(installation):
+def test_everything_goes_down_and_every_project_comes_back(installation, operator):
+    begun = operator.post("/api/projects", json={"name": f"begun {secrets.token_hex(4)}"}).json()
     installation.launchdb("down", seconds=240)
     assert [one.name for one in engine.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
@@ -338,6 +360,15 @@ def test_everything_goes_down_and_every_project_comes_back(installation):
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")
     wait_for(lambda: installation.rows().status_code == 200, 60)
     assert installation.launchdb("status").returncode == 0
+    # What was under way when it went down is done now.
+    job = wait_for(lambda: _ended(operator, begun["job"]["id"]), 60, "the job does not go on")
+    assert job["status"] == "succeeded", job
+    finished(operator, operator.delete(f"/api/projects/{begun['project']['id']}", params={"purge": "true"}))
+
+
+def _ended(operator, job: str) -> dict | None:
+    found = operator.get(f"/api/jobs/{job}").json()
+    return found if found["status"] in ("succeeded", "failed", "cancelled") else None
 
 
 def test_starting_everything_at_once_converges(installation):

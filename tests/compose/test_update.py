@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -15,14 +15,18 @@ import pytest
 
 from config.installation import read
 from infra.host import engine
+from scripts.stack import checkout
 from scripts.stack.stack import IMAGES, NAMES
+from tests.compose.conftest import IN_IMAGE
 
 pytestmark = pytest.mark.docker
 
 OLD = os.environ.get("LAUNCHDB_VERSION") or "0.1.0"
 NEW, BROKEN = f"{OLD}-next", f"{OLD}-broken"
-PER_SECOND = 100
+PER_SECOND, LEAST_PER_SECOND = 100, 40
 THREADS = 8
+# Of so many requests one writes, by way of the platform API.
+WRITES = 10
 
 
 @dataclass
@@ -31,6 +35,13 @@ class Traffic:
 
     answers: dict[int, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    written: int = 0
+
+    @property
+    def rate(self) -> float:
+        """How many were answered in a second."""
+        return sum(self.answers.values()) / (time.monotonic() - self.began)
 
 
 @contextmanager
@@ -38,20 +49,26 @@ def traffic(installation):
     found, over, lock = Traffic(), threading.Event(), threading.Lock()
     key = {"apikey": installation.operator["anonKey"]}
     project = f"/project/{installation.operator['projectId']}/rest/v1/todos?select=title"
+    settings = f"/api/projects/{installation.operator['projectId']}/settings"
 
     def ask(number: int) -> None:
-        with installation.http() as client:
+        with installation.http() as client, closing(installation.signed_in()) as owner:
             turn = number
             while not over.is_set():
                 began, turn = time.monotonic(), turn + 1
+                writes = turn % WRITES == 0
                 path, headers = (project, key) if turn % 2 else ("/api/health", {})
                 try:
-                    status = client.get(path, headers=headers).status_code
+                    if writes:  # a change that changes nothing goes all the way, and leaves nothing to be done
+                        status = owner.patch(settings, json={"idleMinutes": None}).status_code
+                    else:
+                        status = client.get(path, headers=headers).status_code
                 except httpx.HTTPError as error:
                     status = 0
-                    found.failures.append(f"{path}: {error!r}")
+                    found.failures.append(f"{'a write' if writes else path}: {error!r}")
                 with lock:
                     found.answers[status] = found.answers.get(status, 0) + 1
+                    found.written += writes
                 over.wait(max(0, THREADS / PER_SECOND - (time.monotonic() - began)))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
@@ -100,9 +117,13 @@ def test_an_update_fails_no_request_and_a_rollback_neither(installation):
         assert changed["launchdb-platform-api"] == f"launchdb/app:{NEW}"
         # Postgres, PgBouncer, Redis and Caddy are the same program: clients are spared their restart.
         assert changed["launchdb-postgres"] == f"launchdb/postgres:{OLD}"
-        installation.launchdb("rollback", seconds=600)
-    print(f"answers during update and rollback: {during.answers}")
+        # Back again as a host does it that has neither Python nor, in what runs there, git.
+        installation.launchdb("rollback", seconds=600, **IN_IMAGE)
+        rate = during.rate
+    print(f"answers during update and rollback: {during.answers}, {during.written} writes, {rate:.0f} a second")
     assert (set(during.answers), during.failures) == ({200}, [])
+    assert during.written > 100
+    assert rate >= LEAST_PER_SECOND
     assert images_of(installation)["launchdb-worker"] == f"launchdb/app:{OLD}"
     actions = [line["action"] for line in installation.json("audit", "list", "--limit", "50")["audit"]]
     assert {"platform.update", "platform.rollback"} <= set(actions)
@@ -118,9 +139,24 @@ def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
     assert set(images_of(installation)) == set(NAMES.values())
 
 
+def test_what_runs_is_kept_though_its_name_means_another_image_by_now(installation):
+    kept, names = f"{OLD}-kept", (*IMAGES, "host")
+    runs = engine.docker("inspect", "--format", "{{.Image}}", NAMES["redis"]).strip()
+    engine.docker("tag", f"launchdb/caddy:{OLD}", f"launchdb/redis:{OLD}")
+    try:
+        checkout.keep(OLD, kept)
+        assert engine.docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/redis:{kept}").strip() == runs
+        assert checkout.runs(kept)
+        assert checkout.has_images(kept)
+    finally:
+        engine.docker("tag", runs, f"launchdb/redis:{OLD}")
+        engine.docker("image", "rm", *(f"launchdb/{image}:{kept}" for image in names))
+
+
 def test_a_version_that_is_not_there_changes_nothing(installation):
     before = read(installation.home)
-    done = installation.launchdb("update", "9.9.9", code=1)
-    assert "there is no version, tag or branch 9.9.9" in done.stderr
+    for how in ({}, IN_IMAGE):
+        done = installation.launchdb("update", "9.9.9", code=1, **how)
+        assert "there is no version, tag or branch 9.9.9" in done.stderr
     assert read(installation.home) == before
     assert json.loads((installation.home / "operator.json").read_text()) == installation.operator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 
 import psycopg
@@ -128,6 +129,30 @@ def test_a_paused_project_has_no_container_and_a_resumed_one_has(dockerd, life):
     assert mine(dockerd, life) == []
     assert swept(life) == []
     assert life.ask(lifecycle.resume).status == "succeeded"
+    assert mine(dockerd, life)[0]["State"] == "running"
+
+
+def test_an_idle_project_gives_its_container_back_and_a_woken_one_has_one(dockerd, life):
+    from jobs import lifecycle
+
+    life.provision()
+    with life.infra.database.autocommit() as tx:
+        tx.execute(
+            """INSERT INTO project_settings (project_id, settings) VALUES (%s, '{"idleMinutes": 1}')""", (life.id,)
+        )
+    mark = life.infra.settings.run_folder / "projects" / life.id / "last-request"
+    mark.unlink(missing_ok=True)
+    asked(life, "/", key=life.secrets()[names.SERVICE_KEY])
+    assert mark.exists(), "whoever runs in the container can say that it was asked"
+    for path in (mark, life.folder() / "last-request"):
+        os.utime(path, (1, 1))
+    with life.infra.database.autocommit() as tx:
+        tx.execute("UPDATE projects SET updated_at = now() - interval '1 hour'")
+        tx.execute("UPDATE jobs SET finished_at = now() - interval '1 hour'")
+    assert life.ask(lifecycle.sleep).result["asleep"] is True
+    assert mine(dockerd, life) == []
+    assert swept(life) == []
+    assert life.ask(lifecycle.wake).status == "succeeded"
     assert mine(dockerd, life)[0]["State"] == "running"
 
 

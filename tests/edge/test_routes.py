@@ -149,6 +149,8 @@ def test_what_caddy_asks_the_platform_is_nobody_elses_question(edge, project_soc
     platform = httpx.Client(base_url=f"http://{edge.ports.platform}")
     told = {"X-Forwarded-Uri": f"/db/{project_socket}/t"}
     problem(platform.get("/api/edge/project", headers=told), 404)
+    # Caddy takes the header from clients by its name; to a program that reads both alike, this would be it.
+    problem(platform.get("/api/edge/project", headers={**told, "X_Launchdb_Edge": "yes"}), 404)
     for uri in ("/", "/db/proj_0123456789abcdeg/t", "/project/proj_0123456789abcdef/auth/v1/x", ""):
         problem(platform.get("/api/edge/project", headers={"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": uri}), 404)
     answer = platform.get("/api/edge/project", headers={**told, "X-Launchdb-Edge": "yes"})

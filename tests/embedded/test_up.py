@@ -14,6 +14,8 @@ import pytest
 
 from config.settings import CHECKOUT
 from infra.embedded import launch
+from scripts.cli import verify
+from scripts.stack import verify as trials
 
 
 def command(home, *words: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
@@ -81,6 +83,29 @@ def test_one_command_leads_to_an_answering_project_and_again_to_the_same(install
     fresh = json.loads(path.read_text())
     assert {name for name in fresh if fresh[name] != operator[name]} == {"anonKey", "serviceRoleKey", "databaseUrl"}
     assert_demo_answers(fresh)
+
+
+def test_the_verification_passes_and_one_that_fails_leaves_nothing_either(installation, monkeypatch):
+    assert launchdb(installation, "up", "--detach").returncode == 0
+    done = json.loads(launchdb(installation, "verify", "--json").stdout)["steps"]
+    assert {step["outcome"] for step in done} == {"passed"}, done
+
+    def broken(_trial):
+        raise trials.Wrong("it is broken")
+
+    for at in ("and signs in", "rows are written and read"):
+        steps = [(title, broken if title == at else act) for title, act in trials.STEPS]
+        with monkeypatch.context() as patched:
+            patched.setattr(trials, "STEPS", tuple(steps))
+            trial = verify.embedded(installation.settings)
+            done = verify.run(trial)
+            trial.http.close()
+        outcomes = {step.step: step.outcome for step in done}
+        assert outcomes[at] == "failed"
+        assert (outcomes["it is deleted"], outcomes["cleaned up"]) == ("skipped", "passed"), done
+        assert trial.leftovers(trial.project) == []
+        owners = json.loads(launchdb(installation, "owners", "list", "--json").stdout)["owners"]
+        assert trial.email not in [owner["email"] for owner in owners]
 
 
 def test_a_home_with_a_long_name_and_any_letters_in_it_serves(make_home, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -14,7 +15,10 @@ from config.settings import SettingsError, load
 from infra import secretfiles
 from infra.errors import Refused
 from infra.host import home as homes
+from infra.host.compose import Compose
 from infra.host.home import LAUNCHDB, PGBOUNCER, prepare
+from scripts.stack.stack import FILE, Stack
+from scripts.stack.start import bring_up
 
 SERVER = {"DOMAIN": "db.launchdb.test", "ACME_EMAIL": "ops@launchdb.test"}
 
@@ -159,3 +163,52 @@ def test_the_copy_of_today_is_never_written_over(folder):
     second = homes.write_copy(folder, {"A": "2"})
     assert first != second
     assert "A=1" in first.read_text()
+
+
+@needs_root
+@pytest.mark.parametrize("place", ["log", "postgrest", "run/redis", "secrets"])
+def test_a_link_that_a_service_put_in_the_place_of_its_folder_is_not_followed(home, place):
+    made(home)
+    elsewhere = home.parent / "elsewhere"
+    (elsewhere / "projects").mkdir(parents=True)
+    shutil.rmtree(home / place)
+    (home / place).symlink_to(elsewhere)
+    with pytest.raises(Refused, match="is a link"):
+        made(home)
+    assert {(path.stat().st_uid, mode(path)) for path in (elsewhere, elsewhere / "projects")} == {(0, 0o755)}
+
+
+@needs_root
+def test_nothing_is_started_while_others_can_read_dotenv(home):
+    made(home)
+    (home / ".env").chmod(0o640)
+    with pytest.raises(Refused, match="can be read by others"):
+        bring_up(Stack(home, settings_of(home), Compose(("docker", "compose"), FILE, home / ".env")), print)
+
+
+@needs_root
+def test_a_dotenv_that_leads_elsewhere_is_not_read(home):
+    made(home)
+    other = home.parent / "other"
+    other.write_text("PRIVATE=1\n")
+    other.chmod(0o600)
+    (home / ".env").unlink()
+    (home / ".env").symlink_to(other)
+    with pytest.raises(Refused):
+        made(home)
+    assert (home / ".env").is_symlink()
+
+
+@needs_root
+def test_a_folder_of_configurations_beside_the_home_is_made_and_nobodys_is_taken(home):
+    chosen = home.parent / "configurations"
+    made(home, {**SERVER, "HOST_CONFIG_DIR": str(chosen)})
+    assert (chosen.stat().st_uid, mode(chosen)) == (LAUNCHDB, 0o700)
+    made(home, {})
+    assert settings_of(home).instances_folder == chosen
+    others = home.parent / "others"
+    others.mkdir()
+    (others / "file").touch()
+    with pytest.raises(Refused, match="somebody else's files"):
+        made(home, {"HOST_CONFIG_DIR": str(others)})
+    assert others.stat().st_uid == 0

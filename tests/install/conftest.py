@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,8 @@ def repository(tmp_path):
     """A repository with a release, an annotated tag of it, and a newer main."""
     folder = tmp_path / "repository"
     (folder / "scripts").mkdir(parents=True)
+    for name in ("scripts/launchdb", "scripts/host.sh", ".env.example"):
+        shutil.copy(CHECKOUT / name, folder / name)
     git(folder, "init", "-q", "-b", "main")
     for text, message in (("1", "first"), ("2", "second")):
         (folder / "scripts/install").write_text(f"#!/bin/sh\n# {text}\n")

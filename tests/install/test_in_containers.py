@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import shutil
 import subprocess
 
 import pytest
 
 from tests.install import debian
+from tests.install.conftest import CHECKOUT, git
 from tests.install.debian import docker
 
 pytestmark = pytest.mark.docker
@@ -33,14 +36,14 @@ def command(server, repository, image, tmp_path):
     """The command of an installation without Python; `.env` says which image."""
     home = tmp_path / "home"
     assert server.install("--git", str(repository), "--home", str(home)).code == 0
-    home.mkdir()
+    shutil.copytree(server.path(str(home)), home, symlinks=True)
     (home / ".env").write_text(f"DOMAIN=x\nLAUNCHDB_VERSION={image}\n")
 
     def run(*words, where=tmp_path, **environment):
         return subprocess.run(
             [server.path("usr/local/bin/launchdb"), *words],
             input="typed\n", cwd=where, capture_output=True, text=True, timeout=60, check=False,
-            env={"PATH": os.environ["PATH"], **environment},
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment},
         )  # fmt: skip
 
     return run, home
@@ -68,6 +71,91 @@ def test_an_image_that_is_not_here_is_said_with_what_makes_it(command):
     assert done.returncode == 1
     assert "launchdb/host:none-such is not here" in done.stderr
     assert "scripts/build-images" in done.stderr
+
+
+def test_folders_of_the_machine_are_there_under_their_names_and_the_image_keeps_its_own(command, tmp_path):
+    run, home = command
+    configurations = tmp_path / "configurations"
+    assert str(configurations) not in run("status").stdout
+    done = run("mounts", where=home / "scripts", HOST_CONFIG_DIR=str(configurations))
+    assert configurations.is_dir(), "what is made in the container is made here"
+    assert f"{home}/scripts\n" in done.stdout
+    for folder in ("/opt", "/usr", "/tmp"):
+        done = run("status", where=folder)
+        assert (done.returncode, done.stdout.splitlines()[1]) == (7, "/tmp" if folder == "/tmp" else "/"), done.stderr
+
+
+@pytest.fixture
+def built(image, tmp_path):
+    """What stands in for the build of a repository's images: it gives the stand-in their names, and takes these away."""
+    names = ("app", "postgres", "pgbouncer", "redis", "caddy", "backup", "data-api", "host")
+    versions = [f"0.0.{secrets.randbelow(10**9)}" for _ in range(2)]
+    script = "#!/bin/sh\nset -e\necho built $LAUNCHDB_VERSION >&2\n"
+    yield (
+        versions,
+        script + "".join(f"docker tag launchdb/host:{image} launchdb/{name}:$LAUNCHDB_VERSION\n" for name in names),
+    )
+    made = [f"{version}{kept}" for version in versions for kept in ("", "-previous")]
+    docker("rmi", *(f"launchdb/{name}:{version}" for name in names for version in made))
+
+
+def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
+    server, repository, built, tmp_path
+):
+    (older, newer), build = built
+    for version in (older, newer):
+        (repository / "scripts/build-images").write_text(build)
+        (repository / "scripts/build-images").chmod(0o755)
+        (repository / "pyproject.toml").write_text(f'version = "{version}"\n')
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", version)
+        git(repository, "tag", f"v{version}")
+    home = tmp_path / "home"
+    assert server.install("--git", str(repository), "--ref", f"v{older}", "--home", str(home)).code == 0
+    shutil.copytree(server.path(str(home)), home, symlinks=True)
+
+    def run(*words):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        return subprocess.run(
+            [server.path("usr/local/bin/launchdb"), *words],
+            input="", capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=environment,
+        )  # fmt: skip
+
+    done = run("update", "9.9.9")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no version, tag or branch 9.9.9 in {home}" in done.stderr
+    done = run("update", "--json", newer)
+    assert done.stdout.splitlines()[0] == f"update|{newer}|--json|", done.stderr
+    assert f"built {newer}" in done.stderr
+    assert newer in (home / "pyproject.toml").read_text()
+    done = run("update")
+    assert done.stdout.splitlines()[0] == f"update|{newer}|"
+    assert docker("image", "inspect", f"launchdb/host:{newer}-previous").returncode == 0, "to go back to"
+    (home / ".env").write_text(f"LAUNCHDB_VERSION={newer}\n")
+    (home / "versions.json").write_text(f'{{"running": "{newer}", "previous": "{older}"}}\n')
+    done = run("rollback")
+    assert done.stdout.splitlines()[0] == f"rollback|{older}|"
+    assert f"built {older}" in done.stderr
+    (home / "pyproject.toml").write_text("changed by hand")
+    assert "was changed by hand" in run("update", "v9.9.9").stderr
+
+
+KEEPING = """
+set -e
+printf '#!/bin/sh\\necho overlayfs\\n' >/usr/local/bin/docker && chmod 755 /usr/local/bin/docker
+sh /src/scripts/install --without-packages --without-firewall >/dev/null 2>/tmp/said || :
+grep -c 'keeps its images by overlayfs; that stays' /tmp/said
+cat /etc/docker/daemon.json
+"""
+
+
+def test_a_docker_that_keeps_its_images_otherwise_goes_on_finding_them(tmp_path):
+    (tmp_path / "keeping").write_text(KEEPING)
+    volumes = [f"--volume={CHECKOUT}:/src:ro", f"--volume={tmp_path / 'keeping'}:/keeping:ro"]
+    done = docker("run", "--rm", "--network", "none", *volumes, IMAGE, "sh", "/keeping")
+    told, _, daemon = done.stdout.partition("\n")
+    assert told == "1", done.stderr
+    assert json.loads(daemon) == {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}
 
 
 BARE = """

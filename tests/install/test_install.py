@@ -89,6 +89,20 @@ def test_the_folders_of_the_guide_are_there_and_belong_to_the_containers_account
         assert ((home / "pgbouncer").stat().st_uid, (home / "pgbouncer").stat().st_gid) == (10001, 10002)
 
 
+@pytest.mark.parametrize("place", ["caddy", "postgrest"])
+def test_a_link_in_the_place_of_a_folder_is_refused_and_what_it_leads_to_is_left_alone(server, repository, place):
+    assert server.install("--git", str(repository)).code == 0
+    other = server.path("srv/other")
+    (other / "projects").mkdir(parents=True)
+    shutil.rmtree(server.path(f"opt/launchdb/{place}"))
+    server.path(f"opt/launchdb/{place}").symlink_to(other)
+    before = [(path.stat().st_uid, path.stat().st_mode) for path in (other, other / "projects")]
+    told = server.install("--git", str(repository))
+    assert told.code == 1
+    assert f"{place} is a link; remove it" in told.err
+    assert [(path.stat().st_uid, path.stat().st_mode) for path in (other, other / "projects")] == before
+
+
 def test_it_installs_over_the_folders_that_the_guide_makes_first(server, repository):
     for name in GUIDE:
         server.path(f"opt/launchdb/{name}").mkdir(parents=True)
@@ -107,7 +121,7 @@ def test_a_tag_is_checked_out_and_a_branch_brings_it_up_to_date(server, reposito
         told = server.install("--git", str(repository), "--ref", ref)
         assert told.code == 0, told.err
         assert version in (home / "pyproject.toml").read_text()
-        assert f"launchdb/host:${{version:-{version}}}" in server.path("usr/local/bin/launchdb").read_text()
+        assert git(home, "remote", "get-url", "origin") == str(repository), "where updates come from"
     assert server.install("--git", str(repository), "--ref", "v9").code == 1
 
 
@@ -234,21 +248,28 @@ def test_words_that_it_does_not_take_are_refused_before_anything_is_done(server,
     assert server.picture() == before
 
 
-def test_the_command_runs_the_checkouts_own_program_where_there_is_one(server, repository, tmp_path):
+def test_the_command_is_the_programs_and_nothing_that_a_service_has_added_is_run(server, repository, tmp_path):
     home = tmp_path / "home"
     # Without --root the command would be installed on this machine.
     assert server.install("--git", str(repository), "--home", str(home)).code == 0
-    program = home / ".venv/bin/launchdb"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\nprintf "%s|" "$LAUNCHDB_HOME" "$@"\n')
-    program.chmod(0o755)
     command = server.path("usr/local/bin/launchdb")
-    done = subprocess.run([command, "jobs", "a b", "it's", ""], capture_output=True, text=True, check=True, env={})
-    assert done.stdout == f"{home}|jobs|a b|it's||"
+
+    def run():
+        environment = {"PATH": os.defpath, "DOCKER_HOST": "unix:///nowhere"}
+        done = subprocess.run([command, "jobs"], capture_output=True, text=True, check=False, env=environment)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    assert "scripts is not there" in run()
+    shutil.copytree(server.path(str(home)), home, symlinks=True)
+    (home / ".venv/bin").mkdir(parents=True)
+    (home / ".venv/bin/launchdb").write_text("#!/bin/sh\necho taken over\n")
+    (home / ".venv/bin/launchdb").chmod(0o755)
+    shutil.copy(home / ".venv/bin/launchdb", home / ".venv/bin/python")
+    assert f"{home}/scripts/build-images makes it" in run()
     if os.geteuid() == 0:
-        os.chown(home / ".venv", 10001, 10001)
-        done = subprocess.run([command, "jobs"], capture_output=True, text=True, check=False, env={"PATH": os.defpath})
-        assert (done.returncode, done.stdout) == (1, ""), "what a service may have put there is not run"
+        os.chown(home / "scripts/launchdb", 10001, 10001)
+        assert "belongs to a service" in run()
 
 
 def test_help_is_the_comment_at_its_head():

@@ -112,6 +112,23 @@ def test_it_ends_in_order_and_soon(place):
     assert not place.socket.exists()
 
 
+def test_one_that_is_told_to_end_is_not_found_any_more_and_keeps_what_it_has(place):
+    """Who has connected is answered, though slowly he asks; whoever comes finds no socket, and loses no request."""
+    place.write()
+    with place.serving() as process:
+        connection = http.client.HTTPConnection("localhost", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(place.socket))
+        connection.sock.sendall(b"GET /things HTTP/1.1\r\nHost: x\r\n")
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not place.socket.exists(), seconds=1)
+        assert process.poll() is None
+        connection.sock.sendall(b"".join(f"{name}: {value}\r\n".encode() for name, value in PREFIX.items()) + b"\r\n")
+        assert connection.sock.recv(65536).startswith(b"HTTP/1.1 503 ")
+        connection.close()
+        assert process.wait(10) == 0
+
+
 def test_a_new_configuration_is_read_when_it_is_told(place):
     with place.serving() as process:
         place.write(spec="b", **{"server-cors-allowed-origins": "https://only.example"})

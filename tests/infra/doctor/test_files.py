@@ -7,11 +7,13 @@ import time
 
 import pytest
 
+from config.settings import CHECKOUT
 from infra import secretfiles
-from infra.doctor import findings, pooler_file
+from infra.doctor import findings, folders, pooler_file
 from infra.pooler import Entry
 from infra.pooler_files import Frame, configuration
 from tests.infra.doctor.conftest import bad
+from tests.install.conftest import git
 
 
 def served(pool_size):
@@ -136,6 +138,24 @@ def test_files_that_others_may_read_are_found_and_closed(machine):
     assert bad(machine.look("permissions", site)) == {}
     assert (machine.home / "scripts/backup.sh").stat().st_mode & 0o777 == 0o755
     assert (machine.home / "operator.json").stat().st_mode & 0o777 == 0o400, "stricter is as good"
+
+
+def test_what_lies_behind_a_link_is_nobodys_to_be_mended(machine, tmp_path):
+    """A service owns its folders; where root looks for files in them, it could have put another folder."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "passwd").touch(mode=0o644)
+    (machine.home / "secrets").symlink_to(other)
+    (machine.home / "backup").symlink_to(other)
+    (other / "backup.sh").touch(mode=0o600)
+    assert bad(machine.look("permissions", machine.site())) == {}
+
+
+def test_a_checkout_that_is_the_home_has_the_modes_that_are_asked_for():
+    """What the doctor mends there would otherwise be a change by hand, and no update would go on."""
+    wanted = dict(folders.MODES)["scripts/*.sh"]
+    shown = git(CHECKOUT, "ls-files", "--stage", "scripts/*.sh").splitlines()
+    assert {int(line.split()[0], 8) & 0o777 for line in shown} == {wanted}
 
 
 def test_weak_and_equal_secrets_are_failures(machine):
