@@ -16,6 +16,7 @@ import pytest
 from config.installation import read
 from infra.host import engine
 from scripts.stack.stack import IMAGES, NAMES
+from tests.compose.conftest import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -115,6 +116,28 @@ def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
     assert read(installation.home)["LAUNCHDB_VERSION"] == OLD
     assert installation.launchdb("status").returncode == 0
     assert installation.rows().status_code == 200
+    assert set(images_of(installation)) == set(NAMES.values())
+
+
+@pytest.mark.usefixtures("versions")
+def test_an_update_that_was_killed_goes_on_or_back_to_what_ran_and_nobody_else_is_let_in_meanwhile(installation):
+    installation.launchdb("update", NEW, "--no-backup", seconds=600)
+    killed = subprocess.Popen(
+        ["scripts/launchdb", "update", OLD, "--no-backup"], cwd=installation.clone, env=installation.environment
+    )
+    try:
+        wait_for(lambda: read(installation.home)["LAUNCHDB_VERSION"] == OLD, 60)
+        for command in ("down", "up --docker --detach", "rollback"):
+            assert "`launchdb update`" in installation.launchdb(*command.split(), code=1).stderr
+        wait_for(lambda: images_of(installation)["launchdb-migrations"] == f"launchdb/app:{OLD}", 60)
+    finally:
+        killed.kill()
+        killed.wait()
+    said = installation.command("scripts/launchdb", "status").stderr
+    assert f"`launchdb update {OLD}` goes on with it, `launchdb rollback {NEW}` goes back" in said
+    assert "`launchdb rollback` goes back to" in installation.launchdb("update", OLD, "--no-backup", seconds=600).stdout
+    assert "has not ended" not in installation.launchdb("status").stderr
+    assert json.loads((installation.home / "versions.json").read_text())["previous"] == NEW
     assert set(images_of(installation)) == set(NAMES.values())
 
 
