@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROJECT = "launchdb"
 OLDEST = (1, 29)
 LOOK_SECONDS = 30.0
+_HALF = re.compile(r"[0-9a-f]{12}_(.+)")
 _PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
 
@@ -44,7 +45,10 @@ class Compose:
 
         dependants  also what they depend on
         again       make them anew even so
+
+        What a Compose that was killed has left half replaced is settled first: it would be taken for the service.
         """
+        self._settle()
         chosen = [] if dependants else ["--no-deps"]
         self._follow("up", "--detach", *chosen, *(["--force-recreate"] if again else []), *services, tell=tell)
 
@@ -67,6 +71,17 @@ class Compose:
     def services(self) -> list[str]:
         """Return the names of the services that the file has."""
         return self._run("config", "--services").split()
+
+    def _settle(self) -> None:
+        """Compose puts the container's id before the name of the one of two that is to go, or not there yet."""
+        there = {one.name for one in self.containers()}
+        for name in sorted(there):
+            if (found := _HALF.fullmatch(name)) is None:
+                continue
+            if found[1] in there:
+                engine.docker("rm", "--force", name)
+            else:
+                engine.docker("rename", name, found[1])
 
     def _run(self, *words: str) -> str:
         try:
