@@ -72,6 +72,14 @@ def replace(
             raise
 
 
+def text(path: Path) -> str:
+    """Return what a file of text says. Raises Refused where it says something else; OSError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is not text in UTF-8: mend byte {error.start + 1}, or write the file anew") from error
+
+
 def holds(path: Path, content: str) -> bool:
     """Say whether the file is there with exactly this content."""
     try:

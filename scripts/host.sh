@@ -13,7 +13,8 @@ fi
 
 # The version that runs, else the one that the checkout is.
 wanted_version() {
-    found=$(sed -n 's/^LAUNCHDB_VERSION=\(..*\)$/\1/p' "$home/.env" 2>/dev/null | head -n 1)
+    # As config/installation.py reads it: the last one counts; quotes, and what other systems end lines with, do not.
+    found=$(sed -n 's/^LAUNCHDB_VERSION=\(..*\)$/\1/p' "$home/.env" 2>/dev/null | tail -n 1 | tr -d "\r\"' ")
     [ -n "$found" ] || found=${LAUNCHDB_VERSION:-}
     [ -n "$found" ] || found=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml")
     printf '%s\n' "$found"

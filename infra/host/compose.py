@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infra.host.engine import Container
 
 PROJECT = "launchdb"
+HOME = "launchdb.home"
 OLDEST = (1, 29)
 LOOK_SECONDS = 30.0
 _HALF = re.compile(r"[0-9a-f]{12}_(.+)")
@@ -101,6 +102,12 @@ class Compose:
             )
         except Failed as error:
             raise _worded(error) from None
+
+
+def homes(project: str = PROJECT) -> set[str]:
+    """Return the homes that the project's containers say they are of. Raises Unavailable."""
+    chosen = ("--filter", f"label=com.docker.compose.project={project}", "--format", f'{{{{.Label "{HOME}"}}}}')
+    return set(engine.docker("container", "ls", "--all", *chosen).splitlines()) - {""}
 
 
 def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:

@@ -124,7 +124,7 @@ def _before(path: Path) -> str:
             return ""
         if path.stat().st_mode & 0o077:
             raise Refused(f"{path} can be read by others; let its mode be 0600")
-        return path.read_text()
+        return files.text(path)
 
 
 def _kept(folder: Path, name: str) -> str:

@@ -163,7 +163,7 @@ def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
 def files_text(path: Path) -> str:
     """Return what a file says; nothing when it is not there."""
     with files.worded(path):
-        return path.read_text() if path.exists() else ""
+        return files.text(path) if path.exists() else ""
 
 
 def own(path: Path) -> None:

@@ -23,6 +23,7 @@ from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.progress import finished
 from scripts.cli.target import open_home
+from scripts.stack.stack import refuse_others
 
 if TYPE_CHECKING:
     from infra.doctor.findings import Check
@@ -42,6 +43,8 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
 
     `doctor host` is for the machine alone, before anything is installed. `outbound` is only run when it is named.
     """
+    if fix and (home := installation.found()) is not None:
+        refuse_others(home)
     settings = session.settings
     containers = settings.runtime != "embedded"
     chosen = register.chosen(check, containers=containers)

@@ -33,6 +33,10 @@ def forward(arguments: Sequence[str]) -> None:
     """Become the same command inside, where that is its place; return where it is not. Raises Refused."""
     argv = forwarded(arguments)
     if argv is not None:
+        from scripts.stack.stack import refuse_others  # noqa: PLC0415 - only a host's command pays for loading it
+
+        if (home := found()) is not None:
+            refuse_others(home)
         pipeline.become(argv, {**program_environment(), **_passed()})
 
 

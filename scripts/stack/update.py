@@ -161,7 +161,7 @@ def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
 def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     """Change one service after the other; nobody who depends on it is touched. Raises Unavailable, Refused."""
     dotenv = there.home / ".env"
-    text = secretfiles.with_lines(dotenv.read_text(), {"LAUNCHDB_VERSION": new})
+    text = secretfiles.with_lines(files.text(dotenv), {"LAUNCHDB_VERSION": new})
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]

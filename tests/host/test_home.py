@@ -159,3 +159,12 @@ def test_the_copy_of_today_is_never_written_over(folder):
     second = homes.write_copy(folder, {"A": "2"})
     assert first != second
     assert "A=1" in first.read_text()
+
+
+@needs_root
+def test_a_dotenv_that_is_no_text_is_refused_by_name(home):
+    home.mkdir()
+    (home / ".env").write_bytes(b"DOMAIN=db.example.org\n\xff\xfe\n")
+    (home / ".env").chmod(0o600)
+    with pytest.raises(Refused, match=r"\.env is not text in UTF-8"):
+        made(home)
