@@ -155,6 +155,13 @@ def image_exists(name: str) -> bool:
     return bool(docker("image", "ls", "--quiet", name).strip())
 
 
+def runs(name: str) -> bool:
+    """Say whether a container of exactly this name runs. Raises Unavailable."""
+    return bool(
+        docker("container", "ls", "--quiet", "--filter", f"name=^/?{name}$", "--filter", "status=running").strip()
+    )
+
+
 def volume_exists(name: str) -> bool:
     """Say whether this machine has a volume. Raises Unavailable."""
     return name in docker("volume", "ls", "--quiet").split()

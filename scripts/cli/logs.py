@@ -83,6 +83,8 @@ def _filter(pattern: str | None, project: str | None) -> Callable[[Line], bool]:
 def _containers(service: str | None, project: str | None) -> list[str]:
     """Return the names of those that are there. Raises CliError for a service that is unknown."""
     ours = {one.service or one.name: one.name for one in engine.containers(project="launchdb")}
+    if not ours:
+        raise CliError("there are no containers, so no logs; `launchdb up --docker` makes them", NOT_FOUND)
     if service is None:
         of_project = [f"postgrest-{project}"] if project else []
         there = {one.name for one in engine.containers(name=PROJECTS)} if project else set()

@@ -59,6 +59,7 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     One that was cut short goes on, and knows what ran before it. Raises Refused or Unavailable; the message says what
     runs.
     """
+    _require_running()
     settled = past = versions.read(there.home, there.settings.version)
     new = wanted if wanted and checkout.has_images(wanted) else ""
     build = not new
@@ -91,6 +92,7 @@ def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done
 
     Raises Refused when the schema has changed in a way it cannot live with.
     """
+    _require_running()
     past = versions.read(there.home, there.settings.version)
     cut_short = {"": past.previous, versions.UPDATE: past.running, versions.ROLLBACK: past.begun}
     target = wanted or cut_short[past.by]
@@ -178,6 +180,11 @@ def _differ(image: str, one: str, other: str) -> bool:
     found = [engine.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", f"launchdb/{image}:{version}")
              for version in (one, other)]  # fmt: skip
     return found[0] != found[1]
+
+
+def _require_running() -> None:
+    if not engine.runs(POSTGRES):
+        raise Refused(f"{POSTGRES} does not run: start the installation first (`launchdb up --docker --detach`)")
 
 
 def _refuse_other_postgres(new: str) -> None:

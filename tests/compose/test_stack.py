@@ -364,6 +364,10 @@ def test_everything_goes_down_and_every_project_comes_back(installation, another
     assert [one.name for one in engine.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
     assert "was not running" in installation.launchdb("down").stdout
+    for words in ("jobs list", "update", "rollback", "logs"):
+        done = installation.command("scripts/launchdb", *words.split())
+        assert done.returncode != 0
+        assert re.search(r"does not run|no containers", done.stderr), done.stderr
     # What is in the volume is this home's, and no other's to start with.
     said = installation.launchdb("up", "--docker", "--detach", code=1, LAUNCHDB_HOME=str(another_home)).stderr
     assert "holds the databases of an installation with other secrets" in said
