@@ -74,6 +74,13 @@ def test_one_command_leads_from_a_clean_clone_to_an_answering_project(installati
     assert {"title": "try LaunchDB"} in installation.rows().json()
 
 
+def test_the_command_that_it_proposes_is_one_that_works(installation):
+    proposed = next(line for line in installation.started.stdout.splitlines() if line.startswith("  curl "))
+    name = f"{DOMAIN}:{installation.settings.https_port}:127.0.0.1"  # DNS does not know it
+    done = installation.command("sh", "-c", f"{proposed} -fsS --resolve {name}")
+    assert {"title": "try LaunchDB"}.items() <= json.loads(done.stdout)[0].items(), done.stderr
+
+
 def test_every_container_has_its_name_and_is_well(installation):
     found = installation.json("status")
     assert {one["name"] for one in found["containers"]} == set(NAMES.values())
