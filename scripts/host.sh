@@ -55,7 +55,11 @@ in_image() {
         ;;
     esac
     mkdir -p "$home" 2>/dev/null || :
-    set -- "$image" "$@"
+    case ${1:-} in
+    # The machine is looked at, not the container.
+    doctor) set -- -v /:/host:ro -e LAUNCHDB_HOST_ROOT=/host "$image" "$@" ;;
+    *) set -- "$image" "$@" ;;
+    esac
     : "${HOST_SCRIPT_DIR:=$checkout/scripts}"
     export HOST_SCRIPT_DIR
     # What `.env.example` names may be set for `launchdb init`; a name alone keeps the value out of the arguments.
