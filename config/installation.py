@@ -39,8 +39,9 @@ def parse(text: str) -> dict[str, str]:
 def read(home: Path) -> dict[str, str]:
     """Return what the home's `.env` says; nothing when there is none, or it may not be read."""
     try:
-        return parse((home / ".env").read_text())
-    except (OSError, UnicodeDecodeError):
+        # A byte that is no text spoils its own line alone.
+        return parse((home / ".env").read_text(errors="replace"))
+    except OSError:
         return {}
 
 

@@ -77,17 +77,22 @@ def read(path: Path) -> str:
 
     For files that root reads in a folder to which services may add: who put a link there would have it read another.
 
-    Raises Refused for a link, and for a file that others can read.
+    Raises Refused for a link, for a file that others can read, and for one that is no text.
     """
     with worded(path):
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return ""
-        with os.fdopen(handle) as file:
+        with os.fdopen(handle, encoding="utf-8") as file:
             if os.fstat(handle).st_mode & 0o077:
                 raise Refused(f"{path} can be read by others; let its mode be 0600")
-            return file.read()
+            try:
+                return file.read()
+            except UnicodeDecodeError as error:
+                raise Refused(
+                    f"{path} is not text in UTF-8: mend byte {error.start + 1}, or write the file anew"
+                ) from error
 
 
 def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:

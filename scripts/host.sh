@@ -11,8 +11,9 @@ else
     esac
 fi
 
-# What `.env` says of a variable.
-said() { sed -n "s/^$1=\(..*\)\$/\1/p" "$home/.env" 2>/dev/null | head -n 1; }
+# What `.env` says of a variable, as config/installation.py reads it: the last one counts; quotes, and what other systems end
+# lines with, do not.
+said() { sed -n "s/^$1=\(..*\)\$/\1/p" "$home/.env" 2>/dev/null | tail -n 1 | tr -d "\r\"'" | sed 's/[[:space:]]*$//'; }
 checkout_version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml"; }
 
 # The version that runs, else the one that the checkout is.
@@ -68,15 +69,16 @@ make_version() {
         esac
     done
     runs=$(wanted_version) new=$named
-    [ -n "$new" ] || [ "$verb" = update ] ||
-        new=$(sed -n 's/.*"previous": *"\([^"]*\)".*/\1/p' "$home/versions.json" 2>/dev/null)
+    [ -n "$new" ] || [ "$verb" = update ] || new=$(before)
     # Which version ran before, if any, is for the command to say.
     [ -n "$new" ] || [ "$verb" = update ] || in_image "$runs" "$verb" "$@"
     if [ -z "$new" ] || ! all_there "$new"; then
         [ -z "$new" ] || take_out "$new"
         new=$(checkout_version)
         # What is to be built takes the name of what runs: that is kept under another one, to go back to.
-        [ "$new" != "$runs" ] || keep "$new" "$new-previous"
+        # A change that was cut short has done so, and by now what runs may be of both.
+        [ "$new" != "$runs" ] || { [ -n "$(past begun)" ] && [ "$(past running)" = "$new-previous" ]; } ||
+            keep "$new" "$new-previous"
         printf '%s\n' "building the images of $new" >&2
         LAUNCHDB_VERSION=$new "$checkout/scripts/build-images" >&2 || refuse 'the images could not be built; see above'
     fi
@@ -89,6 +91,16 @@ make_version() {
     done
     # An earlier version may know less of this home than the one that runs; a later one brings its own services.
     case $verb in update) in_image "$new" update "$new" "$@" ;; *) in_image "$runs" "$verb" "$new" "$@" ;; esac
+}
+
+# What scripts/stack/versions.py has written down.
+past() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$home/versions.json" 2>/dev/null; }
+before() {
+    case $(past begun)/$(past by) in
+    ?*/update) past running ;;
+    ?*/rollback) past begun ;;
+    *) past previous ;;
+    esac
 }
 
 # Lets the checkout be a branch, a tag or a release, as scripts/stack/checkout.py does it.

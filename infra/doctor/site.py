@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config import installation
 from config.settings import CHECKOUT
 from infra.host import compose, engine
 
@@ -81,9 +82,4 @@ class Site:
 
     def dotenv_values(self) -> dict[str, str]:
         """Return what `.env` says."""
-        try:
-            lines = self.dotenv.read_text().splitlines()
-        except FileNotFoundError:
-            return {}
-        pairs = (line.strip().partition("=") for line in lines if not line.lstrip().startswith("#"))
-        return {name.strip(): value.strip() for name, mark, value in pairs if mark}
+        return installation.read(self.home)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from infra.host.engine import Container
 
 PROJECT = "launchdb"
+HOME = "launchdb.home"
 OLDEST = (1, 29)
 LOOK_SECONDS = 30.0
+_HALF = re.compile(r"[0-9a-f]{12}_(.+)")
 _PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
 
@@ -44,7 +46,10 @@ class Compose:
 
         dependants  also what they depend on
         again       make them anew even so
+
+        What a Compose that was killed has left half replaced is settled first: it would be taken for the service.
         """
+        self._settle()
         chosen = [] if dependants else ["--no-deps"]
         self._follow("up", "--detach", *chosen, *(["--force-recreate"] if again else []), *services, tell=tell)
 
@@ -68,6 +73,17 @@ class Compose:
         """Return the names of the services that the file has."""
         return self._run("config", "--services").split()
 
+    def _settle(self) -> None:
+        """Compose puts the container's id before the name of the one of two that is to go, or not there yet."""
+        there = {one.name for one in self.containers()}
+        for name in sorted(there):
+            if (found := _HALF.fullmatch(name)) is None:
+                continue
+            if found[1] in there:
+                engine.docker("rm", "--force", name)
+            else:
+                engine.docker("rename", name, found[1])
+
     def _run(self, *words: str) -> str:
         try:
             return pipeline.run(
@@ -86,6 +102,12 @@ class Compose:
             )
         except Failed as error:
             raise _worded(error) from None
+
+
+def homes(project: str = PROJECT) -> set[str]:
+    """Return the homes that the project's containers say they are of. Raises Unavailable."""
+    chosen = ("--filter", f"label=com.docker.compose.project={project}", "--format", f'{{{{.Label "{HOME}"}}}}')
+    return set(engine.docker("container", "ls", "--all", *chosen).splitlines()) - {""}
 
 
 def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:

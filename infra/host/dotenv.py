@@ -22,6 +22,9 @@ RUNTIME = "broker"
 LOCAL = "localhost"
 # A Unix socket's path may have 107 characters; a project's is the longest that we make.
 LONGEST_PATH = 107
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@+-]+")
+# An internationalised name is written as xn--…; an address of version 6 stands in brackets.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]")
 LONGEST_SOCKET = "run/projects/proj_0123456789abcdef/api.sock"
 
 
@@ -90,6 +93,7 @@ def refuse_unfit(home: Path, values: Mapping[str, str]) -> None:
     found = []
     if len(f"{home}/{LONGEST_SOCKET}") > LONGEST_PATH:
         found.append(f"LAUNCHDB_HOME is too long: {home} may have {LONGEST_PATH - len(LONGEST_SOCKET) - 1} characters")
+    found += _unfit_names(home, values)
     folders = ("HOST_SCRIPT_DIR", "HOST_CONFIG_DIR")
     found += [f"{name} must be an absolute path" for name in folders if not values.get(name, "").startswith("/")]
     if values.get("LAUNCHDB_TLS") == "auto":
@@ -101,6 +105,19 @@ def refuse_unfit(home: Path, values: Mapping[str, str]) -> None:
             found.append("ACME_EMAIL is missing: the certificate authority writes there")
     if found:
         raise Refused("the installation cannot start so: " + "; ".join(found))
+
+
+def _unfit_names(home: Path, values: Mapping[str, str]) -> list[str]:
+    found = []
+    # Mounts, URLs and Caddy's file take no others.
+    if not _PLAIN_PATH.fullmatch(str(home)):
+        found.append(f"LAUNCHDB_HOME may have letters, digits and any of / . _ - + @ alone, not {home}")
+    if not _PLAIN_NAME.fullmatch(values.get("DOMAIN", "")):
+        found.append(f"DOMAIN is a name alone, without https:// and without a port, not {values['DOMAIN']}")
+    ports = [values.get(f"LAUNCHDB_{name}_PORT") or default for name, default in (("HTTP", "80"), ("HTTPS", "443"))]
+    if ports[0] == ports[1]:
+        found.append(f"LAUNCHDB_HTTP_PORT and LAUNCHDB_HTTPS_PORT are both {ports[0]}")
+    return found
 
 
 def _reached_by(values: dict[str, str]) -> None:

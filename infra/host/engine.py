@@ -159,6 +159,18 @@ def image_exists(name: str) -> bool:
     return bool(docker("image", "ls", "--quiet", name).strip())
 
 
+def runs(name: str) -> bool:
+    """Say whether a container of exactly this name runs. Raises Unavailable."""
+    return bool(
+        docker("container", "ls", "--quiet", "--filter", f"name=^/?{name}$", "--filter", "status=running").strip()
+    )
+
+
+def volume_exists(name: str) -> bool:
+    """Say whether this machine has a volume. Raises Unavailable."""
+    return name in docker("volume", "ls", "--quiet").split()
+
+
 def in_image(image: str, program: str, *arguments: str) -> str:
     """Run a program of an image by itself, without network; return what it printed. Raises Failed."""
     return docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)

@@ -65,7 +65,9 @@ class Operator:
         program = shlex.quote(str(_program(home)))
         if home not in (CHECKOUT / ".launchdb", default_home({})):
             program = f"LAUNCHDB_HOME={shlex.quote(str(home))} {program}"
-        yield f"curl '{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
+        known = in_containers(home) and read(home).get("LAUNCHDB_TLS") == "internal"
+        checked = f"--cacert {shlex.quote(str(home / edge.AUTHORITY))} " if known else ""
+        yield f"curl {checked}'{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
         yield f"{program} projects create shop"
         yield f"{program} jobs list"
 

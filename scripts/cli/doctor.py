@@ -10,6 +10,7 @@ import click
 import httpx
 
 from config import installation
+from config.settings import SettingsError
 from infra.doctor import checks as _checks  # noqa: F401 - registers them
 from infra.doctor import findings as register
 from infra.doctor.findings import Finding
@@ -23,8 +24,10 @@ from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.progress import finished
 from scripts.cli.target import open_home
+from scripts.stack.stack import refuse_others
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from infra.doctor.findings import Check
 
 RENDER_SECONDS, MEND_SECONDS = 90.0, 3600.0
@@ -42,7 +45,9 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
 
     `doctor host` is for the machine alone, before anything is installed. `outbound` is only run when it is named.
     """
-    settings = session.settings
+    settings = _settings(session)
+    if fix and _is_outside(session):
+        refuse_others(settings.home)
     containers = settings.runtime != "embedded"
     chosen = register.chosen(check, containers=containers)
     asked = _asked(session, check)
@@ -62,6 +67,20 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
     else:
         _show(found, told)
     return FAILURE if any(one.status == "failure" for one in found) else DONE
+
+
+def _settings(session: Session) -> Settings:
+    """Return what the installation runs with: on the host of containers that is what its `.env` says."""
+    home = installation.found()
+    if home is None or not _is_outside(session):
+        return session.settings
+    mine = {"host_root": session.settings.host_root}
+    try:
+        return installation.settings_of(home).model_copy(update=mine)
+    except SettingsError as error:
+        # What is wrong there may be just what is to be mended.
+        note(f"{home}/.env: {error}")
+        return session.settings.model_copy(update={"home": home, "runtime": "broker"})
 
 
 def _rendered(site: Site) -> bool:

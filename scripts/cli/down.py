@@ -11,6 +11,7 @@ from config.settings import load
 from infra.embedded import launch
 from scripts.cli.output import emit, emit_json, json_option, note
 from scripts.stack import start
+from scripts.stack.alone import alone
 from scripts.stack.stack import Stack
 
 
@@ -24,7 +25,8 @@ def down(*, home: str | None, as_json: bool) -> None:
     """
     folder = installation.found({"LAUNCHDB_HOME": home}) if home else installation.found()
     if folder is not None:
-        stopped = start.take_down(Stack.of(folder), note)
+        with alone(folder, "down"):
+            stopped = start.take_down(Stack.of(folder), note)
     else:
         settings = load(over={"LAUNCHDB_HOME": home} if home else None)
         folder = Path(settings.home)

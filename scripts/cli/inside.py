@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from config.client import load_client
 from config.installation import found, program_environment
 from infra import pipeline
+from infra.errors import Unavailable
 from infra.host import engine
 
 if TYPE_CHECKING:
@@ -33,7 +34,20 @@ def forward(arguments: Sequence[str]) -> None:
     """Become the same command inside, where that is its place; return where it is not. Raises Refused."""
     argv = forwarded(arguments)
     if argv is not None:
+        _refuse_absent(argv[-len(arguments) - 2])
         pipeline.become(argv, {**program_environment(), **_passed()})
+
+
+def _refuse_absent(container: str) -> None:
+    """Raise Refused, Unavailable when there is nobody of this home's to hand a command to."""
+    from scripts.stack.stack import refuse_others  # noqa: PLC0415 - only a host's command pays for loading it
+
+    if (home := found()) is not None:
+        refuse_others(home)
+    if not engine.runs(container):
+        raise Unavailable(
+            f"{container} does not run; `launchdb status` shows what does, `launchdb up --docker` starts it"
+        )
 
 
 def forwarded(arguments: Sequence[str]) -> list[str] | None:

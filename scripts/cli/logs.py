@@ -16,7 +16,7 @@ from infra.host.logs import Line, Range
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option
-from scripts.stack.stack import NAMES, PROJECTS
+from scripts.stack.stack import NAMES, PROJECTS, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,11 +49,13 @@ def logs(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Print the log of SERVICE, or of all services; of an installation without containers: its files."""
     wanted = _filter(pattern, named)
-    if installation.found() is None:
+    home = installation.found()
+    if home is None:
         if since or timestamps:
             raise CliError("--since and --timestamps are for containers; the lines of files say their time", USAGE)
         lines = _of_files(session.settings.home / "log", service, tail, follow=follow)
     else:
+        refuse_others(home)
         containers, reach = _containers(service, named), Range(since, tail)
         lines = printed.follow(containers, reach) if follow else iter(printed.read(containers, reach))
     lines = (line for line in lines if wanted(line))
@@ -81,6 +83,8 @@ def _filter(pattern: str | None, project: str | None) -> Callable[[Line], bool]:
 def _containers(service: str | None, project: str | None) -> list[str]:
     """Return the names of those that are there. Raises CliError for a service that is unknown."""
     ours = {one.service or one.name: one.name for one in engine.containers(project="launchdb")}
+    if not ours:
+        raise CliError("there are no containers, so no logs; `launchdb up --docker` makes them", NOT_FOUND)
     if service is None:
         of_project = [f"postgrest-{project}"] if project else []
         there = {one.name for one in engine.containers(name=PROJECTS)} if project else set()

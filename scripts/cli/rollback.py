@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from scripts.cli.output import json_option, note
-from scripts.cli.update import installed, probe, told
+from scripts.cli.update import installed, interruptible, probe, told
 from scripts.stack import update as updates
+from scripts.stack.alone import alone
 
 
 @click.command()
@@ -17,4 +18,7 @@ def rollback(*, version: str | None, as_json: bool) -> None:
 
     Data stay as they are. Refused when a change of the schema since then cannot be lived with; it says which.
     """
-    told(updates.rollback(installed(), version, probe, note), as_json=as_json)
+    there = installed()
+    with alone(there.home, "rollback"), interruptible():
+        done = updates.rollback(there, version, probe, note)
+    told(done, as_json=as_json)

@@ -10,6 +10,7 @@ from infra.pipeline import Failed
 from scripts.cli import inside
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import emit, emit_json, note, table
+from scripts.stack import versions
 from scripts.stack.stack import Stack, complaint
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def show(home: Path, *, as_json: bool) -> int:
         emit([f"containers of projects: {len(projects)}, of which {running} run", ""])
         if answers:
             emit(_platform_text())
-    for one in ill:
-        note(complaint(one))
+    for said in (versions.read(there.home, there.settings.version).unended, *(complaint(one) for one in ill)):
+        if said:
+            note(said)
     return FAILURE if ill else DONE
 
 

@@ -11,7 +11,8 @@ from infra.host import engine, home
 from scripts.cli.demo import Operator, furnish
 from scripts.cli.errors import CliError
 from scripts.cli.output import emit, emit_json, note, pairs
-from scripts.stack import start
+from scripts.stack import start, versions
+from scripts.stack.alone import alone
 from scripts.stack.stack import API, Stack
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ def serve(folder: Path, *, detach: bool, as_json: bool) -> None:
     """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
     began = time.monotonic()
     there = Stack.of(folder)
+    if unended := versions.read(there.home, there.settings.version).unended:
+        note(unended)
     try:
-        start.bring_up(there, note)
-        operator = furnish(there.settings, _account)
-        home.own(folder / "operator.json")
+        with alone(folder, "up --docker"):
+            start.bring_up(there, note)
+            operator = furnish(there.settings, _account)
+            home.own(folder / "operator.json")
         note(f"ready after {time.monotonic() - began:.1f} s")
         _summarise(folder, operator, detach=detach, as_json=as_json)
         if not detach:
@@ -45,7 +49,8 @@ def _stop(there: Stack) -> None:
     """Stop in order; a second Ctrl-C does not cut it short."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    start.take_down(there, note)
+    with alone(there.home, "up --docker", wait=True):
+        start.take_down(there, note)
 
 
 def _account(_settings: Settings, email: str, password: str) -> None:

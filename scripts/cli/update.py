@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,13 @@ from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import emit, emit_json, json_option, note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials
+from scripts.stack.alone import alone
 from scripts.stack.stack import Stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from scripts.stack.update import Done
 
 
@@ -29,7 +35,9 @@ def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
     Everything is backed up, images are built, the schema is brought on, and services are changed one after the other
     while the others serve. Then the installation is verified; when it is not well, the version of before runs again.
     """
-    done = updates.update(installed(), version, probe, note, backup=not no_backup)
+    there = installed()
+    with alone(there.home, "update"), interruptible():
+        done = updates.update(there, version, probe, note, backup=not no_backup)
     told(done, as_json=as_json)
 
 
@@ -39,6 +47,21 @@ def installed() -> Stack:
     if home is None:
         raise CliError("this is for installations in containers; an embedded one is updated by its checkout", NOT_FOUND)
     return Stack.of(home)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the end of a session, or of the machine, be what Ctrl-C is: then the version of before runs again."""
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def probe(there: Stack) -> bool:
@@ -55,4 +78,4 @@ def told(done: Done, *, as_json: bool) -> None:
     if as_json:
         emit_json(asdict(done))
         return
-    emit([f"{done.version} runs; `launchdb rollback` goes back to {done.previous}"])
+    emit([f"{done.version} runs" + (f"; `launchdb rollback` goes back to {done.previous}" if done.previous else "")])

@@ -16,7 +16,7 @@ from scripts.cli.errors import DONE, FAILURE, CliError
 from scripts.cli.output import emit_json, json_option, note
 from scripts.cli.target import open_home
 from scripts.stack import verify as trials
-from scripts.stack.stack import API
+from scripts.stack.stack import API, refuse_others
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -84,6 +84,7 @@ def _cleaned(trial: Trial) -> str:
 def _trial(session: Session) -> Trial:
     home = installation.found()
     if home is not None:
+        refuse_others(home)
         settings = installation.settings_of(home)
         return trials.Trial(settings, trials.opened(settings), account_inside, trials.leftovers_inside)
     if not session.settings.database_url:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.installation import settings_of
@@ -14,7 +15,6 @@ from infra.host import compose, engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from infra.host.compose import Compose
     from infra.host.engine import Container
@@ -57,7 +57,8 @@ class Stack:
 
     @classmethod
     def of(cls, home: Path) -> Stack:
-        """Look at the home. Raises SettingsError, or Refused when Compose is missing."""
+        """Look at the home. Raises SettingsError, or Refused without Compose, or when the containers are another's."""
+        refuse_others(home)
         return cls(home, settings_of(home), compose.find(FILE, home / ".env"))
 
     def containers(self) -> list[Container]:
@@ -75,6 +76,16 @@ class Stack:
     def projects(self) -> list[Container]:
         """Return the containers of this installation's projects."""
         return engine.containers(label=f"{shape.INSTALLATION}={shape.installation(self.home)}")
+
+
+def refuse_others(home: Path) -> None:
+    """Raise Refused when this machine's containers are of another home: their names are the same for all."""
+    for other in sorted(compose.homes() - {str(home)}):
+        if (Path(other) / ".env").exists():  # else the home was moved, and this is the same one
+            raise Refused(
+                f"the containers here belong to the installation in {other}, not to {home}; "
+                f"set LAUNCHDB_HOME={other} to work on it, or stop it so first: a machine has room for one"
+            )
 
 
 def require_images(version: str) -> None:

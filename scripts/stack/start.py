@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from infra import files
 from infra.errors import InfraError, Refused, Unavailable
 from infra.host import engine, rendered
+from infra.pipeline import Failed
 from infra.proxy import Proxy
 from scripts.stack import edge, stack
-from scripts.stack.stack import Stack, require_images, wait_until_well
+from scripts.stack.stack import POSTGRES, Stack, require_images, wait_until_well
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
@@ -21,6 +22,8 @@ PROXY = "reverse-proxy"
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
+VOLUME = "launchdb-postgres-data"
+LOOK_PATIENCE = 60.0
 
 
 def bring_up(there: Stack, tell: Tell) -> None:
@@ -31,6 +34,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     files.read(there.home / ".env")  # refused when others can, too
     require_images(there.settings.version)
     _have_data_api(there, tell)
+    _refuse_others_data(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
     changed = rendered.write(there.settings)
     there.compose.up(tell=tell)
@@ -39,6 +43,27 @@ def bring_up(there: Stack, tell: Tell) -> None:
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def _refuse_others_data(there: Stack, tell: Tell) -> None:
+    """Raise Refused when the databases that are here were made with other secrets: nobody but Postgres can say.
+
+    Asked only where a home has never been up.
+    """
+    if (there.home / "operator.json").exists() or not engine.volume_exists(VOLUME):
+        return
+    there.compose.up("postgres", tell=tell)
+    wait_until_well(there, tell, services=["postgres"])
+    try:
+        engine.execute(POSTGRES, ["psql", "-Atc", "SELECT 1"], seconds=LOOK_PATIENCE)
+    except Failed as error:
+        if "password authentication failed" not in error.said:
+            raise
+        there.compose.down(tell=tell)
+        raise Refused(
+            f"the volume {VOLUME} holds the databases of an installation with other secrets than {there.home}/secrets; "
+            f"set LAUNCHDB_HOME to its home, or, if nobody needs them, remove them: docker volume rm {VOLUME}"
+        ) from error
 
 
 def _let_caddy_read(there: Stack, tell: Tell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from infra import files, secretfiles
 from infra.errors import InfraError, Refused
 from infra.host import engine
 from infra.host.home import LAUNCHDB
-from scripts.stack import checkout
+from scripts.stack import checkout, versions
 from scripts.stack.stack import API, NAMES, POSTGRES, require_images, wait_until_well
 from scripts.stack.start import wait_until_it_answers
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripts.stack.stack import Stack, Tell
+    from scripts.stack.versions import Past
 
     Probe = Callable[[Stack], bool]
 
@@ -37,8 +39,10 @@ ROLLING = (
 )
 # Restarting these is felt by clients: only when what is in their image has changed.
 SERVERS = {"reverse-proxy": "caddy", "pgbouncer": "pgbouncer", "redis": "redis", "postgres": "postgres"}
+# Who can say which schema there is.
+WITNESSES = (API, NAMES["worker"], NAMES["scheduler"], NAMES["backup"])
 ROLL_SECONDS = 180.0
-HISTORY = "versions.json"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -52,29 +56,49 @@ class Done:
 def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup: bool = True) -> Done:
     """Let the installation run another version; when it is not well then, the one before runs again.
 
-    Raises Refused or Unavailable; the message says what runs.
+    One that was cut short goes on, and knows what ran before it. Raises Refused or Unavailable; the message says what
+    runs.
     """
-    old = there.settings.version
+    _require_running()
+    settled = past = versions.read(there.home, there.settings.version)
     new = wanted if wanted and checkout.has_images(wanted) else ""
-    if new == old and checkout.runs(f"{old}-previous"):
-        old = f"{old}-previous"  # whoever built these images has kept those of before
-    elif not new:
+    build = not new
+    if build:
         new = checkout.take_out(wanted, tell) if wanted else checkout.version()
-        if new == old:
-            old = f"{new}-previous"
-            checkout.keep(new, old)
-        checkout.build(new, tell)
-    require_images(new)
-    _refuse_other_postgres(new)
-    if backup:
-        tell("backing up the platform and every project")
-        engine.execute(API, ["launchdb", "backups", "create", "--all"])
-    return _change(there, old, new, probe, tell, "platform.update")
+    kept = f"{new}-previous"
+    # Whoever built images in the place of those that run, here or before this command, keeps these.
+    if new == past.running and (build or checkout.runs(kept)):
+        past = replace(past, running=kept)
+        if not checkout.runs(kept):
+            checkout.keep(new, kept)
+    past = replace(past, begun=new, by=versions.UPDATE)
+    versions.write(there.home, past)
+    try:
+        if build:
+            checkout.build(new, tell)
+        require_images(new)
+        _refuse_other_postgres(new)
+        if backup:
+            tell("backing up the platform and every project")
+            engine.execute(API, ["launchdb", "backups", "create", "--all"])
+    except (InfraError, KeyboardInterrupt):
+        # Nothing runs anew yet: what was built in the place of the running version goes out of its way.
+        if past.running != settled.running:
+            checkout.keep(past.running, new)
+        versions.write(there.home, settled)
+        raise
+    return _change(there, past, probe, tell)
 
 
 def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done:
-    """Let an earlier version run again. Raises Refused when the schema has changed in a way it cannot live with."""
-    target = wanted or history(there).get("previous", "")
+    """Let an earlier version run again: the one before, or of a change that was cut short the one that it began at.
+
+    Raises Refused when the schema has changed in a way it cannot live with.
+    """
+    _require_running()
+    past = versions.read(there.home, there.settings.version)
+    cut_short = {"": past.previous, versions.UPDATE: past.running, versions.ROLLBACK: past.begun}
+    target = wanted or cut_short[past.by]
     if not target:
         raise Refused("no earlier version is known; name one: launchdb rollback VERSION")
     if not checkout.has_images(target):
@@ -83,7 +107,9 @@ def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done
     require_images(target)
     _refuse_other_postgres(target)
     refuse_irreversible(applied(), checkout.migrations_of(target), target)
-    return _change(there, there.settings.version, target, probe, tell, "platform.rollback")
+    past = replace(past, begun=target, by=versions.ROLLBACK)
+    versions.write(there.home, past)
+    return _change(there, past, probe, tell)
 
 
 def refuse_irreversible(found: list[dict[str, Any]], known: set[str], target: str) -> None:
@@ -97,38 +123,44 @@ def refuse_irreversible(found: list[dict[str, Any]], known: set[str], target: st
 
 
 def applied() -> list[dict[str, Any]]:
-    """Return the schema migrations that the platform's database has. Raises Refused, Unavailable."""
-    found: list[dict[str, Any]] = json.loads(engine.execute(API, ["launchdb", "db", "schema", "--json"], seconds=60))[
-        "migrations"
-    ]
-    return found
+    """Return the schema migrations that the platform's database has. Raises Refused, Unavailable.
+
+    Whichever of our containers can say it: the one that is asked first may be what has to be rolled back.
+    """
+    faults = []
+    for name in WITNESSES:
+        try:
+            said = engine.execute(name, ["launchdb", "db", "schema", "--json"], seconds=60)
+        except InfraError as error:
+            faults.append(error)
+        else:
+            found: list[dict[str, Any]] = json.loads(said)["migrations"]
+            return found
+    raise faults[0]
 
 
-def history(there: Stack) -> dict[str, str]:
-    """Return which version ran before this one, if that is known."""
-    try:
-        found = json.loads((there.home / HISTORY).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _change(there: Stack, old: str, new: str, probe: Probe, tell: Tell, action: str) -> Done:
+def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
+    old, new, action = there.settings.version, past.begun, f"platform.{past.by}"
+    if past.by == versions.UPDATE:
+        old = past.running
     try:
         changed = _roll(there, old, new, tell)
         if not probe(changed):
             raise Refused("the verification failed")
     except (InfraError, KeyboardInterrupt) as error:
-        tell(f"{new} is not well: {error}; going back to {old}")
+        reason = str(error) or "it was interrupted"
+        tell(f"{new} is not well: {reason}; going back to {old}")
+        for number in SIGNALS:  # a second Ctrl-C does not cut it short
+            signal.signal(number, signal.SIG_IGN)
         back = _roll(there, new, old, tell)
-        _record(action, {"from": old, "to": new, "outcome": "taken back", "reason": str(error)[:300]}, tell)
+        versions.write(there.home, past.ended(old))
+        _record(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
         state = "runs again" if probe(back) else "runs again and is not well either; see `launchdb status`"
-        raise Refused(f"{new} was not well ({error}); {old} {state}") from error
-    files.replace(
-        there.home / HISTORY, json.dumps({"running": new, "previous": old}) + "\n", owner=(LAUNCHDB, LAUNCHDB)
-    )
+        raise Refused(f"{new} was not well ({reason}); {old} {state}") from error
+    ended = past.ended(new)
+    versions.write(there.home, ended)
     _record(action, {"from": old, "to": new, "outcome": "done"}, tell)
-    return Done(new, old)
+    return Done(new, ended.previous)
 
 
 def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
@@ -151,6 +183,11 @@ def _differ(image: str, one: str, other: str) -> bool:
     found = [engine.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", f"launchdb/{image}:{version}")
              for version in (one, other)]  # fmt: skip
     return found[0] != found[1]
+
+
+def _require_running() -> None:
+    if not engine.runs(POSTGRES):
+        raise Refused(f"{POSTGRES} does not run: start the installation first (`launchdb up --docker --detach`)")
 
 
 def _refuse_other_postgres(new: str) -> None:

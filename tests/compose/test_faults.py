@@ -137,6 +137,32 @@ def test_project_containers_that_were_removed_killed_and_stopped_serve_again(pro
         healed(one.answers, f"a container that was {act}")
 
 
+def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_once_it_is_gone(installation, victim):
+    engine.docker("rm", "--force", victim.container)
+    stranger = engine.docker("run", "--detach", "--name", victim.container, "--network", "none", "debian:trixie-slim",
+                             "sleep", "1000").strip()  # fmt: skip
+    try:
+        what = "a stranger is noticed"
+        healed(lambda: "is not ours" in installation.launchdb("doctor", "projects").stdout, what)
+        assert doctored(installation, "projects") == ["projects: project.reconcile failed"]
+        assert engine.docker("ps", "--quiet", "--no-trunc", "--filter", f"name={victim.container}").strip() == stranger
+    finally:
+        engine.docker("rm", "--force", stranger)
+    assert doctored(installation, "projects") == ["projects: project.reconcile succeeded"]
+    assert victim.answers()
+    assert "all are as they should be" in installation.launchdb("doctor", "projects").stdout
+
+
+def test_the_whole_doctor_looks_at_the_machine_and_at_the_containers_with_and_without_python(installation):
+    known = {
+        line["check"]
+        for line in json.loads(installation.command("scripts/launchdb", "doctor", "--json").stdout)["findings"]
+    }
+    assert {"host.os", "service.health", "data-api.image", "manager.folders", "pooler.config", "projects"} <= known
+    os_named = installation.launchdb("doctor", "host.os").stdout
+    assert installation.launchdb("doctor", "host.os", LAUNCHDB_HOST_IMAGE="yes").stdout == os_named
+
+
 # --- the pooler's file ---
 
 

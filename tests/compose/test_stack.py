@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,13 @@ def test_one_command_leads_from_a_clean_clone_to_an_answering_project(installati
     for name in ("operator.json", ".env"):
         assert (installation.home / name).stat().st_mode & 0o777 == 0o600
     assert {"title": "try LaunchDB"} in installation.rows().json()
+
+
+def test_the_command_that_it_proposes_is_one_that_works(installation):
+    proposed = next(line for line in installation.started.stdout.splitlines() if line.startswith("  curl "))
+    name = f"{DOMAIN}:{installation.settings.https_port}:127.0.0.1"  # DNS does not know it
+    done = installation.command("sh", "-c", f"{proposed} -fsS --resolve {name}")
+    assert {"title": "try LaunchDB"}.items() <= json.loads(done.stdout)[0].items(), done.stderr
 
 
 def test_every_container_has_its_name_and_is_well(installation):
@@ -349,12 +357,49 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
     assert installation.launchdb("status").returncode == 0
 
 
-def test_everything_goes_down_and_every_project_comes_back(installation, operator):
+@pytest.fixture(scope="module")
+def another_home(installation):
+    """What `launchdb init` makes where nobody has said that there is an installation already."""
+    home = installation.clone.parent / "other"
+    installation.launchdb("init", "--copy-to", str(installation.clone.parent), LAUNCHDB_HOME=str(home))
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status",
+        "down",
+        "up --docker --detach",
+        "update",
+        "rollback",
+        "verify",
+        "logs --tail 1",
+        "doctor --fix",
+        "jobs list",
+    ],
+)
+def test_commands_of_another_home_leave_the_containers_of_this_one_alone(installation, another_home, words):
+    before = {one.name: one.since for one in installation.stack.containers()}
+    said = installation.launchdb(*words.split(), code=1, LAUNCHDB_HOME=str(another_home)).stderr
+    assert f"belong to the installation in {installation.home}" in said
+    assert {one.name: one.since for one in installation.stack.containers()} == before
+
+
+def test_everything_goes_down_and_every_project_comes_back(installation, operator, another_home):
     begun = operator.post("/api/projects", json={"name": f"begun {secrets.token_hex(4)}"}).json()
     installation.launchdb("down", seconds=240)
     assert [one.name for one in engine.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
     assert "was not running" in installation.launchdb("down").stdout
+    for words in ("jobs list", "update", "rollback", "logs"):
+        done = installation.command("scripts/launchdb", *words.split())
+        assert done.returncode != 0
+        assert re.search(r"does not run|no containers", done.stderr), done.stderr
+    # What is in the volume is this home's, and no other's to start with.
+    said = installation.launchdb("up", "--docker", "--detach", code=1, LAUNCHDB_HOME=str(another_home)).stderr
+    assert "holds the databases of an installation with other secrets" in said
     began = time.monotonic()
     installation.start()
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")

@@ -17,7 +17,7 @@ from config.installation import read
 from infra.host import engine
 from scripts.stack import checkout
 from scripts.stack.stack import IMAGES, NAMES
-from tests.compose.conftest import IN_IMAGE
+from tests.compose.conftest import IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -151,6 +151,32 @@ def test_what_runs_is_kept_though_its_name_means_another_image_by_now(installati
     finally:
         engine.docker("tag", runs, f"launchdb/redis:{OLD}")
         engine.docker("image", "rm", *(f"launchdb/{image}:{kept}" for image in names))
+
+
+@pytest.mark.usefixtures("versions")
+def test_an_update_that_was_killed_is_taken_back_and_nobody_else_is_let_in_meanwhile(installation):
+    killed = subprocess.Popen(
+        ["scripts/launchdb", "update", NEW, "--no-backup"],
+        cwd=installation.clone,
+        env=installation.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: read(installation.home)["LAUNCHDB_VERSION"] == NEW, 60)
+        for command in ("down", "up --docker --detach", "rollback"):
+            assert "`launchdb update`" in installation.launchdb(*command.split(), code=1).stderr
+        image = ("inspect", "--format", "{{.Config.Image}}", NAMES["migrations"])
+        wait_for(lambda: NEW in installation.command("docker", *image).stdout, 60)
+    finally:
+        killed.kill()
+        killed.wait()
+    said = installation.command("scripts/launchdb", "status").stderr
+    assert f"`launchdb update {NEW}` goes on with it, `launchdb rollback {OLD}` goes back" in said
+    assert f"{OLD} runs" in installation.launchdb("rollback", seconds=600).stdout
+    assert "has not ended" not in installation.launchdb("status").stderr
+    assert set(images_of(installation)) == set(NAMES.values())
+    assert installation.rows().status_code == 200
 
 
 def test_a_version_that_is_not_there_changes_nothing(installation):

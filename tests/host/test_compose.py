@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 
@@ -72,6 +73,25 @@ def test_no_variable_of_the_caller_goes_over_dotenv(project, monkeypatch):
     monkeypatch.setenv("WHO", "caller")
     project.up(tell=lambda _line: None)
     assert engine.execute(f"{project.project}-steady", ["printenv", "WHO"]).strip() == "dotenv"
+
+
+def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_start(project):
+    """It renames the old container, makes the new one, and removes the old one."""
+    name = f"{project.project}-steady"
+    half = f"0123456789ab_{name}"
+    engine.docker("rename", name, half)
+    project.up(tell=lambda _line: None)
+    assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
+    engine.docker("rename", name, half)
+    engine.docker("stop", "--time", "1", half)
+    shown = json.loads(engine.docker("inspect", half))[0]["Config"]["Labels"]
+    labels = [part for label, value in shown.items() for part in ("--label", f"{label}={value}")]
+    healthy = ("--health-cmd", "true", "--health-interval", "1s")
+    engine.docker("create", "--name", name, "--network", "none", *healthy, *labels, IMAGE, "sleep", "1000")
+    project.up(tell=lambda _line: None)
+    assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
+    assert named(project)["steady"].state == "running"
+    project.up("steady", tell=lambda _line: None, again=True)
 
 
 def test_lines_of_several_containers_come_in_the_order_of_time(project):

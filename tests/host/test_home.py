@@ -212,3 +212,33 @@ def test_a_folder_of_configurations_beside_the_home_is_made_and_nobodys_is_taken
     with pytest.raises(Refused, match="somebody else's files"):
         made(home, {"HOST_CONFIG_DIR": str(others)})
     assert others.stat().st_uid == 0
+
+
+def test_a_dotenv_that_is_no_text_is_refused_by_name(home):
+    home.mkdir()
+    (home / ".env").write_bytes(b"DOMAIN=db.example.org\n\xff\xfe\n")
+    (home / ".env").chmod(0o600)
+    with pytest.raises(Refused, match=r"\.env is not text in UTF-8"):
+        made(home)
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["with space", "a:b", "a%41", "a$b", "ä"])
+def test_a_path_that_a_mount_or_a_url_cannot_bear_is_refused_before_anything_is_made(folder, name):
+    with pytest.raises(Refused, match="LAUNCHDB_HOME may have"):
+        made(folder / name)
+    assert not (folder / name / "secrets").exists()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"DOMAIN": "https://db.launchdb.test"}, "DOMAIN is a name alone"),
+        ({"LAUNCHDB_HTTP_PORT": "443"}, "are both 443"),
+    ],
+)
+def test_what_nobody_can_be_reached_by_is_refused_before_anything_is_made(home, given, said):
+    with pytest.raises(Refused, match=said):
+        made(home, {"LAUNCHDB_TLS": "internal", **given})
+    assert not (home / "secrets").exists()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from config.version import VERSION
-from infra.errors import Refused
+from infra.errors import Refused, Unavailable
 from infra.migrations import Migration, read
-from scripts.stack import checkout
+from scripts.stack import checkout, versions
+from scripts.stack.alone import alone
 from scripts.stack.update import refuse_irreversible
+from scripts.stack.versions import Past
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files are given to another account")
 APPLIED = [
     {"version": "0001_catalogue", "reversible": True},
     {"version": "0030_more", "reversible": True},
@@ -42,3 +47,43 @@ def test_every_schema_change_so_far_can_be_lived_with():
 
 def test_the_checkout_says_its_version():
     assert checkout.version() == VERSION
+
+
+def test_what_ran_before_is_known_however_often_a_change_is_repeated():
+    past = Past("1", "0").ended("2")
+    assert (past.running, past.previous, past.unended) == ("2", "1", "")
+    assert past.ended("2") == past
+    assert past.ended("1") == Past("1", "2")
+
+
+def test_a_change_that_has_not_ended_says_how_it_goes_on_and_back():
+    assert (
+        "`launchdb update 3` goes on with it, `launchdb rollback 2` goes back" in Past("2", "1", "3", "update").unended
+    )
+    assert (
+        "`launchdb rollback 1` goes on with it, `launchdb update 2` goes back"
+        in Past("2", "1", "1", "rollback").unended
+    )
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "written", ["", "nonsense", "[]", '{"begun": "3"}', '{"begun": "3", "running": "2", "by": "x"}']
+)
+def test_what_is_written_down_of_versions_may_be_spoilt(tmp_path, written):
+    (tmp_path / versions.FILE).write_text(written)
+    assert versions.read(tmp_path, "9") == Past("9")
+    begun = Past("9", "8", "10", versions.UPDATE)
+    versions.write(tmp_path, begun)
+    assert versions.read(tmp_path, "10") == begun
+
+
+def test_a_second_command_is_told_which_one_is_at_work(tmp_path):
+    with (
+        alone(tmp_path, "update"),
+        pytest.raises(Unavailable, match="`launchdb update`, since"),
+        alone(tmp_path, "down"),
+    ):
+        pass
+    with alone(tmp_path, "down"):
+        pass

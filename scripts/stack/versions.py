@@ -1,0 +1,66 @@
+"""Which version an installation ran before, and which change of it was begun and has not ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from infra import files
+from infra.host.home import LAUNCHDB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "versions.json"
+UPDATE, ROLLBACK = "update", "rollback"
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is written down before a change and after it.
+
+    running   the version that ran when no change was under way
+    previous  the one before it; empty: none is known
+    begun     where a change goes that has not ended, whoever was killed meanwhile; empty: there is none
+    by        which command began it
+    """
+
+    running: str
+    previous: str = ""
+    begun: str = ""
+    by: str = ""
+
+    def ended(self, version: str) -> Past:
+        """Return what is so once a version runs and is well."""
+        return Past(version, self.previous if version == self.running else self.running)
+
+    @property
+    def unended(self) -> str:
+        """Say what has not ended, and what to do about it; nothing when all is settled."""
+        if not self.begun:
+            return ""
+        on, back = ("rollback", self.begun), ("update", self.running)
+        if self.by == UPDATE:
+            on, back = ("update", self.begun), ("rollback", self.running)
+        return (
+            f"a change to {self.begun} was begun and has not ended: "
+            f"`launchdb {' '.join(on)}` goes on with it, `launchdb {' '.join(back)}` goes back"
+        )
+
+
+def read(home: Path, version: str) -> Past:
+    """Return it; version: what `.env` says, which is all that is known where nobody has written anything down."""
+    try:
+        found = json.loads((home / FILE).read_text())
+        past = Past(**{name: str(found.get(name, "")) for name in Past.__dataclass_fields__})
+    except (OSError, ValueError, AttributeError):
+        return Past(version)
+    # `.env` may have been given another version by hand; while a change is under way it says where that goes.
+    under_way = past.begun and past.running and past.by in (UPDATE, ROLLBACK)
+    return past if under_way else Past(version, past.previous)
+
+
+def write(home: Path, past: Past) -> None:
+    """Write it down. Raises Refused."""
+    files.replace(home / FILE, json.dumps(asdict(past)) + "\n", owner=(LAUNCHDB, LAUNCHDB))
