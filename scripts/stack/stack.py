@@ -98,15 +98,22 @@ def require_images(version: str) -> None:
 def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), seconds: float = WELL_SECONDS) -> None:
     """Wait until the services, or all, run and are healthy; tell of each that has become so.
 
+    One that was still being stopped when it was looked at, by a command that was cut short, ends later and stays so:
+    it is started, once.
+
     Raises Unavailable, naming the command that shows the log, for those that have not in time.
     """
     wanted = [NAMES[service] for service in services] or list(NAMES.values())
-    deadline, told = time.monotonic() + seconds, set()
+    deadline, told, started = time.monotonic() + seconds, set(), set()
     while True:
         ill = []
         for one in (one for one in stack.containers() if one.name in wanted):
             if not one.is_well:
                 ill.append(one)
+                if one.state == "exited" and one.name not in started:
+                    started.add(one.name)
+                    tell(f"{one.name} was stopped; starting it")
+                    engine.docker("start", one.name)
             elif one.name not in told:
                 told.add(one.name)
                 tell(f"{one.name} is {one.health or one.state}")

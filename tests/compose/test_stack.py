@@ -19,7 +19,7 @@ from infra import secretfiles
 from infra.host import engine
 from infra.proxy import Proxy
 from scripts.stack import edge
-from scripts.stack.stack import NAMES
+from scripts.stack.stack import NAMES, wait_until_well
 from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
@@ -372,9 +372,6 @@ def another_home(installation):
         "status",
         "down",
         "up --docker --detach",
-        "update",
-        "rollback",
-        "verify",
         "logs --tail 1",
         "doctor --fix",
         "jobs list",
@@ -385,6 +382,14 @@ def test_commands_of_another_home_leave_the_containers_of_this_one_alone(install
     said = installation.launchdb(*words.split(), code=1, LAUNCHDB_HOME=str(another_home)).stderr
     assert f"belong to the installation in {installation.home}" in said
     assert {one.name: one.since for one in installation.stack.containers()} == before
+
+
+def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_the_end(installation):
+    """As it is when an update is interrupted while Compose stops a container, and goes back."""
+    auth, told = NAMES["auth-service"], []
+    engine.docker("stop", auth)
+    wait_until_well(installation.stack, told.append, services=["auth-service"], seconds=60)
+    assert told == [f"{auth} was stopped; starting it", f"{auth} is healthy"]
 
 
 def test_everything_goes_down_and_every_project_comes_back(installation, operator, another_home):
