@@ -117,7 +117,7 @@ def projects(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
     rows = tx.rows(SQL.ailing, {"settled": list(drift.SETTLED)})
     for row in rows[:MOST_NAMED]:
         said = f"{row['name']} is {row['status']}: {row['reason']}"
-        remedy = "a reconcile mends it (--fix)" if row["settled"] else "launchdb jobs list shows the job that failed"
+        remedy = "a reconcile mends it" if row["settled"] else "launchdb jobs list shows the job that failed"
         status: Status = "warning" if row["settled"] else "failure"
         yield Finding("projects", status, said, remedy, fixable=row["settled"], subject=row["id"])
     if len(rows) > MOST_NAMED:

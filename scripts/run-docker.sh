@@ -30,6 +30,12 @@ images() {
     printf '%s\n' "building the images of $version" >&2
     LAUNCHDB_VERSION=$version "$checkout/scripts/build-images" >&2 || fail 'the images could not be built; see above'
     docker tag "launchdb/app:$version" "$mark"
+    docker image ls --format '{{.Repository}}:{{.Tag}}' launchdb/code | while read -r old; do
+        case $old in
+        "$mark") ;;
+        "launchdb/code:$version"-*) docker rmi "$old" >/dev/null 2>&1 || : ;;
+        esac
+    done
 }
 
 run_docker() {

@@ -130,7 +130,7 @@ class _Platform:
         client = self.session.client
         answer = client.post(f"/api/admin/doctor/{check}/fix")
         done = [finished(client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
-        said = ", ".join(f"{job['kind']} {job['status']}" for job in done) or "nothing was left to do"
+        said = ", ".join(_ended(job) for job in done) or "nothing was left to do"
         return [f"{check}: {said}"]
 
 
@@ -152,6 +152,13 @@ class _Inside:
             return json.loads(said)[what]
         except (ValueError, KeyError) as error:
             raise Refused(f"{inside.CONTAINER} does not say what it finds; see `launchdb logs platform-api`") from error
+
+
+def _ended(job: dict[str, Any]) -> str:
+    """Say how a job ended, and why it did not succeed."""
+    error: dict[str, Any] = job.get("error") or {}
+    why = f" ({error['detail']})" if error.get("detail") else ""
+    return f"{job['kind']} {job['status']}{why}"
 
 
 def _looked(site: Site, chosen: list[Check]) -> list[Finding]:
