@@ -12,7 +12,7 @@ from infra.errors import Refused
 from infra.host import compose, engine, logs
 from infra.host.logs import Range
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 
 FILE = """
 version: "2.4"

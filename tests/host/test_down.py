@@ -13,7 +13,7 @@ from scripts.stack import start
 from scripts.stack.stack import Stack
 from tests.fixtures.servers import wait_until
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 IMAGE = "debian:trixie-slim"
 
 

@@ -19,7 +19,7 @@ import trustme
 from tests.install import debian
 from tests.install.debian import docker
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 NAME = "download.docker.com"
 PROGRAM = """#!/bin/sh
 case "$*" in

@@ -14,7 +14,7 @@ from tests.install import debian
 from tests.install.conftest import CHECKOUT, git
 from tests.install.debian import docker
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 IMAGE = "debian:trixie-slim"
 
 

@@ -12,7 +12,7 @@ from infra.doctor import findings
 from tests.infra.doctor.conftest import bad
 from tests.infra.doctor.test_files import INI, PROJECT
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 IMAGE = "debian:trixie-slim"
 # Well from its second start on; until then its health check says no.
 HEALS = "echo started; if [ -e /seen ]; then touch /well; fi; touch /seen; exec sleep 600"
