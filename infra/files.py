@@ -148,9 +148,12 @@ def folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = Non
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the lock file; the kernel lets go of it however we end. Raises Locked unless told to wait."""
+    """Hold the lock file; the kernel lets go of it however we end. Raises Locked unless told to wait.
+
+    Refused is raised for a link: root locks files in folders to which services may add.
+    """
     with worded(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ from config.version import VERSION
 from infra.errors import Refused, Unavailable
 from infra.migrations import Migration, read
 from scripts.stack import checkout, versions
-from scripts.stack.alone import alone
+from scripts.stack.alone import LOCK, alone
 from scripts.stack.update import refuse_irreversible
 from scripts.stack.versions import Past
 
@@ -87,3 +87,12 @@ def test_a_second_command_is_told_which_one_is_at_work(tmp_path):
         pass
     with alone(tmp_path, "down"):
         pass
+
+
+def test_a_link_in_the_place_of_the_lock_leads_no_command_astray(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("kept")
+    (tmp_path / LOCK).symlink_to(other)
+    with pytest.raises(Refused), alone(tmp_path, "up"):
+        pass
+    assert other.read_text() == "kept"
