@@ -122,6 +122,11 @@ class PgBouncer:
                 if name != self._platform.database
             ]
 
+    def databases(self) -> list[str]:
+        """Return the names of all databases that PgBouncer has taken."""
+        with self._console() as admin:
+            return list(self._shown(admin))
+
     def release(self, database: str, *, seconds: float = DRAIN_SECONDS) -> None:
         """Let go of every session of a database; its clients wait until it is resumed, and none fails for it."""
         with self._console() as admin:

@@ -53,6 +53,9 @@ class Pooler(Protocol):
     def served(self) -> list[Entry]:
         """Return what it serves now of the projects."""
 
+    def databases(self) -> list[str]:
+        """Return the names of all databases that it serves now, the platform's own too."""
+
     def release(self, database: str) -> None:
         """Let go of every connection to a database, and take no new ones, before it is renamed or dropped.
 
@@ -101,6 +104,10 @@ class NoPooler:
         return False
 
     def served(self) -> list[Entry]:
+        """Nothing is served."""
+        return []
+
+    def databases(self) -> list[str]:
         """Nothing is served."""
         return []
 

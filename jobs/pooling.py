@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ KIND = "pooler"
 SESSION = "launchdb:prepare"
 # A pool that takes all connections of a database would leave none to backups and to the operator.
 CONNECTIONS_OF_OTHERS = 3
+AT_ONCE = 8
 
 
 def publish_to_pooler(run: Run[Any]) -> None:
@@ -105,12 +107,35 @@ def faults(served: Mapping[str, Entry], wanted: Entry, *, closed: bool) -> list[
     return [f"pooler {wanted.database}: {found}"] if found else []
 
 
+def hold(infra: Infra) -> None:
+    """Hold back the clients of all databases, so that none fails while Postgres is restarted. Raises Unavailable.
+
+    Whoever is killed before `resume` leaves that to the sweep.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(infra.pooler.release, infra.pooler.databases()))
+
+
+def resume(infra: Infra) -> None:
+    """Let all clients go on. Raises Unavailable."""
+    for database in infra.pooler.databases():
+        infra.pooler.resume(database)
+
+
+def _prepare(infra: Infra) -> None:
+    """Write the pooler's files for its start, and let its login be there."""
+    infra.pooler.prepare(SESSION)
+    infra.pooler.write(lambda: entries(infra))
+
+
+ERRANDS = {"prepare": _prepare, "hold": hold, "resume": resume}
+
+
 def main() -> int:
-    """Write the pooler's files for its start, and let its login be there; say in one line why not."""
+    """`python -m jobs.pooling [prepare|hold|resume]`: do it; say in one line why not."""
     infra = Infra.open(load(), name="launchdb-prepare")
     try:
-        infra.pooler.prepare(SESSION)
-        infra.pooler.write(lambda: entries(infra))
+        ERRANDS[sys.argv[1] if len(sys.argv) > 1 else "prepare"](infra)
     except InfraError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the container's log keeps it
         return 1

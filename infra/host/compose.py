@@ -22,6 +22,7 @@ PROJECT = "launchdb"
 HOME = "launchdb.home"
 OLDEST = (1, 29)
 LOOK_SECONDS = 30.0
+_HASH = "com.docker.compose.config-hash"
 _HALF = re.compile(r"[0-9a-f]{12}_(.+)")
 _PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
@@ -72,6 +73,16 @@ class Compose:
     def services(self) -> list[str]:
         """Return the names of the services that the file has."""
         return self._run("config", "--services").split()
+
+    def differs(self, service: str) -> bool:
+        """Say whether the container of a service is not as the file says, so that `up` would replace it."""
+        wanted = self._run("config", "--hash", service).split()
+        had = engine.docker(
+            "container", "ls", "--all", "--format", f'{{{{.Label "{_HASH}"}}}}',
+            "--filter", f"label=com.docker.compose.project={self.project}",
+            "--filter", f"label=com.docker.compose.service={service}",
+        )  # fmt: skip
+        return had.split() != wanted[-1:]
 
     def _settle(self) -> None:
         """Compose puts the container's id before the name of the one of two that is to go, or not there yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from config.installation import settings_of
 from config.settings import CHECKOUT, Settings
 from infra.containers import shape
-from infra.errors import Refused, Unavailable
+from infra.errors import InfraError, Refused, Unavailable
 from infra.host import compose, engine
 
 if TYPE_CHECKING:
@@ -129,3 +130,11 @@ def complaint(one: Container) -> str:
     # The health of one that does not run is that of before.
     said = one.health if one.state == "running" and one.health else one.state
     return f"{one.name} is {said}: see `launchdb logs {one.service or one.name}`"
+
+
+def record(action: str, detail: dict[str, str], tell: Tell) -> None:
+    """Let the audit say what was done from the host; say so where it cannot."""
+    try:
+        engine.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)
+    except InfraError as error:
+        tell(f"the audit could not be written: {error}")

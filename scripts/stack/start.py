@@ -11,14 +11,17 @@ from infra.host import engine, rendered
 from infra.pipeline import Failed
 from infra.proxy import Proxy
 from scripts.stack import edge, stack
-from scripts.stack.stack import POSTGRES, Stack, require_images, wait_until_well
+from scripts.stack.stack import API, POSTGRES, Stack, record, require_images, wait_until_well
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
 
 # First whoever would put right what is about to be stopped.
 WATCHERS = ("scheduler", "worker", "worker-bulk")
-PROXY = "reverse-proxy"
+PROXY, DATABASE = "reverse-proxy", "postgres"
+# Without one of these nobody could be held back.
+HOLDS = ("pgbouncer", "platform-api")
+HOLD_SECONDS = 90.0
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
@@ -37,12 +40,37 @@ def bring_up(there: Stack, tell: Tell) -> None:
     _refuse_others_data(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
     changed = rendered.write(there.settings)
+    if {DATABASE, *HOLDS} <= ran and there.compose.differs(DATABASE):
+        restart_postgres(there, tell)
     there.compose.up(tell=tell)
     if changed and PROXY in ran:
         _let_caddy_read(there, tell)
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def restart_postgres(there: Stack, tell: Tell) -> None:
+    """Let Postgres be another container while nobody works in it, and clients of projects wait instead of failing.
+
+    Workers end the step they are in, and go on with the next after it. Raises Refused, Unavailable.
+    """
+    tell("Postgres is restarted: workers end their steps, clients of projects wait")
+    there.compose.stop(*WATCHERS, tell=tell)
+    _tell_pooler("hold", tell)
+    try:
+        there.compose.up(DATABASE, dependants=False, tell=tell)
+        wait_until_well(there, tell, services=[DATABASE])
+    finally:
+        _tell_pooler("resume", tell)
+    record("platform.restart", {"service": DATABASE}, tell)
+
+
+def _tell_pooler(errand: str, tell: Tell) -> None:
+    try:
+        engine.execute(API, ["python", "-P", "-m", "jobs.pooling", errand], seconds=HOLD_SECONDS)
+    except InfraError as error:  # a restart with failures is better than none
+        tell(f"the pooler could not be told to {errand}: {error}")
 
 
 def _refuse_others_data(there: Stack, tell: Tell) -> None:

@@ -13,8 +13,8 @@ from infra.errors import InfraError, Refused
 from infra.host import engine
 from infra.host.home import LAUNCHDB
 from scripts.stack import checkout, versions
-from scripts.stack.stack import API, NAMES, POSTGRES, require_images, wait_until_well
-from scripts.stack.start import wait_until_it_answers
+from scripts.stack.stack import API, NAMES, POSTGRES, record, require_images, wait_until_well
+from scripts.stack.start import DATABASE, restart_postgres, wait_until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,12 +154,12 @@ def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
             signal.signal(number, signal.SIG_IGN)
         back = _roll(there, new, old, tell)
         versions.write(there.home, past.ended(old))
-        _record(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
+        record(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
         state = "runs again" if probe(back) else "runs again and is not well either; see `launchdb status`"
         raise Refused(f"{new} was not well ({reason}); {old} {state}") from error
     ended = past.ended(new)
     versions.write(there.home, ended)
-    _record(action, {"from": old, "to": new, "outcome": "done"}, tell)
+    record(action, {"from": old, "to": new, "outcome": "done"}, tell)
     return Done(new, ended.previous)
 
 
@@ -172,7 +172,10 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]
     for service in (*servers[::-1], *ROLLING):
         tell(f"{NAMES[service]}: {new}")
-        changed.compose.up(service, dependants=False, tell=tell)
+        if service == DATABASE:
+            restart_postgres(changed, tell)
+        else:
+            changed.compose.up(service, dependants=False, tell=tell)
         wait_until_well(changed, lambda _line: None, services=[service], seconds=ROLL_SECONDS)
     wait_until_well(changed, tell, seconds=ROLL_SECONDS)
     wait_until_it_answers(changed, tell)
@@ -198,10 +201,3 @@ def _refuse_other_postgres(new: str) -> None:
             f"{new} brings Postgres {coming}, and the data are of {running[-1]}: its files cannot be taken over. "
             "Back up, start the new version with an empty home, and restore there (docs/backups.md)"
         )
-
-
-def _record(action: str, detail: dict[str, str], tell: Tell) -> None:
-    try:
-        engine.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)
-    except InfraError as error:
-        tell(f"the audit could not be written: {error}")

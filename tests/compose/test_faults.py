@@ -15,12 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra import pooler_files
+from infra import files, pooler_files, secretfiles
 from infra.host import engine
+from infra.host.home import LAUNCHDB
 from scripts.stack.stack import NAMES
 from tests.compose.clients import Clients
 from tests.compose.conftest import wait_for
-from tests.compose.test_stack import created, finished, keys, left_of, operator  # noqa: F401 - the last is a fixture
+from tests.compose.test_stack import created, finished, keys, left_of, operator, sql  # noqa: F401 - one is a fixture
 
 pytestmark = pytest.mark.docker
 
@@ -357,3 +358,25 @@ def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(ins
         assert http.get(f"/api/projects/{paused.id}").json()["status"] == "paused"
         finished(http, http.post(f"/api/projects/{paused.id}/resume"))
     healed(paused.answers, "the paused one, once it was resumed")
+
+
+# --- another size ---
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_more_connections_are_one_setting_and_no_client_of_a_project_fails_while_postgres_is_restarted(installation):
+    before, dotenv = installation.json("capacity"), installation.home / ".env"
+    text = secretfiles.with_lines(dotenv.read_text(), {"POSTGRES_MAX_CONNECTIONS": "700"})
+    files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
+    said = installation.launchdb("up", "--docker", "--detach").stderr
+    assert "Postgres is restarted: workers end their steps, clients of projects wait" in said
+    assert sql(installation, "SHOW max_connections").strip() == "700"
+    after = installation.json("capacity")
+    assert after["connections"]["max"] == 700
+    assert after["memoryMb"] == before["memoryMb"] + 200, "a megabyte each"
+    assert "platform.restart" in {
+        line["action"] for line in installation.json("audit", "list", "--limit", "20")["audit"]
+    }
+    began = starts(installation)
+    assert "is restarted" not in installation.launchdb("up", "--docker", "--detach").stderr
+    assert starts(installation) == began, "nothing differs now"

@@ -75,6 +75,14 @@ def test_no_variable_of_the_caller_goes_over_dotenv(project, monkeypatch):
     assert engine.execute(f"{project.project}-steady", ["printenv", "WHO"]).strip() == "dotenv"
 
 
+def test_a_container_that_the_file_says_other_of_is_known_before_it_is_replaced(project):
+    assert not project.differs("steady")
+    project.dotenv.write_text("WHO=other\n")
+    assert (project.differs("steady"), project.differs("other")) == (True, False)
+    project.dotenv.write_text("WHO=dotenv\n")
+    assert not project.differs("steady")
+
+
 def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_start(project):
     """It renames the old container, makes the new one, and removes the old one."""
     name = f"{project.project}-steady"

@@ -124,6 +124,24 @@ def test_another_pool_size_and_other_limits_reach_sessions_that_are_open(life):
     assert load.failures == []
 
 
+def test_clients_that_are_all_held_back_wait_and_none_fails(life):
+    """As for a restart of Postgres; new logins wait, too."""
+    with Traffic(uris(life), 40, clients=4) as load, Traffic(uris(life), 10, clients=2, fresh=True) as comers:
+        time.sleep(0.5)
+        pooling.hold(life.infra)
+        assert served(life) == {life.id: (5, True)}
+        time.sleep(0.1)  # what was answered is counted
+        before, began = load.answered + comers.answered, time.monotonic()
+        time.sleep(1)
+        assert load.answered + comers.answered == before
+        pooling.resume(life.infra)
+        wait_until(lambda: load.answered + comers.answered > before + 10)
+    assert load.slowest > 0.9
+    assert time.monotonic() - began < 30
+    assert load.failures + comers.failures == []
+    assert served(life) == {life.id: (5, False)}
+
+
 def test_the_sweep_puts_the_files_right_without_a_job(life, sweeper, pgbouncer):
     file = pgbouncer.home / "pgbouncer" / "pgbouncer.ini"
     good = file.read_text()
