@@ -97,6 +97,7 @@ class PgBouncer:
             entries = sorted(wanted(), key=lambda entry: entry.database)
             written = self._write(entries)
             try:
+                self.resume(self._platform.database)  # whoever has held it back may have been killed since
                 with self._console() as admin:
                     if not (written or self._differences(admin, entries)):
                         return False

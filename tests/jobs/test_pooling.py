@@ -142,6 +142,14 @@ def test_clients_that_are_all_held_back_wait_and_none_fails(life):
     assert served(life) == {life.id: (5, False)}
 
 
+def test_whoever_was_held_back_by_a_command_that_was_killed_goes_on_after_the_sweep(life, sweeper):
+    pooling.hold(life.infra)
+    assert healed(life, sweeper) == [f"pooler {life.id}: its clients are held back"]
+    for uri in uris(life):
+        psycopg.connect(uri, connect_timeout=10).close()
+    assert served(life) == {life.id: (5, False)}
+
+
 def test_the_sweep_puts_the_files_right_without_a_job(life, sweeper, pgbouncer):
     file = pgbouncer.home / "pgbouncer" / "pgbouncer.ini"
     good = file.read_text()
