@@ -81,10 +81,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         """Take in who has been let in by the kernel already, and refuse all others: they would wait in vain."""
         self.set_accept_enabled(False)
         for listener in self.sockets:
-            before = -1
-            while before != self.nr_conns:
-                before = self.nr_conns
-                self.accept(listener)
+            while self.accept(listener):
+                continue
             listener.close()
         self.alive = False
 
@@ -94,16 +92,21 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             return False
         return super().handle_request(req, conn)
 
-    def accept(self, listener: socket.socket) -> None:
-        """Accept a connection, and wait for its request without a thread."""
+    def accept(self, listener: socket.socket) -> bool:
+        """Accept a connection, and wait for its request without a thread; say whether there was one to accept."""
+        if listener.fileno() < 0:  # closed since it was found ready
+            return False
         try:
             client, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            return True
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections and self._arriving:
             self._leave(self._forgotten(self._arriving, next(iter(self._arriving))))
         self.enqueue_req(Arriving(self.cfg, client, address, listener.getsockname()))
+        return True
 
     def enqueue_req(self, conn: Arriving) -> None:
         """Gather the next request; hand it to a thread once it is there."""

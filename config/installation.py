@@ -39,8 +39,9 @@ def parse(text: str) -> dict[str, str]:
 def read(home: Path) -> dict[str, str]:
     """Return what the home's `.env` says; nothing when there is none, or it may not be read."""
     try:
-        # A byte that is no text spoils its own line alone.
-        return parse((home / ".env").read_text(errors="replace"))
+        # A byte that is no text spoils its own line alone, and nobody is waited for who might write one.
+        with os.fdopen(os.open(home / ".env", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), errors="replace") as file:
+            return parse(file.read())
     except OSError:
         return {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
@@ -81,11 +82,14 @@ def read(path: Path) -> str:
     """
     with worded(path):
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return ""
         with os.fdopen(handle, encoding="utf-8") as file:
-            if os.fstat(handle).st_mode & 0o077:
+            found = os.fstat(handle).st_mode
+            if not stat.S_ISREG(found):
+                raise Refused(f"{path} is no file; remove it")
+            if found & 0o077:
                 raise Refused(f"{path} can be read by others; let its mode be 0600")
             try:
                 return file.read()
@@ -104,7 +108,7 @@ def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
         handle = _entered(base, None, handles)
         for part in PurePath(path).parts:
             with suppress(FileExistsError):
-                os.mkdir(part, 0o700, dir_fd=handle)
+                os.mkdir(part, 0o755, dir_fd=handle)  # the last one gets its own mode below
             try:
                 handle = _entered(part, handle, handles)
             except NotADirectoryError as error:
@@ -114,6 +118,19 @@ def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
         if (found.st_uid, found.st_gid) != owner:
             os.fchown(handle, *owner)
         os.fchmod(handle, mode)
+
+
+def restrict(path: Path, mode: int) -> None:
+    """Set the mode of a file or folder below no link, and of no link. Raises Refused."""
+    with worded(path):
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            held = Path(f"/proc/self/fd/{handle}")
+            if stat.S_ISLNK(os.fstat(handle).st_mode) or held.readlink() != path:
+                raise Refused(f"{path} is a link, or behind one; remove it")
+            held.chmod(mode)
+        finally:
+            os.close(handle)
 
 
 def _entered(path: str | Path, inside: int | None, handles: ExitStack) -> int:

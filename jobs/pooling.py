@@ -117,9 +117,11 @@ def hold(infra: Infra) -> None:
 
 
 def resume(infra: Infra) -> None:
-    """Let all clients go on. Raises Unavailable."""
-    for database in infra.pooler.databases():
-        infra.pooler.resume(database)
+    """Let all clients go on. Raises Unavailable for those that cannot be, after all others."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        resumed = [threads.submit(infra.pooler.resume, database) for database in infra.pooler.databases()]
+    for one in resumed:
+        one.result()
 
 
 def _prepare(infra: Infra) -> None:

@@ -13,7 +13,10 @@ fi
 
 # What `.env` says of a variable, as config/installation.py reads it: the last one counts; quotes, and what other systems end
 # lines with, do not.
-said() { sed -n "s/^$1=\(..*\)\$/\1/p" "$home/.env" 2>/dev/null | tail -n 1 | tr -d "\r\"'" | sed 's/[[:space:]]*$//'; }
+said() {
+    [ -f "$home/.env" ] || return 0
+    sed -n "s/^$1=\(..*\)\$/\1/p" "$home/.env" 2>/dev/null | tail -n 1 | tr -d "\r\"'" | sed 's/[[:space:]]*$//'
+}
 checkout_version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout/pyproject.toml"; }
 
 # The version that runs, else the one that the checkout is.
@@ -69,6 +72,13 @@ make_version() {
         esac
     done
     runs=$(wanted_version) new=$named
+    # Images that are built now would be what the next `up` starts, unverified: it is for the command to say why not.
+    [ -n "$(docker ps --quiet --filter 'name=^/?launchdb-postgres$' --filter status=running)" ] || in_image "$runs" "$verb" "$@"
+    # Two would move checkout and names under each other. Docker's client keeps it until the command has ended.
+    if [ -d "$checkout/.git" ] && [ -w "$checkout/.git" ]; then
+        exec 9>"$checkout/.git/launchdb-update.lock"
+        flock --nonblock 9 || refuse 'another update or rollback is at work'
+    fi
     [ -n "$new" ] || [ "$verb" = update ] || new=$(before)
     # Which version ran before, if any, is for the command to say.
     [ -n "$new" ] || [ "$verb" = update ] || in_image "$runs" "$verb" "$@"
@@ -94,7 +104,9 @@ make_version() {
 }
 
 # What scripts/stack/versions.py has written down.
-past() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$home/versions.json" 2>/dev/null; }
+past() {
+    [ ! -f "$home/versions.json" ] || sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$home/versions.json" 2>/dev/null
+}
 before() {
     case $(past begun)/$(past by) in
     ?*/update) past running ;;
@@ -119,8 +131,16 @@ take_out() {
     refuse "there is no version, tag or branch $1 in $checkout"
 }
 
+# Whether the platform API was started from a version's image.
+is_of() {
+    started=$(docker inspect -f '{{.Image}}' launchdb-platform-api 2>/dev/null) &&
+        [ "$started" = "$(docker image inspect -f '{{.Id}}' "launchdb/app:$1" 2>/dev/null)" ]
+}
+
 # What runs gets a second name; the first may have been given to others since it was started.
 keep() {
+    # One that was cut short has done it, and what no container is of may have lost its name since.
+    ! is_of "$2" || return 0
     for name in $IMAGES; do
         case $name in
         app) from=launchdb-platform-api ;;
@@ -155,6 +175,11 @@ in_image() {
     done
     for folder in "$home" "$checkout" /root "${HOME:-/root}" /etc/docker; do
         [ ! -d "$folder" ] || set -- -v "$folder:$folder" "$@"
+    done
+    # Whose the containers are that bear our names: the command looks whether that home is there still.
+    for folder in $(docker ps --all --filter label=com.docker.compose.project=launchdb --format '{{.Label "launchdb.home"}}' |
+        sort -u); do
+        [ "$folder" = "$home" ] || [ ! -f "$folder/.env" ] || set -- -v "$folder/.env:$folder/.env:ro" "$@"
     done
     # The data APIs' configurations may lie beside the home; what is made of them in a container has to be on the machine.
     configurations=${HOST_CONFIG_DIR:-$(said HOST_CONFIG_DIR)}

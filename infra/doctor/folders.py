@@ -43,8 +43,7 @@ def _restrict(site: Site, finding: Finding) -> str:
     wanted = dict(_modes(site)).get(site.home / finding.subject)
     if wanted is None:
         raise Refused(f"{finding.subject} is gone")
-    with files.worded(site.home / finding.subject):
-        (site.home / finding.subject).chmod(wanted)
+    files.restrict(site.home.resolve() / finding.subject, wanted)
     return f"{finding.subject} is {wanted:o} now"
 
 

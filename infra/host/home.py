@@ -86,7 +86,11 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
         if path.is_symlink():
             raise Refused(f"{path} is a link; put the file itself there")
     draft = dotenv.draft(home, secrets, given, machine(home))
-    furnish(home, Path(draft.values["HOST_CONFIG_DIR"]))
+    furnish(
+        home,
+        Path(draft.values["HOST_CONFIG_DIR"]),
+        named=bool(given.get("HOST_CONFIG_DIR")) or _is_root_s(home / ".env"),
+    )
     owner = (LAUNCHDB, LAUNCHDB)
     for name, value in draft.secrets.items():
         if not (secrets / name).exists():
@@ -125,10 +129,12 @@ def machine(home: Path) -> dict[str, str]:
     }
 
 
-def furnish(home: Path, configurations: Path) -> None:
+def furnish(home: Path, configurations: Path, *, named: bool = True) -> None:
     """Let every folder be there with its owner and mode. Raises Refused.
 
     Services may rename what is theirs here, and put a link in its place: root follows none.
+
+    named  whether root itself has said where the data APIs' configurations go, and not a file of the services'
     """
     with files.worded(home):
         os.chown(home, 0, LAUNCHDB)
@@ -139,13 +145,26 @@ def furnish(home: Path, configurations: Path) -> None:
         files.settle(home, str(configurations.relative_to(home)), 0o700, (LAUNCHDB, LAUNCHDB))
         return
     with files.worded(configurations):
-        # `.env` belongs to the services: what it names may be theirs, or nobody's, and is never taken from anybody.
-        if configurations.exists() and configurations.stat().st_uid != LAUNCHDB and any(configurations.iterdir()):
+        theirs = configurations.is_dir() and configurations.stat().st_uid == LAUNCHDB
+        # The services could name there what root's programs are looked for in.
+        if not (theirs or named):
+            raise Refused(
+                f"HOST_CONFIG_DIR in .env is {configurations}, which is not the services' yet; "
+                f"say so yourself: HOST_CONFIG_DIR={configurations} launchdb init"
+            )
+        if not theirs and configurations.exists() and any(configurations.iterdir()):
             raise Refused(
                 f"HOST_CONFIG_DIR is {configurations}, which holds somebody else's files; choose an empty one"
             )
         configurations.mkdir(parents=True, exist_ok=True)
-    files.settle(configurations.parent, configurations.name, 0o700, (LAUNCHDB, LAUNCHDB))
+    files.settle(configurations.parent.resolve(), configurations.name, 0o700, (LAUNCHDB, LAUNCHDB))
+
+
+def _is_root_s(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == 0
+    except FileNotFoundError:
+        return False
 
 
 def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +25,9 @@ _COLOURS = {
 
 
 def note(text: str) -> None:
-    """Say something to the person; never data."""
-    click.echo(printable(text), err=True)
+    """Say something to the person, who may have gone meanwhile; never data."""
+    with suppress(OSError):
+        click.echo(printable(text), err=True)
 
 
 def emit(lines: Iterable[str]) -> None:

@@ -69,18 +69,21 @@ def keep(name: str, kept: str) -> None:
     """Let what runs of a version have a second name: the first may have been given to others by now. Raises Refused."""
     # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
     for image in (*IMAGES, *(["host"] if engine.image_exists(f"launchdb/host:{name}") else [])):
-        engine.docker("tag", _started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+        engine.docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
 
 
-def runs(name: str) -> bool:
-    """Say whether the platform API was started from this version's image. Raises Refused, Unavailable."""
-    image = f"launchdb/app:{name}"
-    if not engine.image_exists(image):
+def runs(name: str, image: str = "app") -> bool:
+    """Say whether the platform API, or what else is made of an image, was started from this version's.
+
+    Raises Refused, Unavailable.
+    """
+    tag = f"launchdb/{image}:{name}"
+    if not engine.image_exists(tag):
         return False
-    return engine.docker("image", "inspect", "--format", "{{.Id}}", image).strip() == _started("app")
+    return engine.docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
 
 
-def _started(image: str) -> str:
+def started(image: str) -> str:
     """Return the id of the image that this part of the installation was started from; empty where none is."""
     try:
         return engine.docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip() if image in STARTED else ""

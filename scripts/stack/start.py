@@ -10,7 +10,7 @@ from infra.errors import InfraError, Refused, Unavailable
 from infra.host import engine, rendered
 from infra.pipeline import Failed
 from infra.proxy import Proxy
-from scripts.stack import edge, stack
+from scripts.stack import checkout, edge, stack
 from scripts.stack.stack import API, POSTGRES, Stack, record, require_images, wait_until_well
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ WATCHERS = ("scheduler", "worker", "worker-bulk")
 PROXY, DATABASE = "reverse-proxy", "postgres"
 # Without one of these nobody could be held back.
 HOLDS = ("pgbouncer", "platform-api")
-HOLD_SECONDS = 90.0
+# Clients are let wait for a minute. Ended inside: a client of Docker's that is killed leaves what it began going on.
+HOLD_SECONDS, EXECUTE_SECONDS = 30, 60.0
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
@@ -40,7 +41,9 @@ def bring_up(there: Stack, tell: Tell) -> None:
     _refuse_others_data(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
     changed = rendered.write(there.settings)
-    if {DATABASE, *HOLDS} <= ran and there.compose.differs(DATABASE):
+    # The Compose of today looks at an image's id besides.
+    replaced = there.compose.differs(DATABASE) or not checkout.runs(there.settings.version, DATABASE)
+    if replaced and {DATABASE, *HOLDS} <= ran:
         restart_postgres(there, tell)
     there.compose.up(tell=tell)
     if changed and PROXY in ran:
@@ -68,7 +71,8 @@ def restart_postgres(there: Stack, tell: Tell) -> None:
 
 def _tell_pooler(errand: str, tell: Tell) -> None:
     try:
-        engine.execute(API, ["python", "-P", "-m", "jobs.pooling", errand], seconds=HOLD_SECONDS)
+        limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
+        engine.execute(API, [*limit, "python", "-P", "-m", "jobs.pooling", errand], seconds=EXECUTE_SECONDS)
     except InfraError as error:  # a restart with failures is better than none
         tell(f"the pooler could not be told to {errand}: {error}")
 
@@ -145,7 +149,7 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
         tell(f"stopping {len(projects)} containers of projects")
         path = there.home / STOPPED
         # Whoever cut an earlier stop short has written down what that has stopped.
-        known = projects | set(path.read_text().split() if path.exists() else ())
+        known = projects | set(files.read(path).split())
         files.replace(path, "".join(f"{name}\n" for name in sorted(known)))
         engine.docker("stop", *sorted(projects), timeout_seconds=600)
     tell("stopping everything else")
@@ -156,9 +160,7 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
 def start_projects(there: Stack, tell: Tell) -> None:
     """Start the projects' containers that `take_down` has stopped; what became of the others is the sweep's."""
     path = there.home / STOPPED
-    if not path.exists():
-        return
-    names = set(path.read_text().split()) & {one.name for one in there.projects() if one.state == "exited"}
+    names = set(files.read(path).split()) & {one.name for one in there.projects() if one.state == "exited"}
     if names:
         tell(f"starting {len(names)} containers of projects")
         engine.docker("start", *sorted(names), timeout_seconds=600)

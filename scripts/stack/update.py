@@ -140,9 +140,7 @@ def applied() -> list[dict[str, Any]]:
 
 
 def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
-    old, new, action = there.settings.version, past.begun, f"platform.{past.by}"
-    if past.by == versions.UPDATE:
-        old = past.running
+    old, new, action = past.origin(there.settings.version), past.begun, f"platform.{past.by}"
     try:
         changed = _roll(there, old, new, tell)
         if not probe(changed):
@@ -182,10 +180,12 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     return changed
 
 
-def _differ(image: str, one: str, other: str) -> bool:
-    found = [engine.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", f"launchdb/{image}:{version}")
-             for version in (one, other)]  # fmt: skip
-    return found[0] != found[1]
+def _differ(image: str, old: str, new: str) -> bool:
+    """Say so by what runs: a change that was cut short may have come to some of them only."""
+    named = f"launchdb/{image}"
+    layers = [engine.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
+              for one in (checkout.started(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip
+    return layers[0] != layers[1]
 
 
 def _require_running() -> None:

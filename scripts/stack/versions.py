@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from infra import files
+from infra.errors import Refused
 from infra.host.home import LAUNCHDB
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class Past:
         """Return what is so once a version runs and is well."""
         return Past(version, self.previous if version == self.running else self.running)
 
+    def origin(self, version: str) -> str:
+        """Return what a change that is under way comes from, and is taken back to.
+
+        version  what `.env` says, which is already where a change goes that is gone on with
+        """
+        return self.running if self.by == UPDATE or self.running != self.begun else version
+
     @property
     def unended(self) -> str:
         """Say what has not ended, and what to do about it; nothing when all is settled."""
@@ -52,9 +60,9 @@ class Past:
 def read(home: Path, version: str) -> Past:
     """Return it; version: what `.env` says, which is all that is known where nobody has written anything down."""
     try:
-        found = json.loads((home / FILE).read_text())
+        found = json.loads(files.read(home / FILE))
         past = Past(**{name: str(found.get(name, "")) for name in Past.__dataclass_fields__})
-    except (OSError, ValueError, AttributeError):
+    except (Refused, ValueError, AttributeError):
         return Past(version)
     # `.env` may have been given another version by hand; while a change is under way it says where that goes.
     under_way = past.begun and past.running and past.by in (UPDATE, ROLLBACK)

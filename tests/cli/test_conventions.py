@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 
 import pytest
 
+from config.settings import CHECKOUT
 from config.version import VERSION
 
 UNKNOWN_JOB = "job_" + "0" * 32
@@ -26,6 +28,18 @@ def test_help_needs_neither_home_nor_server(launchdb):
 def test_it_says_its_version(launchdb):
     launchdb.environment = {}
     assert launchdb.run("--version").out.strip() == VERSION
+
+
+def test_what_is_told_to_somebody_who_has_gone_ends_nothing():
+    """An update whose terminal is gone has to be taken back all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from scripts.cli.output import note; note('going back'); print('went on')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, cwd=CHECKOUT, check=False
+    )
+    os.close(writer)
+    assert done.stdout == b"went on\n"
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,12 @@ def test_commands_of_another_home_leave_the_containers_of_this_one_alone(install
     assert {one.name: one.since for one in installation.stack.containers()} == before
 
 
+@pytest.mark.parametrize("words", ["down", "up --docker --detach", "status"])
+def test_nor_do_they_touch_them_without_python(installation, another_home, words):
+    said = installation.launchdb(*words.split(), code=1, LAUNCHDB_HOME=str(another_home), **IN_IMAGE).stderr
+    assert f"belong to the installation in {installation.home}" in said
+
+
 def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_the_end(installation):
     """As it is when an update is interrupted while Compose stops a container, and goes back."""
     auth, told = NAMES["auth-service"], []
@@ -402,6 +408,9 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
         done = installation.command("scripts/launchdb", *words.split())
         assert done.returncode != 0
         assert re.search(r"does not run|no containers", done.stderr), done.stderr
+    done = installation.command("scripts/launchdb", "update", **IN_IMAGE)
+    assert "does not run" in done.stderr
+    assert "building" not in done.stderr, "the next start would run it unverified"
     # What is in the volume is this home's, and no other's to start with.
     said = installation.launchdb("up", "--docker", "--detach", code=1, LAUNCHDB_HOME=str(another_home)).stderr
     assert "holds the databases of an installation with other secrets" in said

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from config.installation import in_containers, parse, settings_of
+from config.installation import in_containers, parse, read, settings_of
 from config.settings import SettingsError, load
-from infra import secretfiles
+from infra import files, secretfiles
 from infra.errors import Refused
 from infra.host import home as homes
 from infra.host.compose import Compose
@@ -212,6 +212,35 @@ def test_a_folder_of_configurations_beside_the_home_is_made_and_nobodys_is_taken
     with pytest.raises(Refused, match="somebody else's files"):
         made(home, {"HOST_CONFIG_DIR": str(others)})
     assert others.stat().st_uid == 0
+    deeper = home / "data" / "configurations"
+    made(home, {"HOST_CONFIG_DIR": str(deeper)})
+    assert (mode(deeper.parent), mode(deeper)) == (0o755, 0o700), "who is to use it gets there"
+
+
+@needs_root
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_folder_that_a_service_has_named_is_given_to_it(home, exists):
+    """Root's programs are looked for in some that are empty."""
+    made(home)
+    named = home.parent / "programs"
+    if exists:
+        named.mkdir()
+    text = secretfiles.with_lines((home / ".env").read_text(), {"HOST_CONFIG_DIR": str(named)})
+    files.replace(home / ".env", text, owner=(LAUNCHDB, LAUNCHDB))
+    with pytest.raises(Refused, match="say so yourself"):
+        made(home, {})
+    assert named.exists() == exists
+    assert not exists or named.stat().st_uid == 0
+
+
+@needs_root
+def test_nobody_waits_for_a_pipe_in_the_place_of_dotenv(home):
+    made(home)
+    (home / ".env").unlink()
+    os.mkfifo(home / ".env", 0o600)
+    with pytest.raises(Refused, match="is no file"):
+        made(home)
+    assert read(home) == {}
 
 
 def test_a_dotenv_that_is_no_text_is_refused_by_name(home):

@@ -66,6 +66,21 @@ def test_a_change_that_has_not_ended_says_how_it_goes_on_and_back():
     )
 
 
+@pytest.mark.parametrize(
+    ("past", "dotenv", "origin"),
+    [
+        (Past("1", "0", "2", "update"), "1", "1"),
+        (Past("1", "0", "2", "update"), "2", "1"),
+        (Past("1-previous", "0", "1", "update"), "1", "1-previous"),
+        (Past("2", "1", "1", "rollback"), "2", "2"),
+        (Past("2", "1", "1", "rollback"), "1", "2"),
+        (Past("1", "0", "1", "rollback"), "2", "2"),
+    ],
+)
+def test_a_change_that_is_gone_on_with_is_still_taken_back_to_what_ran_before_it(past, dotenv, origin):
+    assert past.origin(dotenv) == origin
+
+
 @needs_root
 @pytest.mark.parametrize(
     "written", ["", "nonsense", "[]", '{"begun": "3"}', '{"begun": "3", "running": "2", "by": "x"}']

@@ -99,6 +99,21 @@ def built(image, tmp_path):
     docker("rmi", *(f"launchdb/{name}:{version}" for name in names for version in made))
 
 
+@pytest.fixture
+def running():
+    """A Postgres as far as its name goes: one of an installation, or a stand-in."""
+    if docker("ps", "--quiet", "--filter", "name=^/?launchdb-postgres$").stdout:
+        yield
+        return
+    made = docker(
+        "run", "--detach", "--init", "--network", "none", "--name", "launchdb-postgres", IMAGE, "sleep", "600"
+    )
+    assert made.returncode == 0, made.stderr
+    yield
+    docker("rm", "--force", made.stdout.strip())
+
+
+@pytest.mark.usefixtures("running")
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
     server, repository, built, tmp_path
 ):
@@ -132,6 +147,7 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     assert done.stdout.splitlines()[0] == f"update|{newer}|"
     assert docker("image", "inspect", f"launchdb/host:{newer}-previous").returncode == 0, "to go back to"
     (home / ".env").write_text(f"LAUNCHDB_VERSION={newer}\n")
+    assert run("rollback").stdout.splitlines()[0] == "rollback|", "it says that none is known"
     (home / "versions.json").write_text(f'{{"running": "{newer}", "previous": "{older}"}}\n')
     done = run("rollback")
     assert done.stdout.splitlines()[0] == f"rollback|{older}|"

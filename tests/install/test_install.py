@@ -115,6 +115,15 @@ def test_it_installs_over_the_folders_that_the_guide_makes_first(server, reposit
     assert (home / ".env").read_text() == "DOMAIN=api.example.org\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to another account")
+def test_a_repository_that_a_service_has_put_into_the_home_is_not_used(server, repository):
+    git(repository, "clone", "-q", str(repository), str(server.path("opt/launchdb")))
+    os.chown(server.path("opt/launchdb/.git"), 10001, 10001)
+    told = server.install("--git", str(repository))
+    assert told.code == 1
+    assert ".git belongs to a service" in told.err
+
+
 def test_a_tag_is_checked_out_and_a_branch_brings_it_up_to_date(server, repository):
     home = server.path("opt/launchdb")
     for ref, version in (("v0.1.0", "0.1.0"), ("main", "0.2.0"), ("v0.1.0", "0.1.0")):

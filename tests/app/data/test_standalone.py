@@ -112,6 +112,24 @@ def test_it_ends_in_order_and_soon(place):
     assert not place.socket.exists()
 
 
+def test_who_was_let_in_behind_one_that_has_gone_is_answered_though_it_is_told_to_end(place):
+    """The kernel has let both in before the process looks."""
+    place.write()
+    with place.serving() as process:
+        process.send_signal(signal.SIGSTOP)
+        gone, there = (socket.socket(socket.AF_UNIX) for _ in range(2))
+        for client in (gone, there):
+            client.connect(str(place.socket))
+        gone.close()
+        there.settimeout(10)
+        there.sendall(b"GET /things HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        assert there.recv(65536).startswith(b"HTTP/1.1 503 ")
+        there.close()
+        assert process.wait(10) == 0
+
+
 def test_one_that_is_told_to_end_is_not_found_any_more_and_keeps_what_it_has(place):
     """Who has connected is answered, though slowly he asks; whoever comes finds no socket, and loses no request."""
     place.write()
@@ -124,7 +142,7 @@ def test_one_that_is_told_to_end_is_not_found_any_more_and_keeps_what_it_has(pla
         wait_until(lambda: not place.socket.exists(), seconds=1)
         assert process.poll() is None
         connection.sock.sendall(b"".join(f"{name}: {value}\r\n".encode() for name, value in PREFIX.items()) + b"\r\n")
-        assert connection.sock.recv(65536).startswith(b"HTTP/1.1 503 ")
+        assert connection.sock.recv(65536).startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 408 "))
         connection.close()
         assert process.wait(10) == 0
 

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from config.settings import CHECKOUT
-from infra import secretfiles
+from infra import files, secretfiles
 from infra.doctor import findings, folders, pooler_file
+from infra.errors import Refused
 from infra.pooler import Entry
 from infra.pooler_files import Frame, configuration
 from tests.infra.doctor.conftest import bad
@@ -198,3 +199,18 @@ def test_a_folder_that_the_operator_chose_stays(machine, tmp_path):
 def test_a_finding_holds_no_secret(machine, pooler):
     (pooler / "pgbouncer.ini").write_text("[databases]\nx = host=h password=hunter2hunter2 \0\n[databases]\n")
     assert "hunter2" not in "".join(one.evidence for one in machine.look("pooler.config"))
+
+
+def test_a_mode_is_set_of_no_link_and_behind_none(tmp_path):
+    """A service may put a link there after the look."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "backup.sh").touch(0o600)
+    files.restrict(tmp_path / "own" / "backup.sh", 0o755)
+    assert (tmp_path / "own" / "backup.sh").stat().st_mode & 0o777 == 0o755
+    (tmp_path / "another").touch(0o600)
+    (tmp_path / "own" / "link.sh").symlink_to(tmp_path / "another")
+    (tmp_path / "folder").symlink_to(tmp_path / "own")
+    for path in (tmp_path / "own" / "link.sh", tmp_path / "folder" / "backup.sh"):
+        with pytest.raises(Refused, match="is a link"):
+            files.restrict(path, 0o700)
+    assert (tmp_path / "another").stat().st_mode & 0o777 == 0o600
