@@ -366,14 +366,14 @@ def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(ins
 @pytest.mark.usefixtures("neighbour")
 def test_more_connections_are_one_setting_and_no_client_of_a_project_fails_while_postgres_is_restarted(installation):
     before, dotenv = installation.json("capacity"), installation.home / ".env"
-    text = secretfiles.with_lines(dotenv.read_text(), {"POSTGRES_MAX_CONNECTIONS": "700"})
+    text = secretfiles.with_lines(dotenv.read_text(), {"POSTGRES_MAX_CONNECTIONS": "1000"})
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     said = installation.launchdb("up", "--docker", "--detach").stderr
     assert "Postgres is restarted: workers end their steps, clients of projects wait" in said
-    assert sql(installation, "SHOW max_connections").strip() == "700"
+    assert sql(installation, "SHOW max_connections").strip() == "1000"
     after = installation.json("capacity")
-    assert after["connections"]["max"] == 700
-    assert after["memoryMb"] == before["memoryMb"] + 200, "a megabyte each"
+    assert after["connections"]["max"] == 1000
+    assert after["memoryMb"] == before["memoryMb"] + 500, "a megabyte each"
     assert "platform.restart" in {
         line["action"] for line in installation.json("audit", "list", "--limit", "20")["audit"]
     }
