@@ -133,11 +133,14 @@ def _prepare(infra: Infra) -> None:
 ERRANDS = {"prepare": _prepare, "hold": hold, "resume": resume}
 
 
-def main() -> int:
+def main(errand: str = "prepare") -> int:
     """`python -m jobs.pooling [prepare|hold|resume]`: do it; say in one line why not."""
+    if errand not in ERRANDS:
+        print(f"{errand} is none of {', '.join(ERRANDS)}", file=sys.stderr)  # noqa: T201 - who called reads it
+        return 2
     infra = Infra.open(load(), name="launchdb-prepare")
     try:
-        ERRANDS[sys.argv[1] if len(sys.argv) > 1 else "prepare"](infra)
+        ERRANDS[errand](infra)
     except InfraError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the container's log keeps it
         return 1
@@ -147,4 +150,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))
