@@ -73,12 +73,14 @@ def replace(
             raise
 
 
-def read(path: Path) -> str:
+def read(path: Path, *, private: bool = True) -> str:
     """Return what a file says; nothing when it is not there.
 
     For files that root reads in a folder to which services may add: who put a link there would have it read another.
 
-    Raises Refused for a link, for a file that others can read, and for one that is no text.
+    private  whether nobody else may be able to read it
+
+    Raises Refused for a link, for a private file that others can read, and for one that is no text.
     """
     with worded(path):
         try:
@@ -89,7 +91,7 @@ def read(path: Path) -> str:
             found = os.fstat(handle).st_mode
             if not stat.S_ISREG(found):
                 raise Refused(f"{path} is no file; remove it")
-            if found & 0o077:
+            if private and found & 0o077:
                 raise Refused(f"{path} can be read by others; let its mode be 0600")
             try:
                 return file.read()

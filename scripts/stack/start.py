@@ -149,7 +149,7 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
         tell(f"stopping {len(projects)} containers of projects")
         path = there.home / STOPPED
         # Whoever cut an earlier stop short has written down what that has stopped.
-        known = projects | set(files.read(path).split())
+        known = projects | set(files.read(path, private=False).split())
         files.replace(path, "".join(f"{name}\n" for name in sorted(known)))
         engine.docker("stop", *sorted(projects), timeout_seconds=600)
     tell("stopping everything else")
@@ -160,7 +160,9 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
 def start_projects(there: Stack, tell: Tell) -> None:
     """Start the projects' containers that `take_down` has stopped; what became of the others is the sweep's."""
     path = there.home / STOPPED
-    names = set(files.read(path).split()) & {one.name for one in there.projects() if one.state == "exited"}
+    names = set(files.read(path, private=False).split()) & {
+        one.name for one in there.projects() if one.state == "exited"
+    }
     if names:
         tell(f"starting {len(names)} containers of projects")
         engine.docker("start", *sorted(names), timeout_seconds=600)

@@ -60,7 +60,7 @@ class Past:
 def read(home: Path, version: str) -> Past:
     """Return it; version: what `.env` says, which is all that is known where nobody has written anything down."""
     try:
-        found = json.loads(files.read(home / FILE))
+        found = json.loads(files.read(home / FILE, private=False))
         past = Past(**{name: str(found.get(name, "")) for name in Past.__dataclass_fields__})
     except (Refused, ValueError, AttributeError):
         return Past(version)
