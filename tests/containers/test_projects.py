@@ -17,6 +17,7 @@ from jobs.kinds.reconcile import ReconcileProject
 from jobs.sweeper import Sweeper
 from tests.fixtures import containers
 from tests.fixtures.projects import add_project, drop, keep_master_key
+from tests.fixtures.servers import wait_until
 from tests.jobs.conftest import Engine
 from tests.jobs.kinds.conftest import Life
 
@@ -142,8 +143,9 @@ def test_an_idle_project_gives_its_container_back_and_a_woken_one_has_one(docker
         )
     mark = life.infra.settings.run_folder / "projects" / life.id / "last-request"
     mark.unlink(missing_ok=True)
-    asked(life, "/", key=life.secrets()[names.SERVICE_KEY])
-    assert mark.exists(), "whoever runs in the container can say that it was asked"
+    key = life.secrets()[names.SERVICE_KEY]
+    # Whoever runs in the container can say that it was asked, once a second.
+    wait_until(lambda: asked(life, "/", key=key) and mark.exists())
     for path in (mark, life.folder() / "last-request"):
         os.utime(path, (1, 1))
     with life.infra.database.autocommit() as tx:
