@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ from scripts.stack.start import bring_up
 SERVER = {"DOMAIN": "db.launchdb.test", "ACME_EMAIL": "ops@launchdb.test"}
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="folders are given to other accounts")
-
-
-@pytest.fixture
-def folder():
-    """A short path: Unix sockets lie below it."""
-    with tempfile.TemporaryDirectory(prefix="ldb-") as name:
-        yield Path(name)
 
 
 @pytest.fixture

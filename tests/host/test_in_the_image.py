@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from infra.host.home import LAUNCHDB
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]
 NAMES = ("PATH", "HOME", "DOCKER_HOST", "LAUNCHDB_VERSION")
-
-
-@pytest.fixture
-def folder():
-    """A short path: Unix sockets lie below it."""
-    with tempfile.TemporaryDirectory(prefix="ldb-") as name:
-        yield Path(name)
 
 
 @pytest.fixture
