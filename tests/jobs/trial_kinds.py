@@ -88,9 +88,9 @@ def announce(args, tx, reason: str) -> None:
 
 
 STEPS = (
-    Step(first_thing_is_there, undo=remove_first),
+    Step(first_thing_is_there, undo=remove_first, lasting=True),
     Step(note_is_written, atomic=True, undo=remove_note),
-    Step(second_thing_is_there, undo=remove_second),
+    Step(second_thing_is_there, undo=remove_second, lasting=True),
 )
 
 
