@@ -125,7 +125,6 @@ class Attempt:
             step.act(self._run)
             self._hold.passing("after_act")
             self._pending = self._ended(step)
-            self._hold.passing("before_checkpoint")
         if not self._finished:
             self._finish()
 
@@ -180,7 +179,6 @@ class Attempt:
             else:
                 self._hold.keep(tx, self._run.result)
                 self._hold.fenced.advance(tx, ended, None)
-            self._hold.passing("before_checkpoint")
         self._hold.passing("after_checkpoint")
         self._finished = last
         if last:

@@ -23,7 +23,8 @@ from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.kinds.verify_fleet import VerifyFleet
 from tests.crash.attempts import Attempt, attempt_in_a_process
-from tests.crash.test_matrix import installation, ledger, pass_on, places, run_here, seen, status, steps, write
+from tests.crash.places import places
+from tests.crash.test_matrix import installation, ledger, pass_on, run_here, seen, status, steps, write
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
 pytestmark = pytest.mark.gpg
@@ -173,11 +174,7 @@ def undisturbed():
 
 @pytest.mark.parametrize(
     ("case", "crash"),
-    [
-        pytest.param(case, crash, id=f"{case.__name__}-{crash}")
-        for case, kind in CASES.items()
-        for crash in places(kind)
-    ],
+    [place for case, kind in CASES.items() for place in places(kind, case, name=f"{case.__name__}-")],
 )
 def test_a_killed_job_about_backups_resumes_and_ends_the_same(case, crash, settings, installation, undisturbed):
     made = []

@@ -10,7 +10,7 @@ import pytest
 from catalog import inventory, names
 from jobs import kind as kinds
 from jobs import view
-from jobs.crash import EXIT_STATUS, POINTS
+from jobs.crash import EXIT_STATUS
 from jobs.enqueue import enqueue
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.delete import DeleteProject
@@ -29,6 +29,7 @@ from jobs.runner import Runner
 from jobs.table import find
 from jobs.worker import Liveness
 from tests.crash.attempts import attempt_in_a_process
+from tests.crash.places import places
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 
@@ -48,12 +49,6 @@ LIFE = {
 LOOK_SECONDS = 10.0
 # Arguments besides the project.
 MORE = {ExtendProject: ("pgcrypto",)}
-
-
-def places(arguments) -> list[str]:
-    """Every kind:step:point of a kind."""
-    declared = arguments.kind
-    return [f"{declared.name}:{step.name}:{point}" for step in declared.steps for point in POINTS]
 
 
 def write(infra, arguments):
@@ -247,7 +242,7 @@ def world(infra, project: str) -> tuple:
 
 @pytest.mark.parametrize(
     ("arguments", "crash"),
-    [pytest.param(kind, place, id=place) for kind in LIFE for place in places(kind)],
+    [place for kind in LIFE for place in places(kind, kind)],
 )
 def test_a_killed_change_of_a_projects_life_resumes_and_ends_the_same(
     arguments, crash, settings, installation, undisturbed

@@ -10,7 +10,8 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.sleep import SleepProject
 from jobs.kinds.wake import WakeProject
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, world, write  # noqa: F401
+from tests.crash.places import places
+from tests.crash.test_matrix import installation, pass_on, prepare, run_here, steps, world, write  # noqa: F401
 from tests.fixtures.projects import drop
 
 
@@ -33,7 +34,7 @@ def undisturbed():
 
 @pytest.mark.parametrize(
     ("kind", "crash"),
-    [pytest.param(kind, place, id=place) for kind in (SleepProject, WakeProject) for place in places(kind)],
+    [place for kind in (SleepProject, WakeProject) for place in places(kind, kind)],
 )
 def test_a_killed_job_is_carried_on_and_ends_the_same(kind, crash, settings, installation, undisturbed):  # noqa: F811
     projects = []
