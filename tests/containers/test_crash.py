@@ -17,8 +17,7 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.places import places
-from tests.crash.test_matrix import (
+from tests.crash.carrying import (
     installation,  # noqa: F401 - a fixture
     mark_deleting,
     pass_on,
@@ -28,6 +27,7 @@ from tests.crash.test_matrix import (
     steps,
     write,
 )
+from tests.crash.places import places
 from tests.fixtures.containers import DOCKER_SOCKET, IMAGE
 from tests.fixtures.projects import add_project, drop, stored_tenant
 

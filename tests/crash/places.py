@@ -23,17 +23,17 @@ def chance(*about: object) -> Random:
     return Random(zlib.crc32(" ".join(map(str, (SEED, *about))).encode()))
 
 
-def marks(always: bool, *about: object) -> tuple[pytest.MarkDecorator, ...]:
+def marked(always: bool, *about: object) -> tuple[pytest.MarkDecorator, ...]:
     """Return no mark for what every run tries, always or by seed; that of the long campaign otherwise."""
     return () if always or chance(*about).randrange(SHARE) == 0 else (pytest.mark.full,)
 
 
-def places(arguments, *given, name: str = "") -> list:
+def places(arguments, *given, name: str = "", marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
     """Return every kind:step:point of a kind, as parameters behind those that are given. name: what comes before."""
     declared = arguments.kind
     found = [(step.name, point) for step in declared.steps for point in POINTS]
     return [
-        pytest.param(*given, place, id=f"{name}{place}", marks=marks(point == ALWAYS, place))
+        pytest.param(*given, place, id=f"{name}{place}", marks=(*marks, *marked(point == ALWAYS, name, place)))
         for step, point in found
         for place in [f"{declared.name}:{step}:{point}"]
     ]
