@@ -1,8 +1,8 @@
-r"""Plays the SQL of a dump into a database: statement by statement and block by block, as a login of the project's.
+"""Plays the SQL of a dump into a database: statement by statement and block by block, as a login of the project's.
 
 psql is not used: it obeys commands of its own that a hostile name might carry into a script, and knows no way to leave
-a statement out. What pg_dump writes is cut as a server would read it (statements, `COPY … FROM stdin` with its rows up
-to `\.`), and nothing is decided by comments, which repeat names that a tenant chose.
+a statement out. What pg_dump writes is cut by the server's own lexer, and nothing is decided by comments, which repeat
+names that a tenant chose.
 """
 
 from __future__ import annotations
@@ -13,19 +13,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 
-from infra.archive import CHUNK_BYTES, Damaged
 from infra.database import is_transient
+from infra.dump_text import DumpText
 from infra.errors import Refused
-from infra.split import end_of_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-WINDOW_BYTES = 16384
-END_OF_ROWS = b"\n\\.\n"
-# Lines for psql alone, which shut out what a name may carry; here nothing obeys them.
-_FOR_PSQL = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\n")
-_BLANK = re.compile(rb"(?:\s+|--[^\n]*\n)+")
 _COPY = re.compile(rb"COPY .+ FROM stdin\Z", re.DOTALL)
 _SESSION = re.compile(rb"SET SESSION AUTHORIZATION ('(?:[^']|'')*'|DEFAULT)\Z")
 _EXTENSION = re.compile(rb'CREATE EXTENSION IF NOT EXISTS (\S+) WITH SCHEMA ("(?:[^"]|"")+"|\S+)\Z')
@@ -68,49 +62,17 @@ class Replay:
     ) -> None:
         self._target, self._extend, self._look = target, extend, look
         self._renamed = (renamed[0].encode(), renamed[1].encode()) if renamed else None
-        self._buffer = b""
-        self._read = 0
         self.played = Played()
 
     def play(self, source: IO[bytes]) -> Played:
         """Play everything. Raises Refused naming the statement that failed, Damaged when the text breaks off."""
-        while True:
-            self._buffer = self._skip_blank(self._buffer)
-            end = self._end_of_statement()
-            if end is None:
-                if not self._fill(source):
-                    break
-                continue
-            statement, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+        text = DumpText(source, self._look)
+        while (statement := text.statement()) is not None:
             if _COPY.match(statement):
-                self._copy(statement, source)
+                self._copy(statement, text.rows())
             else:
                 self._execute(statement)
-        if self._buffer.strip():
-            raise Damaged("the dump breaks off in the middle of a statement")
         return self.played
-
-    def _end_of_statement(self) -> int | None:
-        # Most statements are short: not everything that was read is looked through for each of them.
-        end = end_of_first(self._buffer[:WINDOW_BYTES].decode("latin-1"))
-        if end is None and len(self._buffer) > WINDOW_BYTES:
-            end = end_of_first(self._buffer.decode("latin-1"))
-        return end
-
-    def _skip_blank(self, text: bytes) -> bytes:
-        """Drop blanks, comments and lines for psql from the beginning."""
-        while True:
-            found = _BLANK.match(text) or _FOR_PSQL.match(text)
-            if found is None or found.end() == 0:
-                return text
-            text = text[found.end() :]
-
-    def _fill(self, source: IO[bytes]) -> bool:
-        chunk = source.read(CHUNK_BYTES)
-        self._read += len(chunk)
-        self._look(self._read)
-        self._buffer += chunk
-        return bool(chunk)
 
     def _execute(self, statement: bytes) -> None:
         if statement.startswith(LEFT_OUT):
@@ -130,35 +92,14 @@ class Replay:
         except psycopg.Error as error:
             raise _refusal(error, statement) from error
 
-    def _copy(self, statement: bytes, source: IO[bytes]) -> None:
-        while len(self._buffer) < len(END_OF_ROWS) and self._fill(source):
-            continue
-        # From here on the buffer begins with the line end before the next row.
-        if not self._buffer.startswith(b"\n"):
-            raise Damaged("the dump breaks off before the rows of a table")
+    def _copy(self, statement: bytes, rows: Iterator[bytes]) -> None:
         try:
             with self._target.cursor() as cursor, cursor.copy(self._named(statement)) as copy:
-                while piece := self._rows(source):
+                for piece in rows:
                     copy.write(piece)
         except psycopg.Error as error:
             raise _refusal(error, statement) from error
         self.played.tables += 1
-
-    def _rows(self, source: IO[bytes]) -> bytes:
-        """Return the next whole rows; nothing at their end, which is taken from the buffer."""
-        while True:
-            end = self._buffer.find(END_OF_ROWS)
-            if end == 0:
-                self._buffer = self._buffer[len(END_OF_ROWS) :]
-                return b""
-            if end < 0:
-                # What may be the beginning of the end mark stays, with the line end before it.
-                end = self._buffer.rfind(b"\n", 0, max(len(self._buffer) - len(END_OF_ROWS), 1))
-            if end > 0:
-                piece, self._buffer = self._buffer[1 : end + 1], self._buffer[end:]
-                return piece
-            if not self._fill(source):
-                raise Damaged("the dump breaks off in the middle of a table's rows")
 
 
 def _as_role(statement: bytes) -> bytes:
