@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _COPY = re.compile(rb"COPY .+ FROM stdin\Z", re.DOTALL)
 _SESSION = re.compile(rb"SET SESSION AUTHORIZATION ('(?:[^']|'')*'|DEFAULT)\Z")
 _EXTENSION = re.compile(rb'CREATE EXTENSION IF NOT EXISTS (\S+) WITH SCHEMA ("(?:[^"]|"")+"|\S+)\Z')
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s".(]+)'
+_OWNER = re.compile(rb"ALTER [A-Z ]+ (?P<schema>%b)\..+ OWNER TO (?P<owner>%b)\Z" % (_NAME, _NAME), re.DOTALL)
+_SHUT = re.compile(rb"REVOKE ALL ON SCHEMA (?P<schema>%b) FROM " % _NAME)
 # What the platform makes itself: event triggers need a superuser, and an extension's comment its creator. And with row
 # security off a materialized view over a table that forces it on its owner could not be filled as it was before.
 LEFT_OUT = (
@@ -88,9 +91,25 @@ class Replay:
 
     def _do(self, statement: bytes) -> None:
         try:
-            self._target.execute(statement)
+            try:
+                self._target.execute(statement)
+            except psycopg.errors.InsufficientPrivilege:
+                if (change := _OWNER.match(statement)) is None:
+                    raise
+                self._give(statement, change["schema"], change["owner"])
+            if revoked := _SHUT.match(statement):
+                # Names in a schema are found by whoever may use it: its owner may have given that away.
+                self._target.execute(b"GRANT USAGE, CREATE ON SCHEMA %b TO SESSION_USER" % revoked["schema"])
         except psycopg.Error as error:
             raise _refusal(error, statement) from error
+
+    def _give(self, statement: bytes, schema: bytes, owner: bytes) -> None:
+        """Give something to its owner, who may not make anything in that schema: rights come later in a dump."""
+        self._target.execute(b"GRANT CREATE ON SCHEMA %b TO %b" % (schema, owner))
+        try:
+            self._target.execute(statement)
+        finally:
+            self._target.execute(b"REVOKE CREATE ON SCHEMA %b FROM %b" % (schema, owner))
 
     def _copy(self, statement: bytes, rows: Iterator[bytes]) -> None:
         try:
