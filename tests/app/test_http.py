@@ -77,6 +77,7 @@ def rows(auth):
     ]
 
 
+@pytest.mark.timing
 def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
     auth = f"Authorization: {town.owner().client.headers['Authorization']}"
     with served(settings) as url:
@@ -108,6 +109,7 @@ def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
     assert {"request_id", "method", "route", "status", "ms", "address"} <= set(access[0])
 
 
+@pytest.mark.timing
 @pytest.mark.full
 def test_idle_streams_leave_room_for_others(town, settings):
     owner = town.owner()

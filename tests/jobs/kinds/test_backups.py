@@ -508,6 +508,7 @@ def in_background(shop, statement, ended):
     return thread
 
 
+@pytest.mark.timing
 def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long(shop, monkeypatch):
     backup = shop.back_up()
     swap, ended = Beside.swap, []
