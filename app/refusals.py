@@ -16,6 +16,7 @@ from app.data import cors
 from app.data.faults import Fault
 from app.problem import MEDIA_TYPE, Problem, document
 from app.status_line import status_line
+from config import limits
 
 # What clients of projects ask, and what the edge asks for them.
 _PROJECTS = re.compile(r"/+(?:project|db|auth|storage)(?:/|$)|/api/edge/")
@@ -44,10 +45,7 @@ class Refusal:
         return Fault(self.code, message, None, self.hint, status=self.status, headers=headers)
 
 
-URL_TOO_LONG = Refusal(
-    414, "uri-too-long", "the URL is too long", "PGRST125",
-    "A URL has at most 16 KiB: ask for less at a time, or send a long list as the body of a function's call",
-)  # fmt: skip
+URL_TOO_LONG = Refusal(414, "uri-too-long", limits.URL_TOO_LONG, limits.URL_TOO_LONG_CODE, limits.URL_TOO_LONG_HINT)
 HEAD_TOO_LARGE = Refusal(431, "header-fields-too-large", "there are too many headers, or one is too long", "431")
 NOT_IN_TIME = Refusal(408, "request-timeout", "the request did not arrive in time", "408")
 NO_HTTP = Refusal(400, "bad-request", "the request is not HTTP as it should be", "400")
