@@ -157,7 +157,7 @@ class Server:
 
 
 @contextmanager
-def standalone(project, folder, **options):
+def standalone(project, folder, program=("-m", "app.data.standalone"), **options):
     """Serve a project's database at `/` of a loopback port."""
     port, conf = free_port(), folder / "standalone.conf"
     told = {"server-host": "127.0.0.1", "server-port": port, "db-channel-enabled": False, **options}
@@ -165,7 +165,7 @@ def standalone(project, folder, **options):
     conf.write_text((project.folder / "data-api.conf").read_text() + "\n".join([*lines, ""]))
     with (folder / "log").open("wb") as log:
         env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
-        process = spawn([sys.executable, "-m", "app.data.standalone", str(conf)], env=env, stdout=log, stderr=log)
+        process = spawn([sys.executable, *program, str(conf)], env=env, stdout=log, stderr=log)
         try:
             wait_until(lambda: process.poll() is not None or "listening" in (folder / "log").read_text())
             assert process.poll() is None, (folder / "log").read_text()

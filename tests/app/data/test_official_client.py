@@ -56,7 +56,9 @@ def test_after_requests_that_fail_good_ones_of_the_same_shape_succeed(client, id
             client.from_("parcels").select("*").eq("id", "abc").execute()
         assert malformed.value.code == "22P02"
         assert client.rpc("boom", {"x": attempt}).execute().data == attempt
-        assert client.from_("parcels").select("*").eq("id", str(ids[attempt])).execute().data[0]["weight"] == attempt + 1
+        assert (
+            client.from_("parcels").select("*").eq("id", str(ids[attempt])).execute().data[0]["weight"] == attempt + 1
+        )
         new = client.from_("parcels").insert({"id": str(uuid.uuid4()), "label": "new"}).execute()
         assert new.data[0]["label"] == "new"
 
