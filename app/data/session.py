@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
+from app.data import raised
 from app.data.faults import Fault, status_of_state
 from app.data.fragments import compose, ident, joined, qualified
 from app.data.names import Name
@@ -76,7 +76,7 @@ def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
         return Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
     message = diagnosis.message_primary or ""
     if state == "PGRST":
-        return _raised(message, diagnosis.message_detail)
+        return raised.fault(message, diagnosis.message_detail)
     status = status_of_state(state, message, authenticated=authenticated)
     headers: tuple[tuple[str, str], ...] = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
     if status == 503:
@@ -188,16 +188,3 @@ def _leave(connection: Connection) -> None:
 def _function(name: str) -> sql.Composable:
     schema, _, plain = name.rpartition(".")
     return qualified(Name(schema, plain))
-
-
-def _raised(message: str, detail: str | None) -> Fault:
-    broken = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
-    try:
-        said, how = json.loads(message), json.loads(detail or "")
-        headers = tuple((str(name), str(value)) for name, value in how["headers"].items())
-        return Fault(
-            said["code"], said["message"], said.get("details"), said.get("hint"), status=int(how["status"]),
-            headers=headers,
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Fault("PGRST121", broken, f"Invalid JSON value for MESSAGE or DETAIL: '{message}'")

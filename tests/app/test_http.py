@@ -18,12 +18,14 @@ HOST = "Host: x\r\n"
 CHUNK = f"{65536:x}\r\n{'a' * 65536}\r\n"
 
 
-def talk(url, text, *, seconds=5.0):
-    """Send bytes as they are; return status, headers and body of the answer."""
+def talk(url, text, *, seconds=5.0, half_closed=False):
+    """Send bytes as they are, and none after them where half closed; return status, headers and body of the answer."""
     parts = urllib.parse.urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=seconds) as connection:
         with suppress(OSError):  # the answer may come before the end of the request
             connection.sendall(text.encode("latin-1"))
+            if half_closed:
+                connection.shutdown(socket.SHUT_WR)
         raw = b""
         try:
             while chunk := connection.recv(65536):
