@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra import scram
-from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
 from infra.extensions import ALLOWED, NOT_LISTED, offered
 from infra.roles import PLATFORM_OWNER
@@ -47,7 +47,7 @@ class Beside:
 
     def mark(self, name: str) -> str | None:
         """Return by what restore a database was filled; None when there is none of ours, or it was not to its end."""
-        if not self._is_ours(name):
+        if not self.exists(name):
             return None
         # Whoever died in the middle of a swap has left it closed.
         self._admit(name)
@@ -174,11 +174,13 @@ class Beside:
 
         Where there is no live one, the restored one takes its name. Raises Unavailable while sessions keep coming.
         """
-        if not self._is_ours(restored):
+        if not self.exists(restored):
             return
-        if self._is_ours(live):
+        if self.exists(live):
             self.drop(before)
-        names = [name for name in (live, restored) if self._is_ours(name)]
+        else:
+            self.drop(live)  # of one that is half dropped there is nothing to keep
+        names = [name for name in (live, restored) if self.exists(name)]
         pairs = [(live, before), (restored, live)] if live in names else [(restored, live)]
         try:
             self._rename(names, pairs)
@@ -186,25 +188,38 @@ class Beside:
             self._admit(live, restored)
 
     def swap_back(self, live: str, before: str) -> None:
-        """Let what was kept be the live one again, and what was live be gone."""
+        """Let what was kept be the live one again, and what was live be gone.
+
+        Raises Refused when what was kept is half dropped: nothing of it can be had any more.
+        """
         spare = f"{live}_restored"
-        if self._is_ours(before):
+        if self.exists(before):
             self.drop(spare)
+            there = self.exists(live)
+            if not there:
+                self.drop(live)
+            pairs = [(live, spare), (before, live)] if there else [(before, live)]
             try:
-                self._rename([live, before], [(live, spare), (before, live)])
+                self._rename([name for name, _ in pairs], pairs)
             finally:
                 self._admit(live)
+        elif self._look(before):
+            raise Refused("the database from before the restore is half dropped")
         self.drop(spare)
 
     def drop(self, name: str) -> None:
-        """Let such a database be gone; one that is not ours stays."""
-        if self._is_ours(name):
+        """Let such a database be gone, also one that an interrupted drop has left; one that is not ours stays."""
+        self._cluster.persistently(lambda: self._drop(name))
+
+    def _drop(self, name: str) -> None:
+        if self._look(name):
             with self._cluster.session(self._session) as admin:
                 admin.execute(SQL.drop.format(database=sql.Identifier(name)))
 
     def exists(self, name: str) -> bool:
-        """Say whether there is such a database of this project's."""
-        return self._is_ours(name)
+        """Say whether there is such a database of this project's. One that is half dropped can only be dropped."""
+        seen = self._look(name)
+        return seen is not None and seen["connections"] != INVALID
 
     def _rename(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
         renames = [SQL.rename.format(name=sql.Identifier(a), other=sql.Identifier(b)) for a, b in pairs]
@@ -229,14 +244,15 @@ class Beside:
     def _admit(self, *names: str) -> None:
         with self._cluster.session(self._session) as admin:
             for name in names:
-                if admin.execute(SQL.look, {"name": name}).fetchone():
+                if self.exists(name):
                     admin.execute(SQL.allow.format(database=sql.Identifier(name)))
 
-    def _is_ours(self, name: str) -> bool:
+    def _look(self, name: str) -> dict[str, Any] | None:
+        """Return what there is of this name, if it is ours."""
         with self._cluster.session(self._session) as admin, admin.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(SQL.look, {"name": name}).fetchone()
         known = (None, f"{LABEL}{self._roles.prefix}")
-        return bool(row and row["owner"] == PLATFORM_OWNER and row["label"] in known)
+        return row if row and row["owner"] == PLATFORM_OWNER and row["label"] in known else None
 
 
 def _busy(admin: psycopg.Connection[Any], names: list[str]) -> bool:

@@ -74,7 +74,7 @@ DROP ROLE IF EXISTS {restorer};
 SELECT DISTINCT d.datname FROM pg_shdepend s
   JOIN pg_authid a ON a.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass
   JOIN pg_database d ON d.oid = s.dbid
- WHERE a.rolname = %(name)s;
+ WHERE a.rolname = %(name)s AND d.datconnlimit <> -2;
 
 -- name: forbid
 ALTER DATABASE {database} ALLOW_CONNECTIONS false;

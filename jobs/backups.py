@@ -120,13 +120,23 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
         return _Dumped(stored, contents, size, look.server, look.schema())
 
 
+def is_whole(run: Run[Any]) -> bool:
+    """Say whether the set of this job's backup is written to its end; one that is listed was, whatever became of it."""
+    with run.infra.database.autocommit() as tx:
+        backup = backups.of_job(tx, run.job_id)
+    path = backup_sets.path_of(run.infra.settings.backups_folder, backup.stem)
+    return backup.finished_at is not None or path.exists()
+
+
 def remove(run: Run[Any]) -> None:
-    """Take back what a job has written of its backup."""
+    """Take back what a job has written of its backup. One that is listed stays: somebody may rely on it by now."""
     with run.infra.database.autocommit() as tx:
         try:
             backup = backups.of_job(tx, run.job_id)
         except backups.BackupNotFound:
             return
+    if backup.finished_at is not None:
+        return
     backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         backups.forget(tx, backup.id)

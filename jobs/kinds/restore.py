@@ -105,8 +105,11 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     run.ledger.intend("database", kept)
     run.check()
     beside = Beside(run.infra.databases, names.roles(project), run.session)
-    with pooling.let_go(run):
-        beside.swap(live, restored, kept)
+    if beside.mark(live) != run.job_id:
+        if beside.mark(restored) != run.job_id:
+            raise GiveUp("what was restored beside the project is gone; retry the restore")
+        with pooling.let_go(run):
+            beside.swap(live, restored, kept)
     run.ledger.present("database", live)
     run.ledger.gone("database", restored)
     (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
@@ -158,8 +161,9 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     values = {"project": project, "template": run.infra.databases.templates.name}
     if tx.execute(SQL.mark_active, values) != 1:
         tx.execute(SQL.touch, values)
-        until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
-        run.result["undoUntil"] = until.isoformat()
+        if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
+            until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
+            run.result["undoUntil"] = until.isoformat()
     if _manifest(run).schema < run.infra.databases.templates.version:
         run.result["migrateJobId"] = enqueue(tx, MigrateProject(project)).id
     run.result.update(projectId=project, backupId=run.args.backup_id)
@@ -207,12 +211,12 @@ def _opened(run: Run[RestoreProject]) -> Opened:
     steps=(
         Step(set_is_checked, title="Check the whole backup"),
         Step(secrets_are_stored, atomic=True, undo=secrets_are_forgotten, title="Make secrets and keys"),
-        Step(roles_are_there, undo=roles_are_gone, title="Create the roles"),
-        Step(copy_is_restored, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
+        Step(roles_are_there, lasting=True, undo=roles_are_gone, title="Create the roles"),
+        Step(copy_is_restored, lasting=True, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
         Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
-        Step(logins_are_admitted, title="Let the logins in"),
-        Step(pooler_serves_it, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
-        Step(data_api_is_open, title="Prove a round trip"),
+        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
+        Step(pooler_serves_it, lasting=True, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
+        Step(data_api_is_open, lasting=True, title="Prove a round trip"),
         Step(project_is_restored, atomic=True, title="Say so"),
     ),
     queue=BULK,
