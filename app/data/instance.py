@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 # Where no stamp is kept, looking whether the schema has changed costs something, and is not done more often than this.
 LOOK_SECONDS = 0.5
-# A request plans anew so many times; a schema that changes faster than that can be read is waited for by the client.
-ATTEMPTS = 5
+# A session may have been ended a moment ago; so may the next, when all of them were.
+SESSIONS = 5
+# So long a request is planned anew while the schema changes faster than it can be read; then its client may wait.
+PATIENCE_SECONDS = 5.0
 
 
 def needs(request: Request) -> frozenset[str]:
@@ -89,25 +92,24 @@ class Instance:
     def _answer(self, raw: Raw) -> Answer:
         identity = identify(raw.headers.get("authorization"), self.config)
         request = requests.read(raw, self.config)
-        try:
-            with self.pool.lend() as connection:
+        for _ in range(SESSIONS):
+            with suppress(session.Ended), self.pool.lend() as connection:
                 return self._answered(connection, request, identity)
-        except session.Ended:
-            with self.pool.lend() as connection:
-                return self._answered(connection, request, identity)
+        raise Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
     def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
         began, parts = time.monotonic(), needs(request)
         cache = self._known(connection, parts)
-        for _ in range(ATTEMPTS):
+        while True:
             cache = self._deepened(connection, cache, request)
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
                 return self._attempt(connection, session.Terms(request, identity, self.config, cache, looks))
             except session.Outdated:
+                if cache.read_at > began + PATIENCE_SECONDS:
+                    raise _unreadable() from None
                 cache = self._renewed(connection, cache, parts)
-        raise _unreadable()
 
     def _attempt(self, connection: Connection, terms: session.Terms) -> Answer:
         request, cache = terms.request, terms.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from typing import Self
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -46,8 +47,18 @@ class Place:
 
     def __init__(self, admin: psycopg.Connection, uri: str, role: str) -> None:
         self.admin, self.uri, self.role = admin, uri, role
-        admin.execute(TABLES.format(role=f'"{role}"').replace("%", "%%"))
         self.numbers = itertools.count(1000)
+
+    def filled(self) -> Self:
+        """Make the tables."""
+        self.admin.execute(TABLES.format(role=f'"{self.role}"'))
+        return self
+
+    def through(self, uri: str) -> Place:
+        """Return the same, reached by another way."""
+        other = Place(self.admin, uri, self.role)
+        other.numbers = self.numbers
+        return other
 
     def instance(self, **options) -> Instance:
         read = {
@@ -70,8 +81,10 @@ class Place:
                 "ALTER TABLE items ALTER name TYPE varchar(90)",
                 "ALTER TABLE items ALTER name TYPE text",
                 "ALTER TABLE kept ADD IF NOT EXISTS more int; ALTER TABLE kept DROP more",
-                "CREATE OR REPLACE FUNCTION boom(x int) RETURNS int LANGUAGE plpgsql AS "
-                "$$BEGIN IF x < 0 THEN RAISE 'boom'; END IF; RETURN x; END$$",
+                (
+                    "CREATE OR REPLACE FUNCTION boom(x int) RETURNS int LANGUAGE plpgsql AS "
+                    "$$BEGIN IF x < 0 THEN RAISE 'boom'; END IF; RETURN x; END$$"
+                ),
             )[number % 4]
         )
 
@@ -80,9 +93,7 @@ def ask(instance, method, target, body=None, headers=None):
     """Return status and body."""
     path, _, query = target.partition("?")
     sent = {"content-type": "application/json", **(headers or {})}
-    answer = instance.answer(
-        Raw(method, path, query, sent, json.dumps(body).encode() if body is not None else b"")
-    )
+    answer = instance.answer(Raw(method, path, query, sent, json.dumps(body).encode() if body is not None else b""))
     return answer.status, answer.body.decode()
 
 
@@ -136,9 +147,10 @@ def carried_out(instance: Instance, place: Place, deeds: list[tuple[str, int]]) 
             if (found, json.loads(text) if text else None) != (status, body):
                 wrong.append(f"{request}: {found} {text}")
         elif what == "fails":
-            status, text = ask(instance, *FAILING[number % len(FAILING)])
+            request = FAILING[number % len(FAILING)]
+            status, text = ask(instance, *request)
             if status < 400:
-                wrong.append(f"{FAILING[number % len(FAILING)]}: {status} {text}")
+                wrong.append(f"{request}: {status} {text}")
         elif what == "leaves":
             ask(instance, "POST", "/rpc/leaves", {})
         elif what == "forgets":
@@ -151,12 +163,10 @@ def carried_out(instance: Instance, place: Place, deeds: list[tuple[str, int]]) 
 def side_by_side(instance: Instance, place: Place, lanes: list[list[tuple[str, int]]]) -> list[str]:
     """Do several such lists at once."""
     wrong: list[str] = []
-    lanes_of_admin = threading.Lock()
 
     def lane(deeds) -> None:
         wrong.extend(carried_out(instance, place, deeds))
 
-    del lanes_of_admin
     threads = [threading.Thread(target=lane, args=(deeds,), daemon=True) for deeds in lanes]
     for thread in threads:
         thread.start()
