@@ -123,11 +123,13 @@ found AS (
      WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
        AND ('pg_type'::regclass, t.oid) NOT IN (SELECT classid, objid FROM kept)
     UNION ALL
-    -- The server itself names what a partition has of its parent's foreign keys: they are known by what they bind.
+    -- The server itself names what a partition has of its parent's foreign keys: they are known by what they bind. And
+    -- what a child has of a parent's unchecked constraint is checked when the child is made later, unchecked when earlier.
     SELECT 'constraint', format('%s.%s', coalesce(c.conrelid::regclass::text, c.contypid::regtype::text),
                                 CASE WHEN c.contype = 'f' AND c.conparentid <> 0
                                      THEN concat('(', columns.own, ') of ', c.confrelid::regclass) ELSE quote_ident(c.conname) END),
-           0, NULL, concat_ws(' ', c.contype, c.condeferrable, c.condeferred, c.convalidated, c.connoinherit, columns.own,
+           0, NULL, concat_ws(' ', c.contype, c.condeferrable, c.condeferred, CASE WHEN c.coninhcount = 0 THEN c.convalidated END,
+                              CASE WHEN c.contype = 'c' THEN c.connoinherit END, columns.own,
                               CASE WHEN c.contype IN ('f', 'p', 'u') THEN pg_get_constraintdef(c.oid) END),
            CASE WHEN c.contype NOT IN ('f', 'p', 'u') THEN pg_get_constraintdef(c.oid) END, NULL
       FROM pg_constraint c JOIN named n ON n.oid = c.connamespace
