@@ -159,7 +159,9 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
         archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
         Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
-        Replay(login, renamed=None, extend=_no_extension, look=lambda _done: None).play(text)
+        played = Replay(login, extend=_no_extension, look=lambda _done: None).play(text)
+    if played.failures:
+        raise Refused(played.failures[0])
 
 
 def _rewrap(infra: Infra, tx: Transaction) -> None:
@@ -178,7 +180,7 @@ def _no_extension(name: str, _schema: str) -> None:
 
 def _compare(source: Opened, uri: str) -> None:
     with looking(uri, SESSION) as look:
-        faults = source.contents.faults(look.take(lambda: None))
+        faults = source.contents.faults(look.take_as(source.contents, "", lambda: None))
     if faults:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
 

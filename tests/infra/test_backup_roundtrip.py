@@ -116,7 +116,6 @@ def test_everything_a_tenant_made_comes_back(form, infra, tenant, programs, tmp_
         ):
             replay = Replay(
                 login,
-                renamed=None,
                 extend=lambda extension, schema: beside.extend(name, login, extension, schema),
                 look=lambda _done: None,
             )
@@ -125,6 +124,7 @@ def test_everything_a_tenant_made_comes_back(form, infra, tenant, programs, tmp_
         beside.set_mark(name, "done")
         with looking(tenant.uri(tenant.roles.dump, name), "test", project=tenant.id) as look:
             assert before.faults(look.take(lambda: None)) == []
+        assert played.failures == []
         assert played.tables > 5
         assert not Path("/tmp/launchdb-pwned").exists(), "a name was obeyed"
         assert beside.mark(name) == "done"

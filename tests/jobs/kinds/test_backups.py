@@ -89,14 +89,17 @@ class Shop:
             rows = tx.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"{self.id}%",))
             return {row["rolname"] for row in rows}
 
+    def leave(self):
+        with self.infra.databases.cluster.session("test") as admin:
+            for use in names.BESIDE:
+                admin.execute(f'DROP DATABASE IF EXISTS "{self.id}_{use}" WITH (FORCE)')
+
 
 @pytest.fixture
-def shop(life, infra):
+def shop(life):
     made = Shop(life)
     yield made
-    with infra.databases.cluster.session("test") as admin:
-        for use in names.BESIDE:
-            admin.execute(f'DROP DATABASE IF EXISTS "{made.id}_{use}" WITH (FORCE)')
+    made.leave()
 
 
 def test_numbers_given_out_during_a_backup_are_no_difference(shop):
