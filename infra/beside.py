@@ -11,15 +11,16 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from infra import scram
-from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra import scram, stand_ins
+from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
 from infra.extensions import ALLOWED, NOT_LISTED, offered
+from infra.principals import identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from infra.databases import Databases
     from infra.roles import ProjectRoles
@@ -33,6 +34,8 @@ OPTIONS = (
     " -c idle_in_transaction_session_timeout=0"
     " -c client_min_messages=error -c lock_timeout=60s"
 )
+# Schemas of the template that a dump brings.
+BROUGHT = ("auth", "storage", "extensions")
 LOOKS, LOOK_SECONDS = 50, 0.05
 # How long transactions under way may take to come to their end, before a swap ends them.
 DRAIN_SECONDS = 2.0
@@ -47,7 +50,7 @@ class Beside:
 
     def mark(self, name: str) -> str | None:
         """Return by what restore a database was filled; None when there is none of ours, or it was not to its end."""
-        if not self._is_ours(name):
+        if not self.exists(name):
             return None
         # Whoever died in the middle of a swap has left it closed.
         self._admit(name)
@@ -55,10 +58,12 @@ class Beside:
             row = admin.execute(SQL.marked).fetchone()
         return row[0] if row else None
 
-    def make(self, name: str, version: str) -> None:
+    def make(self, name: str, version: str, without: Collection[str] = ()) -> None:
         """Let there be an empty database for a restore, one from before gone.
 
         version  the newest project migration when the backup was made
+        without  which of the schemas that every project begins with are not in the backup: public stays away then,
+                 the platform's own are there as in a new project
         """
         self.drop(name)
         database, label = sql.Identifier(name), sql.Literal(f"{LABEL}{self._roles.prefix}")
@@ -72,7 +77,16 @@ class Beside:
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.label.format(database=database, label=label))
         with self._cluster.inside(name, self._session) as admin:
-            admin.execute(SQL.hollow.format(owner=sql.Identifier(self._roles.owner)))
+            admin.execute(sql.SQL("\n").join(self._hollow(without)))
+
+    def _hollow(self, without: Collection[str]) -> list[sql.Composed]:
+        dropped = [schema for schema in BROUGHT if schema not in without]
+        roles = identifiers(self._roles)
+        parts = [SQL.hollow.format(**roles)]
+        parts += [SQL.drop_schema.format(schema=sql.Identifier(schema)) for schema in dropped]
+        if len(dropped) < len(BROUGHT):
+            parts.append(SQL.give.format(**roles))
+        return [*parts, SQL.drop_schema.format(schema=sql.Identifier("public"))] if "public" in without else parts
 
     @contextmanager
     def restorer(self, name: str) -> Iterator[psycopg.Connection[Any]]:
@@ -144,7 +158,7 @@ class Beside:
         with self._cluster.inside(name, self._session) as admin, admin.transaction():
             admin.execute(SQL.settle.format(**parts))
             admin.execute(SQL.stamp)
-        self.drop_restorer()
+        self._cluster.persistently(self._drop_restorer)
 
     def admit(self, name: str, login: str) -> None:
         """Let one login of the project in."""
@@ -157,7 +171,8 @@ class Beside:
             admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
 
     def drop_restorer(self) -> None:
-        """Let the login that restores be gone, whatever it still owns."""
+        """Let the login that restores be gone, whatever it still owns, and who stood in for absent roles."""
+        self._cluster.persistently(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
         self._cluster.persistently(self._drop_restorer)
 
     def _drop_restorer(self) -> None:
@@ -178,11 +193,13 @@ class Beside:
 
         Where there is no live one, the restored one takes its name. Raises Unavailable while sessions keep coming.
         """
-        if not self._is_ours(restored):
+        if not self.exists(restored):
             return
-        if self._is_ours(live):
+        if self.exists(live):
             self.drop(before)
-        names = [name for name in (live, restored) if self._is_ours(name)]
+        else:
+            self.drop(live)  # of one that is half dropped there is nothing to keep
+        names = [name for name in (live, restored) if self.exists(name)]
         pairs = [(live, before), (restored, live)] if live in names else [(restored, live)]
         try:
             self._rename(names, pairs)
@@ -190,25 +207,38 @@ class Beside:
             self._admit(live, restored)
 
     def swap_back(self, live: str, before: str) -> None:
-        """Let what was kept be the live one again, and what was live be gone."""
+        """Let what was kept be the live one again, and what was live be gone.
+
+        Raises Refused when what was kept is half dropped: nothing of it can be had any more.
+        """
         spare = f"{live}_restored"
-        if self._is_ours(before):
+        if self.exists(before):
             self.drop(spare)
+            there = self.exists(live)
+            if not there:
+                self.drop(live)
+            pairs = [(live, spare), (before, live)] if there else [(before, live)]
             try:
-                self._rename([live, before], [(live, spare), (before, live)])
+                self._rename([name for name, _ in pairs], pairs)
             finally:
                 self._admit(live)
+        elif self._look(before):
+            raise Refused("the database from before the restore is half dropped")
         self.drop(spare)
 
     def drop(self, name: str) -> None:
-        """Let such a database be gone; one that is not ours stays."""
-        if self._is_ours(name):
+        """Let such a database be gone, also one that an interrupted drop has left; one that is not ours stays."""
+        self._cluster.persistently(lambda: self._drop(name))
+
+    def _drop(self, name: str) -> None:
+        if self._look(name):
             with self._cluster.session(self._session) as admin:
                 admin.execute(SQL.drop.format(database=sql.Identifier(name)))
 
     def exists(self, name: str) -> bool:
-        """Say whether there is such a database of this project's."""
-        return self._is_ours(name)
+        """Say whether there is such a database of this project's. One that is half dropped can only be dropped."""
+        seen = self._look(name)
+        return seen is not None and seen["connections"] != INVALID
 
     def _rename(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
         renames = [SQL.rename.format(name=sql.Identifier(a), other=sql.Identifier(b)) for a, b in pairs]
@@ -233,14 +263,15 @@ class Beside:
     def _admit(self, *names: str) -> None:
         with self._cluster.session(self._session) as admin:
             for name in names:
-                if admin.execute(SQL.look, {"name": name}).fetchone():
+                if self.exists(name):
                     admin.execute(SQL.allow.format(database=sql.Identifier(name)))
 
-    def _is_ours(self, name: str) -> bool:
+    def _look(self, name: str) -> dict[str, Any] | None:
+        """Return what there is of this name, if it is ours."""
         with self._cluster.session(self._session) as admin, admin.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(SQL.look, {"name": name}).fetchone()
         known = (None, f"{LABEL}{self._roles.prefix}")
-        return bool(row and row["owner"] == PLATFORM_OWNER and row["label"] in known)
+        return row if row and row["owner"] == PLATFORM_OWNER and row["label"] in known else None
 
 
 def _busy(admin: psycopg.Connection[Any], names: list[str]) -> bool:

@@ -13,13 +13,21 @@ REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 -- name: hollow
 -- A copy of the template without what the dump brings: its schemas, what was granted on public, the noise of its
 -- event triggers. No tenant has been here.
-DROP SCHEMA IF EXISTS auth, storage, extensions CASCADE;
 ALTER SCHEMA public OWNER TO {owner};
 REVOKE ALL ON SCHEMA public FROM PUBLIC, anon, authenticated, service_role, {owner};
 GRANT ALL ON SCHEMA public TO {owner};
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 ALTER EVENT TRIGGER launchdb_schema_changed DISABLE;
 ALTER EVENT TRIGGER launchdb_schema_dropped DISABLE;
+
+-- name: drop_schema
+DROP SCHEMA IF EXISTS {schema} CASCADE;
+
+-- name: give
+-- What of the template stays is the project's, as in a new one.
+REASSIGN OWNED BY launchdb_tpl_public TO {owner};
+REASSIGN OWNED BY launchdb_tpl_auth TO {auth};
+REASSIGN OWNED BY launchdb_tpl_storage TO {storage};
 
 -- name: admit_restorer
 GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {restorer};
@@ -77,7 +85,7 @@ DROP ROLE IF EXISTS {restorer};
 SELECT DISTINCT d.datname FROM pg_shdepend s
   JOIN pg_authid a ON a.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass
   JOIN pg_database d ON d.oid = s.dbid
- WHERE a.rolname = %(name)s;
+ WHERE a.rolname = %(name)s AND d.datconnlimit <> -2;
 
 -- name: forbid
 ALTER DATABASE {database} ALLOW_CONNECTIONS false;

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from infra.errors import LoginRefused, Unavailable
+from infra.errors import LoginRefused, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Class 08 is the connection, 53 resources, 57P0x a shutdown or start; 40001/40P01 lost a race; 55006 somebody uses it.
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55006", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03"})
 TRANSIENT_CLASSES = ("08", "53")
+# Limit of connections of a database whose DROP was interrupted: it can be dropped, and nothing else.
+INVALID = -2
 # Those that every session would meet, not only this one.
 AWAY = ("08", "53", "57P")
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -55,6 +57,11 @@ def is_login_refused(error: psycopg.Error) -> bool:
     return error.sqlstate is None and any(words in str(error) for words in said)
 
 
+def is_half_dropped(error: psycopg.Error) -> bool:
+    """Say whether a session could not begin because an interrupted DROP DATABASE has left nothing to get into."""
+    return error.sqlstate in (None, "55000") and "invalid database" in str(error)
+
+
 def ensure_alive(connection: psycopg.Connection[Any]) -> None:
     """Raise OperationalError for an idle session that the server has ended. Costs no round trip while it is well."""
     poll = select.poll()
@@ -77,6 +84,8 @@ def translated(dependency: str | None = None) -> Iterator[None]:
     except psycopg.Error as error:
         if is_login_refused(error):
             raise LoginRefused("Postgres did not take the password") from error
+        if is_half_dropped(error):
+            raise Refused("the database is half dropped; restore it from a backup") from error
         if is_transient(error):
             away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
             said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra import scram
-from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
 from infra.objects import Objects
 from infra.principals import LABEL, Principals, identifiers
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from infra.roles import ProjectRoles
 
 SQL = statements(__file__)
-INVALID = -2
 # Putting clients out: so many looks, so long apart, until nobody was there in so many of them.
 LOOKS, LOOK_SECONDS, QUIET_LOOKS = 60, 0.05, 2
 
@@ -166,7 +165,12 @@ class Databases:
     def faults(self, seen: Survey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool) -> list[str]:
         """Say in words in what a project differs from what it has to be; nothing when all is right."""
         database = seen.databases.get(roles.prefix)
-        found = ["it is missing"] if database is None else self._faults(database, roles, closed=closed)
+        if database is None:
+            found = ["it is missing"]
+        elif database["connections"] == INVALID:
+            found = ["it is half dropped"]
+        else:
+            found = self._faults(database, roles, closed=closed)
         if database and closed and database["sessions"]:
             found.append("somebody is logged in")
         named = [f"database {roles.prefix}: {fault}" for fault in found]

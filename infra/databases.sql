@@ -9,7 +9,7 @@ SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS co
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
        coalesce(s.sessions, 0) AS sessions,
        EXISTS (SELECT FROM pg_database t
-                WHERE t.datname = %(template)s AND t.datistemplate AND NOT t.datallowconn) AS template_ready
+                WHERE t.datname = %(template)s AND t.datistemplate AND NOT t.datallowconn AND t.datconnlimit <> -2) AS template_ready
   FROM (SELECT 1) AS once
   LEFT JOIN pg_database d ON d.datname = %(name)s OR %(name)s::text IS NULL AND d.datname ~ '^proj_[0-9a-f]{16}$'
   LEFT JOIN (SELECT datid, count(*) AS sessions FROM pg_stat_activity

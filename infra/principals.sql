@@ -81,11 +81,12 @@ GRANT launchdb_owner TO {owner} WITH INHERIT TRUE, SET FALSE;
 DROP ROLE IF EXISTS {roles};
 
 -- name: depends_on
--- Databases in which something belongs to one of these roles or names it in its rights; null: something shared.
+-- Databases in which something belongs to one of these roles or names it in its rights; null: something shared. Nobody
+-- gets into one that is half dropped: it goes first.
 SELECT DISTINCT d.datname AS database FROM pg_shdepend s
   JOIN pg_authid a ON a.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass
   LEFT JOIN pg_database d ON d.oid = s.dbid
- WHERE a.rolname = ANY (%(names)s);
+ WHERE a.rolname = ANY (%(names)s) AND d.datconnlimit IS DISTINCT FROM -2;
 
 -- name: drop_owned
 DROP OWNED BY {roles};

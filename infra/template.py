@@ -99,5 +99,6 @@ class Templates:
 
 def _drop(admin: Session, name: str) -> None:
     database = sql.Identifier(name)
-    admin.execute(SQL.unseal.format(database=database))
+    if admin.execute(SQL.half_dropped, {"name": name}).fetchone() != (True,):
+        admin.execute(SQL.unseal.format(database=database))
     admin.execute(SQL.drop.format(database=database))

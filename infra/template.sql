@@ -1,5 +1,5 @@
 -- name: look
-SELECT datistemplate AND NOT datallowconn FROM pg_database WHERE datname = %(name)s;
+SELECT datistemplate AND NOT datallowconn AND datconnlimit <> -2 FROM pg_database WHERE datname = %(name)s;
 
 -- name: lock
 -- A session lock: CREATE DATABASE cannot run inside a transaction.
@@ -7,6 +7,10 @@ SELECT pg_advisory_lock(19524, 2);
 
 -- name: unlock
 SELECT pg_advisory_unlock(19524, 2);
+
+-- name: half_dropped
+-- What an interrupted DROP DATABASE has left: it can be dropped and nothing else.
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = %(name)s AND datconnlimit = -2);
 
 -- name: exists
 SELECT EXISTS (SELECT FROM pg_database WHERE datname = %(name)s);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Refused
@@ -11,7 +13,7 @@ from jobs import kind as kinds
 from jobs.backoff import delay_seconds
 from jobs.commands import say_failed
 from jobs.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
-from jobs.failure import describe, is_transient
+from jobs.failure import as_problem, is_transient
 from jobs.hold import Hold
 from jobs.ledger import Ledger
 from jobs.run import Run
@@ -54,7 +56,7 @@ class Attempt:
             fence=job.fence,
             infra=runner.infra,
             ledger=Ledger(self._database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
-            result={},
+            result=deepcopy(hold.kept),
             _check=hold.check,
             _log=hold.tell,
             _progress=hold.progress,
@@ -82,6 +84,8 @@ class Attempt:
 
     def _rest(self, into: Release) -> None:
         """Let the job go, with the checkpoint that is still to be written; Postgres may be away for a while."""
+        if self._pending is not None:
+            into = replace(into, result=self._run.result or None)
         self._hold.insist(lambda tx: self._hold.fenced.release(tx, into, self._pending))
         self._runner.changed(self._job.id)
 
@@ -121,7 +125,6 @@ class Attempt:
             step.act(self._run)
             self._hold.passing("after_act")
             self._pending = self._ended(step)
-            self._hold.passing("before_checkpoint")
         if not self._finished:
             self._finish()
 
@@ -135,6 +138,7 @@ class Attempt:
         if self._hold.expired:
             raise LeaseLost(self._job.id)
         with self._database.autocommit() as tx:
+            self._hold.keep(tx, self._run.result)
             goes_on = self._hold.fenced.advance(tx, self._pending, Begins(step.name, step.no_return))
         self._settled()
         if not goes_on:
@@ -155,9 +159,12 @@ class Attempt:
         self._hold.check()
 
     def _look_again(self, step: kinds.Step) -> None:
-        """A finished outside step looks at the world anew: what has vanished since is made again."""
+        """A finished step whose work has to last looks at the world anew: what has vanished since is made again.
+
+        No other one does: it may take away what a later step, or another job, has made or left since.
+        """
         self._hold.step = self._run.ledger.step = step.name
-        if not step.atomic:
+        if step.lasting:
             self._hold.check()
             step.act(self._run)
 
@@ -170,8 +177,8 @@ class Attempt:
             if last:
                 self._end(tx, ended)
             else:
+                self._hold.keep(tx, self._run.result)
                 self._hold.fenced.advance(tx, ended, None)
-            self._hold.passing("before_checkpoint")
         self._hold.passing("after_checkpoint")
         self._finished = last
         if last:
@@ -212,9 +219,11 @@ class Attempt:
     def _back(self) -> None:
         """Undo every step that was begun, newest first, then come to rest as cancelled or failed."""
         job = self._reread()
-        if self._kind.on_failure == "undo" and not job.superseded:
+        if self._kind.on_failure == "undo":
             for step in reversed(self._kind.steps):
-                if step.undo is not None and self._status.get(step.name, "pending") not in ("pending", "undone"):
+                status = self._status.get(step.name, "pending")
+                # What has nothing of its own to take back is done again with the rest when the job is retried.
+                if status not in ("pending", "undone") and (step.undo or (status == "succeeded" and not step.atomic)):
                     self._undo(step)
         final = "cancelled" if job.cancel_requested_at is not None else "failed"
         detail = str((job.error or {}).get("detail") or job.cancel_reason or final)
@@ -245,7 +254,7 @@ class Attempt:
         interrupted = self._runner.losses() != self._losses and is_transient(error)
         permanent = isinstance(error, (GiveUp, Refused))
         worn_out = self._job.attempt >= self._job.max_attempts and not interrupted
-        described = self._describe(error, retryable=not permanent)
+        described = as_problem(error, self._hold.step, retryable=not permanent, scrub=self._runner.scrub)
         snooze = None if interrupted else breakers.snooze(self._database, error, self._job.kind)
         if snooze is not None:
             self._rest(Release("retrying", delay_seconds=snooze, refund=True, error=described))
@@ -286,13 +295,3 @@ class Attempt:
 
         self._hold.insist(write)
         self._runner.finished(self._job, "failed")
-
-    def _describe(self, error: Exception, *, retryable: bool) -> dict[str, Any]:
-        return {
-            "type": f"urn:launchdb:job:{type(error).__name__.lower()}",
-            "title": "The step could not be done" if self._hold.step else "The job could not be run",
-            "detail": self._runner.scrub(describe(error)),
-            "step": self._hold.step or None,
-            "retryable": retryable,
-            **(error.facts if isinstance(error, GiveUp) else {}),
-        }

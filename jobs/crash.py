@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-Point = Literal["before_act", "after_act", "before_checkpoint", "after_checkpoint"]
-POINTS: tuple[Point, ...] = ("before_act", "after_act", "before_checkpoint", "after_checkpoint")
+Point = Literal["before_act", "after_act", "after_checkpoint"]
+POINTS: tuple[Point, ...] = ("before_act", "after_act", "after_checkpoint")
 EXIT_STATUS = 137
 
 

@@ -67,4 +67,7 @@ def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts ab
         raise RuntimeError("enqueue_job returned no row")
     if job.ready:
         tx.ring(job.queue, job.id)
+    if declared.supersedes:
+        for row in tx.rows(SQL.superseded, {"project": project_id, "id": job.id}):
+            tx.ring(row["queue"], row["id"])
     return job

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import psycopg
 
 from infra.errors import Refused, Unavailable
-from jobs.errors import JobError
+from jobs.errors import GiveUp, JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def is_transient(error: Exception) -> bool:
@@ -20,3 +25,15 @@ def describe(error: Exception) -> str:
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return f"Postgres refused: {error.diag.message_primary} ({error.sqlstate})"
     return f"unexpected {type(error).__name__}; the worker's log has the details"
+
+
+def as_problem(error: Exception, step: str, *, retryable: bool, scrub: Callable[[str], str]) -> dict[str, Any]:
+    """Return a failure as the member `error` of a job. step: the one at hand, empty before the first."""
+    return {
+        "type": f"urn:launchdb:job:{type(error).__name__.lower()}",
+        "title": "The step could not be done" if step else "The job could not be run",
+        "detail": scrub(describe(error)),
+        "step": step or None,
+        "retryable": retryable,
+        **(error.facts if isinstance(error, GiveUp) else {}),
+    }

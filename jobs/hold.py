@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
@@ -35,6 +36,7 @@ class Hold:
     step         the step at hand
     undoing      whether the way leads back
     past_return  whether a cancel comes too late
+    kept         what the steps so far report, as it is written down
     """
 
     def __init__(self, runner: Runner, job: Job, lease: Lease, kind: Kind) -> None:
@@ -42,6 +44,7 @@ class Hold:
         self.step = ""
         self.undoing = job.undoing
         self.past_return = job.past_return
+        self.kept = job.result or {}
         self._runner = runner
         self._database = runner.infra.database
         self._job = job
@@ -80,6 +83,12 @@ class Hold:
         with self._database.autocommit() as tx:
             self.fenced.progress(tx, done, total, self._runner.scrub(message))
         self._runner.changed(self._job.id)
+
+    def keep(self, tx: Transaction, result: dict[str, Any]) -> None:
+        """Write down what the steps so far report: a new attempt need not do them again to find out."""
+        if result != self.kept:
+            self.fenced.keep_result(tx, result)
+            self.kept = deepcopy(result)
 
     def spawn(self, tx: Transaction, arguments: Any) -> str:
         """Enqueue a child of this job; return its id."""

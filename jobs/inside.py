@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, templates
-from infra.errors import Unavailable
+from infra.database import INVALID
+from infra.errors import InfraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,7 @@ def wanted(infra: Infra, template: str | None, session: str) -> list[dict[str, A
 def admits(seen: Survey, project: str) -> bool:
     """Say whether a project's database is there and can be opened."""
     database = seen.databases.get(names.database(project))
-    return database is not None and bool(database["open"])
+    return database is not None and bool(database["open"]) and database["connections"] != INVALID
 
 
 class Looks:
@@ -65,7 +66,7 @@ class Looks:
             if objects is not None:
                 try:
                     found[project] = self._infra.databases.objects.faults(names.roles(project), objects, self._session)
-                except Unavailable:  # it is being dropped or closed: the others are looked at all the same
+                except InfraError:  # it is being dropped or closed: the others are looked at all the same
                     log.info("a database could not be opened", extra={"project_id": project})
                     continue
             # Counted before the look: what is written meanwhile is seen the next time.

@@ -32,6 +32,9 @@ class Step:
     no_return  once this step begins, the job cannot be cancelled any more
     joins      waits for the children that earlier steps have spawned: the job is parked, in no worker's slot, until
                the last of them rests
+    lasting    what it makes has to be there when the job ends: a new attempt looks at it again once it is finished,
+               and makes again what has vanished. Such a step only makes: it takes away nothing that a later step, or
+               another job, may rely on by now. Any other step is done once
     long       may take longer than a stopping worker waits: it is interrupted instead of finished
     """
 
@@ -42,6 +45,7 @@ class Step:
     no_return: bool = False
     long: bool = False
     joins: bool = False
+    lasting: bool = False
 
     @property
     def name(self) -> str:
@@ -119,8 +123,10 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
     on_failure  undo: the steps begun are undone, newest first; keep: everything stays for a retry
     max_running how many jobs of this kind may run at a time, over all workers
     max_children how many of a parent's children may run at a time
-    conflicts   kinds that must not run beside this one on the same project, whatever their lane
-    supersedes  enqueueing it cancels what is queued for its project and asks what runs to stop
+    conflicts   kinds that must not run beside this one on the same project, whatever their lane; each waits for the
+                other, so one of the two says so
+    supersedes  enqueueing it cancels what is queued for its project and asks what runs to stop; what had begun of
+                either is undone as its kind says
     preempts    does not wait behind a job of its lane that rests in back-off
     coalesces   folds into a queued job of equal kind and arguments
     failed      (arguments, tx, reason), called in the transaction that marks the job failed or cancelled, to say so
@@ -153,6 +159,8 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
             raise ValueError(f"kind {declared.served} is declared twice")
         if len({step.name for step in steps}) != len(steps) or not steps:
             raise ValueError(f"kind {declared.served} needs steps of different names")
+        if any(step.lasting and (step.atomic or step.joins) for step in steps):
+            raise ValueError(f"kind {declared.served}: only what is made outside can last or vanish")
         _KINDS[declared.served] = declared
         arguments.kind = declared  # type: ignore[attr-defined]
         return arguments

@@ -73,7 +73,7 @@ class Job:
 
     @property
     def superseded(self) -> bool:
-        """Whether a deletion made it pointless: what it began is the deletion's to remove."""
+        """Whether a deletion made it pointless: it is undone, and says nothing of it in the catalogue."""
         return (self.cancel_reason or "").startswith("superseded by ")
 
 
@@ -207,6 +207,10 @@ class Holder:
     def progress(self, tx: Transaction, done: int, total: int, message: str) -> None:
         """Report real work."""
         self._status(tx.value(SQL.progress, {**self._key, "done": done, "total": total, "message": message}))
+
+    def keep_result(self, tx: Transaction, result: dict[str, Any]) -> None:
+        """Write down what the steps so far report."""
+        self._status(tx.value(SQL.keep_result, {**self._key, "result": Jsonb(result)}))
 
     def tell(self, tx: Transaction, message: str) -> None:
         """Add a line to the job's events."""

@@ -4,6 +4,11 @@ SELECT * FROM enqueue_job(
     %(priority)s::smallint, %(preempts)s, %(supersedes)s, %(coalesces)s, %(attempts)s::smallint,
     %(run_at)s, %(parent)s, %(max_children)s::integer, %(by)s, %(request)s);
 
+-- name: superseded
+-- What had begun and waited: it is taken at once, to be undone.
+SELECT queue, id FROM jobs
+ WHERE project_id = %(project)s AND status = 'queued' AND ready AND cancel_reason = 'superseded by ' || %(id)s;
+
 -- name: claim
 SELECT (taken.job).*, taken.begun
   FROM take_job(%(worker)s, %(queues)s::text[], %(served)s::text[], %(lease)s * interval '1 second') AS taken;
@@ -50,6 +55,11 @@ UPDATE jobs SET progress_done = %(done)s, progress_total = %(total)s, progress_m
  WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
 RETURNING id;
 
+-- name: keep_result
+UPDATE jobs SET result = %(result)s, updated_at = now()
+ WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')
+RETURNING id;
+
 -- name: tell
 INSERT INTO job_events (job_id, type, data)
 SELECT id, 'log', jsonb_build_object('message', %(message)s::text, 'step', progress_step)
@@ -93,7 +103,7 @@ SELECT tell_job(jobs) FROM jobs WHERE id = %(id)s;
 
 -- name: revive
 UPDATE jobs SET status = 'queued', ready = lane IS NULL, undoing = false, attempt = 0, crashes = 0, error = NULL,
-       result = NULL, cancel_requested_at = NULL, cancel_reason = NULL, past_return = false, finished_at = NULL,
+       cancel_requested_at = NULL, cancel_reason = NULL, past_return = false, finished_at = NULL,
        run_at = now(), claim_after = now() - priority * interval '1 minute', updated_at = now()
  WHERE id = %(id)s AND status IN ('failed', 'cancelled')
 RETURNING *;
@@ -121,7 +131,7 @@ SELECT id FROM jobs WHERE parent_id = %(id)s AND status NOT IN ('succeeded', 'fa
 SELECT id FROM jobs WHERE parent_id = %(id)s AND status IN ('failed', 'cancelled') ORDER BY seq;
 
 -- name: children
-SELECT id, status, args, error FROM jobs WHERE parent_id = %(id)s ORDER BY seq;
+SELECT id, status, args, error, result FROM jobs WHERE parent_id = %(id)s ORDER BY seq;
 
 -- name: waiting_for
 SELECT job_waiting_for(jobs) FROM jobs WHERE id = %(id)s;

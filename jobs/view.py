@@ -104,7 +104,8 @@ def _json(
         "maxAttempts": job.max_attempts,
         "progress": _progress(job, children),
         "steps": _steps(job, steps),
-        "result": job.result,
+        # Before, it is what the steps so far have found out, kept for the attempts to come.
+        "result": job.result if job.status == "succeeded" else None,
         "error": job.error,
         "waitingFor": _waiting_json(waiting_for),
         "createdAt": rfc3339(job.created_at),

@@ -59,6 +59,8 @@ def serve(api: DataApi) -> int:
 class _Process(ProblemWorker):
     """The server that our services have in a child of gunicorn's master, alone."""
 
+    projects_alone = True
+
     def __init__(self, api: DataApi, settings: Config, listening: socket.socket) -> None:
         self._api = api
         super().__init__(0, os.getppid(), [listening], self, settings.timeout, settings, Logger(settings))
@@ -97,7 +99,6 @@ def _settings() -> Config:
     settings = Config()
     for name, value in {
         "threads": THREADS,
-        "limit_request_line": 8190,
         "limit_request_fields": 100,
         "graceful_timeout": GRACEFUL_SECONDS,
         "keepalive": KEEPALIVE_SECONDS,

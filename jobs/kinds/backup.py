@@ -106,7 +106,7 @@ def begin_again(args: BackupProject, tx: Transaction) -> None:
     "project.backup",
     steps=(
         Step(backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
-        Step(set_is_written, long=True, title="Dump, compress, encrypt"),
+        Step(set_is_written, lasting=True, long=True, title="Dump, compress, encrypt"),
         Step(backup_is_listed, atomic=True, title="List it"),
     ),
     queue=BULK,

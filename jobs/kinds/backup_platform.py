@@ -36,7 +36,7 @@ def platform_backup_is_listed(run: Run[BackupPlatform], tx: Transaction) -> None
     "platform.backup",
     steps=(
         Step(platform_backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
-        Step(platform_set_is_written, long=True, title="Dump, compress, encrypt"),
+        Step(platform_set_is_written, lasting=True, long=True, title="Dump, compress, encrypt"),
         Step(platform_backup_is_listed, atomic=True, title="List it"),
     ),
     queue=BULK,

@@ -39,9 +39,9 @@ def settings_are_in_force(run: Run[ConfigureProject], tx: Transaction) -> None:
     "project.configure",
     steps=(
         Step(version_is_noted, atomic=True, title="Read the settings"),
-        Step(database_is_right, title="Set the limits"),
-        Step(pooler_is_right, title="Set the pool"),
-        Step(data_api_is_right, title="Set the data API"),
+        Step(database_is_right, lasting=True, title="Set the limits"),
+        Step(pooler_is_right, lasting=True, title="Set the pool"),
+        Step(data_api_is_right, lasting=True, title="Set the data API"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(settings_are_in_force, atomic=True, title="Report"),
     ),

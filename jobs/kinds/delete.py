@@ -33,7 +33,7 @@ def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
 def final_backup_is_written(run: Run[DeleteProject]) -> None:
     """Let the last backup be there, of what the project holds once nobody can write any more."""
     project = run.args.project_id
-    if not is_begun(run):
+    if not is_begun(run) or backups.is_whole(run):
         return
     if not Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project)):
         run.log("there is no database to back up")
@@ -104,7 +104,7 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
         Step(close_data_api, no_return=True, title="Close the data API"),
         Step(withdraw_from_pooler, title="Withdraw it from the pooler"),
         Step(final_backup_is_named, atomic=True, title="Name the last backup"),
-        Step(final_backup_is_written, long=True, title="Make the last backup"),
+        Step(final_backup_is_written, lasting=True, long=True, title="Make the last backup"),
         Step(final_backup_is_listed, atomic=True, title="List the last backup"),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),

@@ -116,7 +116,7 @@ def _backup(run: Run[ExportProject]) -> catalogue.Backup:
     steps=(
         Step(backup_is_asked_for, atomic=True, title="Ask for a backup"),
         Step(backup_is_there, joins=True, title="Wait for it"),
-        Step(file_is_written, undo=file_is_gone, long=True, title="Write it under the passphrase"),
+        Step(file_is_written, lasting=True, undo=file_is_gone, long=True, title="Write it under the passphrase"),
         Step(export_is_told, atomic=True, title="Report"),
     ),
     queue=BULK,

@@ -117,7 +117,7 @@ def _upgrades(run: Run[MigrateProject]) -> Upgrades:
     "project.migrate",
     steps=(
         Step(project_can_be_migrated, atomic=True, title="Look whether it can be migrated"),
-        Step(schema_is_newest, long=True, title="Apply what is missing"),
+        Step(schema_is_newest, lasting=True, long=True, title="Apply what is missing"),
         Step(owners_migration_is_applied, undo=owners_migration_is_settled, long=True, title="Apply what was sent"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(migration_is_told, atomic=True, title="Report"),

@@ -27,6 +27,24 @@ def data_api_is_as_before(run: Run[PauseProject]) -> None:
         open_data_api(run)
 
 
+def pooler_serves_it_again(run: Run[PauseProject]) -> None:
+    """Let the pooler serve the project again, unless it is about to be deleted."""
+    if _stays(run):
+        publish_to_pooler(run)
+
+
+def logins_are_let_in_again(run: Run[PauseProject]) -> None:
+    """Let the logins in again, unless the project is about to be deleted."""
+    if _stays(run):
+        allow_logins(run)
+
+
+def _stays(run: Run[PauseProject]) -> bool:
+    """A deletion supersedes a pause, and would find open again what it is there to close; or nothing at all."""
+    with run.infra.database.autocommit() as tx:
+        return tx.value(SQL.pausable, {"project": run.args.project_id}) is not None
+
+
 def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
     """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
     if tx.execute(SQL.mark_paused, {"project": run.args.project_id}) != 1:
@@ -44,8 +62,8 @@ def begin_again(args: PauseProject, tx: Transaction) -> None:
     "project.pause",
     steps=(
         Step(close_data_api, undo=data_api_is_as_before, title="Close the data API"),
-        Step(withdraw_from_pooler, undo=publish_to_pooler, title="Withdraw it from the pooler"),
-        Step(refuse_logins, undo=allow_logins, title="Refuse logins, end sessions"),
+        Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
+        Step(refuse_logins, undo=logins_are_let_in_again, title="Refuse logins, end sessions"),
         Step(project_is_paused, atomic=True),
     ),
     on_failure="undo",

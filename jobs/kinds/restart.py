@@ -37,7 +37,7 @@ def begin_again(args: RestartProject, tx: Transaction) -> None:
         Step(project_is_meant_to_run, atomic=True, title="Look whether it is active"),
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
         Step(end_sessions, title="End the sessions"),
-        Step(open_data_api, title="Open the data API"),
+        Step(open_data_api, lasting=True, title="Open the data API"),
         Step(prove_round_trip, title="Prove a round trip"),
     ),
     on_failure="undo",

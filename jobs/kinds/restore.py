@@ -15,7 +15,7 @@ from catalog.backups import BackupNotFound
 from infra import backup_keys, backup_sets
 from infra.beside import Beside
 from infra.sql import statements
-from jobs import backups, data_plane, pooling
+from jobs import backups, data_plane, pooling, restoring
 from jobs.commands import JobConflict
 from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
@@ -85,7 +85,10 @@ def copy_is_restored(run: Run[RestoreProject]) -> None:
         return
     run.ledger.intend("database", database)
     source = _opened(run)
-    backups.restore_beside(run, source, database, project=project, mark=run.job_id)
+    restored = restoring.restore_beside(
+        run, source, database, project=project, mark=run.job_id, partial=run.args.partial
+    )
+    restored.report(run)
     run.ledger.present("database", database)
 
 
@@ -93,7 +96,7 @@ def copy_is_dropped(run: Run[RestoreProject]) -> None:
     """Take back what was restored beside the project."""
     database = names.beside(run.args.project_id, "restored")
     run.ledger.releasing("database", database)
-    backups.drop_beside(run, database, project=run.args.project_id)
+    restoring.drop_beside(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 
@@ -105,8 +108,11 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     run.ledger.intend("database", kept)
     run.check()
     beside = Beside(run.infra.databases, names.roles(project), run.session)
-    with pooling.let_go(run):
-        beside.swap(live, restored, kept)
+    if beside.mark(live) != run.job_id:
+        if beside.mark(restored) != run.job_id:
+            raise GiveUp("what was restored beside the project is gone; retry the restore")
+        with pooling.let_go(run):
+            beside.swap(live, restored, kept)
     run.ledger.present("database", live)
     run.ledger.gone("database", restored)
     (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
@@ -158,8 +164,9 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     values = {"project": project, "template": run.infra.databases.templates.name}
     if tx.execute(SQL.mark_active, values) != 1:
         tx.execute(SQL.touch, values)
-        until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
-        run.result["undoUntil"] = until.isoformat()
+        if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
+            until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
+            run.result["undoUntil"] = until.isoformat()
     if _manifest(run).schema < run.infra.databases.templates.version:
         run.result["migrateJobId"] = enqueue(tx, MigrateProject(project)).id
     run.result.update(projectId=project, backupId=run.args.backup_id)
@@ -207,12 +214,12 @@ def _opened(run: Run[RestoreProject]) -> Opened:
     steps=(
         Step(set_is_checked, title="Check the whole backup"),
         Step(secrets_are_stored, atomic=True, undo=secrets_are_forgotten, title="Make secrets and keys"),
-        Step(roles_are_there, undo=roles_are_gone, title="Create the roles"),
-        Step(copy_is_restored, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
+        Step(roles_are_there, lasting=True, undo=roles_are_gone, title="Create the roles"),
+        Step(copy_is_restored, lasting=True, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
         Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
-        Step(logins_are_admitted, title="Let the logins in"),
-        Step(pooler_serves_it, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
-        Step(data_api_is_open, title="Prove a round trip"),
+        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
+        Step(pooler_serves_it, lasting=True, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
+        Step(data_api_is_open, lasting=True, title="Prove a round trip"),
         Step(project_is_restored, atomic=True, title="Say so"),
     ),
     queue=BULK,
@@ -224,7 +231,8 @@ def _opened(run: Run[RestoreProject]) -> Opened:
 )
 @dataclass(frozen=True)
 class RestoreProject:
-    """Makes a backup a project's database."""
+    """Makes a backup a project's database. partial: also when something of it cannot come back."""
 
     project_id: str
     backup_id: str
+    partial: bool = False

@@ -18,3 +18,7 @@ UPDATE projects SET status = 'failed', status_reason = %(reason)s, updated_at = 
 -- name: mark_restoring
 UPDATE projects SET status = 'restoring', status_reason = NULL, updated_at = now()
  WHERE id = %(project)s AND status = 'failed';
+
+-- name: is_kept
+-- Where there was no whole database before, there is nothing to go back to.
+SELECT EXISTS (SELECT FROM resources WHERE kind = 'database' AND name = %(name)s AND state = 'present');

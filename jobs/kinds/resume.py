@@ -35,9 +35,9 @@ def begin_again(args: ResumeProject, tx: Transaction) -> None:
 @kind(
     "project.resume",
     steps=(
-        Step(allow_logins, undo=refuse_logins),
-        Step(publish_to_pooler, undo=withdraw_from_pooler, title="Let the pooler serve it"),
-        Step(open_data_api, undo=close_data_api, title="Open the data API"),
+        Step(allow_logins, lasting=True, undo=refuse_logins),
+        Step(publish_to_pooler, lasting=True, undo=withdraw_from_pooler, title="Let the pooler serve it"),
+        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(prove_round_trip, title="Prove a round trip"),
         Step(project_is_active, atomic=True),
     ),

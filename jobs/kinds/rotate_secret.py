@@ -76,10 +76,10 @@ def rotation_is_told(run: Run[RotateSecret], tx: Transaction) -> None:
     "project.rotate_secret",
     steps=(
         Step(new_secret_is_stored, atomic=True, no_return=True, title="Make the new secret"),
-        Step(data_api_knows_both, title="Let the data API know both"),
-        Step(roles_are_right, title="Set the passwords"),
+        Step(data_api_knows_both, lasting=True, title="Let the data API know both"),
+        Step(roles_are_right, lasting=True, title="Set the passwords"),
         Step(new_secret_is_in_force, atomic=True, title="Put the new secret in force"),
-        Step(data_api_is_right, title="Let the data API know what is still good"),
+        Step(data_api_is_right, lasting=True, title="Let the data API know what is still good"),
         Step(round_trip_is_proven, title="Prove a round trip"),
         Step(rotation_is_told, atomic=True, title="Report"),
     ),

@@ -43,7 +43,10 @@ def project_is_asleep(run: Run[SleepProject], tx: Transaction) -> None:
 
 
 def project_is_awake_again(run: Run[SleepProject]) -> None:
-    """Say that it is active, where the data API could not be closed."""
+    """Say that it is active, where the data API could not be closed; unless it is about to be deleted."""
+    with run.infra.database.autocommit() as tx:
+        if tx.value(SQL.sleepable, {"project": run.args.project_id}) is None:
+            return
     data_plane.open_data_api(run)
     with run.transaction() as tx:
         tx.execute(SQL.mark_active, {"project": run.args.project_id})

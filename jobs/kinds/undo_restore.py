@@ -54,7 +54,7 @@ def restore_is_undone(run: Run[UndoRestore], tx: Transaction) -> None:
     "project.undo_restore",
     steps=(
         Step(database_is_swapped_back, no_return=True, title="Swap back"),
-        Step(logins_are_admitted, title="Let the logins in"),
+        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
         Step(restore_is_undone, atomic=True, title="Say so"),
     ),
     coalesces=True,

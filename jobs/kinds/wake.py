@@ -41,7 +41,7 @@ def begin_again(args: WakeProject, tx: Transaction) -> None:
     "project.wake",
     steps=(
         Step(project_is_meant_to_serve, atomic=True, title="Look whether it sleeps"),
-        Step(open_data_api, undo=close_data_api, title="Open the data API"),
+        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(prove_round_trip, title="Prove a round trip"),
         Step(project_is_active, atomic=True, title="Mark active"),
     ),

@@ -23,7 +23,7 @@ from jobs.kinds.backup_platform import BackupPlatform
 from tests.app.server import served
 from tests.app.test_bad_input import problem
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import pass_on
+from tests.crash.carrying import pass_on
 from tests.crash.test_platform_secrets import end_of_grace
 from tests.fixtures.smtp import smtp
 from tests.jobs.conftest import Engine

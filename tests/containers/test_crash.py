@@ -17,17 +17,17 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import (
+from tests.crash.carrying import (
     installation,  # noqa: F401 - a fixture
     mark_deleting,
     pass_on,
-    places,
     run_here,
     seen,
     status,
     steps,
     write,
 )
+from tests.crash.places import places
 from tests.fixtures.containers import DOCKER_SOCKET, IMAGE
 from tests.fixtures.projects import add_project, drop, stored_tenant
 
@@ -35,14 +35,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.gpg]
 
 # What is done in Docker and in the pooler, and the place where a worker that begins anew finds it done already.
 OUTSIDE = ("publish_to_pooler", "open_data_api", "close_data_api", "withdraw_from_pooler")
-DONE_ALREADY = tuple(f"{step}:before_checkpoint" for step in OUTSIDE)
+DONE_ALREADY = tuple(f"{step}:after_act" for step in OUTSIDE)
 
 
 def chosen(arguments) -> list:
     """Every place of a kind; the long campaign has those that Docker and the pooler make no other than they were."""
     return [
         pytest.param(place, marks=() if place.endswith(DONE_ALREADY) else pytest.mark.full)
-        for place in places(arguments)
+        for place in (param.values[0] for param in places(arguments))
     ]
 
 

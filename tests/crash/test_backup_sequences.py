@@ -14,7 +14,7 @@ from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.table import find
-from tests.crash.test_matrix import installation, pass_on, run_here, write
+from tests.crash.carrying import installation, pass_on, run_here, write
 from tests.crash.test_sequences import Dead, Deadly, worker
 from tests.fixtures.projects import add_project, drop, stored_tenant
 

@@ -22,7 +22,7 @@ from jobs.kinds.vacuum_platform import VacuumPlatform
 from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.table import find
-from tests.crash.test_matrix import (
+from tests.crash.carrying import (
     LIFE,
     MORE,
     installation,  # noqa: F401 - a fixture

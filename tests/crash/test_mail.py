@@ -17,8 +17,9 @@ from jobs.mailing import Sending
 from jobs.runner import Runner
 from jobs.table import find
 from tests.crash.attempts import Attempt, attempt_in_a_process
+from tests.crash.carrying import pass_on
+from tests.crash.places import places
 from tests.crash.test_cancel_matrix import Request
-from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import keep_master_key
 
 LETTER = Letter("ann@example.org", "Another password", "a link\n")

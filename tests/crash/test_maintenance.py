@@ -9,7 +9,8 @@ from jobs.kinds.prune import PrunePlatform
 from jobs.kinds.vacuum_fleet import VacuumFleet
 from jobs.kinds.vacuum_platform import VacuumPlatform
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
+from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
+from tests.crash.places import places
 from tests.fixtures.projects import drop
 
 __all__ = ["installation"]

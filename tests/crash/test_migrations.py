@@ -8,7 +8,8 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.migrate import MigrateProject
 from jobs.kinds.migrate_fleet import MigrateFleet
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
+from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
+from tests.crash.places import places
 from tests.fixtures.anatomy import anatomy
 from tests.fixtures.projects import drop, stored_tenant
 from tests.fixtures.successor import NEXT

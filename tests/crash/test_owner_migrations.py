@@ -10,7 +10,8 @@ from jobs.kinds.migrate import MigrateProject
 from jobs.reaper import SQL as REAPER
 from jobs.table import find
 from tests.crash.attempts import Attempt, attempt_in_a_process
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
+from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
+from tests.crash.places import places
 from tests.fixtures.projects import drop, stored_tenant
 from tests.jobs.conftest import wait_until
 

@@ -17,8 +17,9 @@ from jobs.kinds.rewrap_secrets import RewrapSecrets
 from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.platform_secrets import ALL, Chosen, keep_chosen
 from tests.crash.attempts import attempt_in_a_process
+from tests.crash.carrying import installation, pass_on, run_here, steps, write
+from tests.crash.places import places
 from tests.crash.test_maintenance import result
-from tests.crash.test_matrix import installation, pass_on, places, run_here, steps, write
 
 __all__ = ["installation"]
 MADE = ["internalApiKey", "masterKey", "backupEncryptionKey"]  # the JWT secret goes the way of the internal key

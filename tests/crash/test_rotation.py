@@ -18,8 +18,9 @@ from jobs.kinds.retire_secret import RetireSecret
 from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_secret import RotateSecret
 from tests.crash.attempts import attempt_in_a_process
+from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
+from tests.crash.places import places
 from tests.crash.test_maintenance import result
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, steps, write
 from tests.fixtures.projects import drop, stored_tenant
 
 __all__ = ["installation"]

@@ -17,8 +17,8 @@ from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.sweeper import Sweeper
 from jobs.table import find
+from tests.crash.carrying import installation, pass_on  # noqa: F401 - a fixture
 from tests.crash.operations import OPERATIONS, Delete, Model, granted, write_a_row
-from tests.crash.test_matrix import installation, pass_on  # noqa: F401 - a fixture
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, stored_tenant
 

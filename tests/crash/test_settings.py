@@ -10,7 +10,8 @@ from catalog.settings_model import SettingsChanges
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.configure import ConfigureProject
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import installation, pass_on, places, prepare, run_here, write  # noqa: F401 - a fixture
+from tests.crash.carrying import installation, pass_on, prepare, run_here, write  # noqa: F401 - a fixture
+from tests.crash.places import places
 from tests.fixtures.projects import drop
 
 CHANGES = SettingsChanges.model_validate(

@@ -47,6 +47,7 @@ def test_too_many_headers_are_refused(client):
     assert client.get("/", headers={f"X-Filler-{number}": "x" * 1000 for number in range(60)}).status_code == 431
 
 
+@pytest.mark.timing
 def test_slow_clients_are_let_go_and_nobody_waits_for_them(edge, client):
     slow = []
     for _ in range(200):

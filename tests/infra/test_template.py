@@ -9,6 +9,7 @@ import pytest
 
 from infra import migrations
 from infra.template import Templates
+from tests.fixtures.halfway import half_drop
 
 
 @pytest.fixture
@@ -114,3 +115,21 @@ def test_nothing_in_a_copy_belongs_to_the_template_any_more(infra, tenant):
     assert owners["launchdb"] == "postgres"
     assert left == (0,)
     assert versions == [("001_auth",), ("002_storage",), ("003_public",)]
+
+
+@pytest.mark.parametrize("suffix", ["", "_new"])
+def test_a_template_that_is_half_dropped_is_built_anew(infra, fresh, suffix):
+    name = f"{fresh.ensure('test')}{suffix}"
+    with infra.databases.cluster.session("test") as admin:
+        if suffix:
+            admin.execute(f"CREATE DATABASE {name} OWNER launchdb_platform")
+        else:
+            admin.execute(f"ALTER DATABASE {name} IS_TEMPLATE false")
+    half_drop(infra.database.conninfo, name)
+    if suffix:
+        with infra.databases.cluster.session("test") as admin:
+            admin.execute(f"ALTER DATABASE {fresh.name} IS_TEMPLATE false")
+            admin.execute(f"DROP DATABASE {fresh.name}")
+    fresh.ensure("test")
+    assert row(infra, fresh.name)[1:3] == (True, False)
+    assert row(infra, f"{fresh.name}_new") is None

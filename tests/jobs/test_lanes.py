@@ -112,7 +112,7 @@ def test_a_superseding_job_cancels_what_is_queued_for_its_project_only(engine):
     assert engine.job(end.id).status == "succeeded"
 
 
-def test_a_superseding_job_stops_the_running_one_without_undoing(engine, at_gate):
+def test_a_superseding_job_stops_the_running_one(engine, at_gate):
     entered, gate = at_gate("a/first")
     build = engine.enqueue(Build("a", P))
     running = engine.in_background()

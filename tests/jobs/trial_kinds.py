@@ -88,9 +88,9 @@ def announce(args, tx, reason: str) -> None:
 
 
 STEPS = (
-    Step(first_thing_is_there, undo=remove_first),
+    Step(first_thing_is_there, undo=remove_first, lasting=True),
     Step(note_is_written, atomic=True, undo=remove_note),
-    Step(second_thing_is_there, undo=remove_second),
+    Step(second_thing_is_there, undo=remove_second, lasting=True),
 )
 
 
@@ -101,6 +101,15 @@ class Build:
 
     label: str
     project_id: str | None = None
+
+
+@kind("trial.pack", steps=STEPS, on_failure="undo", attempts=3, lane="bulk", queue="bulk", conflicts=("trial.end",))
+@dataclass(frozen=True)
+class Pack:
+    """Like a backup: in the bulk lane, undone when it fails, not beside the end of its project."""
+
+    label: str
+    project_id: str
 
 
 @kind("trial.keep", steps=STEPS[:1] + STEPS[2:], attempts=3)
@@ -160,7 +169,7 @@ class Urgent:
     project_id: str
 
 
-@kind("trial.end", steps=(Step(nothing, no_return=True),), supersedes=True)
+@kind("trial.end", steps=(Step(nothing, no_return=True),), supersedes=True, preempts=True)
 @dataclass(frozen=True)
 class End:
     """Supersedes what is queued; past its only step there is no return."""
@@ -225,3 +234,37 @@ class Member:
 
     label: str
     project_id: str
+
+
+def flour_is_bought(run: Run) -> None:
+    """Whoever buys it again throws away what was baked of the first."""
+    unmake(run, "bread")
+    make(run, "flour")
+    run.result["flour"] = run.result.get("flour", 0) + 1
+
+
+def recipe_is_noted(run: Run, tx) -> None:
+    run.result["note"] = "baked"
+
+
+def bread_is_baked(run: Run) -> None:
+    make(run, "bread")
+    unmake(run, "flour")
+    run.result["loaves"] = run.result.get("loaves", 0) + 1
+
+
+def table_is_laid(run: Run) -> None:
+    behave(run, "last")
+
+
+@kind(
+    "trial.consume",
+    steps=(Step(flour_is_bought), Step(recipe_is_noted, atomic=True), Step(bread_is_baked), Step(table_is_laid)),
+    attempts=3,
+)
+@dataclass(frozen=True)
+class Consume:
+    """A later step uses up what an earlier one has made."""
+
+    label: str
+    project_id: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 LEFT_BEHIND = ("undoing did not succeed", "workers died while they ran")
 
 
@@ -11,6 +13,7 @@ def violations(schedule) -> list[str]:
     found = list(schedule.world.violations)
     found += accepted_jobs_exist(schedule, jobs)
     found += jobs_rest(jobs)
+    found += attempts_are_told(schedule)
     found += steps_fit(schedule)
     found += things_are_in_the_ledger(schedule)
     for subject in schedule.rows("SELECT * FROM simulation.subjects ORDER BY id"):
@@ -36,6 +39,18 @@ def jobs_rest(jobs) -> list[str]:
         if job["status"] not in ("succeeded", "failed", "cancelled")
         or job["finished_at"] is None
         or job["leased_until"] is not None
+    ]
+
+
+def attempts_are_told(schedule) -> list[str]:
+    """R13: a job does not run twice without having been given back in between, as its history tells."""
+    rows = schedule.rows(
+        "SELECT job_id, data ->> 'status' AS status FROM job_events WHERE type = 'job' ORDER BY job_id, id"
+    )
+    return [
+        f"R13: {after['job_id']} was taken although it ran"
+        for before, after in pairwise(rows)
+        if before["job_id"] == after["job_id"] and before["status"] == after["status"] == "running"
     ]
 
 

@@ -88,8 +88,8 @@ def change_again(args, tx) -> None:
     "trial.sim_build",
     steps=(
         Step(subject_is_reserved, atomic=True),
-        Step(house_is_there, undo=no_house),
-        Step(garden_is_there, undo=no_garden),
+        Step(house_is_there, undo=no_house, lasting=True),
+        Step(garden_is_there, undo=no_garden, lasting=True),
         Step(subject_is_active, atomic=True),
     ),
     on_failure="undo",
@@ -114,7 +114,7 @@ def toll_is_counted(run, tx) -> None:
 
 @kind(
     "trial.sim_change",
-    steps=(Step(fence_is_there), Step(toll_is_counted, atomic=True)),
+    steps=(Step(fence_is_there, lasting=True), Step(toll_is_counted, atomic=True)),
     attempts=4,
     retried=change_again,
 )

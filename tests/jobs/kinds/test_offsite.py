@@ -18,8 +18,9 @@ from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.sync_offsite import SyncOffsite
 from tests.crash.attempts import Attempt, attempt_in_a_process
+from tests.crash.carrying import pass_on
+from tests.crash.places import places
 from tests.crash.test_fleet_of_backups import mounted
-from tests.crash.test_matrix import pass_on, places
 from tests.fixtures.projects import add_project
 from tests.jobs.conftest import Engine
 

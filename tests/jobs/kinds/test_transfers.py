@@ -28,7 +28,8 @@ from jobs.kinds.import_ import ImportProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.kinds.verify_backup import VerifyBackup
 from tests.crash.attempts import attempt_in_a_process
-from tests.crash.test_matrix import pass_on, places
+from tests.crash.carrying import pass_on
+from tests.crash.places import places
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.infra.test_backup_roundtrip import furnish
 from tests.jobs.conftest import Engine

@@ -1,0 +1,39 @@
+"""Where a worker dies: one place of each step in every run, the others by seed and in the long campaign."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from random import Random
+
+import pytest
+
+from jobs.crash import POINTS
+
+# After the act and before its checkpoint a step has been done and nobody knows. The other places are states that this
+# one, or that of the step before, is made of as well.
+ALWAYS = "after_act"
+# Of the others one in so many is tried in every run; another seed tries others.
+SHARE = 8
+SEED = os.environ.get("LAUNCHDB_TEST_SEED", "1")
+
+
+def chance(*about: object) -> Random:
+    """Return what the seed means for one thing, the same in each process."""
+    return Random(zlib.crc32(" ".join(map(str, (SEED, *about))).encode()))
+
+
+def marked(always: bool, *about: object) -> tuple[pytest.MarkDecorator, ...]:
+    """Return no mark for what every run tries, always or by seed; that of the long campaign otherwise."""
+    return () if always or chance(*about).randrange(SHARE) == 0 else (pytest.mark.full,)
+
+
+def places(arguments, *given, name: str = "", marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
+    """Return every kind:step:point of a kind, as parameters behind those that are given. name: what comes before."""
+    declared = arguments.kind
+    found = [(step.name, point) for step in declared.steps for point in POINTS]
+    return [
+        pytest.param(*given, place, id=f"{name}{place}", marks=(*marks, *marked(point == ALWAYS, name, place)))
+        for step, point in found
+        for place in [f"{declared.name}:{step}:{point}"]
+    ]
