@@ -120,9 +120,13 @@ class Beside:
                 SQL.restorer.format(
                     verb=sql.SQL("ALTER" if row else "CREATE"), restorer=restorer, password=sql.Literal(verifier)
                 ),
+                # Versions before made it a member of that one as well.
+                *((SQL.no_member.format(dump=sql.Identifier(self._roles.dump), restorer=restorer),) if row else ()),
                 SQL.label_role.format(restorer=restorer, label=sql.Literal(label)),
                 SQL.memberships.format(
-                    roles=sql.SQL(", ").join(map(sql.Identifier, self._roles.all)), restorer=restorer
+                    # Not the login that dumps: the tenant's functions run here, and it reads what no tenant may.
+                    roles=sql.SQL(", ").join(sql.Identifier(r) for r in self._roles.all if r != self._roles.dump),
+                    restorer=restorer,
                 ),
                 SQL.admit_restorer.format(
                     database=sql.Identifier(name),

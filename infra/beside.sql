@@ -48,6 +48,9 @@ COMMENT ON ROLE {restorer} IS {label};
 -- name: memberships
 GRANT {roles} TO {restorer} WITH INHERIT TRUE, SET TRUE;
 
+-- name: no_member
+REVOKE {dump} FROM {restorer};
+
 -- name: role
 SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %(name)s;
 

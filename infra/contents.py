@@ -106,7 +106,12 @@ class Contents:
 
 
 class Look:
-    """One look at a database: everything it tells is of the same moment, whose snapshot others may share."""
+    """One look at a database: everything it tells is of the same moment, whose snapshot others may share.
+
+    written  another one once a row was written after that moment, as soon as the session that wrote it has ended
+    """
+
+    written = ""
 
     def __init__(self, session: psycopg.Connection[Any], project: str, stand_ins: Mapping[str, str]) -> None:
         self._session, self._project, self._stand_ins = session, project, stand_ins
@@ -208,5 +213,8 @@ def looking(uri: str, session: str, *, project: str = "", stand_ins: Mapping[str
             connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
         ) as login,
     ):
+        row = login.execute(SQL.written).fetchone()
         login.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield Look(login, project, stand_ins or {})
+        look = Look(login, project, stand_ins or {})
+        look.written = str(row[0]) if row else ""
+        yield look

@@ -4,6 +4,11 @@ SELECT CASE WHEN to_regclass('launchdb.schema_migrations') IS NOT NULL THEN
        (xpath('/row/v/text()', query_to_xml('SELECT max(version) AS v FROM launchdb.schema_migrations', false, true, ''))
        )[1]::text END;
 
+-- name: written
+-- How many rows were ever written, those of the catalogues included, and since when that is counted: a crash begins anew.
+SELECT concat_ws(' ', tup_inserted + tup_updated + tup_deleted, stats_reset, (SELECT stats_reset FROM pg_stat_archiver))
+  FROM pg_stat_database WHERE datname = current_database();
+
 -- name: export_snapshot
 SELECT pg_export_snapshot();
 

@@ -18,7 +18,7 @@ from infra.gpg import Gpg
 from infra.pipeline import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from catalog.backups import Backup
@@ -50,27 +50,36 @@ def gpg(infra: Infra) -> Gpg:
     return Gpg(infra.settings.run_folder / "gnupg")
 
 
-def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any]) -> Manifest:
+def write(
+    run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any], fresh: bool = False
+) -> Manifest:
     """Let the set of a backup be there, the manifest last; a set that is whole already stays.
 
     uri      by which the database is dumped
     project  the id that stands in its roles' names; empty for the platform's own
     more     what is sealed beside what was found
+    fresh    whether a whole set is written once more when the database was written to since; the old one stays until
+             the new one is whole
 
     Raises DiskFull, Unavailable.
     """
     folder = files.folder(run.infra.settings.backups_folder)
     keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
-    if backup_sets.path_of(folder, backup.stem).exists():
-        return backup_sets.read(folder, backup.stem, keys)
-    backup_sets.remove(folder, backup.stem)
+    path = backup_sets.path_of(folder, backup.stem)
+    if path.exists():
+        known = backup_sets.read(folder, backup.stem, keys)
+        if not fresh or _is_of_now(run, known, keys, uri):
+            return known
+    else:
+        backup_sets.remove(folder, backup.stem)
     run.check()
     key, form = keys[backup.key_id], cast("Format", backup.format)
     name = backup_sets.file_name(backup.stem, form)
     partial = folder / f".{name}"
+    partial.unlink(missing_ok=True)
     found = _dumped(run, backup, uri, partial, key, project)
     stored = found.stored
-    details = {**more, "contents": found.contents.to_json(), "scope": backup.scope}
+    details = {**more, "contents": found.contents.to_json(), "scope": backup.scope, "written": found.written}
     manifest = Manifest(
         id=backup.id,
         scope=backup.scope,
@@ -85,6 +94,7 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
         details=backup_sets.seal(key, details),
     )
     run.check()
+    path.unlink(missing_ok=True)  # it fits the file of before
     partial.replace(folder / name)
     backup_sets.write(folder, manifest, key)
     return manifest
@@ -99,6 +109,13 @@ class _Dumped:
     size: int
     server: str
     schema: str
+    written: str
+
+
+def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str) -> bool:
+    """Say whether nothing was written to a database since it was backed up. Raises Unavailable."""
+    with looking(uri, run.session) as look:
+        return backup_sets.details(known, keys[known.key_id]).get("written") == look.written
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
@@ -111,7 +128,7 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
             # What it holds is counted while it is dumped: both see the same moment.
             counted = beside.submit(look.take, lambda: None)
             stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
-        return _Dumped(stored, look.ended(counted.result()), size, look.server, look.schema())
+        return _Dumped(stored, look.ended(counted.result()), size, look.server, look.schema(), look.written)
 
 
 def is_whole(run: Run[Any]) -> bool:

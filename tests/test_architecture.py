@@ -25,6 +25,7 @@ HOMES = {
     "isal": ("infra.archive",),
     "zstandard": ("infra.archive",),
     "jinja2": ("infra.render",),
+    "postgast": ("infra.split",),
     "subprocess": ("infra",),
     "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),
     "limits": ("infra.limiter",),
