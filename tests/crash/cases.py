@@ -190,7 +190,11 @@ def _rights(acl: str | None, project: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to do. begin: brings a place to it, returns the arguments and the project that it is about."""
+    """One thing to do.
+
+    begin  brings a place to it, returns the arguments and the project that it is about
+    rare   its kind's places are tried by another case, or a file of their own, in every run
+    """
 
     name: str
     kind: Any
@@ -198,6 +202,7 @@ class Case:
     bare: bool = False
     backed_up: bool = False
     gpg: bool = False
+    rare: bool = False
 
     @property
     def marks(self) -> tuple[pytest.MarkDecorator, ...]:
@@ -211,11 +216,11 @@ class Case:
 CASES: dict[str, Case] = {}
 
 
-def case(kind, *, bare: bool = False, backed_up: bool = False, gpg: bool = False):
+def case(kind, *, bare: bool = False, backed_up: bool = False, gpg: bool = False, rare: bool = False):
     """Make a case of what a function begins; it is called as that is."""
 
     def register(begin):
-        CASES[begin.__name__] = Case(begin.__name__, kind, begin, bare, backed_up, gpg)
+        CASES[begin.__name__] = Case(begin.__name__, kind, begin, bare, backed_up, gpg, rare)
         return begin
 
     return register
@@ -233,7 +238,8 @@ def _plainly(kind, *more):
         return kind(place.id, *more), place.id
 
     begin.__name__ = kind.kind.name.rpartition(".")[2]
-    return case(kind, gpg=kind is BackupProject)(begin)
+    rare = kind in (ConfigureProject, migrate.MigrateProject)
+    return case(kind, gpg=kind is BackupProject, rare=rare)(begin)
 
 
 for _kind, *_more in (
@@ -249,7 +255,7 @@ def delete_(place):
     return delete.DeleteProject(place.id), place.id
 
 
-@case(delete.DeleteProject, backed_up=True)
+@case(delete.DeleteProject, backed_up=True, rare=True)
 def purge(place):
     place.set_status("deleting")
     return delete.DeleteProject(place.id, purge=True), place.id
@@ -292,17 +298,17 @@ def reconcile(place):
     return ReconcileProject(place.id), place.id
 
 
-@case(rotate_secret.RotateSecret)
+@case(rotate_secret.RotateSecret, rare=True)
 def rotate_passwords(place):
     return rotate_secret.RotateSecret(place.id, "databasePassword"), place.id
 
 
-@case(rotate_secret.RotateSecret)
+@case(rotate_secret.RotateSecret, rare=True)
 def rotate_keys(place):
     return rotate_secret.RotateSecret(place.id, "jwtSecret", 3600), place.id
 
 
-@case(migrate.MigrateProject)
+@case(migrate.MigrateProject, rare=True)
 def apply_owners_migration(place):
     wanted = owner_migrations.Wanted(
         "1", "a change", "CREATE TABLE fruit (id int);\nINSERT INTO fruit VALUES (1);", 30_000
@@ -323,14 +329,14 @@ def restore(place):
     return RestoreProject(place.id, place.backup.id), place.id
 
 
-@case(RestoreProject, backed_up=True)
+@case(RestoreProject, backed_up=True, rare=True)
 def restore_again(place):
     """There is a database of before an earlier restore."""
     place.run(RestoreProject(place.id, place.backup.id))
     return restore(place)
 
 
-@case(RestoreProject, backed_up=True)
+@case(RestoreProject, backed_up=True, rare=True)
 def restore_as_new(place):
     place.others.append(add_project(place.infra, status="restoring"))
     return RestoreProject(place.others[0], place.backup.id), place.others[0]
@@ -383,14 +389,14 @@ def retain(place):
     return RetainBackups(), place.id
 
 
-@case(export.ExportProject, gpg=True)
+@case(export.ExportProject, gpg=True, rare=True)
 def export_(place):
     with place.infra.database.transaction() as tx:
         kept = job_secrets.keep(tx, place.infra.vault, PASSPHRASE)
     return export.ExportProject(place.id, kept), place.id
 
 
-@case(import_.ImportProject, gpg=True)
+@case(import_.ImportProject, gpg=True, rare=True)
 def import_as_new(place):
     arguments, _ = export_(place)
     job, folder = place.run(arguments), place.settings.imports_folder
@@ -405,17 +411,17 @@ def import_as_new(place):
     return import_.ImportProject(project, "shop.gpg", "sql.gz", kept), project
 
 
-@case(prune.PrunePlatform)
+@case(prune.PrunePlatform, rare=True)
 def prune_platform(place):
     return prune.PrunePlatform(), place.id
 
 
-@case(vacuum_platform.VacuumPlatform)
+@case(vacuum_platform.VacuumPlatform, rare=True)
 def vacuum_of_platform(place):
     return vacuum_platform.VacuumPlatform(), place.id
 
 
-@case(rewrap_secrets.RewrapSecrets)
+@case(rewrap_secrets.RewrapSecrets, rare=True)
 def rewrap(place):
     return rewrap_secrets.RewrapSecrets(), place.id
 
