@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import psycopg
 
+from infra import exhaustion
 from infra.errors import Refused, Unavailable
 from jobs.errors import JobError
 
 
 def is_transient(error: Exception) -> bool:
-    """Say whether something outside was away."""
-    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError))
+    """Say whether something outside was away, or this process had run out of something."""
+    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError)) or exhaustion.tells(error)
 
 
 def describe(error: Exception) -> str:
