@@ -10,13 +10,17 @@ from typing import Any, Literal
 
 from gunicorn.workers.gthread import TConn
 
+from app.refusals import Asked
+from config.limits import HEAD_BYTES_MAX, TARGET_BYTES_MAX
+
 # From the first byte to the last of what is gathered; a client on any line that works needs far less.
 GATHER_SECONDS = 10.0
 # A larger body is read by the thread that wants it, in so many seconds.
 GATHERED_BODY_BYTES = 65_536
 BODY_SECONDS = 30.0
-# gunicorn refuses longer lines and more headers by itself; this bounds what is kept until it can.
-HEAD_BYTES_MAX = 131_072
+# `DELETE `, the target, ` HTTP/1.1`. Preflights may be longer: who asks for too long a URL is to be told.
+LINE_BYTES_MAX = TARGET_BYTES_MAX + 16
+_PREFLIGHT = b"OPTIONS "
 SEND_SECONDS = 30.0
 LEAVE_SECONDS = 2.0
 _READ_BYTES = 65_536
@@ -24,7 +28,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IG
 # These bodies have no known end, or are not sent before an answer.
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
-State = Literal["partial", "whole", "streamed", "too large", "gone"]
+State = Literal["partial", "whole", "streamed", "long", "too large", "gone"]
 
 
 class Arriving(TConn):  # type: ignore[misc]
@@ -35,6 +39,7 @@ class Arriving(TConn):  # type: ignore[misc]
         self.arrived = bytearray()
         self.began = 0.0
         self.streams = False
+        self._asked = Asked()
         self.data_ready = True  # nothing is handed over before
 
     def begin(self) -> None:
@@ -61,6 +66,11 @@ class Arriving(TConn):  # type: ignore[misc]
         self.streams = state == "streamed"
         return state
 
+    @property
+    def asked(self) -> Asked:
+        """Return what is asked for, as far as it has come."""
+        return Asked.of(self.arrived) if self.arrived else self._asked
+
     def init(self) -> None:
         """Let the parser begin with what was gathered; called in the thread that answers."""
         super().init()
@@ -68,6 +78,7 @@ class Arriving(TConn):  # type: ignore[misc]
         reader = self.parser.unreader
         reader.sock = _Deadlined(self.sock, time.monotonic() + BODY_SECONDS)
         reader.unread(bytes(self.arrived))
+        self._asked = Asked.of(self.arrived)
         self.arrived.clear()
 
     def leave(self) -> bool:
@@ -92,9 +103,15 @@ class Arriving(TConn):  # type: ignore[misc]
             self.sock.send(answer)
 
     def _state(self) -> State:
+        # One empty line may come before the request.
+        line = self.arrived.find(b"\r\n", 2)
+        if max(line, len(self.arrived) if line < 0 else 0) > LINE_BYTES_MAX and not self.arrived.startswith(_PREFLIGHT):
+            return "long"
         end = self.arrived.find(b"\r\n\r\n")
+        if (len(self.arrived) if end < 0 else end) > HEAD_BYTES_MAX:
+            return "too large"
         if end < 0:
-            return "partial" if len(self.arrived) <= HEAD_BYTES_MAX else "too large"
+            return "partial"
         # Only a hint of when to hand over: what the headers mean is the parser's to say.
         head = bytes(self.arrived[: end + 2])
         found = _LENGTH.search(head)

@@ -115,14 +115,14 @@ def restore(call: Call, tx: Transaction, project_id: str, backup_id: str) -> Ans
     """Restores a backup: into the same project, or as a new one."""
     backup = _of(call, tx, project_id, backup_id)
     if call.body.into == "same":
-        return asked(call, tx, project_id, lifecycle.restore, backup_id=backup.id)
+        return asked(call, tx, project_id, lifecycle.restore, backup_id=backup.id, partial=call.body.partial)
     source = projects.owned(tx, project_id, call.owner_id)
     made = projects.create(
         tx, call.owner_id, name=call.body.name, pool_size=source.pool_size, quota=quota(call.world.settings)
     )
     capacity.heed(tx, call.world.settings)
     projects.mark_restoring(tx, made.id)
-    return asked(call, tx, made.id, lifecycle.restore, backup_id=backup.id)
+    return asked(call, tx, made.id, lifecycle.restore, backup_id=backup.id, partial=call.body.partial)
 
 
 @routes.change(
@@ -159,7 +159,7 @@ def undelete(call: Call, tx: Transaction) -> Answer:
     backup = backups.find(tx, call.body.backup_id)
     projects.bring_back(tx, backup.scope, call.owner_id, name=call.body.name, quota=quota(call.world.settings))
     capacity.heed(tx, call.world.settings)
-    return asked(call, tx, backup.scope, lifecycle.restore, backup_id=backup.id)
+    return asked(call, tx, backup.scope, lifecycle.restore, backup_id=backup.id, partial=call.body.partial)
 
 
 def view(backup: Backup) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Import(In):
     keys      keep: the project has the id, the API keys and the JWT secret that it has there; new: others
     name      another one than it has there
     owner_id  whose it will be; by default the operator's who asks
+    partial   also when something of it cannot come back
     """
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")]
@@ -40,13 +41,15 @@ class Import(In):
     keys: Literal["keep", "new"] = "keep"
     name: ProjectName | None = None
     owner_id: Id | None = None
+    partial: bool = False
 
 
 class Restore(In):
-    """Where a backup is restored to; name: of the new project."""
+    """Where a backup is restored to; name: of the new project; partial: also when something of it cannot come back."""
 
     into: Literal["same", "new"] = "same"
     name: ProjectName | None = None
+    partial: bool = False
 
     @model_validator(mode="after")
     def _named_when_new(self) -> Restore:
@@ -56,10 +59,15 @@ class Restore(In):
 
 
 class Undelete(In):
-    """Which backup brings a deleted project back; name: when its old one was given away."""
+    """Which backup brings a deleted project back.
+
+    name     when its old one was given away
+    partial  also when something of it cannot come back
+    """
 
     backup_id: str = Field(min_length=1, max_length=64)
     name: ProjectName | None = None
+    partial: bool = False
 
     @model_validator(mode="after")
     def _is_an_id(self) -> Undelete:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
+from app import refusals
+from app.data import wire
+from app.data.faults import Fault
 from app.problem import MEDIA_TYPE, Problem, document, invalid
 from catalog.backups import BackupNotFound
 from catalog.capacity import PoolsDoNotFit
@@ -36,6 +39,8 @@ __all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "answer", "document", "invalid",
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = "1"
+# What the data API calls it, where that is not the status.
+CODES = {"internal": "XX000", "method-not-allowed": "PGRST117"}
 
 # What the domain refuses, with the status and the name of the type. The message of the error is the detail.
 PROBLEMS: dict[type[Exception], tuple[int, str]] = {
@@ -82,13 +87,25 @@ def register(app: Flask) -> None:
 
 
 def answer(problem: Problem) -> Response:
-    """Answer the request at hand with this problem."""
+    """Answer the request at hand with this problem; whoever asked for a project's data in the data API's words."""
     g.problem = problem.kind
+    if refusals.is_for_projects(request.path):
+        return _for_projects(problem)
     body = document(problem, instance=request.path, request_id=g.get("request_id", ""))
     made = Response(json.dumps(body), problem.status, content_type=MEDIA_TYPE)
     made.headers.update(problem.headers)
     made.headers["Cache-Control"] = "no-store"
     return made
+
+
+def _for_projects(problem: Problem) -> Response:
+    if wire.is_preflight(request):
+        made = wire.preflight(request)
+    else:
+        code, headers = CODES.get(problem.kind, str(problem.status)), tuple(problem.headers.items())
+        message = problem.detail[0].upper() + problem.detail[1:]
+        made = wire.refusal(Fault(code, message, status=problem.status, headers=headers), request)
+    return Response(made.data, made.status, headers=made.headers.to_wsgi_list())
 
 
 def _of_domain(error: Exception) -> Response:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import selectors
+import socket
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import uuid_utils
 from gunicorn import util
-from gunicorn.http import errors
+from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from app import refusals
 from app.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
-from app.problem import MEDIA_TYPE, Problem, document
+from app.response import OneWrite
+from config.limits import FIELD_BYTES_MAX
 
 if TYPE_CHECKING:
-    import socket
     from concurrent.futures import Future
+
+    from app.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -29,36 +31,39 @@ STOPPING_SECONDS = 1.0
 # Who has heard that the server is there sends his request now. So long it still listens, and says that no more.
 HANDOVER_SECONDS = 0.5
 ASKED_FIRST = ("/health", "/api/health")
-# The first that fits counts.
-_REFUSED: tuple[tuple[type[Exception], int, str], ...] = (
-    (errors.LimitRequestLine, 414, "the request line is too long"),
-    (errors.LimitRequestHeaders, 431, "there are too many headers, or one is too long"),
-    (errors.UnsupportedTransferCoding, 501, "this transfer coding is not known"),
-    (errors.ExpectationFailed, 417, "this expectation cannot be met"),
-    (errors.ParseException, 400, "the request is not HTTP as it should be"),
+# The first that fits counts. What an application answers may be no good HTTP either: that is nothing of the client's.
+_REFUSED: tuple[tuple[type[Exception], Refusal], ...] = (
+    (errors.InvalidResponseHeader, refusals.BROKEN),
+    (errors.InvalidResponseHeaderName, refusals.BROKEN),
+    (errors.LimitRequestLine, refusals.URL_TOO_LONG),
+    (errors.LimitRequestHeaders, refusals.HEAD_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, refusals.CODING_UNKNOWN),
+    (errors.ExpectationFailed, refusals.EXPECTATION_FAILED),
+    (errors.ParseException, refusals.NO_HTTP),
 )
-_REASONS = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    414: "URI Too Long",
-    417: "Expectation Failed",
-    431: "Header Fields Too Large",
-}
+_REFUSED_ON_ARRIVAL = {"long": refusals.URL_TOO_LONG, "too large": refusals.HEAD_TOO_LARGE}
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]
     """gthread, but connections wait with the poller until their request is whole, and leave without blocking it.
 
-    Requests with large or streamed bodies are read by threads, of which they get half at a time.
+    Requests with large or streamed bodies are read by threads, of which they get half at a time. What is refused before
+    an application is asked is said in the words of whom it was for.
     """
+
+    projects_alone = False  # nobody asks here but clients of projects
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # gunicorn knows no longer line than 8,190 bytes, or one without an end: ours ends where it arrives.
+        self.cfg.set("limit_request_line", 0)
+        self.cfg.set("limit_request_field_size", FIELD_BYTES_MAX)
         self._arriving: dict[Arriving, float] = {}  # until when; in that order
         self._leaving: dict[Arriving, float] = {}
         self._streams: deque[Arriving] = deque()
         self._streaming: set[Arriving] = set()
         self._handing_over = False
+        self._handled = threading.local()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop: after a moment in which nobody is promised anything, and what was promised is kept."""
@@ -87,10 +92,42 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         self.alive = False
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request; drop the question whether we are there, which is asked again until somebody is."""
+        """Answer a request; drop the question whether we are there, which is asked again until somebody is.
+
+        This is gunicorn's, with another response and without what none of our servers uses of it: limits of requests
+        and hooks.
+        """
         if self._handing_over and req.path in ASKED_FIRST:
             return False
-        return super().handle_request(req, conn)
+        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=OneWrite)
+        environ["wsgi.multithread"] = True
+        if not self.alive or not self.cfg.keepalive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
+        try:
+            self._answer(response, environ)
+        except OSError:
+            raise
+        except (Exception, SystemExit) as error:
+            if not response.headers_sent:
+                raise
+            # The answer has begun: whoever gets it notices that its end is missing.
+            self.log.exception("Error handling request")
+            util.close_graceful(conn.sock)
+            raise StopIteration from error
+        return not response.should_close()
+
+    def _answer(self, response: OneWrite, environ: dict[str, Any]) -> None:
+        parts = self.wsgi(environ, response.start_response)
+        try:
+            if isinstance(parts, environ["wsgi.file_wrapper"]):
+                response.write_file(parts)
+            else:
+                for part in parts:
+                    response.write(part)
+            response.close()
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
 
     def accept(self, listener: socket.socket) -> bool:
         """Accept a connection, and wait for its request without a thread; say whether there was one to accept."""
@@ -102,9 +139,12 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             return False
         except ConnectionAbortedError:
             return True
+        if client.family in (socket.AF_INET, socket.AF_INET6):
+            # The second part of an answer waits for nobody's acknowledgement of the first.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections and self._arriving:
-            self._leave(self._forgotten(self._arriving, next(iter(self._arriving))))
+            self._turn_away(next(iter(self._arriving)), refusals.FULL)
         self.enqueue_req(Arriving(self.cfg, client, address, listener.getsockname()))
         return True
 
@@ -131,10 +171,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         latest = now if self.alive else now + GATHER_SECONDS - STOPPING_SECONDS
         for conn in [conn for conn, until in self._arriving.items() if until <= latest]:
-            self._forgotten(self._arriving, conn)
-            if conn.arrived:
-                conn.send(_answer(408, "the request did not arrive in time"))
-            self._leave(conn)
+            self._turn_away(conn, refusals.NOT_IN_TIME)
         for conn in [conn for conn, until in self._leaving.items() if until <= now]:
             self._close(self._forgotten(self._leaving, conn))
 
@@ -150,10 +187,21 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         elif state == "streamed":
             self._streams.append(conn)
         else:
-            if state == "too large":
-                conn.send(_answer(431, "there are too many headers, or one is too long"))
+            if state in _REFUSED_ON_ARRIVAL:
+                conn.send(self._refused(_REFUSED_ON_ARRIVAL[state], conn))
             self._leave(conn)
         return True
+
+    def _turn_away(self, conn: Arriving, why: Refusal) -> None:
+        self._forgotten(self._arriving, conn)
+        if conn.arrived:
+            conn.send(self._refused(why, conn))
+        self._leave(conn)
+
+    def _refused(self, why: Refusal, conn: Arriving) -> bytes:
+        address = (conn.client or ("",))[0]
+        log.info("request refused", extra={"status": why.status, "error": why.kind, "address": address})
+        return refusals.answer(why, conn.asked, projects_alone=self.projects_alone)
 
     def _stream(self, conn: Arriving) -> None:
         self._streaming.add(conn)
@@ -179,29 +227,17 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(conn.sock)
         return conn
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer a request that could not be read; anything else is gunicorn's own business."""
-        found = next(((status, detail) for known, status, detail in _REFUSED if isinstance(exc, known)), None)
-        if found is None:
-            super().handle_error(req, client, addr, exc)
-            return
-        status, detail = found
-        log.info(
-            "request refused", extra={"status": status, "address": (addr or ("",))[0], "error": type(exc).__name__}
-        )
+    def handle(self, conn: Arriving) -> Any:
+        """Answer what has arrived, and know whose it was should it make no sense."""
+        self._handled.conn = conn
+        return super().handle(conn)
+
+    def handle_error(self, _req: Any, client: Any, _addr: Any, exc: Exception) -> None:
+        """Answer a request that could not be read, or whose answer could not be sent."""
+        refusal = next((refusal for known, refusal in _REFUSED if isinstance(exc, known)), refusals.BROKEN)
+        if refusal is refusals.BROKEN:
+            log.error("request failed", exc_info=exc)
         try:
-            util.write_nonblock(client, _answer(status, detail))
+            util.write_nonblock(client, self._refused(refusal, self._handled.conn))
         except OSError:
             log.debug("the client has gone")
-
-
-def _answer(status: int, detail: str) -> bytes:
-    request_id = uuid_utils.uuid7().hex
-    reason = _REASONS.get(status, "Not Implemented")
-    problem = Problem(status, reason.lower().replace(" ", "-"), detail)
-    body = json.dumps(document(problem, instance="", request_id=request_id)).encode()
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
-        f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode("latin-1") + body

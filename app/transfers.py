@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets as randomness
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import send_file
 
@@ -98,8 +98,9 @@ def take_in(call: Call, tx: Transaction) -> Answer:
     project = _project(call, tx, head, owner)
     capacity.heed(tx, infra.settings)
     kept = job_secrets.keep(tx, infra.vault, passphrase)
-    by = {"by": call.owner_id, "owner_id": owner, "request_id": call.request_id}
-    job = lifecycle.take_in(tx, project, file=body.file, form=head.format, passphrase=kept, **by)
+    by: dict[str, Any] = {"by": call.owner_id, "owner_id": owner, "request_id": call.request_id}
+    what: dict[str, Any] = {"file": body.file, "form": head.format, "passphrase": kept, "partial": body.partial}
+    job = lifecycle.take_in(tx, project, **what, **by)
     answer = waiting.accepted(job_json(tx, job), project=shown(call, projects.owned(tx, project, owner)))
     return replace(answer, told={"keys": body.keys, "from": head.scope, "ownerId": owner})
 

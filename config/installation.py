@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config import surroundings
 from config.settings import CHECKOUT, Settings, load
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def local_url(settings: Settings) -> str:
 
 
 def given_environment() -> dict[str, str]:
-    """Return the environment of this process."""
-    return dict(os.environ)
+    """Return the environment as the caller of this process gave it."""
+    return surroundings.given()
 
 
 def program_environment() -> dict[str, str]:

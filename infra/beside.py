@@ -11,15 +11,16 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from infra import scram
+from infra import scram, stand_ins
 from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
 from infra.extensions import ALLOWED, NOT_LISTED, offered
+from infra.principals import identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from infra.databases import Databases
     from infra.roles import ProjectRoles
@@ -33,6 +34,8 @@ OPTIONS = (
     " -c idle_in_transaction_session_timeout=0"
     " -c client_min_messages=error -c lock_timeout=60s"
 )
+# Schemas of the template that a dump brings.
+BROUGHT = ("auth", "storage", "extensions")
 LOOKS, LOOK_SECONDS = 50, 0.05
 # How long transactions under way may take to come to their end, before a swap ends them.
 DRAIN_SECONDS = 2.0
@@ -55,10 +58,12 @@ class Beside:
             row = admin.execute(SQL.marked).fetchone()
         return row[0] if row else None
 
-    def make(self, name: str, version: str) -> None:
+    def make(self, name: str, version: str, without: Collection[str] = ()) -> None:
         """Let there be an empty database for a restore, one from before gone.
 
         version  the newest project migration when the backup was made
+        without  which of the schemas that every project begins with are not in the backup: public stays away then,
+                 the platform's own are there as in a new project
         """
         self.drop(name)
         database, label = sql.Identifier(name), sql.Literal(f"{LABEL}{self._roles.prefix}")
@@ -72,7 +77,16 @@ class Beside:
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.label.format(database=database, label=label))
         with self._cluster.inside(name, self._session) as admin:
-            admin.execute(SQL.hollow.format(owner=sql.Identifier(self._roles.owner)))
+            admin.execute(sql.SQL("\n").join(self._hollow(without)))
+
+    def _hollow(self, without: Collection[str]) -> list[sql.Composed]:
+        dropped = [schema for schema in BROUGHT if schema not in without]
+        roles = identifiers(self._roles)
+        parts = [SQL.hollow.format(**roles)]
+        parts += [SQL.drop_schema.format(schema=sql.Identifier(schema)) for schema in dropped]
+        if len(dropped) < len(BROUGHT):
+            parts.append(SQL.give.format(**roles))
+        return [*parts, SQL.drop_schema.format(schema=sql.Identifier("public"))] if "public" in without else parts
 
     @contextmanager
     def restorer(self, name: str) -> Iterator[psycopg.Connection[Any]]:
@@ -106,9 +120,13 @@ class Beside:
                 SQL.restorer.format(
                     verb=sql.SQL("ALTER" if row else "CREATE"), restorer=restorer, password=sql.Literal(verifier)
                 ),
+                # Versions before made it a member of that one as well.
+                *((SQL.no_member.format(dump=sql.Identifier(self._roles.dump), restorer=restorer),) if row else ()),
                 SQL.label_role.format(restorer=restorer, label=sql.Literal(label)),
                 SQL.memberships.format(
-                    roles=sql.SQL(", ").join(map(sql.Identifier, self._roles.all)), restorer=restorer
+                    # Not the login that dumps: the tenant's functions run here, and it reads what no tenant may.
+                    roles=sql.SQL(", ").join(sql.Identifier(r) for r in self._roles.all if r != self._roles.dump),
+                    restorer=restorer,
                 ),
                 SQL.admit_restorer.format(
                     database=sql.Identifier(name),
@@ -140,7 +158,7 @@ class Beside:
         with self._cluster.inside(name, self._session) as admin, admin.transaction():
             admin.execute(SQL.settle.format(**parts))
             admin.execute(SQL.stamp)
-        self.drop_restorer()
+        self._cluster.persistently(self._drop_restorer)
 
     def admit(self, name: str, login: str) -> None:
         """Let one login of the project in."""
@@ -153,7 +171,8 @@ class Beside:
             admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
 
     def drop_restorer(self) -> None:
-        """Let the login that restores be gone, whatever it still owns."""
+        """Let the login that restores be gone, whatever it still owns, and who stood in for absent roles."""
+        self._cluster.persistently(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
         self._cluster.persistently(self._drop_restorer)
 
     def _drop_restorer(self) -> None:

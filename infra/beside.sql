@@ -13,13 +13,21 @@ REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 -- name: hollow
 -- A copy of the template without what the dump brings: its schemas, what was granted on public, the noise of its
 -- event triggers. No tenant has been here.
-DROP SCHEMA IF EXISTS auth, storage, extensions CASCADE;
 ALTER SCHEMA public OWNER TO {owner};
 REVOKE ALL ON SCHEMA public FROM PUBLIC, anon, authenticated, service_role, {owner};
 GRANT ALL ON SCHEMA public TO {owner};
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 ALTER EVENT TRIGGER launchdb_schema_changed DISABLE;
 ALTER EVENT TRIGGER launchdb_schema_dropped DISABLE;
+
+-- name: drop_schema
+DROP SCHEMA IF EXISTS {schema} CASCADE;
+
+-- name: give
+-- What of the template stays is the project's, as in a new one.
+REASSIGN OWNED BY launchdb_tpl_public TO {owner};
+REASSIGN OWNED BY launchdb_tpl_auth TO {auth};
+REASSIGN OWNED BY launchdb_tpl_storage TO {storage};
 
 -- name: admit_restorer
 GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {restorer};
@@ -39,6 +47,9 @@ COMMENT ON ROLE {restorer} IS {label};
 
 -- name: memberships
 GRANT {roles} TO {restorer} WITH INHERIT TRUE, SET TRUE;
+
+-- name: no_member
+REVOKE {dump} FROM {restorer};
 
 -- name: role
 SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %(name)s;

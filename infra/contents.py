@@ -1,25 +1,34 @@
-"""What a database holds, as it can be compared: rows of each table, sequences, and a digest of everything else."""
+"""What a database holds, as it can be compared: rows of each table, sequences, a digest of everything else.
+
+Expressions stand apart from what they belong to: their text is not the same any more once it was parsed anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
+from infra import contents_before
 from infra.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.differences import differences, listed
 from infra.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SQL = statements(__file__)
-MOST_WORDS = 20
 SEQUENCE = "sequence "
+OF_EVERY_PROJECT = ("public", "auth", "storage", "extensions")
+# How often sequences are looked at while something is dumped, at most.
+SAMPLE_SECONDS = 0.2
 # What a tenant set for his login changes neither what is counted nor how definitions are printed.
 OPTIONS = (
     "-c default_transaction_read_only=on -c row_security=off -c search_path=pg_catalog -c statement_timeout=0"
@@ -33,15 +42,22 @@ class Contents:
 
     rows     of each table, by its quoted name
     figures  state of each sequence when the look began; how many large objects there are
-    objects  a digest of definition, owner and rights, by kind and name
+    objects  a digest of existence, kind, owner, rights and whatever else comes back as it was, by kind and name
     later    figures at the end of a look beside which something was dumped: a sequence moves on whatever a snapshot
              shows, so what is in the dump lies between both. None where nobody looked a second time.
+    texts    what the server prints of parsed expressions, by kind and name; None in sets that were made before they
+             stood apart: there they are part of `objects`
+    moved    sequences that were used meanwhile, or that cycle: no value of theirs is wrong
+    left_out what is there and in no dump: an index that was never finished
     """
 
     rows: Mapping[str, int]
     figures: Mapping[str, int]
     objects: Mapping[str, str]
     later: Mapping[str, int] | None = None
+    texts: Mapping[str, str] | None = None
+    moved: Sequence[str] = ()
+    left_out: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""
@@ -49,30 +65,35 @@ class Contents:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Contents:
-        """Read what `to_json` returned."""
-        return cls(kept["rows"], kept["figures"], kept["objects"], kept.get("later"))
+        """Read what `to_json` returned, also in an older version."""
+        known = {field.name for field in fields(cls)}
+        read = cls(**{name: value for name, value in kept.items() if name in known})
+        if "moved" in kept or read.later is None:
+            return read
+        return replace(read, moved=[name for name, last in read.later.items() if read.figures.get(name, last) != last])
 
     def faults(self, found: Contents) -> list[str]:
         """Say in words in what `found` differs from this; nothing when it does not."""
-        words = [
-            f"table {name}: {found.rows.get(name, 'no')} rows instead of {rows}"
-            for name, rows in self.rows.items()
-            if found.rows.get(name) != rows
-        ]
-        words += [
-            f"{name}: {found.figures.get(name, 'missing')} instead of {' to '.join(map(str, sorted({low, high})))}"
-            for name, (low, high) in self._bounds().items()
-            if name not in found.figures or not low <= found.figures[name] <= high
-        ]
-        words += [
-            f"{key}: {'it is missing' if key not in found.objects else 'its definition, owner or rights differ'}"
-            for key, digest in self.objects.items()
-            if found.objects.get(key) != digest
-        ]
-        words += [f"{key}: it was not there" for key in found.objects if key not in self.objects]
-        return words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], f"and {len(words) - MOST_WORDS} more"]
+        return listed([str(each) for each in differences(self, found) if not each.remark])
 
-    def _bounds(self) -> dict[str, tuple[float, float]]:
+    @property
+    def lacks_schemas(self) -> set[str]:
+        """Which of the schemas that every project begins with are not there: their owner may drop or rename them."""
+        return {schema for schema in OF_EVERY_PROJECT if f"schema {schema}" not in self.objects}
+
+    def without(self, schema: str) -> Contents:
+        """Return the same without what is in a schema whose name needs no quotes."""
+
+        def outside(key: str) -> bool:
+            return not any(word == schema or word.startswith(f"{schema}.") for word in key.split()[-2:])
+
+        def rest(of: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in of.items() if outside(key)}
+
+        texts = None if self.texts is None else rest(self.texts)
+        return replace(self, rows=rest(self.rows), figures=rest(self.figures), objects=rest(self.objects), texts=texts)
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
         """Return between what each figure may lie. One that goes down ends lower than it began."""
         found: dict[str, tuple[float, float]] = {}
         for name, value in self.figures.items():
@@ -85,26 +106,67 @@ class Contents:
 
 
 class Look:
-    """One look at a database: everything it tells is of the same moment, whose snapshot others may share."""
+    """One look at a database: everything it tells is of the same moment, whose snapshot others may share.
 
-    def __init__(self, session: psycopg.Connection[Any], project: str) -> None:
-        self._session, self._project = session, project
+    written  another one once a row was written after that moment, as soon as the session that wrote it has ended
+    """
+
+    written = ""
+
+    def __init__(self, session: psycopg.Connection[Any], project: str, stand_ins: Mapping[str, str]) -> None:
+        self._session, self._project, self._stand_ins = session, project, stand_ins
         row = session.execute(SQL.export_snapshot).fetchone()
         self.snapshot = str(row[0]) if row else ""
         self._figures = self.figures()
+        self._moved = {name for (name,) in session.execute(SQL.cycling).fetchall()}
+        self._sampled = time.monotonic()
 
     def take(self, check: Callable[[], None]) -> Contents:
         """Return what is in the database; `check` is called before each table. Raises psycopg.Error."""
-        rows = {}
-        for (name,) in self._session.execute(SQL.tables).fetchall():
-            check()
-            found = self._session.execute(SQL.count.format(table=sql.SQL(name))).fetchone()  # quoted by the server
-            rows[name] = int(found[0]) if found else 0
-        return Contents(rows, self._figures, self._objects())
+        rows = self._rows(check)
+        objects, texts = self._objects()
+        left_out = [
+            f"{name}: it was never finished, and is in no dump"
+            for (name,) in self._session.execute(SQL.left_out).fetchall()
+        ]
+        return Contents(rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out)
+
+    def take_as(self, kept: Contents, scope: str, check: Callable[[], None]) -> Contents:
+        """Return what is in the database in the form in which `kept` can be compared with it.
+
+        scope  the project that `kept` was of
+
+        Raises psycopg.Error.
+        """
+        found = self.take(check)
+        if kept.texts is not None:
+            return found
+        names = {self._project: "<id>", scope: "<id>", **self._stand_ins}
+        return replace(found, objects=contents_before.digests(self._session, names))
+
+    def ended(self, found: Contents) -> Contents:
+        """Return what was found, once what it was looked at for is over: with what sequences did meanwhile."""
+        self._sample(0)
+        return replace(found, later=self.figures(), moved=sorted(self._moved))
 
     def figures(self) -> dict[str, int]:
         """Return the figures as they are now: of sequences no snapshot shows those of before. Raises psycopg.Error."""
         return {name: int(value) for name, value in self._session.execute(SQL.figures).fetchall()}
+
+    def _sample(self, seconds: float = SAMPLE_SECONDS) -> None:
+        if time.monotonic() - self._sampled >= seconds:
+            now = self.figures()
+            self._moved |= {name for name, value in self._figures.items() if now.get(name, value) != value}
+            self._sampled = time.monotonic()
+
+    def _rows(self, check: Callable[[], None]) -> dict[str, int]:
+        rows = {}
+        for (name,) in self._session.execute(SQL.tables).fetchall():
+            check()
+            self._sample()
+            found = self._session.execute(SQL.count.format(table=sql.SQL(name))).fetchone()  # quoted by the server
+            rows[name] = int(found[0]) if found else 0
+        return rows
 
     @property
     def server(self) -> str:
@@ -121,22 +183,29 @@ class Look:
         row = self._session.execute("SELECT pg_database_size(current_database())").fetchone()
         return int(row[0]) if row else 0
 
-    def _objects(self) -> dict[str, str]:
-        found: dict[str, list[str]] = {}
-        for kind, name, state in self._session.execute(SQL.objects).fetchall():
-            # Two projects can be compared: each one's own id stands for the same.
-            found.setdefault(self._plain(f"{kind} {name}"), []).append(self._plain(state))
-        return {
-            key: hashlib.sha256("\n".join(sorted(states)).encode()).hexdigest()[:32] for key, states in found.items()
-        }
-
-    def _plain(self, text: str) -> str:
-        return text.replace(self._project, "<id>") if self._project else text
+    def _objects(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the digest of each object, and the expressions of those that have some."""
+        states: dict[str, list[str]] = {}
+        texts: dict[str, list[str]] = {}
+        stand_ins = sql.Literal(json.dumps(dict(self._stand_ins)))
+        prefix = sql.Literal(f"{self._project}_" if self._project else None)
+        for kind, name, state, text in self._session.execute(SQL.objects.format(stand_ins=stand_ins, prefix=prefix)):
+            states.setdefault(f"{kind} {name}", []).append(state)
+            if text:
+                texts.setdefault(f"{kind} {name}", []).append(text)
+        digests = {key: hashlib.sha256("\n".join(sorted(of)).encode()).hexdigest()[:32] for key, of in states.items()}
+        return digests, {key: "\n".join(sorted(of)) for key, of in texts.items()}
 
 
 @contextmanager
-def looking(uri: str, session: str, *, project: str = "") -> Iterator[Look]:
-    """Open one look at a database. project: the id that stands in its roles' names. Raises Unavailable."""
+def looking(uri: str, session: str, *, project: str = "", stand_ins: Mapping[str, str] | None = None) -> Iterator[Look]:
+    """Open one look at a database.
+
+    project    the id that stands in its roles' names
+    stand_ins  roles that stand for others, by name: what is found of them is told as theirs
+
+    Raises Unavailable.
+    """
     with (
         translated(),
         psycopg.connect(
@@ -147,5 +216,8 @@ def looking(uri: str, session: str, *, project: str = "") -> Iterator[Look]:
             connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
         ) as login,
     ):
+        row = login.execute(SQL.written).fetchone()
         login.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield Look(login, project)
+        look = Look(login, project, stand_ins or {})
+        look.written = str(row[0]) if row else ""
+        yield look

@@ -12,6 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from infra import exhaustion
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,8 @@ LONGEST_LIST = 10_000
 TIMEOUT_SECONDS = 0.25
 REST_SECONDS = 1.0
 GATHER_SECONDS = 0.01
+# An answer that the server holds back comes late: Valkey looks at its clock once a second, and a busy machine later.
+LATE_SECONDS = 4.0
 CHANGES = "launchdb:changes"
 
 
@@ -42,6 +46,11 @@ def connect(url: str, *, timeout_seconds: float | None = TIMEOUT_SECONDS) -> red
     )
 
 
+def connect_to_wait(url: str, *, held_seconds: float) -> redis.Redis:
+    """Make a client for a call whose answer the server holds back for up to `held_seconds`: late is not away."""
+    return connect(url, timeout_seconds=held_seconds + LATE_SECONDS)
+
+
 def _publish(job_ids: list[str], pipe: Any) -> None:
     for job_id in job_ids:
         pipe.publish(CHANGES, job_id)
@@ -54,6 +63,7 @@ class Doorbell:
         self._redis = connect(url)
         self.fallback: Callable[[list[str]], None] | None = None
         self._silent_until = 0.0
+        self._away = False
         self._changed: dict[str, None] = {}
         self._news = threading.Condition()
         self._announcer: threading.Thread | None = None
@@ -98,7 +108,7 @@ class Doorbell:
         """Count the bells nobody has heard yet; None when Redis is away."""
         try:
             return int(self._redis.llen(bell_key(queue)))  # type: ignore[arg-type]
-        except redis.RedisError:
+        except (redis.RedisError, OSError):
             return None
 
     def check(self) -> None:
@@ -121,8 +131,17 @@ class Doorbell:
             with self._redis.pipeline(transaction=False) as pipe:
                 fill(pipe)
                 pipe.execute()
-        except redis.RedisError as error:
+        except (redis.RedisError, OSError) as error:
             self._silent_until = time.monotonic() + REST_SECONDS
-            log.warning("doorbell unreachable", extra={"error": type(error).__name__})
+            self._say(away=type(error).__name__)
             return False
+        self._say(away="")
         return True
+
+    def _say(self, *, away: str) -> None:
+        """Log that Redis is away, and that it is back: once each."""
+        if away and not self._away:
+            log.warning("doorbell unreachable", extra={"error": exhaustion.current() or away})
+        elif self._away and not away:
+            log.info("doorbell reached again")
+        self._away = bool(away)

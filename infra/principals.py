@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 LABEL = "launchdb:"
+READ_ALL = "pg_read_all_data"
 
 
 class Principals:
@@ -138,8 +139,9 @@ class _Role:
             roles.storage: {"inherit": False, "member_of": roles.api},
             roles.dump: {
                 "bypass": True,
-                "member_of": (roles.owner,),
-                "settings": ("default_transaction_read_only=on",),
+                # What an owner took from themselves is read as well, large objects included.
+                "member_of": (roles.owner, READ_ALL),
+                "settings": ("default_transaction_read_only=on", "lo_compat_privileges=on"),
             },
         }
         return cls(name, login=name in roles.logins, **special.get(name, {}))

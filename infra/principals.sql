@@ -71,6 +71,7 @@ ALTER ROLE {role} SET {setting} = {value};
 GRANT {anon}, {authenticated}, {service} TO {authenticator}, {storage} WITH INHERIT FALSE, SET TRUE;
 GRANT {auth}, {storage} TO {owner} WITH INHERIT TRUE, SET FALSE;
 GRANT {owner} TO {dump} WITH INHERIT TRUE, SET FALSE;
+GRANT pg_read_all_data TO {dump} WITH INHERIT TRUE, SET FALSE;
 GRANT anon TO {anon} WITH INHERIT TRUE, SET FALSE;
 GRANT authenticated TO {authenticated} WITH INHERIT TRUE, SET FALSE;
 GRANT service_role TO {service} WITH INHERIT TRUE, SET FALSE;

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from config import limits
 from infra import certificates, files
 from infra.errors import Refused, Unavailable
 from infra.render import render
@@ -49,6 +50,17 @@ class Upstreams:
     platform: str = "platform-api:8000"
     auth: str = "auth-service:8001"
     storage_service: str = "storage-service:8003"
+
+
+def _url_too_long() -> str:
+    """Return what the data API says itself."""
+    said = {
+        "code": limits.URL_TOO_LONG_CODE,
+        "details": None,
+        "hint": limits.URL_TOO_LONG_HINT,
+        "message": limits.URL_TOO_LONG,
+    }
+    return json.dumps(said, separators=(",", ":"))
 
 
 class Proxy:
@@ -91,6 +103,9 @@ class Proxy:
             "api_bytes": settings.max_body_bytes + MORE_BYTES,
             "data_bytes": MOST_DATA_BYTES + MORE_BYTES,
             "storage_bytes": MOST_FILE_BYTES + MIB,
+            "edge_head_bytes": limits.EDGE_HEAD_BYTES_MAX,
+            "target_bytes": limits.TARGET_BYTES_MAX,
+            "url_too_long": _url_too_long(),
             "held_seconds": HELD_SECONDS,
             "hidden_values": HIDDEN_VALUES,
             "key_in_query": KEY_IN_QUERY,

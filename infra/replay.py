@@ -1,34 +1,32 @@
-r"""Plays the SQL of a dump into a database: statement by statement and block by block, as a login of the project's.
+"""Plays the SQL of a dump into a database: statement by statement and block by block, as a login of the project's.
 
 psql is not used: it obeys commands of its own that a hostile name might carry into a script, and knows no way to leave
-a statement out. What pg_dump writes is cut as a server would read it (statements, `COPY … FROM stdin` with its rows up
-to `\.`), and nothing is decided by comments, which repeat names that a tenant chose.
+a statement out. What pg_dump writes is cut by the server's own lexer, and nothing is decided by comments, which repeat
+names that a tenant chose.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 
-from infra.archive import CHUNK_BYTES, Damaged
+from infra import dump_roles
 from infra.database import is_transient
+from infra.dump_text import DumpText
 from infra.errors import Refused
-from infra.split import end_of_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-WINDOW_BYTES = 16384
-END_OF_ROWS = b"\n\\.\n"
-# Lines for psql alone, which shut out what a name may carry; here nothing obeys them.
-_FOR_PSQL = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\n")
-_BLANK = re.compile(rb"(?:\s+|--[^\n]*\n)+")
 _COPY = re.compile(rb"COPY .+ FROM stdin\Z", re.DOTALL)
 _SESSION = re.compile(rb"SET SESSION AUTHORIZATION ('(?:[^']|'')*'|DEFAULT)\Z")
 _EXTENSION = re.compile(rb'CREATE EXTENSION IF NOT EXISTS (\S+) WITH SCHEMA ("(?:[^"]|"")+"|\S+)\Z')
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s".(]+)'
+_OWNER = re.compile(rb"ALTER [A-Z ]+ (?P<schema>%b)\..+ OWNER TO (?P<owner>%b)\Z" % (_NAME, _NAME), re.DOTALL)
+_SHUT = re.compile(rb"REVOKE ALL ON SCHEMA (?P<schema>%b) FROM " % _NAME)
 # What the platform makes itself: event triggers need a superuser, and an extension's comment its creator. And with row
 # security off a materialized view over a table that forces it on its owner could not be filled as it was before.
 LEFT_OUT = (
@@ -38,21 +36,29 @@ LEFT_OUT = (
     b"COMMENT ON EVENT TRIGGER ",
     b"COMMENT ON EXTENSION ",
 )
+# So many statements may fail before the rest is not tried any more.
+MOST_FAILURES = 1000
+# Where functions that a tenant wrote find what they call without a schema: as in his own sessions, and then anywhere.
+PATH = 'SET search_path = "$user", public, extensions'
+SCHEMAS = r"""SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname) FROM pg_namespace
+ WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb', 'public', 'extensions')"""
+NO_PATH = "SET search_path = ''"
 
 
 @dataclass
 class Played:
-    """What was played: how many statements, and of how many tables the rows."""
+    """What was played: how many statements, of how many tables the rows, and which statements failed, in words."""
 
     statements: int = 0
     tables: int = 0
+    failures: list[str] = field(default_factory=list)
 
 
 class Replay:
     """Plays one dump once.
 
     target      a session of the login that restores, in autocommit
-    renamed     text that stands for another in statements, never in rows: (the old project's id, the new one's)
+    role        tells how a role that the dump names is called here
     extend      called with name and quoted schema where the dump creates an extension
     look        called with the bytes read so far
     most_bytes  what the dump may hold at most, by its signed manifest
@@ -62,103 +68,105 @@ class Replay:
         self,
         target: psycopg.Connection[Any],
         *,
-        renamed: tuple[str, str] | None,
         extend: Callable[[str, str], None],
         look: Callable[[int], None],
+        role: Callable[[str], str] = str,
     ) -> None:
         self._target, self._extend, self._look = target, extend, look
-        self._renamed = (renamed[0].encode(), renamed[1].encode()) if renamed else None
-        self._buffer = b""
-        self._read = 0
+        self._role = role
         self.played = Played()
 
     def play(self, source: IO[bytes]) -> Played:
-        """Play everything. Raises Refused naming the statement that failed, Damaged when the text breaks off."""
-        while True:
-            self._buffer = self._skip_blank(self._buffer)
-            end = self._end_of_statement()
-            if end is None:
-                if not self._fill(source):
-                    break
-                continue
-            statement, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+        """Play everything; a statement that fails does not keep the rest away.
+
+        Raises Refused when there is no end of them, Damaged when the text breaks off.
+        """
+        text = DumpText(source, self._look)
+        while (statement := text.statement()) is not None:
             if _COPY.match(statement):
-                self._copy(statement, source)
+                self._copy(statement, text.rows())
             else:
                 self._execute(statement)
-        if self._buffer.strip():
-            raise Damaged("the dump breaks off in the middle of a statement")
         return self.played
-
-    def _end_of_statement(self) -> int | None:
-        # Most statements are short: not everything that was read is looked through for each of them.
-        end = end_of_first(self._buffer[:WINDOW_BYTES].decode("latin-1"))
-        if end is None and len(self._buffer) > WINDOW_BYTES:
-            end = end_of_first(self._buffer.decode("latin-1"))
-        return end
-
-    def _skip_blank(self, text: bytes) -> bytes:
-        """Drop blanks, comments and lines for psql from the beginning."""
-        while True:
-            found = _BLANK.match(text) or _FOR_PSQL.match(text)
-            if found is None or found.end() == 0:
-                return text
-            text = text[found.end() :]
-
-    def _fill(self, source: IO[bytes]) -> bool:
-        chunk = source.read(CHUNK_BYTES)
-        self._read += len(chunk)
-        self._look(self._read)
-        self._buffer += chunk
-        return bool(chunk)
 
     def _execute(self, statement: bytes) -> None:
         if statement.startswith(LEFT_OUT):
             return
-        if extension := _EXTENSION.match(statement):
-            self._extend(_unquoted(extension[1].decode()), extension[2].decode())
-            return
         self.played.statements += 1
-        self._do(_as_role(self._named(statement)))
-
-    def _named(self, statement: bytes) -> bytes:
-        return statement.replace(*self._renamed) if self._renamed else statement
+        if extension := _EXTENSION.match(statement):
+            try:
+                self._extend(_unquoted(extension[1].decode()), extension[2].decode())
+            except Refused as error:
+                self._fail(str(error))
+            return
+        self._do(_as_role(dump_roles.renamed(statement, self._role)))
 
     def _do(self, statement: bytes) -> None:
+        error = self._tried(statement)
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and (change := _OWNER.match(statement)):
+            error = self._given(statement, change["schema"], change["owner"])
+        if error is None:
+            self._keep_open(statement)
+            return
+        # A name without a schema, in a function that is called: the tenant's own sessions would find it.
+        for path in self._paths():
+            self._target.execute(path.encode())
+            again = self._tried(statement)
+            self._target.execute(NO_PATH)
+            if again is None:
+                return
+        self._fail(_words(error, statement))
+
+    def _given(self, statement: bytes, schema: bytes, owner: bytes) -> psycopg.Error | None:
+        """Give something to its owner, who may not make anything in that schema yet: rights come later in a dump."""
+        right = b"CREATE ON SCHEMA %b" % schema
+        error = self._tried(b"GRANT %b TO %b" % (right, owner)) or self._tried(statement)
+        return self._tried(b"REVOKE %b FROM %b" % (right, owner)) or error
+
+    def _keep_open(self, statement: bytes) -> None:
+        """Find names in a schema also when its owner has given away that they may: this login keeps a right of its own.
+
+        It goes with the login.
+        """
+        if shut := _SHUT.match(statement):
+            self._tried(b"GRANT USAGE, CREATE ON SCHEMA %b TO SESSION_USER" % shut["schema"])
+
+    def _tried(self, statement: bytes) -> psycopg.Error | None:
+        """Play a statement; return why it failed. Raises psycopg.Error when another attempt may succeed."""
         try:
             self._target.execute(statement)
         except psycopg.Error as error:
-            raise _refusal(error, statement) from error
+            if is_transient(error):
+                raise
+            return error
+        return None
 
-    def _copy(self, statement: bytes, source: IO[bytes]) -> None:
-        while len(self._buffer) < len(END_OF_ROWS) and self._fill(source):
-            continue
-        # From here on the buffer begins with the line end before the next row.
-        if not self._buffer.startswith(b"\n"):
-            raise Damaged("the dump breaks off before the rows of a table")
+    def _paths(self) -> list[str]:
+        row = self._target.execute(SCHEMAS).fetchone()
+        return [PATH, *([f"{PATH}, {row[0]}"] if row and row[0] else [])]
+
+    def _fail(self, words: str) -> None:
+        self.played.failures.append(words)
+        if len(self.played.failures) > MOST_FAILURES:
+            raise Refused(
+                f"more than {MOST_FAILURES} statements of the dump failed, at first: {self.played.failures[0]}"
+            )
+
+    def _copy(self, statement: bytes, pieces: Iterator[bytes]) -> None:
+        self._target.execute(self._paths()[-1].encode())
         try:
-            with self._target.cursor() as cursor, cursor.copy(self._named(statement)) as copy:
-                while piece := self._rows(source):
+            with self._target.cursor() as cursor, cursor.copy(statement) as copy:
+                for piece in pieces:
                     copy.write(piece)
         except psycopg.Error as error:
-            raise _refusal(error, statement) from error
-        self.played.tables += 1
-
-    def _rows(self, source: IO[bytes]) -> bytes:
-        """Return the next whole rows; nothing at their end, which is taken from the buffer."""
-        while True:
-            end = self._buffer.find(END_OF_ROWS)
-            if end == 0:
-                self._buffer = self._buffer[len(END_OF_ROWS) :]
-                return b""
-            if end < 0:
-                # What may be the beginning of the end mark stays, with the line end before it.
-                end = self._buffer.rfind(b"\n", 0, max(len(self._buffer) - len(END_OF_ROWS), 1))
-            if end > 0:
-                piece, self._buffer = self._buffer[1 : end + 1], self._buffer[end:]
-                return piece
-            if not self._fill(source):
-                raise Damaged("the dump breaks off in the middle of a table's rows")
+            if is_transient(error):
+                raise
+            for _rest in pieces:
+                continue
+            self._fail(_words(error, statement))
+        else:
+            self.played.tables += 1
+        self._target.execute(NO_PATH)
 
 
 def _as_role(statement: bytes) -> bytes:
@@ -173,9 +181,7 @@ def _unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def _refusal(error: psycopg.Error, statement: bytes) -> Exception:
-    if is_transient(error):
-        return error
+def _words(error: psycopg.Error, statement: bytes) -> str:
     # The first words name the statement; the server's detail might quote a row.
     words = " ".join(statement[:200].decode(errors="replace").split())[:80]
-    return Refused(f"a statement of the dump failed ({error.sqlstate}: {error.diag.message_primary}): {words}")
+    return f"a statement of the dump failed ({error.sqlstate}: {error.diag.message_primary}): {words}"

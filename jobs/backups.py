@@ -1,34 +1,29 @@
-"""What the kinds about backups share: writing a set, reading one, and restoring one into a database beside."""
+"""What the kinds about backups share: writing a set, and reading one."""
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from catalog import backups, names
+from catalog import backups
 from infra import archive, backup_keys, backup_sets, files
 from infra.backup_sets import File, Manifest
-from infra.beside import Beside
 from infra.contents import Contents, looking
 from infra.dumps import FORMS, Programs
-from infra.errors import LoginRefused, Refused, Unavailable
+from infra.errors import Refused, Unavailable
 from infra.gpg import Gpg
 from infra.pipeline import Failed
-from infra.replay import Replay
-from jobs.data_plane import stored_secrets
-from jobs.proof import prove_by_data_api
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from catalog.backups import Backup
     from infra.composition import Infra
     from infra.dumps import Format
-    from infra.replay import Played
     from jobs.run import Run
 
 # How often a long step looks whether it may go on, and says how far it is.
@@ -55,27 +50,36 @@ def gpg(infra: Infra) -> Gpg:
     return Gpg(infra.settings.run_folder / "gnupg")
 
 
-def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any]) -> Manifest:
+def write(
+    run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any], fresh: bool = False
+) -> Manifest:
     """Let the set of a backup be there, the manifest last; a set that is whole already stays.
 
     uri      by which the database is dumped
     project  the id that stands in its roles' names; empty for the platform's own
     more     what is sealed beside what was found
+    fresh    whether a whole set is written once more when the database was written to since; the old one stays until
+             the new one is whole
 
     Raises DiskFull, Unavailable.
     """
     folder = files.folder(run.infra.settings.backups_folder)
     keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
-    if backup_sets.path_of(folder, backup.stem).exists():
-        return backup_sets.read(folder, backup.stem, keys)
-    backup_sets.remove(folder, backup.stem)
+    path = backup_sets.path_of(folder, backup.stem)
+    if path.exists():
+        known = backup_sets.read(folder, backup.stem, keys)
+        if not fresh or _is_of_now(run, known, keys, uri):
+            return known
+    else:
+        backup_sets.remove(folder, backup.stem)
     run.check()
     key, form = keys[backup.key_id], cast("Format", backup.format)
     name = backup_sets.file_name(backup.stem, form)
     partial = folder / f".{name}"
+    partial.unlink(missing_ok=True)
     found = _dumped(run, backup, uri, partial, key, project)
     stored = found.stored
-    details = {**more, "contents": found.contents.to_json(), "scope": backup.scope}
+    details = {**more, "contents": found.contents.to_json(), "scope": backup.scope, "written": found.written}
     manifest = Manifest(
         id=backup.id,
         scope=backup.scope,
@@ -90,6 +94,7 @@ def write(run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[s
         details=backup_sets.seal(key, details),
     )
     run.check()
+    path.unlink(missing_ok=True)  # it fits the file of before
     partial.replace(folder / name)
     backup_sets.write(folder, manifest, key)
     return manifest
@@ -104,6 +109,13 @@ class _Dumped:
     size: int
     server: str
     schema: str
+    written: str
+
+
+def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str) -> bool:
+    """Say whether nothing was written to a database since it was backed up. Raises Unavailable."""
+    with looking(uri, run.session) as look:
+        return backup_sets.details(known, keys[known.key_id]).get("written") == look.written
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
@@ -116,8 +128,7 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
             # What it holds is counted while it is dumped: both see the same moment.
             counted = beside.submit(look.take, lambda: None)
             stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
-        contents = replace(counted.result(), later=look.figures())
-        return _Dumped(stored, contents, size, look.server, look.schema())
+        return _Dumped(stored, look.ended(counted.result()), size, look.server, look.schema(), look.written)
 
 
 def is_whole(run: Run[Any]) -> bool:
@@ -153,89 +164,6 @@ def opened(infra: Infra, stem: str) -> Opened:
         raise Refused(f"{stem} was made by a newer version ({manifest.schema}; this one knows {newest}): update first")
     key = keys[manifest.key_id]
     return Opened(manifest, key, backup_sets.details(manifest, key))
-
-
-def restore_beside(run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None) -> Played:
-    """Fill a database beside the project's with what a set holds, and prove that it holds it.
-
-    mark  what the finished restore is known by
-
-    Raises Refused naming what failed or differs; then nothing is left of it.
-    """
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
-    run.check()
-    try:
-        beside.make(database, source.manifest.schema)
-        played = _replayed(run, source, beside, database, project)
-        run.check()
-        beside.settle(database)
-        compare(run, source, database, project)
-        if mark is not None:
-            beside.set_mark(database, mark)
-    except BaseException:
-        drop_beside(run, database, project=project)
-        raise
-    return played
-
-
-def compare(run: Run[Any], source: Opened, database: str, project: str) -> None:
-    """Compare what a database holds with what was backed up. Raises Refused, naming the differences."""
-    login = names.roles(project).dump
-    uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
-    with looking(uri, run.session, project=project) as look:
-        faults = source.contents.faults(look.take(run.check))
-    if faults:
-        raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
-
-
-def prove_beside(run: Run[Any], source: Opened, database: str, project: str) -> int:
-    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
-
-    Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
-    """
-    roles, known = names.roles(project), stored_secrets(run)
-    Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
-    name = names.password(roles.authenticator)
-    uri = _uri(run, database, known.wanted(name))
-    try:
-        run.infra.databases.prove(uri, roles, run.session)
-    except LoginRefused:
-        uri = _uri(run, database, known[name])
-        run.infra.databases.prove(uri, roles, run.session)
-    return prove_by_data_api(run, uri, project, source.contents)
-
-
-def _uri(run: Run[Any], database: str, password: str) -> str:
-    return run.infra.databases.uri(database, names.roles(run.args.project_id).authenticator, password)
-
-
-def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
-    """Let a database beside the project's be gone, and the login that restores."""
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
-    beside.drop(database)
-    beside.drop_restorer()
-
-
-def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, project: str) -> Played:
-    manifest, form = source.manifest, cast("Format", source.manifest.format)
-    file = manifest.file(DATABASE)
-    if file is None:
-        raise Refused(f"{manifest.stem} holds no database")
-    path = run.infra.settings.backups_folder / file.name
-    renamed = None if manifest.scope == project else (manifest.scope, project)
-    programs = Programs.of(run.infra.settings)
-    with (
-        beside.restorer(database) as login,
-        archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
-        programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
-    ):
-        replay = Replay(
-            login,
-            renamed=renamed,
-            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
-            look=told(run, file.plain_bytes, "restored"),
-        )
-        return replay.play(text)
 
 
 def told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:

@@ -23,7 +23,7 @@ from infra.errors import Refused, Unavailable
 from infra.replay import Replay
 from infra.sql import statements
 from infra.vault import Vault
-from jobs import backups
+from jobs import backups, carried
 from jobs.enqueue import enqueue
 from jobs.kinds.restore import RestoreProject
 
@@ -53,12 +53,14 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
     """Let the platform's database be what a set holds; return the name that the one before bears now.
 
     Nothing of the live one is touched until the restored one is whole and compared. What was under way when the
-    backup was made is cancelled. Raises Refused, naming what is wrong; Unavailable.
+    backup was made is cancelled; projects, owners and passwords newer than it stay.
+
+    Raises Refused, naming what is wrong; Unavailable.
     """
     source = backups.opened(infra, stem)
     if source.manifest.scope != catalogue.PLATFORM:
         raise Refused(f"{stem} is no backup of the platform")
-    live = str(conninfo_to_dict(infra.database.conninfo)["dbname"])
+    live = _live(infra)
     restored, kept = f"{live}_restored", f"{live}_before"
     with infra.databases.cluster.session(SESSION) as admin:
         admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
@@ -71,9 +73,10 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         _compare(source, uri)
         with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
             migrations.apply(login, "platform")
-            _rewrap(infra, Transaction(login))
             for statement in (SQL.rest, SQL.forget_workers, SQL.moving):
                 login.execute(statement)
+            _carry_over(infra, infra.database.conninfo, Transaction(login), tell, owners=True)
+            _rewrap(infra, Transaction(login))
     except BaseException:
         with infra.databases.cluster.session(SESSION) as admin:
             admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
@@ -84,11 +87,16 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
 
 
 def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Take into the catalogue what there is: sets it does not know; and restore projects whose database is gone.
+    """Take into the catalogue what there is and it does not know; and restore projects whose database is gone.
 
-    Returns what was done: backups, restored (by project, their job), lost.
+    Returns what was done: backups, carried, restored (by project, their job), lost.
     """
-    done: dict[str, Any] = {"backups": _adopt_sets(infra, tell), "restored": {}, "lost": []}
+    done: dict[str, Any] = {"backups": _adopt_sets(infra, tell), "carried": [], "restored": {}, "lost": []}
+    before = make_conninfo(infra.database.conninfo, dbname=f"{_live(infra)}_before")
+    with infra.database.transaction() as tx:
+        done["carried"] = _carry_over(infra, before, tx, tell)
+        if done["carried"]:
+            _rewrap(infra, tx)
     with infra.database.autocommit() as tx:
         settled = tx.rows(SQL.settled)
     for row in settled:
@@ -107,6 +115,22 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
             done["restored"][project] = job.id
         tell(f"{project}: its database is gone; restoring {backup.stem}")
     return done
+
+
+def _carry_over(
+    infra: Infra, before: str, target: Transaction, tell: Callable[[str], None], *, owners: bool = False
+) -> list[str]:
+    """Let what the platform of before alone knows be in `target`, too; return the projects."""
+    with carried.reading(before, SESSION) as source, target.connection.transaction():
+        if source is None:
+            return []
+        if owners:
+            carried.owners(source, target)
+        return carried.projects(infra, source, target, tell)
+
+
+def _live(infra: Infra) -> str:
+    return str(conninfo_to_dict(infra.database.conninfo)["dbname"])
 
 
 def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
@@ -131,11 +155,19 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
     path = infra.settings.backups_folder / file.name
     with (
         translated(),
-        psycopg.connect(uri, autocommit=True, application_name=SESSION, options="-c synchronous_commit=off") as login,
+        psycopg.connect(
+            uri,
+            autocommit=True,
+            application_name=SESSION,
+            options="-c synchronous_commit=off",
+            prepare_threshold=None,  # what runs here may run DEALLOCATE
+        ) as login,
         archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
         Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
-        Replay(login, renamed=None, extend=_no_extension, look=lambda _done: None).play(text)
+        played = Replay(login, extend=_no_extension, look=lambda _done: None).play(text)
+    if played.failures:
+        raise Refused(played.failures[0])
 
 
 def _rewrap(infra: Infra, tx: Transaction) -> None:
@@ -154,7 +186,7 @@ def _no_extension(name: str, _schema: str) -> None:
 
 def _compare(source: Opened, uri: str) -> None:
     with looking(uri, SESSION) as look:
-        faults = source.contents.faults(look.take(lambda: None))
+        faults = source.contents.faults(look.take_as(source.contents, "", lambda: None))
     if faults:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
 

@@ -108,9 +108,15 @@ def forget_backup(tx: Transaction, project_id: str, backup_id: str, **asked: Any
     return enqueue(tx, ForgetBackup(project_id, backup_id), **asked)
 
 
-def restore(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
-    """Ask for a backup to become a project's database. Raises ProjectBusy."""
-    return _ask(tx, RestoreProject(project_id, backup_id), (*backups.STATES, "restoring"), asked)
+def restore(tx: Transaction, project_id: str, backup_id: str, *, partial: bool = False, **asked: Any) -> Job:
+    """Ask for a backup to become a project's database, also of one whose last restore failed. Raises ProjectBusy.
+
+    partial  also when something of it cannot come back
+    """
+    arguments = RestoreProject(project_id, backup_id, partial)
+    job = _ask(tx, arguments, (*backups.STATES, "restoring", "failed"), asked)
+    tx.execute(SQL.restore_failed, {"project": project_id})
+    return job
 
 
 def undo_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
@@ -134,9 +140,11 @@ def is_exported(tx: Transaction, project_id: str, job_id: str) -> bool:
     return bool(tx.value(SQL.is_exported, {"project": project_id, "job": job_id}))
 
 
-def take_in(tx: Transaction, project_id: str, *, file: str, form: str, passphrase: str, **asked: Any) -> Job:
+def take_in(
+    tx: Transaction, project_id: str, *, file: str, form: str, passphrase: str, partial: bool = False, **asked: Any
+) -> Job:
     """Ask for a project that was just written to be made of an export. Raises ProjectBusy."""
-    return _behind(tx, ImportProject(project_id, file, form, passphrase), ("restoring",), asked)
+    return _behind(tx, ImportProject(project_id, file, form, passphrase, partial), ("restoring",), asked)
 
 
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:

@@ -51,7 +51,7 @@ class Run(Generic[A]):
         return self._spawn(tx, arguments)
 
     def children(self) -> list[dict[str, Any]]:
-        """Return the children, oldest first: id, status, args, error."""
+        """Return the children, oldest first: id, status, args, error, result."""
         with self.infra.database.autocommit() as tx:
             return tx.rows(SQL.children, {"id": self.job_id})
 

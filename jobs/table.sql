@@ -131,7 +131,7 @@ SELECT id FROM jobs WHERE parent_id = %(id)s AND status NOT IN ('succeeded', 'fa
 SELECT id FROM jobs WHERE parent_id = %(id)s AND status IN ('failed', 'cancelled') ORDER BY seq;
 
 -- name: children
-SELECT id, status, args, error FROM jobs WHERE parent_id = %(id)s ORDER BY seq;
+SELECT id, status, args, error, result FROM jobs WHERE parent_id = %(id)s ORDER BY seq;
 
 -- name: waiting_for
 SELECT job_waiting_for(jobs) FROM jobs WHERE id = %(id)s;

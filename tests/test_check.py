@@ -1,6 +1,7 @@
 """The one word that checks everything says with its exit status whether everything was well."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,26 +12,35 @@ CHECKOUT = Path(__file__).parents[1]
 pytestmark = pytest.mark.docker  # only where Docker is are the tests in containers run beside the others
 
 
-def check(options: str) -> subprocess.CompletedProcess[str]:
+def check(*arguments: str, options: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
-        ["sh", "scripts/test"],
+        ["sh", "scripts/test", *arguments],
         cwd=CHECKOUT,
-        env={**os.environ, "CI": "true", "PYTEST_ADDOPTS": options},
+        env={**environment, "CI": "true", "PYTEST_ADDOPTS": options},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_a_check_that_finds_nothing_succeeds_and_ends_with_pytests_closing_line():
-    done = check("--collect-only -q")
+@pytest.mark.parametrize("extent", [(), ("--all",)], ids=["desk", "all"])
+def test_a_check_that_finds_nothing_succeeds_and_ends_with_pytests_closing_line(extent):
+    done = check(*extent, options="--collect-only -q")
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "tests collected" in done.stdout.splitlines()[-1]
 
 
+def test_every_test_runs_in_one_part_of_the_whole_check():
+    parts = re.findall(r"^(\d+)/(\d+) tests collected", check("--full", options="--co -q").stdout, re.MULTILINE)
+
+    assert len(parts) == 3
+    assert {sum(int(chosen) for chosen, _ in parts)} == {int(every) for _, every in parts}
+
+
 def test_a_check_that_finds_something_fails_and_says_which_part_it_was():
-    done = check("--no-such-option")
+    done = check("--all", options="--no-such-option")
 
     assert done.returncode == 1
     assert "failed: tests containers" in done.stdout.splitlines()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from config import surroundings
 from config.settings import load
 from workers.process import main
 
 if __name__ == "__main__":
+    surroundings.enter()
     main(load(), sys.argv[1:] or ["control", "bulk"])

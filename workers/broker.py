@@ -12,7 +12,8 @@ import redis
 from dramatiq.broker import Broker, Consumer, MessageProxy
 
 from catalog.ids import is_id
-from infra.doorbell import bell_key, connect
+from infra import exhaustion
+from infra.doorbell import bell_key, connect_to_wait
 from infra.errors import Unavailable
 from jobs.worker import claimable
 
@@ -73,7 +74,7 @@ class DoorbellConsumer(Consumer):
     def __init__(self, broker: DoorbellBroker, queue: str) -> None:
         self._broker = broker
         self._queue = queue
-        self._redis = connect(broker.url, timeout_seconds=BLOCK_SECONDS + 1.0)
+        self._redis = connect_to_wait(broker.url, held_seconds=BLOCK_SECONDS)
         self._found: list[str] = []
         self._away = False
 
@@ -100,8 +101,14 @@ class DoorbellConsumer(Consumer):
         if self._found:
             return self._found.pop()
         try:
+            if self._away:
+                # A call that is not held back fails soon: while Redis hangs, the table is looked at all the same.
+                self._broker.doorbell.check()
             bell: Any = self._redis.blpop([bell_key(self._queue)], timeout=BLOCK_SECONDS)
-        except (redis.RedisError, OSError, UnicodeDecodeError):
+        except UnicodeDecodeError:
+            log.warning("a message that is no job id was dropped")
+            return None
+        except (redis.RedisError, OSError):
             return self._look_at_the_table()
         if self._away:
             self._away = False
@@ -113,7 +120,10 @@ class DoorbellConsumer(Consumer):
         broker = self._broker
         if not self._away:
             self._away = True
-            log.warning("redis is away, jobs are taken from the table", extra={"queue": self._queue})
+            if found := exhaustion.current():
+                log.error("bells are not heard", extra={"queue": self._queue, "reason": found})
+            else:
+                log.warning("redis is away, jobs are taken from the table", extra={"queue": self._queue})
         else:
             with broker.changed:
                 broker.changed.wait(BLOCK_SECONDS)

@@ -47,7 +47,7 @@ def read(raw: bytes, kind: str, columns: tuple[str, ...] | None, *, routine: boo
 def parse_json(raw: bytes) -> tuple[str, Any]:
     """Return a JSON text and its value. Refuses what Postgres could not keep or two readers would read differently."""
     text = _text(raw)
-    if _depth(text) > DEPTH_MAX:
+    if depth(text) > DEPTH_MAX:
         raise body_fault("The json is nested too deeply")
     try:
         value = json.loads(text, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=_object)
@@ -105,12 +105,14 @@ def _text(raw: bytes) -> str:
     return text
 
 
-def _depth(text: str) -> int:
-    # Counted before parsing, because the parser itself would run out of stack. Brackets in texts count too: that
-    # refuses nothing real, for it takes a hundred more opened than closed.
+def depth(text: str) -> int:
+    """Return how deeply a JSON text is nested; 0 where it cannot be more than DEPTH_MAX.
+
+    Counted before parsing, because the parser itself would run out of stack.
+    """
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return 0
-    depth = deepest = 0
+    level = deepest = 0
     quoted = escaped = False
     for character in text:
         if quoted:
@@ -119,10 +121,10 @@ def _depth(text: str) -> int:
         elif character == '"':
             quoted = True
         elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
+            level += 1
+            deepest = max(deepest, level)
         elif character in "]}":
-            depth -= 1
+            level -= 1
     return deepest
 
 

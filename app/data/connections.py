@@ -9,19 +9,19 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from app.data.faults import Fault
+from app.data.pipeline import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from app.data.config import DataConfig
 
-Connection: TypeAlias = psycopg.Connection[Any]
 CONNECT_TIMEOUT_SECONDS = 5
 # Passwords may change again while a connection is being opened; each round begins with what is configured then.
 LOGIN_ROUNDS = 4
@@ -142,14 +142,15 @@ class Pool:
             raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
         try:
             age, connection = self._log_in()
-        except (psycopg.Error, UnicodeError, ValueError):
+        except BaseException as error:
             self._budget.give_back()
             self._forget()
+            if not isinstance(error, psycopg.Error | UnicodeError | ValueError):
+                raise
             # The driver's own message names hosts, users and files, which are no business of the client's.
             raise Fault(
                 "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
             ) from None
-        connection.prepared_max = 200
         with self._changed:
             self._ages[connection] = age
         return connection
@@ -179,16 +180,20 @@ class Pool:
         return self._opened_by(config.db_uri, config)
 
     def _opened_by(self, uri: str, config: DataConfig) -> Connection:
-        return psycopg.connect(
+        connection = Connection.connect(
             uri,
             autocommit=True,
             application_name=self._name,
+            client_encoding="utf8",
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            prepare_threshold=5 if config.db_prepared_statements else None,
+            prepare_threshold=None,
         )
+        if not config.db_prepared_statements:
+            connection.book = None
+        return connection
 
     def _put_back(self, connection: Connection) -> None:
-        usable = not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        usable = connection.is_clean
         with self._changed:
             fits = self._ages.get(connection) == self._age and self._open <= self._config.db_pool
             if usable and fits and not self._closed:

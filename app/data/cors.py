@@ -11,7 +11,7 @@ REQUEST_HEADERS = (
 EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, Transfer-Encoding, "
     "Range-Unit, Link, X-Total-Count, X-Supabase-Api-Version, Content-Disposition, ETag, Accept-Ranges, "
-    "Preference-Applied, Proxy-Status"
+    "Preference-Applied, Proxy-Status, Retry-After"
 )
 
 
@@ -32,9 +32,12 @@ def headers(origin: str | None, allowed: tuple[str, ...]) -> list[tuple[str, str
 
 
 def preflight(asked: str | None) -> list[tuple[str, str]]:
-    """Return what a preflight adds: any header that is asked for by a plain name, besides the usual ones."""
+    """Return what a preflight adds: any header that is asked for by a plain name, besides the usual ones.
+
+    asked: `*` where it was not read which, which stands for all of them.
+    """
     names = [name.strip() for name in (asked or "").split(",")]
-    extra = [name for name in names if name and name.replace("-", "").isalnum() and name.isascii() and len(name) <= 64]
+    extra = [name for name in names if name == "*" or _is_plain(name)]
     known = REQUEST_HEADERS.split(", ")
     listed = [*known, *(name for name in extra[:50] if name.lower() not in known)]
     return [
@@ -42,3 +45,7 @@ def preflight(asked: str | None) -> list[tuple[str, str]]:
         ("Access-Control-Allow-Headers", ", ".join(listed)),
         ("Access-Control-Max-Age", "86400"),
     ]
+
+
+def _is_plain(name: str) -> bool:
+    return name.replace("-", "").isalnum() and name.isascii() and len(name) <= 64

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+JSON = "application/json; charset=utf-8"
+# What may stand in a header as it is; a function may raise any code.
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # PostgREST's own codes; what Postgres reports is mapped by `status_of_state`.
 STATUS = {
@@ -43,6 +48,12 @@ class Fault(Exception):
         self.code, self.message, self.details, self.hint = code, message, details, hint
         self.status = status if status is not None else STATUS.get(code, 400)
         self.headers = headers
+        self.reason = ""  # of the status line, where it is not the usual one
+
+    def head(self) -> list[tuple[str, str]]:
+        """Return the headers."""
+        proxy = [("Proxy-Status", f"PostgREST; error={self.code}")] if _CODE.fullmatch(self.code) else []
+        return [("Content-Type", JSON), *proxy, *self.headers]
 
     def payload(self, *, minimal: bool = False) -> bytes:
         """Return the JSON body."""

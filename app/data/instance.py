@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -17,20 +18,20 @@ from app.data.plan import find_table
 from app.data.terms import SelectRelation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from app.data.bearer import Identity
     from app.data.config import DataConfig
-    from app.data.connections import Connection
+    from app.data.pipeline import Connection
     from app.data.request import Raw, Request
     from app.data.respond import Answer
     from app.data.schema import SchemaCache
     from infra.activity import Mark
 
-# A committed change of the schema is seen by requests that begin this much later.
-STALE_SECONDS = 0.5
-MISSES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205"})
-OUTDATED = frozenset({"42P01", "42703", "42883", "42704"})
-T = TypeVar("T")
+# Where no stamp is kept, looking whether the schema has changed costs something, and is not done more often than this.
+LOOK_SECONDS = 0.5
+# A session may have been ended a moment ago; so may the next, when all of them were.
+SESSIONS = 5
+# So long a request is planned anew while the schema changes faster than it can be read; then its client may wait.
+PATIENCE_SECONDS = 5.0
 
 
 def needs(request: Request) -> frozenset[str]:
@@ -91,44 +92,56 @@ class Instance:
     def _answer(self, raw: Raw) -> Answer:
         identity = identify(raw.headers.get("authorization"), self.config)
         request = requests.read(raw, self.config)
-        with self.pool.lend() as connection:
-            cache = self._known(connection, needs(request))
-            cache = self._deepened(connection, cache, request)
-            if request.method == "OPTIONS":
-                if request.resource == requests.TABLE:
-                    _, cache = self._tried(lambda known: find_table(request.target, known), connection, cache)
-                return respond.options_answer(request, cache)
-            if request.resource == requests.ROOT:
-                return respond.root_answer(request, cache, self.config)
-            for attempt in (1, 2):
-                planned, cache = self._tried(
-                    lambda known: statement.plan(request, known, self.config), connection, cache
-                )
-                stale = cache.stamped and time.monotonic() - self._checked > STALE_SECONDS
-                try:
-                    outcome = session.run(connection, planned, request, identity, self.config, stamped=stale)
-                except Fault as fault:
-                    fresh = self._refreshed(connection, cache) if fault.code in OUTDATED and attempt == 1 else cache
-                    if fresh is cache:
-                        raise
-                    cache = fresh
-                    continue
-                if stale:
-                    self._noticed(outcome.stamp, cache)
-                return respond.answer(outcome, planned, request, self.config)
-        raise Fault("PGRST002", "Could not query the database for the schema cache. Retrying.")
+        for _ in range(SESSIONS):
+            with suppress(session.Ended), self.pool.lend() as connection:
+                return self._answered(connection, request, identity)
+        raise Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
-    def _tried(
-        self, look: Callable[[SchemaCache], T], connection: Connection, cache: SchemaCache
-    ) -> tuple[T, SchemaCache]:
+    def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
+        began, parts = time.monotonic(), needs(request)
+        cache = self._known(connection, parts)
+        while True:
+            cache = self._deepened(connection, cache, request)
+            # What was read after the request began may be outdated too, but not for this request.
+            looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
+            try:
+                return self._attempt(connection, session.Terms(request, identity, self.config, cache, looks))
+            except session.Outdated:
+                if cache.read_at > began + PATIENCE_SECONDS:
+                    raise _unreadable() from None
+                cache = self._renewed(connection, cache, parts)
+
+    def _attempt(self, connection: Connection, terms: session.Terms) -> Answer:
+        request, cache = terms.request, terms.cache
         try:
-            return look(cache), cache
-        except Fault as fault:
-            # What is not in the cache may have been made since: look once before saying that it is not there.
-            fresh = self._refreshed(connection, cache) if fault.code in MISSES else cache
-            if fresh is cache:
-                raise
-            return look(fresh), fresh
+            if request.method == "OPTIONS" or request.resource == requests.ROOT:
+                self._look(connection, terms)
+                return self._described(request, cache)
+            planned = statement.plan(request, cache, self.config)
+        except Fault:
+            self._look(connection, terms)
+            raise
+        started = time.monotonic()
+        outcome = session.run(connection, planned, terms)
+        if terms.looks:
+            self._checked = started
+        return respond.answer(outcome, planned, request, self.config)
+
+    def _described(self, request: Request, cache: SchemaCache) -> Answer:
+        if request.method != "OPTIONS":
+            return respond.root_answer(request, cache, self.config)
+        if request.resource == requests.TABLE:
+            find_table(request.target, cache)
+        return respond.options_answer(request, cache)
+
+    def _look(self, connection: Connection, terms: session.Terms) -> None:
+        """Raise Outdated when what a request was planned against is not so any more."""
+        if not terms.looks:
+            return
+        started = time.monotonic()
+        if session.stamp_of(connection, terms.cache) != terms.cache.stamp:
+            raise session.Outdated
+        self._checked = started
 
     def _known(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
         cache = self._cache
@@ -148,37 +161,24 @@ class Instance:
         return self._known(connection, frozenset({schema.LINKS}))
 
     def _load(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
-        started = time.monotonic()
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
         except psycopg.Error:
-            raise Fault(
-                "PGRST002",
-                "Could not query the database for the schema cache. Retrying.",
-                headers=(("Retry-After", "1"),),
-            ) from None
-        self._checked = started
+            raise _unreadable() from None
+        self._checked = cache.read_at
         return cache
 
-    def _refreshed(self, connection: Connection, cache: SchemaCache) -> SchemaCache:
-        """Return the same cache when the schema has not changed since, else a new one."""
-        if cache.stamped:
-            try:
-                row = connection.execute(schema.SQL.stamp).fetchone()
-            except psycopg.Error:
-                row = None
-            if row is not None and row[0] == cache.stamp:
-                self._checked = time.monotonic()
-                return cache
-        elif time.monotonic() - self._checked < STALE_SECONDS:
-            return cache
+    def _renewed(self, connection: Connection, cache: SchemaCache, parts: frozenset[str]) -> SchemaCache:
+        """Read the catalogue again, unless somebody has done that since."""
         with self._loading:
             if self._cache is cache or self._cache is None:
                 self._cache = self._load(connection, cache.parts)
-            return self._cache
+        return self._known(connection, parts)
 
-    def _noticed(self, stamp: int | None, cache: SchemaCache) -> None:
-        if stamp != cache.stamp:
-            self.forget_schema()
-        else:
-            self._checked = time.monotonic()
+
+def _unreadable() -> Fault:
+    return Fault(
+        "PGRST002",
+        "Could not query the database for the schema cache. Retrying.",
+        headers=(("Retry-After", "1"),),
+    )

@@ -20,6 +20,7 @@ from gunicorn.glogging import Logger
 
 from app.data.listener import Listener
 from app.server import ProblemWorker
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -40,6 +41,7 @@ def serve(api: DataApi) -> int:
     # Whoever signals sooner than the server is there to be told must not end it.
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+    exhaustion.watch()
     read = api.config
     listening, where = _listen(read)
     Listener(api).start()
@@ -58,6 +60,8 @@ def serve(api: DataApi) -> int:
 
 class _Process(ProblemWorker):
     """The server that our services have in a child of gunicorn's master, alone."""
+
+    projects_alone = True
 
     def __init__(self, api: DataApi, settings: Config, listening: socket.socket) -> None:
         self._api = api
@@ -97,7 +101,6 @@ def _settings() -> Config:
     settings = Config()
     for name, value in {
         "threads": THREADS,
-        "limit_request_line": 8190,
         "limit_request_fields": 100,
         "graceful_timeout": GRACEFUL_SECONDS,
         "keepalive": KEEPALIVE_SECONDS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from app.data import openapi
+from app.data import openapi, raised
 from app.data.faults import Fault
 from app.data.request import ROOT, ROUTINE
 from app.data.schema import DELETE, INSERT, UPDATE
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from app.data.session import Outcome
     from app.data.statement import Statement
 
-JSON = "application/json; charset=utf-8"
+# Clients take so many bytes of an answer's head as they send of a request's: undici 16 KiB, of all headers together.
+LOCATION_MAX = 4096
 READ_PREFERENCES = ("count", "tx", "handling", "timezone")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, ready for the wire."""
+    """An answer. Its headers are text; the wire sends them as UTF-8."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
+    reason: str = ""  # phrase of the status line; the usual one when empty
 
 
 def answer(outcome: Outcome, statement: Statement, request: Request, config: DataConfig) -> Answer:
@@ -43,12 +45,7 @@ def answer(outcome: Outcome, statement: Statement, request: Request, config: Dat
 
 def fault_answer(fault: Fault, *, head: bool = False, minimal: bool = False) -> Answer:
     """Return the answer that a fault is."""
-    headers = [
-        ("Content-Type", JSON),
-        ("Proxy-Status", f"PostgREST; error={fault.code}"),
-        *fault.headers,
-    ]
-    return Answer(fault.status, headers, b"" if head else fault.payload(minimal=minimal))
+    return Answer(fault.status, fault.head(), b"" if head else fault.payload(minimal=minimal), fault.reason)
 
 
 def options_answer(request: Request, cache: SchemaCache) -> Answer:
@@ -106,7 +103,8 @@ def _rows(outcome: Outcome, statement: Statement, request: Request, config: Data
         return Answer(204, headers)
     if statement.routine is None:
         query = f"?{request.query.canonical}" if request.query.canonical else ""
-        headers.append(("Content-Location", f"/{quote(request.target.name)}{query}"))
+        location = f"/{quote(request.target.name)}{query}"
+        headers += [("Content-Location", location)] if len(location) <= LOCATION_MAX else []
     headers += [("Content-Type", statement.media.content_type), *_profile(request)]
     del config
     return Answer(status, headers, b"" if request.method == "HEAD" else outcome.body)
@@ -162,30 +160,9 @@ def _profile(request: Request) -> list[tuple[str, str]]:
 def _overridden(found: Answer, outcome: Outcome) -> Answer:
     status, headers = found.status, found.headers
     if outcome.status is not None:
-        text = outcome.status.decode("utf-8", "replace")
-        if not (text.isascii() and text.isdigit() and 100 <= int(text) <= 599):
-            raise Fault("PGRST112", "response.status guc must be a valid status code")
-        status = int(text)
+        status = raised.status(outcome.status)
     if outcome.headers is not None:
-        given = _given_headers(outcome.headers)
+        given = raised.headers(outcome.headers)
         names = {name.lower() for name, _ in given}
         headers = [header for header in headers if header[0].lower() not in names] + given
     return Answer(status, headers, found.body)
-
-
-def _given_headers(text: bytes) -> list[tuple[str, str]]:
-    wrong = Fault(
-        "PGRST111",
-        "response.headers guc must be a JSON array composed of objects with a single key and a string value",
-    )
-    try:
-        entries = json.loads(text)
-        pairs = [next(iter(entry.items())) for entry in entries if len(entry) == 1]
-    except (ValueError, AttributeError, TypeError):
-        raise wrong from None
-    if not isinstance(entries, list) or len(pairs) != len(entries):
-        raise wrong
-    # A line break would begin a header of the tenant's choice, or end the head.
-    if not all(isinstance(value, str) and value.isprintable() and name.isprintable() for name, value in pairs):
-        raise wrong
-    return pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from app.data.relationships import Relationship
 
 SQL = statements(__file__)
+_STAMP: str = SQL.stamp.as_string(None)
+_PRINT: str = SQL.print.as_string(None)
 UPDATE, INSERT, DELETE = 4, 8, 16
 LINKS, ROUTINES = "links", "routines"
 
@@ -94,14 +97,18 @@ class Routine:
 
 @dataclass(frozen=True)
 class SchemaCache:
-    """What requests are planned against. `parts` says how much of it is read; `stamp` is None where none is kept."""
+    """What requests are planned against. parts: how much of it is read; read_at: the monotonic second before that.
+
+    stamp: the schema's at that moment; stamped: the database keeps one, which costs next to nothing to look at.
+    """
 
     tables: dict[Name, Table]
     relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
     routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
     stamped: bool = False
-    stamp: int | None = None
+    stamp: str = ""
     parts: frozenset[str] = frozenset()
+    read_at: float = 0.0
 
 
 def load(
@@ -111,6 +118,7 @@ def load(
 
     The relations are always read; `parts` adds LINKS, ROUTINES or both. All of it is one snapshot.
     """
+    started = time.monotonic()
     with connection.transaction():
         with connection.pipeline():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -122,11 +130,16 @@ def load(
             cursor = connection.execute(SQL.tables, {"schemas": list(schemas)})
         found = _first(cursor)
         # The stamp is read from the snapshot that the catalogue was read from: an older one only means a reload.
-        stamp = int(_row(connection.execute(SQL.stamp))[0]) if found["stamped"] else None
+        stamp = _row(connection.execute(SQL.stamp if found["stamped"] else SQL.print))[0]
         tables = {(table := _table(entry)).name: table for entry in found["tables"]}
         links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
         routines = _routines(connection, schemas) if ROUTINES in parts else {}
-    return SchemaCache(tables, links, routines, bool(found["stamped"]), stamp, parts)
+    return SchemaCache(tables, links, routines, bool(found["stamped"]), stamp, parts, started)
+
+
+def stamp_sql(cache: SchemaCache) -> str:
+    """Return the query whose one value differs from the cache's stamp when the schema does."""
+    return _STAMP if cache.stamped else _PRINT
 
 
 def _row(cursor: psycopg.Cursor[Any]) -> Any:

@@ -159,7 +159,7 @@ SELECT json_build_object(
 )::text
 
 -- name: stamp
-SELECT launchdb.schema_stamp()
+SELECT launchdb.schema_stamp()::text
 
 -- name: views
 -- The stored query of each view; which of its columns are plain columns of a table is told from it.
@@ -185,3 +185,38 @@ SELECT k.kind, k.conname, k.relid::bigint, n.nspname, t.relname,
   JOIN pg_catalog.pg_attribute a ON true
  WHERE a.attrelid = k.relid AND a.attnum = number
  GROUP BY k.kind, k.conname, k.relid, n.nspname, t.relname
+
+-- name: print
+-- What stands in for the stamp where no trigger keeps one: a checksum of the catalogue's rows that a plan may rest on.
+-- Rows that VACUUM, ANALYZE, TRUNCATE, an index or a temporary table write are left out, or told by what they say.
+SELECT pg_catalog.concat(pg_catalog.count(*), '.', pg_catalog.sum(entry))
+  FROM (
+    WITH kept AS MATERIALIZED (
+        SELECT oid, pg_catalog.hash_record_extended(ROW (relname, relnamespace, relkind, relispartition), oid::bigint) AS entry
+          FROM pg_catalog.pg_class
+         WHERE oid >= 16384 AND relpersistence <> 't' AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S')
+    )
+    SELECT entry FROM kept
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (attnum, a.xmin), attrelid::bigint)
+      FROM kept JOIN pg_catalog.pg_attribute a ON a.attrelid = kept.oid WHERE a.attnum > 0
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (3, d.xmin), d.oid::bigint)
+      FROM kept JOIN pg_catalog.pg_attrdef d ON d.adrelid = kept.oid
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (4, k.xmin), k.oid::bigint)
+      FROM pg_catalog.pg_constraint k LEFT JOIN kept ON kept.oid = k.conrelid
+     WHERE k.oid >= 16384 AND (k.contypid <> 0 OR kept.oid IS NOT NULL)
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (5, r.xmin), r.oid::bigint)
+      FROM kept JOIN pg_catalog.pg_rewrite r ON r.ev_class = kept.oid
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (6, t.xmin), t.oid::bigint)
+      FROM kept JOIN pg_catalog.pg_trigger t ON t.tgrelid = kept.oid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (7, xmin), oid::bigint) FROM pg_catalog.pg_type WHERE oid >= 16384 AND typtype IN ('d', 'e')
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (8, xmin), oid::bigint) FROM pg_catalog.pg_proc WHERE oid >= 16384
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (9, nspname), oid::bigint) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'
+  ) AS entries

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
+from app.data import raised, schema
 from app.data.faults import Fault, status_of_state
-from app.data.fragments import compose, ident, joined, qualified
+from app.data.fragments import compose, ident, qualified
 from app.data.names import Name
+from app.data.pipeline import Step, converse, encoded, step
 from app.data.request import settings_of
 
 if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
     from app.data.bearer import Identity
     from app.data.config import DataConfig
-    from app.data.connections import Connection
+    from app.data.pipeline import Connection, Said
     from app.data.request import Request
+    from app.data.schema import SchemaCache
     from app.data.statement import Statement
 
-STAMP = sql.SQL("launchdb.schema_stamp()")
-NO_STAMP = sql.SQL("NULL::bigint")
+NOTHING = "NULL"
+BEGIN, SETUP, WORK, GUARD, END = "begin", "setup", "work", "guard", "end"
+# What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
+NOT_A_NUMBER = "22P02"
+
+
+class Outdated(Exception):
+    """The schema has changed since the request was planned, and nothing of it remains; plan it anew."""
+
+
+class Ended(Exception):
+    """The server had ended the session before it began with the request; another session can carry it out."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp."""
+
+    request: Request
+    identity: Identity
+    config: DataConfig
+    cache: SchemaCache
+    looks: bool
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the one row of a statement says, as bytes of the wire; `stamp` is the schema's at that moment."""
+    """What the one row of a statement says, as bytes of the wire."""
 
     total: bytes | None
     page: int
@@ -35,36 +64,37 @@ class Outcome:
     headers: bytes | None
     status: bytes | None
     inserted: bytes | None
-    stamp: int | None
 
 
-def run(
-    connection: Connection, statement: Statement, request: Request, identity: Identity, config: DataConfig,
-    *, stamped: bool,
-) -> Outcome:  # fmt: skip
-    """Run a statement as the identity. A read takes one round trip; a write is judged before it is committed.
+def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
+    """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
 
-    Raises Fault, after which nothing of the request remains.
+    A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
+    Raises Fault, Outdated or Ended; nothing of the request remains then, and the connection is clean or closed.
     """
-    setup, values = _setup(statement, request, identity, config, stamped=stamped)
-    ends_at_once = not statement.writes and not statement.media.single and statement.count is None
     try:
-        with connection.pipeline():
-            connection.execute(sql.SQL("BEGIN") if statement.writes else sql.SQL("BEGIN READ ONLY"))
-            stamp = connection.execute(setup, values)
-            if config.db_pre_request:
-                connection.execute(compose("SELECT ", _function(config.db_pre_request), "()"))
-            cursor = connection.execute(statement.text, statement.values)
-            if ends_at_once:
-                connection.execute(sql.SQL("COMMIT"))
-        outcome = _outcome(cursor, stamp)
-        if not ends_at_once:
-            outcome = _finish(connection, outcome, statement, request, config)
+        steps, ends = _begun(statement, terms), _ends(statement, terms)
+        if not _is_judged(statement, terms.request):
+            return _outcome(_carried_out(connection, steps | ends, terms))
+        outcome = _outcome(_carried_out(connection, steps, terms))
+        _judge(outcome, statement, terms.request)
+        outcome = _estimated(connection, outcome, statement, terms)
+        _carried_out(connection, ends, terms)
     except psycopg.Error as error:
-        raise fault_of(error, authenticated=identity.authenticated) from None
+        raise fault_of(error, authenticated=terms.identity.authenticated) from None
     finally:
         _leave(connection)
     return outcome
+
+
+def stamp_of(connection: Connection, cache: SchemaCache) -> str | None:
+    """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
+    steps = [] if connection.is_clean else [Step(b"ROLLBACK")]
+    said = converse(connection, [*steps, Step(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp)
+    if said.error is not None:
+        return None
+    found = said.results[-1].get_value(0, 0)
+    return found.decode() if found is not None else None
 
 
 def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
@@ -76,7 +106,7 @@ def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
         return Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
     message = diagnosis.message_primary or ""
     if state == "PGRST":
-        return _raised(message, diagnosis.message_detail)
+        return raised.fault(message, diagnosis.message_detail)
     status = status_of_state(state, message, authenticated=authenticated)
     headers: tuple[tuple[str, str], ...] = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
     if status == 503:
@@ -84,15 +114,28 @@ def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
     return Fault(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
 
 
-def _setup(
-    statement: Statement, request: Request, identity: Identity, config: DataConfig, *, stamped: bool
-) -> tuple[sql.Composed, dict[str, str]]:
+def _begun(statement: Statement, terms: Terms) -> dict[str, Step]:
+    setup, values = _settings(statement, terms)
+    path = values[1] or b""
+    # Never another level: the guard would see the schema as it was when the transaction began.
+    level = b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"" if statement.writes else b" READ ONLY")
+    steps = {BEGIN: Step(level), SETUP: Step(setup, values, keep=True)}
+    if terms.config.db_pre_request:
+        steps["pre-request"] = step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
+    # What a text means depends on where its names are looked up.
+    written = step(statement.text, statement.values, keep=True)
+    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
+    return steps
+
+
+def _settings(statement: Statement, terms: Terms) -> tuple[bytes, tuple[bytes | None, ...]]:
+    request, config = terms.request, terms.config
     headers, cookies = settings_of(request.raw)
     schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
     settings = [
         ("search_path", ", ".join(ident(name).as_string(None).replace("%%", "%") for name in schemas)),
-        ("role", identity.role),
-        ("request.jwt.claims", identity.claims),
+        ("role", terms.identity.role),
+        ("request.jwt.claims", terms.identity.claims),
         ("request.method", request.method),
         ("request.path", request.raw.path),
         ("request.headers", headers),
@@ -104,30 +147,68 @@ def _setup(
         hoisted = config.db_hoisted_tx_settings
         settings += [(name, value) for name, value in statement.routine.settings if name in hoisted]
     settings += config.app_settings
-    values = {f"v{number}": value for number, (_, value) in enumerate(settings)}
-    values |= {f"n{number}": name for number, (name, _) in enumerate(settings)}
-    calls = [
-        compose("set_config(", sql.Placeholder(f"n{number}"), ", ", sql.Placeholder(f"v{number}"), ", true)")
-        for number in range(len(settings))
-    ]
-    return compose("SELECT ", STAMP if stamped else NO_STAMP, ", ", joined(", ", calls)), values
+    values = tuple(encoded(text) for setting in settings for text in setting)
+    return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
 
 
-def _finish(
-    connection: Connection, outcome: Outcome, statement: Statement, request: Request, config: DataConfig
-) -> Outcome:
-    _judge(outcome, statement, request)
-    if statement.count is not None:
-        outcome = _estimated(connection, outcome, statement, request, config)
-    asked = request.preferences.end
-    rolls_back = asked == "rollback" or (config.rolls_back and asked != "commit")
+@functools.lru_cache(maxsize=64)
+def _setup(count: int, stamp: str) -> bytes:
+    calls = ", ".join(f"set_config(${2 * number + 1}, ${2 * number + 2}, true)" for number in range(count))
+    return f"SELECT ({stamp}), {calls}".encode()
+
+
+def _ends(statement: Statement, terms: Terms) -> dict[str, Step]:
+    steps = {}
+    asked = terms.request.preferences.end
+    rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
     if rolls_back:
         # A deferred constraint would only speak at the commit that never comes.
-        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        connection.execute("ROLLBACK")
-    else:
-        connection.execute("COMMIT")
-    return outcome
+        steps["constraints"] = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
+    if statement.writes:
+        steps[GUARD] = Step(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
+    steps[END] = Step(b"ROLLBACK" if rolls_back else b"COMMIT")
+    return steps
+
+
+@functools.lru_cache(maxsize=4)
+def _guard(stamp: str) -> bytes:
+    # Behind the statement: what changes the tables that it has locked has committed before, or waits for our end.
+    return f"SELECT (CASE WHEN ({stamp}) = $1 THEN '0' ELSE 'outdated' END)::pg_catalog.int4".encode()
+
+
+def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -> dict[str, PGresult]:
+    """Run the steps; return their results. Raises Fault, Outdated, Ended; psycopg.OperationalError."""
+    said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+    if said.outlived and BEGIN in steps:
+        # Nothing of it was done. It is not prepared a second time, so this ends here.
+        _leave(connection)
+        said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+    if said.error is not None:
+        raise _why(connection, said, steps, terms)
+    results = dict(zip(steps, said.results, strict=True))
+    if terms.looks and SETUP in results and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode():
+        raise Outdated
+    return results
+
+
+def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Terms) -> Exception:
+    """Return what a failure means for the request; the transaction is ended."""
+    assert said.error is not None  # noqa: S101 - the caller looked
+    at = list(steps)[max(said.failed, 0)]
+    if connection.closed and at == BEGIN:
+        return Ended()
+    if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
+        return Outdated()
+    # It may have failed because it was planned against what is no longer so.
+    if terms.looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
+        return Outdated()
+    return said.error
+
+
+def _is_judged(statement: Statement, request: Request) -> bool:
+    """Say whether a result may be refused, or asks for more, before the transaction ends."""
+    strict = request.preferences.max_affected is not None and request.preferences.strict
+    return request.method == "PUT" or statement.media.single or statement.count is not None or strict
 
 
 def _judge(outcome: Outcome, statement: Statement, request: Request) -> None:
@@ -148,56 +229,33 @@ def _judge(outcome: Outcome, statement: Statement, request: Request) -> None:
         )
 
 
-def _estimated(
-    connection: Connection, outcome: Outcome, statement: Statement, request: Request, config: DataConfig
-) -> Outcome:
-    assert statement.count is not None  # noqa: S101 - the caller looked
-    if request.preferences.count == "estimated" and int(outcome.total or 0) <= (config.db_max_rows or 0):
+def _estimated(connection: Connection, outcome: Outcome, statement: Statement, terms: Terms) -> Outcome:
+    asked, most = terms.request.preferences.count, terms.config.db_max_rows or 0
+    if statement.count is None or (asked == "estimated" and int(outcome.total or 0) <= most):
         return outcome
-    row = connection.execute(*statement.count).fetchone()
-    planned = int(row[0][0]["Plan"]["Plan Rows"]) if row is not None else 0
-    total = planned if request.preferences.count == "planned" else max(planned, int(outcome.total or 0))
-    return Outcome(**{**outcome.__dict__, "total": str(total).encode()})
+    text, values = statement.count
+    found = _carried_out(connection, {"plan": step(text, values)}, terms)["plan"].get_value(0, 0)
+    planned = int(json.loads(found or b"")[0]["Plan"]["Plan Rows"])
+    total = planned if asked == "planned" else max(planned, int(outcome.total or 0))
+    return replace(outcome, total=str(total).encode())
 
 
-def _outcome(cursor: psycopg.Cursor[Any], stamp: psycopg.Cursor[Any]) -> Outcome:
-    result, seen = cursor.pgresult, stamp.pgresult
-    if result is None or seen is None:
-        raise Fault("PGRST001", "Database client error. Retrying the connection.")
-    at = seen.get_value(0, 0)
-    return Outcome(
-        result.get_value(0, 0),
-        int(result.get_value(0, 1) or 0),
-        result.get_value(0, 2) or b"",
-        result.get_value(0, 3),
-        result.get_value(0, 4),
-        result.get_value(0, 5),
-        int(at) if at is not None else None,
-    )
+def _outcome(results: dict[str, PGresult]) -> Outcome:
+    row = results[WORK]
+    total, page, body, headers, status, inserted = (row.get_value(0, place) for place in range(6))
+    return Outcome(total, int(page or 0), body or b"", headers, status, inserted)
 
 
 def _leave(connection: Connection) -> None:
-    if connection.closed or connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+    """Leave nothing behind: what cannot be rolled back goes with its session."""
+    if connection.closed or connection.is_clean:
         return
-    try:
-        connection.execute("ROLLBACK")
-    except psycopg.Error:
+    with contextlib.suppress(psycopg.Error):
+        converse(connection, [Step(b"ROLLBACK")])
+    if not connection.is_clean:
         connection.close()
 
 
 def _function(name: str) -> sql.Composable:
     schema, _, plain = name.rpartition(".")
     return qualified(Name(schema, plain))
-
-
-def _raised(message: str, detail: str | None) -> Fault:
-    broken = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
-    try:
-        said, how = json.loads(message), json.loads(detail or "")
-        headers = tuple((str(name), str(value)) for name, value in how["headers"].items())
-        return Fault(
-            said["code"], said["message"], said.get("details"), said.get("hint"), status=int(how["status"]),
-            headers=headers,
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Fault("PGRST121", broken, f"Invalid JSON value for MESSAGE or DETAIL: '{message}'")

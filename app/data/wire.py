@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from gunicorn.http.errors import ParseException
 from werkzeug.wrappers import Response
 
+from app import refusals
 from app.data import cors
 from app.data.faults import Fault
 from app.data.request import Raw
 from app.data.respond import Answer, fault_answer
+from app.status_line import status_line
+from config.limits import URL_BYTES_MAX
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
-URL_BYTES_MAX = 16_384
 
 
 def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> Raw:
@@ -25,7 +28,7 @@ def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTE
     query = str(environ.get("QUERY_STRING", ""))
     path = _path(environ, below)
     if len(query) + len(path) > URL_BYTES_MAX:
-        raise Fault("PGRST125", "The URL is too long", status=414)
+        raise refusals.URL_TOO_LONG.fault
     return Raw(str(environ["REQUEST_METHOD"]), path, query, _headers(environ), _body(request, body_bytes_max))
 
 
@@ -36,10 +39,12 @@ def response(answer: Answer, request: Request, allowed_origins: tuple[str, ...] 
         ("Vary", "Accept, Prefer, Range"),
         *cors.headers(request.headers.get("Origin"), allowed_origins),
     ]
-    made = Response(answer.body, answer.status)
+    made = Response(
+        answer.body, f"{answer.status} {_as_utf8(answer.reason)}" if answer.reason else status_line(answer.status)
+    )
     made.headers.clear()
     for name, value in headers:
-        made.headers.add(name, value)
+        made.headers.add(name, _as_utf8(value))
     if answer.status not in (204, 304):
         made.headers["Content-Length"] = str(len(answer.body))
     if request.method == "HEAD":
@@ -91,6 +96,11 @@ def _text(value: str) -> str:
     return value.encode("latin-1", "replace").decode("utf-8", "replace").replace("\0", "")
 
 
+def _as_utf8(value: str) -> str:
+    # WSGI takes bytes as latin-1.
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
+
+
 def _body(request: Request, most: int) -> bytes:
     if request.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
         return b""
@@ -98,7 +108,18 @@ def _body(request: Request, most: int) -> bytes:
         raise Fault("PGRST102", "Compressed bodies are not accepted", status=415)
     if (request.content_length or 0) > most:
         raise Fault("PGRST102", "The body is too large", status=413)
-    read = request.stream.read(most + 1) if request.content_length is None else request.get_data(cache=False)
+    try:
+        read = request.stream.read(most + 1) if request.content_length is None else request.get_data(cache=False)
+    except TimeoutError:
+        raise _cut_off(refusals.NOT_IN_TIME.fault) from None
+    except (OSError, ParseException):  # the client hung up, or its chunks are not chunks
+        raise _cut_off(Fault("PGRST102", "The body ended early")) from None
     if len(read) > most:
         raise Fault("PGRST102", "The body is too large", status=413)
     return bytes(read)
+
+
+def _cut_off(fault: Fault) -> Fault:
+    """Return a fault after which nobody knows where the next request begins."""
+    fault.headers = (*fault.headers, ("Connection", "close"))
+    return fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from config import surroundings
 from config.settings import Settings, SettingsError, load
 from infra import files
 from infra.embedded.report import FAULT, Report
@@ -14,6 +15,7 @@ from infra.errors import InfraError
 
 def main() -> int:
     """Supervise until asked to stop; return the exit status."""
+    surroundings.enter()
     report = Report()
     try:
         settings = load(recall=False)

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from config import surroundings
 from config.settings import CHECKOUT
 from infra import files
 from infra.embedded.start import folders, lock_path, log_folder
@@ -33,7 +34,7 @@ def launch(settings: Settings, *, detached: bool) -> subprocess.Popen[bytes]:
     with files.worded(log_folder(settings)), (log_folder(settings) / "supervisor.err").open("wb") as errors:
         return spawn(
             [sys.executable, "-m", "infra.embedded"],
-            env={**os.environ, **own},
+            env={**surroundings.made(), **own},
             cwd=CHECKOUT,
             stdout=PIPE,
             stderr=errors,

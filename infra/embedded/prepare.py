@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from config import surroundings
 from config.settings import load
 from infra import migrations
 from infra.composition import Infra
@@ -46,6 +47,7 @@ def ensure_database(url: str) -> None:
 
 def main() -> int:
     """Prepare; say in one line why not."""
+    surroundings.enter()
     try:
         prepare()
     except (InfraError, psycopg.Error) as error:

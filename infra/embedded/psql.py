@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config import surroundings
 from infra.embedded import programs
 from infra.errors import Refused
 
@@ -34,6 +35,7 @@ def find(settings: Settings) -> Path:
 
 def become(program: Path, where: Mapping[str, str], password: str) -> None:
     """Replace this process by psql, connected to `where` (host, port, dbname, user). Does not return."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # The terminal, the pager and .psqlrc are the caller's; where to connect is ours to say.
+    inherited = {name: value for name, value in surroundings.given().items() if not name.startswith("PG")}
     given = {_VARIABLES[name]: value for name, value in where.items()}
     os.execve(program, ["psql"], {**inherited, **given, "PGPASSWORD": password})  # noqa: S606 - no shell is wanted

@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from config import surroundings
 from config.settings import CHECKOUT
 from infra import files, gpg, secretfiles
 from infra.embedded import postgres, procfile, state, valkey
@@ -137,7 +138,7 @@ class Installation:
 
     def _environment(self) -> dict[str, str]:
         own = {"LAUNCHDB_HOME": str(self.settings.home), "LAUNCHDB_PORT": str(self.settings.port)}
-        return {**os.environ, **own, "PYTHONUNBUFFERED": "1"}
+        return {**surroundings.made(), **own, "PYTHONUNBUFFERED": "1"}
 
 
 def _failure(what: str, log: Log) -> Refused:

@@ -46,8 +46,8 @@ def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) ->
     return catalogue.begin(tx, scope, run.job_id, form=form, key_id=key_id, final=final)
 
 
-def set_is_written(run: Run[Any]) -> None:
-    """Let the files and the manifest be there."""
+def set_is_written(run: Run[Any], *, fresh: bool = False) -> None:
+    """Let the files and the manifest be there. fresh: of what the project holds by now."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
@@ -60,7 +60,7 @@ def set_is_written(run: Run[Any]) -> None:
         "secrets": {name: known[name] for name in KEPT_SECRETS if name in known},
     }
     uri = run.infra.databases.uri(names.database(project), login, known[names.password(login)])
-    backups.write(run, backup, uri, project=project, more=more)
+    backups.write(run, backup, uri, project=project, more=more, fresh=fresh)
 
 
 def set_is_removed(run: Run[Any]) -> None:
@@ -83,6 +83,9 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
     settings = run.infra.settings
     keys = backup_keys.backup_keys(settings.secrets_folder)
     manifest = backup_sets.read(settings.backups_folder, backup.stem, keys)
+    told = backup_sets.details(manifest, keys[manifest.key_id])["contents"].get("left_out")
+    if told:
+        run.result["remarks"] = told
     file = manifest.files[0]
     catalogue.finish(
         tx,

@@ -12,35 +12,88 @@ from infra.beside import Beside
 from infra.sql import statements
 from jobs import backups
 from jobs.commands import JobConflict
-from jobs.data_plane import close_data_api, drop_database, drop_roles, refuse_logins
+from jobs.data_plane import (
+    allow_logins,
+    close_data_api,
+    drop_database,
+    drop_roles,
+    open_data_api,
+    refuse_logins,
+)
 from jobs.kind import Step, kind
-from jobs.kinds.backup import begin, list_set, set_is_written
-from jobs.pooling import withdraw_from_pooler
+from jobs.kinds.backup import begin, list_set, set_is_removed, set_is_written
+from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
+# What lets its logins in.
+SERVED = ("active", "sleeping")
 
 
 def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
-    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep."""
-    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
+    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep.
+
+    Notes what the project was: as that it serves on when the deletion is called off.
+    """
+    project = {"project": run.args.project_id}
+    run.result["statusBefore"] = tx.value(SQL.status_before, project)
+    if not run.args.purge and tx.value(SQL.was_active, project):
         begin(run, tx, run.args.project_id, final=True)
 
 
 def final_backup_is_written(run: Run[DeleteProject]) -> None:
-    """Let the last backup be there, of what the project holds once nobody can write any more."""
-    project = run.args.project_id
+    """Let a last backup be there before anything is closed: where none can be made, nothing is deleted."""
     if not is_begun(run) or backups.is_whole(run):
         return
-    if not Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project)):
+    if not _has_database(run):
         run.log("there is no database to back up")
         backups.remove(run)
         return
-    refuse_logins(run)
     set_is_written(run)
+
+
+def final_backup_is_complete(run: Run[DeleteProject]) -> None:
+    """Let nobody write any more, and the last backup hold what was written until then."""
+    if _has_database(run):
+        refuse_logins(run)
+        if is_begun(run):
+            set_is_written(run, fresh=True)
+
+
+def logins_are_let_in_again(run: Run[DeleteProject]) -> None:
+    """Let the logins in again, if they were in."""
+    if _before(run) in SERVED and _has_database(run):
+        allow_logins(run)
+
+
+def pooler_serves_it_again(run: Run[DeleteProject]) -> None:
+    """Let the pooler serve the project again, if it did."""
+    if _before(run) in SERVED and _has_database(run):
+        publish_to_pooler(run)
+
+
+def project_serves_on(run: Run[DeleteProject]) -> None:
+    """Let the project be what it was, and its data API serve again, if it did."""
+    before = _before(run)
+    if before is None or not _has_database(run):
+        return
+    with run.transaction() as tx:
+        tx.execute(SQL.serve_on, {"project": run.args.project_id, "status": before})
+    if before == "active":
+        open_data_api(run)
+
+
+def _before(run: Run[DeleteProject]) -> str | None:
+    before: str | None = run.result.get("statusBefore")
+    return before
+
+
+def _has_database(run: Run[DeleteProject]) -> bool:
+    project = run.args.project_id
+    return Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
 
 
 def final_backup_is_listed(run: Run[DeleteProject], tx: Transaction) -> None:
@@ -101,17 +154,19 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
 @kind(
     "project.delete",
     steps=(
-        Step(close_data_api, no_return=True, title="Close the data API"),
-        Step(withdraw_from_pooler, title="Withdraw it from the pooler"),
-        Step(final_backup_is_named, atomic=True, title="Name the last backup"),
+        Step(final_backup_is_named, atomic=True, undo=set_is_removed, title="Name the last backup"),
         Step(final_backup_is_written, lasting=True, long=True, title="Make the last backup"),
-        Step(final_backup_is_listed, atomic=True, title="List the last backup"),
+        Step(close_data_api, undo=project_serves_on, title="Close the data API"),
+        Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
+        Step(final_backup_is_complete, undo=logins_are_let_in_again, long=True, title="Complete the last backup"),
+        Step(final_backup_is_listed, atomic=True, no_return=True, title="List the last backup"),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),
         Step(backups_are_purged, title="Remove its backups, if asked to"),
         Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
     ),
     attempts=10,
+    on_failure="undo",
     supersedes=True,
     preempts=True,
     priority=1,

@@ -44,3 +44,23 @@ UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
 -- name: mark_deleting
 UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now()
  WHERE id = %(project)s AND status <> 'deleted';
+
+-- name: status_before
+-- What the project was before its deletion was asked for, by what the ledger says of it; nothing when it never served.
+SELECT CASE WHEN p.template IS NULL THEN NULL
+            WHEN NOT EXISTS (SELECT FROM resources r WHERE r.project_id = p.id AND r.kind = 'database'
+                                AND r.state = 'present') THEN NULL
+            WHEN EXISTS (SELECT FROM resources r WHERE r.project_id = p.id AND r.kind = 'instance'
+                            AND r.state = 'present') THEN 'active'
+            WHEN EXISTS (SELECT FROM resources r JOIN jobs j ON j.id = r.job_id
+                          WHERE r.project_id = p.id AND r.kind = 'instance' AND j.kind = 'project.sleep') THEN 'sleeping'
+            ELSE 'paused' END
+  FROM projects p WHERE p.id = %(project)s;
+
+-- name: serve_on
+UPDATE projects p SET status = %(status)s, status_reason = 'its deletion did not finish', updated_at = now(),
+       name = CASE WHEN EXISTS (
+                    SELECT FROM projects o WHERE o.owner_id = p.owner_id AND o.name = p.name AND o.id <> p.id
+                       AND o.status NOT IN ('deleting', 'deleted'))
+                THEN p.id ELSE p.name END
+ WHERE p.id = %(project)s AND p.status = 'deleting';

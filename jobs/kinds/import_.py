@@ -94,14 +94,18 @@ def restore_is_asked_for(run: Run[ImportProject], tx: Transaction) -> None:
     """List the backup, and let the project be made of it."""
     backup = catalogue.of_job(tx, run.job_id)
     list_set(run, tx, backup)
-    run.spawn(tx, RestoreProject(run.args.project_id, backup.id))
+    run.spawn(tx, RestoreProject(run.args.project_id, backup.id, run.args.partial))
 
 
 def project_is_restored(run: Run[ImportProject]) -> None:
     """Wait for it. Raises GiveUp when it could not be made; the backup stays, and can be restored again."""
-    failed = [child["error"] for child in run.children() if child["status"] != "succeeded"]
+    children = run.children()
+    failed = [child["error"] for child in children if child["status"] != "succeeded"]
     if failed:
         raise GiveUp(f"the project could not be restored: {(failed[0] or {}).get('detail')}")
+    for told in ("lacking", "remarks"):
+        if found := [line for child in children for line in (child["result"] or {}).get(told, ())]:
+            run.result[told] = found
 
 
 def file_is_removed(run: Run[ImportProject]) -> None:
@@ -149,9 +153,14 @@ def _path(run: Run[ImportProject]) -> Path:
 )
 @dataclass(frozen=True)
 class ImportProject:
-    """Makes a project of an export that lies in the imports folder. passphrase: by what it is found, sealed."""
+    """Makes a project of an export that lies in the imports folder.
+
+    passphrase  by what it is found, sealed
+    partial     also when something of it cannot come back
+    """
 
     project_id: str
     file: str
     format: str
     passphrase: str
+    partial: bool = False

@@ -15,7 +15,7 @@ from catalog.backups import BackupNotFound
 from infra import backup_keys, backup_sets
 from infra.beside import Beside
 from infra.sql import statements
-from jobs import backups, data_plane, pooling
+from jobs import backups, data_plane, pooling, restoring
 from jobs.commands import JobConflict
 from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
@@ -85,7 +85,10 @@ def copy_is_restored(run: Run[RestoreProject]) -> None:
         return
     run.ledger.intend("database", database)
     source = _opened(run)
-    backups.restore_beside(run, source, database, project=project, mark=run.job_id)
+    restored = restoring.restore_beside(
+        run, source, database, project=project, mark=run.job_id, partial=run.args.partial
+    )
+    restored.report(run)
     run.ledger.present("database", database)
 
 
@@ -93,7 +96,7 @@ def copy_is_dropped(run: Run[RestoreProject]) -> None:
     """Take back what was restored beside the project."""
     database = names.beside(run.args.project_id, "restored")
     run.ledger.releasing("database", database)
-    backups.drop_beside(run, database, project=run.args.project_id)
+    restoring.drop_beside(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 
@@ -228,7 +231,8 @@ def _opened(run: Run[RestoreProject]) -> Opened:
 )
 @dataclass(frozen=True)
 class RestoreProject:
-    """Makes a backup a project's database."""
+    """Makes a backup a project's database. partial: also when something of it cannot come back."""
 
     project_id: str
     backup_id: str
+    partial: bool = False

@@ -10,7 +10,7 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog.backups import BackupNotFound
 from infra.sql import statements
-from jobs import backups
+from jobs import backups, restoring
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
 
@@ -38,12 +38,12 @@ def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
     run.ledger.intend("database", database)
     source = backups.opened(run.infra, backup.stem)
     try:
-        played = backups.restore_beside(run, source, database, project=project, mark=None)
+        restored = restoring.restore_beside(run, source, database, project=project, mark=None)
         took = time.monotonic() - began
         run.check()
-        asked = backups.prove_beside(run, source, database, project)
+        asked = restoring.prove_beside(run, source.contents, database, project)
     finally:
-        backups.drop_beside(run, database, project=project)
+        restoring.drop_beside(run, database, project=project)
     run.ledger.gone("database", database)
     run.result.update(
         projectId=project,
@@ -51,16 +51,17 @@ def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
         tables=len(source.contents.rows),
         rows=sum(source.contents.rows.values()),
         objects=len(source.contents.objects),
-        statements=played.statements,
+        statements=restored.played.statements,
         tablesAsked=asked,
         restoreMs=round(took * 1000),
     )
+    restored.report(run)
 
 
 def trial_is_removed(run: Run[VerifyBackup]) -> None:
     """Let nothing of the trial be left."""
     database = names.beside(run.args.project_id, "trial")
-    backups.drop_beside(run, database, project=run.args.project_id)
+    restoring.drop_beside(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from config import surroundings
 from scripts.cli.root import cli, run
 
 # Each is a module beside this one with a command of the same name, loaded when it is called: a worker needs no Flask.
@@ -41,6 +42,8 @@ cli.nouns.extend(NOUNS)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # Before a noun is loaded, and with it what reads the environment behind our back.
+    surroundings.enter()
     sys.exit(run())
 
 

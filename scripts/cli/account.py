@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catalog import owners
+from catalog import audit, one_time, owners, sessions
 from infra.composition import Infra
 from infra.passwords import Passwords
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from infra.database import Transaction
 
 
 def ensure_operator(settings: Settings, email: str, password: str) -> None:
-    """Let an owner with this e-mail address be there and be an operator, whoever else may register.
+    """Let an owner with this e-mail address and password be there and be an operator, whoever else may register.
 
     Raises Unavailable.
     """
-    ensure_owner(settings, email, password, operator=True)
+    ensure_owner(settings, email, password, operator=True, anew=True)
 
 
-def ensure_owner(settings: Settings, email: str, password: str, *, operator: bool) -> bool:
-    """Let an owner with this e-mail address be there; say whether it was made now. Raises Unavailable, ValueError."""
+def ensure_owner(settings: Settings, email: str, password: str, *, operator: bool, anew: bool = False) -> bool:
+    """Let an owner with this e-mail address be there; say whether it was made now.
+
+    anew  whether one that is there already gets this password, too; what another one had opened ends
+
+    Raises Unavailable, WeakPassword, ValueError.
+    """
     infra = Infra.open(settings, name="launchdb-up")
     try:
         with infra.database.transaction() as tx:
@@ -31,8 +37,22 @@ def ensure_owner(settings: Settings, email: str, password: str, *, operator: boo
                 owners.check_password(password, email)
                 name = "Operator" if operator else email.partition("@")[0]
                 owners.register(tx, email=email, name=name, password_hash=Passwords(1).hash(password))
+            elif anew:
+                _set_password(tx, owner, password)
             if operator and (owner is None or not owner.is_operator):
                 owners.promote(tx, email, by="operator")
     finally:
         infra.close()
     return owner is None
+
+
+def _set_password(tx: Transaction, owner: owners.Owner, password: str) -> None:
+    passwords = Passwords(1)
+    stored = owners.password_of(tx, owner.id, changing=True)
+    if passwords.matches(password, stored):
+        return
+    owners.check_password(password, owner.email)
+    owners.set_password(tx, owner.id, passwords.hash(password))
+    sessions.end_all(tx, owner.id)
+    one_time.end_resets(tx, owner.id)
+    audit.record(tx, audit.Entry("operator", "owner.set_password", owner_id=owner.id))

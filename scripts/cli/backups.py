@@ -13,9 +13,9 @@ from scripts.cli.backups_platform import adopt, restore_platform
 from scripts.cli.backups_transfer import export_project, import_project
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
-from scripts.cli.options import confirm, wait_options
+from scripts.cli.options import confirm, partial_option, wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
-from scripts.cli.progress import conclude, finished
+from scripts.cli.progress import conclude, finished, said
 
 PREFIX = "bkp_"
 words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] [BACKUP]")
@@ -50,7 +50,7 @@ def create(
         raise CliError("name a project or give --all", USAGE)
     path = "/api/admin/backups" if everything else f"/api/projects/{session.project(project)['id']}/backups"
     answer = finished(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [_told(answer["job"])], as_json=as_json, waited=not no_wait)
+    conclude(answer, lambda: [_told(answer["job"]), *said(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command("list")
@@ -83,12 +83,13 @@ def verify(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: 
     path, backup = _meant(session, words)
     answer = session.client.post(f"{path}/{backup['id']}/verify")
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [_told(answer["job"])], as_json=as_json, waited=not no_wait)
+    conclude(answer, lambda: [_told(answer["job"]), *said(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command()
 @words_argument
 @click.option("--as", "name", metavar="NAME", help="Make a new project of that name of it; PROJECT stays as it is.")
+@partial_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wait_options
 @json_option
@@ -98,6 +99,7 @@ def restore(  # noqa: PLR0913 - one argument for each option
     words: tuple[str, ...],
     *,
     name: str | None,
+    partial: bool,
     yes: bool,
     no_wait: bool,
     timeout: float | None,
@@ -108,13 +110,13 @@ def restore(  # noqa: PLR0913 - one argument for each option
     if name is None:
         known = session.project(backup["projectId"])["name"]
         confirm(known, f"what was written to {known} since {_moment(backup['createdAt'])}", yes=yes)
-    body = {"into": "same"} if name is None else {"into": "new", "name": name}
+    body: dict[str, Any] = {"into": "same"} if name is None else {"into": "new", "name": name}
+    body |= {"partial": True} if partial else {}
     answer = session.client.post(f"{path}/{backup['id']}/restore", body)
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
     project = answer["project"]["id"]
-    conclude(
-        answer, lambda: [f"{project} {'asked for' if no_wait else 'restored'}"], as_json=as_json, waited=not no_wait
-    )
+    told = f"{project} {'asked for' if no_wait else 'restored'}"
+    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command()

@@ -36,7 +36,7 @@ def restore_platform(session: Session, stem: str | None, *, yes: bool, as_json: 
 @json_option
 @pass_session
 def adopt(session: Session, *, as_json: bool) -> None:
-    """List backups that the platform does not know, and restore projects whose database is gone."""
+    """List backups and carry over projects that the platform does not know; restore those whose database is gone."""
     infra = open_home(session.settings)
     try:
         done = disaster.adopt(infra, note)
@@ -46,5 +46,6 @@ def adopt(session: Session, *, as_json: bool) -> None:
         emit_json(done)
         return
     emit([f"{done['backups']} backups listed; {len(done['restored'])} projects are being restored, by these jobs:"])
+    emit([f"{project} was carried over from the platform of before" for project in done["carried"]])
     emit([f"{project} {job}" for project, job in done["restored"].items()])
     emit([f"{project} has no backup: it is lost" for project in done["lost"]])

@@ -13,9 +13,9 @@ import click
 from infra import files
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.options import wait_options
+from scripts.cli.options import partial_option, wait_options
 from scripts.cli.output import emit, emit_json, json_option, note
-from scripts.cli.progress import conclude, finished
+from scripts.cli.progress import conclude, finished, said
 
 
 @click.command("export")
@@ -59,6 +59,7 @@ def export_project(
 @click.option("--keys", type=click.Choice(["keep", "new"]), default="keep", help="The same project, or another one.")
 @click.option("--name", help="Another name than it has there.")
 @click.option("--owner", metavar="EMAIL", help="Whose it will be (default: yours).")
+@partial_option
 @click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input instead of asking.")
 @wait_options
 @json_option
@@ -70,6 +71,7 @@ def import_project(  # noqa: PLR0913 - one argument for each option
     keys: str,
     name: str | None,
     owner: str | None,
+    partial: bool,
     passphrase_stdin: bool,
     no_wait: bool,
     timeout: float | None,
@@ -79,7 +81,7 @@ def import_project(  # noqa: PLR0913 - one argument for each option
     if not file.is_file():
         raise CliError(f"there is no file {file}", NOT_FOUND)
     passphrase = sys.stdin.readline().rstrip("\n") if passphrase_stdin else _ask()
-    body: dict[str, Any] = {"passphrase": passphrase, "keys": keys}
+    body: dict[str, Any] = {"passphrase": passphrase, "keys": keys, **({"partial": True} if partial else {})}
     if name is not None:
         body["name"] = name
     if owner is not None:
@@ -95,9 +97,8 @@ def import_project(  # noqa: PLR0913 - one argument for each option
         raise
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
     project = answer["project"]["id"]
-    conclude(
-        answer, lambda: [f"{project} {'asked for' if no_wait else 'imported'}"], as_json=as_json, waited=not no_wait
-    )
+    told = f"{project} {'asked for' if no_wait else 'imported'}"
+    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 def _owner(session: Session, email: str) -> str:

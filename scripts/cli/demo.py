@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from catalog.backups import PLATFORM
 from config.installation import default_home, in_containers, read
 from config.settings import CHECKOUT
-from infra import files
+from infra import backup_sets, files
 from scripts.cli.account import ensure_operator
 from scripts.cli.client import Client
 from scripts.cli.credentials import Bearer
@@ -60,11 +61,19 @@ class Operator:
         """Return it under the names of the file."""
         return {_camel(name): value for name, value in asdict(self).items()}
 
+    def known(self) -> dict[str, str]:
+        """Return what of it there is, under the names of the file."""
+        return {name: value for name, value in self.document().items() if value}
+
     def next_commands(self, home: Path) -> Iterator[str]:
         """Return three commands to go on with, that work from any folder."""
         program = shlex.quote(str(_program(home)))
         if home not in (CHECKOUT / ".launchdb", default_home({})):
             program = f"LAUNCHDB_HOME={shlex.quote(str(home))} {program}"
+        if not self.anon_key:
+            yield f"{program} backups restore-platform   # when this home is to be restored; then: backups adopt"
+            yield f"{program} projects create shop"
+            return
         known = in_containers(home) and read(home).get("LAUNCHDB_TLS") == "internal"
         checked = f"--cacert {shlex.quote(str(home / edge.AUTHORITY))} " if known else ""
         yield f"curl {checked}'{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
@@ -72,10 +81,13 @@ class Operator:
         yield f"{program} jobs list"
 
 
-def furnish(settings: Settings, ensure: Callable[[Settings, str, str], None] = ensure_operator) -> Operator:
+def furnish(
+    settings: Settings, ensure: Callable[[Settings, str, str], None] = ensure_operator, *, demo: bool = True
+) -> Operator:
     """Let the operator account and the project `demo` be there, tried once; return what reaches them.
 
     ensure  lets the account be there with that address and password
+    demo    whether a project `demo` is made where there is no project at all and none to be restored
 
     What an earlier start left half done is finished. Raises CliError.
     """
@@ -84,16 +96,20 @@ def furnish(settings: Settings, ensure: Callable[[Settings, str, str], None] = e
     if operator and operator.anon_key and operator.url == settings.base_url:
         return _refreshed(settings, path, operator)
     if operator is None:
-        # Written before the account exists: a password that only a lost process knew opens nothing.
         operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
+        # The account may be there, with a password that nobody has written down: it gets this one.
+        ensure(settings, operator.email, operator.password)
         _write(path, operator)
-        ensure(settings, operator.email, operator.password)
         note(f"operator account {operator.email} created")
-    elif not operator.anon_key:
-        ensure(settings, operator.email, operator.password)
     client = _sign_in(settings, operator)
     try:
-        operator = _reach(client, replace(operator, url=settings.base_url), _demo(client))
+        found = _demo(client, makes=demo and not _is_to_be_restored(settings))
+        operator = replace(operator, url=settings.base_url)
+        if not found:
+            note(f"no project {NAME} was made")
+            _write(path, operator)
+            return operator
+        operator = _reach(client, operator, found)
         # By the API and not by `databaseUrl`: on a server Postgres is not to be reached from outside.
         client.ask(f"/api/projects/{operator.project_id}/sql", {"query": TABLE})
     finally:
@@ -102,6 +118,10 @@ def furnish(settings: Settings, ensure: Callable[[Settings, str, str], None] = e
         _try(http, operator)
     _write(path, operator)
     return operator
+
+
+def _is_to_be_restored(settings: Settings) -> bool:
+    return any(stem.startswith(f"{PLATFORM}_") for stem in backup_sets.stems(settings.backups_folder))
 
 
 def _refreshed(settings: Settings, path: Path, operator: Operator) -> Operator:
@@ -130,13 +150,19 @@ def _sign_in(settings: Settings, operator: Operator) -> Client:
     return Client(http)
 
 
-def _demo(client: Client) -> str:
-    """Return the id of the active project `demo`; show how it is provisioned when it is not there yet."""
-    for project in client.pages("/api/projects", "projects"):
+def _demo(client: Client, *, makes: bool) -> str:
+    """Return the id of the active project `demo`, "" for none; show how it is provisioned where there is no project.
+
+    makes  whether it is
+    """
+    there = list(client.pages("/api/projects", "projects"))
+    for project in there:
         if project["name"] == NAME:
             job = project.get("currentJob")
             break
     else:
+        if there or not makes:
+            return ""
         note(f"provisioning the project {NAME}:")
         answer = client.post("/api/projects", {"name": NAME})
         project, job = answer["project"], answer["job"]

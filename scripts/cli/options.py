@@ -21,6 +21,12 @@ def wait_options(command: F) -> F:
     )(command)
 
 
+def partial_option(command: F) -> F:
+    """Add --partial."""
+    help_text = "Also when something of it cannot come back; what that is, is told."
+    return click.option("--partial", is_flag=True, help=help_text)(command)
+
+
 def confirm(name: str, what: str, *, yes: bool) -> None:
     """Ask for the name of what is about to be destroyed. Raises CliError (2) unless it is given."""
     if yes:

@@ -68,12 +68,13 @@ def promote(session: Session, email: str, *, as_json: bool) -> None:
 @click.argument("email")
 @click.option("--operator", is_flag=True, help="Let the owner be an operator, too.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+@click.option("--anew", is_flag=True, help="Let one that is there already have this password, too.")
 @json_option
 @pass_session
-def create(session: Session, email: str, *, operator: bool, password_stdin: bool, as_json: bool) -> None:
+def create(session: Session, email: str, *, operator: bool, password_stdin: bool, anew: bool, as_json: bool) -> None:
     """Let an owner with that EMAIL be there, whoever may register (for whoever may read LAUNCHDB_HOME).
 
-    Who is there already keeps name and password.
+    Who is there already keeps the name, and the password but with --anew, which ends what the old one had opened.
     """
     email = email.strip().lower()
     password = (
@@ -83,7 +84,7 @@ def create(session: Session, email: str, *, operator: bool, password_stdin: bool
     )
     open_home(session.settings).close()
     try:
-        made = ensure_owner(session.settings, email, password, operator=operator)
+        made = ensure_owner(session.settings, email, password, operator=operator, anew=anew)
     except people.WeakPassword as error:
         raise CliError(f"the password {error}", USAGE) from None
     if as_json:

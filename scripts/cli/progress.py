@@ -166,6 +166,13 @@ def conclude(answer: dict[str, Any], lines: Callable[[], list[str]], *, as_json:
         raise failed
 
 
+def said(job: dict[str, Any] | None) -> list[str]:
+    """Return what the result of a job says beside its success: what did not come back, and what is worth saying."""
+    result = (job or {}).get("result") or {}
+    lacking = [f"it did not come back: {line}" for line in result.get("lacking") or ()]
+    return [*lacking, *(f"note: {line}" for line in result.get("remarks") or ())]
+
+
 def require_success(job: dict[str, Any]) -> None:
     """Raise CliError (3) unless the job succeeded."""
     failed = _failure(job)

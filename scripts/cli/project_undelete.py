@@ -6,19 +6,27 @@ import click
 
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import CONFLICT, NOT_FOUND, CliError
-from scripts.cli.options import wait_options
+from scripts.cli.options import partial_option, wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
-from scripts.cli.progress import conclude, finished
+from scripts.cli.progress import conclude, finished, said
 
 
 @click.command()
 @click.argument("project", required=False)
 @click.option("--name", help="Another name, when the old one was given away.")
+@partial_option
 @wait_options
 @json_option
 @pass_session
-def undelete(
-    session: Session, project: str | None, *, name: str | None, no_wait: bool, timeout: float | None, as_json: bool
+def undelete(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    project: str | None,
+    *,
+    name: str | None,
+    partial: bool,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Bring the deleted PROJECT back; without PROJECT, list those that can be."""
     known = session.client.get("/api/projects/deleted")
@@ -31,8 +39,9 @@ def undelete(
         word = "several deleted projects have that name; give the id" if found else f"no deleted project {project}"
         raise CliError(word, CONFLICT if found else NOT_FOUND)
     body = {"backupId": found[0]["id"], **({} if name is None else {"name": name})}
+    body |= {"partial": True} if partial else {}
     answer = session.client.post("/api/projects/restore", body)
     answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
     project_id = answer["project"]["id"]
     told = f"{project_id} {'is being restored' if no_wait else 'is back'}"
-    conclude(answer, lambda: [told], as_json=as_json, waited=not no_wait)
+    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)

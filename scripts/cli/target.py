@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from config import surroundings
 from config.installation import local_url
 from scripts.cli.client import TIMEOUT_SECONDS, Client
 from scripts.cli.credentials import Bearer, RefreshingAuth
@@ -47,13 +48,15 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
         transport: dict[str, Any] = {"transport": _in_process(settings, world.open())}
     else:
         transport = {}
-    return Client(httpx.Client(base_url=url, auth=auth, timeout=TIMEOUT_SECONDS, **transport), close=world.close)
+    http = httpx.Client(base_url=url, auth=auth, timeout=TIMEOUT_SECONDS, proxy=_proxy(url), **transport)
+    return Client(http, close=world.close)
 
 
 def anonymous(settings: Settings, url: str) -> Client:
     """Return a client that has signed nobody in yet."""
     if checked(url) or answers(local_url(settings)):
-        return Client(httpx.Client(base_url=url or local_url(settings), timeout=TIMEOUT_SECONDS))
+        meant = url or local_url(settings)
+        return Client(httpx.Client(base_url=meant, timeout=TIMEOUT_SECONDS, proxy=_proxy(meant)))
     raise CliError(f"the API at {local_url(settings)} does not answer; start it with `launchdb up`")
 
 
@@ -66,6 +69,14 @@ def checked(url: str) -> str:
     if not usable:
         raise CliError(f"{url} is not a URL of an installation; it begins with http:// or https://", USAGE)
     return url
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy to ask for this URL. Raises CliError for one that cannot be used."""
+    proxy = surroundings.proxy_for(url)
+    if proxy is not None and httpx.URL(proxy).scheme not in ("http", "https"):
+        raise CliError(f"the proxy {httpx.URL(proxy).host or proxy} is none for HTTP; see http_proxy, all_proxy", USAGE)
+    return proxy
 
 
 def answers(url: str) -> bool:

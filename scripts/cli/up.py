@@ -34,13 +34,17 @@ SCARCE_MB = 48
 @click.option("--port", type=click.IntRange(1, 65535), help="Public port on the loopback address (LAUNCHDB_PORT).")
 @click.option("--detach", is_flag=True, help="Return when all is ready; `launchdb down` stops it.")
 @click.option("--docker", "in_docker", is_flag=True, help="Start the containers of a home that `launchdb init` made.")
+@click.option("--without-demo", is_flag=True, help="Make no project `demo`, as in a home that is to be restored.")
 @json_option
-def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, as_json: bool) -> None:
-    """Start everything, provision the project `demo` at the first start, and serve until Ctrl-C."""
+def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, without_demo: bool, as_json: bool) -> None:
+    """Start everything, provision the project `demo` at the first start, and serve until Ctrl-C.
+
+    A home that holds backups of a platform and no project is one to be restored: it gets no `demo` either.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if in_docker:
-        up_docker.serve(_docker_home(home), detach=detach, as_json=as_json)
+        up_docker.serve(_docker_home(home), detach=detach, as_json=as_json, demo=not without_demo)
         return
     began = time.monotonic()
     over = {"LAUNCHDB_HOME": home or "", "LAUNCHDB_PORT": str(port or "")}
@@ -50,7 +54,7 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, as_
         _follow(process)
         settings = load(over={"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)})
         _wait_until_ready(settings, process)
-        operator = furnish(settings)
+        operator = furnish(settings, demo=not without_demo)
         note(f"ready after {time.monotonic() - began:.1f} s")
         _summarise(settings, operator, as_json=as_json, detach=detach)
         if not detach:
@@ -124,6 +128,6 @@ def _summarise(settings: Settings, operator: Operator, *, as_json: bool, detach:
     if as_json:
         emit_json(operator.document())
         return
-    emit(["", *pairs(operator.document()), "", f"all of this: {settings.home}/operator.json"])
+    emit(["", *pairs(operator.known()), "", f"all of this: {settings.home}/operator.json"])
     emit(["next:", *(f"  {command}" for command in operator.next_commands(settings.home))])
     emit([f"logs: {settings.home}/log; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def serve(folder: Path, *, detach: bool, as_json: bool) -> None:
+def serve(folder: Path, *, detach: bool, as_json: bool, demo: bool = True) -> None:
     """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
     began = time.monotonic()
     there = Stack.of(folder)
@@ -30,7 +30,7 @@ def serve(folder: Path, *, detach: bool, as_json: bool) -> None:
     try:
         with alone(folder, "up --docker"):
             start.bring_up(there, note)
-            operator = furnish(there.settings, _account)
+            operator = furnish(there.settings, _account, demo=demo)
             home.own(folder / "operator.json")
         note(f"ready after {time.monotonic() - began:.1f} s")
         _summarise(folder, operator, detach=detach, as_json=as_json)
@@ -54,8 +54,8 @@ def _stop(there: Stack) -> None:
 
 
 def _account(_settings: Settings, email: str, password: str) -> None:
-    """Let the operator be there: Postgres is reached from inside alone."""
-    words = ["launchdb", "owners", "create", email, "--operator", "--password-stdin"]
+    """Let the operator be there, with this password: Postgres is reached from inside alone."""
+    words = ["launchdb", "owners", "create", email, "--operator", "--anew", "--password-stdin"]
     engine.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
 
 
@@ -63,6 +63,6 @@ def _summarise(folder: Path, operator: Operator, *, detach: bool, as_json: bool)
     if as_json:
         emit_json(operator.document())
         return
-    emit(["", *pairs(operator.document()), "", f"all of this: {folder}/operator.json"])
+    emit(["", *pairs(operator.known()), "", f"all of this: {folder}/operator.json"])
     emit(["next:", *(f"  {command}" for command in operator.next_commands(folder))])
     emit(["logs: `launchdb logs`; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

@@ -92,6 +92,7 @@ def problem(answer, status):
     return found
 
 
+@pytest.mark.timing
 def test_names_of_projects_are_plain_or_refused_with_a_pointer(owner, town):
     for name, status in NAMES:
         started = time.monotonic()
@@ -112,6 +113,7 @@ def test_a_name_is_trimmed_and_unique_for_its_owner_only(owner, town):
     assert town.owner().project("shop")["name"] == "shop"
 
 
+@pytest.mark.timing
 def test_bodies_that_are_no_good_json_are_refused(owner, town):
     for what, body, status in BODIES:
         started = time.monotonic()

@@ -18,12 +18,14 @@ HOST = "Host: x\r\n"
 CHUNK = f"{65536:x}\r\n{'a' * 65536}\r\n"
 
 
-def talk(url, text, *, seconds=5.0):
-    """Send bytes as they are; return status, headers and body of the answer."""
+def talk(url, text, *, seconds=5.0, half_closed=False):
+    """Send bytes as they are, and none after them where half closed; return status, headers and body of the answer."""
     parts = urllib.parse.urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=seconds) as connection:
         with suppress(OSError):  # the answer may come before the end of the request
             connection.sendall(text.encode("latin-1"))
+            if half_closed:
+                connection.shutdown(socket.SHUT_WR)
         raw = b""
         try:
             while chunk := connection.recv(65536):
@@ -77,6 +79,7 @@ def rows(auth):
     ]
 
 
+@pytest.mark.timing
 def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
     auth = f"Authorization: {town.owner().client.headers['Authorization']}"
     with served(settings) as url:
@@ -108,6 +111,7 @@ def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
     assert {"request_id", "method", "route", "status", "ms", "address"} <= set(access[0])
 
 
+@pytest.mark.timing
 @pytest.mark.full
 def test_idle_streams_leave_room_for_others(town, settings):
     owner = town.owner()

@@ -247,6 +247,7 @@ def test_two_hundred_requests_at_once_are_all_answered(shop):
     assert found == {200: 200}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("path", "headers", "statuses"),
     [
@@ -278,6 +279,7 @@ def test_bad_queries_are_refused_at_once_and_tell_nothing(shop, path, headers, s
         assert word not in answer.text
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [

@@ -58,6 +58,7 @@ def test_who_waits_gets_the_project_as_soon_as_it_is_there_and_can_connect(owner
     problem(owner.get(f"/api/projects/{project['id']}"), 404)
 
 
+@pytest.mark.timing
 def test_a_wait_that_ends_first_is_answered_as_without(owner):
     started = time.monotonic()
     answer = owner.post("/api/projects", json={"name": "shop"}, headers={"Prefer": "wait=1"})
@@ -161,6 +162,7 @@ def test_a_refusal_does_not_use_up_the_key(owner):
     assert owner.post("/api/projects", json={"name": "free"}, headers=key).status_code == 202
 
 
+@pytest.mark.timing
 def test_a_long_poll_ends_with_the_change(owner):
     job = owner.project()["currentJob"]
     started = time.monotonic()

@@ -149,6 +149,7 @@ def test_what_changed_while_nobody_listened_is_told_once(listener, heard, server
     assert heard[1]() == ["SIGUSR1"] * 2, "nothing had changed"
 
 
+@pytest.mark.timing
 def test_a_database_is_dropped_though_it_is_listened_to(listener, infra, provisioned):
     turned(listener, lambda: listener.sessions == 1)
     started = time.monotonic()
@@ -160,6 +161,7 @@ def test_a_database_is_dropped_though_it_is_listened_to(listener, infra, provisi
     turned(listener, lambda: not listener._ears)
 
 
+@pytest.mark.timing
 def test_a_restored_database_takes_its_place_though_it_is_listened_to_and_is_read_anew(
     listener, heard, infra, provisioned
 ):

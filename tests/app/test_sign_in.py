@@ -40,6 +40,7 @@ def test_an_address_registers_once(town):
     assert problem(town.stranger().post("/api/auth/register", json=body), 409)["type"] == "/problems/email-taken"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("email", "password", "pointer"),
     [
@@ -70,6 +71,7 @@ def test_every_character_of_a_long_password_counts(town):
     assert login(person, "a@example.org", long).status_code == 200
 
 
+@pytest.mark.timing
 def test_an_unknown_address_and_a_wrong_password_get_the_same_answer_in_the_same_time(town):
     known, told, took = town.registered(), [], {}
     for email in (known.email, "nobody@example.org"):
@@ -84,6 +86,7 @@ def test_an_unknown_address_and_a_wrong_password_get_the_same_answer_in_the_same
     assert took["nobody@example.org"] > 0.5 * took[known.email]
 
 
+@pytest.mark.timing
 @pytest.mark.full
 def test_two_hundred_tries_tell_no_known_address_from_an_unknown_one(app, settings):
     took = {True: [], False: []}

@@ -64,6 +64,7 @@ def wakes(town):
     return len(town.rows("SELECT id FROM jobs WHERE kind = 'project.wake'"))
 
 
+@pytest.mark.timing
 def test_a_first_request_is_held_and_answered(asleep, worker, town):
     client = town.stranger(apikey=asleep["serviceRoleKey"])
     started = time.monotonic()
@@ -94,6 +95,7 @@ def test_more_than_may_wait_are_told_to_come_again(asleep, town, settings):
     assert wakes(town) == 1
 
 
+@pytest.mark.timing
 def test_what_is_no_client_wakes_nobody_and_hears_at_once(asleep, town):
     rest, plain = f"/project/{asleep['id']}/rest/v1", f"/db/{asleep['id']}"
     key = {"apikey": asleep["anonKey"]}

@@ -49,6 +49,7 @@ def worst_of(url, connections, *, seconds=1.5):
     return sorted(took)[int(0.99 * len(took))]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "first",
     [
@@ -64,6 +65,7 @@ def test_two_hundred_dripping_connections_do_not_slow_others(town, settings, fir
         assert worst_of(url, connections) < 1
 
 
+@pytest.mark.timing
 def test_clients_that_never_leave_hold_up_nobody(town, settings):
     parting = head("GET", "/api/health", "Connection: close").encode()
     with served(settings) as url, crowd(url, parting, count=20) as connections:
@@ -75,6 +77,7 @@ def test_clients_that_never_leave_hold_up_nobody(town, settings):
             assert answer.startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.timing
 @pytest.mark.full
 def test_a_request_that_does_not_arrive_in_time_is_refused_as_a_problem(town, settings):
     with served(settings) as url:

@@ -110,6 +110,7 @@ def test_what_is_too_much_is_left_out_and_the_statement_is_carried_out_whole(ask
     assert (len(wide["rows"]), wide["truncated"], wide["rowCount"]) == (1, True, 3)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("query", ["SELECT generate_series(1, 100000000)", "SELECT repeat('x', 500000000)"])
 def test_a_flood_is_stopped(query, ask):
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -163,6 +164,7 @@ def test_other_sessions_keep_their_queries_to_themselves(ask, project):
     assert {row["q"] for row in seen} <= {"<insufficient privilege>", "", None}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "query",
     [

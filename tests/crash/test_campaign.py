@@ -124,6 +124,7 @@ def test_fifty_projects_survive_dead_workers_a_lost_redis_and_a_restarted_postgr
     assert len(databases) == PROJECTS + 1
 
 
+@pytest.mark.timing
 def test_after_all_workers_died_work_goes_on_within_ten_seconds(at):
     names = [f"takeover {number}" for number in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -143,6 +144,7 @@ def test_after_all_workers_died_work_goes_on_within_ten_seconds(at):
     at.wait_until_quiet(60)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.full)])
 def test_projects_are_created_while_redis_hangs(at, seconds):
     pid = valkey_pid(at)

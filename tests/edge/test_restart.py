@@ -102,6 +102,7 @@ def test_no_write_and_no_read_fails_while_a_service_is_restarted(home, tmp_path)
     assert found["POST", 200, True] > 100
 
 
+@pytest.mark.timing
 def test_a_connection_that_rests_is_let_go_by_caddy_before_the_server_lets_it_go(served):
     """Otherwise a write could be sent into one that is being closed, and nobody would know whether it was done."""
     found = set(rests(served["apps"]["http"]))

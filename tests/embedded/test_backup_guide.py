@@ -70,6 +70,15 @@ class Guide:
     def connection(self, name):
         return json.loads(self.run(f"launchdb projects connection {name} --json").stdout)
 
+    def signs_in(self, operator):
+        """Whether the account of operator.json is let in, as an operator."""
+        known = {"email": operator["email"], "password": operator["password"]}
+        answer = httpx.post(f"{operator['url']}/api/auth/login", json=known)
+        if answer.status_code != 200:
+            return False
+        bearer = {"Authorization": f"Bearer {answer.json()['accessToken']}"}
+        return httpx.get(f"{operator['url']}/api/admin/owners", headers=bearer).status_code == 200
+
     def rows(self, connection):
         """What the public key reads."""
         headers = {"apikey": connection["anonKey"]}
@@ -128,6 +137,7 @@ def test_everything_is_lost_but_the_backups_and_the_keys(guide, make_home, tmp_p
     """The restore drill, in an empty home."""
     connection = guide.furnished("shop")
     guide.run("launchdb backups create --all")
+    projects = json.loads(guide.run("launchdb projects list --json").stdout)["projects"]
     safe = tmp_path / "safe"
     safe.mkdir()
     for name in ("secrets", "backups"):
@@ -151,10 +161,17 @@ def test_everything_is_lost_but_the_backups_and_the_keys(guide, make_home, tmp_p
             time.sleep(0.5)
         assert again is not None, shown
         assert again["anonKey"] == connection["anonKey"], "clients go on with the keys that they have"
+        assert {project["id"] for project in shown} == {project["id"] for project in projects}, "the new home has none"
+        fresh.run("launchdb db inventory")  # which fails when something belongs to nobody
+        operator = json.loads((fresh.home.path / "operator.json").read_text())
+        assert fresh.signs_in(operator)
         wait(lambda: fresh.rows(again) == 42)
         with psycopg.connect(again["databaseUrl"], autocommit=True) as owner:
             assert owner.execute("SELECT count(*) FROM notes").fetchone() == (100,)
             owner.execute("INSERT INTO notes VALUES (101, 'life goes on')")
+        fresh.run("launchdb down && scripts/run --detach")
+        later = json.loads((fresh.home.path / "operator.json").read_text())
+        assert (later["password"], later["anonKey"]) == (operator["password"], fresh.connection("demo")["anonKey"])
         # And it can all be backed up and proven again.
         fresh.run("launchdb backups create shop && launchdb backups verify shop")
     finally:

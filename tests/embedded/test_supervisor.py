@@ -55,6 +55,7 @@ def test_no_secret_stands_in_a_command_line_or_the_state(home):
     assert {path.stat().st_mode & 0o777 for path in home.settings.secrets_folder.iterdir()} == {0o600}
 
 
+@pytest.mark.timing
 def test_a_killed_child_is_back_within_a_second(home):
     supervisor = home.start()
     scheduler = child_of(supervisor.pid, "sleep 10003")
@@ -80,6 +81,7 @@ def test_a_killed_postgres_is_back_and_holds_what_it_held(home):
     wait_until(holds)
 
 
+@pytest.mark.timing
 def test_after_a_killed_supervisor_nothing_is_left_and_the_next_start_is_quick(home):
     supervisor = home.start()
     pids = list(children_of(supervisor.pid))

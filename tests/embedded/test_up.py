@@ -52,6 +52,7 @@ def assert_demo_answers(operator: dict[str, str]) -> None:
         assert connection.execute("SELECT count(*) FROM todos").fetchone() == (len(rows),)
 
 
+@pytest.mark.timing
 def test_one_command_leads_to_an_answering_project_and_again_to_the_same(installation):
     first = launchdb(installation, "up", "--detach")
     assert first.returncode == 0, first.stderr
@@ -122,6 +123,7 @@ def test_a_home_with_a_long_name_and_any_letters_in_it_serves(make_home, tmp_pat
         launch.stop(home.settings)
 
 
+@pytest.mark.timing
 @pytest.mark.full
 def test_an_empty_checkout_reaches_an_answering_project_by_scripts_run(make_home, tmp_path):
     home = make_home(HOME=os.environ.get("HOME", "/"))

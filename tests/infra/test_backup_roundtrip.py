@@ -8,19 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from catalog import names
 from infra import archive
 from infra.beside import Beside
-from infra.contents import looking
-from infra.dumps import FORMATS, FORMS, Programs
+from infra.dumps import FORMATS
 from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.pipeline import Failed
-from infra.replay import Replay
+from tests.fixtures.roundtrip import KEY, differences, dumped, restored
 
 pytestmark = pytest.mark.gpg
 
-KEY = "a-key-of-the-tests-0123456789+/="
 # Everything a tenant can make, with names that want to be more than names.
 WORLD = r"""
 CREATE SCHEMA "odd ""schema""; --";
@@ -84,47 +81,17 @@ def furnish(tenant) -> None:
         auth.execute("INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'a@example.org')")
 
 
-@pytest.fixture
-def programs(settings):
-    return Programs.of(settings)
-
-
-def dumped(tenant, programs, gpg, path, form):
-    uri = tenant.uri(tenant.roles.dump)
-    with looking(uri, "test", project=tenant.id) as look:
-        with programs.dump(uri, form, snapshot=look.snapshot, session="test") as plain:
-            stored = archive.store(plain, path, FORMS[form], gpg, KEY, lambda _done: None)
-        return stored, look.take(lambda: None)
-
-
 @pytest.mark.parametrize("form", FORMATS)
-def test_everything_a_tenant_made_comes_back(form, infra, tenant, programs, tmp_path):
+def test_everything_a_tenant_made_comes_back(form, infra, tenant, tmp_path):
     furnish(tenant)
-    gpg, path = Gpg(tmp_path / "gnupg"), tmp_path / f"x.{form}.gpg"
-    stored, before = dumped(tenant, programs, gpg, path, form)
-    assert before.rows["public.rows"] == 5000
-    assert path.stat().st_mode & 0o777 == 0o600
+    source = dumped(tenant, tmp_path, form)
+    assert source.contents.rows["public.rows"] == 5000
+    assert source.path.stat().st_mode & 0o777 == 0o600
 
-    name = names.beside(tenant.id, "restored")
-    beside = Beside(infra.databases, tenant.roles, "test")
-    try:
-        beside.make(name, infra.databases.templates.version)
-        with (
-            beside.restorer(name) as login,
-            archive.opened(path, FORMS[form], gpg, KEY) as plain,
-            programs.as_sql(plain, form, most_bytes=stored.plain_bytes) as text,
-        ):
-            replay = Replay(
-                login,
-                renamed=None,
-                extend=lambda extension, schema: beside.extend(name, login, extension, schema),
-                look=lambda _done: None,
-            )
-            played = replay.play(text)
-        beside.settle(name)
+    with restored(tenant, source) as (name, played):
+        beside = Beside(infra.databases, tenant.roles, "test")
         beside.set_mark(name, "done")
-        with looking(tenant.uri(tenant.roles.dump, name), "test", project=tenant.id) as look:
-            assert before.faults(look.take(lambda: None)) == []
+        assert differences(tenant, source, name) == []
         assert played.tables > 5
         assert not Path("/tmp/launchdb-pwned").exists(), "a name was obeyed"
         assert beside.mark(name) == "done"
@@ -132,14 +99,10 @@ def test_everything_a_tenant_made_comes_back(form, infra, tenant, programs, tmp_
             assert (
                 admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (tenant.roles.restore,)).fetchone() is None
             )
-    finally:
-        beside.drop(name)
-        beside.drop_restorer()
 
 
-def test_plain_gpg_and_gunzip_read_it(tenant, programs, tmp_path):
-    path = tmp_path / "x.sql.gz.gpg"
-    dumped(tenant, programs, Gpg(tmp_path / "gnupg"), path, "sql.gz")
+def test_plain_gpg_and_gunzip_read_it(tenant, tmp_path):
+    path = dumped(tenant, tmp_path, "sql.gz").path
     words = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--decrypt", path]
     out = subprocess.run(
         words, input=KEY.encode(), capture_output=True, check=True, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}

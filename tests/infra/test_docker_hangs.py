@@ -31,6 +31,7 @@ def hung(monkeypatch):
         verbs.close()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "ask",
     [

@@ -129,6 +129,7 @@ def test_a_lost_connection_is_in_doubt_only_once_the_letter_was_handed_over(smtp
     assert not isinstance(early.value, InDoubt)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("stage", "raised"), [("at_rcpt", Unavailable), ("at_data", InDoubt)])
 def test_a_server_that_hangs_is_left(smtp, tmp_path, monkeypatch, stage, raised):
     monkeypatch.setattr(mail, "ANSWER_SECONDS", 0.5)
@@ -140,6 +141,7 @@ def test_a_server_that_hangs_is_left(smtp, tmp_path, monkeypatch, stage, raised)
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 def test_a_server_that_takes_for_ever_is_left_whatever_it_says_meanwhile(smtp, tmp_path, monkeypatch, tls):
     monkeypatch.setattr(mail, "LONGEST_SECONDS", 1.0)
@@ -151,6 +153,7 @@ def test_a_server_that_takes_for_ever_is_left_whatever_it_says_meanwhile(smtp, t
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("tls", ["auto", "implicit"])
 def test_a_server_that_never_greets_is_left(tmp_path, monkeypatch, tls):
     monkeypatch.setattr(mail, "ANSWER_SECONDS", 0.5)

@@ -373,6 +373,7 @@ def test_a_database_is_renamed_while_its_clients_wait(pooled, pooler, tenants):
     assert load.failures == []
 
 
+@pytest.mark.timing
 def test_a_release_does_not_wait_for_a_transaction_without_end(pooler, tenants):
     one = tenants[0]
     with through(pooler, one, one.roles.owner) as client:

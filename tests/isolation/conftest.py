@@ -4,26 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import load
-from infra.composition import Infra
 from tests.fixtures.projects import drop, new_tenant
-
-
-@pytest.fixture(scope="session")
-def cluster(server_url, tmp_path_factory):
-    """An installation whose platform database is the server's own."""
-    opened = Infra.open(
-        load(
-            {
-                "LAUNCHDB_HOME": str(tmp_path_factory.mktemp("home")),
-                "LAUNCHDB_DATABASE_URL": server_url,
-                "LAUNCHDB_REDIS_URL": "unix:///nowhere",
-            }
-        )
-    )
-    opened.databases.ensure_shared_roles("test")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")

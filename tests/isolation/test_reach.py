@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from infra.beside import Beside
 from infra.roles import SHARED
 
 LOGINS = ("owner", "authenticator", "auth", "storage", "dump")
@@ -83,7 +84,24 @@ def test_no_role_of_a_tenant_is_mighty_or_a_member_beyond_its_project(alice, bob
         ).fetchall()
     assert mighty == []
     assert bypass == [(alice.roles.dump,), (alice.roles.service,)]
-    assert foreign == []
+    # The one exception: what backups log in as. Nobody is a member of it, and no tenant knows its password.
+    assert set(foreign) == {(one.roles.dump, "pg_read_all_data") for one in (alice, bob)}
+
+
+def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
+    beside, name = Beside(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
+    try:
+        beside.make(name, cluster.databases.templates.version)
+        with beside.restorer(name) as login:
+            assert login.execute("SELECT pg_has_role(%s, 'MEMBER')", (alice.roles.dump,)).fetchone() == (False,)
+            with pytest.raises(errors.InsufficientPrivilege):
+                login.execute("SELECT rolpassword FROM pg_authid")
+        with alice.as_admin() as admin:
+            members = "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE roleid = to_regrole(%s)"
+            assert admin.execute(members, (alice.roles.dump,)).fetchall() == []
+    finally:
+        beside.drop(name)
+        beside.drop_restorer()
 
 
 @pytest.mark.parametrize("login", LOGINS)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from catalog import backups, names
+from catalog import backups, inventory, names
+from catalog.ids import new_id
 from infra.errors import Refused
 from infra.roles import ProjectRoles
 from jobs import disaster
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.backup_fleet import BackupFleet
+from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.table import find
@@ -83,7 +85,7 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     assert sql(infra, first, "SELECT count(*) FROM notes") == (100,)
     assert stored_tenant(infra, first).passwords == known, "its own secrets came back with the platform"
     assert (infra.settings.instances_folder / second).exists()
-    assert disaster.adopt(infra, TOLD.append) == {"backups": 0, "restored": {}, "lost": []}
+    assert disaster.adopt(infra, TOLD.append) == {"backups": 0, "carried": [], "restored": {}, "lost": []}
     assert later not in states
 
 
@@ -135,3 +137,63 @@ def test_a_projects_backup_is_none_of_the_platform(shops, engine, infra):
     assert names.database(shops[0]) == shops[0]
     with psycopg.connect(infra.database.conninfo) as admin:
         assert admin.execute("SELECT count(*) FROM projects").fetchone() == (3,)
+
+
+def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engine, infra):
+    """They are in no backup of the platform, and their databases serve: nothing becomes an orphan."""
+    first, _second, later = shops
+    known, newer = stored_tenant(infra, later).passwords, new_id("own")
+    with infra.database.transaction() as tx:
+        # Whose account is made anew in a new home has another id there, and the password that is known there.
+        tx.execute(
+            "UPDATE owners SET password_hash = '$argon2id$now' WHERE id = (SELECT owner_id FROM projects WHERE id = %s)",
+            (first,),
+        )
+        tx.execute(
+            "INSERT INTO owners (id, email, password_hash) SELECT %s, 'x' || email, '$argon2id$new' FROM owners LIMIT 1",
+            (newer,),
+        )
+    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    with infra.database.autocommit() as tx:
+        row = tx.row("SELECT status, owner_id FROM projects WHERE id = %s", (later,))
+        assert row["status"] == "active"
+        assert tx.value("SELECT count(*) FROM owners WHERE id = ANY (%s)", ([row["owner_id"], newer],)) == 2
+        stored = tx.value(
+            "SELECT password_hash FROM owners o JOIN projects p ON p.owner_id = o.id WHERE p.id = %s", (first,)
+        )
+    assert stored == "$argon2id$now"
+    assert stored_tenant(infra, later).passwords == known
+    assert disaster.adopt(infra, TOLD.append)["carried"] == [], "twice is once"
+    with infra.database.transaction() as tx:
+        assert {thing.verdict for thing in inventory.take(tx, infra) if thing.project_id in shops} == {"owned"}
+    engine.enqueue(DeleteProject(later, purge=True))
+    engine.runner.drain()
+    with infra.database.transaction() as tx:
+        assert inventory.of_project(inventory.take(tx, infra), later) == []
+
+
+def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infra):
+    """As after a restore that was killed before it could, or by a version that did not; its name may be taken."""
+    first, _second, later = shops
+    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    with infra.database.transaction() as tx:
+        tx.execute("DELETE FROM projects WHERE id = %s", (later,))
+        tx.execute("DELETE FROM data_keys WHERE scope = %s", (later,))
+        tx.execute("DELETE FROM resources WHERE project_id = %s", (later,))
+        owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (first,))
+    with psycopg.connect(before(infra)) as kept:
+        kept.execute("UPDATE projects SET name = 'another' WHERE id = %s", (first,))
+        kept.execute(
+            "UPDATE projects SET owner_id = %s, name = %s, status = 'restoring' WHERE id = %s", (owner, first, later)
+        )
+    assert disaster.adopt(infra, TOLD.append)["carried"] == [later]
+    with infra.database.autocommit() as tx:
+        row = tx.row("SELECT name, status, status_reason FROM projects WHERE id = %s", (later,))
+    assert (row["name"], row["status"]) == (f"{first}-{later[5:9]}", "failed")
+    assert row["status_reason"].startswith("it was restoring when the platform was restored")
+    assert stored_tenant(infra, later).passwords
+
+
+def before(infra):
+    live = conninfo_to_dict(infra.database.conninfo)["dbname"]
+    return make_conninfo(infra.database.conninfo, dbname=f"{live}_before")

@@ -124,6 +124,7 @@ def test_another_pool_size_and_other_limits_reach_sessions_that_are_open(life):
     assert load.failures == []
 
 
+@pytest.mark.timing
 def test_clients_that_are_all_held_back_wait_and_none_fails(life):
     """As for a restart of Postgres; new logins wait, too."""
     with Traffic(uris(life), 40, clients=4) as load, Traffic(uris(life), 10, clients=2, fresh=True) as comers:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import pytest
 import redis
 
 from tests.jobs.conftest import wait_until
@@ -29,6 +30,7 @@ def test_a_worker_hears_the_bell_and_runs_the_job(processes):
     assert processes.finished(processes.enqueue(Tick()).id).status == "succeeded"
 
 
+@pytest.mark.timing
 def test_a_killed_workers_job_runs_again_within_two_seconds(processes):
     processes.start("scheduler")
     first, second = processes.worker(), processes.worker()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import secrets
+import sys
 import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -15,7 +18,10 @@ from flask import Flask
 
 from app.data import blueprint
 from app.data.registry import Registry
-from config.settings import load
+from config.settings import CHECKOUT, load
+from infra.pipeline import spawn
+from tests.app.server import free_port
+from tests.fixtures.servers import wait_until
 
 SECRET = "a-secret-of-the-project-0123456789abcdef"
 SCHEMA = """
@@ -125,3 +131,52 @@ def project(server_url, tmp_path_factory):
         admin.execute(f'DROP DATABASE "{project_id}" WITH (FORCE)')
         for role in ("authenticator", "anon", "authenticated", "service"):
             admin.execute(f'DROP ROLE "{project_id}_{role}"')
+
+
+class Server:
+    """A data API in a process of its own on a loopback port, as `launchdb serve data` runs it."""
+
+    def __init__(self, port, project):
+        self.port, self.url, self.project = port, f"http://127.0.0.1:{port}", project
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def ask(self, method, target, *, connection=None, body=None, role="service_role", **headers):
+        """Ask on a connection, or one of its own; return status, reason phrase, headers and body."""
+        asked = connection or self.connect()
+        if role:
+            headers.setdefault("Authorization", f"Bearer {self.project.key(role)}")
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        asked.request(method, target, json.dumps(body) if body is not None else None, sent)
+        answer = asked.getresponse()
+        said = answer.read()
+        if connection is None:
+            asked.close()
+        return answer.status, answer.reason, answer.headers, said
+
+
+@contextmanager
+def standalone(project, folder, program=("-m", "app.data.standalone"), **options):
+    """Serve a project's database at `/` of a loopback port."""
+    port, conf = free_port(), folder / "standalone.conf"
+    told = {"server-host": "127.0.0.1", "server-port": port, "db-channel-enabled": False, **options}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in told.items()]
+    conf.write_text((project.folder / "data-api.conf").read_text() + "\n".join([*lines, ""]))
+    with (folder / "log").open("wb") as log:
+        env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
+        process = spawn([sys.executable, *program, str(conf)], env=env, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: process.poll() is not None or "listening" in (folder / "log").read_text())
+            assert process.poll() is None, (folder / "log").read_text()
+            yield Server(port, project)
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server(project, tmp_path_factory):
+    """The project's database, served by a process of its own for all tests of a file."""
+    with standalone(project, tmp_path_factory.mktemp("standalone")) as made:
+        yield made

@@ -103,6 +103,7 @@ def test_what_a_killed_one_left_stands_in_nobodys_way(place):
         assert place.spec() == "a"
 
 
+@pytest.mark.timing
 def test_it_ends_in_order_and_soon(place):
     with place.serving() as process:
         began = time.monotonic()

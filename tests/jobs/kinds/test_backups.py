@@ -89,14 +89,17 @@ class Shop:
             rows = tx.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"{self.id}%",))
             return {row["rolname"] for row in rows}
 
+    def leave(self):
+        with self.infra.databases.cluster.session("test") as admin:
+            for use in names.BESIDE:
+                admin.execute(f'DROP DATABASE IF EXISTS "{self.id}_{use}" WITH (FORCE)')
+
 
 @pytest.fixture
-def shop(life, infra):
+def shop(life):
     made = Shop(life)
     yield made
-    with infra.databases.cluster.session("test") as admin:
-        for use in names.BESIDE:
-            admin.execute(f'DROP DATABASE IF EXISTS "{made.id}_{use}" WITH (FORCE)')
+    made.leave()
 
 
 def test_numbers_given_out_during_a_backup_are_no_difference(shop):
@@ -508,6 +511,7 @@ def in_background(shop, statement, ended):
     return thread
 
 
+@pytest.mark.timing
 def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long(shop, monkeypatch):
     backup = shop.back_up()
     swap, ended = Beside.swap, []

@@ -7,8 +7,14 @@ import threading
 import psycopg
 import pytest
 
+from catalog import backups
+from jobs.backups import _dumped as real
+from jobs.backups import opened
 from jobs.commands import JobConflict, cancel, retry
-from jobs.kinds import DeleteProject, ProvisionProject
+from jobs.data_plane import close_data_api
+from jobs.errors import GiveUp
+from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
+from jobs.kinds.backup import set_is_written
 from jobs.kinds.provision import clone_template
 from tests.jobs.conftest import wait_until
 
@@ -116,3 +122,93 @@ def test_what_is_not_ours_is_never_dropped(life, platform_url):
     finally:
         with psycopg.connect(platform_url, autocommit=True) as stranger:
             stranger.execute(f'DROP DATABASE "{life.id}"')
+
+
+TAKEN = "CREATE TABLE mine AS SELECT 1 AS n; REVOKE ALL ON mine FROM current_user"
+
+
+def serves(life) -> bool:
+    """Whether the owner and the data API's login get in, and the data API's configuration is there."""
+    tenant = life.tenant()
+    for login in (tenant.roles.owner, tenant.roles.authenticator):
+        with tenant.connect(login) as session:
+            session.execute("SELECT 1")
+    return (life.folder() / "data-api.conf").exists() or any(life.folder().iterdir())
+
+
+@pytest.mark.gpg
+def test_what_an_owner_took_from_themselves_keeps_no_deletion_from_its_last_backup(life):
+    life.provision()
+    with life.tenant().connect(life.tenant().roles.owner) as owner:
+        owner.execute(TAKEN)
+    assert life.delete().status == "succeeded"
+    with life.infra.database.autocommit() as tx:
+        assert [backup.final for backup in backups.restorable(tx, life.row()["owner_id"])] == [True]
+
+
+@pytest.mark.gpg
+def test_a_deletion_whose_last_backup_cannot_be_made_closes_nothing(life, monkeypatch):
+    def fails(run, **_more):
+        raise GiveUp("the disk is on fire")
+
+    life.provision()
+    monkeypatch.setattr("jobs.kinds.delete.set_is_written", fails)
+    job = life.delete()
+    assert (job.status, job.past_return) == ("failed", False)
+    assert (life.row()["status"], serves(life)) == ("active", True)
+    monkeypatch.undo()
+    with life.infra.database.transaction() as tx:
+        retry(tx, job.id)
+    life.engine.runner.drain()
+    assert (life.row()["status"], life.things()) == ("deleted", [])
+
+
+@pytest.mark.gpg
+@pytest.mark.parametrize("before", ["active", "paused"])
+def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_again(life, monkeypatch, before):
+    def fails(run, *, fresh=False):
+        if fresh:
+            raise GiveUp("the disk is on fire")
+        set_is_written(run)
+
+    life.provision()
+    if before == "paused":
+        life.engine.enqueue(PauseProject(life.id))
+        life.engine.runner.drain()
+    rights = life.rights()
+    monkeypatch.setattr("jobs.kinds.delete.set_is_written", fails)
+    assert life.delete().status == "failed"
+    assert (life.row()["status"], life.rights()) == (before, rights)
+    if before == "active":
+        assert serves(life)
+    assert not list(life.infra.settings.backups_folder.glob(f"{life.id}_*")), "a set of a deletion that was not"
+
+
+@pytest.mark.gpg
+def test_what_is_written_while_the_last_backup_is_made_is_in_it(life, monkeypatch):
+    life.provision()
+    tenant = life.tenant()
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("CREATE TABLE late (n int)")
+
+    def written_late(run):
+        with tenant.connect(tenant.roles.owner) as owner:
+            owner.execute("INSERT INTO late SELECT generate_series(1, 7)")
+        close_data_api(run)
+
+    step = next(step for step in DeleteProject.kind.steps if step.act is close_data_api)
+    written_late.__name__ = step.name
+    monkeypatch.setitem(step.__dict__, "act", written_late)
+    assert life.delete().status == "succeeded"
+    with life.infra.database.autocommit() as tx:
+        (last,) = backups.restorable(tx, life.row()["owner_id"])
+    assert opened(life.infra, last.stem).contents.rows["public.late"] == 7
+
+
+@pytest.mark.gpg
+def test_a_project_that_nobody_writes_to_is_dumped_once_for_its_last_backup(life, monkeypatch):
+    life.provision()
+    dumped = []
+    monkeypatch.setattr("jobs.backups._dumped", lambda *about: dumped.append(about) or real(*about))
+    assert life.delete().status == "succeeded"
+    assert len(dumped) == 1

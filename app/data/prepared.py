@@ -1,0 +1,77 @@
+"""What one session has prepared: a statement counts as prepared when the server has said so, and not before."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+# Runs that succeeded before a statement is worth preparing, and how many a session holds.
+WORTH = 5
+MOST = 200
+
+
+class Book:
+    """The prepared statements of one session, by their text.
+
+    A plan keeps the types that its parameters had when it was made, and the server never looks at them again. So what
+    was prepared under one stamp of the schema is not used under another, and its text differs: a pooler gives all
+    clients that prepare the same text the same plan.
+    """
+
+    def __init__(self) -> None:
+        self._stamp: str | None = None
+        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+        self._runs: OrderedDict[bytes, int] = OrderedDict()
+        self._number = 0
+        self._unwanted: list[bytes] = []
+
+    def turn_to(self, stamp: str) -> None:
+        """Give up what was prepared under another stamp."""
+        if stamp != self._stamp:
+            self._unwanted += self._names.values()
+            self._names.clear()
+            self._runs.clear()
+            self._stamp = stamp
+
+    def unwanted(self) -> list[bytes]:
+        """Return the names to be closed now, and forget them."""
+        names, self._unwanted = self._unwanted, []
+        return names
+
+    def name_of(self, text: bytes) -> bytes | None:
+        """Return the name that the server knows a text by, or None."""
+        name = self._names.get(text)
+        if name is not None:
+            self._names.move_to_end(text)
+        return name
+
+    def offered(self, text: bytes) -> bytes | None:
+        """Return a name to prepare a text by, new each time, or None when that is not worth it yet."""
+        if self._runs.get(text, 0) < WORTH:
+            return None
+        self._number += 1
+        return b"launchdb_%d" % self._number
+
+    def confirm(self, text: bytes, name: bytes) -> None:
+        """Note that the server has it; the one that was used the longest time ago makes room."""
+        self._names[text] = name
+        self._runs.pop(text, None)
+        if len(self._names) > MOST:
+            self._unwanted.append(self._names.popitem(last=False)[1])
+
+    def refuse(self, name: bytes) -> None:
+        """Note that the server may or may not have it; closing what is not there is no error."""
+        self._unwanted.append(name)
+
+    def forget(self, text: bytes) -> None:
+        """Give up one text, which then has to show its worth again."""
+        name = self._names.pop(text, None)
+        if name is not None:
+            self._unwanted.append(name)
+
+    def count(self, text: bytes) -> None:
+        """Note a run that succeeded."""
+        if text not in self._names:
+            self._runs[text] = self._runs.get(text, 0) + 1
+            self._runs.move_to_end(text)
+            if len(self._runs) > MOST:
+                self._runs.popitem(last=False)

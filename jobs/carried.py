@@ -1,0 +1,113 @@
+"""When the platform is restored from a backup: what it has learnt since then and is still true is carried over.
+
+A project that only the platform of before knows would be an orphan: its database serves, and nobody could delete it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from catalog import audit, names, sessions
+from infra.beside import Beside
+from infra.database import Transaction, translated
+from infra.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.composition import Infra
+
+SQL = statements(__file__)
+MOVING = frozenset({"provisioning", "deleting", "restoring"})
+LONGEST_NAME = 80
+# What belongs to a project, and the column that says so; rows of later ones point to those of earlier ones.
+TABLES = (
+    ("project_settings", "project_id"),
+    ("data_keys", "scope"),
+    ("secrets", "scope"),
+    ("resources", "project_id"),
+    ("owner_migrations", "project_id"),
+    ("kept_databases", "project_id"),
+)
+
+
+@contextmanager
+def reading(conninfo: str, session: str) -> Iterator[Transaction | None]:
+    """Lend one view of a platform's database; None when it is not there, or holds no platform. Raises Unavailable."""
+    try:
+        source = psycopg.connect(conninfo, application_name=session)
+    except psycopg.OperationalError:
+        yield None
+        return
+    with source, translated():
+        source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        there = source.execute("SELECT to_regclass('projects') IS NOT NULL").fetchone()
+        yield Transaction(source) if there and there[0] else None
+
+
+def owners(source: Transaction, target: Transaction) -> None:
+    """Let everybody sign in as they do now: one who is new stays, and a password of before does not come back."""
+    for row in source.rows(SQL.owners):
+        known = target.value(SQL.owner, {"id": row["id"], "email": row["email"]})
+        if known is None:
+            _copy(source, target, "owners", "id", row["id"])
+        elif target.value(SQL.keep_password, {"id": known, "hash": row["password_hash"]}) is not None:
+            sessions.end_all(target, known)
+
+
+def projects(infra: Infra, source: Transaction, target: Transaction, tell: Callable[[str], None]) -> list[str]:
+    """Write into `target` each project that `source` alone knows and whose database is there; return their ids.
+
+    Twice is once.
+    """
+    if source.value(SQL.schema) != target.value(SQL.schema):
+        tell("the platform of before has another schema: what it alone knows is not carried over")
+        return []
+    carried = []
+    for row in source.rows(SQL.projects):
+        project = str(row["id"])
+        beside = Beside(infra.databases, names.roles(project), "launchdb-carry")
+        if target.value(SQL.knows, {"id": project}) or not beside.exists(names.database(project)):
+            continue
+        _carry(source, target, row)
+        carried.append(project)
+        tell(f"{project} ({row['name']}) is not in the backup; it is carried over")
+    return carried
+
+
+def _carry(source: Transaction, target: Transaction, row: dict[str, Any]) -> None:
+    owner = target.value(SQL.owner, {"id": row["owner_id"], "email": row["email"]})
+    if owner is None:
+        _copy(source, target, "owners", "id", row["owner_id"])
+        owner = row["owner_id"]
+    changed: dict[str, Any] = {"owner_id": owner, "name": _name(target, owner, row)}
+    if row["status"] in MOVING:
+        reason = f"it was {row['status']} when the platform was restored; delete it, or restore a backup of it"
+        changed |= {"status": "failed", "status_reason": reason}
+    _copy(source, target, "projects", "id", row["id"], **changed)
+    for table, column in TABLES:
+        _copy(source, target, table, column, row["id"])
+    audit.record(target, audit.Entry("operator", "project.carry", owner_id=owner, project_id=row["id"]))
+
+
+def _name(target: Transaction, owner: str, row: dict[str, Any]) -> str:
+    name = str(row["name"])
+    if not target.value(SQL.is_taken, {"owner": owner, "name": name}):
+        return name
+    tail = f"-{str(row['id']).removeprefix('proj_')[:4]}"
+    return name[: LONGEST_NAME - len(tail)] + tail
+
+
+def _copy(source: Transaction, target: Transaction, table: str, column: str, value: str, **changed: Any) -> None:
+    columns = sql.SQL(", ").join(
+        sql.Identifier(found["attname"]) for found in target.rows(SQL.columns, {"table": table})
+    )
+    rows = SQL.rows.format(table=sql.Identifier(table), column=sql.Identifier(column))
+    write = SQL.write.format(table=sql.Identifier(table), columns=columns)
+    for found in source.rows(rows, {"id": value}):
+        target.execute(write, {"row": Jsonb({**found["to_jsonb"], **changed})})
