@@ -16,7 +16,8 @@ import pytest
 from jobs.table import find
 from tests.crash.attempts import Attempt
 from tests.crash.carrying import installation, pass_on, write
-from tests.crash.cases import CASES, carry_on
+from tests.crash.cases import CASES
+from tests.crash.place import carry_on
 from tests.crash.places import chance
 from tests.crash.test_backups import wait_for_no_programs
 from tests.crash.test_matrix import forget_all, outcome
