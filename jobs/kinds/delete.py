@@ -87,6 +87,10 @@ def project_serves_on(run: Run[DeleteProject]) -> None:
 
 
 def _before(run: Run[DeleteProject]) -> str | None:
+    """Return what the project is to be again; None when it never served, or another deletion takes this one's place."""
+    with run.infra.database.autocommit() as tx:
+        if tx.value(SQL.is_superseded, {"job": run.job_id}):
+            return None
     before: str | None = run.result.get("statusBefore")
     return before
 

@@ -57,6 +57,9 @@ SELECT CASE WHEN p.template IS NULL THEN NULL
             ELSE 'paused' END
   FROM projects p WHERE p.id = %(project)s;
 
+-- name: is_superseded
+SELECT cancel_reason LIKE 'superseded by %%' FROM jobs WHERE id = %(job)s;
+
 -- name: serve_on
 UPDATE projects p SET status = %(status)s, status_reason = 'its deletion did not finish', updated_at = now(),
        name = CASE WHEN EXISTS (

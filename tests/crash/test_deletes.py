@@ -13,7 +13,7 @@ from jobs.kinds.restore import RestoreProject
 from jobs.table import FINAL, find
 from tests.crash.attempts import Attempt
 from tests.crash.carrying import installation, pass_on, seen, status, write
-from tests.crash.cases import ROWS, Place, carry_on
+from tests.crash.place import ROWS, Place, carry_on
 from tests.crash.places import chance
 from tests.fixtures.halfway import end_backends
 

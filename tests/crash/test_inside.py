@@ -6,16 +6,18 @@ import os
 import re
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
 import psycopg
 import pytest
 
+from jobs.table import find
 from tests.crash.attempts import Attempt
 from tests.crash.carrying import installation, pass_on, write
-from tests.crash.cases import CASES, carry_on
+from tests.crash.cases import CASES
+from tests.crash.place import carry_on
 from tests.crash.places import chance
 from tests.crash.test_backups import wait_for_no_programs
 from tests.crash.test_matrix import forget_all, outcome
@@ -178,6 +180,52 @@ def test_a_drop_of_a_database_may_be_cut_in_the_middle(case, what, settings, ins
     struck = Struck(case, settings, installation)
     drops = [number for number, act in enumerate(struck.acts) if is_drop(act)]
     struck.strike(chance(case.name, what).choice(drops), what)
+
+
+PROGRAMS = [
+    pytest.param(CASES[name], program, id=f"{name}-{program}", marks=pytest.mark.gpg)
+    for name, program in (
+        ("backup", "pg_dump"),
+        ("backup", "gpg"),
+        ("delete_", "pg_dump"),
+        ("delete_", "gpg"),
+        ("verify", "gpg"),
+        ("restore", "gpg"),
+        ("platform", "pg_dump"),
+    )
+]
+
+
+def end_program(attempt: Attempt, program: str) -> bool:
+    """Kill a program of that name that the worker has started; say whether there was one."""
+    with suppress(OSError):
+        for task in Path(f"/proc/{attempt.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() == program:
+                    os.kill(int(child), signal.SIGKILL)
+                    return True
+    return False
+
+
+@pytest.mark.parametrize(("case", "program"), PROGRAMS)
+def test_a_program_that_is_killed_alone_is_tried_again(case, program, settings, installation):
+    """As the kernel does when memory is short: what broke off says nothing about the backup that was read."""
+    wanted = Struck(case, settings, installation).wanted
+    place = case.place(settings, installation)
+    try:
+        arguments, project = case.begin(place)
+        job = write(installation, arguments)
+        with Attempt(settings) as attempt:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while not end_program(attempt, program):
+                assert attempt.runs, f"{program} was not seen"
+                assert time.monotonic() < deadline
+        with installation.database.autocommit() as tx:
+            assert find(tx, job.id).status != "failed"
+        carry_on(installation, job)
+        assert outcome(place, project, installation, job) == wanted
+    finally:
+        place.close()
 
 
 @pytest.mark.full
