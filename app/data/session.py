@@ -33,6 +33,8 @@ NOTHING = "NULL"
 BEGIN, SETUP, WORK, GUARD, END = "begin", "setup", "work", "guard", "end"
 # What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
 NOT_A_NUMBER = "22P02"
+# What is not there any more, as the statement's author names it and as the server does.
+OF_THE_SCHEMA = ("42", "XX")
 
 
 class Outdated(Exception):
@@ -200,7 +202,8 @@ def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Term
     if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
         return Outdated()
     # It may have failed because it was planned against what is no longer so.
-    if terms.looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
+    looks = terms.looks or (said.error.sqlstate or "").startswith(OF_THE_SCHEMA)
+    if looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
         return Outdated()
     return said.error
 

@@ -16,6 +16,7 @@ from flask import Flask
 from app.data import blueprint
 from app.data.registry import Registry
 from config.settings import load
+from tests.app.data.worlds import plain, stamped, tenant  # noqa: F401 - fixtures
 
 SECRET = "a-secret-of-the-project-0123456789abcdef"
 SCHEMA = """

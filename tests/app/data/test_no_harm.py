@@ -15,7 +15,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.app.data.harm import FAILING, Place, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
-from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
 
 NUMBERS = st.integers(0, 98)
@@ -42,14 +41,6 @@ auth_type = any
 pool_mode = transaction
 max_prepared_statements = {most}
 """
-
-
-@pytest.fixture(scope="module")
-def tenant(cluster):
-    """A project's database, made of the template."""
-    made = new_tenant(cluster)
-    yield made
-    drop(cluster, made.id)
 
 
 @pytest.fixture(scope="module")
