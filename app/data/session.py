@@ -188,7 +188,13 @@ def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -
     if said.error is not None:
         raise _why(connection, said, steps, terms)
     results = dict(zip(steps, said.results, strict=True))
-    if terms.looks and SETUP in results and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode():
+    # Behind a guard it is settled: what has been committed is not done again, whatever was seen before.
+    if (
+        terms.looks
+        and SETUP in results
+        and GUARD not in results
+        and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode()
+    ):
         raise Outdated
     return results
 
