@@ -33,6 +33,8 @@ NOTHING = "NULL"
 BEGIN, SETUP, WORK, GUARD, END = "begin", "setup", "work", "guard", "end"
 # What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
 NOT_A_NUMBER = "22P02"
+# Told by Postgres itself. A pooler's own words may have come after a minute in its queue, which nobody joins again.
+SHUTDOWN = "57P"
 # What is not there any more, as the statement's author names it and as the server does.
 OF_THE_SCHEMA = ("42", "XX")
 
@@ -203,7 +205,7 @@ def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Term
     """Return what a failure means for the request; the transaction is ended."""
     assert said.error is not None  # noqa: S101 - the caller looked
     at = list(steps)[max(said.failed, 0)]
-    if connection.closed and at == BEGIN:
+    if connection.closed and at == BEGIN and (said.error.sqlstate or "").startswith(SHUTDOWN):
         return Ended()
     if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
         return Outdated()
