@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from app.data import raised, schema
-from app.data.faults import Fault, status_of_state
+from app.data.faults import Fault, headers_of, status_of_state
 from app.data.fragments import compose, ident, qualified
 from app.data.names import Name
 from app.data.pipeline import Step, converse, encoded, step
@@ -111,10 +111,10 @@ def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
     message = diagnosis.message_primary or ""
     if state == "PGRST":
         return raised.fault(message, diagnosis.message_detail)
+    if state.startswith("PT"):
+        return raised.chosen(state, message, diagnosis.message_detail, diagnosis.message_hint)
     status = status_of_state(state, message, authenticated=authenticated)
-    headers: tuple[tuple[str, str], ...] = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
-    if status == 503:
-        headers = (("Retry-After", "1"),)
+    headers = headers_of(status)
     return Fault(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
 
 

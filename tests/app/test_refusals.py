@@ -7,7 +7,7 @@ import json
 import httpx
 from flask import Flask
 
-from app import problems
+from app import edge, problems
 from app.data import blueprint
 from config.limits import URL_BYTES_MAX
 from config.settings import load
@@ -102,9 +102,11 @@ def test_without_its_database_the_platform_says_so_to_clients_of_projects_too(tm
     app = Flask("test")
     problems.register(app)
     app.register_blueprint(blueprint.make(load({"LAUNCHDB_HOME": str(tmp_path)}), status_of=away))
+    app.register_blueprint(edge.make(tmp_path, away, waking=None, greets=False))
     client = app.test_client()
-    for path in PLACES[:2]:
-        answer = client.get(path, headers={"Origin": "https://some.example"})
+    asked = {"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": PLACES[0]}
+    for path in (*PLACES[:2], "/api/edge/project"):
+        answer = client.get(path, headers={"Origin": "https://some.example", **asked})
         lower = {name.lower(): value for name, value in answer.headers}
         spoken((answer.status_code, lower, answer.data), 503)
         assert lower["retry-after"] == "1"
