@@ -14,7 +14,7 @@ from app.problems import Problem, invalid
 from app.projects import shown
 from app.routing import Answer, Call, Routes
 from catalog import names, projects
-from infra.extensions import ALLOWED, NOT_LISTED, Extension, Extensions, offered
+from infra.extensions import NOT_LISTED, Extension, Extensions, offered
 from jobs import lifecycle
 from jobs.view import job_json
 
@@ -52,10 +52,8 @@ def listing(call: Call, project_id: str) -> Answer:
 )  # fmt: skip
 def add(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Installs an extension of the list in a project."""
-    reason = NOT_LISTED
-    if call.body.name in ALLOWED:
-        reason = offered(call.world.infra.databases.cluster, SESSION)[call.body.name].reason or ""
-    return _asked(call, tx, project_id, reason, present=True)
+    known = _offered(call)
+    return _asked(call, tx, project_id, known.reason or "" if known else NOT_LISTED, present=True)
 
 
 @routes.change(
@@ -64,8 +62,12 @@ def add(call: Call, tx: Transaction, project_id: str) -> Answer:
 )  # fmt: skip
 def remove(call: Call, tx: Transaction, project_id: str) -> Answer:
     """Drops an extension from a project; refused while something depends on it, unless with cascade."""
-    reason = "" if call.body.name in ALLOWED else NOT_LISTED
+    reason = "" if _offered(call) else NOT_LISTED
     return _asked(call, tx, project_id, reason, present=False, cascade=call.body.cascade)
+
+
+def _offered(call: Call) -> Extension | None:
+    return offered(call.world.infra.databases.cluster, SESSION).get(call.body.name)
 
 
 def _asked(call: Call, tx: Transaction, project_id: str, reason: str, **wanted: Any) -> Answer:

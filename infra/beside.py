@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from infra import scram, stand_ins
 from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
-from infra.extensions import ALLOWED, NOT_LISTED, offered
+from infra.extensions import NOT_LISTED, offered
 from infra.principals import identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
@@ -143,7 +143,7 @@ class Beside:
         if known is None or known.reason:
             raise Refused(f"the backup needs the extension {extension}: {known.reason if known else NOT_LISTED}")
         statement = SQL.extension.format(name=sql.Identifier(extension), schema=sql.SQL(schema))  # quoted by pg_dump
-        if known.trusted and extension in ALLOWED:
+        if known.trusted:
             login.execute(statement)
             return
         with self._cluster.inside(name, self._session) as admin:

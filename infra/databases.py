@@ -190,7 +190,8 @@ class Databases:
             "it is open to the public": public,
             "its rights were changed": not public and rights != _rights(roles, closed=closed),
             "it admits nobody, or can be copied": not seen["open"] or seen["template"],
-            "its connection limit was changed": seen["connections"] != self._limits.connections,
+            "its connection limit was changed": (seen["connections"], seen["logins"])
+            != (self._limits.sessions, self._limits.logins(roles)),
             "its settings were changed": set(seen["settings"] or ()) != self._limits.stored,
         }
         return [fault for fault, found in differs.items() if found]
@@ -220,12 +221,7 @@ class Databases:
             SQL.revoke.format(database=database, grantees=sql.SQL(", ").join(taken)),
             SQL.grant_closed.format(database=database, **identifiers(roles)),
             *(() if closed else (SQL.grant_connect.format(database=database, **identifiers(roles)),)),
-            SQL.search_path.format(database=database),
-            *(
-                SQL.database_setting.format(database=database, setting=sql.Identifier(key), value=sql.Literal(value))
-                for key, value in self._limits.settings.items()
-            ),
-            SQL.limit_connections.format(database=database, connections=sql.Literal(self._limits.connections)),
+            *self._limits.statements(name, roles),
         ]
 
     def drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:

@@ -7,6 +7,9 @@ SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS co
                                   || ':' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END), '{}')
           FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.grantee <> d.datdba) AS rights,
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
+       (SELECT coalesce(jsonb_object_agg(rolname, rolconnlimit), '{}') FROM pg_authid
+         WHERE rolname IN (d.datname || '_owner', d.datname || '_authenticator', d.datname || '_auth',
+                           d.datname || '_storage')) AS logins,
        coalesce(s.sessions, 0) AS sessions,
        EXISTS (SELECT FROM pg_database t
                 WHERE t.datname = %(template)s AND t.datistemplate AND NOT t.datallowconn AND t.datconnlimit <> -2) AS template_ready
@@ -62,15 +65,6 @@ ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true IS_TEMPLATE false;
 
 -- name: reset
 ALTER DATABASE {database} RESET ALL;
-
--- name: database_setting
-ALTER DATABASE {database} SET {setting} = {value};
-
--- name: search_path
-ALTER DATABASE {database} SET search_path = "$user", public, extensions;
-
--- name: limit_connections
-ALTER DATABASE {database} CONNECTION LIMIT {connections};
 
 -- name: forbid_connections
 ALTER DATABASE {database} ALLOW_CONNECTIONS false;

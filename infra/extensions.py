@@ -49,7 +49,7 @@ class Extension:
     @property
     def reason(self) -> str | None:
         """Why it cannot be had, or None."""
-        if self.name not in ALLOWED:
+        if self.name not in ALLOWED and not self.trusted:
             return NOT_LISTED
         if self.version is None:
             return LACKING
@@ -57,10 +57,14 @@ class Extension:
 
 
 def offered(cluster: Cluster, session: str) -> dict[str, Extension]:
-    """Return what projects may have, by name, with what this server lacks. Raises Unavailable."""
+    """Return what projects may have, by name, with what this server lacks of the list. Raises Unavailable.
+
+    Those are the extensions of the list, and the trusted ones: an owner may create these without asking anybody.
+    """
     with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Extension)) as cursor:
         found = {row.name: row for row in cursor.execute(SQL.offered, {"names": sorted(ALLOWED)})}
-    return {name: found.get(name, Extension(name, None, trusted=False, loaded=True)) for name in sorted(ALLOWED)}
+    lacking = {name: Extension(name, None, trusted=False, loaded=True) for name in ALLOWED if name not in found}
+    return dict(sorted({**lacking, **found}.items()))
 
 
 class Extensions:
@@ -97,7 +101,7 @@ class Extensions:
         found = self._find(name)
         if found is None:
             return
-        if name not in ALLOWED:
+        if found.reason == NOT_LISTED:
             raise Refused(f"{name}: {NOT_LISTED}")
         with self._as_fits(trusted=found.trusted) as session:
             statement = SQL.drop_cascade if cascade else SQL.drop

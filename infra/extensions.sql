@@ -5,7 +5,7 @@ SELECT a.name, a.default_version AS version, coalesce(v.trusted, false) AS trust
        OR current_setting('shared_preload_libraries') ~ '(^|,)\s*pg_stat_statements\s*(,|$)' AS loaded
   FROM pg_available_extensions a
   LEFT JOIN pg_available_extension_versions v ON v.name = a.name AND v.version = a.default_version
- WHERE a.name = ANY (%(names)s);
+ WHERE a.name = ANY (%(names)s) OR v.trusted;
 
 -- name: installed
 SELECT e.extname AS name, a.default_version AS version, pg_catalog.pg_has_role(e.extowner, 'USAGE') AS trusted,

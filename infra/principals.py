@@ -187,6 +187,8 @@ class _Role:
         """Return what takes settings and memberships away that the role does not have to have."""
         role = sql.Identifier(self.name)
         parts = [SQL.reset.format(role=role)]
+        if row["bounded"]:
+            parts.append(SQL.unbounded.format(role=role))
         parts += [SQL.reset_in.format(role=role, database=sql.Identifier(name)) for name in row["set_in"]]
         for granted, member, options, grantor in row["memberships"]:
             if (granted, member, options) not in self.memberships:

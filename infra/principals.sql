@@ -1,4 +1,5 @@
 -- name: look
+-- How many sessions a login may have is its database's affair, where a tenant could take them all.
 -- The named roles, or with no names every one that is named as a project's. The shared ones come along, so that a
 -- missing one costs no look of its own. set_in: the databases in which a role has settings of their own.
 WITH wanted AS MATERIALIZED (
@@ -22,7 +23,7 @@ setting AS (
      WHERE s.setrole <> 0 GROUP BY s.setrole)
 SELECT a.rolname AS name, a.rolcanlogin AS login, a.rolinherit AS inherit, a.rolbypassrls AS bypass,
        a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication AS mighty, a.rolpassword AS password,
-       a.rolconnlimit <> -1 OR a.rolvaliduntil < 'infinity' AS bounded, c.description AS label,
+       a.rolconnlimit <> -1 AND a.rolname !~ '_(owner|authenticator|auth|storage)$' OR a.rolvaliduntil < 'infinity' AS bounded, c.description AS label,
        s.settings, coalesce(s.set_in, '{}') AS set_in, coalesce(m.edges, '[]') AS memberships
   FROM wanted a
   LEFT JOIN pg_shdescription c ON c.objoid = a.oid AND c.classoid = 'pg_authid'::regclass
@@ -49,7 +50,10 @@ REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;
 
 -- name: make
 {verb} ROLE {role} WITH {login} {inherit} {bypass} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
-    CONNECTION LIMIT -1 VALID UNTIL 'infinity' {password};
+    VALID UNTIL 'infinity' {password};
+
+-- name: unbounded
+ALTER ROLE {role} CONNECTION LIMIT -1;
 
 -- name: label
 COMMENT ON ROLE {role} IS {label};

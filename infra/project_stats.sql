@@ -1,8 +1,8 @@
 -- name: database
--- Everybody may see who is connected, only not what they do. Our own look is not counted.
-SELECT pg_database_size(d.oid) AS bytes, d.datconnlimit AS "limit", to_regclass('storage.objects') IS NOT NULL AS stores,
-       (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.pid <> pg_backend_pid()) AS used
-  FROM pg_database d WHERE d.datname = current_database();
+-- Everybody may see who is connected, only not what they do. The owner's own sessions count, and how many those may be.
+SELECT pg_database_size(d.oid) AS bytes, o.rolconnlimit AS "limit", to_regclass('storage.objects') IS NOT NULL AS stores,
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.usename = o.rolname) AS used
+  FROM pg_database d JOIN pg_roles o ON o.rolname = d.datname || '_owner' WHERE d.datname = current_database();
 
 -- name: tables
 -- A table that was never analysed has no estimate yet.

@@ -1,4 +1,7 @@
-"""VACUUM (ANALYZE) of a project's tables, logged in as its owner: what a tenant put into an index runs as it."""
+"""VACUUM (ANALYZE) of a project's tables: what a tenant put into an index runs as the table's owner.
+
+The server sees to that, in an operation that gives no way back to the login.
+"""
 
 from __future__ import annotations
 
@@ -65,19 +68,19 @@ class Vacuum:
         self._session = session
 
     def tables(self) -> list[Table]:
-        """List the tables that the owner may vacuum, the small ones first. Raises Unavailable."""
-        with self._logged_in() as owner, owner.cursor(row_factory=class_row(Table)) as cursor:
+        """List the tables that the login may vacuum, the small ones first. Raises Unavailable."""
+        with self._logged_in() as login, login.cursor(row_factory=class_row(Table)) as cursor:
             return cursor.execute(SQL.tables).fetchall()
 
     def size(self) -> int:
         """Return the bytes that the whole database takes. Raises Unavailable."""
-        with self._logged_in() as owner:
-            row = owner.execute(SQL.size).fetchone()
+        with self._logged_in() as login:
+            row = login.execute(SQL.size).fetchone()
         return int(row[0]) if row else 0
 
     def bloat(self) -> list[Bloat]:
         """Estimate for each table what of its space is bloat, the most bloated first. Raises Unavailable."""
-        with self._logged_in() as owner, owner.cursor(row_factory=class_row(Bloat)) as cursor:
+        with self._logged_in() as login, login.cursor(row_factory=class_row(Bloat)) as cursor:
             return cursor.execute(SQL.bloat).fetchall()
 
     def run(self, table: Table, look: Callable[[int], None]) -> Outcome:
@@ -86,17 +89,17 @@ class Vacuum:
         Returns what became of it: busy when its lock was not to be had. Raises Unavailable.
         """
         statement = SQL.vacuum.format(table=sql.Identifier(table.schema, table.name))
-        with self._logged_in() as owner:
+        with self._logged_in() as login:
             ended: list[psycopg.Error | None] = []
-            thread = threading.Thread(target=_execute, args=(owner, statement, ended), daemon=True)
+            thread = threading.Thread(target=_execute, args=(login, statement, ended), daemon=True)
             thread.start()
             try:
                 while thread.is_alive():
                     thread.join(LOOK_SECONDS)
                     if thread.is_alive():
-                        look(self._scanned(owner.info.backend_pid))
+                        look(self._scanned(login.info.backend_pid))
             except BaseException:
-                owner.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
+                login.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
                 thread.join(CONNECT_TIMEOUT_SECONDS)
                 raise
             return _outcome(ended[0])
@@ -117,14 +120,14 @@ class Vacuum:
                 options=OPTIONS,
                 connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
                 prepare_threshold=None,  # what runs here may run DEALLOCATE
-            ) as owner,
+            ) as login,
         ):
-            yield owner
+            yield login
 
 
-def _execute(owner: Session, statement: sql.Composed, ended: list[Any]) -> None:
+def _execute(login: Session, statement: sql.Composed, ended: list[Any]) -> None:
     try:
-        owner.execute(statement)
+        login.execute(statement)
     except psycopg.Error as error:
         ended.append(error)
     else:

@@ -118,6 +118,9 @@ def test_a_cancel_is_heeded_or_refused_and_leaves_nothing(arguments, step, point
         assert "orphan" not in {verdict for _kind, _name, verdict in left}
         if ended.status == "cancelled" and arguments is ProvisionProject:
             assert left == []
+        if ended.status == "cancelled" and arguments is DeleteProject:
+            assert status(infra, project) == "active"
+            assert ("instance", project, "owned") in left or any(kind == "instance" for kind, *_ in left)
         if ended.status == "succeeded" and arguments is DeleteProject:
             assert (left, status(infra, project)) == ([], "deleted")
     finally:

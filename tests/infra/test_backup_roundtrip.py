@@ -6,6 +6,7 @@ import io
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from infra import archive
@@ -133,3 +134,22 @@ def stop_after(most):
             raise Refused("enough")
 
     return look
+
+
+def test_whatever_extension_an_owner_may_create_comes_back(tenant, tmp_path):
+    trusted = "SELECT name FROM pg_available_extension_versions WHERE trusted AND name <> 'plpgsql' AND NOT installed"
+    with tenant.connect(tenant.roles.owner) as owner:
+        names = {name for (name,) in owner.execute(trusted)}
+        for name in names:
+            try:
+                owner.execute(f'CREATE EXTENSION "{name}" WITH SCHEMA extensions CASCADE')
+            except (psycopg.errors.UndefinedFile, psycopg.errors.DuplicateObject):  # not built; came by CASCADE
+                continue
+        owner.execute("CREATE TABLE pictures (id int, picture extensions.lo)")
+        there = set(owner.execute("SELECT extname, extnamespace::regnamespace::text FROM pg_extension"))
+    assert ("lo", "extensions") in there
+    source = dumped(tenant, tmp_path, "sql.gz")
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []
+        with tenant.as_admin(name) as admin:
+            assert set(admin.execute("SELECT extname, extnamespace::regnamespace::text FROM pg_extension")) == there

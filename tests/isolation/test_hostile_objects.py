@@ -53,7 +53,7 @@ def test_the_administrator_runs_nothing_that_a_tenant_planted(trapped, cluster):
         admin.execute("SET search_path = pg_catalog")
         assert admin.execute("SELECT who FROM public.caught").fetchall() == []
         assert admin.execute("SELECT datconnlimit FROM pg_database WHERE datname = current_database()").fetchone() == (
-            30,
+            88,
         )
 
 

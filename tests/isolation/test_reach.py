@@ -232,7 +232,7 @@ def test_the_limits_hold_whatever_a_tenant_sets(alice):
         limits = admin.execute(
             "SELECT datconnlimit, pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (alice.id,)
         ).fetchone()
-        assert limits == (30, "launchdb_platform")
+        assert limits == (88, "launchdb_platform")
 
 
 def test_connections_beyond_the_limit_are_refused(cluster):

@@ -33,7 +33,8 @@ def give(life, changes):
 def limits(life):
     with psycopg.connect(life.infra.database.conninfo, autocommit=True) as admin:
         return admin.execute(
-            "SELECT datconnlimit, setconfig FROM pg_database JOIN pg_db_role_setting ON setdatabase = oid"
+            "SELECT ARRAY[rolconnlimit, datconnlimit], setconfig FROM pg_database d"
+            "  JOIN pg_db_role_setting ON setdatabase = d.oid JOIN pg_roles ON rolname = datname || '_owner'"
             " WHERE datname = %s AND setrole = 0",
             (life.id,),
         ).fetchone()
@@ -50,7 +51,7 @@ def swept(life):
 
 def test_a_project_with_settings_of_its_own_differs_in_nothing(life):
     connections, stored = limits(life)
-    assert connections == 12
+    assert connections == [12, 2 * 12 + 28]
     assert {"statement_timeout=7s", "temp_file_limit=64MB"} <= set(stored)
     assert swept(life) == []
 
@@ -86,16 +87,16 @@ def test_a_configuration_changed_by_hand_comes_back_to_the_projects_own(life):
 def test_a_setting_that_no_job_has_brought_is_brought_by_the_sweep(life):
     give(life, {"connections": 9})
     assert len(swept(life)) == 1
-    assert limits(life)[0] == 9
+    assert limits(life)[0] == [9, 2 * 9 + 28]
 
 
 def test_a_paused_project_keeps_and_takes_its_limits(life):
     life.ask(lifecycle.pause)
     assert life.row()["status"] == "paused"
-    assert limits(life)[0] == 12
+    assert limits(life)[0] == [12, 2 * 12 + 28]
     give(life, {"connections": 9, "maxRows": 6})
     assert life.ask(lifecycle.configure).result["settingsVersion"] == 2
-    assert limits(life)[0] == 9
+    assert limits(life)[0] == [9, 2 * 9 + 28]
     life.ask(lifecycle.resume)
     assert "db-max-rows = 6\n" in (life.folder() / "data-api.conf").read_text()
     assert swept(life) == []

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import psycopg
 import pytest
 
 from catalog.projects import ProjectBusy
 from infra import vacuum
+from infra.project_limits import KEPT
+from infra.project_stats import read
 from jobs import lifecycle
+from jobs.enqueue import enqueue
+from jobs.kinds import BackupProject
+from jobs.sweeper import Sweeper
 from tests.jobs.conftest import wait_until
 
 
@@ -89,6 +95,10 @@ def test_what_a_tenant_put_into_an_index_runs_as_the_tenant(life, owner):
     owner.execute(
         "CREATE FUNCTION spy(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
         " IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN RAISE EXCEPTION 'mighty'; END IF;"
+        f" IF current_user <> '{life.id}_owner' THEN RAISE EXCEPTION 'as %', current_user; END IF;"
+        " IF has_table_privilege('pg_catalog.pg_authid', 'SELECT') THEN RAISE EXCEPTION 'reads all'; END IF;"
+        " BEGIN PERFORM set_config('role', 'none', true); RAISE EXCEPTION 'somebody else' USING ERRCODE = 'XX001';"
+        " EXCEPTION WHEN insufficient_privilege THEN NULL; END;"
         " PERFORM nextval('public.calls'); RETURN n; END $$"
     )
     owner.execute("CREATE INDEX ON notes (spy(n))")
@@ -129,12 +139,14 @@ def test_a_long_vacuum_is_broken_off_when_it_is_cancelled(life, owner):
     at_work = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'launchdb:%' AND query LIKE 'VACUUM%tar%'"
     )
-    wait_until(lambda: owner.execute(at_work).fetchone() == (1,), 20)
+    with life.tenant().as_admin() as admin:
+        wait_until(lambda: admin.execute(at_work).fetchone() == (1,), 20)
     with life.infra.database.transaction() as tx:
         cancel(tx, job.id, by="test")
     running.join(20)
     assert life.engine.job(job.id).status == "cancelled"
-    assert owner.execute(at_work).fetchone() == (0,)
+    with life.tenant().as_admin() as admin:
+        assert admin.execute(at_work).fetchone() == (0,)
 
 
 def test_only_an_active_project_is_vacuumed(life):
@@ -154,3 +166,32 @@ def test_a_pause_that_comes_first_ends_the_vacuum_with_the_reason(life):
     assert (job.status, job.error["detail"]) == ("failed", "the project is not active")
     with pytest.raises(psycopg.OperationalError):
         life.tenant().connect(life.tenant().roles.owner)
+
+
+@pytest.mark.gpg
+def test_an_application_that_holds_all_its_connections_keeps_no_job_of_ours_away(life, owner):
+    tenant = life.tenant()
+    most = life.infra.settings.project_connections
+    with ExitStack() as held:
+        others = [held.enter_context(tenant.connect(tenant.roles.owner)) for _ in range(most - 1)]
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            tenant.connect(tenant.roles.owner)
+        for ask in (lifecycle.vacuum, lambda tx, project: enqueue(tx, BackupProject(project))):
+            job = life.ask(ask)
+            assert job.status == "succeeded", job.error
+        assert read(tenant.uri(tenant.roles.dump), "test").used == most
+        assert Sweeper(life.infra).run_once() == 0
+        assert [other.execute("SELECT 1").fetchone() for other in others] == [(1,)] * (most - 1), "nobody was put out"
+
+
+def test_the_logins_of_a_project_together_leave_the_slots_of_the_platform(life):
+    life.provision()
+    with psycopg.connect(life.infra.database.conninfo, autocommit=True) as admin:
+        logins = life.tenant().roles.logins
+        limits = dict(
+            admin.execute("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname = ANY (%s)", (list(logins),))
+        )
+        (whole,) = admin.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (life.id,)).fetchone()
+    assert limits.pop(life.tenant().roles.dump) == -1
+    assert min(limits.values()) > 0
+    assert whole - sum(limits.values()) == KEPT
