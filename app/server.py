@@ -17,6 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
 from app.problem import MEDIA_TYPE, Problem, document
+from infra import exhaustion
 
 if TYPE_CHECKING:
     import socket
@@ -59,6 +60,11 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         self._streams: deque[Arriving] = deque()
         self._streaming: set[Arriving] = set()
         self._handing_over = False
+
+    def run(self) -> None:
+        """Serve. A server that gets no thread for a request ends at once, and another one is started in its place."""
+        with exhaustion.ending("the server cannot go on"):
+            super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop: after a moment in which nobody is promised anything, and what was promised is kept."""
