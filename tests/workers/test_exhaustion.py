@@ -277,6 +277,7 @@ def test_what_a_failure_tells_of_whose_shortage_it_is(error, ours):
     assert bool(raised.value.exhausted) == ours
     assert raised.value.dependency == (None if ours else "postgres")
     assert failure.is_transient(error) or not ours, "the job is tried again"
+    assert failure.describe(error).startswith("this process has run out of") == ours
 
 
 def unavailable(error: Exception) -> None:
