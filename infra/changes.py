@@ -39,8 +39,7 @@ class Changes:
         with self._lock:
             self._waiting[job_id].add(event)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="changes", daemon=True)
-                self._thread.start()
+                self._thread = exhaustion.thread_of(self._listen, name="changes")
         try:
             yield event
         finally:

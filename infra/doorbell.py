@@ -88,8 +88,7 @@ class Doorbell:
         with self._news:
             self._changed[job_id] = None
             if self._announcer is None:
-                self._announcer = threading.Thread(target=self._announce, name="announcer", daemon=True)
-                self._announcer.start()
+                self._announcer = exhaustion.thread_of(self._announce, name="announcer")
             if len(self._changed) == 1:
                 self._news.notify()
 

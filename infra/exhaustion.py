@@ -58,6 +58,17 @@ def watch() -> None:
     threading.Thread(target=_watch, args=(_end,), name="exhaustion", daemon=True).start()
 
 
+def thread_of(target: Callable[[], object], *, name: str) -> threading.Thread | None:
+    """Start a thread that ends with the process; None when there is none left, and the caller does without."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError):
+        log.error("no thread", extra={"without": name, "reason": shortage()})  # noqa: TRY400 - the reason says it all
+        return None
+    return thread
+
+
 @contextmanager
 def ending(what: str) -> Iterator[None]:
     """End this process, saying what it could not do, when the body fails for a shortage of ours.

@@ -23,6 +23,8 @@ def describe(error: Exception) -> str:
     """Say what went wrong in words that hold no statement, address or secret."""
     if isinstance(error, (Unavailable, Refused, JobError)):
         return str(error) or type(error).__name__
+    if exhaustion.tells(error):
+        return exhaustion.shortage(error)
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return f"Postgres refused: {error.diag.message_primary} ({error.sqlstate})"
     return f"unexpected {type(error).__name__}; the worker's log has the details"

@@ -8,13 +8,17 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+import redis
 
-from infra import exhaustion, secretfiles
+from infra import doorbell, exhaustion, secretfiles
 from infra.errors import Unavailable
 from jobs import failure
 from tests.app.server import served
@@ -152,6 +156,50 @@ def test_an_api_that_is_out_of_something_names_itself_and_is_made_anew(settings,
         wait_until(lambda: ready(url), 30)
 
 
+def test_an_api_that_gets_no_thread_for_a_request_is_made_anew(settings, infra):
+    secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
+    with infra.database.transaction() as tx:
+        infra.vault.prove(tx)
+    with served(settings) as url:
+        child = api_process(infra)
+        exhaust(child, resource.RLIMIT_AS)
+        with ThreadPoolExecutor(8) as clients:
+            for _ in range(16):
+                clients.submit(ready, url)
+        wait_until(lambda: not Path(f"/proc/{child}").exists(), 30)
+        wait_until(lambda: ready(url), 30)
+    said = (settings.home / "api.log").read_text()
+    assert "this process has run out of memory" in said
+    assert "is away" not in said
+
+
+def test_what_gets_no_thread_goes_without_and_gets_one_later(settings, caplog):
+    """Watchers of a job are told, or poll: a step, or a request, never fails of it."""
+    rings = doorbell.Doorbell(settings.redis_url)
+    with no_thread():
+        rings.changed("job_x")
+    heard = redis.Redis.from_url(settings.redis_url).pubsub(ignore_subscribe_messages=True)
+    heard.subscribe(doorbell.CHANGES)
+    wait_until(lambda: rings.changed("job_y") or heard.get_message(timeout=0.1))
+    heard.close()
+    rings.close()
+    assert "this process has run out of memory" in str([vars(record).get("reason") for record in caplog.records])
+
+
+@contextmanager
+def no_thread():
+    """Let this very process have no room for a thread's stack."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    stack = threading.stack_size(32 << 20)  # more than those that have ended have left
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        threading.stack_size(stack)
+
+
 def ready(url: str) -> bool:
     try:
         return httpx.get(f"{url}/api/ready", timeout=5).status_code == 200
@@ -229,6 +277,7 @@ def test_what_a_failure_tells_of_whose_shortage_it_is(error, ours):
     assert bool(raised.value.exhausted) == ours
     assert raised.value.dependency == (None if ours else "postgres")
     assert failure.is_transient(error) or not ours, "the job is tried again"
+    assert failure.describe(error).startswith("this process has run out of") == ours
 
 
 def unavailable(error: Exception) -> None:
