@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from infra import exhaustion
 from infra.errors import LoginRefused, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def translated(dependency: str | None = None) -> Iterator[None]:
             said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
             raise Unavailable(said, dependency=away) from error
         raise
+    except (MemoryError, RuntimeError) as error:
+        if exhaustion.tells(error):
+            raise Unavailable(str(error)) from error
+        raise
 
 
 class Transaction:
@@ -163,7 +168,8 @@ class Database:
             open=False,
             name=name,
         )
-        self._pool.open(wait=False)
+        with translated():
+            self._pool.open(wait=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -64,7 +65,8 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
     """Start a program in a session of its own. Call from the thread that outlives it.
 
     It gets `death_signal` when that thread ends; None lets it live on. `handles` are open files that it inherits
-    under their numbers. Raises Refused when it cannot be started.
+    under their numbers. Raises Refused when it cannot be started, Unavailable when that takes more than this machine or
+    process has left.
     """
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     try:
@@ -81,6 +83,8 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
             **identity,
         )
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+            raise Unavailable(f"{argv[0]} cannot be started now: {error.strerror}") from error
         raise Refused(f"{argv[0]} cannot be started: {error.strerror}") from error
     return process
 

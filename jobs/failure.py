@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from infra import exhaustion
 from infra.errors import Refused, Unavailable
 from jobs.errors import GiveUp, JobError
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def is_transient(error: Exception) -> bool:
-    """Say whether something outside was away."""
-    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError))
+    """Say whether something outside was away, or this process had run out of something."""
+    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError)) or exhaustion.tells(error)
 
 
 def describe(error: Exception) -> str:
