@@ -76,7 +76,7 @@ def ask(path, method, target, body=None, headers=None):
 def test_each_kind_of_request_hears_of_a_change(request, kept, listens):
     world = request.getfixturevalue(kept)
     with serving(world, **{"db-channel-enabled": listens}) as asked:
-        for first in range(len(ASKED)):
+        for first in range(0, len(ASKED), 2):
             names = world.names()
             world.owner.execute(named(BEFORE, **names))
             order = [named(list(each), **names) for each in (*ASKED[first:], *ASKED[:first])]
