@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app.data import prepared as prepared_statements
+from app.data.prepared import WORTH
 from infra.pooler_console import console
 from tests.app.data.harm import FAILING, Place, ask, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
@@ -72,7 +74,9 @@ def pooled(request, direct, server_url, tenant):
     docker("run", "-d", "--network", "host", "--name", name, *mount, image(), "/etc/pooled/pgbouncer.ini")
     uri = make_conninfo(direct.uri, host="127.0.0.1", port=port)
     wait_until(lambda: answers(uri))
-    yield direct.through(uri, lambda pids: not pids & sessions_of(uri)), bool(request.param)
+    place = direct.through(uri, lambda pids: not pids & sessions_of(uri))
+    place.container = name
+    yield place, bool(request.param)
     docker("rm", "-f", name)
     shutil.rmtree(folder)
 
@@ -163,6 +167,44 @@ def test_a_request_that_is_stopped_half_way_takes_its_session_with_it(direct):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_what_makes_room_for_another_is_closed_though_requests_fail_meanwhile(direct, monkeypatch):
+    monkeypatch.setattr(prepared_statements, "MOST", 3)
+    with closing(direct.instance(**{"db-pool": "1"})) as instance:
+        for shape in itertools.permutations(["id", "name", "part"]):
+            for turn in range(WORTH + 2):
+                assert ask(instance, "GET", f"/items?select={','.join(shape)}&id=eq.1")[0] == 200
+                assert ask(instance, *FAILING[turn % 6])[0] >= 400
+        ((believed, there, closing_soon),) = prepared_by(instance)
+        assert len(believed) == 3
+        assert believed <= there <= believed | closing_soon
+
+
+@pytest.mark.parametrize("left", ["BEGIN", "pipeline", "closed"])
+def test_a_session_that_is_left_in_the_middle_is_not_lent_again(direct, left):
+    with closing(direct.instance(**{"db-pool": "1"})) as instance:
+        with instance.pool.lend() as connection:
+            if left == "BEGIN":
+                connection.execute("BEGIN")
+            elif left == "pipeline":
+                connection.pgconn.enter_pipeline_mode()
+            else:
+                connection.close()
+        assert instance.pool.opened == 0
+        assert carried_out(instance, direct, [("good", 0), ("good", 6)]) == []
+
+
+@pytest.mark.docker
+def test_a_pooler_that_dies_and_comes_back_is_all_there_was(pooled):
+    place, _ = pooled
+    with closing(place.instance(**{"db-pool": "2"})) as instance:
+        assert carried_out(instance, place, [("good", 0), ("good", 6)] * 7) == []
+        docker("kill", place.container)
+        assert ask(instance, "GET", "/items?id=eq.1")[0] == 503
+        docker("start", place.container)
+        wait_until(lambda: answers(place.uri))
+        assert carried_out(instance, place, [("good", 0), ("good", 6)] * 7) == []
 
 
 @pytest.mark.docker
