@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -80,30 +81,9 @@ def pooled(dockerd, server_url, place):
     shutil.rmtree(folder)
 
 
-def client(path, number, failed):
-    """Read, write, break a rule and count, over and over, on one connection."""
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(path))
-    headers = {"X-Launchdb-Prefix": "/db/x", "Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    for turn in range(ROUNDS):
-        method, target, body, prefer, wanted = (
-            ("POST", "/notes", {"body": f"{number}-{turn}", "n": 1}, "", (201,)),
-            ("GET", f"/notes?select=id,body&id=eq.{turn}", None, "", (200,)),
-            ("POST", "/notes", {"body": "x", "n": 1000}, "", (400,)),
-            ("PATCH", f"/notes?id=eq.{turn}", {"body": "y"}, "return=representation", (200,)),
-            ("GET", "/notes?limit=3&order=id", None, "count=exact", (200, 206)),
-        )[turn % 5]
-        connection.request(method, target, body and json.dumps(body), {**headers, "Prefer": prefer})
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status not in wanted:
-            failed.append((method, target, answer.status, said[:200]))
-    connection.close()
-
-
-@pytest.mark.usefixtures("pooled")
-def test_many_clients_share_few_connections_while_the_schema_changes(place):
+@pytest.fixture
+def path(place, pooled):
+    """The socket of the project's container, which reaches its database by the pooler."""
     settings, infra, tenant = place
     login = tenant.roles.authenticator
     spec = containers.new_spec(
@@ -112,11 +92,51 @@ def test_many_clients_share_few_connections_while_the_schema_changes(place):
     )  # fmt: skip
     made = instances(settings.model_copy(update={"pooler_url": "postgresql://somewhere"}))
     made.ensure(spec, By())
+    yield settings.run_folder / "projects" / tenant.id / "api.sock"
+    made.remove(tenant.id)
+    made.close()
+
+
+def ask(connection, method, target, body=None, prefer=""):
+    """Return status and body of an answer."""
+    headers = {"X-Launchdb-Prefix": "/db/x", "Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    connection.request(method, target, body and json.dumps(body), {**headers, "Prefer": prefer})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def connected(path):
+    connection = http.client.HTTPConnection("localhost", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    return connection
+
+
+def client(path, number, failed):
+    """Read, write, break a rule and count, over and over, on one connection."""
+    connection = connected(path)
+    for turn in range(ROUNDS):
+        method, target, body, prefer, wanted = (
+            ("POST", "/notes", {"body": f"{number}-{turn}", "n": 1}, "", (201,)),
+            ("GET", f"/notes?select=id,body&id=eq.{turn}", None, "", (200,)),
+            ("POST", "/notes", {"body": "x", "n": 1000}, "", (400,)),
+            ("PATCH", f"/notes?id=eq.{turn}", {"body": "y"}, "return=representation", (200,)),
+            ("GET", "/notes?limit=3&order=id", None, "count=exact", (200, 206)),
+        )[turn % 5]
+        status, said = ask(connection, method, target, body, prefer)
+        if status not in wanted:
+            failed.append((method, target, status, said[:200]))
+    connection.close()
+
+
+def test_many_clients_share_few_connections_while_the_schema_changes(place, path):
+    _settings, infra, tenant = place
+    login = tenant.roles.authenticator
     with tenant.connect(tenant.roles.owner) as owner:
         owner.execute(
             "CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text, n int CHECK (n < 9))"
         )
-    path, failed = settings.run_folder / "projects" / tenant.id / "api.sock", []
+    failed = []
     threads = [threading.Thread(target=client, args=(path, number, failed)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
@@ -128,5 +148,23 @@ def test_many_clients_share_few_connections_while_the_schema_changes(place):
     with infra.database.autocommit() as tx:
         seen = tx.value("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename = %s", (tenant.id, login))
     assert seen <= CONNECTIONS
-    made.remove(tenant.id)
-    made.close()
+
+
+def test_a_change_of_the_schema_counts_within_a_second(place, path):
+    """The pooler's sessions have prepared, for all clients, what was right before."""
+    _settings, _infra, tenant = place
+    connection, moment = connected(path), "2024-05-06T07:08:09+00:00"
+    written = ("POST", "/days?select=day", {"day": moment}, "return=representation")
+    found = ("GET", "/days?select=day&day=eq.2024-05-06T07:08:09Z")
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("CREATE TABLE days (day date)")
+        for _ in range(ROUNDS):
+            ask(connection, *written)
+            ask(connection, *found)
+        owner.execute("TRUNCATE days; ALTER TABLE days ALTER day TYPE timestamptz; CREATE TABLE made (id int)")
+        time.sleep(1)  # the promise itself
+        assert ask(connection, *written) == (201, json.dumps([{"day": moment}]).replace(" ", "").encode())
+        assert json.loads(ask(connection, *found)[1]) == [{"day": moment}]
+        assert ask(connection, "GET", "/made")[0] == 200
+        assert owner.execute("SELECT count(*) FROM days WHERE day::time <> '00:00'").fetchone() == (1,)
+    connection.close()

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+MERGES = {"prefer": "return=representation, resolution=merge-duplicates"}
 WROTE = {"prefer": "return=representation, timezone=UTC"}
 
 

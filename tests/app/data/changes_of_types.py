@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.app.data.asked import WROTE, Asked, Change, code, get, patch, post
+from tests.app.data.asked import MERGES, WROTE, Asked, Change, code, get, patch, post
 
 UTC = {"prefer": "timezone=UTC"}
-MERGES = {"prefer": "return=representation, resolution=merge-duplicates"}
 MOMENT = "2024-05-06T07:08:09+00:00"
 OF_TYPES = (
     Change(

@@ -31,13 +31,14 @@ GRANT USAGE ON SCHEMA public, other TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA
 CREATE FUNCTION boom(x int) RETURNS int LANGUAGE plpgsql AS
     $$BEGIN IF x < 0 THEN RAISE 'boom'; END IF; RETURN x; END$$;
 CREATE FUNCTION calm(x int) RETURNS int LANGUAGE plpgsql STABLE AS
-    $$BEGIN IF x < 0 THEN RAISE 'boom'; END IF; RETURN x; END$$;
+    $$BEGIN IF x < 0 THEN PERFORM pg_sleep(0.02); RAISE 'boom'; END IF; RETURN x; END$$;
 CREATE FUNCTION says(state text) RETURNS void LANGUAGE plpgsql AS
     $$BEGIN RAISE 'as if' USING ERRCODE = state; END$$;
 CREATE FUNCTION slow() RETURNS int LANGUAGE plpgsql SET statement_timeout = '15ms' AS
     $$BEGIN PERFORM pg_sleep(5); RETURN 1; END$$;
 CREATE FUNCTION leaves() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS
     $$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN 1; END$$;
+CREATE FUNCTION sleeps() RETURNS int LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(3); RETURN 1; END$$;
 CREATE FUNCTION forgets() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END$$;
 CREATE FUNCTION before() RETURNS void LANGUAGE plpgsql AS $$BEGIN
     IF current_setting('request.headers', true)::json ->> 'x-refused' IS NOT NULL THEN RAISE 'refused'; END IF; END$$;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import signal
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +15,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app.data import prepared as prepared_statements
+from app.data.prepared import WORTH
 from infra.pooler_console import console
-from tests.app.data.harm import FAILING, Place, carried_out, side_by_side
+from tests.app.data.harm import FAILING, Place, ask, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
 from tests.fixtures.servers import wait_until
 
@@ -70,7 +74,9 @@ def pooled(request, direct, server_url, tenant):
     docker("run", "-d", "--network", "host", "--name", name, *mount, image(), "/etc/pooled/pgbouncer.ini")
     uri = make_conninfo(direct.uri, host="127.0.0.1", port=port)
     wait_until(lambda: answers(uri))
-    yield direct.through(uri, lambda pids: not pids & sessions_of(uri)), bool(request.param)
+    place = direct.through(uri, lambda pids: not pids & sessions_of(uri))
+    place.container = name
+    yield place, bool(request.param)
     docker("rm", "-f", name)
     shutil.rmtree(folder)
 
@@ -129,14 +135,76 @@ def prepared_by(instance):
     return found
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2, 4, 6, 7])
-@pytest.mark.parametrize("kind", [0, 5, 6, 7, 8])
-def test_a_failure_at_any_moment_leaves_its_session_good(direct, kind, failing):
-    """One session; the failure comes after so many good ones that one of its statements is about to be prepared."""
-    with closing(direct.instance(**{"db-pool": "1"})) as instance:
-        for before in range(1, 8):
-            deeds = [*[("good", kind)] * before, ("fails", failing), *[("good", kind)] * 7]
+@pytest.mark.parametrize("kind", [0, 5])
+def test_a_failure_at_any_moment_leaves_its_session_good(direct, kind):
+    """One session; it fails when one of its statements is about to be prepared, and late, when all have been sent."""
+    for failing, before in itertools.product((1, 2), (3, 4, 5)):
+        with closing(direct.instance(**{"db-pool": "1"})) as instance:
+            deeds = [("fails", failing), *[("good", kind)] * before, ("fails", failing), *[("good", kind)] * 7]
             assert carried_out(instance, direct, deeds) == []
+
+
+class Stopped(BaseException):
+    """What ends a request from outside."""
+
+
+def stop(*_):
+    raise Stopped
+
+
+def test_a_request_that_is_stopped_half_way_takes_its_session_with_it(direct):
+    """Its answer is still on its way, and would be read as the next one's."""
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with closing(direct.instance(**{"db-pool": "1"})) as instance:
+            for kind in (0, 6):
+                assert carried_out(instance, direct, [("good", kind)] * 7) == []
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                with pytest.raises(Stopped):
+                    ask(instance, "POST", "/rpc/sleeps", {})
+                assert instance.pool.opened == 0
+                assert carried_out(instance, direct, [("good", kind)] * 7) == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_makes_room_for_another_is_closed_though_requests_fail_meanwhile(direct, monkeypatch):
+    monkeypatch.setattr(prepared_statements, "MOST", 3)
+    with closing(direct.instance(**{"db-pool": "1"})) as instance:
+        for shape in itertools.permutations(["id", "name", "part"]):
+            for turn in range(WORTH + 2):
+                assert ask(instance, "GET", f"/items?select={','.join(shape)}&id=eq.1")[0] == 200
+                assert ask(instance, *FAILING[turn % 6])[0] >= 400
+        ((believed, there, closing_soon),) = prepared_by(instance)
+        assert len(believed) == 3
+        assert believed <= there <= believed | closing_soon
+
+
+@pytest.mark.parametrize("left", ["BEGIN", "pipeline", "closed"])
+def test_a_session_that_is_left_in_the_middle_is_not_lent_again(direct, left):
+    with closing(direct.instance(**{"db-pool": "1"})) as instance:
+        with instance.pool.lend() as connection:
+            if left == "BEGIN":
+                connection.execute("BEGIN")
+            elif left == "pipeline":
+                connection.pgconn.enter_pipeline_mode()
+            else:
+                connection.close()
+        assert instance.pool.opened == 0
+        assert carried_out(instance, direct, [("good", 0), ("good", 6)]) == []
+
+
+@pytest.mark.docker
+def test_a_pooler_that_dies_and_comes_back_is_all_there_was(pooled):
+    place, _ = pooled
+    with closing(place.instance(**{"db-pool": "2"})) as instance:
+        assert carried_out(instance, place, [("good", 0), ("good", 6)] * 7) == []
+        docker("kill", place.container)
+        assert ask(instance, "GET", "/items?id=eq.1")[0] == 503
+        docker("start", place.container)
+        wait_until(lambda: answers(place.uri))
+        assert carried_out(instance, place, [("good", 0), ("good", 6)] * 7) == []
 
 
 @pytest.mark.docker
