@@ -65,3 +65,20 @@ def test_a_passphrase_of_ones_own_and_a_wrong_one(launchdb, notes, home, tmp_pat
 
 def test_a_file_that_is_not_there_is_said_before_anything_is_asked(launchdb, home, operator):
     assert launchdb.run("backups", "import", "/nowhere/shop.gpg", "--passphrase-stdin", stdin="x\n").code == 5
+
+
+@pytest.mark.gpg
+def test_what_does_not_come_back_is_said_and_can_be_agreed_to(launchdb, notes, infra):
+    with stored_tenant(infra, notes).connect(names.roles(notes).owner) as owner:
+        owner.execute("SET app.tenant = '7'; CREATE MATERIALIZED VIEW mine AS SELECT current_setting('app.tenant') AS t")
+    assert launchdb.run("backups", "create", "shop", *WAIT, timeout=70).code == 0
+    for words in (("verify", "shop"), ("restore", "shop", "--yes")):
+        told = launchdb.run("backups", *words, *WAIT, timeout=70)
+        assert told.code == 3, told.out
+        assert "it does not come back whole" in told.err
+        assert "--partial" in told.err
+    assert "does not come back whole" in launchdb.run("backups", "list", "shop").out
+    done = launchdb.run("backups", "restore", "shop", "--yes", "--partial", *WAIT, timeout=70)
+    assert done.code == 0, done.err
+    assert "it did not come back: filling of public.mine: it is missing" in done.out
+    assert count(infra, notes) == 42
