@@ -22,6 +22,7 @@ from jobs.data_plane import (
 )
 from jobs.kind import Step, kind
 from jobs.kinds.backup import begin, list_set, set_is_removed, set_is_written
+from jobs.kinds.export import files_of
 from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
@@ -114,6 +115,18 @@ def is_begun(run: Run[DeleteProject]) -> bool:
     return True
 
 
+def transfers_are_gone(run: Run[DeleteProject]) -> None:
+    """Let no export be left, which nobody can fetch any more, nor with a purge a file that the project came from."""
+    settings, project = run.infra.settings, run.args.project_id
+    gone = files_of(settings.exports_folder, project)
+    if run.args.purge:
+        with run.infra.database.autocommit() as tx:
+            gone += [settings.imports_folder / row["file"] for row in tx.rows(SQL.imported, {"project": project})]
+    for path in gone:
+        run.check()
+        path.unlink(missing_ok=True)
+
+
 def backups_are_purged(run: Run[DeleteProject]) -> None:
     """Let nothing be left that could bring the project back, when that was asked for."""
     if not run.args.purge:
@@ -132,6 +145,7 @@ def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
+    tx.execute(SQL.forget_passphrases, {**project, "platform": secrets.PLATFORM})
     tx.execute(SQL.forget_settings, project)
     owner_migrations.forget(tx, run.args.project_id)
     tx.execute(SQL.forget_databases, project)
@@ -162,6 +176,7 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
         Step(final_backup_is_listed, atomic=True, no_return=True, title="List the last backup"),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),
+        Step(transfers_are_gone, title="Remove its exports"),
         Step(backups_are_purged, title="Remove its backups, if asked to"),
         Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
     ),

@@ -64,3 +64,12 @@ UPDATE projects p SET status = %(status)s, status_reason = 'its deletion did not
                        AND o.status NOT IN ('deleting', 'deleted'))
                 THEN p.id ELSE p.name END
  WHERE p.id = %(project)s AND p.status = 'deleting';
+
+-- name: imported
+SELECT DISTINCT args ->> 'file' AS file FROM jobs
+ WHERE project_id = %(project)s AND kind = 'project.import' AND args ->> 'file' IS NOT NULL;
+
+-- name: forget_passphrases
+-- An export or import that the deletion superseded has left its own.
+DELETE FROM secrets WHERE scope = %(platform)s AND name IN (
+    SELECT args ->> 'passphrase' FROM jobs WHERE project_id = %(project)s AND args ? 'passphrase');
