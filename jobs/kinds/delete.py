@@ -35,13 +35,8 @@ SERVED = ("active", "sleeping")
 
 
 def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
-    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep.
-
-    Notes what the project was: as that it serves on when the deletion is called off.
-    """
-    project = {"project": run.args.project_id}
-    run.result["statusBefore"] = tx.value(SQL.status_before, project)
-    if not run.args.purge and tx.value(SQL.was_active, project):
+    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep."""
+    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
         begin(run, tx, run.args.project_id, final=True)
 
 
@@ -88,7 +83,9 @@ def project_serves_on(run: Run[DeleteProject]) -> None:
 
 
 def _before(run: Run[DeleteProject]) -> str | None:
-    before: str | None = run.result.get("statusBefore")
+    """Return what the project was when its deletion was asked for; None when it never was anything."""
+    with run.infra.database.autocommit() as tx:
+        before: str | None = tx.value(SQL.status_before, {"project": run.args.project_id})
     return before
 
 

@@ -1,7 +1,7 @@
 """A project of 340 MB, 32 of them in one row, backed up and restored by our jobs, beside the same by hand.
 
-By hand is pg_dump, gzip or zstd, gpg, psql. The hand-written pipes do what an expert would write into a shell: the same programs, gpg's own compression off, gzip as
-fast as it can be. The guide's pipe is the plain one: gzip's and gpg's defaults.
+By hand: pg_dump, gzip or zstd, gpg, psql. The hand-written pipes do what an expert would write into a shell: the same
+programs, gpg's own compression off, gzip as fast as it can be. The guide's pipe is the plain one, with the defaults.
 """
 
 from __future__ import annotations
