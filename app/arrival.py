@@ -108,8 +108,10 @@ class Arriving(TConn):  # type: ignore[misc]
         if max(line, len(self.arrived) if line < 0 else 0) > LINE_BYTES_MAX and not self.arrived.startswith(_PREFLIGHT):
             return "long"
         end = self.arrived.find(b"\r\n\r\n")
+        if (len(self.arrived) if end < 0 else end) > HEAD_BYTES_MAX:
+            return "too large"
         if end < 0:
-            return "partial" if len(self.arrived) <= HEAD_BYTES_MAX else "too large"
+            return "partial"
         # Only a hint of when to hand over: what the headers mean is the parser's to say.
         head = bytes(self.arrived[: end + 2])
         found = _LENGTH.search(head)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from app import refusals
 from app.data import wire
 from app.data.blueprint import GREETING, HELD, JSON, absent, key_of
 from app.data.faults import Fault
 from app.data.respond import Answer
 from app.problems import Problem
 from app.waking import Asked
+from infra.errors import Unavailable
 from infra.sockets import listens
 
 if TYPE_CHECKING:
@@ -52,13 +54,18 @@ class _Views:
             raise Problem(404, "not-found", "there is nothing at this path")
         if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return wire.preflight(request)
-        if self._status_of(asked.project_id) not in HELD:
-            return wire.refusal(absent(asked.project_id, self._status_of), request)
         try:
-            served = self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
+            served = self._served(asked)
         except Fault as fault:
             return wire.refusal(fault, request)
+        except Unavailable:
+            return wire.refusal(refusals.AWAY.fault, request)
         return Response(status=204) if served else wire.refusal(absent(asked.project_id, self._status_of), request)
+
+    def _served(self, asked: Asked) -> bool:
+        if self._status_of(asked.project_id) not in HELD:
+            raise absent(asked.project_id, self._status_of)
+        return self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key and without waking it."""

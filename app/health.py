@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.answers import HealthOut, ReadyOut
 from app.routing import Answer, Call, Routes
+from infra import exhaustion
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ def health(_call: Call) -> Answer:
 @routes.get("/api/ready", who="anyone", limit="none", answers={200: ReadyOut, 503: ReadyOut})
 def ready(call: Call) -> Answer:
     """Says what the API depends on and how long each took to answer; without Redis it works, only slower."""
+    if exhaustion.shortage():
+        # What it depends on may be well: nobody here is able to ask.
+        found = {"process": _probe(lambda: False)}
+        return Answer({"status": "unavailable", "dependencies": found}, 503, NO_STORE)
     found = {
         "postgres": _probe(lambda: _postgres_answers(call.world)),
         "redis": _probe(lambda: call.world.infra.doorbell.waiting("control") is not None),

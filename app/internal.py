@@ -12,6 +12,7 @@ from werkzeug.serving import make_server
 from app.backup_metrics import BackupMetrics
 from app.edge_metrics import EdgeMetrics
 from app.job_metrics import JobMetrics
+from app.status_line import status_line
 from app.world import EXTENSION, World
 from infra.sockets import socket_path
 
@@ -30,7 +31,12 @@ def create_internal_app(public: Flask) -> Flask:
     def metrics() -> Response:
         return Response(generate_latest(world.metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
+    def usual(response: Response) -> Response:
+        response.status = status_line(response.status_code)
+        return response
+
     app.add_url_rule("/metrics", "metrics", metrics, provide_automatic_options=False)
+    app.after_request(usual)
     return app
 
 

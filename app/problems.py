@@ -118,7 +118,7 @@ def _of_domain(error: Exception) -> Response:
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return answer(Problem(status, kind, "a part of the platform is unavailable; try again", headers=headers))
+        return answer(Problem(status, kind, refusals.AWAY.detail, headers=headers))
     return answer(Problem(status, kind, str(error), headers=headers))
 
 

@@ -18,8 +18,9 @@ from app.problem import MEDIA_TYPE, Problem, document
 from app.status_line import status_line
 from config import limits
 
-# What clients of projects ask, and what the edge asks for them.
-_PROJECTS = re.compile(r"/+(?:project|db|auth|storage)(?:/|$)|/api/edge/")
+_PROJECTS = re.compile(r"/+(?:project|db|auth|storage)(?:/|$)")
+# What the edge asks for clients of projects, with what they sent.
+_ASKED_FOR_THEM = "/api/edge/"
 _TARGET_SEEN = 256
 
 
@@ -51,6 +52,7 @@ NOT_IN_TIME = Refusal(408, "request-timeout", "the request did not arrive in tim
 NO_HTTP = Refusal(400, "bad-request", "the request is not HTTP as it should be", "400")
 CODING_UNKNOWN = Refusal(501, "not-implemented", "this transfer coding is not known", "501")
 EXPECTATION_FAILED = Refusal(417, "expectation-failed", "this expectation cannot be met", "417")
+AWAY = Refusal(503, "unavailable", "a part of the platform is unavailable; try again", "503")
 FULL = Refusal(503, "unavailable", "there are too many connections; try again", "503")
 BROKEN = Refusal(500, "internal", "something went wrong", "XX000")
 
@@ -77,7 +79,7 @@ class Asked:
 
 def answer(refusal: Refusal, asked: Asked, *, projects_alone: bool = False) -> bytes:
     """Return the whole answer, after which the connection ends. projects_alone: nobody else asks here."""
-    if not (projects_alone or is_for_projects(asked.path)):
+    if not (projects_alone or is_for_projects(asked.path) or asked.path.startswith(_ASKED_FOR_THEM)):
         status, headers, body = _for_platform(refusal)
     elif asked.method == "OPTIONS" and refusal.status in (414, 431):
         # A browser asks first; what it then sends is refused in words that it can show.

@@ -18,6 +18,7 @@ from app import refusals
 from app.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
 from app.response import OneWrite
 from config.limits import FIELD_BYTES_MAX
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -64,6 +65,11 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         self._streaming: set[Arriving] = set()
         self._handing_over = False
         self._handled = threading.local()
+
+    def run(self) -> None:
+        """Serve. A server that gets no thread for a request ends at once, and another one is started in its place."""
+        with exhaustion.ending("the server cannot go on"):
+            super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to stop: after a moment in which nobody is promised anything, and what was promised is kept."""

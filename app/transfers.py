@@ -76,7 +76,10 @@ def restored(call: Call, tx: Transaction, answer: Answer) -> Answer:
     """Make the answer of an import that the client waited for: the project as it is then, whoever owns it."""
     body = answer.body or {}
     project = body["project"]["id"]
-    after = shown(call, projects.owned(tx, project, projects.owner_of(tx, project)))
+    try:
+        after = shown(call, projects.owned(tx, project, projects.owner_of(tx, project)))
+    except projects.ProjectNotFound:  # nothing could be made of the file: the job says why
+        after = None
     return Answer({**body, "project": after}, 200, answer.headers, answer.job_id, answer.project_id)
 
 

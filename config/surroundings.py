@@ -7,6 +7,7 @@ gunicorn, Flask and psycopg theirs. Whatever is not named here is not there for 
 from __future__ import annotations
 
 import os
+import resource
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ _KEPT = frozenset(_CALLER | _TERMINAL | _DOCKER | _MACHINE | _SETTINGS)
 _FIXED = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONUTF8": "1", "PYTHONPATH": str(CHECKOUT)}
 # What files are made with unless their maker says otherwise; secrets lie in closed folders and say so themselves.
 UMASK = 0o022
+# Shells hand out 1024 open files of the many that they may; an API with as many clients needs more.
+DESCRIPTORS_MAX = 65_536
 
 # What the caller gave, once this process has entered: for programs that become the caller's own, and for proxies.
 _given: dict[str, str] = {}
@@ -45,7 +48,7 @@ def made(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def enter() -> None:
-    """Make this process's environment, time zone and umask ours. First of all, before what reads them is loaded."""
+    """Make environment, time zone, umask and open files of this process ours. Before what reads them is loaded."""
     if not _given:
         _given.update(os.environ)
     ours = made()
@@ -54,6 +57,10 @@ def enter() -> None:
     os.environ.update(ours)
     time.tzset()
     os.umask(UMASK)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def given() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from infra import exhaustion
 from infra.doorbell import CHANGES, REST_SECONDS, connect
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class Changes:
         with self._lock:
             self._waiting[job_id].add(event)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="changes", daemon=True)
-                self._thread.start()
+                self._thread = exhaustion.thread_of(self._listen, name="changes")
         try:
             yield event
         finally:
@@ -63,8 +63,9 @@ class Changes:
         while not self._stop.is_set():
             try:
                 self._hear()
-            except redis.RedisError as error:
-                log.info("changes of jobs are not heard", extra={"error": type(error).__name__})
+            except (redis.RedisError, OSError) as error:
+                reason = exhaustion.current() or type(error).__name__
+                log.info("changes of jobs are not heard", extra={"error": reason})
             self._hears = False
             self._stop.wait(REST_SECONDS)
 

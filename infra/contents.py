@@ -125,7 +125,10 @@ class Look:
         """Return what is in the database; `check` is called before each table. Raises psycopg.Error."""
         rows = self._rows(check)
         objects, texts = self._objects()
-        left_out = [str(name) for (name,) in self._session.execute(SQL.left_out).fetchall()]
+        left_out = [
+            f"{name}: it was never finished, and is in no dump"
+            for (name,) in self._session.execute(SQL.left_out).fetchall()
+        ]
         return Contents(rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out)
 
     def take_as(self, kept: Contents, scope: str, check: Callable[[], None]) -> Contents:

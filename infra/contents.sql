@@ -217,8 +217,8 @@ found AS (
     UNION ALL
     SELECT 'comment on', concat(o.type, ' ', o.identity), 0, NULL, d.description, NULL, NULL
       FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) AS o
-     WHERE d.objoid >= 16384 AND o.type NOT IN ('extension', 'event trigger', 'large object')
-       AND NOT (o.type = 'schema' AND o.identity = 'launchdb') AND o.schema IS DISTINCT FROM 'launchdb'
+     WHERE (d.objoid >= 16384 OR d.objoid IN (SELECT oid FROM named)) AND o.type NOT IN ('extension', 'event trigger', 'large object')
+       AND NOT (o.type = 'schema' AND (o.identity = 'launchdb' OR d.description = 'standard public schema')) AND o.schema IS DISTINCT FROM 'launchdb'
        AND (d.classoid, d.objoid) NOT IN (SELECT classid, objid FROM kept) AND d.objoid NOT IN (SELECT indexrelid FROM unfinished))
 SELECT f.kind, f.name, concat_ws('|', (SELECT role.name FROM role WHERE role.oid = f.owner),
        (SELECT string_agg(concat(coalesce(role.name, 'public'), '=', a.privilege_type, CASE WHEN a.is_grantable THEN '*' END), ','

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from infra import exhaustion
 from infra.errors import LoginRefused, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -48,7 +49,18 @@ def is_transient(error: psycopg.Error) -> bool:
         return isinstance(error, psycopg.OperationalError)
     if state == "XX000":
         return "tuple concurrently" in str(error)
+    if is_outlived(error):
+        return True
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
+
+
+def is_outlived(error: psycopg.Error) -> bool:
+    """Say whether what a session had prepared is of no use to it any more; one that begins anew knows of nothing.
+
+    A table got a column while we were serving, or somebody ran DEALLOCATE.
+    """
+    changed = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+    return changed or error.sqlstate == "26000"
 
 
 def is_login_refused(error: psycopg.Error) -> bool:
@@ -90,6 +102,10 @@ def translated(dependency: str | None = None) -> Iterator[None]:
             away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
             said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
             raise Unavailable(said, dependency=away) from error
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if exhaustion.tells(error):
+            raise Unavailable(str(error)) from error
         raise
 
 
@@ -152,7 +168,8 @@ class Database:
             open=False,
             name=name,
         )
-        self._pool.open(wait=False)
+        with translated():
+            self._pool.open(wait=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -160,7 +177,7 @@ class Database:
 
         Raises Unavailable when Postgres is away, busy or the transaction lost a race.
         """
-        with translated(), self._pool.connection() as connection, connection.transaction():
+        with translated(), self._renewed(), self._pool.connection() as connection, connection.transaction():
             tx = Transaction(connection)
             yield tx
         self._ring(tx)
@@ -168,7 +185,7 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:
         """Statements that each commit by themselves: one round trip where a transaction needs three."""
-        with translated():
+        with translated(), self._renewed():
             # Not the pool's own context manager: it also commits, which costs, and here nothing is left to commit.
             connection = self._pool.getconn()
             try:
@@ -177,6 +194,16 @@ class Database:
             finally:
                 self._pool.putconn(connection)
         self._ring(tx)
+
+    @contextmanager
+    def _renewed(self) -> Iterator[None]:
+        """Begin all sessions anew when one fails of what it had prepared: the others have prepared the same."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if is_outlived(error):
+                self._pool.drain()
+            raise
 
     def _ring(self, tx: Transaction) -> None:
         if self.bell is None:

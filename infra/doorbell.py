@@ -12,6 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from infra import exhaustion
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -86,8 +88,7 @@ class Doorbell:
         with self._news:
             self._changed[job_id] = None
             if self._announcer is None:
-                self._announcer = threading.Thread(target=self._announce, name="announcer", daemon=True)
-                self._announcer.start()
+                self._announcer = exhaustion.thread_of(self._announce, name="announcer")
             if len(self._changed) == 1:
                 self._news.notify()
 
@@ -106,7 +107,7 @@ class Doorbell:
         """Count the bells nobody has heard yet; None when Redis is away."""
         try:
             return int(self._redis.llen(bell_key(queue)))  # type: ignore[arg-type]
-        except redis.RedisError:
+        except (redis.RedisError, OSError):
             return None
 
     def check(self) -> None:
@@ -129,7 +130,7 @@ class Doorbell:
             with self._redis.pipeline(transaction=False) as pipe:
                 fill(pipe)
                 pipe.execute()
-        except redis.RedisError as error:
+        except (redis.RedisError, OSError) as error:
             self._silent_until = time.monotonic() + REST_SECONDS
             self._say(away=type(error).__name__)
             return False
@@ -139,7 +140,7 @@ class Doorbell:
     def _say(self, *, away: str) -> None:
         """Log that Redis is away, and that it is back: once each."""
         if away and not self._away:
-            log.warning("doorbell unreachable", extra={"error": away})
+            log.warning("doorbell unreachable", extra={"error": exhaustion.current() or away})
         elif self._away and not away:
             log.info("doorbell reached again")
         self._away = bool(away)

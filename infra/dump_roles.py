@@ -26,20 +26,58 @@ _PLACES = tuple(
         (b"CREATE POLICY ", rb"CREATE POLICY " + _NAME + rb" ON " + _DOTTED + rb"(?: AS RESTRICTIVE)?(?: FOR [A-Z]+)?"
          rb" TO (?P<role>" + _NAME + rb"(?:, " + _NAME + rb")*)(?: USING | WITH CHECK |\Z)"),
         (b"SET SESSION AUTHORIZATION '", rb"SET SESSION AUTHORIZATION (?P<literal>'(?:[^']|'')+')\Z"),
+        (b"SET SESSION AUTHORIZATION ", rb"SET SESSION AUTHORIZATION (?P<role>" + _NAME + rb")\Z"),
     )
 )  # fmt: skip
 _EACH = re.compile(_NAME)
 # Keywords that stand where a role could.
-_NOBODY = (b"PUBLIC", b"CURRENT_USER", b"CURRENT_ROLE", b"SESSION_USER")
+_NOBODY = (b"PUBLIC", b"CURRENT_USER", b"CURRENT_ROLE", b"SESSION_USER", b"DEFAULT")
+_KINDS = {
+    b"relation": (b"TABLE", b"VIEW", b"MATERIALIZED VIEW", b"SEQUENCE", b"FOREIGN TABLE"),
+    b"routine": (b"FUNCTION", b"PROCEDURE", b"AGGREGATE"),
+    b"type": (b"TYPE", b"DOMAIN"),
+    b"schema": (b"SCHEMA",),
+    b"large object": (b"LARGE OBJECT",),
+}
+_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words}
+_WORDS = rb"(?P<kind>" + rb"|".join(_KIND_OF) + rb")"
+_RIGHT = rb"[A-Z ]+(?:\(" + _NAME + rb"\))?"
+_GIVEN = re.compile(rb"ALTER " + _WORDS + rb" (?P<name>.+) OWNER TO (?P<role>" + _NAME + rb")\Z", re.DOTALL)
+_GRANTED = re.compile(
+    rb"(?:GRANT|REVOKE)(?: GRANT OPTION FOR)? " + _RIGHT + rb"(?:, ?" + _RIGHT + rb")* ON " + _WORDS + rb" (?P<name>.+)"
+    rb" (?:TO|FROM) " + _NAME + _END,
+    re.DOTALL,
+)  # fmt: skip
 
 
 def renamed(statement: bytes, role: Callable[[str], str]) -> bytes:
     """Return the statement with each role's name as `role` tells it."""
     for head, place in _PLACES:
-        if statement.startswith(head):
-            found = place.match(statement)
-            return _put(statement, found, role) if found else statement
+        if statement.startswith(head) and (found := place.match(statement)):
+            return _put(statement, found, role)
     return statement
+
+
+class Owners:
+    """Whose each thing of a dump is, so that its rights are granted by its owner.
+
+    pg_dump takes for granted that a superuser plays it, in whose place the owner grants. Of a login that is a member
+    of many roles the server would take the first that may grant.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], bytes] = {}
+
+    def heed(self, statement: bytes) -> None:
+        """Take note of the owner that a statement gives something."""
+        if statement.startswith(b"ALTER ") and (found := _GIVEN.match(statement)):
+            self._known[_KIND_OF[found["kind"]], found["name"]] = found["role"]
+
+    def granting(self, statement: bytes) -> bytes:
+        """Return a statement so that the owner of what it is about grants."""
+        found = _GRANTED.match(statement) if statement.startswith((b"GRANT ", b"REVOKE ")) else None
+        owner = self._known.get((_KIND_OF[found["kind"]], found["name"])) if found else None
+        return b"SET ROLE " + owner + b"; " + statement + b"; RESET ROLE" if owner else statement
 
 
 def _put(statement: bytes, found: re.Match[bytes], role: Callable[[str], str]) -> bytes:

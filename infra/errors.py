@@ -8,6 +8,8 @@ InfraError
 
 from __future__ import annotations
 
+from infra import exhaustion
+
 
 class InfraError(Exception):
     """An outside system did not do what was asked. The message is fit for an operator: it holds no secret."""
@@ -17,11 +19,15 @@ class Unavailable(InfraError):
     """The system was away, busy or in conflict with somebody else; trying again later may succeed.
 
     dependency  which system, when it is away as a whole and not only for this caller
+
+    What is raised while a failure is handled that is due to this process's own shortage says that, whatever the message
+    was to be: no other system is away. `exhausted` holds what it is.
     """
 
     def __init__(self, message: str = "", *, dependency: str | None = None) -> None:
-        super().__init__(message)
-        self.dependency = dependency
+        self.exhausted = exhaustion.current() if type(self) is Unavailable else ""
+        super().__init__(self.exhausted or message)
+        self.dependency = None if self.exhausted else dependency
 
 
 class LoginRefused(Unavailable):

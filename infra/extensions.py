@@ -134,6 +134,7 @@ class Extensions:
                 application_name=self._session,
                 options=OPTIONS,
                 connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,  # what runs here may run DEALLOCATE
             ) as owner,
         ):
             yield owner

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from infra.errors import Refused, Unavailable
+from infra import exhaustion
+from infra.errors import InfraError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,13 @@ class Locked(Unavailable):
     """Somebody else holds the lock."""
 
 
-def fault(error: OSError, what: str) -> Refused:
-    """Word an OSError for a person: the full disk by its name, anything else by the system's own words."""
+def fault(error: OSError, what: str) -> InfraError:
+    """Word an OSError for a person: the full disk by its name, anything else by the system's own words.
+
+    Nothing is wrong with a file that this process has no descriptor left for: that is Unavailable. Else it is Refused.
+    """
+    if exhaustion.tells(error):
+        return Unavailable(f"{what}: {error.strerror}")
     if error.errno in _FULL:
         return Refused(f"the disk is full: {what} could not be written; free some space and start again")
     if error.errno == errno.EEXIST:
@@ -34,7 +40,7 @@ def fault(error: OSError, what: str) -> Refused:
 
 @contextmanager
 def worded(what: str | Path) -> Iterator[None]:
-    """Turn an OSError into one clear sentence. Raises Refused."""
+    """Turn an OSError into one clear sentence. Raises Refused, or Unavailable when this process lacks something."""
     try:
         yield
     except OSError as error:

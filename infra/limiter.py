@@ -11,6 +11,7 @@ import redis
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 
+from infra import exhaustion
 from infra.doorbell import REST_SECONDS, connect
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,10 @@ class Limiter:
         item = RateLimitItemPerMinute(per_minute)
         try:
             used = self._storage.incr(item.key_for(*name, str(now // WINDOW_SECONDS)), WINDOW_SECONDS, amount)
-        except redis.RedisError as error:
+        except (redis.RedisError, OSError) as error:
             self._silent_until = time.monotonic() + REST_SECONDS
-            log.warning("rate limits are not counted", extra={"error": type(error).__name__})
+            reason = exhaustion.current() or type(error).__name__
+            log.warning("rate limits are not counted", extra={"error": reason})
             return None
         left = WINDOW_SECONDS - now % WINDOW_SECONDS
         return Count(per_minute, max(0, per_minute - used), left, passed=used <= per_minute)

@@ -161,6 +161,7 @@ class OwnerSession:
                 application_name=self._session,
                 options=options,
                 connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,  # what runs here may run DEALLOCATE
             ) as owner,
         ):
             yield owner

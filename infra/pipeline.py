@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -25,15 +26,32 @@ PIPE = subprocess.PIPE
 SECRET = "<secret>"  # noqa: S105 - the place of one
 # How long a program that has closed its input may take to say why.
 PATIENCE_SECONDS = 30.0
+# How soon one whose output has ended is known to have ended, too.
+SOON_SECONDS = 0.2
 
 
 class Failed(Refused):
-    """A program ended with another exit status than 0. `status` is negative for a signal."""
+    """A program ended with another exit status than 0."""
 
     def __init__(self, program: str, status: int, said: str) -> None:
         super().__init__(f"{program} ended with exit status {status}: {said[-TAIL_CHARACTERS:].strip()}")
         self.status = status
         self.said = said
+
+
+class Ended(Unavailable):
+    """A program was ended by a signal: nothing is said about what it was given, and another try may succeed."""
+
+    def __init__(self, program: str, number: int) -> None:
+        super().__init__(f"{program} was ended by signal {number}")
+
+
+def _check(program: str | Path, status: int, said: str) -> None:
+    """Raise Failed, or Ended, unless a program has ended well."""
+    if status < 0:
+        raise Ended(Path(program).name, -status)
+    if status != 0:
+        raise Failed(Path(program).name, status, said)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,8 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
     """Start a program in a session of its own. Call from the thread that outlives it.
 
     It gets `death_signal` when that thread ends; None lets it live on. `handles` are open files that it inherits
-    under their numbers. Raises Refused when it cannot be started.
+    under their numbers. Raises Refused when it cannot be started, Unavailable when that takes more than this machine or
+    process has left.
     """
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     try:
@@ -81,6 +100,8 @@ def spawn(  # noqa: PLR0913 - as many as the system's own call has
             **identity,
         )
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+            raise Unavailable(f"{argv[0]} cannot be started now: {error.strerror}") from error
         raise Refused(f"{argv[0]} cannot be started: {error.strerror}") from error
     return process
 
@@ -100,7 +121,7 @@ def run(  # noqa: PLR0913 - as many as a program has surroundings
     merged  what it says on standard error belongs to what it prints
 
     Secrets go in by `feed` (standard input) or `env`, never by `argv`.
-    Raises Failed for an exit status other than 0, Unavailable when the time is over.
+    Raises Failed for an exit status other than 0, Unavailable when the time is over, Ended.
     """
     stderr = subprocess.STDOUT if merged else PIPE
     with spawn(argv, env=env, account=account, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=stderr) as process:
@@ -110,8 +131,7 @@ def run(  # noqa: PLR0913 - as many as a program has surroundings
             raise Unavailable(f"{argv[0]} did not end within {timeout_seconds:g} s") from error
         finally:
             end_group(process, signal.SIGKILL)
-    if process.returncode != 0:
-        raise Failed(Path(argv[0]).name, process.returncode, (err or out).decode(errors="replace"))
+    _check(argv[0], process.returncode, (err or out).decode(errors="replace"))
     return out.decode(errors="replace")
 
 
@@ -124,7 +144,7 @@ def follow(
 ) -> None:
     """Run a program to its end and tell each line that it prints, on either output, as it comes.
 
-    Raises Failed, with its last lines, for an exit status other than 0.
+    Raises Failed, with its last lines, for an exit status other than 0, and Ended.
     """
     said: deque[str] = deque(maxlen=20)
     with spawn(argv, env=env, cwd=cwd, stdout=PIPE, stderr=subprocess.STDOUT) as process:
@@ -136,8 +156,7 @@ def follow(
             process.wait()
         finally:
             end_group(process, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
-    if process.returncode != 0:
-        raise Failed(Path(argv[0]).name, process.returncode, "\n".join(said))
+    _check(argv[0], process.returncode, "\n".join(said))
 
 
 def become(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:
@@ -163,7 +182,7 @@ def stage(
     secret  goes in as a file in memory: SECRET in `argv` and `env` stands for its number
     whole   whether the program has to come to its end by itself
 
-    Raises Failed for an exit status other than 0, also when that is why the body could not go on.
+    Raises Failed for an exit status other than 0 and Ended, also when that is why the body could not go on.
     """
     said, held = _in_memory("said"), _in_memory("secret", secret.encode())
     number = str(held)
@@ -172,12 +191,10 @@ def stage(
     try:
         process = spawn(argv, env=env, stdin=stdin, stdout=stdout, stderr=said, handles=(held,))
         try:
-            try:
+            with _explained(process, argv[0]):
                 yield process
                 if process.stdin is not None:
                     process.stdin.close()
-            except BrokenPipeError:
-                process.wait(PATIENCE_SECONDS)
             if whole:
                 process.wait()
         finally:
@@ -187,11 +204,27 @@ def stage(
                 with suppress(OSError):
                     if end is not None:
                         end.close()
-        if whole and process.returncode != 0:
-            raise Failed(Path(argv[0]).name, process.returncode, _text(said))
+        if whole:
+            _check(argv[0], process.returncode, _text(said))
     finally:
         os.close(said)
         os.close(held)
+
+
+@contextmanager
+def _explained(process: subprocess.Popen[bytes], program: str | Path) -> Iterator[None]:
+    """Let a program say why the body could not go on. Raises Ended where a signal is why."""
+    try:
+        yield
+    except BrokenPipeError:
+        process.wait(PATIENCE_SECONDS)
+    except Refused as error:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SOON_SECONDS)
+        if process.returncode is not None and process.returncode < 0:
+            # What was read breaks off where the program did: that is no fault of the file's.
+            raise Ended(Path(program).name, -process.returncode) from error
+        raise
 
 
 def _in_memory(name: str, content: bytes = b"") -> int:

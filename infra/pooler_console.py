@@ -47,10 +47,12 @@ class Console:
 
     def _answer(self, deadline: float) -> pq.abc.PGresult:
         last = None
+        readable = select.poll()  # unlike select(), whatever number the socket has
+        readable.register(self._wire.socket, select.POLLIN)
         while True:
             while self._wire.is_busy():
                 left = deadline - time.monotonic()
-                if left <= 0 or not select.select([self._wire.socket], [], [], left)[0]:
+                if left <= 0 or not readable.poll(left * 1000):
                     raise NoAnswer("PgBouncer does not answer in time", dependency=DEPENDENCY)
                 self._wire.consume_input()
             result = self._wire.get_result()

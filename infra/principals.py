@@ -152,10 +152,16 @@ class _Role:
             return ["it is missing"]
         right = (self.login, self.inherit, self.bypass, False, None)
         seen = (row["login"], row["inherit"], row["bypass"], row["mighty"], row["bounded"] or None)
+        chosen = sorted({setting.partition("=")[0] for setting in set(row["settings"] or ()) - set(self.settings)})
+        which = (
+            f" ({', '.join([*chosen, *(f'some in {name}' for name in row['set_in'])])})"
+            if chosen or row["set_in"]
+            else ""
+        )
         differs = {
             "its attributes were changed": seen != right,
             "its memberships were changed": {tuple(edge[:3]) for edge in row["memberships"]} != self.memberships,
-            "its settings were changed": tuple(row["settings"] or ()) != self.settings or bool(row["set_in"]),
+            f"its settings were changed{which}": tuple(row["settings"] or ()) != self.settings or bool(row["set_in"]),
             "its password was changed": not _opens(row["password"], password, login=self.login),
         }
         return [fault for fault, found in differs.items() if found]

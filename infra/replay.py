@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _COPY = re.compile(rb"COPY .+ FROM stdin\Z", re.DOTALL)
-_SESSION = re.compile(rb"SET SESSION AUTHORIZATION ('(?:[^']|'')*'|DEFAULT)\Z")
+_SESSION = re.compile(rb"SET SESSION AUTHORIZATION (?P<role>.+)\Z", re.DOTALL)
+_OF_LOGIN = (b"RESET SESSION AUTHORIZATION", b"SET SESSION AUTHORIZATION DEFAULT")
 _EXTENSION = re.compile(rb'CREATE EXTENSION IF NOT EXISTS (\S+) WITH SCHEMA ("(?:[^"]|"")+"|\S+)\Z')
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s".(]+)'
 _OWNER = re.compile(rb"ALTER [A-Z ]+ (?P<schema>%b)\..+ OWNER TO (?P<owner>%b)\Z" % (_NAME, _NAME), re.DOTALL)
@@ -73,7 +74,7 @@ class Replay:
         role: Callable[[str], str] = str,
     ) -> None:
         self._target, self._extend, self._look = target, extend, look
-        self._role = role
+        self._role, self._owners, self._as_other = role, dump_roles.Owners(), False
         self.played = Played()
 
     def play(self, source: IO[bytes]) -> Played:
@@ -99,13 +100,19 @@ class Replay:
             except Refused as error:
                 self._fail(str(error))
             return
-        self._do(_as_role(dump_roles.renamed(statement, self._role)))
+        statement = dump_roles.renamed(statement, self._role)
+        if statement in _OF_LOGIN or (found := _SESSION.match(statement)):
+            # Rights that another role had granted are granted by it again: the login may become each of the project's.
+            self._as_other = statement not in _OF_LOGIN
+            statement = b"SET ROLE " + found["role"] if self._as_other and found else b"RESET ROLE"
+        self._do(statement)
 
     def _do(self, statement: bytes) -> None:
-        error = self._tried(statement)
+        error = self._granted(statement)
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and (change := _OWNER.match(statement)):
             error = self._given(statement, change["schema"], change["owner"])
         if error is None:
+            self._owners.heed(statement)
             self._keep_open(statement)
             return
         # A name without a schema, in a function that is called: the tenant's own sessions would find it.
@@ -116,6 +123,13 @@ class Replay:
             if again is None:
                 return
         self._fail(_words(error, statement))
+
+    def _granted(self, statement: bytes) -> psycopg.Error | None:
+        """Play a statement, as who owns what it is about where it is about rights; return why it failed."""
+        granting = statement if self._as_other else self._owners.granting(statement)
+        error = self._tried(granting)
+        # The owner may have shut itself out of a schema, where this login still finds names.
+        return self._tried(statement) if error is not None and granting != statement else error
 
     def _given(self, statement: bytes, schema: bytes, owner: bytes) -> psycopg.Error | None:
         """Give something to its owner, who may not make anything in that schema yet: rights come later in a dump."""
@@ -167,14 +181,6 @@ class Replay:
         else:
             self.played.tables += 1
         self._target.execute(NO_PATH)
-
-
-def _as_role(statement: bytes) -> bytes:
-    """Rights that another role had granted are granted by it again: the login may become each of the project's."""
-    found = _SESSION.match(statement)
-    if found is None:
-        return statement
-    return b"RESET ROLE" if found[1] == b"DEFAULT" else b"SET ROLE " + found[1]
 
 
 def _unquoted(name: str) -> str:

@@ -17,7 +17,8 @@ SELECT rolname FROM pg_roles
 
 -- name: depends_on
 SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
- WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = %(name)s);
+ WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = %(name)s)
+   AND d.datconnlimit <> -2;
 
 -- name: drop_owned
 DROP OWNED BY {role};

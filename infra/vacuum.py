@@ -119,6 +119,7 @@ class Vacuum:
                 application_name=self._session,
                 options=OPTIONS,
                 connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,  # what runs here may run DEALLOCATE
             ) as login,
         ):
             yield login

@@ -155,7 +155,13 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
     path = infra.settings.backups_folder / file.name
     with (
         translated(),
-        psycopg.connect(uri, autocommit=True, application_name=SESSION, options="-c synchronous_commit=off") as login,
+        psycopg.connect(
+            uri,
+            autocommit=True,
+            application_name=SESSION,
+            options="-c synchronous_commit=off",
+            prepare_threshold=None,  # what runs here may run DEALLOCATE
+        ) as login,
         archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
         Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):

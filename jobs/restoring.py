@@ -67,7 +67,10 @@ def restore_beside(
         beside.settle(database)
         restored = _judged(played, compare(run, source, database, project, stand_ins), partial=partial)
         restored.remarks.extend(stand_ins.drop(database))
-        restored.remarks.extend(f"{name}: it is in no dump" for name in source.contents.left_out)
+        restored.remarks.extend(source.contents.left_out)
+        restored.remarks.extend(
+            f"schema {schema}: it was gone; it is there as in a new project" for schema in sorted(_anew(source))
+        )
         if mark is not None:
             beside.set_mark(database, mark)
     except BaseException:
@@ -102,10 +105,14 @@ def compare(
     with looking(uri, run.session, project=project, stand_ins=known) as look:
         kept = source.contents
         found = look.take_as(kept, source.manifest.scope, run.check)
-    anew = kept.lacks_schemas - {"public"}
-    for schema in anew:
+    for schema in _anew(source):
         found = found.without(schema)
     return differences(kept, found)
+
+
+def _anew(source: Opened) -> set[str]:
+    """Return which of the platform's schemas the project had lost: without them it cannot be served."""
+    return source.contents.lacks_schemas - {"public"}
 
 
 def prove_beside(run: Run[Any], contents: Contents, database: str, project: str) -> int:

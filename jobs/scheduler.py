@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup
-from infra import alive
+from infra import alive, exhaustion
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs import breakers
@@ -103,13 +103,17 @@ def loops(infra: Infra) -> list[Loop]:
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     setup("scheduler")
+    exhaustion.watch()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    infra = Infra.open(settings, name="launchdb-scheduler")
-    threads = [threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)]
-    for thread in threads:
-        thread.start()
+    with exhaustion.ending("scheduler cannot start"):
+        infra = Infra.open(settings, name="launchdb-scheduler")
+        threads = [
+            threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)
+        ]
+        for thread in threads:
+            thread.start()
     log.info("scheduler started")
     stopped.wait()
     for thread in threads:

@@ -103,7 +103,8 @@ class Liveness:
                 for note in session.notifies(timeout=LISTEN_SECONDS, stop_after=1):
                     self._heard(note.payload)
             except (Unavailable, psycopg.Error, OSError):
-                self._lose()
+                if not self._stopped.is_set():  # which closes the session
+                    self._lose()
 
     def _lose(self) -> None:
         if self._session is not None:

@@ -22,11 +22,13 @@ OURS = {
 FACTS = {"PATH": "/bin", "HOME": "/home/somebody", "DOCKER_HOST": "unix:///run/other.sock", "TMPDIR": "/var/tmp"}
 # What libpq would do with the variable is seen in a session; the rest of what a child of ours would see is printed.
 ENTERED = """
-import os, sys, json, time
+import os, resource, sys, json, time
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 from config import surroundings
 surroundings.enter()
 old = os.umask(0o777)
-print(json.dumps({"environment": dict(os.environ), "zone": time.tzname[0], "umask": old, "given": surroundings.given()}))
+print(json.dumps({"environment": dict(os.environ), "zone": time.tzname[0], "umask": old, "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "hard": hard, "given": surroundings.given()}))
 """
 SESSION = """
 import sys
@@ -62,12 +64,13 @@ def test_what_is_not_ours_is_not_handed_on(name):
     assert {**OURS, **FACTS}.items() <= kept.items()
 
 
-def test_a_process_that_has_entered_has_our_environment_clock_and_umask():
+def test_a_process_that_has_entered_has_our_environment_clock_umask_and_open_files():
     told = {name: value for name, value in HOSTILE.items() if name not in {**INTERPRETER, "PYTHONINSPECT": ""}}
     said = json.loads(python(ENTERED, **told, **OURS))
     assert {name for name in told if said["environment"].get(name) == told[name]} == set()
     assert OURS.items() <= said["environment"].items()
     assert (said["zone"], said["umask"]) == ("UTC", 0o022)
+    assert said["files"] == min(said["hard"], surroundings.DESCRIPTORS_MAX)
     assert told.items() <= said["given"].items(), "who becomes the caller's own program still knows it"
 
 

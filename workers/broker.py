@@ -12,6 +12,7 @@ import redis
 from dramatiq.broker import Broker, Consumer, MessageProxy
 
 from catalog.ids import is_id
+from infra import exhaustion
 from infra.doorbell import bell_key, connect_to_wait
 from infra.errors import Unavailable
 from jobs.worker import claimable
@@ -119,7 +120,10 @@ class DoorbellConsumer(Consumer):
         broker = self._broker
         if not self._away:
             self._away = True
-            log.warning("redis is away, jobs are taken from the table", extra={"queue": self._queue})
+            if found := exhaustion.current():
+                log.error("bells are not heard", extra={"queue": self._queue, "reason": found})
+            else:
+                log.warning("redis is away, jobs are taken from the table", extra={"queue": self._queue})
         else:
             with broker.changed:
                 broker.changed.wait(BLOCK_SECONDS)

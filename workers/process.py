@@ -12,6 +12,7 @@ import dramatiq
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import scrub, setup
+from infra import exhaustion
 from infra.composition import Infra
 from infra.errors import Refused, Unavailable
 from jobs.lease import Leases
@@ -85,7 +86,7 @@ class Process:
             except Unavailable:
                 time.sleep(START_PAUSE_SECONDS)
         for target in (self.liveness.run, self.leases.run):
-            threading.Thread(target=target, name=target.__qualname__, daemon=True).start()
+            threading.Thread(target=exhaustion.vital(target), name=target.__qualname__, daemon=True).start()
         self._worker.start()
         log.info("worker started", extra={"worker": self.name, "queues": self.queues})
 
@@ -103,12 +104,14 @@ class Process:
 def main(settings: Settings, queues: list[str]) -> None:
     """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock."""
     setup("worker")
+    exhaustion.watch()
     left = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: left.set())
-    process = Process(settings, queues)
     try:
-        process.start()
+        with exhaustion.ending("worker cannot start"):
+            process = Process(settings, queues)
+            process.start()
     except Refused as error:
         log.critical("worker cannot start", extra={"reason": str(error)})
         raise SystemExit(1) from error

@@ -9,6 +9,7 @@ from gunicorn.app.base import BaseApplication
 
 from app.broker import create_app
 from config.logging import setup
+from infra import exhaustion
 from infra.broker import socket_of
 from infra.composition import docker
 from infra.files import folder
@@ -51,4 +52,5 @@ class BrokerServer(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Make the application."""
         setup("broker")
+        exhaustion.watch()
         return create_app(self._verbs)

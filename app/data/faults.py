@@ -78,6 +78,13 @@ def status_of_state(state: str, message: str, *, authenticated: bool) -> int:
     return EXACT_STATES.get(state) or CLASSES.get(state[:2], 400)
 
 
+def headers_of(status: int) -> tuple[tuple[str, str], ...]:
+    """Return the headers that a status goes with."""
+    if status == 401:
+        return (("WWW-Authenticate", "Bearer"),)
+    return (("Retry-After", "1"),) if status == 503 else ()
+
+
 def _status_of_raise(digits: str) -> int:
     # RAISE SQLSTATE 'PT402' picks the status; one that HTTP does not know would break the answer.
     return int(digits) if digits.isascii() and digits.isdigit() and 200 <= int(digits) <= 599 else 500

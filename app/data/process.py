@@ -20,6 +20,7 @@ from gunicorn.glogging import Logger
 
 from app.data.listener import Listener
 from app.server import ProblemWorker
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -40,6 +41,7 @@ def serve(api: DataApi) -> int:
     # Whoever signals sooner than the server is there to be told must not end it.
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+    exhaustion.watch()
     read = api.config
     listening, where = _listen(read)
     Listener(api).start()

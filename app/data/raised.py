@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from app.data.body import DEPTH_MAX, depth
-from app.data.faults import Fault
+from app.data.faults import Fault, headers_of, status_of_state
 
 # What ends a request: what is below is no answer yet, what is beyond no client's.
 STATUSES = range(200, 600)
@@ -53,6 +53,14 @@ def fault(message: str, detail: str | None) -> Fault:
         return _invalid(detail, _HEADERS_HINT)
     found = Fault(said["code"], said["message"], said.get("details"), said.get("hint"), status=int(asked))
     found.headers, found.reason = _unframed(given), reason
+    return found
+
+
+def chosen(state: str, message: str, detail: str | None, hint: str | None) -> Fault:
+    """Return the fault of an SQLSTATE such as `PT402`: its status, and its message as the phrase where fit."""
+    status = status_of_state(state, message, authenticated=True)
+    found = Fault(state, message, detail, hint, status=status, headers=headers_of(status))
+    found.reason = message if state.endswith(str(status)) and _is_reason(message) else ""
     return found
 
 

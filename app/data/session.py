@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from app.data import raised, schema
-from app.data.faults import Fault, status_of_state
+from app.data.faults import Fault, headers_of, status_of_state
 from app.data.fragments import compose, ident, qualified
 from app.data.names import Name
 from app.data.pipeline import Step, converse, encoded, step
@@ -33,6 +33,10 @@ NOTHING = "NULL"
 BEGIN, SETUP, WORK, GUARD, END = "begin", "setup", "work", "guard", "end"
 # What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
 NOT_A_NUMBER = "22P02"
+# Told by Postgres itself. A pooler's own words may have come after a minute in its queue, which nobody joins again.
+SHUTDOWN = "57P"
+# What is not there any more, as the statement's author names it and as the server does.
+OF_THE_SCHEMA = ("42", "XX")
 
 
 class Outdated(Exception):
@@ -107,10 +111,10 @@ def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
     message = diagnosis.message_primary or ""
     if state == "PGRST":
         return raised.fault(message, diagnosis.message_detail)
+    if state.startswith("PT"):
+        return raised.chosen(state, message, diagnosis.message_detail, diagnosis.message_hint)
     status = status_of_state(state, message, authenticated=authenticated)
-    headers: tuple[tuple[str, str], ...] = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
-    if status == 503:
-        headers = (("Retry-After", "1"),)
+    headers = headers_of(status)
     return Fault(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
 
 
@@ -186,7 +190,13 @@ def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -
     if said.error is not None:
         raise _why(connection, said, steps, terms)
     results = dict(zip(steps, said.results, strict=True))
-    if terms.looks and SETUP in results and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode():
+    # Behind a guard it is settled: what has been committed is not done again, whatever was seen before.
+    if (
+        terms.looks
+        and SETUP in results
+        and GUARD not in results
+        and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode()
+    ):
         raise Outdated
     return results
 
@@ -195,12 +205,13 @@ def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Term
     """Return what a failure means for the request; the transaction is ended."""
     assert said.error is not None  # noqa: S101 - the caller looked
     at = list(steps)[max(said.failed, 0)]
-    if connection.closed and at == BEGIN:
+    if connection.closed and at == BEGIN and (said.error.sqlstate or "").startswith(SHUTDOWN):
         return Ended()
     if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
         return Outdated()
     # It may have failed because it was planned against what is no longer so.
-    if terms.looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
+    looks = terms.looks or (said.error.sqlstate or "").startswith(OF_THE_SCHEMA)
+    if looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
         return Outdated()
     return said.error
 

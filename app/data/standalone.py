@@ -21,6 +21,7 @@ from app.data import config, gate, wire
 from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
+from app.status_line import status_line
 from infra.activity import Mark
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
                 instance().ready()
             except Fault:
                 status = 503
-        return Response(status=status)(environ, start)
+        return Response(status=status_line(status))(environ, start)
 
     return app
 

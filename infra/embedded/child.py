@@ -52,7 +52,7 @@ class Child:
     pipe: Pipe = field(init=False)
 
     def start(self) -> None:
-        """Start it. Raises Refused when the program cannot be started at all."""
+        """Start it. Raises Refused when the program cannot be started at all, Unavailable or OSError when not now."""
         self.due_at = None
         self.started_at = time.monotonic()
         self.pipe = Pipe(Log(self.spec.log), self.spec.name)
@@ -71,7 +71,15 @@ class Child:
             raise
         finally:
             os.close(self.pipe.write_end)
-        self.pidfd = os.pidfd_open(self.process.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.process.pid)
+        except OSError:
+            # Nobody would see its end, and a second one be started beside it.
+            self.kill()
+            self.process.wait()
+            self.process = None
+            self.pipe.close()
+            raise
 
     def died(self) -> int:
         """Take note of its end, end what it left behind; return its exit status."""

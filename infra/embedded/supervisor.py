@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.embedded.child import Child, Spec
-from infra.errors import Refused
+from infra.errors import InfraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ class Supervisor:
                 continue
             try:
                 self._start(child)
-            except Refused as error:
+            except (InfraError, OSError) as error:
                 child.put_off()
                 self._note(str(error))
 

@@ -83,6 +83,9 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
     settings = run.infra.settings
     keys = backup_keys.backup_keys(settings.secrets_folder)
     manifest = backup_sets.read(settings.backups_folder, backup.stem, keys)
+    told = backup_sets.details(manifest, keys[manifest.key_id])["contents"].get("left_out")
+    if told:
+        run.result["remarks"] = told
     file = manifest.files[0]
     catalogue.finish(
         tx,

@@ -83,8 +83,10 @@ def project_serves_on(run: Run[DeleteProject]) -> None:
 
 
 def _before(run: Run[DeleteProject]) -> str | None:
-    """Return what the project was when its deletion was asked for; None when it never was anything."""
+    """Return what the project is to be again; None when it never served, or another deletion takes this one's place."""
     with run.infra.database.autocommit() as tx:
+        if tx.value(SQL.is_superseded, {"job": run.job_id}):
+            return None
         before: str | None = tx.value(SQL.status_before, {"project": run.args.project_id})
     return before
 

@@ -22,8 +22,8 @@ DELETE FROM resources WHERE project_id = %(project)s AND state = 'gone';
 UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
        status = CASE WHEN p.status_before IS NOT NULL AND NOT EXISTS (
                     SELECT FROM job_steps s JOIN jobs j ON j.id = s.job_id
-                     WHERE j.project_id = p.id AND j.kind = 'project.delete' AND s.name = 'close_data_api'
-                       AND s.status NOT IN ('pending', 'undone'))
+                     WHERE j.project_id = p.id AND j.kind = 'project.delete' AND j.status <> 'succeeded'
+                       AND s.name = 'close_data_api' AND s.status NOT IN ('pending', 'undone'))
                 THEN p.status_before ELSE 'failed' END,
        name = CASE WHEN EXISTS (
                     SELECT FROM projects o WHERE o.owner_id = p.owner_id AND o.name = p.name AND o.id <> p.id
@@ -38,6 +38,9 @@ UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(
 
 -- name: status_before
 SELECT status_before FROM projects WHERE id = %(project)s;
+
+-- name: is_superseded
+SELECT cancel_reason LIKE 'superseded by %%' FROM jobs WHERE id = %(job)s;
 
 -- name: serve_on
 UPDATE projects p SET status = %(status)s, status_reason = 'its deletion did not finish', updated_at = now(),

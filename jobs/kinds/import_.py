@@ -120,14 +120,18 @@ def import_is_told(run: Run[ImportProject], tx: Transaction) -> None:
 
 
 def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
-    """The project is not there: it keeps its name until it is deleted. The passphrase is forgotten."""
+    """Leave nothing in the way of another import, unless a backup is there that can be restored again.
+
+    The passphrase is forgotten.
+    """
     job_secrets.forget(tx, args.passphrase)
+    tx.execute(SQL.forget_unmade, {"project": args.project_id})
     tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
 
 
 def begin_again(_args: ImportProject, _tx: Transaction) -> None:
     """Refuse. Raises JobConflict: the passphrase is not kept."""
-    raise JobConflict("its passphrase is not kept; delete the project and import anew")
+    raise JobConflict("its passphrase is not kept; import anew")
 
 
 def _path(run: Run[ImportProject]) -> Path:

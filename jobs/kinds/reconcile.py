@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from catalog import names
+from catalog import audit, names
 from infra.sql import statements
 from jobs import data_plane, drift, inside, pooling
 from jobs.errors import GiveUp
@@ -97,6 +97,10 @@ def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
     named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
     healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id}) if row["message"] not in named]
     run.result.update(projectId=run.args.project_id, healed=healed, named=named)
+    if healed:
+        # Whoever owns the project may have meant it: they are told that it was taken back.
+        who = audit.Entry("system", "project.heal", "healed", project_id=run.args.project_id, job_id=run.job_id)
+        audit.record(tx, replace(who, detail={"healed": healed}))
 
 
 def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:

@@ -19,6 +19,7 @@ from app.factory import create_app
 from app.manager import listener
 from config.logging import setup
 from config.settings import Settings, data_api_environment, load
+from infra import exhaustion
 from infra.composition import Infra
 from infra.database import Database
 from infra.errors import Unavailable
@@ -84,6 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Open the world and make the application."""
         name = self._service if self._service in INTERNAL or self._service in HELD else "api"
         setup(name)
+        exhaustion.watch()
         if name in HELD:
             database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
             _say_when_connected(database)

@@ -33,6 +33,11 @@ class Attempt:
         assert self._process.pid
         self.pid = self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.is_alive()
+
     def kill(self) -> None:
         """End it as kill -9 does."""
         self._process.kill()

@@ -28,12 +28,18 @@ def marked(always: bool, *about: object) -> tuple[pytest.MarkDecorator, ...]:
     return () if always or chance(*about).randrange(SHARE) == 0 else (pytest.mark.full,)
 
 
-def places(arguments, *given, name: str = "", marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
-    """Return every kind:step:point of a kind, as parameters behind those that are given. name: what comes before."""
+def places(arguments, *given, name: str = "", rare: bool = False, marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
+    """Return every kind:step:point of a kind, as parameters behind those that are given.
+
+    name  what comes before
+    rare  every place is tried by seed
+    """
     declared = arguments.kind
     found = [(step.name, point) for step in declared.steps for point in POINTS]
     return [
-        pytest.param(*given, place, id=f"{name}{place}", marks=(*marks, *marked(point == ALWAYS, name, place)))
+        pytest.param(
+            *given, place, id=f"{name}{place}", marks=(*marks, *marked(point == ALWAYS and not rare, name, place))
+        )
         for step, point in found
         for place in [f"{declared.name}:{step}:{point}"]
     ]

@@ -32,6 +32,7 @@ from tests.crash.carrying import (
     status,
     write,
 )
+from tests.crash.places import ALWAYS, marked
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop
 
@@ -80,10 +81,11 @@ def cases():
     """Every kind, step, and whether the request comes as it begins or as it ends."""
     for arguments in KINDS:
         # A project that is deleted leaves a last backup.
-        marks = [pytest.mark.gpg] if arguments is DeleteProject else []
+        gpg = [pytest.mark.gpg] if arguments is DeleteProject else []
         for step in arguments.kind.steps:
             for point in ("before_act", "after_act"):
                 name = f"{arguments.kind.name}:{step.name}:{point}"
+                marks = [*gpg, *marked(point == ALWAYS, "cancel", name)]
                 yield pytest.param(arguments, step, point, id=name, marks=marks)
 
 

@@ -39,7 +39,9 @@ def outcome(place, project, infra, job) -> tuple:
 def parameters() -> list:
     """Every place of every case."""
     return [
-        place for case in CASES.values() for place in places(case.kind, case, name=f"{case.name}-", marks=case.marks)
+        place
+        for case in CASES.values()
+        for place in places(case.kind, case, name=f"{case.name}-", rare=case.rare, marks=case.marks)
     ]
 
 
@@ -75,8 +77,9 @@ def test_a_killed_job_is_carried_on_and_ends_the_same(case, crash, settings, ins
 
 def forget_all(settings, infra):
     """Let the project before be none of this one's business."""
-    for path in settings.backups_folder.iterdir() if settings.backups_folder.is_dir() else ():
-        path.unlink()
+    for folder in (settings.backups_folder, settings.exports_folder, settings.imports_folder):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            path.unlink()
     with infra.database.autocommit() as tx:
         tx.execute("DELETE FROM backups")
         tx.execute("UPDATE projects SET status = 'deleted'")

@@ -43,8 +43,13 @@ def test_bodies_within_the_limits_arrive_whole(client, project_socket):
     assert client.post(f"/db/{project_socket}/t", content=chunks(10)).json()["bytes"] == 10 * 65536
 
 
-def test_too_many_headers_are_refused(client):
-    assert client.get("/", headers={f"X-Filler-{number}": "x" * 1000 for number in range(60)}).status_code == 431
+@pytest.mark.parametrize("path", ["/api/health", "/db/proj_0123456789abcdef/t", "/project/proj_0123456789abcdef/"])
+def test_too_many_headers_are_refused(client, path):
+    assert client.get(path, headers={f"X-Filler-{number}": "x" * 1000 for number in range(60)}).status_code == 431
+
+
+def test_of_a_head_beyond_all_measure_caddy_reads_no_end(client):
+    assert client.get("/", headers={f"X-Filler-{number}": "x" * 20_000 for number in range(60)}).status_code == 431
 
 
 @pytest.mark.timing

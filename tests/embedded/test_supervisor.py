@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import sys
@@ -63,6 +64,21 @@ def test_a_killed_child_is_back_within_a_second(home):
     killed_at = time.monotonic()
     wait_until(lambda: child_of(supervisor.pid, "sleep 10003") not in (None, scheduler))
     assert time.monotonic() - killed_at < 1
+
+
+def test_a_supervisor_without_a_descriptor_left_goes_on_and_starts_what_died_later(home):
+    supervisor = home.start()
+    before = resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    scheduler = child_of(supervisor.pid, "sleep 10003")
+    os.kill(scheduler, signal.SIGKILL)
+    wait_until(lambda: scheduler not in children_of(supervisor.pid))
+    time.sleep(1)  # in which it has tried again, more than once
+    assert child_of(supervisor.pid, "sleep 10003") is None
+    resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE, before)
+    wait_until(lambda: child_of(supervisor.pid, "sleep 10003") is not None)
+    assert list(children_of(supervisor.pid).values()).count("sleep 10003") == 1
+    home.stop(supervisor)
 
 
 def test_a_killed_postgres_is_back_and_holds_what_it_held(home):

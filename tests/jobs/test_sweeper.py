@@ -7,7 +7,7 @@ import shutil
 import psycopg
 import pytest
 
-from catalog import names
+from catalog import audit, names
 from infra.instances import InstanceSpec
 from jobs import lifecycle
 from jobs.kinds import PauseProject, ProvisionProject
@@ -143,6 +143,17 @@ def test_a_tampering_is_found_by_one_look_and_healed(tampering, life, sweeper):
     tenant = life.tenant()
     for login in tenant.roles.logins:
         tenant.connect(login).close()
+
+
+def test_an_owner_is_told_which_settings_of_the_login_were_taken_back(life, sweeper):
+    set_as_a_tenant(life)
+    set_in_one_database_as_a_tenant(life)
+    assert sweeper.run_once() == 1
+    life.engine.runner.drain()
+    with life.infra.database.autocommit() as tx:
+        (line,) = [line for line in audit.page(tx, life.id, before=None, limit=50) if line.action == "project.heal"]
+    said = f"role {life.id}_owner: its settings were changed (statement_timeout, some in {life.id})"
+    assert (line.outcome, line.detail) == ("healed", {"healed": [said]})
 
 
 def test_nothing_is_found_where_nothing_was_changed(life, sweeper):

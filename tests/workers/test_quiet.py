@@ -59,6 +59,16 @@ def test_an_answer_that_comes_late_is_no_absence(processes):
     assert [line for line in lines if line["level"] != "info" or "redis" in line["event"]] == []
 
 
+def test_one_that_is_asked_to_leave_has_nothing_to_complain_of(processes):
+    leaving = [processes.start("scheduler"), processes.worker()]
+    wait_until(lambda: processes.logs().count("started") == 2)
+    for process in leaving:
+        process.terminate()
+    wait_until(lambda: all(process.poll() is not None for process in leaving))
+    lines = [json.loads(line) for line in processes.logs().splitlines() if line]
+    assert [line for line in lines if line["level"] != "info"] == []
+
+
 def test_that_redis_is_away_is_said_once_and_that_it_is_back_once(settings, tmp_path, caplog):
     caplog.set_level("INFO", "infra.doorbell")
     known = Path(tmp_path) / "valkey.sock"

@@ -20,6 +20,7 @@ from app.data import blueprint
 from app.data.registry import Registry
 from config.settings import CHECKOUT, load
 from infra.pipeline import spawn
+from tests.app.data.worlds import plain, stamped, tenant  # noqa: F401 - fixtures
 from tests.app.server import free_port
 from tests.fixtures.servers import wait_until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -14,6 +14,10 @@ from app.data.config import from_values
 from app.data.connections import Budget
 from app.data.instance import Instance
 from app.data.request import Raw
+from tests.fixtures.servers import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TABLES = """
 CREATE TABLE parts (id int PRIMARY KEY, name text NOT NULL);
@@ -48,16 +52,17 @@ class Place:
     def __init__(self, admin: psycopg.Connection, uri: str, role: str) -> None:
         self.admin, self.uri, self.role = admin, uri, role
         self.numbers = itertools.count(1000)
+        self.gone: Callable[[set[int]], bool] = lambda _pids: True
 
     def filled(self) -> Self:
         """Make the tables."""
         self.admin.execute(TABLES.format(role=f'"{self.role}"'))
         return self
 
-    def through(self, uri: str) -> Place:
-        """Return the same, reached by another way."""
+    def through(self, uri: str, gone: Callable[[set[int]], bool]) -> Place:
+        """Return the same, reached by another way, which says of sessions that were ended whether it knows."""
         other = Place(self.admin, uri, self.role)
-        other.numbers = self.numbers
+        other.numbers, other.gone = self.numbers, gone
         return other
 
     def instance(self, **options) -> Instance:
@@ -70,9 +75,12 @@ class Place:
         return Instance(from_values(read | options), Budget(50), "launchdb-harm")
 
     def end_sessions(self) -> None:
-        """End every session of the login, and do not wait for it."""
+        """End every session of the login, and do not wait for it; a pooler lends what it does not know to be ended."""
         user = psycopg.conninfo.conninfo_to_dict(self.uri)["user"]
-        self.admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (user,))
+        ended = self.admin.execute(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (user,)
+        ).fetchall()
+        wait_until(lambda: self.gone({pid for pid, _ in ended}))
 
     def alter(self, number: int) -> None:
         """Change a table that requests are about, so that none of them should notice."""

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from infra.pooler_console import console
 from tests.app.data.harm import FAILING, Place, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
-from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
 
 NUMBERS = st.integers(0, 98)
@@ -36,20 +36,13 @@ CONFIGURATION = """[databases]
 {id} = host={host} port={port} dbname={id} pool_size=3 user={login} password={password}
 [pgbouncer]
 listen_addr = 127.0.0.1
+admin_users = {login}
 listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 max_prepared_statements = {most}
 """
-
-
-@pytest.fixture(scope="module")
-def tenant(cluster):
-    """A project's database, made of the template."""
-    made = new_tenant(cluster)
-    yield made
-    drop(cluster, made.id)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +70,15 @@ def pooled(request, direct, server_url, tenant):
     docker("run", "-d", "--network", "host", "--name", name, *mount, image(), "/etc/pooled/pgbouncer.ini")
     uri = make_conninfo(direct.uri, host="127.0.0.1", port=port)
     wait_until(lambda: answers(uri))
-    yield direct.through(uri), bool(request.param)
+    yield direct.through(uri, lambda pids: not pids & sessions_of(uri)), bool(request.param)
     docker("rm", "-f", name)
     shutil.rmtree(folder)
+
+
+def sessions_of(uri):
+    """Return the backends that the pooler holds."""
+    with console(make_conninfo(uri, dbname="pgbouncer"), "x") as pooler:
+        return {int(row["remote_pid"]) for row in pooler.ask("SHOW SERVERS")}
 
 
 def answers(uri):
@@ -141,7 +140,7 @@ def test_a_failure_at_any_moment_leaves_its_session_good(direct, kind, failing):
 
 
 @pytest.mark.docker
-@QUICK
+@settings(QUICK, max_examples=3)
 @given(rounds=st.lists(lanes(ANY), min_size=1, max_size=2), pool=st.integers(1, 8))
 def test_good_requests_are_answered_through_the_pooler_too(pooled, rounds, pool):
     place, prepared = pooled

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 FUNCTIONS = """
 CREATE FUNCTION say(m text, d text) RETURNS void LANGUAGE plpgsql AS
     $$BEGIN RAISE SQLSTATE 'PGRST' USING message = m, detail = d; END$$;
+CREATE FUNCTION cry(s text, m text) RETURNS void LANGUAGE plpgsql AS
+    $$BEGIN RAISE USING errcode = s, message = m; END$$;
 CREATE FUNCTION tell(h text, s text) RETURNS int LANGUAGE plpgsql AS $$BEGIN
     IF h IS NOT NULL THEN PERFORM set_config('response.headers', h, true); END IF;
     IF s IS NOT NULL THEN PERFORM set_config('response.status', s, true); END IF;
@@ -106,6 +108,27 @@ def test_a_message_that_says_nothing_is_a_clear_fault(functions, connection, mes
     status, _, _, body = raised(functions, connection, message, '{"status": 402, "headers": {}}')
     assert (status, body["code"]) == (500, "PGRST121")
     assert body["details"].startswith("Invalid JSON value for MESSAGE")
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "line"),
+    [
+        ("PT402", "Payment Required", (402, "Payment Required")),
+        ("PT402", "pay € now", (402, "pay € now")),
+        ("PT503", "Closed", (503, "Closed")),
+        ("PT401", "a\r\nSet-Cookie: b", (401, "Unauthorized")),
+        ("PT404", "x" * 5000, (404, "Not Found")),
+        ("PT101", "no", (500, "Internal Server Error")),
+        ("PT999", "no", (500, "Internal Server Error")),
+        ("PTABC", "no", (500, "Internal Server Error")),
+    ],
+)
+def test_a_status_may_be_raised_by_its_number_with_a_phrase(functions, connection, state, message, line):
+    sent = {"s": state, "m": message}
+    asked = functions.ask("POST", "/rpc/cry", connection=connection, body=sent, Content_Type="application/json")
+    assert (asked[0], asked[1].encode("latin-1").decode()) == line
+    assert "Set-Cookie" not in asked[2]
+    assert json.loads(asked[3]) == {"code": state, "message": message, "details": None, "hint": None}
 
 
 def test_any_code_may_be_raised_and_begins_no_header(functions, connection):

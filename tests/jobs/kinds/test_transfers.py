@@ -255,12 +255,25 @@ def test_a_damaged_file_is_named_and_leaves_nothing(moves, damage):
     job = moves.import_(file, project)
     assert job.status == "failed"
     assert "shop.gpg" in job.error["detail"] or "the export is not whole" in job.error["detail"]
-    assert moves.status(moves.there, project)["status"] == "failed"
+    assert moves.status(moves.there, project) is None, "neither its name nor its id is in the way of another import"
     folder = moves.there.settings.backups_folder
     assert not folder.exists() or list(folder.iterdir()) == []
     with moves.there.database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM backups") == 0
         assert tx.value("SELECT count(*) FROM pg_database WHERE datname LIKE %s", (f"{project}%",)) == 0
+
+
+def test_after_a_flipped_bit_the_same_project_can_be_imported_from_a_whole_file(moves):
+    export = moves.export()
+    file = moves.carry(export)
+    flip(moves.there.settings.imports_folder / file)
+    moves.lose_here()
+    job = moves.import_(file, moves.take_in(keep=True))
+    assert (job.status, moves.status(moves.there, moves.id)) == ("failed", None)
+    file = moves.carry(export)
+    job = moves.import_(file, moves.take_in(keep=True))
+    assert (job.status, job.error) == ("succeeded", None)
+    assert moves.status(moves.there, moves.id)["status"] == "active"
 
 
 def rewritten(moves, path, change):

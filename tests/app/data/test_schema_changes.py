@@ -1,0 +1,71 @@
+"""A change of the schema counts for whatever begins after it, whoever made it and whoever asks first."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.app.data.asked import is_right, named
+from tests.app.data.changes import CHANGES
+from tests.app.data.harm import ask
+
+OFTEN = 7  # more than it takes until a statement is prepared
+COUNTS_AFTER_SECONDS = 1.0
+
+
+class Case:
+    """One request that notices one change, and a data API that hears nothing else."""
+
+    def __init__(self, world, change, asked) -> None:
+        self.world, self.change, self.asked = world, change, asked
+        self.names, self.instance = world.names(), world.instance()
+
+    def prepare(self) -> None:
+        """Make what is there before, and ask until everything of it is cached."""
+        self.world.owner.execute(named(self.change.before, **self.names))
+        for _ in range(OFTEN):
+            self.ask()
+
+    def alter(self) -> None:
+        self.world.owner.execute(named(self.change.change, **self.names))
+
+    def ask(self) -> tuple[int, str]:
+        asked = self.asked
+        return ask(
+            self.instance,
+            asked.method,
+            named(asked.target, **self.names),
+            named(asked.body, **self.names),
+            named(asked.headers, **self.names),
+        )
+
+    def wrong(self) -> str | None:
+        status, text = self.ask()
+        right = is_right(self.asked, status, text, **self.names)
+        return None if right else f"{self.change.name}: {self.asked.method} {self.asked.target}: {status} {text[:300]}"
+
+
+def cases(world):
+    return [Case(world, change, asked) for change in CHANGES for asked in change.asked]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+def test_a_change_is_noticed_by_the_first_who_asks(stamped, change):
+    """At once, and without being told by a NOTIFY."""
+    made = [Case(stamped, change, asked) for asked in change.asked]
+    for case in made:
+        case.prepare()
+    for case in made:
+        case.alter()
+    assert [case.wrong() for case in made] == [None] * len(made)
+
+
+def test_each_change_counts_soon_where_no_stamp_is_kept(plain):
+    made = cases(plain)
+    for case in made:
+        case.prepare()
+    for case in made:
+        case.alter()
+    time.sleep(COUNTS_AFTER_SECONDS)  # the promise itself
+    assert [wrong for case in made if (wrong := case.wrong())] == []
