@@ -60,7 +60,7 @@ def file(call: Call, project_id: str, job_id: str) -> Response:
     """Fetches the file of an export; a range can be asked for."""
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        path = path_of(call.world.settings.exports_folder, job_id)
+        path = path_of(call.world.settings.exports_folder, project.id, job_id)
         if not is_id("job", job_id) or not lifecycle.is_exported(tx, project.id, job_id) or not path.is_file():
             raise BackupNotFound("there is no such export, or its file is gone")
         actor = call.caller.actor if call.caller else call.owner_id

@@ -42,7 +42,9 @@ UPDATE projects SET name = coalesce(%(name)s, name), pool_size = coalesce(%(pool
    AND (name, pool_size) IS DISTINCT FROM (coalesce(%(name)s, name), coalesce(%(pool_size)s, pool_size));
 
 -- name: mark_deleting
-UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now() WHERE id = %(id)s;
+UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(),
+       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status ELSE status_before END
+ WHERE id = %(id)s;
 
 -- name: status_of
 SELECT status FROM projects WHERE id = %(id)s AND status <> 'deleted';

@@ -158,7 +158,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         db_uri_before=infra.pooler.data_uri(database, login, before) if before else "",
         jwt_secret=jwt_secret(known),
         anon_role=names.roles(project).anon,
-        # A pool that takes all connections would leave none to the project's other logins.
+        # A pool that takes all connections of its login would leave none to who listens.
         pool_size=pooling.entry(infra, project, pool_size, chosen).pool_size,
         max_rows=chosen.max_rows,
         schemas=tuple(chosen.schemas),

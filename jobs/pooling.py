@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 KIND = "pooler"
 SESSION = "launchdb:prepare"
-# A pool that takes all connections of a database would leave none to backups and to the operator.
+# A pool that takes all connections of its login would leave none to who listens and who proves a round trip.
 CONNECTIONS_OF_OTHERS = 3
 AT_ONCE = 8
 

@@ -22,6 +22,7 @@ from jobs.data_plane import (
 )
 from jobs.kind import Step, kind
 from jobs.kinds.backup import begin, list_set, set_is_removed, set_is_written
+from jobs.kinds.export import files_of
 from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
@@ -34,13 +35,8 @@ SERVED = ("active", "sleeping")
 
 
 def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
-    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep.
-
-    Notes what the project was: as that it serves on when the deletion is called off.
-    """
-    project = {"project": run.args.project_id}
-    run.result["statusBefore"] = tx.value(SQL.status_before, project)
-    if not run.args.purge and tx.value(SQL.was_active, project):
+    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep."""
+    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
         begin(run, tx, run.args.project_id, final=True)
 
 
@@ -91,7 +87,7 @@ def _before(run: Run[DeleteProject]) -> str | None:
     with run.infra.database.autocommit() as tx:
         if tx.value(SQL.is_superseded, {"job": run.job_id}):
             return None
-    before: str | None = run.result.get("statusBefore")
+        before: str | None = tx.value(SQL.status_before, {"project": run.args.project_id})
     return before
 
 
@@ -118,6 +114,18 @@ def is_begun(run: Run[DeleteProject]) -> bool:
     return True
 
 
+def transfers_are_gone(run: Run[DeleteProject]) -> None:
+    """Let no export be left, which nobody can fetch any more, nor with a purge a file that the project came from."""
+    settings, project = run.infra.settings, run.args.project_id
+    gone = files_of(settings.exports_folder, project)
+    if run.args.purge:
+        with run.infra.database.autocommit() as tx:
+            gone += [settings.imports_folder / row["file"] for row in tx.rows(SQL.imported, {"project": project})]
+    for path in gone:
+        run.check()
+        path.unlink(missing_ok=True)
+
+
 def backups_are_purged(run: Run[DeleteProject]) -> None:
     """Let nothing be left that could bring the project back, when that was asked for."""
     if not run.args.purge:
@@ -136,6 +144,7 @@ def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
+    tx.execute(SQL.forget_passphrases, {**project, "platform": secrets.PLATFORM})
     tx.execute(SQL.forget_settings, project)
     owner_migrations.forget(tx, run.args.project_id)
     tx.execute(SQL.forget_databases, project)
@@ -166,6 +175,7 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
         Step(final_backup_is_listed, atomic=True, no_return=True, title="List the last backup"),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),
+        Step(transfers_are_gone, title="Remove its exports"),
         Step(backups_are_purged, title="Remove its backups, if asked to"),
         Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
     ),

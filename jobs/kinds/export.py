@@ -97,13 +97,18 @@ def begin_again(_args: ExportProject, _tx: Transaction) -> None:
     raise JobConflict("its passphrase is not kept; export anew")
 
 
-def path_of(folder: Path, job_id: str) -> Path:
+def path_of(folder: Path, project_id: str, job_id: str) -> Path:
     """Return where the file of an export lies."""
-    return folder / f"{job_id}{transfer.SUFFIX}"
+    return folder / f"{project_id}_{job_id}{transfer.SUFFIX}"
+
+
+def files_of(folder: Path, project_id: str) -> list[Path]:
+    """Return every export of a project that lies there, unfinished ones too."""
+    return [path for path in folder.glob("*") if path.name.removeprefix(".").startswith(f"{project_id}_")]
 
 
 def _path(run: Run[ExportProject]) -> Path:
-    return path_of(run.infra.settings.exports_folder, run.job_id)
+    return path_of(run.infra.settings.exports_folder, run.args.project_id, run.job_id)
 
 
 def _backup(run: Run[ExportProject]) -> catalogue.Backup:

@@ -1,7 +1,7 @@
-"""A project of 300 MB backed up and restored by our jobs, beside the same by hand: pg_dump, gzip or zstd, gpg, psql.
+"""A project of 340 MB, 32 of them in one row, backed up and restored by our jobs, beside the same by hand.
 
-The hand-written pipes do what an expert would write into a shell: the same programs, gpg's own compression off, gzip as
-fast as it can be. The guide's pipe is the plain one: gzip's and gpg's defaults.
+By hand: pg_dump, gzip or zstd, gpg, psql. The hand-written pipes do what an expert would write into a shell: the same
+programs, gpg's own compression off, gzip as fast as it can be. The guide's pipe is the plain one, with the defaults.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ SELECT n AS id, gen_random_uuid() AS customer, (random() * 1e6)::numeric(12, 2) 
   FROM generate_series(1, %(rows)s) n;
 ALTER TABLE orders ADD PRIMARY KEY (id);
 CREATE INDEX ON orders (customer);
+CREATE TABLE files AS
+SELECT 1 AS id, decode(string_agg(md5(n::text), ''), 'hex') AS content FROM generate_series(1, 2097152) n;
 """
 BY_HAND = {
     "sql.gz": "{dump} | gzip -1 | {gpg} > {out}",

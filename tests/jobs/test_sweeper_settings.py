@@ -106,6 +106,6 @@ def test_settings_made_before_the_project_are_there_when_it_is(engine, infra, pr
     made = Life(engine, infra, project)
     give(made, OWN)
     made.provision()
-    assert limits(made)[0] == 12
+    assert limits(made)[0] == [12, 2 * 12 + 28]
     assert "db-max-rows = 5\n" in (made.folder() / "data-api.conf").read_text()
     assert swept(made) == []

@@ -10,7 +10,7 @@ from catalog import inventory
 from catalog import secrets as kept
 from jobs.kinds import DeleteProject, ProvisionProject
 from tests.fixtures.beats import beating
-from tests.fixtures.projects import stored_tenant
+from tests.fixtures.projects import MARK_DELETING, stored_tenant
 
 
 @dataclass
@@ -28,7 +28,8 @@ class Life:
 
     def delete(self):
         with self.infra.database.autocommit() as tx:
-            tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s AND status <> 'deleted'", (self.id,))
+            if self.row()["status"] != "deleted":
+                tx.execute(MARK_DELETING, {"id": self.id})
         job = self.engine.enqueue(DeleteProject(self.id))
         self.engine.runner.drain()
         return self.engine.job(job.id)

@@ -10,14 +10,16 @@ import time
 import psycopg
 import pytest
 
-from catalog import backups, names
+from catalog import backups, job_secrets, names
 from infra import backup_sets
 from infra.beside import Beside
 from infra.contents import Contents
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.delete import DeleteProject
+from jobs.kinds.export import ExportProject, path_of
 from jobs.kinds.forget_database import ForgetDatabase
+from jobs.kinds.import_ import ImportProject
 from jobs.kinds.restore import RestoreProject
 from jobs.kinds.retain_backups import RetainBackups
 from jobs.kinds.undo_restore import UndoRestore
@@ -405,6 +407,38 @@ def test_a_purge_leaves_nothing_that_could_bring_a_project_back(shop):
     shop.restore(shop.back_up())
     assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
     assert (shop.listed(), shop.folder_of_files(), shop.databases(), shop.roles()) == ([], [], set(), set())
+
+
+def moved(shop):
+    """Leave an export, and the file of an import that failed: (the export's file, the import's)."""
+    settings = shop.infra.settings
+    with shop.infra.database.transaction() as tx:
+        kept = [job_secrets.keep(tx, shop.infra.vault, "a passphrase of the tests") for _ in range(2)]
+    settings.imports_folder.mkdir(mode=0o700, exist_ok=True)
+    upload = settings.imports_folder / "upload.gpg"
+    upload.write_bytes(b"rows of the project")
+    export = shop.do(ExportProject(shop.id, kept[0]))
+    assert shop.do(ImportProject(shop.id, upload.name, "sql.gz", kept[1])).status == "failed"
+    return path_of(settings.exports_folder, shop.id, export.id), upload
+
+
+def test_a_purge_leaves_no_export_and_no_upload_either(shop):
+    files = moved(shop)
+    assert [file.exists() for file in files] == [True, True]
+    files[0].with_name(f".{files[0].name}").write_bytes(b"begun by an export that a dead worker wrote")
+    assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
+    home = shop.infra.settings.home
+    assert [path for path in home.rglob("*") if shop.id in path.name] == []
+    assert [*shop.infra.settings.exports_folder.iterdir(), *shop.infra.settings.imports_folder.iterdir()] == []
+    with shop.infra.database.autocommit() as tx:
+        assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'job %%' OR scope = %s", (shop.id,)) == 0
+
+
+def test_a_deletion_takes_exports_that_nobody_can_fetch_any_more_and_leaves_uploads(shop):
+    files = moved(shop)
+    assert shop.do(DeleteProject(shop.id)).status == "succeeded"
+    assert [file.exists() for file in files] == [False, True]
+    assert shop.listed() != [], "its last backup brings it back"
 
 
 def age(shop, **days):

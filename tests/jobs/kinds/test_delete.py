@@ -16,6 +16,8 @@ from jobs.errors import GiveUp
 from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
 from jobs.kinds.backup import set_is_written
 from jobs.kinds.provision import clone_template
+from jobs.kinds.sleep import SleepProject
+from tests.fixtures.projects import MARK_DELETING
 from tests.jobs.conftest import wait_until
 
 
@@ -74,7 +76,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
     running = life.engine.in_background()
     assert entered.wait(20)
     with life.infra.database.autocommit() as tx:
-        tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (life.id,))
+        tx.execute(MARK_DELETING, {"id": life.id})
     delete = life.engine.enqueue(DeleteProject(life.id))
     assert other_engine.runner.drain() == 0, "the lane is held until the provision has let go"
     gate.set()
@@ -89,7 +91,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
 def test_a_deletion_called_off_before_it_began_lets_the_project_serve_on(life):
     life.provision()
     with life.infra.database.autocommit() as tx:
-        tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (life.id,))
+        tx.execute(MARK_DELETING, {"id": life.id})
     job = life.engine.enqueue(DeleteProject(life.id))
     with life.infra.database.transaction() as tx:
         cancel(tx, job.id, by="test")
@@ -164,7 +166,7 @@ def test_a_deletion_whose_last_backup_cannot_be_made_closes_nothing(life, monkey
 
 
 @pytest.mark.gpg
-@pytest.mark.parametrize("before", ["active", "paused"])
+@pytest.mark.parametrize("before", ["active", "paused", "sleeping"])
 def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_again(life, monkeypatch, before):
     def fails(run, *, fresh=False):
         if fresh:
@@ -175,10 +177,15 @@ def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_agai
     if before == "paused":
         life.engine.enqueue(PauseProject(life.id))
         life.engine.runner.drain()
-    rights = life.rights()
+    if before == "sleeping":
+        monkeypatch.setattr("jobs.kinds.sleep.is_idle", lambda *_about: True)
+        life.engine.enqueue(SleepProject(life.id))
+        life.engine.runner.drain()
+    rights, folder = life.rights(), life.folder().exists()
     monkeypatch.setattr("jobs.kinds.delete.set_is_written", fails)
-    assert life.delete().status == "failed"
-    assert (life.row()["status"], life.rights()) == (before, rights)
+    for _time in range(2):
+        assert life.delete().status == "failed"
+        assert (life.row()["status"], life.rights(), life.folder().exists()) == (before, rights, folder)
     if before == "active":
         assert serves(life)
     assert not list(life.infra.settings.backups_folder.glob(f"{life.id}_*")), "a set of a deletion that was not"

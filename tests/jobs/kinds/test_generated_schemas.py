@@ -87,7 +87,7 @@ class Chain:
         export = self.do(ExportProject(project, self.passphrase()))
         folder = self.infra.settings.imports_folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(path_of(self.infra.settings.exports_folder, export.id), folder / "x.gpg")
+        shutil.copyfile(path_of(self.infra.settings.exports_folder, project, export.id), folder / "x.gpg")
         self.do(ImportProject(self.anew(), "x.gpg", "sql.gz", self.passphrase()))
         self.is_the_same(self.others[-1], "import")
         self.is_undeleted()

@@ -15,6 +15,7 @@ from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.sweeper import Sweeper
 from tests.fixtures.halfway import connection_limit, drops_halt, end_backends, half_drop, halted
+from tests.fixtures.projects import MARK_DELETING
 from tests.jobs.conftest import wait_until
 from tests.jobs.kinds.test_backups import shop
 
@@ -50,7 +51,7 @@ def count(shop) -> int:
 
 def ask_for_its_end(shop):
     with shop.infra.database.autocommit() as tx:
-        tx.execute("UPDATE projects SET status = 'deleting' WHERE id = %s", (shop.id,))
+        tx.execute(MARK_DELETING, {"id": shop.id})
     return shop.engine.enqueue(DeleteProject(shop.id))
 
 

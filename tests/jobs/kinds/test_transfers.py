@@ -69,7 +69,7 @@ class Moves:
     def export(self):
         job = self.do(ExportProject(self.id, self.passphrase(self.here)))
         assert (job.status, job.error) == ("succeeded", None)
-        return path_of(self.here.settings.exports_folder, job.id)
+        return path_of(self.here.settings.exports_folder, self.id, job.id)
 
     def carry(self, path):
         """Lay the file into the imports folder over there; return its name."""
@@ -375,7 +375,7 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
         pass_on(infra)
         engine.runner.drain()
         assert engine.job(job.id).status == "succeeded", engine.job(job.id).error
-        path = path_of(settings.exports_folder, job.id)
+        path = path_of(settings.exports_folder, project, job.id)
         assert [each.name for each in path.parent.iterdir()] == [path.name]
         with transfer.opened(path, Gpg(settings.run_folder / "gnupg"), PASSPHRASE) as (head, pieces):
             assert head.scope == project
@@ -406,7 +406,7 @@ def test_an_import_killed_anywhere_is_one_project_in_the_end(crash, settings, in
         job = engine.enqueue(ExportProject(source, kept))
         engine.runner.drain()
         settings.imports_folder.mkdir(mode=0o700)
-        shutil.copyfile(path_of(settings.exports_folder, job.id), settings.imports_folder / "shop.gpg")
+        shutil.copyfile(path_of(settings.exports_folder, source, job.id), settings.imports_folder / "shop.gpg")
         with infra.database.transaction() as tx:
             kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
             owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (source,))
