@@ -70,7 +70,9 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_asked(launchdb, hom
 @pytest.mark.gpg
 def test_what_does_not_come_back_is_said_and_can_be_agreed_to(launchdb, notes, infra):
     with stored_tenant(infra, notes).connect(names.roles(notes).owner) as owner:
-        owner.execute("SET app.tenant = '7'; CREATE MATERIALIZED VIEW mine AS SELECT current_setting('app.tenant') AS t")
+        owner.execute(
+            "SET app.tenant = '7'; CREATE MATERIALIZED VIEW mine AS SELECT current_setting('app.tenant') AS t"
+        )
     assert launchdb.run("backups", "create", "shop", *WAIT, timeout=70).code == 0
     for words in (("verify", "shop"), ("restore", "shop", "--yes")):
         told = launchdb.run("backups", *words, *WAIT, timeout=70)
