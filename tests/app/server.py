@@ -46,7 +46,7 @@ def served(settings, service="platform", **more):
 
 
 def _wait(url, process, log) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             if httpx.get(f"{url}/api/health").status_code == 200:

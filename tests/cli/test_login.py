@@ -23,7 +23,7 @@ def api(launchdb, unused_port, tmp_path):
         command = [sys.executable, "-m", "scripts.cli", "serve", "all"]
         process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=log, stdout=log)
     url = f"http://127.0.0.1:{unused_port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not answers(url):
         assert process.poll() is None, (tmp_path / "api.log").read_text()
         assert time.monotonic() < deadline

@@ -55,7 +55,7 @@ def named(project):
 
 
 def test_containers_are_shown_with_service_state_and_health(project):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not all(one.is_well for one in project.containers()):
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -104,7 +104,7 @@ def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_sta
 
 def test_lines_of_several_containers_come_in_the_order_of_time(project):
     names = [f"{project.project}-{service}" for service in ("other", "steady")]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(found := logs.read(names, Range())) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -76,7 +76,7 @@ class Engine:
         self.liveness.stop()
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     """Wait for a state with a deadline."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -63,7 +63,7 @@ class Processes:
         with self.infra.database.autocommit() as tx:
             return find(tx, job_id)
 
-    def finished(self, job_id, seconds=20.0):
+    def finished(self, job_id, seconds=60.0):
         """Wait until a job rests; return it."""
         return wait_until(lambda: (job := self.job(job_id)).final and job, seconds)
 

@@ -53,7 +53,7 @@ def pooled(platform_url, tmp_path):
         argv += ["-u", "nobody"]
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     conninfo = f"postgresql://anybody@127.0.0.1:{listen_port}/platform"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             psycopg.connect(conninfo, connect_timeout=2).close()

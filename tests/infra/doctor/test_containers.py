@@ -41,7 +41,7 @@ def started(site, name, *options, script="exec sleep 600") -> str:
     return full
 
 
-def turns(probe, seconds=20.0) -> None:
+def turns(probe, seconds=60.0) -> None:
     deadline = time.monotonic() + seconds
     while not probe():
         assert time.monotonic() < deadline
