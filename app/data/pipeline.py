@@ -18,7 +18,7 @@ from psycopg import capabilities
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
-from app.data.prepared import Book
+from app.data.prepared import LONGEST_BYTES, Book, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,11 +74,12 @@ class Connection(psycopg.Connection[Any]):
 
 def step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> Step:
     """Write a statement with named placeholders as the server reads it. Raises psycopg.DataError for its values."""
-    written, names = _numbered(text.as_string(None))
+    whole = text.as_string(None)
+    written, names = _numbered(whole) if len(whole) <= LONGEST_BYTES else _numbered.__wrapped__(whole)
     return Step(written, tuple(encoded((values or {})[name]) for name in names), keep)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
     names: dict[str, int] = {}
 
@@ -140,14 +141,14 @@ class _Message:
 def _messages(book: Book | None, steps: Iterable[Step], stamp: str) -> list[_Message]:
     sent = [] if book is None else [_closing(name) for name in book.unwanted()]
     for number, each in enumerate(steps):
-        key = each.text if each.keep and book is not None else b""
+        key = key_of(each.text) if each.keep and book is not None else b""
         name = book.name_of(key) if key and book is not None else None
         if name is not None:
             sent.append(_Message(_bound(name, each), AGAIN, number, key, name))
             continue
         name = book.offered(key) if key and book is not None else None
         if name is not None:
-            text = b"%b /* %b */" % (key, stamp.encode())
+            text = b"%b /* %b */" % (each.text, stamp.encode())
             sent.append(_Message(methodcaller("send_prepare", name, text), PREPARE, number, key, name))
             sent.append(_Message(_bound(name, each), RUN, number, key))
         else:
