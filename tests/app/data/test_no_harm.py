@@ -102,7 +102,7 @@ def whole(place, rounds, pool, *, prepared):
         for several in rounds:
             assert side_by_side(instance, place, several) == []
             place.end_sessions()
-        assert carried_out(instance, place, [("good", number) for number in range(22)]) == []
+        assert carried_out(instance, place, [("good", number) for number in range(26)]) == []
 
 
 @QUICK
