@@ -102,16 +102,16 @@ def encoded(value: object) -> bytes | None:
     return raw
 
 
-def converse(connection: Connection, steps: Sequence[Step], *, stamp: str = "") -> Said:
+def converse(connection: Connection, steps: Sequence[Step], *, stamp: str | None = None) -> Said:
     """Run the steps one after another, up to the first that fails, in one round trip.
 
     stamp: the schema's, under which the statements were planned. The transaction is as the steps leave it. Raises
     psycopg.OperationalError when the connection is lost and no answer says why; it is closed then.
     """
     book, pg = connection.book, connection.pgconn
-    if book is not None:
+    if book is not None and stamp is not None:
         book.turn_to(stamp)
-    sent = _messages(book, steps, stamp)
+    sent = _messages(book, steps, stamp or "")
     try:
         pg.enter_pipeline_mode()
         for message in sent:
