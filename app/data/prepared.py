@@ -30,14 +30,13 @@ class Book:
         self._names: OrderedDict[bytes, bytes] = OrderedDict()
         self._runs: OrderedDict[bytes, int] = OrderedDict()
         self._number = 0
+        self._losses = 0
         self._unwanted: list[bytes] = []
 
     def turn_to(self, stamp: str) -> None:
         """Give up what was prepared under another stamp."""
         if stamp != self._stamp:
-            self._unwanted += self._names.values()
-            self._names.clear()
-            self._runs.clear()
+            self._clear()
             self._stamp = stamp
 
     def unwanted(self) -> list[bytes]:
@@ -70,11 +69,18 @@ class Book:
         """Note that the server may or may not have it; closing what is not there is no error."""
         self._unwanted.append(name)
 
-    def forget(self, key: bytes) -> None:
-        """Give up one statement, which then has to show its worth again."""
-        name = self._names.pop(key, None)
-        if name is not None:
-            self._unwanted.append(name)
+    def lose(self) -> None:
+        """Give up everything, for the server has lost it; what is prepared from here on has another mark.
+
+        A pooler does not know of the loss, and would take the same text for prepared.
+        """
+        self._clear()
+        self._losses += 1
+
+    @property
+    def mark(self) -> bytes:
+        """Return what the text of a statement that is prepared now differs by, which is no SQL."""
+        return b"%b %d" % ((self._stamp or "").encode(), self._losses)
 
     def count(self, key: bytes) -> None:
         """Note a run that succeeded."""
@@ -83,3 +89,8 @@ class Book:
             self._runs.move_to_end(key)
             if len(self._runs) > MOST:
                 self._runs.popitem(last=False)
+
+    def _clear(self) -> None:
+        self._unwanted += self._names.values()
+        self._names.clear()
+        self._runs.clear()

@@ -187,7 +187,7 @@ def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -
     """Run the steps; return their results. Raises Fault, Outdated, Ended; psycopg.OperationalError."""
     said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
-        # Nothing of it was done. It is not prepared a second time, so this ends here.
+        # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
         said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.error is not None:
