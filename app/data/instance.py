@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
@@ -18,6 +18,8 @@ from app.data.plan import find_table
 from app.data.terms import SelectRelation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.data.bearer import Identity
     from app.data.config import DataConfig
     from app.data.pipeline import Connection
@@ -32,6 +34,7 @@ LOOK_SECONDS = 0.5
 SESSIONS = 5
 # So long a request is planned anew while the schema changes faster than it can be read; then its client may wait.
 PATIENCE_SECONDS = 5.0
+T = TypeVar("T")
 
 
 def needs(request: Request) -> frozenset[str]:
@@ -81,8 +84,7 @@ class Instance:
 
     def ready(self) -> None:
         """Raise Fault unless the database answers and its catalogue can be read."""
-        with self.pool.lend() as connection:
-            self._known(connection, frozenset())
+        self._with_a_session(lambda connection: self._known(connection, frozenset()))
 
     def close(self) -> None:
         """Let go of all connections and of the cache."""
@@ -92,9 +94,12 @@ class Instance:
     def _answer(self, raw: Raw) -> Answer:
         identity = identify(raw.headers.get("authorization"), self.config)
         request = requests.read(raw, self.config)
+        return self._with_a_session(lambda connection: self._answered(connection, request, identity))
+
+    def _with_a_session(self, act: Callable[[Connection], T]) -> T:
         for _ in range(SESSIONS):
             with suppress(session.Ended), self.pool.lend() as connection:
-                return self._answered(connection, request, identity)
+                return act(connection)
         raise Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
     def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
@@ -139,7 +144,10 @@ class Instance:
         if not terms.looks:
             return
         started = time.monotonic()
-        if session.stamp_of(connection, terms.cache) != terms.cache.stamp:
+        stamp = session.stamp_of(connection, terms.cache)
+        if connection.closed:
+            raise session.Ended
+        if stamp != terms.cache.stamp:
             raise session.Outdated
         self._checked = started
 
@@ -164,6 +172,8 @@ class Instance:
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
         except psycopg.Error:
+            if connection.closed:
+                raise session.Ended from None
             raise _unreadable() from None
         self._checked = cache.read_at
         return cache

@@ -18,7 +18,7 @@ from psycopg import capabilities
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
-from app.data.prepared import Book
+from app.data.prepared import LONGEST_BYTES, Book, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 _PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
-# The server no longer has, or can no longer use, what it prepared: a text that is sent anew runs.
-OUTLIVED = frozenset({"26000", "0A000"})
-CLOSE, PREPARE, RUN, AGAIN = "close", "prepare", "run", "again"
+# Where the server finds out that it no longer has, or can no longer use, what it prepared: a text sent anew runs.
+OUTLIVED = frozenset({"FetchPreparedStatement", "RevalidateCachedQuery"})
+CLOSE, PREPARE, RUN = "close", "prepare", "run"
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,12 @@ class Connection(psycopg.Connection[Any]):
 
 def step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> Step:
     """Write a statement with named placeholders as the server reads it. Raises psycopg.DataError for its values."""
-    written, names = _numbered(text.as_string(None))
+    whole = text.as_string(None)
+    written, names = _numbered(whole) if len(whole) <= LONGEST_BYTES else _numbered.__wrapped__(whole)
     return Step(written, tuple(encoded((values or {})[name]) for name in names), keep)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
     names: dict[str, int] = {}
 
@@ -101,16 +102,16 @@ def encoded(value: object) -> bytes | None:
     return raw
 
 
-def converse(connection: Connection, steps: Sequence[Step], *, stamp: str = "") -> Said:
+def converse(connection: Connection, steps: Sequence[Step], *, stamp: str | None = None) -> Said:
     """Run the steps one after another, up to the first that fails, in one round trip.
 
     stamp: the schema's, under which the statements were planned. The transaction is as the steps leave it. Raises
     psycopg.OperationalError when the connection is lost and no answer says why; it is closed then.
     """
     book, pg = connection.book, connection.pgconn
-    if book is not None:
+    if book is not None and stamp is not None:
         book.turn_to(stamp)
-    sent = _messages(book, steps, stamp)
+    sent = _messages(book, steps)
     try:
         pg.enter_pipeline_mode()
         for message in sent:
@@ -137,30 +138,25 @@ class _Message:
     name: bytes = b""
 
 
-def _messages(book: Book | None, steps: Iterable[Step], stamp: str) -> list[_Message]:
-    sent = [] if book is None else [_closing(name) for name in book.unwanted()]
+def _messages(book: Book | None, steps: Iterable[Step]) -> list[_Message]:
+    if book is None:
+        return [_plain(number, each) for number, each in enumerate(steps)]
+    sent = [_Message(methodcaller("send_close_prepared", name), CLOSE) for name in book.unwanted()]
     for number, each in enumerate(steps):
-        key = each.text if each.keep and book is not None else b""
-        name = book.name_of(key) if key and book is not None else None
-        if name is not None:
-            sent.append(_Message(_bound(name, each), AGAIN, number, key, name))
-            continue
-        name = book.offered(key) if key and book is not None else None
-        if name is not None:
-            text = b"%b /* %b */" % (key, stamp.encode())
+        key = key_of(each.text) if each.keep else b""
+        name = book.name_of(key) if key else None
+        if name is None and key and (name := book.offered(key)) is not None:
+            text = b"%b /* %b */" % (each.text, book.mark)
             sent.append(_Message(methodcaller("send_prepare", name, text), PREPARE, number, key, name))
-            sent.append(_Message(_bound(name, each), RUN, number, key))
+        if name is None:
+            sent.append(_plain(number, each, key))
         else:
-            sent.append(_Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key))
+            sent.append(_Message(methodcaller("send_query_prepared", name, each.values), RUN, number, b"", name))
     return sent
 
 
-def _closing(name: bytes) -> _Message:
-    return _Message(methodcaller("send_close_prepared", name), CLOSE)
-
-
-def _bound(name: bytes, each: Step) -> Callable[[PGconn], None]:
-    return methodcaller("send_query_prepared", name, each.values)
+def _plain(number: int, each: Step, key: bytes = b"") -> _Message:
+    return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
 
 
 def _received(pg: PGconn, total: int) -> list[PGresult]:
@@ -210,7 +206,7 @@ def _said(book: Book | None, sent: list[_Message], results: list[PGresult]) -> S
         good = result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
         if not good and failure is None:
             failure = message, result
-        if message.kind in (RUN, AGAIN) and good:
+        if message.kind == RUN and good:
             done.append(result)
         if book is not None:
             _noted(book, message, good=good)
@@ -218,9 +214,11 @@ def _said(book: Book | None, sent: list[_Message], results: list[PGresult]) -> S
         return Said(done)
     message, result = failure
     error = error_from_result(result)
-    outlived = message.kind == AGAIN and error.sqlstate in OUTLIVED
+    # Not when a function says so, which has a context.
+    named, diagnosis = message.kind == RUN and bool(message.name), error.diag
+    outlived = named and diagnosis.source_function in OUTLIVED and not diagnosis.context
     if outlived and book is not None:
-        book.forget(message.key)
+        book.lose()
     return Said(done, message.number, error, outlived)
 
 

@@ -44,7 +44,7 @@ class Outdated(Exception):
 
 
 class Ended(Exception):
-    """The server had ended the session before it began with the request; another session can carry it out."""
+    """The session was ended before the request itself had begun; another session can carry it out."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,10 @@ def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
 def stamp_of(connection: Connection, cache: SchemaCache) -> str | None:
     """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
     steps = [] if connection.is_clean else [Step(b"ROLLBACK")]
-    said = converse(connection, [*steps, Step(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp)
+    try:
+        said = converse(connection, [*steps, Step(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp)
+    except psycopg.OperationalError:
+        return None
     if said.error is not None:
         return None
     found = said.results[-1].get_value(0, 0)
@@ -184,7 +187,7 @@ def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -
     """Run the steps; return their results. Raises Fault, Outdated, Ended; psycopg.OperationalError."""
     said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
-        # Nothing of it was done. It is not prepared a second time, so this ends here.
+        # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
         said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.error is not None:

@@ -44,6 +44,12 @@ CREATE FUNCTION before() RETURNS void LANGUAGE plpgsql AS $$BEGIN
     IF current_setting('request.headers', true)::json ->> 'x-refused' IS NOT NULL THEN RAISE 'refused'; END IF; END$$;
 """
 WROTE = {"prefer": "return=representation"}
+NOWHERE = {
+    "code": "PGRST205",
+    "details": None,
+    "hint": None,
+    "message": "Could not find the table 'public.absent' in the schema cache",
+}
 ONE = {"accept": "application/vnd.pgrst.object+json"}
 
 
@@ -122,7 +128,9 @@ def good(kind: int, place: Place) -> tuple[tuple, tuple[int, object]]:
         (("PUT", f"/kept?id=eq.{fresh}&select=id,word", row, WROTE), (201, [row])),
         (("PATCH", f"/parts?id=eq.{number}&select=name", {"name": f"part {number}"}, WROTE), (200, [{"name": f"part {number}"}])),
         (("DELETE", f"/kept?id=eq.{fresh}", None, {"prefer": "max-affected=1,handling=strict"}), (204, None)),
-    )[kind % 11]  # fmt: skip
+        (("GET", "/absent"), (404, NOWHERE)),
+        (("OPTIONS", "/items"), (200, None)),
+    )[kind % 13]  # fmt: skip
 
 
 FAILING = (

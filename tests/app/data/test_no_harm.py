@@ -102,7 +102,7 @@ def whole(place, rounds, pool, *, prepared):
         for several in rounds:
             assert side_by_side(instance, place, several) == []
             place.end_sessions()
-        assert carried_out(instance, place, [("good", number) for number in range(22)]) == []
+        assert carried_out(instance, place, [("good", number) for number in range(26)]) == []
 
 
 @QUICK
@@ -179,6 +179,16 @@ def test_what_makes_room_for_another_is_closed_though_requests_fail_meanwhile(di
         ((believed, there, closing_soon),) = prepared_by(instance)
         assert len(believed) == 3
         assert believed <= there <= believed | closing_soon
+
+
+def test_a_failure_costs_nothing_that_was_prepared(direct):
+    """Who makes requests fail on purpose slows nobody."""
+    with closing(direct.instance(**{"db-pool": "1"})) as instance:
+        assert carried_out(instance, direct, [("good", number % 13) for number in range(13 * (WORTH + 2))]) == []
+        ((believed, _, _),) = prepared_by(instance)
+        assert carried_out(instance, direct, [("fails", number) for number in range(2 * len(FAILING))]) == []
+        ((after, there, _),) = prepared_by(instance)
+        assert believed <= after <= there
 
 
 @pytest.mark.parametrize("left", ["BEGIN", "pipeline", "closed"])

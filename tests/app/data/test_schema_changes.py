@@ -69,3 +69,37 @@ def test_each_change_counts_soon_where_no_stamp_is_kept(plain):
         case.alter()
     time.sleep(COUNTS_AFTER_SECONDS)  # the promise itself
     assert [wrong for case in made if (wrong := case.wrong())] == []
+
+
+@pytest.mark.parametrize("kept", ["stamped", "plain"])
+def test_a_name_that_is_not_there_is_looked_for_and_the_catalogue_not_read(request, kept):
+    """Anybody may ask for it as often as they like."""
+    world = request.getfixturevalue(kept)
+    instance = world.instance()
+    assert ask(instance, "GET", "/nowhere")[0] == 404
+    known = instance._cache
+    for target in ("/nowhere", "/rpc/nowhere", "/nowhere?select=*,other(*)"):
+        ask(instance, "GET", target)
+        known = instance._cache
+        instance._checked = 0.0
+        assert ask(instance, "GET", target)[0] == 404
+        assert instance._cache is known
+
+
+def test_work_that_changes_no_schema_does_not_seem_to_where_no_stamp_is_kept(plain):
+    names = plain.names()
+    plain.owner.execute(
+        named("CREATE TABLE {t} (id int PRIMARY KEY); CREATE MATERIALIZED VIEW {t}_m AS TABLE {t}", **names)
+    )
+    instance = plain.instance()
+    ask(instance, "GET", "/")
+    known = instance._cache
+    for work in (
+        "INSERT INTO {t} VALUES (1)", "ANALYZE {t}", "VACUUM {t}", "VACUUM FULL {t}", "TRUNCATE {t}", "REINDEX TABLE {t}",
+        "CREATE INDEX ON {t} (id)", "REFRESH MATERIALIZED VIEW {t}_m", "CREATE TEMP TABLE {t}_temp (id int DEFAULT 1)",
+        "ALTER TABLE {t} SET (fillfactor = 50)",
+    ):  # fmt: skip
+        plain.owner.execute(named(work, **names))
+        instance._checked = 0.0
+        assert ask(instance, "GET", named("/{t}", **names))[0] == 200
+        assert instance._cache is known, work
