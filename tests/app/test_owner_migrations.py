@@ -222,6 +222,16 @@ def test_one_outside_a_transaction_runs_statement_by_statement(apply, owner, pro
     assert in_one["error"]["sqlstate"] == "25001"
 
 
+def test_names_that_are_key_words_fuse_no_statements_outside_a_transaction(apply, database):
+    sql = (
+        "CREATE FUNCTION begin() RETURNS int LANGUAGE sql AS 'SELECT 1'; VACUUM;\n"
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1 AS end; SELECT begin(); END; VACUUM;"
+    )
+    job = apply(sql=PLAIN + sql)
+    assert (job["status"], job["error"]) == ("succeeded", None)
+    assert database.execute("SELECT begin(), f()").fetchone() == (1, 1)
+
+
 def test_one_that_stops_in_its_middle_outside_a_transaction_goes_on_only_when_asked_so(
     apply, send, owner, project, engine
 ):

@@ -65,6 +65,10 @@ CREATE SEQUENCE public.s START 5; SELECT nextval('public.s');
 CREATE PUBLICATION pub FOR TABLE public.child;
 CREATE CAST (public.mood AS integer) WITH FUNCTION public.mood_number(public.mood);
 SELECT lo_from_bytea(4242, 'large; object');
+CREATE TABLE public.atomic ("begin" int, "end" int, "case" int);
+CREATE FUNCTION public.begin() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION public.atomic("end" int) RETURNS SETOF int BEGIN ATOMIC
+  SELECT a.begin AS "end" FROM public.atomic a; SELECT CASE WHEN true THEN a.end END AS begin FROM public.atomic a; END;
 REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 """
 

@@ -201,9 +201,11 @@ MESSAGES = st.one_of(
     st.text(max_size=30),
 )
 TOLD = st.one_of(st.lists(st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=2), max_size=4).map(json.dumps), DETAILS)
-SETTLED = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+MIXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
+SETTLED = settings(max_examples=80, derandomize=True, **MIXED)
+CAMPAIGN = settings(max_examples=3000, **MIXED)
+RAISED = given(message=MESSAGES, detail=DETAILS)
+TOLD_SO = given(headers=st.none() | TOLD, status=st.none() | st.integers(-5, 700).map(str) | st.text(max_size=4))
 
 
 def storable(text):
@@ -221,20 +223,41 @@ def judge(answer):
     assert status in (204, 304) or json.loads(body) is not None
 
 
-@SETTLED
-@given(message=MESSAGES, detail=DETAILS)
-def test_whatever_is_raised_the_answer_is_whole(functions, connection, message, detail):
+def raises(server, connection, message, detail):
     sent = {"m": storable(message), "d": storable(detail)}
-    answer = functions.ask("POST", "/rpc/say", connection=connection, body=sent, Content_Type="application/json")
+    answer = server.ask("POST", "/rpc/say", connection=connection, body=sent, Content_Type="application/json")
     judge(answer)
     assert {"code", "message", "details", "hint"} == set(json.loads(answer[3])) or answer[0] in (204, 304)
-    assert functions.ask("GET", "/authors?id=eq.1", connection=connection)[0] == 200
+    assert server.ask("GET", "/authors?id=eq.1", connection=connection)[0] == 200
+
+
+def tells(server, connection, headers, status):
+    sent = {"h": headers and storable(headers), "s": status and storable(status)}
+    judge(server.ask("POST", "/rpc/tell", connection=connection, body=sent, Content_Type="application/json"))
+    assert server.ask("GET", "/authors?id=eq.1", connection=connection)[0] == 200
 
 
 @SETTLED
-@given(headers=st.none() | TOLD, status=st.none() | st.integers(-5, 700).map(str) | st.text(max_size=4))
+@RAISED
+def test_whatever_is_raised_the_answer_is_whole(functions, connection, message, detail):
+    raises(functions, connection, message, detail)
+
+
+@SETTLED
+@TOLD_SO
 def test_whatever_is_set_the_answer_is_whole(functions, connection, headers, status):
-    sent = {"h": headers and storable(headers), "s": status and storable(status)}
-    answer = functions.ask("POST", "/rpc/tell", connection=connection, body=sent, Content_Type="application/json")
-    judge(answer)
-    assert functions.ask("GET", "/authors?id=eq.1", connection=connection)[0] == 200
+    tells(functions, connection, headers, status)
+
+
+@pytest.mark.full
+@CAMPAIGN
+@RAISED
+def test_whatever_is_raised_of_thousands_the_answer_is_whole(functions, connection, message, detail):
+    raises(functions, connection, message, detail)
+
+
+@pytest.mark.full
+@CAMPAIGN
+@TOLD_SO
+def test_whatever_is_set_of_thousands_the_answer_is_whole(functions, connection, headers, status):
+    tells(functions, connection, headers, status)
