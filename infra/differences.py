@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from infra.contents import Contents
 
 LIMIT = 20
-# Without these somebody might see or write more than before: nobody can agree to their being missing.
-GUARDS = ("policy ", "rule ", "trigger ", "column ", "schema ", "function ")
+# Without these somebody might see or write more than before: nobody can agree to their being missing, where that is
+# there which they guard.
+GUARDS = ("policy ", "rule ", "trigger ", "column ", "schema ")
 # What is looked at of an expression: a literal, a quoted or a plain name, a number; and casts, to be left out.
 _NAME = r"""(?:"(?:[^"]|"")+"|[a-z_]\w*)"""
 _TYPE = rf"{_NAME}(?:\.{_NAME})?(?: (?:varying|precision|year|month|day|hour|minute|second|to)\b)*"
@@ -81,9 +82,12 @@ def _figures(kept: Contents, found: Contents) -> Iterator[Difference]:
 
 
 def _objects(kept: Contents, found: Contents) -> Iterator[Difference]:
+    gone = [f"{key.removeprefix('relation ')}." for key in kept.objects if key.startswith("relation ")
+            and key not in found.objects]  # fmt: skip
     for key, digest in kept.objects.items():
         if key not in found.objects:
-            yield Difference(key, "it is missing", lacking=not key.startswith(GUARDS))
+            guards = key.startswith(GUARDS) and not key.partition(" ")[2].startswith(tuple(gone))
+            yield Difference(key, "it is missing", lacking=not guards)
         elif found.objects[key] != digest:
             yield _differs(key, kept, found)
         elif kept.texts is not None and found.texts is not None:

@@ -118,6 +118,9 @@ def test_what_is_only_not_there_can_be_agreed_to_but_no_guard():
         "policy public.a.p": False,
         "trigger public.a.t": False,
     }
+    # What guards a table that is not there either guards nothing.
+    more = Contents({}, {}, {"relation public.a": "0", **kept.objects}, texts={})
+    assert all(each.lacking for each in differences(more, found))
     fewer = differences(kept, Contents({"public.a": 2}, {}, dict(kept.objects), texts={}))
     assert [(each.words, each.lacking) for each in fewer] == [("2 rows instead of 3", False)]
 
