@@ -22,9 +22,8 @@ CONNECT_SECONDS = 0.5
 
 def socket_path(settings: Settings, name: str) -> Path:
     """Return where the socket of this name lies; its folder is there. Raises Refused."""
-    inside = settings.run_folder / name
+    inside = files.folder(settings.run_folder, mode=0o700) / name
     if len(bytes(inside)) <= LONGEST:
-        files.folder(settings.run_folder, mode=0o700)
         return inside
     # A home deep in the tree: a short folder of ours under the system's temporary one.
     short = files.folder(Path(tempfile.gettempdir()) / f"launchdb-{nickname(settings.home)}")
