@@ -82,7 +82,7 @@ class Place:
         return (
             self._on_the_server(project),
             *self._inside(project),
-            self._files(),
+            self._files(project),
             *self._listed(project),
             things,
             self._served(project),
@@ -115,10 +115,10 @@ class Place:
             return None, None, None
         return rows, _plain(str(rights), project), more
 
-    def _files(self):
+    def _files(self, project):
         folders = [self.settings.backups_folder, self.settings.exports_folder, self.settings.imports_folder]
         found = [(folder.name, path.name) for folder in folders if folder.is_dir() for path in folder.iterdir()]
-        return sorted((folder, JOB.sub("<job>", STEM.sub("<set>", name))) for folder, name in found)
+        return sorted((folder, _plain(JOB.sub("<job>", STEM.sub("<set>", name)), project)) for folder, name in found)
 
     def _listed(self, project):
         """Return of each backup what is said of it and whether it can be restored: every byte of it is read."""

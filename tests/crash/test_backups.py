@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import psycopg
@@ -55,8 +56,9 @@ def test_one_killed_in_the_middle_of_its_work_leaves_no_trace(name, share, setti
         run_here(installation, job)
         found = place.world(project)
         assert found[0] == expected[0]
-        assert (found[1], found[5]) == (expected[1], 0)
-        assert not [name for name in found[3] if name.startswith(".")]
+        (rows, files, begun), wanted_rows = itemgetter(1, 4, 6)(found), expected[1]
+        assert (rows, begun) == (wanted_rows, 0)
+        assert not [name for _, name in files if name.startswith(".")]
         assert before[0][0] == found[0][0]
     finally:
         place.close()

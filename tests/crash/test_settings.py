@@ -38,7 +38,14 @@ def test_killed_settings_are_in_force_in_the_end(crash, settings, installation):
                 " WHERE datname = %s AND setrole = 0",
                 (project,),
             ).fetchone()
-        assert (limit, "statement_timeout=7s" in stored) == (12, True)
+            serving = admin.execute(
+                "SELECT rolconnlimit FROM pg_roles WHERE rolname = ANY (%s)",
+                ([f"{project}_owner", f"{project}_authenticator"],),
+            ).fetchall()
+        assert serving == [(12,), (12,)]
+        # Theirs, Auth's, Storage's and our own.
+        assert limit == 12 + 12 + 10 + 10 + 8
+        assert "statement_timeout=7s" in stored
         text = (settings.instances_folder / project / "data-api.conf").read_text()
         assert 'db-schemas = "public"\n' in text
         assert "db-max-rows = 5\n" in text

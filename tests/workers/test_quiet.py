@@ -46,6 +46,7 @@ def test_a_client_waits_clearly_longer_than_the_server_holds_its_answer_back(bel
     assert {what: times for what, times in held.items() if times[1] < times[0] + LEAST_SECONDS} == {}
 
 
+@pytest.mark.timing
 def test_an_answer_that_comes_late_is_no_absence(processes):
     processes.start("scheduler")
     processes.worker()
