@@ -20,6 +20,7 @@ pytest_plugins = [
 INSTALLED = {"installation", "unstarted", "place"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares one thing, for `--dist loadgroup`: an installation, or what a module has made."""
     for item in items:
