@@ -69,7 +69,10 @@ def given() -> dict[str, str]:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the caller's environment names for this URL, None for none; loopback never has one."""
+    """Return the URL of the proxy that the caller's environment names for this one; None for none.
+
+    Loopback never has one. What is named without a scheme is spoken to by HTTP. It may hold a password.
+    """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if host == "localhost" or host.startswith("127.") or host == "::1":
@@ -79,7 +82,8 @@ def proxy_for(url: str) -> str | None:
     netloc = f"{host}:{parts.port}" if parts.port else host
     if "no" in proxies and proxy_bypass(netloc, proxies):
         return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = (proxies.get(parts.scheme) or proxies.get("all") or "").strip()
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
 
 
 def _counts(name: str) -> bool:

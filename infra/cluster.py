@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
-from infra.database import CONNECT_TIMEOUT_SECONDS, RECONNECT_SECONDS, ensure_alive, translated
+from infra.database import CONNECT_TIMEOUT_SECONDS, RECONNECT_SECONDS, ensure_alive, renewed, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,8 @@ class Cluster:
 
         Raises Unavailable when the server is away or the statement lost a race for good.
         """
-        with translated(DEPENDENCY), self._opened_pool().connection() as session:
+        pool = self._opened_pool()
+        with translated(DEPENDENCY), renewed(pool), pool.connection() as session:
             session.execute("SELECT set_config('application_name', %s, false)", (name,))
             try:
                 yield session

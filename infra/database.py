@@ -49,15 +49,14 @@ def is_transient(error: psycopg.Error) -> bool:
         return isinstance(error, psycopg.OperationalError)
     if state == "XX000":
         return "tuple concurrently" in str(error)
-    if is_outlived(error):
-        return True
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
 
 
 def is_outlived(error: psycopg.Error) -> bool:
     """Say whether what a session had prepared is of no use to it any more; one that begins anew knows of nothing.
 
-    A table got a column while we were serving, or somebody ran DEALLOCATE.
+    A table got a column while we were serving, or somebody ran DEALLOCATE. Only a session of ours is to be asked
+    about: where an owner's SQL runs, it is that SQL's own error.
     """
     changed = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
     return changed or error.sqlstate == "26000"
@@ -81,6 +80,21 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
     # Nobody speaks on an idle session but a server that says farewell.
     if poll.poll(0):
         ConnectionPool.check_connection(connection)
+
+
+@contextmanager
+def renewed(pool: ConnectionPool[Any]) -> Iterator[None]:
+    """Begin all sessions of a pool anew when one fails of what it had prepared: the others have prepared the same.
+
+    Raises Unavailable then: what was asked may be asked again.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if not is_outlived(error):
+            raise
+        pool.drain()
+        raise Unavailable(f"what a session had prepared is of no use any more ({error.sqlstate})") from error
 
 
 @contextmanager
@@ -177,7 +191,7 @@ class Database:
 
         Raises Unavailable when Postgres is away, busy or the transaction lost a race.
         """
-        with translated(), self._renewed(), self._pool.connection() as connection, connection.transaction():
+        with translated(), renewed(self._pool), self._pool.connection() as connection, connection.transaction():
             tx = Transaction(connection)
             yield tx
         self._ring(tx)
@@ -185,7 +199,7 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:
         """Statements that each commit by themselves: one round trip where a transaction needs three."""
-        with translated(), self._renewed():
+        with translated(), renewed(self._pool):
             # Not the pool's own context manager: it also commits, which costs, and here nothing is left to commit.
             connection = self._pool.getconn()
             try:
@@ -194,16 +208,6 @@ class Database:
             finally:
                 self._pool.putconn(connection)
         self._ring(tx)
-
-    @contextmanager
-    def _renewed(self) -> Iterator[None]:
-        """Begin all sessions anew when one fails of what it had prepared: the others have prepared the same."""
-        try:
-            yield
-        except psycopg.Error as error:
-            if is_outlived(error):
-                self._pool.drain()
-            raise
 
     def _ring(self, tx: Transaction) -> None:
         if self.bell is None:

@@ -11,6 +11,7 @@ import errno
 import logging
 import mmap
 import os
+import re
 import resource
 import sys
 import threading
@@ -35,6 +36,11 @@ _NUMBERS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # Errors that come through these as text.
 _CLIENTS = frozenset({"builtins", "psycopg", "psycopg_pool", "redis"})
 _WORDS = (*(os.strerror(number) for number in _NUMBERS), "out of memory", "can't start new thread")
+# What a server says of itself, which comes with no state while a session begins: its own lines, and the one that it
+# sends when it cannot even fork.
+_SERVERS = re.compile(r"\b(?:(?:FATAL|PANIC|ERROR|DETAIL|HINT|CONTEXT):|could not fork new process).*")
+# The ancestor of redis' errors that are answers.
+_ANSWER = "ResponseError"
 
 
 def shortage(error: BaseException | None = None) -> str:
@@ -191,7 +197,10 @@ def _tells(error: BaseException) -> bool:
         return True
     # A server that has run out of something says so itself, with a state of its own.
     ours = type(error).__module__.split(".")[0] in _CLIENTS and getattr(error, "sqlstate", None) is None
-    return ours and any(words in str(error) for words in _WORDS)
+    if not ours or any(known.__name__ == _ANSWER for known in type(error).__mro__):
+        return False
+    said = _SERVERS.sub("", str(error))
+    return any(words in said for words in _WORDS)
 
 
 def current() -> str:

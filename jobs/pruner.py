@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from catalog import job_secrets, secrets
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Pruner:
         """Delete one batch of each sort; return how many rows went. Raises Unavailable when Postgres is away."""
         jobs = {"days": self._settings.keep_jobs_days, "most": MOST_ROWS}
         events = {"days": self._settings.keep_events_days, "most": MOST_ROWS}
-        batches: tuple[tuple[sql.SQL, dict[str, int]], ...] = (
+        batches: tuple[tuple[sql.SQL, dict[str, int] | dict[str, str]], ...] = (
             (SQL.events, events),
             (SQL.jobs, jobs),
             (SQL.idempotency_keys, jobs),
@@ -36,6 +37,7 @@ class Pruner:
             (SQL.resources, {}),
             (SQL.refresh_tokens, {}),
             (SQL.failed_logins, {}),
+            (SQL.job_secrets, {"scope": secrets.PLATFORM, "prefix": job_secrets.PREFIX}),
             (SQL.one_time_tokens, {}),
             (SQL.expired_mails, {}),
             (SQL.mails, jobs),

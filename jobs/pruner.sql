@@ -30,6 +30,14 @@ DELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day';
 -- name: failed_logins
 DELETE FROM failed_logins WHERE last_at < now() - interval '1 day';
 
+-- name: job_secrets
+-- What a job was handed, once no job that is still open names it: one that a deletion superseded has ended without its
+-- kind's saying so. Whoever has it kept may commit a moment before the job.
+DELETE FROM secrets s
+ WHERE scope = %(scope)s AND starts_with(name, %(prefix)s) AND created_at < now() - interval '1 hour'
+   AND NOT EXISTS (SELECT FROM jobs j, jsonb_each_text(j.args) AS given
+                    WHERE j.status IN ('queued', 'retrying', 'running', 'cancelling') AND given.value = s.name);
+
 -- name: one_time_tokens
 DELETE FROM one_time_tokens WHERE expires_at < now() - interval '1 day';
 

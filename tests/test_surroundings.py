@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from config import surroundings
 from config.settings import CHECKOUT
+from scripts.cli import target
+from scripts.cli.errors import CliError
 from tests.fixtures.hostile import HOSTILE, INTERPRETER, LIBPQ, PIP, PYTHON
 
 OURS = {
@@ -93,11 +97,62 @@ def test_no_variable_of_libpq_reaches_a_session(server_url):
         ("https://db.example:8443", {"https_proxy": "http://proxy:1", "NO_PROXY": "*"}, None),
         ("https://db.example", {"https_proxy": "", "http_proxy": "http://proxy:1"}, None),
         ("https://db.example", {}, None),
+        ("https://db.example", {"https_proxy": "proxy.corp:3128"}, "http://proxy.corp:3128"),
+        ("https://db.example", {"https_proxy": "proxy.corp"}, "http://proxy.corp"),
+        ("https://db.example", {"all_proxy": "somebody:word@[::1]:3128"}, "http://somebody:word@[::1]:3128"),
+        ("https://db.example", {"https_proxy": " "}, None),
     ],
 )
 def test_another_machine_is_asked_by_the_caller_s_proxy_and_loopback_never(url, environment, proxy, monkeypatch):
     monkeypatch.setattr(surroundings, "_given", {"PATH": "/bin", **environment})
     assert surroundings.proxy_for(url) == proxy
+
+
+class Heard(BaseHTTPRequestHandler):
+    """A proxy that answers itself, and keeps what it was told."""
+
+    def do_GET(self):
+        self.server.told.append((self.path, self.headers.get("Proxy-Authorization")))
+        body = b'{"service": "platform-api"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("before", "signed_in"), [("", None), ("somebody:hunter2@", "Basic c29tZWJvZHk6aHVudGVyMg==")])
+def test_a_proxy_that_is_named_without_its_scheme_is_asked(before, signed_in, settings, monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Heard) as server:
+        server.told = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(surroundings, "_given", {"http_proxy": f"{before}127.0.0.1:{server.server_port}"})
+        client = target.anonymous(settings, "http://db.example")
+        assert client.get("/api/health")["service"] == "platform-api"
+        client.close()
+        server.shutdown()
+    assert server.told == [("http://db.example/api/health", signed_in)]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("socks5h://somebody:hunter2@proxy.corp:1080", "socks5h://proxy.corp"),
+        ("somebody:hunter2@proxy.corp:many", ""),
+        ("somebody:hunter2/x@proxy.corp:3128", ""),
+        ("http://somebody:hunter2@", "http://"),
+    ],
+)
+def test_what_is_wrong_with_a_proxy_is_said_without_its_password(proxy, shown, settings, monkeypatch):
+    monkeypatch.setattr(surroundings, "_given", {"https_proxy": proxy})
+    with pytest.raises(CliError) as refused:
+        target.anonymous(settings, "https://db.example")
+    assert "hunter2" not in str(refused.value)
+    assert f"the proxy {shown}" in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
 def test_what_loads_with_the_command_line_reads_no_environment_before_it_is_ours():

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from infra.database import Transaction
 
 
-def ensure_operator(settings: Settings, email: str, password: str) -> None:
+def ensure_operator(settings: Settings, email: str, password: str) -> bool:
     """Let an owner with this e-mail address and password be there and be an operator, whoever else may register.
 
-    Raises Unavailable.
+    Say whether it was made now; what another password of one that was there had opened has ended. Raises Unavailable.
     """
-    ensure_owner(settings, email, password, operator=True, anew=True)
+    return ensure_owner(settings, email, password, operator=True, anew=True)
 
 
 def ensure_owner(settings: Settings, email: str, password: str, *, operator: bool, anew: bool = False) -> bool:

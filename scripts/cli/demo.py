@@ -82,11 +82,11 @@ class Operator:
 
 
 def furnish(
-    settings: Settings, ensure: Callable[[Settings, str, str], None] = ensure_operator, *, demo: bool = True
+    settings: Settings, ensure: Callable[[Settings, str, str], bool] = ensure_operator, *, demo: bool = True
 ) -> Operator:
     """Let the operator account and the project `demo` be there, tried once; return what reaches them.
 
-    ensure  lets the account be there with that address and password
+    ensure  lets the account be there with that address and password; says whether it was made now
     demo    whether a project `demo` is made where there is no project at all and none to be restored
 
     What an earlier start left half done is finished. Raises CliError.
@@ -96,11 +96,7 @@ def furnish(
     if operator and operator.anon_key and operator.url == settings.base_url:
         return _refreshed(settings, path, operator)
     if operator is None:
-        operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
-        # The account may be there, with a password that nobody has written down: it gets this one.
-        ensure(settings, operator.email, operator.password)
-        _write(path, operator)
-        note(f"operator account {operator.email} created")
+        operator = _account(settings, path, ensure)
     client = _sign_in(settings, operator)
     try:
         found = _demo(client, makes=demo and not _is_to_be_restored(settings))
@@ -117,6 +113,17 @@ def furnish(
     with edge.client(settings, timeout=30) as http:
         _try(http, operator)
     _write(path, operator)
+    return operator
+
+
+def _account(settings: Settings, path: Path, ensure: Callable[[Settings, str, str], bool]) -> Operator:
+    """Let the account be there with a password of now, write it down, and say what became of one that was there."""
+    operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
+    # The account may be there, with a password that nobody has written down: it gets this one.
+    made = ensure(settings, operator.email, operator.password)
+    _write(path, operator)
+    became = "created" if made else "has a new password, and what the old one had opened has ended"
+    note(f"operator account {operator.email} {became}")
     return operator
 
 

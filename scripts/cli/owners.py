@@ -90,7 +90,11 @@ def create(session: Session, email: str, *, operator: bool, password_stdin: bool
     if as_json:
         emit_json({"email": email, "created": made, "operator": operator})
         return
-    emit([f"{email} {'was created' if made else 'was there already'}" + (" and is an operator" if operator else "")])
+    became = "was created" if made else "was there already"
+    if anew and not made:
+        became += ", and has this password and nothing that another one had opened"
+        became += "," if operator else ""
+    emit([f"{email} {became}" + (" and is an operator" if operator else "")])
 
 
 @owners.command()

@@ -72,10 +72,17 @@ def checked(url: str) -> str:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy to ask for this URL. Raises CliError for one that cannot be used."""
+    """Return the proxy to ask for this URL. Raises CliError (2), which shows no password, if it cannot be used."""
     proxy = surroundings.proxy_for(url)
-    if proxy is not None and httpx.URL(proxy).scheme not in ("http", "https"):
-        raise CliError(f"the proxy {httpx.URL(proxy).host or proxy} is none for HTTP; see http_proxy, all_proxy", USAGE)
+    if proxy is None:
+        return None
+    try:
+        known = httpx.URL(proxy)
+    except httpx.InvalidURL:  # its words may be a part of a password
+        raise CliError("the proxy is not named by a URL; see http_proxy, https_proxy, all_proxy", USAGE) from None
+    if known.scheme not in ("http", "https") or not known.host:
+        shown = f"{known.scheme}://{known.host}"
+        raise CliError(f"the proxy {shown} is none for HTTP; see http_proxy, https_proxy, all_proxy", USAGE)
     return proxy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -53,10 +54,11 @@ def _stop(there: Stack) -> None:
         start.take_down(there, note)
 
 
-def _account(_settings: Settings, email: str, password: str) -> None:
-    """Let the operator be there, with this password: Postgres is reached from inside alone."""
-    words = ["launchdb", "owners", "create", email, "--operator", "--anew", "--password-stdin"]
-    engine.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
+def _account(_settings: Settings, email: str, password: str) -> bool:
+    """Let the operator be there, with this password; say whether it was made. Postgres is reached from inside alone."""
+    words = ["launchdb", "owners", "create", email, "--operator", "--anew", "--password-stdin", "--json"]
+    said = engine.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
+    return bool(json.loads(said)["created"])
 
 
 def _summarise(folder: Path, operator: Operator, *, detach: bool, as_json: bool) -> None:

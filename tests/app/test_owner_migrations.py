@@ -185,6 +185,9 @@ def test_a_talkative_one_is_cut_short(apply, town):
         ("SET statement_timeout = 0; SELECT pg_sleep(30)", "57014"),
         ("DO $$ BEGIN PERFORM pg_sleep(30); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(30); END $$", "57014"),
         ("SELEC 1", "42601"),
+        ("DEALLOCATE nope", "26000"),
+        ("EXECUTE nope", "26000"),
+        ("PREPARE read AS SELECT * FROM notes; ALTER TABLE notes ADD more text; EXECUTE read", "0A000"),
     ],
 )
 def test_what_it_may_not_do_is_refused_by_the_server(sql, state, apply, database, owner, project):
@@ -192,6 +195,7 @@ def test_what_it_may_not_do_is_refused_by_the_server(sql, state, apply, database
     # Shorter than the lease of an engine without beats.
     job = apply(sql=sql, timeoutMs=200)
     assert (job["status"], job["error"]["sqlstate"]) == ("failed", state)
+    assert (job["error"]["retryable"], job["attempt"]) == (False, 1)
     assert states(owner, project) == {"1": "failed"}
 
 

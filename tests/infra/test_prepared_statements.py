@@ -7,6 +7,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from infra.cluster import Cluster
 from infra.database import Database
 from infra.errors import Unavailable
 
@@ -48,3 +49,19 @@ def test_what_was_prepared_before_a_change_stops_one_request_at_most(database, r
         except Unavailable:
             failed += 1
     assert failed <= 1
+
+
+def test_the_administrator_s_sessions_begin_anew_as_well(server_url):
+    with closing(Cluster(server_url, max_size=1)) as cluster:
+
+        def ask(statement="SELECT 1"):
+            with cluster.session("a test") as session:
+                session.execute(statement)
+
+        for _ in range(OFTEN):
+            ask()
+        # The name that it bore is taken from it by what was prepared, too: it fails at once.
+        with pytest.raises(Unavailable, match="had prepared is of no use any more"):
+            ask("DO $$BEGIN EXECUTE 'DEALLOCATE ALL'; END$$")
+        for _ in range(OFTEN):
+            ask()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from catalog import one_time
+import pytest
+
+from catalog import job_secrets, one_time, secrets
+from infra import secretfiles
 from jobs.pruner import Pruner
-from tests.jobs.trial_kinds import Build, Nothing
+from tests.jobs.trial_kinds import Build, End, Nothing, Turn
 
 
 def age(infra, table: str, column: str, days: int, where: str = "true") -> None:
@@ -79,3 +82,23 @@ def test_links_go_a_day_after_their_end(infra):
         tx.execute("UPDATE one_time_tokens SET expires_at = now() - interval '25 hours' WHERE email = 'old@x.org'")
     Pruner(infra.database, infra.settings).run_once()
     assert count(infra, "one_time_tokens WHERE email = 'young@x.org'") == count(infra, "one_time_tokens") == 1
+
+
+def test_what_a_job_was_handed_goes_once_no_open_job_names_it(engine, infra):
+    project = "proj_0000000000000001"
+    secretfiles.ensure(infra.settings.secrets_folder, infra.settings.home / ".env")
+    with infra.database.transaction() as tx:
+        infra.vault.prove(tx)
+        superseded, waits, young = (job_secrets.keep(tx, infra.vault, "a passphrase") for _ in range(3))
+        secrets.put(tx, infra.vault, secrets.PLATFORM, "another", "of the platform's own")
+    stopped = engine.enqueue(Turn(superseded, project))
+    engine.enqueue(End("deletion", project))
+    engine.enqueue(Nothing(waits))
+    assert engine.job(stopped.id).status == "cancelled"
+    age(infra, "secrets", "created_at", 1, f"name <> '{young}'")
+    Pruner(infra.database, infra.settings).run_once()
+    with infra.database.transaction() as tx:
+        assert [job_secrets.read(tx, infra.vault, name) for name in (waits, young)] == ["a passphrase"] * 2
+        assert secrets.read(tx, infra.vault, secrets.PLATFORM, "another")
+        with pytest.raises(secrets.SecretMissing):
+            job_secrets.read(tx, infra.vault, superseded)

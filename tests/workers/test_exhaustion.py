@@ -72,6 +72,8 @@ for handle in opened:
 print(json.dumps(said))
 """
 
+AT = 'connection to server at "127.0.0.1", port 5432 failed:'
+
 
 @pytest.fixture
 def short_folder():
@@ -266,6 +268,17 @@ def test_one_that_cannot_have_its_threads_says_why_and_ends(processes, role):
         (psycopg.errors.TooManyConnections("sorry, too many clients already"), False),
         (psycopg.errors.OutOfMemory("out of memory"), False),
         (psycopg.OperationalError("connection refused"), False),
+        # Said by the server while a session begins, which is why there is no state.
+        (psycopg.OperationalError(f"connection failed: {AT} FATAL:  out of memory\nDETAIL:  Failed on request"), False),
+        (psycopg.OperationalError(f"{AT} could not fork new process for connection: Cannot allocate memory\n"), False),
+        (psycopg.OperationalError(f'{AT} FATAL:  could not open file "x": Too many open files in system'), False),
+        (
+            psycopg.OperationalError(f"{AT} FATAL:  out of memory\n{AT} could not create socket: Too many open files"),
+            True,
+        ),
+        (psycopg.OperationalError(f"{AT} out of memory"), True),
+        (redis.ResponseError("Can't BGSAVE: fork: Cannot allocate memory"), False),
+        (redis.ConnectionError("Error 24 connecting to 127.0.0.1:6379. Too many open files."), True),
         (RuntimeError("dictionary changed size during iteration"), False),
         (OSError(111, "Connection refused"), False),
     ],
