@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http import wsgi
 
+from app.arrival import SEND_SECONDS
 from app.status_line import usual
 
 # An unread body of at most so many bytes is read and dropped for the connection's sake; a larger one ends it.
 DROPPED_BODY_BYTES = 65_536
+# Who takes an answer more slowly, so many bytes a second, holds a thread that others wait for.
+SLOWEST_BYTES = 65_536
+# No timeout of zero: that would mean not to wait at all, and be another error.
+MOMENT_SECONDS = 0.001
+NOT_TAKEN = "the answer was not taken in time"
 
 
 class OneWrite(wsgi.Response):  # type: ignore[misc]
@@ -21,6 +28,7 @@ class OneWrite(wsgi.Response):  # type: ignore[misc]
         self.headers_sent = False
         self._parts: list[bytes] = []
         self._gathers = False
+        self._patience = SEND_SECONDS
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Begin, with the reason phrase that everybody sends."""
@@ -67,10 +75,27 @@ class OneWrite(wsgi.Response):  # type: ignore[misc]
         self._parts += [f"{len(data):X}\r\n".encode(), data, b"\r\n"] if self.chunked else [data]
 
     def _send(self) -> None:
+        """Send what was gathered. Raises TimeoutError when the client takes the answer too slowly."""
         parts, self._parts = [memoryview(part) for part in self._parts if part], []
+        self._patience += sum(map(len, parts)) / SLOWEST_BYTES
         while parts:
-            sent = self.sock.sendmsg(parts)
+            sent = self._taken(parts)
             while parts and sent >= len(parts[0]):
                 sent -= len(parts.pop(0))
             if parts:
                 parts[0] = parts[0][sent:]
+
+    def _taken(self, parts: list[memoryview]) -> int:
+        """Send as much as the client takes; return how many bytes. Only the waiting for it counts."""
+        began = time.monotonic()
+        self.sock.settimeout(max(min(self._patience, SEND_SECONDS), MOMENT_SECONDS))
+        try:
+            sent = int(self.sock.sendmsg(parts))
+        except TimeoutError:
+            raise TimeoutError(NOT_TAKEN) from None
+        finally:
+            self.sock.settimeout(SEND_SECONDS)
+        self._patience -= time.monotonic() - began
+        if self._patience <= 0:
+            raise TimeoutError(NOT_TAKEN)
+        return sent

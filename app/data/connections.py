@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data.faults import Fault
 from app.data.pipeline import Connection
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
 
 CONNECT_TIMEOUT_SECONDS = 5
+# A server that is gone is noticed within seconds, not when the kernel gives up. A URI's own settings come first.
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 # Passwords may change again while a connection is being opened; each round begins with what is configured then.
 LOGIN_ROUNDS = 4
 
@@ -180,8 +182,9 @@ class Pool:
         return self._opened_by(config.db_uri, config)
 
     def _opened_by(self, uri: str, config: DataConfig) -> Connection:
+        given = conninfo_to_dict(uri)
         connection = Connection.connect(
-            uri,
+            make_conninfo(uri, **{name: value for name, value in KEEPALIVES.items() if name not in given}),
             autocommit=True,
             application_name=self._name,
             client_encoding="utf8",

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 # A session may have been ended a moment ago; so may the next, when all of them were.
 SESSIONS = 5
-# So long a request is planned anew while the schema changes faster than it can be read; then its client may wait.
+# So long a request is planned anew while the schema goes on changing, and once more with the guard before the work;
+# then its client may wait.
 PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
 
@@ -104,16 +105,22 @@ class Instance:
 
     def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
         began, parts = time.monotonic(), needs(request)
-        cache = self._known(connection, parts)
+        cache, guard_first = self._known(connection, parts), False
         while True:
             cache = self._deepened(connection, cache, request)
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
-                return self._attempt(connection, session.Terms(request, identity, self.config, cache, looks))
+                terms = session.Terms(request, identity, self.config, cache, looks, guard_first)
+                return self._attempt(connection, terms)
+            except session.ChangesSchema:
+                guard_first = True
             except session.Outdated:
-                if cache.read_at > began + PATIENCE_SECONDS:
+                over = time.monotonic() > began + PATIENCE_SECONDS
+                if over and guard_first:
                     raise _unreadable() from None
+                # A write that takes longer than the schema stays as it is would never find it so at its end.
+                guard_first = guard_first or over
                 cache = self._renewed(connection, cache, parts)
 
     def _attempt(self, connection: Connection, terms: session.Terms) -> Answer:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.data.statement import Statement
 
 NOTHING = "NULL"
-BEGIN, SETUP, WORK, GUARD, END = "begin", "setup", "work", "guard", "end"
+BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
 # What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
 NOT_A_NUMBER = "22P02"
 # Told by Postgres itself. A pooler's own words may have come after a minute in its queue, which nobody joins again.
@@ -43,19 +43,27 @@ class Outdated(Exception):
     """The schema has changed since the request was planned, and nothing of it remains; plan it anew."""
 
 
+class ChangesSchema(Exception):
+    """The request itself has changed the schema, and nothing of it remains; carry it out with the guard before it."""
+
+
 class Ended(Exception):
     """The session was ended before the request itself had begun; another session can carry it out."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp."""
+    """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp.
+
+    guard_first: the guard stands before the write, not behind it.
+    """
 
     request: Request
     identity: Identity
     config: DataConfig
     cache: SchemaCache
     looks: bool
+    guard_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
     """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
 
     A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
-    Raises Fault, Outdated or Ended; nothing of the request remains then, and the connection is clean or closed.
+    Raises Fault, Outdated, ChangesSchema or Ended; nothing of the request remains then, and the connection is clean or
+    closed.
     """
     try:
         steps, ends = _begun(statement, terms), _ends(statement, terms)
@@ -129,8 +138,12 @@ def _begun(statement: Statement, terms: Terms) -> dict[str, Step]:
     steps = {BEGIN: Step(level), SETUP: Step(setup, values, keep=True)}
     if terms.config.db_pre_request:
         steps["pre-request"] = step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    # What a text means depends on where its names are looked up.
     written = step(statement.text, statement.values, keep=True)
+    if statement.writes and terms.guard_first:
+        # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
+        steps[LOCKS] = Step(b"EXPLAIN " + written.text, written.values)
+        steps[GUARD] = _guarded(terms)
+    # What a text means depends on where its names are looked up.
     steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
     return steps
 
@@ -171,20 +184,24 @@ def _ends(statement: Statement, terms: Terms) -> dict[str, Step]:
     if rolls_back:
         # A deferred constraint would only speak at the commit that never comes.
         steps["constraints"] = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
-    if statement.writes:
-        steps[GUARD] = Step(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
+    if statement.writes and not terms.guard_first:
+        steps[GUARD] = _guarded(terms)
     steps[END] = Step(b"ROLLBACK" if rolls_back else b"COMMIT")
     return steps
 
 
+def _guarded(terms: Terms) -> Step:
+    return Step(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
+
+
 @functools.lru_cache(maxsize=4)
 def _guard(stamp: str) -> bytes:
-    # Behind the statement: what changes the tables that it has locked has committed before, or waits for our end.
+    # Behind the locks: what changes the tables that are locked has committed before, or waits for our end.
     return f"SELECT (CASE WHEN ({stamp}) = $1 THEN '0' ELSE 'outdated' END)::pg_catalog.int4".encode()
 
 
 def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -> dict[str, PGresult]:
-    """Run the steps; return their results. Raises Fault, Outdated, Ended; psycopg.OperationalError."""
+    """Run the steps; return their results. Raises Fault, Outdated, ChangesSchema, Ended; psycopg.OperationalError."""
     said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
         # Nothing of it was done. Nothing is prepared the second time, so this ends here.
@@ -211,7 +228,9 @@ def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Term
     if connection.closed and at == BEGIN and (said.error.sqlstate or "").startswith(SHUTDOWN):
         return Ended()
     if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
-        return Outdated()
+        # What the transaction saw and is not there without it, it did itself.
+        alone = not said.outlived and stamp_of(connection, terms.cache) == terms.cache.stamp
+        return ChangesSchema() if alone and not terms.guard_first else Outdated()
     # It may have failed because it was planned against what is no longer so.
     looks = terms.looks or (said.error.sqlstate or "").startswith(OF_THE_SCHEMA)
     if looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:

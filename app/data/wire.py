@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Response
 
 from app import refusals
@@ -108,15 +109,24 @@ def _body(request: Request, most: int) -> bytes:
         raise Fault("PGRST102", "Compressed bodies are not accepted", status=415)
     if (request.content_length or 0) > most:
         raise Fault("PGRST102", "The body is too large", status=413)
-    try:
-        read = request.stream.read(most + 1) if request.content_length is None else request.get_data(cache=False)
-    except TimeoutError:
-        raise _cut_off(refusals.NOT_IN_TIME.fault) from None
-    except (OSError, ParseException):  # the client hung up, or its chunks are not chunks
-        raise _cut_off(Fault("PGRST102", "The body ended early")) from None
+    read = _arrived(request, most)
     if len(read) > most:
         raise Fault("PGRST102", "The body is too large", status=413)
-    return bytes(read)
+    return read
+
+
+def _arrived(request: Request, most: int) -> bytes:
+    length = request.content_length
+    try:
+        read = bytes(request.stream.read(most + 1) if length is None else request.get_data(cache=False))
+    except TimeoutError:
+        raise _cut_off(refusals.NOT_IN_TIME.fault) from None
+    except (OSError, ParseException, ClientDisconnected):  # the client hung up, or its chunks are not chunks
+        raise _cut_off(Fault("PGRST102", "The body ended early")) from None
+    # The server ends the stream where the client does. A part of a body may be good CSV, and is not what was sent.
+    if length is not None and len(read) < length:
+        raise _cut_off(Fault("PGRST102", "The body ended early"))
+    return read
 
 
 def _cut_off(fault: Fault) -> Fault:

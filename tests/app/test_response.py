@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import closing
 
 import pytest
@@ -10,6 +11,7 @@ from gunicorn.config import Config
 from gunicorn.http import get_parser, wsgi
 from werkzeug.wrappers import Response
 
+from app import response as responses
 from app.response import OneWrite
 
 LARGE = b"0123456789" * 3_000_000
@@ -75,8 +77,6 @@ def test_the_head_of_a_stream_that_has_nothing_to_say_yet_leaves_at_once(pair):
 def test_a_large_answer_arrives_whole_however_slowly_it_is_read():
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
-        import threading
-
         ours.settimeout(5)
         theirs.settimeout(5)
         found = bytearray()
@@ -92,6 +92,32 @@ def test_a_large_answer_arrives_whole_however_slowly_it_is_read():
         ours.shutdown(socket.SHUT_WR)
         reader.join(10)
         assert bytes(found).partition(b"\r\n\r\n")[2] == LARGE
+
+
+@pytest.mark.parametrize("body", [LARGE, iter([LARGE[:100_000]] * 300)], ids=["whole", "in chunks"])
+def test_an_answer_that_is_taken_too_slowly_is_given_up_though_something_is_taken_all_the_time(monkeypatch, body):
+    monkeypatch.setattr(responses, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(responses, "SLOWEST_BYTES", 10**9)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        theirs.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        cfg, over = Config(), threading.Event()
+        request = next(get_parser(cfg, ours, ("127.0.0.1", 1)))
+        response, environ = wsgi.create(request, ours, ("127.0.0.1", 1), ("x", 80), cfg, response_class=OneWrite)
+
+        def sip() -> None:
+            while not over.wait(0.02):
+                theirs.recv(50_000)
+
+        reader = threading.Thread(target=sip)
+        reader.start()
+        try:
+            with pytest.raises(TimeoutError, match="the answer was not taken in time"):
+                for part in Response(body)(environ, response.start_response):
+                    response.write(part)
+        finally:
+            over.set()
+            reader.join(10)
 
 
 @pytest.mark.parametrize(

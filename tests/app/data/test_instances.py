@@ -7,9 +7,10 @@ import time
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from app.data import config
-from app.data.connections import Budget
+from app.data.connections import Budget, Pool
 from app.data.instance import Instance
 from app.data.request import Raw
 from infra import files
@@ -150,3 +151,14 @@ def test_a_hostile_policy_gains_no_more_than_its_caller(project):
         query = "SELECT rolsuper OR rolcreaterole OR rolbypassrls OR rolinherit FROM pg_roles WHERE rolname = %s"
         assert admin.execute(query, (found,)).fetchone() == (False,)
     assert project.get("/rpc/whoami", role=None).json == f"{project.id}_anon"
+
+
+def test_a_server_that_is_gone_is_noticed_and_a_uri_says_how_soon(stamped):
+    uri = make_conninfo(stamped.config.db_uri, keepalives_idle=9)
+    for given, idle in ((stamped.config.db_uri, "5"), (uri, "9")):
+        pool = Pool(config.from_values({"db-uri": given, "db-anon-role": stamped.role}), Budget(1), "launchdb-kept")
+        with pool.lend() as connection:
+            found = connection.info.get_parameters()
+        pool.close()
+        names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+        assert [found[name] for name in names] == [idle, "2", "3", "15000"]

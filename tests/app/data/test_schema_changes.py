@@ -86,6 +86,18 @@ def test_a_name_that_is_not_there_is_looked_for_and_the_catalogue_not_read(reque
         assert instance._cache is known
 
 
+def test_a_refreshed_view_is_no_change_of_the_schema(stamped):
+    names = stamped.names()
+    stamped.owner.execute(named("CREATE TABLE {t} (); CREATE MATERIALIZED VIEW {t}_m AS TABLE {t}", **names))
+    stamp = "SELECT launchdb.schema_stamp()"
+    before = stamped.owner.execute(stamp).fetchone()[0]
+    for work in ("REFRESH MATERIALIZED VIEW {t}_m", "REFRESH MATERIALIZED VIEW {t}_m WITH NO DATA"):
+        stamped.owner.execute(named(work, **names))
+        assert stamped.owner.execute(stamp).fetchone() == (before,), work
+    stamped.owner.execute(named("REFRESH MATERIALIZED VIEW {t}_m; ALTER TABLE {t} ADD id int", **names))
+    assert stamped.owner.execute(stamp).fetchone() == (before + 1,)
+
+
 def test_work_that_changes_no_schema_does_not_seem_to_where_no_stamp_is_kept(plain):
     names = plain.names()
     plain.owner.execute(

@@ -239,6 +239,25 @@ def test_its_limits_hold_without_redis(place):
         assert place.ask("/launchdb/health")[0] == 200
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"Content-Length: 100\r\n\r\n[", b"Transfer-Encoding: chunked\r\n\r\n5\r\n[1"],
+    ids=["of a length", "in chunks"],
+)
+def test_a_body_that_ends_early_is_the_clients_fault(place, sent):
+    with place.serving(), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(place.socket))
+        prefix = "".join(f"{name}: {value}\r\n" for name, value in PREFIX.items()).encode()
+        client.sendall(b"POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + prefix + sent)
+        client.shutdown(socket.SHUT_WR)
+        said = b"".join(iter(lambda: client.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in said
+    assert b'"The body ended early"' in said
+    assert "Traceback" not in place.log.read_text()
+
+
 def test_what_a_container_waits_for_is_light():
     """Each of these would cost every project's container memory and a part of its start."""
     heavy = ("flask", "jinja2", "pydantic", "structlog", "redis", "limits", "click", "httpx", "argon2", "docker")

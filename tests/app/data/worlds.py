@@ -7,6 +7,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from app.data.config import from_values
 from app.data.connections import Budget, Pool
@@ -60,7 +61,8 @@ def plain(tenant, server_url):
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         with psycopg.connect(server_url, dbname=name, autocommit=True) as owner:
-            world = World(owner, owner.info.dsn, tenant.uri(tenant.roles.authenticator, name), tenant.roles.service)
+            dsn = make_conninfo(server_url, dbname=name)
+            world = World(owner, dsn, tenant.uri(tenant.roles.authenticator, name), tenant.roles.service)
             yield world
             world.pool.close()
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

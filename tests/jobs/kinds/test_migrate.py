@@ -47,6 +47,26 @@ def test_a_migrated_project_is_made_of_the_same_as_a_fresh_one(life, newer, next
         drop(newer, fresh)
 
 
+def test_a_project_made_before_the_last_migration_becomes_equal_to_a_fresh_one(settings, infra, engine, life, tmp_path):
+    """With the files that the program really has."""
+    folder = write_folder(tmp_path / "before", "")
+    (folder / f"{NEXT}.sql").unlink()
+    last = max(folder.glob("*.sql"))
+    last.unlink()
+    life.provision()
+    with opened(settings, folder) as older:
+        project, made = add_project(older), Engine(older)
+        try:
+            made.enqueue(ProvisionProject(project))
+            made.runner.drain()
+            job = migrated(engine, project)
+            assert (job.status, job.result["applied"]) == ("succeeded", [last.stem])
+            assert anatomy(stored_tenant(infra, project)) == anatomy(life.tenant())
+        finally:
+            made.close()
+            drop(infra, project)
+
+
 def test_what_the_owner_made_stays_and_works_on(life, next_engine):
     life.provision()
     tenant = life.tenant()
