@@ -76,9 +76,13 @@ def pooler_serves_it_again(run: Run[DeleteProject]) -> None:
 
 
 def project_serves_on(run: Run[DeleteProject]) -> None:
-    """Let the project be what it was, and its data API serve again, if it did."""
+    """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
+    if not _has_database(run):
+        with run.transaction() as tx:
+            tx.execute(SQL.forget_before, {"project": run.args.project_id})
+        return
     before = _before(run)
-    if before is None or not _has_database(run):
+    if before is None:
         return
     with run.transaction() as tx:
         tx.execute(SQL.serve_on, {"project": run.args.project_id, "status": before})

@@ -6,10 +6,11 @@ import pytest
 
 from catalog import backups
 from jobs.backups import opened
-from jobs.commands import retry
-from jobs.data_plane import drop_database
+from jobs.commands import cancel, retry
+from jobs.data_plane import drop_database, drop_roles
 from jobs.errors import GiveUp
 from jobs.kinds import DeleteProject
+from tests.fixtures.projects import MARK_DELETING
 from tests.jobs.kinds.test_backups import shop
 
 __all__ = ["shop"]
@@ -69,3 +70,27 @@ def test_a_deletion_that_was_taken_back_half_has_a_last_backup_of_what_was_writt
     shop.sql("INSERT INTO notes VALUES (1000, 'since then')")
     assert tried_again(shop, job).status == "succeeded"
     assert notes_of_last(shop) == 101
+
+
+def test_a_project_whose_data_is_gone_serves_no_more_however_often_its_deletion_fails(shop, monkeypatch):
+    with monkeypatch.context() as patch:
+        fails(patch, drop_roles)
+        job = shop.life.delete()
+        for _time in range(2):
+            assert (job.status, shop.life.row()["status"], shop.databases()) == ("failed", "failed", set())
+            job = tried_again(shop, job)
+    assert [backup.final for backup in shop.listed()] == [False], "what was backed up stays"
+    assert tried_again(shop, job).status == "succeeded"
+    with shop.infra.database.autocommit() as tx:
+        assert len(backups.restorable(tx, shop.life.row()["owner_id"])) == 1
+
+
+def test_a_failed_project_whose_deletion_is_called_off_is_not_what_it_was_long_ago(shop):
+    for status in ("active", "failed"):
+        with shop.infra.database.autocommit() as tx:
+            tx.execute("UPDATE projects SET status = %s WHERE id = %s", (status, shop.id))
+            tx.execute(MARK_DELETING, {"id": shop.id})
+        job = shop.engine.enqueue(DeleteProject(shop.id))
+        with shop.infra.database.transaction() as tx:
+            cancel(tx, job.id, by="test")
+        assert shop.life.row()["status"] == status
