@@ -81,6 +81,11 @@ def finish(tx: Transaction, backup: Backup, *, size: int, database_bytes: int, s
     tx.execute(SQL.finish, {"id": backup.id, **values})
 
 
+def let_go(tx: Transaction, job_id: str) -> None:
+    """Let a finished backup no longer be the last one of a deletion that did not finish: it is kept like any other."""
+    tx.execute(SQL.let_go, {"job": job_id})
+
+
 def forget(tx: Transaction, backup_id: str) -> None:
     """Let the row be gone; the files are another matter."""
     tx.execute(SQL.forget, {"id": backup_id})

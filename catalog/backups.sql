@@ -38,6 +38,9 @@ UPDATE backups SET finished_at = now(), bytes = %(bytes)s, database_bytes = %(da
        expires_at = CASE WHEN final THEN now() + %(days)s * interval '1 day' END
  WHERE id = %(id)s AND finished_at IS NULL;
 
+-- name: let_go
+UPDATE backups SET final = false, expires_at = NULL, job_id = NULL WHERE job_id = %(job)s AND finished_at IS NOT NULL;
+
 -- name: forget
 DELETE FROM backups WHERE id = %(id)s;
 

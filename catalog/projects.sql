@@ -42,8 +42,10 @@ UPDATE projects SET name = coalesce(%(name)s, name), pool_size = coalesce(%(pool
    AND (name, pool_size) IS DISTINCT FROM (coalesce(%(name)s, name), coalesce(%(pool_size)s, pool_size));
 
 -- name: mark_deleting
+-- What it was before an older deletion does not count: it may be nothing of that by now.
 UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(),
-       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status ELSE status_before END
+       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status
+                            WHEN status = 'deleting' THEN status_before END
  WHERE id = %(id)s;
 
 -- name: status_of

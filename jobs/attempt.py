@@ -289,9 +289,12 @@ class Attempt:
             self._hold.fenced.advance(tx, Ended(self._hold.step, "failed", message=str(described["detail"])), None)
 
     def _rest_as_failed(self, described: dict[str, Any]) -> None:
+        # What was taken back half is made again by a retry.
+        half = Ended(self._hold.step, "failed", message=str(described["detail"])) if self._hold.step else None
+
         def write(tx: Transaction) -> None:
             say_failed(tx, self._job, str(described["detail"]))
-            self._hold.fenced.release(tx, Release("failed", error=described))
+            self._hold.fenced.release(tx, Release("failed", error=described), half)
 
         self._hold.insist(write)
         self._runner.finished(self._job, "failed")

@@ -113,9 +113,14 @@ class _Dumped:
 
 
 def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str) -> bool:
-    """Say whether nothing was written to a database since it was backed up. Raises Unavailable."""
+    """Say whether nothing was written to a database since it was backed up, nor a number given out. Raises Unavailable.
+
+    Numbers of a sequence count as nothing written; those that were given out while it was dumped may not be in it.
+    """
+    details = backup_sets.details(known, keys[known.key_id])
+    kept = Contents.from_json(details["contents"])
     with looking(uri, run.session) as look:
-        return backup_sets.details(known, keys[known.key_id]).get("written") == look.written
+        return details.get("written") == look.written and kept.figures == kept.later == look.figures()
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:

@@ -61,6 +61,7 @@ def restore_beside(
     run.check()
     try:
         beside.make(database, source.manifest.schema, without=source.contents.lacks_schemas)
+        beside.drop_restorer()  # an attempt that was killed has left those who stood in
         stand_ins = StandIns(run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope)
         played = _replayed(run, source, beside, database, stand_ins)
         run.check()

@@ -35,7 +35,7 @@ SERVED = ("active", "sleeping")
 
 
 def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
-    """Give the last backup its id, unless nothing is to be kept or there was never anything to keep."""
+    """Give the last backup its id, once, unless nothing is to be kept or there was never anything to keep."""
     if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
         begin(run, tx, run.args.project_id, final=True)
 
@@ -53,10 +53,14 @@ def final_backup_is_written(run: Run[DeleteProject]) -> None:
 
 def final_backup_is_complete(run: Run[DeleteProject]) -> None:
     """Let nobody write any more, and the last backup hold what was written until then."""
-    if _has_database(run):
-        refuse_logins(run)
-        if is_begun(run):
-            set_is_written(run, fresh=True)
+    if not _has_database(run):
+        return
+    refuse_logins(run)
+    with run.transaction() as tx:
+        # An attempt that was taken back half has given up the one that it had listed.
+        final_backup_is_named(run, tx)
+    if is_begun(run):
+        set_is_written(run, fresh=True)
 
 
 def logins_are_let_in_again(run: Run[DeleteProject]) -> None:
@@ -72,9 +76,13 @@ def pooler_serves_it_again(run: Run[DeleteProject]) -> None:
 
 
 def project_serves_on(run: Run[DeleteProject]) -> None:
-    """Let the project be what it was, and its data API serve again, if it did."""
+    """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
+    if not _has_database(run):
+        with run.transaction() as tx:
+            tx.execute(SQL.forget_before, {"project": run.args.project_id})
+        return
     before = _before(run)
-    if before is None or not _has_database(run):
+    if before is None:
         return
     with run.transaction() as tx:
         tx.execute(SQL.serve_on, {"project": run.args.project_id, "status": before})
@@ -102,6 +110,12 @@ def final_backup_is_listed(run: Run[DeleteProject], tx: Transaction) -> None:
         list_set(run, tx, catalogue.of_job(tx, run.job_id))
     except catalogue.BackupNotFound:
         return
+
+
+def listed_backup_is_an_ordinary_one(run: Run[DeleteProject]) -> None:
+    """Let what was listed stay as any other backup: the data may be gone; a retry makes a last backup of its own."""
+    with run.transaction() as tx:
+        catalogue.let_go(tx, run.job_id)
 
 
 def is_begun(run: Run[DeleteProject]) -> bool:
@@ -172,7 +186,13 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
         Step(close_data_api, undo=project_serves_on, title="Close the data API"),
         Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
         Step(final_backup_is_complete, undo=logins_are_let_in_again, long=True, title="Complete the last backup"),
-        Step(final_backup_is_listed, atomic=True, no_return=True, title="List the last backup"),
+        Step(
+            final_backup_is_listed,
+            atomic=True,
+            no_return=True,
+            undo=listed_backup_is_an_ordinary_one,
+            title="List the last backup",
+        ),
         Step(drop_database, title="Drop the database"),
         Step(drop_roles, title="Drop the roles"),
         Step(transfers_are_gone, title="Remove its exports"),

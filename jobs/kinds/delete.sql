@@ -32,9 +32,14 @@ UPDATE projects p SET updated_at = now(), status_reason = %(reason)s,
  WHERE p.id = %(project)s AND p.status = 'deleting';
 
 -- name: mark_deleting
+-- What it was before an older deletion does not count: it may be nothing of that by now.
 UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(),
-       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status ELSE status_before END
+       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status
+                            WHEN status = 'deleting' THEN status_before END
  WHERE id = %(project)s AND status <> 'deleted';
+
+-- name: forget_before
+UPDATE projects SET status_before = NULL WHERE id = %(project)s AND status = 'deleting';
 
 -- name: status_before
 SELECT status_before FROM projects WHERE id = %(project)s;

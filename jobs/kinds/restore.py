@@ -57,8 +57,8 @@ def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
 
 
 def secrets_are_forgotten(run: Run[RestoreProject]) -> None:
-    """Take back the secrets of a project that is not there any more."""
-    if _status(run) == "restoring":
+    """Take back the secrets of a project that was not there."""
+    if _is_new(run):
         with run.transaction() as tx:
             secrets.delete_all(tx, run.args.project_id)
 
@@ -71,8 +71,8 @@ def roles_are_there(run: Run[RestoreProject]) -> None:
 
 
 def roles_are_gone(run: Run[RestoreProject]) -> None:
-    """Take back the roles of a project that is not there any more, and the database that needs them."""
-    if _status(run) == "restoring":
+    """Take back the roles of a project that was not there, and the database that needs them."""
+    if _is_new(run):
         data_plane.drop_database(run)
         data_plane.drop_roles(run)
 
@@ -80,7 +80,7 @@ def roles_are_gone(run: Run[RestoreProject]) -> None:
 def copy_is_restored(run: Run[RestoreProject]) -> None:
     """Let a database beside the project's hold what the backup holds, and prove it."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    beside = _beside(run)
     if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
         return
     run.ledger.intend("database", database)
@@ -107,7 +107,7 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     kept = names.beside(project, "before")
     run.ledger.intend("database", kept)
     run.check()
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    beside = _beside(run)
     if beside.mark(live) != run.job_id:
         if beside.mark(restored) != run.job_id:
             raise GiveUp("what was restored beside the project is gone; retry the restore")
@@ -122,13 +122,16 @@ def database_is_swapped_back(run: Run[RestoreProject]) -> None:
     """Let a project that was there have its own database again, when this restore has taken its place."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
-    if _status(run) in SERVED and beside.mark(live) == run.job_id and beside.exists(kept):
+    beside, status = _beside(run), _status(run)
+    if status in (*SERVED, "restoring") and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
         with pooling.let_go(run):
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
-        logins_are_admitted(run)
+        if status in SERVED:
+            logins_are_admitted(run)
+        else:  # it lets in whom it let in before
+            pooling.go_on(run)
 
 
 def logins_are_admitted(run: Run[RestoreProject]) -> None:
@@ -144,8 +147,8 @@ def pooler_serves_it(run: Run[RestoreProject]) -> None:
 
 
 def pooler_does_not_serve_it(run: Run[RestoreProject]) -> None:
-    """Take back that the pooler serves a project that is not there any more."""
-    if _status(run) == "restoring":
+    """Take back that the pooler serves a project that was not there."""
+    if _is_new(run):
         pooling.withdraw_from_pooler(run)
 
 
@@ -164,9 +167,9 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     values = {"project": project, "template": run.infra.databases.templates.name}
     if tx.execute(SQL.mark_active, values) != 1:
         tx.execute(SQL.touch, values)
-        if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
-            until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
-            run.result["undoUntil"] = until.isoformat()
+    if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
+        until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
+        run.result["undoUntil"] = until.isoformat()
     if _manifest(run).schema < run.infra.databases.templates.version:
         run.result["migrateJobId"] = enqueue(tx, MigrateProject(project)).id
     run.result.update(projectId=project, backupId=run.args.backup_id)
@@ -183,6 +186,23 @@ def begin_again(args: RestoreProject, tx: Transaction) -> None:
         return
     if tx.execute(SQL.mark_restoring, {"project": args.project_id}) != 1:
         raise JobConflict("the project is no longer waiting to be restored")
+
+
+def _is_new(run: Run[RestoreProject]) -> bool:
+    """Say whether the project had no database before this restore, so that all there is of it was made by this one.
+
+    The status does not tell: one that failed may have its data still. While the restore is taken back it stays true,
+    and stays false: what was there before bears the project's name then, or is kept.
+    """
+    if _status(run) != "restoring":
+        return False
+    live, kept = names.database(run.args.project_id), names.beside(run.args.project_id, "before")
+    beside = _beside(run)
+    return not beside.exists(kept) and (not beside.exists(live) or beside.mark(live) == run.job_id)
+
+
+def _beside(run: Run[RestoreProject]) -> Beside:
+    return Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
 
 
 def _status(run: Run[RestoreProject]) -> str:

@@ -213,6 +213,27 @@ def test_what_is_written_while_the_last_backup_is_made_is_in_it(life, monkeypatc
 
 
 @pytest.mark.gpg
+def test_numbers_that_are_given_out_while_the_last_backup_is_made_are_in_it(life, monkeypatch):
+    life.provision()
+    tenant = life.tenant()
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("CREATE SEQUENCE orders; SELECT nextval('orders')")
+
+    def drawn_late(run):
+        with tenant.connect(tenant.roles.owner) as owner:
+            owner.execute("SELECT nextval('orders') FROM generate_series(1, 6)")
+        close_data_api(run)
+
+    step = next(step for step in DeleteProject.kind.steps if step.act is close_data_api)
+    drawn_late.__name__ = step.name
+    monkeypatch.setitem(step.__dict__, "act", drawn_late)
+    assert life.delete().status == "succeeded"
+    with life.infra.database.autocommit() as tx:
+        (last,) = backups.restorable(tx, life.row()["owner_id"])
+    assert opened(life.infra, last.stem).contents.figures["sequence public.orders"] == 7
+
+
+@pytest.mark.gpg
 def test_a_project_that_nobody_writes_to_is_dumped_once_for_its_last_backup(life, monkeypatch):
     life.provision()
     dumped = []
