@@ -140,6 +140,24 @@ def stop_after(most):
     return look
 
 
+def test_a_search_path_that_a_function_took_from_the_session_comes_back(tenant, tmp_path):
+    """It is kept as it was typed, and comes back as the server writes it; another one is another."""
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("""SELECT set_config('search_path', 'public,extensions,"odd "",one", "plain"', false)""")
+        owner.execute("CREATE FUNCTION public.h() RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS 'SELECT 1'")
+        owner.execute("CREATE FUNCTION public.nowhere() RETURNS int LANGUAGE sql SET search_path = '' AS 'SELECT 1'")
+    source = dumped(tenant, tmp_path, "sql.gz")
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []
+        with tenant.as_admin(name) as admin:
+            for function, path in (("h", 'public, extensions, "odd "",one"'), ("nowhere", "public")):
+                admin.execute(f"ALTER FUNCTION public.{function}() SET search_path = {path}")
+        assert [each.split(":")[0] for each in differences(tenant, source, name)] == [
+            "function public.h()",
+            "function public.nowhere()",
+        ]
+
+
 def test_whatever_extension_an_owner_may_create_comes_back(tenant, tmp_path):
     trusted = "SELECT name FROM pg_available_extension_versions WHERE trusted AND name <> 'plpgsql' AND NOT installed"
     with tenant.connect(tenant.roles.owner) as owner:
