@@ -53,7 +53,9 @@ WITH role AS MATERIALIZED (
                     ELSE r.rolname::text END) AS name
       FROM pg_roles r LEFT JOIN jsonb_each_text({stand_ins}) AS s (name, stands_for) ON s.name = r.rolname),
 named AS MATERIALIZED (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-                        WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')),
+                        WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')
+                          -- The administrator's is made with the extensions in it; a tenant's own is a tenant's.
+                          AND NOT (nspname = 'launchdb_extensions' AND (SELECT rolsuper FROM pg_roles WHERE oid = nspowner))),
 kept AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 unfinished AS MATERIALIZED (SELECT indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
                              WHERE NOT i.indisvalid AND c.relkind = 'i'),
