@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from infra import scram, stand_ins
 from infra.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
 from infra.errors import Refused, Unavailable
-from infra.extensions import NOT_LISTED, offered
+from infra.extensions import NOT_LISTED, OF_UNTRUSTED, create_untrusted, is_administrators, offered
 from infra.principals import identifiers
 from infra.roles import PLATFORM_OWNER
 from infra.sql import statements
@@ -138,16 +138,19 @@ class Beside:
             admin.execute(sql.SQL("\n").join(parts))
 
     def extend(self, name: str, login: psycopg.Connection[Any], extension: str, schema: str) -> None:
-        """Create an extension that the dump names, by whoever may. Raises Refused when this server lacks it."""
+        """Create an extension that the dump names, by whoever may: one that is not trusted where those always lie.
+
+        Raises Refused when this server lacks it or refuses.
+        """
         known = offered(self._cluster, self._session).get(extension)
         if known is None or known.reason:
             raise Refused(f"the backup needs the extension {extension}: {known.reason if known else NOT_LISTED}")
-        statement = SQL.extension.format(name=sql.Identifier(extension), schema=sql.SQL(schema))  # quoted by pg_dump
-        if known.trusted:
-            login.execute(statement)
+        if known.trusted and not (schema == OF_UNTRUSTED and is_administrators(login)):
+            schema_there = sql.SQL(schema)  # quoted by pg_dump
+            login.execute(SQL.extension.format(name=sql.Identifier(extension), schema=schema_there))
             return
         with self._cluster.inside(name, self._session) as admin:
-            admin.execute(statement)
+            create_untrusted(admin, extension)
 
     def settle(self, name: str) -> None:
         """Let the restored things be the owner's, and the login that made them be gone."""

@@ -29,10 +29,13 @@ SEQUENCE = "sequence "
 OF_EVERY_PROJECT = ("public", "auth", "storage", "extensions")
 # How often sequences are looked at while something is dumped, at most.
 SAMPLE_SECONDS = 0.2
-# What a tenant set for his login changes neither what is counted nor how definitions are printed.
+# What a tenant set for his login, or a server is set to, changes neither what is counted nor how definitions are
+# printed: a set is compared on other machines, too.
 OPTIONS = (
     "-c default_transaction_read_only=on -c row_security=off -c search_path=pg_catalog -c statement_timeout=0"
     " -c idle_in_transaction_session_timeout=0 -c lock_timeout=60s -c client_min_messages=warning"
+    " -c timezone=UTC -c datestyle=ISO,MDY -c intervalstyle=postgres -c lc_monetary=C -c extra_float_digits=1"
+    " -c bytea_output=hex -c standard_conforming_strings=on -c quote_all_identifiers=off"
 )
 
 

@@ -53,7 +53,9 @@ WITH role AS MATERIALIZED (
                     ELSE r.rolname::text END) AS name
       FROM pg_roles r LEFT JOIN jsonb_each_text({stand_ins}) AS s (name, stands_for) ON s.name = r.rolname),
 named AS MATERIALIZED (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-                        WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')),
+                        WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')
+                          -- The administrator's is made with the extensions in it; a tenant's own is a tenant's.
+                          AND NOT (nspname = 'launchdb_extensions' AND (SELECT rolsuper FROM pg_roles WHERE oid = nspowner))),
 kept AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 unfinished AS MATERIALIZED (SELECT indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
                              WHERE NOT i.indisvalid AND c.relkind = 'i'),
@@ -106,13 +108,24 @@ found AS (
     SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner,
            coalesce(p.proacl, acldefault('f', p.proowner)),
            concat_ws(' ', p.prokind, l.lanname, pg_get_function_result(p.oid), p.provolatile, p.proisstrict, p.prosecdef,
-                     p.proleakproof, p.proparallel, p.procost, p.prorows, p.pronargdefaults, p.proconfig::text,
+                     p.proleakproof, p.proparallel, p.procost, p.prorows, p.pronargdefaults, config.settings,
                      p.prosqlbody IS NULL, p.probin, p.prosrc,
                      (SELECT concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.agginitval,
                                        a.aggtranstype::regtype, a.aggmtransfn) FROM pg_aggregate a WHERE a.aggfnoid = p.oid)),
            nullif(concat_ws(' ', CASE WHEN p.pronargdefaults > 0 THEN pg_get_function_arguments(p.oid) END,
                             pg_get_function_sqlbody(p.oid)), ''), NULL
       FROM pg_proc p JOIN named n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+     -- A list of names that was taken FROM CURRENT is written as somebody typed it, and comes back as the server does.
+     CROSS JOIN LATERAL (
+           SELECT array_agg(CASE WHEN c.setting !~ '^(search_path|temp_tablespaces|(local|session)_preload_libraries)='
+                                 THEN c.setting ELSE concat(split_part(c.setting, '=', 1), '=', (
+                      SELECT string_agg(quote_ident(CASE WHEN starts_with(w.word[1], '"')
+                                                         THEN replace(substr(w.word[1], 2, length(w.word[1]) - 2), '""', '"')
+                                                         ELSE lower(w.word[1] COLLATE "C") END), ', ' ORDER BY w.place)
+                        FROM regexp_matches(substr(c.setting, strpos(c.setting, '=') + 1),
+                                            '"(?:[^"]|"")*"|[^",\s]+', 'g') WITH ORDINALITY AS w (word, place)))
+                             END ORDER BY c.place)::text AS settings
+             FROM unnest(p.proconfig) WITH ORDINALITY AS c (setting, place)) AS config
      WHERE ('pg_proc'::regclass, p.oid) NOT IN (SELECT classid, objid FROM kept)
     UNION ALL
     SELECT 'type', format('%I.%I', n.nspname, t.typname), t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)),

@@ -1,7 +1,9 @@
 -- name: objects
 -- As sets were compared before expressions stood apart from what they belong to: kept for those sets alone.
 WITH named AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-                WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')),
+                WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb')
+                          -- The administrator's is made with the extensions in it; a tenant's own is a tenant's.
+                          AND NOT (nspname = 'launchdb_extensions' AND (SELECT rolsuper FROM pg_roles WHERE oid = nspowner))),
 kept AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 found AS (
     SELECT 'schema' AS kind, quote_ident(nspname) AS name, nspowner AS owner, coalesce(nspacl, acldefault('n', nspowner))

@@ -15,6 +15,8 @@ LIMIT = 20
 # Without these somebody might see or write more than before: nobody can agree to their being missing, where that is
 # there which they guard.
 GUARDS = ("policy ", "rule ", "trigger ", "column ", "schema ")
+# Sets of before name the schema of the administrator's extensions, which is theirs and not the project's.
+PLATFORMS = "schema launchdb_extensions"
 # What is looked at of an expression: a literal, a quoted or a plain name, a number; and casts, to be left out.
 _NAME = r"""(?:"(?:[^"]|"")+"|[a-z_]\w*)"""
 _TYPE = rf"{_NAME}(?:\.{_NAME})?(?: (?:varying|precision|year|month|day|hour|minute|second|to)\b)*"
@@ -85,6 +87,8 @@ def _objects(kept: Contents, found: Contents) -> Iterator[Difference]:
     gone = [f"{key.removeprefix('relation ')}." for key in kept.objects if key.startswith("relation ")
             and key not in found.objects]  # fmt: skip
     for key, digest in kept.objects.items():
+        if key == PLATFORMS and key not in found.objects and not _lies_in(PLATFORMS, kept):
+            continue
         if key not in found.objects:
             guards = key.startswith(GUARDS) and not key.partition(" ")[2].startswith(tuple(gone))
             yield Difference(key, "it is missing", lacking=not guards)
@@ -93,6 +97,10 @@ def _objects(kept: Contents, found: Contents) -> Iterator[Difference]:
         elif kept.texts is not None and found.texts is not None:
             yield from _text(key, kept.texts.get(key, ""), found.texts.get(key, ""))
     yield from (Difference(key, "it was not there") for key in found.objects if key not in kept.objects)
+
+
+def _lies_in(schema: str, kept: Contents) -> bool:
+    return any(f"{schema.removeprefix('schema ')}." in key for key in kept.objects)
 
 
 def _differs(key: str, kept: Contents, found: Contents) -> Difference:

@@ -31,6 +31,7 @@ ALLOWED = frozenset(
 NOT_LISTED = "it is not on the list of what projects may have"
 LACKING = "this server does not have it"
 NOT_LOADED = "this server has not loaded it (shared_preload_libraries)"
+OF_UNTRUSTED = "launchdb_extensions"
 LOCK_SECONDS, STATEMENT_SECONDS = 10, 60
 OPTIONS = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECONDS}s -c client_min_messages=warning"
 
@@ -67,6 +68,24 @@ def offered(cluster: Cluster, session: str) -> dict[str, Extension]:
     return dict(sorted({**lacking, **found}.items()))
 
 
+def create_untrusted(admin: Session, name: str) -> None:
+    """Create an extension as the administrator, in a schema of theirs: a tenant's things would be found by its script.
+
+    Raises Refused where a tenant has a schema of that name, and when the server refuses; Unavailable.
+    """
+    with _refusing(), admin.transaction():
+        admin.execute(SQL.schema_of_untrusted)
+        if not is_administrators(admin):
+            raise Refused(f"{name}: schema {OF_UNTRUSTED}, in which it would lie, is not the administrator's")
+        admin.execute(SQL.create_untrusted.format(name=sql.Identifier(name)))
+
+
+def is_administrators(session: psycopg.Connection[Any]) -> bool:
+    """Say whether the schema for what is not trusted is the administrator's, or nobody's yet, where a session is."""
+    row = session.execute(SQL.is_administrators).fetchone()
+    return row is None or bool(row[0])
+
+
 class Extensions:
     """Verbs on one project's extensions. `session` names the run."""
 
@@ -88,9 +107,11 @@ class Extensions:
             raise Refused(f"{name}: {reason}")
         found = self._find(name)
         if found is None:
-            with self._as_fits(trusted=known.trusted) as session:
-                statement = SQL.create if known.trusted else SQL.create_untrusted
-                self._do(session, statement.format(name=sql.Identifier(name), schema=self._schema(session)))
+            with self._as_fits(trusted=known.trusted) as session, _refusing():
+                if known.trusted:
+                    session.execute(SQL.create.format(name=sql.Identifier(name), schema=self._schema(session)))
+                else:
+                    create_untrusted(session, name)
             found = self._find(name)
         if found is None:
             raise Refused(f"{name} was not there after it had been created")
@@ -103,9 +124,9 @@ class Extensions:
             return
         if found.reason == NOT_LISTED:
             raise Refused(f"{name}: {NOT_LISTED}")
-        with self._as_fits(trusted=found.trusted) as session:
+        with self._as_fits(trusted=found.trusted) as session, _refusing():
             statement = SQL.drop_cascade if cascade else SQL.drop
-            self._do(session, statement.format(name=sql.Identifier(name)))
+            session.execute(statement.format(name=sql.Identifier(name)))
         if self._find(name) is not None:
             raise Refused(f"{name} was still there after it had been dropped")
 
@@ -139,15 +160,17 @@ class Extensions:
         ):
             yield owner
 
-    def _do(self, session: Session, statement: Any) -> None:
-        try:
-            session.execute(statement)
-        except psycopg.errors.DependentObjectsStillExist as error:
-            raise Refused(f"other things depend on it: {_lines(error.diag.message_detail)}") from error
-        except psycopg.Error as error:
-            if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
-                raise
-            raise Refused(f"the server refused: {error.diag.message_primary or error.sqlstate}") from error
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise Refused(f"other things depend on it: {_lines(error.diag.message_detail)}") from error
+    except psycopg.Error as error:
+        if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
+            raise
+        raise Refused(f"the server refused: {error.diag.message_primary or error.sqlstate}") from error
 
 
 def _lines(detail: str | None) -> str:

@@ -21,9 +21,15 @@ SELECT pg_catalog.to_regnamespace('extensions') IS NOT NULL
 -- name: create
 CREATE EXTENSION IF NOT EXISTS {name} SCHEMA {schema};
 
--- name: create_untrusted
--- In one transaction: the schema is the administrator's, and nobody else may create anything in it.
+-- name: schema_of_untrusted
 CREATE SCHEMA IF NOT EXISTS launchdb_extensions;
+
+-- name: is_administrators
+-- No tenant may give anything to a superuser.
+SELECT r.rolsuper FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+ WHERE n.nspname OPERATOR(pg_catalog.=) 'launchdb_extensions';
+
+-- name: create_untrusted
 GRANT USAGE ON SCHEMA launchdb_extensions TO PUBLIC;
 CREATE EXTENSION IF NOT EXISTS {name} SCHEMA launchdb_extensions;
 

@@ -15,6 +15,7 @@ import psycopg
 
 from infra import dump_roles
 from infra.database import is_transient
+from infra.dump_extensions import Administrators
 from infra.dump_text import DumpText
 from infra.errors import Refused
 
@@ -75,6 +76,7 @@ class Replay:
     ) -> None:
         self._target, self._extend, self._look = target, extend, look
         self._role, self._owners, self._as_other = role, dump_roles.Owners(), False
+        self._administrators = Administrators()
         self.played = Played()
 
     def play(self, source: IO[bytes]) -> Played:
@@ -87,7 +89,8 @@ class Replay:
             if _COPY.match(statement):
                 self._copy(statement, text.rows())
             else:
-                self._execute(statement)
+                for each in self._administrators.sifted(statement):
+                    self._execute(each)
         return self.played
 
     def _execute(self, statement: bytes) -> None:

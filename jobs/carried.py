@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
 from infra.beside import Beside
-from infra.database import Transaction, translated
+from infra.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -37,17 +37,19 @@ TABLES = (
 
 
 @contextmanager
-def reading(conninfo: str, session: str) -> Iterator[Transaction | None]:
-    """Lend one view of a platform's database; None when it is not there, or holds no platform. Raises Unavailable."""
-    try:
-        source = psycopg.connect(conninfo, application_name=session)
-    except psycopg.OperationalError:
-        yield None
-        return
-    with source, translated():
+def reading(conninfo: str, session: str) -> Iterator[Transaction]:
+    """Lend one view of a platform's database that is there. Raises Unavailable, Refused when it lets nobody in."""
+    with (
+        translated(),
+        psycopg.connect(conninfo, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)) as source,
+    ):
         source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        there = source.execute("SELECT to_regclass('projects') IS NOT NULL").fetchone()
-        yield Transaction(source) if there and there[0] else None
+        yield Transaction(source)
+
+
+def is_comparable(source: Transaction, target: Transaction) -> bool:
+    """Say whether both platforms have the same schema: what one holds means the same in the other."""
+    return bool(source.value(SQL.schema) == target.value(SQL.schema))
 
 
 def owners(source: Transaction, target: Transaction) -> None:
@@ -65,9 +67,6 @@ def projects(infra: Infra, source: Transaction, target: Transaction, tell: Calla
 
     Twice is once.
     """
-    if source.value(SQL.schema) != target.value(SQL.schema):
-        tell("the platform of before has another schema: what it alone knows is not carried over")
-        return []
     carried = []
     for row in source.rows(SQL.projects):
         project = str(row["id"])

@@ -19,7 +19,7 @@ from infra.beside import Beside
 from infra.contents import looking
 from infra.database import Transaction, translated
 from infra.dumps import FORMS, Programs
-from infra.errors import Refused, Unavailable
+from infra.errors import InfraError, Refused, Unavailable
 from infra.replay import Replay
 from infra.sql import statements
 from infra.vault import Vault
@@ -30,6 +30,7 @@ from jobs.kinds.restore import RestoreProject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infra.cluster import Session
     from infra.composition import Infra
     from infra.dumps import Format
     from jobs.backups import Opened
@@ -75,7 +76,8 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
             migrations.apply(login, "platform")
             for statement in (SQL.rest, SQL.forget_workers, SQL.moving):
                 login.execute(statement)
-            _carry_over(infra, infra.database.conninfo, Transaction(login), tell, owners=True)
+            _open(infra, live)
+            _carry_over(infra, live, Transaction(login), tell, owners=True)
             _rewrap(infra, Transaction(login))
     except BaseException:
         with infra.databases.cluster.session(SESSION) as admin:
@@ -92,9 +94,8 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
     Returns what was done: backups, carried, restored (by project, their job), lost.
     """
     done: dict[str, Any] = {"backups": _adopt_sets(infra, tell), "carried": [], "restored": {}, "lost": []}
-    before = make_conninfo(infra.database.conninfo, dbname=f"{_live(infra)}_before")
     with infra.database.transaction() as tx:
-        done["carried"] = _carry_over(infra, before, tx, tell)
+        done["carried"] = _carry_over(infra, f"{_live(infra)}_before", tx, tell)
         if done["carried"]:
             _rewrap(infra, tx)
     with infra.database.autocommit() as tx:
@@ -118,15 +119,42 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _carry_over(
-    infra: Infra, before: str, target: Transaction, tell: Callable[[str], None], *, owners: bool = False
+    infra: Infra, name: str, target: Transaction, tell: Callable[[str], None], *, owners: bool = False
 ) -> list[str]:
-    """Let what the platform of before alone knows be in `target`, too; return the projects."""
-    with carried.reading(before, SESSION) as source, target.connection.transaction():
-        if source is None:
-            return []
-        if owners:
-            carried.owners(source, target)
-        return carried.projects(infra, source, target, tell)
+    """Let what the platform in database `name` alone knows be in `target`, too; return the projects.
+
+    Where it cannot be read, that is told and keeps nothing else away: it may be what the platform is restored for.
+    """
+    if _is_whole(infra, name) is None:
+        return []
+    uri = make_conninfo(infra.database.conninfo, dbname=name)
+    try:
+        with carried.reading(uri, SESSION) as source, target.connection.transaction():
+            if carried.is_comparable(source, target):
+                if owners:
+                    carried.owners(source, target)
+                return carried.projects(infra, source, target, tell)
+            why = "it has another schema"
+    except (psycopg.Error, InfraError) as error:
+        # The server's detail might quote a row. When the server itself is away, whatever comes next says so.
+        said = error.diag.message_primary or error.sqlstate if isinstance(error, psycopg.Error) else str(error)
+        why = f"it cannot be read ({said or type(error).__name__})"
+    tell(f"what the platform of before ({name}) alone knows is NOT carried over: {why}")
+    return []
+
+
+def _is_whole(infra: Infra, name: str) -> bool | None:
+    """Say whether a database is whole, and not what an interrupted drop has left; None when there is none."""
+    with infra.databases.cluster.session(SESSION) as admin:
+        row = admin.execute(SQL.look, {"name": name}).fetchone()
+    return bool(row[0]) if row else None
+
+
+def _open(infra: Infra, name: str) -> None:
+    """Let sessions into a database again that a restore which was killed while it swapped has closed."""
+    if _is_whole(infra, name):
+        with infra.databases.cluster.session(SESSION) as admin:
+            admin.execute(SQL.allow.format(database=sql.Identifier(name)))
 
 
 def _live(infra: Infra) -> str:
@@ -192,25 +220,29 @@ def _compare(source: Opened, uri: str) -> None:
 
 
 def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:
+    there = bool(_is_whole(infra, live))
+    pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
     with infra.databases.cluster.session(SESSION) as admin:
-        there = bool((admin.execute(SQL.exists, {"name": live}).fetchone() or (False,))[0])
-        pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
+        # Of one that is half dropped there is nothing to keep.
+        admin.execute(SQL.drop.format(database=sql.Identifier(kept if there else live)))
         if there:
-            admin.execute(SQL.drop.format(database=sql.Identifier(kept)))
             admin.execute(SQL.forbid.format(database=sql.Identifier(live)))
         try:
-            for _look in range(LOOKS):
-                admin.execute(SQL.end_sessions, {"names": [live, restored]})
-                try:
-                    with admin.transaction():
-                        for old, new in pairs:
-                            admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
-                except psycopg.errors.ObjectInUse:
-                    time.sleep(LOOK_SECONDS)
-                else:
-                    return
-            raise Unavailable("sessions of the platform could not be ended")
+            _rename(admin, pairs, [live, restored])
         finally:
             for name in (live, kept):
-                if (admin.execute(SQL.exists, {"name": name}).fetchone() or (False,))[0]:
-                    admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+                _open(infra, name)
+
+
+def _rename(admin: Session, pairs: list[tuple[str, str]], names: list[str]) -> None:
+    for _look in range(LOOKS):
+        admin.execute(SQL.end_sessions, {"names": names})
+        try:
+            with admin.transaction():
+                for old, new in pairs:
+                    admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
+        except psycopg.errors.ObjectInUse:
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
+    raise Unavailable("sessions of the platform could not be ended")

@@ -22,8 +22,9 @@ REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;
 -- name: drop
 DROP DATABASE IF EXISTS {database} WITH (FORCE);
 
--- name: exists
-SELECT EXISTS (SELECT FROM pg_database WHERE datname = %(name)s);
+-- name: look
+-- One that is half dropped can only be dropped.
+SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %(name)s;
 
 -- name: end_sessions
 SELECT count(*) FROM (SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,7 @@ from infra import archive
 from infra.beside import Beside
 from infra.dumps import FORMATS
 from infra.errors import Refused
+from infra.extensions import Extensions
 from infra.gpg import Gpg
 from infra.pipeline import Failed
 from tests.fixtures.roundtrip import KEY, differences, dumped, restored
@@ -140,6 +142,24 @@ def stop_after(most):
     return look
 
 
+def test_a_search_path_that_a_function_took_from_the_session_comes_back(tenant, tmp_path):
+    """It is kept as it was typed, and comes back as the server writes it; another one is another."""
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("""SELECT set_config('search_path', 'public,extensions,"odd "",one", "plain"', false)""")
+        owner.execute("CREATE FUNCTION public.h() RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS 'SELECT 1'")
+        owner.execute("CREATE FUNCTION public.nowhere() RETURNS int LANGUAGE sql SET search_path = '' AS 'SELECT 1'")
+    source = dumped(tenant, tmp_path, "sql.gz")
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []
+        with tenant.as_admin(name) as admin:
+            for function, path in (("h", 'public, extensions, "odd "",one"'), ("nowhere", "public")):
+                admin.execute(f"ALTER FUNCTION public.{function}() SET search_path = {path}")
+        assert [each.split(":")[0] for each in differences(tenant, source, name)] == [
+            "function public.h()",
+            "function public.nowhere()",
+        ]
+
+
 def test_whatever_extension_an_owner_may_create_comes_back(tenant, tmp_path):
     trusted = "SELECT name FROM pg_available_extension_versions WHERE trusted AND name <> 'plpgsql' AND NOT installed"
     with tenant.connect(tenant.roles.owner) as owner:
@@ -157,3 +177,55 @@ def test_whatever_extension_an_owner_may_create_comes_back(tenant, tmp_path):
         assert differences(tenant, source, name) == []
         with tenant.as_admin(name) as admin:
             assert set(admin.execute("SELECT extname, extnamespace::regnamespace::text FROM pg_extension")) == there
+
+
+def extensions(tenant):
+    return Extensions(tenant.infra.databases.cluster, tenant.id, tenant.uri(tenant.roles.owner), "test")
+
+
+def extended(tenant, *names):
+    return [extensions(tenant).ensure(name).schema for name in names]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_extension_that_only_the_administrator_may_create_comes_back(form, tenant, tmp_path):
+    assert extended(tenant, "cube", "earthdistance") == ["extensions", "launchdb_extensions"]
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("CREATE TABLE places (at launchdb_extensions.earth)")
+        owner.execute("INSERT INTO places VALUES (launchdb_extensions.ll_to_earth(27.7, 85.3))")
+    source = dumped(tenant, tmp_path, form)
+    # As sets were made before, which named that schema.
+    named = replace(source.contents, objects={**source.contents.objects, "schema launchdb_extensions": "1"})
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []
+        assert differences(tenant, replace(source, contents=named), name) == []
+        with tenant.as_admin(name) as admin:
+            assert admin.execute(WHOSE, (tenant.roles.owner,)).fetchone() == (True, False, True)
+
+
+def test_a_schema_that_such_an_extension_has_left_behind_keeps_nothing_away(tenant, tmp_path):
+    extended(tenant, "cube", "earthdistance")
+    extensions(tenant).remove("earthdistance", cascade=False)
+    source = dumped(tenant, tmp_path, "sql.gz")
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []
+
+
+WHOSE = """SELECT r.rolsuper, has_schema_privilege(%s, n.oid, 'CREATE'),
+       has_schema_privilege('anon', n.oid, 'USAGE')
+  FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner WHERE nspname = 'launchdb_extensions'"""
+
+
+def test_a_tenants_own_schema_of_the_administrators_name_stays_the_tenants_and_no_extension_goes_there(
+    tenant, tmp_path
+):
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute("CREATE SCHEMA launchdb_extensions; CREATE TABLE launchdb_extensions.mine AS SELECT 1 AS n")
+        owner.execute("CREATE EXTENSION citext SCHEMA launchdb_extensions")
+        owner.execute("GRANT USAGE ON SCHEMA launchdb_extensions TO anon")
+    with pytest.raises(Refused, match="is not the administrator's"):
+        extended(tenant, "cube", "earthdistance")
+    source = dumped(tenant, tmp_path, "sql.gz")
+    assert source.contents.rows["launchdb_extensions.mine"] == 1
+    with restored(tenant, source) as (name, _):
+        assert differences(tenant, source, name) == []

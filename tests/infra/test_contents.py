@@ -107,6 +107,28 @@ def test_whatever_was_lost_or_added_is_named(furnished):
     assert wrong == []
 
 
+TIMES = """
+CREATE TABLE years (at timestamptz, took interval, price money, share float8, raw bytea,
+    CHECK (at > '2020-01-01 00:00+00' AND took < '1 day 02:00' AND price < '1000.5'::money AND share < 0.1
+           AND raw <> '\\x00ff')) PARTITION BY RANGE (at);
+CREATE TABLE years_26 PARTITION OF years FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00');
+"""
+ELSEWHERE = {"timezone": "Asia/Kathmandu", "datestyle": "German", "intervalstyle": "iso_8601", "bytea_output": "escape",
+             "extra_float_digits": "-10", "quote_all_identifiers": "on"}  # fmt: skip
+
+
+def test_a_server_that_is_set_otherwise_shows_no_difference(tenant):
+    """What is compared may have been looked at on another machine, in another time zone."""
+    with tenant.connect(tenant.roles.owner) as owner:
+        owner.execute(TIMES)
+    before = look(tenant)
+    assert "2026-01-01 00:00:00+00" in before.texts["relation public.years_26"]
+    with tenant.infra.databases.cluster.session("test") as admin:
+        for name, value in ELSEWHERE.items():
+            admin.execute(f"ALTER DATABASE \"{tenant.id}\" SET {name} = '{value}'")
+    assert (look(tenant).texts, differences(before, look(tenant))) == (before.texts, [])
+
+
 def test_what_is_only_not_there_can_be_agreed_to_but_no_guard():
     kept = Contents(
         {"public.a": 3}, {}, {"relation public.i": "1", "policy public.a.p": "2", "trigger public.a.t": "3"}, texts={}

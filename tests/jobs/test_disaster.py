@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -172,6 +174,61 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
         assert inventory.of_project(inventory.take(tx, infra), later) == []
 
 
+def test_a_restore_that_was_killed_while_it_swapped_carries_over_when_it_is_run_again(shops, infra):
+    with infra.databases.cluster.session("test") as admin:
+        admin.execute(f'ALTER DATABASE "{live(infra)}" ALLOW_CONNECTIONS false')
+    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    with infra.database.autocommit() as tx:
+        assert tx.value("SELECT status FROM projects WHERE id = %s", (shops[2],)) == "active"
+
+
+def test_a_damaged_platform_is_restored_and_what_is_given_up_is_said(shops, infra):
+    """Whatever keeps it from being read is no reason not to restore it, and is told."""
+    stem, wrong = disaster.newest(infra), []
+    for what, damage in DAMAGES.items():
+        told = []
+        damage(infra)
+        disaster.restore_platform(infra, stem, told.append)
+        with infra.database.autocommit() as tx:
+            known = {row["id"] for row in tx.rows("SELECT id FROM projects")}
+        if known != set(shops[:2]) or not any("NOT carried over" in line for line in told):
+            wrong.append((what, known, told))
+        # Also afterwards, it keeps nothing else away.
+        assert disaster.adopt(infra, told.append)["carried"] == []
+    assert wrong == []
+
+
+def damaged_by(statement):
+    def damage(infra):
+        with infra.databases.cluster.inside(live(infra), "test") as admin:
+            admin.execute("SET allow_system_table_mods = on")
+            admin.execute(statement)
+
+    return damage
+
+
+def lets_nobody_in(infra):
+    with infra.databases.cluster.inside(live(infra), "test") as admin:
+        (folder,) = admin.execute(
+            "SELECT concat(current_setting('data_directory'), '/base/', oid) FROM pg_database WHERE datname = %s",
+            (live(infra),),
+        ).fetchone()
+    (Path(folder) / "PG_VERSION").unlink()
+
+
+DAMAGES = {
+    "a table is gone": damaged_by("DROP TABLE public.owners CASCADE"),
+    "no table is there": damaged_by("DROP SCHEMA public CASCADE"),
+    "a file is gone": damaged_by("UPDATE pg_class SET relfilenode = 4294967 WHERE oid = 'public.projects'::regclass"),
+    "another schema": damaged_by(
+        "ALTER TABLE public.owners DROP password_hash; UPDATE public.schema_migrations SET version = '9' || version"
+        " WHERE version = (SELECT max(version) FROM public.schema_migrations)"
+    ),
+    "half dropped": damaged_by("UPDATE pg_database SET datconnlimit = -2 WHERE datname = current_database()"),
+    "its folder is damaged": lets_nobody_in,
+}
+
+
 def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infra):
     """As after a restore that was killed before it could, or by a version that did not; its name may be taken."""
     first, _second, later = shops
@@ -195,5 +252,8 @@ def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infr
 
 
 def before(infra):
-    live = conninfo_to_dict(infra.database.conninfo)["dbname"]
-    return make_conninfo(infra.database.conninfo, dbname=f"{live}_before")
+    return make_conninfo(infra.database.conninfo, dbname=f"{live(infra)}_before")
+
+
+def live(infra):
+    return conninfo_to_dict(infra.database.conninfo)["dbname"]
