@@ -113,7 +113,6 @@ def running():
     docker("rm", "--force", made.stdout.strip())
 
 
-@pytest.mark.xdist_group("installation")  # whose place the stand-in would take
 @pytest.mark.usefixtures("running")
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
     server, repository, built, tmp_path
