@@ -26,7 +26,7 @@ INSTALLED = re.compile(
 )
 
 
-class ByInstallation(LoadFileScheduling):  # type: ignore[misc]
+class ByInstallation(LoadFileScheduling):
     """A module stays in one process, for what it has made; so does all that wants the installation."""
 
     def _split_scope(self, nodeid: str) -> str:
