@@ -37,6 +37,7 @@ def containers(project: str) -> list[str]:
     return [one.state for one in engine.containers(name=f"postgrest-{project}$")]
 
 
+@pytest.mark.timing
 def test_an_idle_project_loses_its_container_until_somebody_asks(installation, operator):  # noqa: F811
     project = created(operator, f"idle {secrets.token_hex(4)}")["id"]
     _used(operator, project, 1)

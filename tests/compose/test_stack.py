@@ -95,6 +95,7 @@ def test_the_guide_s_verification_passes(installation):
     assert len(done["steps"]) == 12
 
 
+@pytest.mark.timing
 def test_health_says_what_the_guide_expects(installation):
     with installation.http() as client:
         answer = client.get("/api/health")

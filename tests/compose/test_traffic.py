@@ -18,6 +18,7 @@ PER_SECOND, LEAST_PER_SECOND = 200, 100
 THREADS = 10
 
 
+@pytest.mark.timing
 def test_a_pool_changed_and_projects_added_and_deleted_fail_no_request_of_others(installation, operator, project):  # noqa: F811
     others = [project(), project()]
     addresses = [(one.path, one.key) for one in others]

@@ -108,6 +108,7 @@ def versions(installation):
             engine.docker("image", "rm", f"launchdb/{image}:{version}")
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("versions")
 def test_an_update_fails_no_request_and_a_rollback_neither(installation):
     with traffic(installation) as during:
