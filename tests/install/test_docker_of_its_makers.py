@@ -11,6 +11,7 @@ import subprocess
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,9 @@ def served(folder: Path, suite: str):
     tree = root / "linux/debian"
     tree.mkdir(parents=True)
     fingerprint = repository(tree, suite, tree / "gpg")
-    address = json.loads(docker("network", "inspect", "bridge").stdout)[0]["IPAM"]["Config"][0]["Gateway"]
+    bridge = json.loads(docker("network", "inspect", "bridge").stdout)[0]["IPAM"]["Config"][0]
+    # A Docker that was never restarted does not name it; it is the first address of the net.
+    address = bridge.get("Gateway") or str(next(ip_network(bridge["Subnet"]).hosts()))
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(NAME).configure_cert(context)
