@@ -135,7 +135,10 @@ class Struck:
             line.strike = blow
             blow.prepare(self.acts[number])
             blow.attempt = Attempt(self.settings, LAUNCHDB_DATABASE_URL=url)
-            wait_until(lambda: line.struck_to_the_end or not blow.attempt.runs, WAIT_SECONDS)
+            # On a busy machine an act may get another number: then a halted DROP waits for a blow that was meant for
+            # somebody else. It is let go, and the job has to end the same all the more.
+            with suppress(AssertionError):
+                wait_until(lambda: line.struck_to_the_end or not blow.attempt.runs, WAIT_SECONDS)
             blow.halts.close()
             blow.attempt.wait()
             assert line.faults == []
