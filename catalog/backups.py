@@ -82,7 +82,7 @@ def finish(tx: Transaction, backup: Backup, *, size: int, database_bytes: int, s
 
 
 def let_go(tx: Transaction, job_id: str) -> None:
-    """Let a finished backup no longer be the last one of a deletion that did not finish: it is kept like any other."""
+    """Keep the finished backup of a deletion that did not finish like any other, no longer as its last one."""
     tx.execute(SQL.let_go, {"job": job_id})
 
 
