@@ -205,9 +205,13 @@ def test_a_spoilt_pooler_file_is_whole_again(installation, victim, damage):
 @pytest.mark.parametrize("damage", ["emptied", "garbage", pytest.param("truncated", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("neighbour")
 def test_the_doctor_mends_a_spoilt_pooler_file_at_once(installation, victim, damage):
-    spoil(installation, damage)
-    told = doctored(installation, "pooler.config")
-    assert is_whole(installation)
+    told: list[str] = []
+    for _ in range(3):  # what is looked at by itself twice a minute may be mended before the doctor comes
+        spoil(installation, damage)
+        told = doctored(installation, "pooler.config")
+        assert is_whole(installation)
+        if told:
+            break
     assert [line for line in told if "pgbouncer.ini" in line], told
     assert victim.answers()
     installation.launchdb("doctor", "pooler.config")

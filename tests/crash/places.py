@@ -28,6 +28,12 @@ def marked(always: bool, *about: object) -> tuple[pytest.MarkDecorator, ...]:
     return () if always or chance(*about).randrange(SHARE) == 0 else (pytest.mark.full,)
 
 
+def some_by_seed(values, always: int, *about: object) -> list:
+    """Return them all as parameters; every run tries so many of them, the long campaign the others too."""
+    chosen = chance(*about).sample(list(values), always)
+    return [pytest.param(value, marks=() if value in chosen else (pytest.mark.full,)) for value in values]
+
+
 def places(arguments, *given, name: str = "", rare: bool = False, marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
     """Return every kind:step:point of a kind, as parameters behind those that are given.
 

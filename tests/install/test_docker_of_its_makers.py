@@ -8,6 +8,7 @@ import http.server
 import json
 import ssl
 import subprocess
+import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,8 +86,12 @@ def gpg(home: Path, *words: str) -> str:
 
 def repository(folder: Path, suite: str, key: Path) -> str:
     """Lay a repository of apt; the fingerprint of its key."""
-    home = folder.parent / "gnupg"
-    home.mkdir(mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="gpg") as home:  # a short name: its agent listens in it
+        return signed(folder, suite, key, Path(home))
+
+
+def signed(folder: Path, suite: str, key: Path, home: Path) -> str:
+    """Lay the packages and what is signed of them with a new key; its fingerprint."""
     gpg(home, "--passphrase", "", "--quick-generate-key", "a stand-in <t@example.org>", "ed25519", "sign")
     listed = gpg(home, "--list-keys", "--with-colons")
     fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))

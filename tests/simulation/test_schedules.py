@@ -66,8 +66,8 @@ def campaign(settings, connection, seeds, chances: Chances | None = None) -> Non
         assert not broken, "\n".join(broken)
 
 
-def test_some_hundred_schedules_keep_every_invariant(simulated, connection):
-    campaign(simulated, connection, range(300))
+def test_a_hundred_schedules_keep_every_invariant(simulated, connection):
+    campaign(simulated, connection, range(100))
 
 
 def without(statement, text: str, instead: str = ""):

@@ -52,6 +52,7 @@ def test_an_answer_that_comes_late_is_no_absence(processes):
     processes.worker()
     assert processes.finished(processes.enqueue(Tick()).id).status == "succeeded"
     server = redis.Redis.from_url(processes.infra.settings.redis_url)
+    time.sleep(doorbell.REST_SECONDS)  # what is told of the first job does not wait, and is told by then
     server.client_pause(int(PAUSE_SECONDS * 1000))
     assert server.ping(), "the answer comes when the pause is over"
     server.close()
