@@ -24,18 +24,15 @@ if TYPE_CHECKING:
 
     Probe = Callable[[Stack], bool]
 
-# Old programs run on the new schema, so it comes first; who serves others comes before who is served.
+# Old programs run on the new schema, so it comes first; who serves others comes before who is served. Those for whom no
+# client waits change together.
 ROLLING = (
-    "migrations",
-    "broker",
-    "platform-api",
-    "postgrest-manager",
-    "worker",
-    "worker-bulk",
-    "scheduler",
-    "auth-service",
-    "storage-service",
-    "backup",
+    ("migrations",),
+    ("broker",),
+    ("platform-api",),
+    ("postgrest-manager",),
+    ("worker", "worker-bulk", "scheduler"),
+    ("auth-service", "storage-service", "backup"),
 )
 # Restarting these is felt by clients: only when what is in their image has changed.
 SERVERS = {"reverse-proxy": "caddy", "pgbouncer": "pgbouncer", "redis": "redis", "postgres": "postgres"}
@@ -168,13 +165,14 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]
-    for service in (*servers[::-1], *ROLLING):
-        tell(f"{NAMES[service]}: {new}")
-        if service == DATABASE:
+    for services in (*((server,) for server in servers[::-1]), *ROLLING):
+        for service in services:
+            tell(f"{NAMES[service]}: {new}")
+        if services == (DATABASE,):
             restart_postgres(changed, tell)
         else:
-            changed.compose.up(service, dependants=False, tell=tell)
-        wait_until_well(changed, lambda _line: None, services=[service], seconds=ROLL_SECONDS)
+            changed.compose.up(*services, dependants=False, tell=tell)
+        wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
     wait_until_well(changed, tell, seconds=ROLL_SECONDS)
     wait_until_it_answers(changed, tell)
     return changed

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.docker
 
 OLD = os.environ.get("LAUNCHDB_VERSION") or "0.1.0"
 NEW, BROKEN = f"{OLD}-next", f"{OLD}-broken"
-PER_SECOND, LEAST_PER_SECOND = 100, 40
+# What other tests leave of the machine decides how many come to be asked; of fewer than these nothing would follow.
+PER_SECOND, LEAST, LEAST_WRITES = 100, 3000, 300
 THREADS = 8
 # Of so many requests one writes, by way of the platform API.
 WRITES = 10
@@ -108,7 +109,6 @@ def versions(installation):
             engine.docker("image", "rm", f"launchdb/{image}:{version}")
 
 
-@pytest.mark.timing
 @pytest.mark.usefixtures("versions")
 def test_an_update_fails_no_request_and_a_rollback_neither(installation):
     with traffic(installation) as during:
@@ -124,8 +124,8 @@ def test_an_update_fails_no_request_and_a_rollback_neither(installation):
         rate = during.rate
     print(f"answers during update and rollback: {during.answers}, {during.written} writes, {rate:.0f} a second")
     assert (set(during.answers), during.failures) == ({200}, [])
-    assert during.written > 100
-    assert rate >= LEAST_PER_SECOND
+    assert during.answers[200] >= LEAST
+    assert during.written >= LEAST_WRITES
     assert images_of(installation)["launchdb-worker"] == f"launchdb/app:{OLD}"
     actions = sql(installation, "SELECT DISTINCT action FROM audit WHERE action LIKE 'platform.%'")
     assert {"platform.update", "platform.rollback"} <= set(actions.split())
