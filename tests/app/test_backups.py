@@ -106,6 +106,40 @@ def test_a_backup_becomes_a_new_project(desk):
     assert desk.do("DELETE", f"{twin}?purge=true")["status"] == "succeeded"
 
 
+def make_what_comes_back_nowhere_else(desk):
+    """A table whose rows its own CHECK refuses in a database of another name."""
+    for query in (
+        f"CREATE FUNCTION here() RETURNS boolean LANGUAGE sql AS $$ SELECT current_database() = '{desk.id}' $$",
+        "CREATE TABLE picky (id int PRIMARY KEY, CHECK (here())); INSERT INTO picky VALUES (1), (2)",
+    ):
+        assert "rows" in desk.sql(query)
+
+
+def expect_all_but_that(desk, job):
+    assert job["status"] == "succeeded", job
+    assert any("picky" in line for line in job["result"]["lacking"])
+    query = "SELECT (SELECT count(*) FROM notes) AS notes, (SELECT count(*) FROM picky) AS picky"
+    found = desk.owner.post(f"/api/projects/{job['projectId']}/sql", json={"query": query}).json()
+    assert found["rows"] == [{"notes": 100, "picky": 0}]
+
+
+@pytest.mark.parametrize("body", [{"into": "same"}, {"into": "new", "name": "twin"}])
+def test_what_does_not_come_back_is_said_and_left_out_when_that_is_agreed_to(desk, body):
+    make_what_comes_back_nowhere_else(desk)
+    path = f"{desk.path}/backups/{desk.back_up()['id']}/restore"
+    said = desk.do("POST", path, json={**body, **({"name": "other"} if "name" in body else {})})
+    assert said["status"] == "failed", said
+    assert "picky" in said["error"]["detail"]
+    expect_all_but_that(desk, desk.do("POST", path, json={**body, "partial": True}))
+
+
+def test_a_deleted_project_comes_back_without_what_cannot_when_that_is_agreed_to(desk):
+    make_what_comes_back_nowhere_else(desk)
+    assert desk.do("DELETE", desk.path)["status"] == "succeeded"
+    [last] = desk.owner.get("/api/projects/deleted").json()["backups"]
+    expect_all_but_that(desk, desk.do("POST", "/api/projects/restore", json={"backupId": last["id"], "partial": True}))
+
+
 def test_a_deleted_project_comes_back_by_its_last_backup(desk):
     keys = desk.owner.get(f"{desk.path}/connection").json()
     assert desk.do("DELETE", desk.path)["status"] == "succeeded"

@@ -112,3 +112,32 @@ def test_an_import_for_somebody_else_is_that_owner_s(owner, project, engine, tow
     problem(operator.get(f"/api/projects/{made}"), 404)
     assert somebody.get("/api/jobs").json()["jobs"] != []
     drop(town.infra, made)
+
+
+@pytest.mark.gpg
+def test_an_import_leaves_out_what_cannot_come_back_when_that_is_agreed_to(owner, project, engine, town, settings):  # noqa: F811 - fixtures
+    here = project.rpartition("/")[2]
+    for query in (
+        f"CREATE FUNCTION here() RETURNS boolean LANGUAGE sql AS $$ SELECT current_database() = '{here}' $$",
+        "CREATE TABLE picky (id int PRIMARY KEY, CHECK (here())); INSERT INTO picky VALUES (1), (2)",
+    ):
+        assert owner.post(f"{project}/sql", json={"query": query}).status_code == 200
+    _, job = exported(owner, project, engine, passphrase=PASSPHRASE)
+    settings.imports_folder.mkdir(mode=0o700)
+    (settings.exports_folder / job["result"]["file"]).rename(settings.imports_folder / "x.gpg")
+    operator, ended = town.owner(operator=True), {}
+    for partial in (False, True):
+        body = {
+            "file": "x.gpg",
+            "passphrase": PASSPHRASE,
+            "keys": "new",
+            "name": f"taken {partial}",
+            "partial": partial,
+        }
+        answer = operator.post("/api/projects/import", json=body)
+        assert answer.status_code == 202, answer.text
+        engine.runner.drain()
+        ended[partial] = operator.get(f"/api/jobs/{answer.json()['job']['id']}").json()
+        drop(town.infra, answer.json()["project"]["id"])
+    assert (ended[False]["status"], ended[True]["status"]) == ("failed", "succeeded"), ended
+    assert "picky" in ended[False]["error"]["detail"]
