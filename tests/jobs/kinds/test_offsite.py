@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -258,6 +259,30 @@ def test_a_worker_killed_in_the_middle_leaves_no_program_and_nothing_half(copies
     assert not {f"{stem}.sql.gz.gpg", f"{stem}.manifest.json"} & copies.server.names()
     pass_on(copies.infra)
     slow(copies, 0)
+    copies.engine.runner.drain()
+    assert copies.engine.job(job.id).status == "succeeded"
+    assert copies.same(stem)
+
+
+def test_an_rsync_that_is_killed_alone_is_tried_again(copies):
+    """As the kernel does when memory is short."""
+    stem = copies.set_of(megabytes=8)
+    slow(copies, 2000)
+    job = copies.engine.enqueue(SyncOffsite())
+    thread = copies.engine.in_background()
+    begun(copies)
+    needle = str(copies.server.copies)
+    sending = [pid for pid in processes() if command(pid).startswith("rsync ") and needle in command(pid)]
+    sending = [pid for pid in sending if "--server" not in command(pid)]
+    assert sending
+    for pid in sending:
+        os.kill(pid, signal.SIGKILL)
+    thread.join(60)
+    waiting = copies.engine.job(job.id)
+    assert waiting.status == "retrying", waiting.error
+    assert not {f"{stem}.sql.gz.gpg", f"{stem}.manifest.json"} & copies.server.names()
+    slow(copies, 0)
+    copies.engine.due_now(job.id)
     copies.engine.runner.drain()
     assert copies.engine.job(job.id).status == "succeeded"
     assert copies.same(stem)
