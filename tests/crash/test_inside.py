@@ -88,7 +88,10 @@ def terminate(url: str, backend: int) -> None:
 
 
 class Struck:
-    """A case whose worker is reached by a line that counts its acts; what an undisturbed run has done and left."""
+    """A case whose worker is reached by a line that counts its acts; what an undisturbed run has done and left.
+
+    Of a parent these are the acts of its first turn; its children are cases of their own.
+    """
 
     known: ClassVar[dict[str, tuple[list[Act], tuple]]] = {}
 
@@ -174,11 +177,7 @@ def parameters(names, struck=STRUCK) -> list:
     ]
 
 
-# A parent is in no worker's slot while its children do the work: they are cases of their own.
-ALONE = [name for name in CASES if name not in ("fleet", "verify_all", "export_", "import_as_new")]
-
-
-@pytest.mark.parametrize(("case", "what"), parameters(ALONE))
+@pytest.mark.parametrize(("case", "what"), parameters(CASES))
 def test_a_job_that_is_struck_in_the_middle_of_an_act_ends_as_an_undisturbed_one_does(
     case, what, settings, installation
 ):
@@ -246,7 +245,7 @@ def test_a_program_that_is_killed_alone_is_tried_again(case, program, settings, 
 
 @pytest.mark.full
 @pytest.mark.parametrize("what", STRUCK)
-@pytest.mark.parametrize("case", [pytest.param(CASES[name], id=name, marks=CASES[name].marks) for name in ALONE])
+@pytest.mark.parametrize("case", [pytest.param(CASES[name], id=name, marks=CASES[name].marks) for name in CASES])
 def test_many_acts_of_a_kind_may_be_struck(case, what, settings, installation):
     struck = Struck(case, settings, installation)
     for number in struck.different(what):

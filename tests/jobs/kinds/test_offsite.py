@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -272,8 +273,12 @@ def test_an_rsync_that_is_killed_alone_is_tried_again(copies):
     thread = copies.engine.in_background()
     begun(copies)
     needle = str(copies.server.copies)
-    sending = [pid for pid in processes() if command(pid).startswith("rsync ") and needle in command(pid)]
-    sending = [pid for pid in sending if "--server" not in command(pid)]
+    running = {pid: command(pid) for pid in processes()}
+    sending = [
+        pid
+        for pid, words in running.items()
+        if re.match(r"(/\S+/)?rsync ", words) and needle in words and "--server" not in words
+    ]
     assert sending
     for pid in sending:
         os.kill(pid, signal.SIGKILL)
