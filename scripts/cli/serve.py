@@ -45,6 +45,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
         self._settings = settings
         self._services = services
+        self._opened: Database | Infra | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -61,6 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn's own file
             "post_fork": _forked,
             "post_worker_init": self._announce,
+            "worker_exit": self._close,
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
@@ -81,6 +83,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         title = TITLES.get(self._service, f"{self._service.capitalize()} service")
         log.info("%s listening on port %d", title, self._port())
 
+    def _close(self, _arbiter: object, _worker: object) -> None:
+        # A pool that is left to the end of the interpreter waits there for threads that are gone: ten seconds.
+        if self._opened is not None:
+            self._opened.close()
+
     def load(self) -> Any:
         """Open the world and make the application."""
         name = self._service if self._service in INTERNAL or self._service in HELD else "api"
@@ -88,9 +95,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         exhaustion.watch()
         if name in HELD:
             database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
+            self._opened = database
             _say_when_connected(database)
             return HELD[name][1](database)
-        infra = Infra.open(self._settings, name=f"launchdb-{name}")
+        infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
         _say_when_connected(infra.database)
         if name in INTERNAL:
             if name == "manager":

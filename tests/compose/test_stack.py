@@ -113,6 +113,17 @@ def test_health_says_what_the_guide_expects(installation):
     )
 
 
+@pytest.mark.timing
+@pytest.mark.parametrize("service", ["auth-service", "storage-service", "postgrest-manager"])
+def test_a_service_that_is_told_to_stop_is_gone_within_seconds(installation, service):
+    began = time.monotonic()
+    engine.docker("stop", NAMES[service])
+    took = time.monotonic() - began
+    engine.docker("start", NAMES[service])
+    wait_until_well(installation.stack, lambda _line: None)
+    assert took < 5
+
+
 def test_services_say_where_they_listen(installation):
     said = {name: engine.docker("logs", name) for name in ("launchdb-platform-api", "launchdb-postgrest-manager")}
     errors = {name: installation.command("docker", "logs", name).stderr for name in said}
