@@ -24,16 +24,20 @@ def check(*arguments: str, options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("extent", [(), ("--all",)], ids=["desk", "all"])
-def test_a_check_that_finds_nothing_succeeds_and_ends_with_pytests_closing_line(extent):
-    done = check(*extent, options="--collect-only -q")
-
+def collected(*arguments: str) -> str:
+    """What a check says that finds nothing; it succeeds and ends with pytest's closing line."""
+    done = check(*arguments, options="--collect-only -q")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "tests collected" in done.stdout.splitlines()[-1]
+    return done.stdout
 
 
-def test_every_test_runs_in_one_part_of_the_whole_check():
-    parts = re.findall(r"^(\d+)/(\d+) tests collected", check("--full", options="--co -q").stdout, re.MULTILINE)
+def test_a_check_at_the_desk_that_finds_nothing_succeeds():
+    collected()
+
+
+def test_a_whole_check_that_finds_nothing_succeeds_and_each_test_runs_in_one_of_its_parts():
+    parts = re.findall(r"^(\d+)/(\d+) tests collected", collected("--full"), re.MULTILINE)
 
     assert len(parts) == 3
     assert {sum(int(chosen) for chosen, _ in parts)} == {int(every) for _, every in parts}

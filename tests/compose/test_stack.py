@@ -24,7 +24,6 @@ from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 
-PROJECTS_AT_ONCE = 10
 TABLE = "CREATE TABLE notes (id int PRIMARY KEY, body text); GRANT ALL ON notes TO service_role; GRANT SELECT ON notes TO anon"
 
 
@@ -185,13 +184,14 @@ def test_psql_answers_straight_and_through_the_pooler(installation):
         assert found.strip() == "1"
 
 
-def test_ten_projects_are_made_used_and_removed_and_nothing_is_left(installation, operator):
+@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.full)])
+def test_projects_are_made_at_once_used_and_removed_and_nothing_is_left(installation, operator, count):
     """Caddy, the project's own container, PgBouncer, Postgres; and back to nothing."""
     owners = json.loads(installation.launchdb("owners", "list", "--json").stdout)["owners"]
     known = next(owner for owner in owners if owner["email"] == installation.operator["email"])
     operator.patch(f"/api/admin/owners/{known['id']}", json={"maxProjects": 100})
-    with ThreadPoolExecutor(PROJECTS_AT_ONCE) as pool:
-        projects = list(pool.map(lambda n: created(operator, f"shop {n}"), range(PROJECTS_AT_ONCE)))
+    with ThreadPoolExecutor(count) as pool:
+        projects = list(pool.map(lambda n: created(operator, f"shop {n}"), range(count)))
     running = {one.name for one in installation.stack.projects() if one.state == "running"}
     active = operator.get("/api/projects", params={"limit": 200}).json()["projects"]
     assert running == {f"postgrest-{project['id']}" for project in active}

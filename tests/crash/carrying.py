@@ -58,6 +58,12 @@ def pass_on(infra) -> None:
             )
 
 
+def due_now(infra, job_id: str) -> None:
+    """Let a back-off be over."""
+    with infra.database.autocommit() as tx:
+        tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE id = %s", (job_id,))
+
+
 def seen(infra, project: str) -> list[tuple[str, str, str]]:
     """The inventory of a project, its id left out so that two projects can be compared."""
     with infra.database.autocommit() as tx:
