@@ -43,8 +43,19 @@ def test_a_whole_check_that_finds_nothing_succeeds_and_each_test_runs_in_one_of_
     assert {sum(int(chosen) for chosen, _ in parts)} == {int(every) for _, every in parts}
 
 
+@pytest.mark.parametrize(("but", "code"), [("not test_fails or among", 0), ("", 1)], ids=["steady", "failing"])
+def test_what_fails_among_others_is_tried_again_alone_and_said_and_what_fails_alone_fails(but, code):
+    done = check("--all", options=f"tests/fixtures/unsteady.py -k '{but}'")
+    said = done.stdout.splitlines()
+
+    assert done.returncode == code, done.stdout[-3000:]
+    assert f"failed among the others, tried again alone: {1 + code}" in said
+    assert any(line.startswith("tests/fixtures/unsteady.py::test_fails_among_others PASSED") for line in said)
+    assert ("failed: tests" in said) == bool(code)
+
+
 def test_a_check_that_finds_something_fails_and_says_which_part_it_was():
     done = check("--all", options="--no-such-option")
 
     assert done.returncode == 1
-    assert "failed: tests containers" in done.stdout.splitlines()
+    assert "failed: containers tests" in done.stdout.splitlines()
