@@ -25,7 +25,7 @@ pytestmark = pytest.mark.docker
 OLD = os.environ.get("LAUNCHDB_VERSION") or "0.1.0"
 NEW, BROKEN = f"{OLD}-next", f"{OLD}-broken"
 # What other tests leave of the machine decides how many come to be asked; of fewer than these nothing would follow.
-PER_SECOND, LEAST, LEAST_WRITES = 100, 3000, 300
+PER_SECOND, LEAST, LEAST_WRITES = 40, 1500, 150
 THREADS = 8
 # Of so many requests one writes, by way of the platform API.
 WRITES = 10
@@ -33,7 +33,7 @@ WRITES = 10
 
 @dataclass
 class Traffic:
-    """Requests to the platform API and to a project, through Caddy, a hundred a second."""
+    """Requests to the platform API and to a project, through Caddy, some forty a second."""
 
     answers: dict[int, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)

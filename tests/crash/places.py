@@ -34,6 +34,17 @@ def some_by_seed(values, always: int, *about: object) -> list:
     return [pytest.param(value, marks=() if value in chosen else (pytest.mark.full,)) for value in values]
 
 
+def places_with(arguments, values) -> list:
+    """Return every place with every value, as parameters: a place that every run tries has one of them there, by seed."""
+    made = []
+    for place in places(arguments):
+        chosen = chance("value", place.id).choice(list(values))
+        for value in values:
+            marks = place.marks if value == chosen else (pytest.mark.full,)
+            made.append(pytest.param(*place.values, value, id=f"{place.id}-{value}", marks=marks))
+    return made
+
+
 def places(arguments, *given, name: str = "", rare: bool = False, marks: tuple[pytest.MarkDecorator, ...] = ()) -> list:
     """Return every kind:step:point of a kind, as parameters behind those that are given.
 

@@ -18,7 +18,7 @@ from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
 from jobs.platform_secrets import ALL, Chosen, keep_chosen
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, run_here, steps, write
-from tests.crash.places import places
+from tests.crash.places import places, places_with
 from tests.crash.test_maintenance import result
 
 __all__ = ["installation"]
@@ -83,8 +83,7 @@ def die_in_one_of_its_turns(settings, crash) -> None:
     assert codes[-1] == EXIT_STATUS, "the crash point was not reached"
 
 
-@pytest.mark.parametrize("secret", MADE)
-@pytest.mark.parametrize("crash", places(RotatePlatformSecret))
+@pytest.mark.parametrize(("crash", "secret"), places_with(RotatePlatformSecret, MADE))
 def test_a_killed_rotation_resumes_and_ends_the_same(crash, secret, settings, sealed):
     folder, file = settings.secrets_folder, ALL[secret].file
     old = secretfiles.current(folder, file)
@@ -141,8 +140,7 @@ def test_a_killed_rewrapping_resumes_and_the_old_key_opens_nothing(crash, settin
     opens_everything(sealed)
 
 
-@pytest.mark.parametrize("crash", places(RetirePlatformSecret))
-@pytest.mark.parametrize("secret", ["internalApiKey", "masterKey"])
+@pytest.mark.parametrize(("crash", "secret"), places_with(RetirePlatformSecret, ["internalApiKey", "masterKey"]))
 def test_a_killed_retirement_resumes_and_the_old_one_is_dead(secret, crash, settings, sealed):
     folder, file = settings.secrets_folder, ALL[secret].file
     run_here(sealed, write(sealed, RotatePlatformSecret(secret, 3600)))

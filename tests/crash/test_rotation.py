@@ -19,7 +19,7 @@ from jobs.kinds.rotate_fleet import RotateFleet
 from jobs.kinds.rotate_secret import RotateSecret
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
-from tests.crash.places import places
+from tests.crash.places import places, places_with
 from tests.crash.test_maintenance import result
 from tests.fixtures.projects import drop, stored_tenant
 
@@ -69,8 +69,7 @@ def shown_is_good(settings, infra, project) -> None:
     assert len(opened) == 1
 
 
-@pytest.mark.parametrize("crash", places(RotateSecret))
-@pytest.mark.parametrize("secret", ["databasePassword", "jwtSecret"])
+@pytest.mark.parametrize(("crash", "secret"), places_with(RotateSecret, ["databasePassword", "jwtSecret"]))
 def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, installation):
     project = prepare(settings, installation, ())
     try:

@@ -186,6 +186,7 @@ def compose_came_from_its_makers(done: subprocess.CompletedProcess[str]) -> None
     assert "Nothing had to be changed." in lines
 
 
+@pytest.mark.full
 def test_compose_comes_from_its_makers_where_the_distribution_has_none_that_will_do(tmp_path):
     """The engine stays the distribution's: Docker's plugin gets on with it."""
     with served(tmp_path, "trixie") as makers:
