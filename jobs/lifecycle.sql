@@ -19,7 +19,3 @@ SELECT EXISTS (SELECT FROM jobs WHERE lane = %(project)s || '/control' AND kind 
 -- name: is_exported
 SELECT EXISTS (SELECT FROM jobs WHERE id = %(job)s AND kind = 'project.export' AND project_id = %(project)s
                   AND status = 'succeeded');
-
--- name: restore_failed
-UPDATE projects SET status = 'restoring', status_reason = NULL, updated_at = now()
- WHERE id = %(project)s AND status = 'failed';

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from catalog.settings_model import SECRETS
 from infra import backup_keys, backup_sets
 from infra.sql import statements
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-STATES = ("active", "paused", "sleeping")
 AT_A_TIME = 2
 # What a project that is brought back goes on with, so that the keys in its clients stay good.
 KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
@@ -34,7 +34,7 @@ def backup_is_named(run: Run[BackupProject], tx: Transaction) -> None:
     """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
     project = run.args.project_id
     row = tx.row(SQL.project, {"project": project})
-    if row is None or row["status"] not in STATES:
+    if row is None or row["status"] not in states.SETTLED:
         raise GiveUp(f"the project is {row['status'] if row else 'deleted'}")
     begin(run, tx, project)
 
@@ -101,7 +101,7 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
 def begin_again(args: BackupProject, tx: Transaction) -> None:
     """Let the backup be made once more. Raises JobConflict when the project is in no state for one."""
     row = tx.row(SQL.project, {"project": args.project_id})
-    if row is None or row["status"] not in STATES:
+    if row is None or row["status"] not in states.SETTLED:
         raise JobConflict(f"the project is {row['status'] if row else 'deleted'}")
 
 

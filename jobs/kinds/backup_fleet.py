@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog import project_states as states
 from jobs import fleet
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import AT_A_TIME, STATES, BackupProject
+from jobs.kinds.backup import AT_A_TIME, BackupProject
 from jobs.kinds.backup_platform import BackupPlatform
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 def backups_are_enqueued(run: Run[BackupFleet], tx: Transaction) -> None:
     """Enqueue a backup of each project, and first of the platform, without which their secrets are lost."""
     run.spawn(tx, BackupPlatform())
-    for project in fleet.projects(tx, STATES):
+    for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, BackupProject(project))
 
 
 def all_are_backed_up(run: Run[BackupFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "backedUp", STATES)
+    fleet.conclude(run, "backedUp", states.SETTLED)
 
 
 @kind(

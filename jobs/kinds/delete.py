@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
+from catalog import project_states as states
 from infra import backup_sets
 from infra.beside import Beside
 from infra.sql import statements
@@ -20,18 +21,18 @@ from jobs.data_plane import (
     open_data_api,
     refuse_logins,
 )
+from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 from jobs.kinds.backup import begin, list_set, set_is_removed, set_is_written
 from jobs.kinds.export import files_of
 from jobs.pooling import publish_to_pooler, withdraw_from_pooler
 
 if TYPE_CHECKING:
+    from catalog.project_states import State
     from infra.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
-# What lets its logins in.
-SERVED = ("active", "sleeping")
 
 
 def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
@@ -65,13 +66,13 @@ def final_backup_is_complete(run: Run[DeleteProject]) -> None:
 
 def logins_are_let_in_again(run: Run[DeleteProject]) -> None:
     """Let the logins in again, if they were in."""
-    if _before(run) in SERVED and _has_database(run):
+    if _before(run) in states.REACHABLE and _has_database(run):
         allow_logins(run)
 
 
 def pooler_serves_it_again(run: Run[DeleteProject]) -> None:
     """Let the pooler serve the project again, if it did."""
-    if _before(run) in SERVED and _has_database(run):
+    if _before(run) in states.REACHABLE and _has_database(run):
         publish_to_pooler(run)
 
 
@@ -79,24 +80,24 @@ def project_serves_on(run: Run[DeleteProject]) -> None:
     """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
     if not _has_database(run):
         with run.transaction() as tx:
-            tx.execute(SQL.forget_before, {"project": run.args.project_id})
+            states.forget_before_deletion(tx, run.args.project_id)
         return
     before = _before(run)
     if before is None:
         return
     with run.transaction() as tx:
-        tx.execute(SQL.serve_on, {"project": run.args.project_id, "status": before})
+        reason = "its deletion did not finish"
+        states.move(tx, run.args.project_id, before, by="project.delete undone", reason=reason)
     if before == "active":
         open_data_api(run)
 
 
-def _before(run: Run[DeleteProject]) -> str | None:
+def _before(run: Run[DeleteProject]) -> State | None:
     """Return what the project is to be again; None when it never served, or another deletion takes this one's place."""
     with run.infra.database.autocommit() as tx:
         if tx.value(SQL.is_superseded, {"job": run.job_id}):
             return None
-        before: str | None = tx.value(SQL.status_before, {"project": run.args.project_id})
-    return before
+        return states.before_deletion(tx, run.args.project_id)
 
 
 def _has_database(run: Run[DeleteProject]) -> bool:
@@ -162,19 +163,22 @@ def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     tx.execute(SQL.forget_settings, project)
     owner_migrations.forget(tx, run.args.project_id)
     tx.execute(SQL.forget_databases, project)
-    tx.execute(SQL.mark_deleted, project)
+    if not states.move(tx, run.args.project_id, "deleted", by="project.delete"):
+        raise GiveUp("the project is in another state by now")
     tx.execute(SQL.forget_ledger, project)
     run.result["projectId"] = run.args.project_id
 
 
 def say_unfinished(args: DeleteProject, tx: Transaction, reason: str) -> None:
     """Let no project rest in a moving state: it says that its deletion did not finish, or serves on."""
-    tx.execute(SQL.mark_unfinished, {"project": args.project_id, "reason": f"the deletion did not finish: {reason}"})
+    before = tx.value(SQL.unclosed, {"project": args.project_id})
+    reason = f"the deletion did not finish: {reason}"
+    states.move(tx, args.project_id, before or "failed", by="project.delete failed", reason=reason)
 
 
 def begin_again(args: DeleteProject, tx: Transaction) -> None:
     """Let the deletion go on. Raises JobConflict when the project is deleted already."""
-    if tx.execute(SQL.mark_deleting, {"project": args.project_id}) != 1:
+    if not states.move(tx, args.project_id, "deleting", by="project.delete asked"):
         raise JobConflict("the project is deleted already")
 
 

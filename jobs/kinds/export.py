@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import job_secrets
+from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import archive, files, transfer
 from infra.sql import statements
@@ -14,7 +15,7 @@ from jobs import backups
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import STATES, BackupProject
+from jobs.kinds.backup import BackupProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ SQL = statements(__file__)
 def backup_is_asked_for(run: Run[ExportProject], tx: Transaction) -> None:
     """Let the project be backed up as it is now. Raises GiveUp when it is in no state for that."""
     status = tx.value(SQL.status, {"project": run.args.project_id})
-    if status not in STATES:
+    if status not in states.SETTLED:
         raise GiveUp(f"the project is {status or 'deleted'}")
     run.spawn(tx, BackupProject(run.args.project_id))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import job_secrets, settings
+from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import archive, backup_keys, backup_sets, files, transfer
 from infra.backup_sets import File, Manifest
@@ -126,7 +127,7 @@ def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
     """
     job_secrets.forget(tx, args.passphrase)
     tx.execute(SQL.forget_unmade, {"project": args.project_id})
-    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+    states.move(tx, args.project_id, "failed", by="project.import failed", reason=reason)
 
 
 def begin_again(_args: ImportProject, _tx: Transaction) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import names, owner_migrations
+from catalog import project_states as states
 from infra.errors import Refused
 from infra.sql import statements
 from infra.upgrades import Upgrades
 from jobs import data_plane, owner_migration
 from jobs.commands import JobConflict
-from jobs.drift import SETTLED
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -84,7 +84,7 @@ def migration_is_told(run: Run[MigrateProject], tx: Transaction) -> None:
     """Say in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
     if run.args.migration_id is None and not run.result["ahead"]:
         template = run.infra.databases.templates.name
-        tx.execute(SQL.mark_newest, {"project": run.args.project_id, "template": template})
+        states.set_template(tx, run.args.project_id, template)
 
 
 def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
@@ -106,7 +106,7 @@ def begin_again(args: MigrateProject, tx: Transaction) -> None:
 
 
 def _allowed(args: MigrateProject) -> tuple[str, ...]:
-    return SETTLED if args.migration_id is None else ("active",)
+    return states.SETTLED if args.migration_id is None else states.ACTIVE
 
 
 def _upgrades(run: Run[MigrateProject]) -> Upgrades:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from catalog import project_states as states
 from infra.sql import statements
 from jobs import fleet
-from jobs.drift import SETTLED
 from jobs.kind import Step, kind
 from jobs.kinds.migrate import MigrateProject
 
@@ -29,11 +29,11 @@ def projects_are_migrated(run: Run[MigrateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     with run.infra.database.autocommit() as tx:
         behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
-    fleet.conclude(run, "migrated", SETTLED, behind=behind)
+    fleet.conclude(run, "migrated", states.SETTLED, behind=behind)
 
 
 def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:
-    return {"settled": list(SETTLED), "template": run.infra.databases.templates.name}
+    return {**states.SETS, "template": run.infra.databases.templates.name}
 
 
 @kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
 from jobs.data_plane import allow_logins, close_data_api, open_data_api, refuse_logins
 from jobs.errors import GiveUp
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
-
 
 def data_api_is_as_before(run: Run[PauseProject]) -> None:
     """Open the data API again, unless the project slept."""
     with run.infra.database.autocommit() as tx:
-        active = tx.value(SQL.active, {"project": run.args.project_id}) is not None
+        active = states.is_in(tx, run.args.project_id, states.ACTIVE)
     if active:
         open_data_api(run)
 
@@ -42,19 +40,19 @@ def logins_are_let_in_again(run: Run[PauseProject]) -> None:
 def _stays(run: Run[PauseProject]) -> bool:
     """A deletion supersedes a pause, and would find open again what it is there to close; or nothing at all."""
     with run.infra.database.autocommit() as tx:
-        return tx.value(SQL.pausable, {"project": run.args.project_id}) is not None
+        return states.may_move(tx, run.args.project_id, "paused", by="project.pause")
 
 
 def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
     """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
-    if tx.execute(SQL.mark_paused, {"project": run.args.project_id}) != 1:
+    if not states.move(tx, run.args.project_id, "paused", by="project.pause"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: PauseProject, tx: Transaction) -> None:
     """Let the pause go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.pausable, {"project": args.project_id}) is None:
+    if not states.may_move(tx, args.project_id, "paused", by="project.pause"):
         raise JobConflict("the project is in another state by now")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, names
+from catalog import project_states as states
 from infra.sql import statements
 from jobs import data_plane, drift, inside, pooling
 from jobs.errors import GiveUp
@@ -93,7 +94,7 @@ def round_trip_is_proven(run: Run[ReconcileProject]) -> None:
 
 def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
     """Report what was found and mended, also by attempts before this one."""
-    tx.execute(SQL.settle_reason, {"project": run.args.project_id})
+    states.settle_complaint(tx, run.args.project_id)
     named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
     healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id}) if row["message"] not in named]
     run.result.update(projectId=run.args.project_id, healed=healed, named=named)
@@ -105,7 +106,7 @@ def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
 
 def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     """Let the project say in what it is not as it should be."""
-    tx.execute(SQL.give_reason, {"project": args.project_id, "reason": f"not as it should be: {reason}"})
+    states.complain(tx, args.project_id, f"not as it should be: {reason}")
 
 
 def is_settled(run: Run[Any]) -> bool:
@@ -122,7 +123,7 @@ def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] |
 def _wanted(run: Run[Any]) -> drift.Wanted | None:
     """Return what the project has to be now; None when it is no longer one that others may mend."""
     with run.infra.database.autocommit() as tx:
-        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, "settled": list(drift.SETTLED)})
+        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, **states.SETS})
 
 
 @kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
 from jobs.data_plane import close_data_api, end_sessions, open_data_api, prove_round_trip
 from jobs.errors import GiveUp
@@ -15,19 +15,17 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
-
 
 def project_is_meant_to_run(run: Run[RestartProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is active: what is paused is not opened by the way."""
-    if tx.row(SQL.active, {"project": run.args.project_id}) is None:
+    if not states.is_in(tx, run.args.project_id, states.ACTIVE, lock=True):
         raise GiveUp("the project is not active")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: RestartProject, tx: Transaction) -> None:
     """Let the restart go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.active, {"project": args.project_id}) is None:
+    if not states.is_in(tx, args.project_id, states.ACTIVE, lock=True):
         raise JobConflict("the project is not active")
 
 

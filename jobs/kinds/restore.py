@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names, secrets, settings
+from catalog import project_states as states
 from catalog.backups import BackupNotFound
 from infra import backup_keys, backup_sets
 from infra.beside import Beside
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-SERVED = ("active", "paused", "sleeping")
 
 
 def set_is_checked(run: Run[RestoreProject]) -> None:
     """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
-    if _status(run) not in (*SERVED, "restoring"):
+    if _status(run) not in states.RESTORED:
         raise GiveUp(f"the project is {_status(run) or 'deleted'}")
     _opened(run)
 
@@ -123,12 +123,12 @@ def database_is_swapped_back(run: Run[RestoreProject]) -> None:
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
     beside, status = _beside(run), _status(run)
-    if status in (*SERVED, "restoring") and beside.mark(live) == run.job_id and beside.exists(kept):
+    if status in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
         with pooling.let_go(run):
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
-        if status in SERVED:
+        if status in states.SETTLED:
             logins_are_admitted(run)
         else:  # it lets in whom it let in before
             pooling.go_on(run)
@@ -164,9 +164,9 @@ def data_api_is_open(run: Run[RestoreProject]) -> None:
 def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     """Say so; retention takes away what was there before once nobody can want it any more."""
     project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
-    values = {"project": project, "template": run.infra.databases.templates.name}
-    if tx.execute(SQL.mark_active, values) != 1:
-        tx.execute(SQL.touch, values)
+    template = run.infra.databases.templates.name
+    if not states.move(tx, project, "active", by="project.restore", template=template):
+        states.touch(tx, project, template=template)
     if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
@@ -177,14 +177,14 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
 
 def say_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
     """A project that was to be made of the backup is not there: it keeps its name for a retry or a deletion."""
-    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+    states.move(tx, args.project_id, "failed", by="project.restore failed", reason=reason)
 
 
 def begin_again(args: RestoreProject, tx: Transaction) -> None:
     """Let the restore go on. Raises JobConflict when the project is in another state by now."""
-    if tx.value(SQL.status, {"project": args.project_id}) in SERVED:
+    if states.is_in(tx, args.project_id, states.SETTLED):
         return
-    if tx.execute(SQL.mark_restoring, {"project": args.project_id}) != 1:
+    if not states.move(tx, args.project_id, "restoring", by="project.restore retried"):
         raise JobConflict("the project is no longer waiting to be restored")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog import project_states as states
 from jobs import fleet
-from jobs.drift import SETTLED
 from jobs.kind import Step, kind
 from jobs.kinds.rotate_secret import RotateSecret
 
@@ -19,13 +19,13 @@ AT_A_TIME = 4
 
 def rotations_are_enqueued(run: Run[RotateFleet], tx: Transaction) -> None:
     """Enqueue a rotation for each project that is active, paused or sleeping."""
-    for project in fleet.projects(tx, SETTLED):
+    for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, RotateSecret(project, run.args.secret, run.args.grace_seconds))
 
 
 def secrets_are_rotated(run: Run[RotateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "rotated", SETTLED)
+    fleet.conclude(run, "rotated", states.SETTLED)
 
 
 @kind(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from infra.beside import Beside
 from infra.sql import statements
 from jobs import data_plane, pooling
@@ -46,7 +47,7 @@ def logins_are_admitted(run: Run[UndoRestore]) -> None:
 def restore_is_undone(run: Run[UndoRestore], tx: Transaction) -> None:
     """Say so."""
     catalogue.forget_database(tx, run.args.project_id)
-    tx.execute(SQL.touch, {"project": run.args.project_id})
+    states.touch(tx, run.args.project_id)
     run.result["projectId"] = run.args.project_id
 
 

@@ -19,7 +19,7 @@ from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.table import find
-from tests.fixtures.projects import add_project, drop, stored_tenant
+from tests.fixtures.projects import add_project, drop, mark_for_deletion, stored_tenant
 
 pytestmark = pytest.mark.gpg
 
@@ -168,6 +168,8 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
     assert disaster.adopt(infra, TOLD.append)["carried"] == [], "twice is once"
     with infra.database.transaction() as tx:
         assert {thing.verdict for thing in inventory.take(tx, infra) if thing.project_id in shops} == {"owned"}
+    with infra.database.transaction() as tx:
+        mark_for_deletion(tx, later)
     engine.enqueue(DeleteProject(later, purge=True))
     engine.runner.drain()
     with infra.database.transaction() as tx:

@@ -10,7 +10,7 @@ from catalog import inventory
 from catalog import secrets as kept
 from jobs.kinds import DeleteProject, ProvisionProject
 from tests.fixtures.beats import beating
-from tests.fixtures.projects import MARK_DELETING, stored_tenant
+from tests.fixtures.projects import mark_for_deletion, stored_tenant
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Life:
         self.engine.runner.drain()
         return self.engine.job(job.id)
 
-    def delete(self):
+    def delete(self, **more):
         with self.infra.database.autocommit() as tx:
             if self.row()["status"] != "deleted":
-                tx.execute(MARK_DELETING, {"id": self.id})
-        job = self.engine.enqueue(DeleteProject(self.id))
+                mark_for_deletion(tx, self.id)
+        job = self.engine.enqueue(DeleteProject(self.id, **more))
         self.engine.runner.drain()
         return self.engine.job(job.id)
 

@@ -17,7 +17,7 @@ from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
 from jobs.kinds.backup import set_is_written
 from jobs.kinds.provision import clone_template
 from jobs.kinds.sleep import SleepProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
 
@@ -76,7 +76,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
     running = life.engine.in_background()
     assert entered.wait(20)
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     delete = life.engine.enqueue(DeleteProject(life.id))
     assert other_engine.runner.drain() == 0, "the lane is held until the provision has let go"
     gate.set()
@@ -91,7 +91,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
 def test_a_deletion_called_off_before_it_began_lets_the_project_serve_on(life):
     life.provision()
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     job = life.engine.enqueue(DeleteProject(life.id))
     with life.infra.database.transaction() as tx:
         cancel(tx, job.id, by="test")

@@ -10,7 +10,7 @@ from jobs.commands import cancel, retry
 from jobs.data_plane import drop_database, drop_roles
 from jobs.errors import GiveUp
 from jobs.kinds import DeleteProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.kinds.test_backups import shop
 
 __all__ = ["shop"]
@@ -89,7 +89,7 @@ def test_a_failed_project_whose_deletion_is_called_off_is_not_what_it_was_long_a
     for status in ("active", "failed"):
         with shop.infra.database.autocommit() as tx:
             tx.execute("UPDATE projects SET status = %s WHERE id = %s", (status, shop.id))
-            tx.execute(MARK_DELETING, {"id": shop.id})
+            mark_for_deletion(tx, shop.id)
         job = shop.engine.enqueue(DeleteProject(shop.id))
         with shop.infra.database.transaction() as tx:
             cancel(tx, job.id, by="test")
