@@ -88,7 +88,8 @@ TABLE: Final = (
     Move("project.restore retried", ("failed",), "restoring"),
     Move("project.import failed", ("restoring",), "failed"),
     Move("project.delete asked", (*SETTLED, "provisioning", "restoring", "failed"), "deleting", again=True),
-    Move("project.delete", ("deleting",), "deleted", again=True),
+    # Whatever it is called by then: nothing of it is left.
+    Move("project.delete", tuple(state for state in STATES if state != "deleted"), "deleted"),
     *(Move("project.delete undone", ("deleting",), state) for state in SETTLED),
     *(Move("project.delete failed", ("deleting",), state) for state in (*SETTLED, "failed")),
     # What was under way when the platform's backup was made is not gone on with.

@@ -26,11 +26,11 @@ class Life:
         self.engine.runner.drain()
         return self.engine.job(job.id)
 
-    def delete(self, **more):
+    def delete(self):
         with self.infra.database.autocommit() as tx:
             if self.row()["status"] != "deleted":
                 mark_for_deletion(tx, self.id)
-        job = self.engine.enqueue(DeleteProject(self.id, **more))
+        job = self.engine.enqueue(DeleteProject(self.id))
         self.engine.runner.drain()
         return self.engine.job(job.id)
 

@@ -16,6 +16,7 @@ from infra.beside import Beside
 from infra.contents import Contents
 from infra.roles import ProjectRoles
 from jobs.kinds.backup import BackupProject
+from jobs.kinds.delete import DeleteProject
 from jobs.kinds.export import ExportProject, path_of
 from jobs.kinds.forget_database import ForgetDatabase
 from jobs.kinds.import_ import ImportProject
@@ -404,7 +405,7 @@ def test_a_deleted_project_leaves_a_last_backup_with_all_that_was_written(shop):
 
 def test_a_purge_leaves_nothing_that_could_bring_a_project_back(shop):
     shop.restore(shop.back_up())
-    assert shop.life.delete(purge=True).status == "succeeded"
+    assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
     assert (shop.listed(), shop.folder_of_files(), shop.databases(), shop.roles()) == ([], [], set(), set())
 
 
@@ -425,7 +426,7 @@ def test_a_purge_leaves_no_export_and_no_upload_either(shop):
     files = moved(shop)
     assert [file.exists() for file in files] == [True, True]
     files[0].with_name(f".{files[0].name}").write_bytes(b"begun by an export that a dead worker wrote")
-    assert shop.life.delete(purge=True).status == "succeeded"
+    assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
     home = shop.infra.settings.home
     assert [path for path in home.rglob("*") if shop.id in path.name] == []
     assert [*shop.infra.settings.exports_folder.iterdir(), *shop.infra.settings.imports_folder.iterdir()] == []
@@ -435,7 +436,7 @@ def test_a_purge_leaves_no_export_and_no_upload_either(shop):
 
 def test_a_deletion_takes_exports_that_nobody_can_fetch_any_more_and_leaves_uploads(shop):
     files = moved(shop)
-    assert shop.life.delete().status == "succeeded"
+    assert shop.do(DeleteProject(shop.id)).status == "succeeded"
     assert [file.exists() for file in files] == [False, True]
     assert shop.listed() != [], "its last backup brings it back"
 
