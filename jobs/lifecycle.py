@@ -51,7 +51,7 @@ def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy.
     """
-    if tx.value(SQL.status, {"project": project_id}) == "sleeping":
+    if states.of(tx, project_id, lock=True) == "sleeping":
         return wake(tx, project_id, **asked)
     return _ask(tx, ResumeProject(project_id), states.PAUSED, asked)
 
@@ -66,7 +66,7 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy, also for a while after a project could not be woken.
     """
-    status = tx.value(SQL.status, {"project": project_id})
+    status = states.of(tx, project_id, lock=True)
     open_job = tx.one(Job, SQL.waking, {"project": project_id})
     if open_job is not None:
         return open_job
@@ -149,7 +149,7 @@ def take_in(
 
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
     """Ask for an extension of an active project to be as `wanted` (present, cascade). Raises ProjectBusy."""
-    status = tx.value(SQL.status, {"project": project_id})
+    status = states.of(tx, project_id, lock=True)
     if status != "active":
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, ExtendProject(project_id, extension, **wanted), **asked)
@@ -169,7 +169,7 @@ def _kept(tx: Transaction, project_id: str) -> str:
 
 def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue what may wait behind other jobs, unless the state is against it."""
-    status = tx.value(SQL.status, {"project": arguments.project_id})
+    status = states.of(tx, arguments.project_id, lock=True)
     if status not in wanted:
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, arguments, **asked)
@@ -178,7 +178,7 @@ def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dic
 def _ask(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue as `asked` says (by, owner_id, request_id), unless the state or another job is in the way."""
     # The row is the lock: the last step of a job that changes the state takes turns with us.
-    status = tx.value(SQL.status, {"project": arguments.project_id})
+    status = states.of(tx, arguments.project_id, lock=True)
     declared = kinds.of(arguments)
     lane = f"{arguments.project_id}/{declared.lane}"
     open_job = tx.one(Job, SQL.in_the_way, {"lane": lane})

@@ -1,6 +1,3 @@
--- name: status
-SELECT status FROM projects WHERE id = %(project)s FOR UPDATE;
-
 -- name: in_the_way
 -- The last job that was accepted in this lane decides. Those that go by the state they find are in nobody's way.
 SELECT * FROM jobs

@@ -48,9 +48,9 @@ def standing(infra: Infra, project_id: str, session: str) -> Standing:
     return upgrades.look(names.database(project_id), session)
 
 
-def _allow(tx: Transaction, project_id: str, states: tuple[str, ...]) -> None:
+def _allow(tx: Transaction, project_id: str, wanted: tuple[str, ...]) -> None:
     # The row is the lock: the last step of a job that changes the state takes turns with us.
-    status = tx.value(SQL.status, {"project": project_id})
+    status = states.of(tx, project_id, lock=True)
     in_the_way = tx.value(SQL.in_the_way, {"project": project_id})
-    if status not in states or in_the_way is not None:
+    if status not in wanted or in_the_way is not None:
         raise ProjectBusy(status or "deleted", in_the_way)

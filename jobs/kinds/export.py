@@ -10,7 +10,6 @@ from catalog import job_secrets
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import archive, files, transfer
-from infra.sql import statements
 from jobs import backups
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
-
 
 def backup_is_asked_for(run: Run[ExportProject], tx: Transaction) -> None:
     """Let the project be backed up as it is now. Raises GiveUp when it is in no state for that."""
-    status = tx.value(SQL.status, {"project": run.args.project_id})
+    status = states.of(tx, run.args.project_id)
     if status not in states.SETTLED:
         raise GiveUp(f"the project is {status or 'deleted'}")
     run.spawn(tx, BackupProject(run.args.project_id))

@@ -25,7 +25,7 @@ SQL = statements(__file__)
 
 def project_can_be_migrated(run: Run[MigrateProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is in a state in which it can be migrated."""
-    status = tx.value(SQL.status, {"project": run.args.project_id})
+    status = states.of(tx, run.args.project_id)
     if status not in _allowed(run.args):
         raise GiveUp(f"the project is {status or 'deleted'}")
 
@@ -75,7 +75,7 @@ def round_trip_is_proven(run: Run[MigrateProject]) -> None:
     if run.args.migration_id is not None:
         return
     with run.infra.database.autocommit() as tx:
-        status = tx.value(SQL.status, {"project": run.args.project_id})
+        status = states.of(tx, run.args.project_id)
     if status == "active":
         data_plane.prove_round_trip(run)
 
@@ -95,7 +95,7 @@ def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
 
 def begin_again(args: MigrateProject, tx: Transaction) -> None:
     """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
-    status = tx.value(SQL.status, {"project": args.project_id})
+    status = states.of(tx, args.project_id)
     if status not in _allowed(args):
         raise JobConflict(f"the project is {status or 'deleted'}")
     if args.migration_id is not None:

@@ -44,7 +44,7 @@ def set_is_checked(run: Run[RestoreProject]) -> None:
 def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
     """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
     project = run.args.project_id
-    if tx.value(SQL.status, {"project": project}) != "restoring":
+    if states.of(tx, project) != "restoring":
         return
     source = _opened(run)
     known = secrets.read_all(tx, run.infra.vault, project)
@@ -207,7 +207,7 @@ def _beside(run: Run[RestoreProject]) -> Beside:
 
 def _status(run: Run[RestoreProject]) -> str:
     with run.infra.database.autocommit() as tx:
-        return str(tx.value(SQL.status, {"project": run.args.project_id}) or "")
+        return states.of(tx, run.args.project_id) or ""
 
 
 def _backup(run: Run[RestoreProject]) -> Backup:

@@ -1,6 +1,3 @@
--- name: status
-SELECT status FROM projects WHERE id = %(project)s;
-
 -- name: now
 SELECT extract(epoch FROM now())::bigint;
 

@@ -9,7 +9,6 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from infra.beside import Beside
-from infra.sql import statements
 from jobs import data_plane, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
@@ -17,8 +16,6 @@ from jobs.kind import Step, kind
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
-
-SQL = statements(__file__)
 
 
 def database_is_swapped_back(run: Run[UndoRestore]) -> None:
@@ -39,7 +36,7 @@ def database_is_swapped_back(run: Run[UndoRestore]) -> None:
 def logins_are_admitted(run: Run[UndoRestore]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     with run.infra.database.autocommit() as tx:
-        status = tx.value(SQL.status, {"project": run.args.project_id})
+        status = states.of(tx, run.args.project_id)
     (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
     pooling.go_on(run)
 

@@ -10,7 +10,6 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
-from infra.sql import statements
 from jobs import backups, restoring
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
-
 
 def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
     """Restore the backup beside the project, compare, ask it as the data API would, and leave nothing."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "trial")
     with run.infra.database.autocommit() as tx:
-        if tx.value(SQL.status, {"project": project}) not in states.SETTLED:
+        if states.of(tx, project) not in states.SETTLED:
             raise GiveUp("the project is neither active nor paused")
         try:
             backup = catalogue.find(tx, run.args.backup_id)
