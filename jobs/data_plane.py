@@ -100,7 +100,7 @@ def end_sessions(run: Run[Any]) -> None:
     run.infra.databases.end_sessions(names.database(project), names.roles(project), run.session)
 
 
-def prove_round_trip(run: Run[Any]) -> None:
+def check_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     project = run.args.project_id
     known, roles = stored_secrets(run), names.roles(project)

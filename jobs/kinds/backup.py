@@ -30,7 +30,7 @@ KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
 KEPT_SECRETS = (*KEYS, *SECRETS.values())
 
 
-def backup_is_named(run: Run[BackupProject], tx: Transaction) -> None:
+def name_backup(run: Run[BackupProject], tx: Transaction) -> None:
     """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
     project = run.args.project_id
     row = tx.row(SQL.project, {"project": project})
@@ -46,7 +46,7 @@ def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) ->
     return catalogue.begin(tx, scope, run.job_id, form=form, key_id=key_id, final=final)
 
 
-def set_is_written(run: Run[Any], *, fresh: bool = False) -> None:
+def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
     """Let the files and the manifest be there. fresh: of what the project holds by now."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
@@ -63,12 +63,12 @@ def set_is_written(run: Run[Any], *, fresh: bool = False) -> None:
     backups.write(run, backup, uri, project=project, more=more, fresh=fresh)
 
 
-def set_is_removed(run: Run[Any]) -> None:
+def remove_set(run: Run[Any]) -> None:
     """Take back what was written."""
     backups.remove(run)
 
 
-def backup_is_listed(run: Run[Any], tx: Transaction) -> None:
+def list_backup(run: Run[Any], tx: Transaction) -> None:
     """List the backup from now on, and let it be proven where that is wished."""
     backup, settings = catalogue.of_job(tx, run.job_id), run.infra.settings
     list_set(run, tx, backup)
@@ -108,9 +108,9 @@ def begin_again(args: BackupProject, tx: Transaction) -> None:
 @kind(
     "project.backup",
     steps=(
-        Step(backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
-        Step(set_is_written, lasting=True, long=True, title="Dump, compress, encrypt"),
-        Step(backup_is_listed, atomic=True, title="List it"),
+        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
+        Step(write_backup, lasting=True, long=True, title="Dump, compress, encrypt"),
+        Step(list_backup, atomic=True, title="List the backup"),
     ),
     queue=BULK,
     lane="bulk",

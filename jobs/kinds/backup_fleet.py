@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def backups_are_enqueued(run: Run[BackupFleet], tx: Transaction) -> None:
+def enqueue_backups(run: Run[BackupFleet], tx: Transaction) -> None:
     """Enqueue a backup of each project, and first of the platform, without which their secrets are lost."""
     run.spawn(tx, BackupPlatform())
     for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, BackupProject(project))
 
 
-def all_are_backed_up(run: Run[BackupFleet]) -> None:
+def wait_for_backups(run: Run[BackupFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     fleet.conclude(run, "backedUp", states.SETTLED)
 
@@ -31,8 +31,8 @@ def all_are_backed_up(run: Run[BackupFleet]) -> None:
 @kind(
     "fleet.backup",
     steps=(
-        Step(backups_are_enqueued, atomic=True, title="Ask for each"),
-        Step(all_are_backed_up, joins=True, title="Wait for them"),
+        Step(enqueue_backups, atomic=True),
+        Step(wait_for_backups, joins=True, title="Wait for the backups"),
     ),
     queue=BULK,
     lane=None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def extension_is_as_wanted(run: Run[ExtendProject]) -> None:
+def change_extension(run: Run[ExtendProject]) -> None:
     """Install it or drop it. Raises GiveUp when the project is not active; Refused, saying why it cannot be."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
@@ -44,7 +44,7 @@ def begin_again(args: ExtendProject, tx: Transaction) -> None:
 
 @kind(
     "project.extension",
-    steps=(Step(extension_is_as_wanted, title="Install or drop the extension"),),
+    steps=(Step(change_extension, title="Install or drop the extension"),),
     attempts=3,
     coalesces=True,
     retried=begin_again,

@@ -19,13 +19,13 @@ SQL = statements(__file__)
 AT_A_TIME = 4
 
 
-def projects_behind_are_enqueued(run: Run[MigrateFleet], tx: Transaction) -> None:
+def enqueue_migrations(run: Run[MigrateFleet], tx: Transaction) -> None:
     """Enqueue a migration for each project that is not equal to the newest template."""
     for row in tx.rows(SQL.behind, _newest(run)):
         run.spawn(tx, MigrateProject(row["id"]))
 
 
-def projects_are_migrated(run: Run[MigrateFleet]) -> None:
+def wait_for_migrations(run: Run[MigrateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     with run.infra.database.autocommit() as tx:
         behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
@@ -39,8 +39,8 @@ def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:
 @kind(
     "fleet.migrate",
     steps=(
-        Step(projects_behind_are_enqueued, atomic=True, title="Ask for those that are behind"),
-        Step(projects_are_migrated, joins=True, title="Wait for them"),
+        Step(enqueue_migrations, atomic=True),
+        Step(wait_for_migrations, joins=True, title="Wait for the migrations"),
     ),
     lane=None,
     max_children=AT_A_TIME,

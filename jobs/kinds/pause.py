@@ -10,14 +10,14 @@ from jobs.commands import JobConflict
 from jobs.data_plane import allow_logins, close_data_api, open_data_api, refuse_logins
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
 
-def data_api_is_as_before(run: Run[PauseProject]) -> None:
+def reopen_data_api(run: Run[PauseProject]) -> None:
     """Open the data API again, unless the project slept."""
     with run.infra.database.autocommit() as tx:
         active = states.is_in(tx, run.args.project_id, states.ACTIVE)
@@ -25,13 +25,13 @@ def data_api_is_as_before(run: Run[PauseProject]) -> None:
         open_data_api(run)
 
 
-def pooler_serves_it_again(run: Run[PauseProject]) -> None:
+def add_to_pooler_again(run: Run[PauseProject]) -> None:
     """Let the pooler serve the project again, unless it is about to be deleted."""
     if _stays(run):
-        publish_to_pooler(run)
+        add_to_pooler(run)
 
 
-def logins_are_let_in_again(run: Run[PauseProject]) -> None:
+def allow_logins_again(run: Run[PauseProject]) -> None:
     """Let the logins in again, unless the project is about to be deleted."""
     if _stays(run):
         allow_logins(run)
@@ -43,7 +43,7 @@ def _stays(run: Run[PauseProject]) -> bool:
         return states.may_move(tx, run.args.project_id, "paused", by="project.pause")
 
 
-def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
+def mark_paused(run: Run[PauseProject], tx: Transaction) -> None:
     """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
     if not states.move(tx, run.args.project_id, "paused", by="project.pause"):
         raise GiveUp("the project is in another state by now")
@@ -59,10 +59,10 @@ def begin_again(args: PauseProject, tx: Transaction) -> None:
 @kind(
     "project.pause",
     steps=(
-        Step(close_data_api, undo=data_api_is_as_before, title="Close the data API"),
-        Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
-        Step(refuse_logins, undo=logins_are_let_in_again, title="Refuse logins, end sessions"),
-        Step(project_is_paused, atomic=True),
+        Step(close_data_api, undo=reopen_data_api, title="Close the data API"),
+        Step(remove_from_pooler, undo=add_to_pooler_again, title="Remove from PgBouncer"),
+        Step(refuse_logins, undo=allow_logins_again),
+        Step(mark_paused, atomic=True),
     ),
     on_failure="undo",
     coalesces=True,

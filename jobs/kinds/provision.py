@@ -10,19 +10,19 @@ from catalog import project_states as states
 from infra.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import (
+    check_round_trip,
     close_data_api,
     drop_database,
     drop_roles,
     open_data_api,
     passwords,
-    prove_round_trip,
     set_passwords,
     stored_limits,
     stored_secrets,
 )
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def begin_again(args: ProvisionProject, tx: Transaction) -> None:
         Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
         Step(create_roles, lasting=True, undo=drop_roles),
         Step(clone_template, lasting=True, undo=drop_database, title="Create the database"),
-        Step(publish_to_pooler, lasting=True, undo=withdraw_from_pooler, title="Let the pooler serve it"),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
-        Step(prove_round_trip, title="Prove a round trip"),
+        Step(check_round_trip, title="Check a round trip"),
         Step(mark_active, atomic=True),
     ),
     on_failure="undo",

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def set_is_checked(run: Run[RestoreProject]) -> None:
+def check_backup(run: Run[RestoreProject]) -> None:
     """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
     if _status(run) not in states.RESTORED:
         raise GiveUp(f"the project is {_status(run) or 'deleted'}")
     _opened(run)
 
 
-def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
+def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
     """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
     project = run.args.project_id
     if states.of(tx, project) != "restoring":
@@ -56,28 +56,28 @@ def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
     settings.restore(tx, project, source.details["settings"])
 
 
-def secrets_are_forgotten(run: Run[RestoreProject]) -> None:
+def forget_secrets(run: Run[RestoreProject]) -> None:
     """Take back the secrets of a project that was not there."""
     if _is_new(run):
         with run.transaction() as tx:
             secrets.delete_all(tx, run.args.project_id)
 
 
-def roles_are_there(run: Run[RestoreProject]) -> None:
+def create_roles(run: Run[RestoreProject]) -> None:
     """Let a project that is new have its roles."""
     if _status(run) == "restoring":
         known = data_plane.stored_secrets(run)
         data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, known))
 
 
-def roles_are_gone(run: Run[RestoreProject]) -> None:
+def drop_database_and_roles(run: Run[RestoreProject]) -> None:
     """Take back the roles of a project that was not there, and the database that needs them."""
     if _is_new(run):
         data_plane.drop_database(run)
         data_plane.drop_roles(run)
 
 
-def copy_is_restored(run: Run[RestoreProject]) -> None:
+def restore_copy(run: Run[RestoreProject]) -> None:
     """Let a database beside the project's hold what the backup holds, and prove it."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
     beside = _beside(run)
@@ -92,7 +92,7 @@ def copy_is_restored(run: Run[RestoreProject]) -> None:
     run.ledger.present("database", database)
 
 
-def copy_is_dropped(run: Run[RestoreProject]) -> None:
+def drop_copy(run: Run[RestoreProject]) -> None:
     """Take back what was restored beside the project."""
     database = names.beside(run.args.project_id, "restored")
     run.ledger.releasing("database", database)
@@ -100,7 +100,7 @@ def copy_is_dropped(run: Run[RestoreProject]) -> None:
     run.ledger.gone("database", database)
 
 
-def database_is_swapped(run: Run[RestoreProject]) -> None:
+def swap_database(run: Run[RestoreProject]) -> None:
     """Let the restored database bear the project's name; the one before it is kept under another."""
     project = run.args.project_id
     live, restored = names.database(project), names.beside(project, "restored")
@@ -118,7 +118,7 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
 
 
-def database_is_swapped_back(run: Run[RestoreProject]) -> None:
+def swap_database_back(run: Run[RestoreProject]) -> None:
     """Let a project that was there have its own database again, when this restore has taken its place."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
@@ -129,39 +129,42 @@ def database_is_swapped_back(run: Run[RestoreProject]) -> None:
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
         if status in states.SETTLED:
-            logins_are_admitted(run)
+            allow_logins(run)
         else:  # it lets in whom it let in before
             pooling.go_on(run)
 
 
-def logins_are_admitted(run: Run[RestoreProject]) -> None:
+def allow_logins(run: Run[RestoreProject]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
     pooling.go_on(run)
 
 
-def pooler_serves_it(run: Run[RestoreProject]) -> None:
+def add_to_pooler(run: Run[RestoreProject]) -> None:
     """Let the pooler serve a project that is new."""
     if _status(run) == "restoring":
-        pooling.publish_to_pooler(run)
+        pooling.add_to_pooler(run)
 
 
-def pooler_does_not_serve_it(run: Run[RestoreProject]) -> None:
+def remove_from_pooler(run: Run[RestoreProject]) -> None:
     """Take back that the pooler serves a project that was not there."""
     if _is_new(run):
-        pooling.withdraw_from_pooler(run)
+        pooling.remove_from_pooler(run)
 
 
-def data_api_is_open(run: Run[RestoreProject]) -> None:
-    """Let the data API serve a project that is new, and prove that it can be used."""
-    status = _status(run)
-    if status == "restoring":
+def open_data_api(run: Run[RestoreProject]) -> None:
+    """Let the data API serve a project that is new."""
+    if _status(run) == "restoring":
         data_plane.open_data_api(run)
-    if status != "paused":
-        data_plane.prove_round_trip(run)
 
 
-def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
+def check_round_trip(run: Run[RestoreProject]) -> None:
+    """Prove that the project can be used, unless it is paused."""
+    if _status(run) != "paused":
+        data_plane.check_round_trip(run)
+
+
+def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     """Say so; retention takes away what was there before once nobody can want it any more."""
     project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
     template = run.infra.databases.templates.name
@@ -232,15 +235,16 @@ def _opened(run: Run[RestoreProject]) -> Opened:
 @kind(
     "project.restore",
     steps=(
-        Step(set_is_checked, title="Check the whole backup"),
-        Step(secrets_are_stored, atomic=True, undo=secrets_are_forgotten, title="Make secrets and keys"),
-        Step(roles_are_there, lasting=True, undo=roles_are_gone, title="Create the roles"),
-        Step(copy_is_restored, lasting=True, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
-        Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
-        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
-        Step(pooler_serves_it, lasting=True, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
-        Step(data_api_is_open, lasting=True, title="Prove a round trip"),
-        Step(project_is_restored, atomic=True, title="Say so"),
+        Step(check_backup, title="Check the whole backup"),
+        Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
+        Step(create_roles, lasting=True, undo=drop_database_and_roles),
+        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore beside, compare"),
+        Step(swap_database, undo=swap_database_back, no_return=True, title="Swap the database in"),
+        Step(allow_logins, lasting=True),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
+        Step(open_data_api, lasting=True, title="Open the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(mark_restored, atomic=True),
     ),
     queue=BULK,
     on_failure="undo",

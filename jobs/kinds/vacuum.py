@@ -23,7 +23,7 @@ BLOATED_BYTES, BLOATED_SHARE, MOST_BLOATED = 1024 * 1024, 0.2, 10
 WORDS = {"busy": "somebody held its lock", "failed": "it could not be vacuumed"}
 
 
-def tables_are_vacuumed(run: Run[VacuumProject]) -> None:
+def vacuum_tables(run: Run[VacuumProject]) -> None:
     """Vacuum and analyse what has changed. Raises GiveUp when the project is not active."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
@@ -88,7 +88,7 @@ def begin_again(args: VacuumProject, tx: Transaction) -> None:
 
 @kind(
     "project.vacuum",
-    steps=(Step(tables_are_vacuumed, long=True, title="Vacuum and analyse"),),
+    steps=(Step(vacuum_tables, long=True, title="Vacuum and analyse"),),
     queue=BULK,
     lane="bulk",
     max_running=2,

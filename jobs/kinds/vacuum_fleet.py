@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 AT_A_TIME = 2
 
 
-def active_projects_are_enqueued(run: Run[VacuumFleet], tx: Transaction) -> None:
+def enqueue_vacuums(run: Run[VacuumFleet], tx: Transaction) -> None:
     """Enqueue a vacuum of each active project."""
     for project in fleet.projects(tx, states.ACTIVE):
         run.spawn(tx, VacuumProject(project))
 
 
-def projects_are_vacuumed(run: Run[VacuumFleet]) -> None:
+def wait_for_vacuums(run: Run[VacuumFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     fleet.conclude(run, "vacuumed", states.ACTIVE)
 
@@ -31,8 +31,8 @@ def projects_are_vacuumed(run: Run[VacuumFleet]) -> None:
 @kind(
     "fleet.vacuum",
     steps=(
-        Step(active_projects_are_enqueued, atomic=True, title="Ask for those that are active"),
-        Step(projects_are_vacuumed, joins=True, title="Wait for them"),
+        Step(enqueue_vacuums, atomic=True),
+        Step(wait_for_vacuums, joins=True, title="Wait for the vacuums"),
     ),
     queue=BULK,
     lane=None,

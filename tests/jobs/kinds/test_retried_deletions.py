@@ -60,7 +60,7 @@ def test_a_retried_deletion_makes_its_last_backup_anew(shop, monkeypatch):
         assert [backup.final for backup in backups.restorable(tx, shop.life.row()["owner_id"])] == [True]
 
 
-@pytest.mark.parametrize("half", ["final_backup_is_complete", "withdraw_from_pooler"])
+@pytest.mark.parametrize("half", ["complete_last_backup", "remove_from_pooler"])
 def test_a_deletion_that_was_taken_back_half_has_a_last_backup_of_what_was_written_since(shop, monkeypatch, half):
     with monkeypatch.context() as patch:
         fails(patch, drop_database)
