@@ -204,16 +204,21 @@ def test_a_set_of_states_of_projects_has_its_name_in_their_home():
         f"{name}: {listed}"
         for name, text in STATEMENTS.items()
         for listed in lists.findall(re.sub(r"ON CONFLICT[^;]*?DO ", "", text))
-        if name.endswith(".sql") and set(re.findall(r"'([^']*)'", listed)) <= set(STATES)
+        if name.endswith(".sql") and lists_states(set(re.findall(r"'([^']*)'", listed)))
     }
     found |= {
         f"{module}: {ast.unparse(node)}"
         for module, tree in TREES.items()
         if module != STATE_HOME.replace("/", ".")
         for node in literal_lists(tree)
-        if {element.value for element in node.elts if isinstance(element, ast.Constant)} <= set(STATES)
+        if lists_states({element.value for element in node.elts if isinstance(element, ast.Constant)})
     }
     assert found == set()
+
+
+def lists_states(words: set[object]) -> bool:
+    """Whether these are states of projects; a job can have failed, too."""
+    return words <= set(STATES) and words != {"failed"}
 
 
 def literal_lists(tree: ast.Module) -> list[ast.Tuple | ast.List | ast.Set]:
