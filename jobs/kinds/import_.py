@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import job_secrets, settings
@@ -18,7 +18,7 @@ from jobs.backups import DATABASE
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import list_set
+from jobs.kinds.backup import list_set, remove_set
 from jobs.kinds.restore import RestoreProject
 
 if TYPE_CHECKING:
@@ -84,11 +84,6 @@ def _manifest(backup: Backup, head: Head, file: File) -> Manifest:
         files=(file,),
         details="",
     )
-
-
-def remove_set(run: Run[Any]) -> None:
-    """Take back what was written."""
-    backups.remove(run)
 
 
 def enqueue_restore(run: Run[ImportProject], tx: Transaction) -> None:

@@ -158,6 +158,12 @@ def open_data_api(run: Run[RestoreProject]) -> None:
         data_plane.open_data_api(run)
 
 
+def close_data_api(run: Run[RestoreProject]) -> None:
+    """Take back that the data API serves a project that was not there."""
+    if _is_new(run):
+        data_plane.close_data_api(run)
+
+
 def check_round_trip(run: Run[RestoreProject]) -> None:
     """Prove that the project can be used, unless it is paused."""
     if _status(run) != "paused":
@@ -242,7 +248,7 @@ def _opened(run: Run[RestoreProject]) -> Opened:
         Step(swap_database, undo=swap_database_back, no_return=True, title="Swap the database in"),
         Step(allow_logins, lasting=True),
         Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
-        Step(open_data_api, lasting=True, title="Open the data API"),
+        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(check_round_trip, title="Check a round trip"),
         Step(mark_restored, atomic=True),
     ),

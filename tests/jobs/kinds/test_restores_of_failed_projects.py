@@ -62,7 +62,7 @@ def test_what_a_failed_project_had_before_its_restore_is_kept_and_can_be_had_aga
     assert (shop.sql(ROWS), shop.databases()) == ((101, 6050), {""})
 
 
-@pytest.mark.parametrize("step", ["restore_copy", "open_data_api"])
+@pytest.mark.parametrize("step", ["restore_copy", "open_data_api", "check_round_trip"])
 def test_a_restore_that_fails_leaves_nothing_of_a_project_that_was_not_there(shop, monkeypatch, step):
     backup = shop.back_up()
     shop.life.delete()
@@ -70,4 +70,4 @@ def test_a_restore_that_fails_leaves_nothing_of_a_project_that_was_not_there(sho
     gives_up_after(monkeypatch, RestoreProject, step)
     assert restored(shop, backup).status == "failed"
     assert (shop.life.row()["status"], shop.databases(), shop.roles()) == ("failed", set(), set())
-    assert shop.life.secrets() == {}
+    assert (shop.life.secrets(), shop.life.things()) == ({}, []), "and no data API that would serve it"
