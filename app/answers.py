@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from app.models import JobStatus  # noqa: TC001 - pydantic reads the annotations
+from catalog.project_states import Shown  # noqa: TC001 - pydantic reads the annotations
 
 
 class Out(BaseModel):
@@ -71,7 +72,7 @@ class ProjectOut(Out):
 
     id: str
     name: str
-    status: Literal["provisioning", "active", "paused", "sleeping", "restoring", "failed", "deleting"]
+    status: Shown
     status_reason: str | None
     drift: list[str]
     pool_size: int

@@ -10,11 +10,12 @@ from werkzeug.wrappers import Response
 
 from app import refusals
 from app.data import wire
-from app.data.blueprint import GREETING, HELD, JSON, absent, key_of
+from app.data.blueprint import GREETING, JSON, absent, key_of
 from app.data.faults import Fault
 from app.data.respond import Answer
 from app.problems import Problem
 from app.waking import Asked
+from catalog.project_states import REACHABLE
 from infra.errors import Unavailable
 from infra.sockets import listens
 
@@ -63,7 +64,7 @@ class _Views:
         return Response(status=204) if served else wire.refusal(absent(asked.project_id, self._status_of), request)
 
     def _served(self, asked: Asked) -> bool:
-        if self._status_of(asked.project_id) not in HELD:
+        if self._status_of(asked.project_id) not in REACHABLE:
             raise absent(asked.project_id, self._status_of)
         return self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
 
@@ -71,7 +72,7 @@ class _Views:
         """Answer at a project's own address, without a key and without waking it."""
         if wire.is_preflight(request):
             return wire.preflight(request)
-        if self._status_of(project_id) not in HELD:
+        if self._status_of(project_id) not in REACHABLE:
             return wire.refusal(absent(project_id, self._status_of), request)
         return wire.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 

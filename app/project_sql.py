@@ -12,6 +12,7 @@ from app.models_sql import NewQuery
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects
+from catalog.project_states import REACHABLE
 from infra.owner_sql import Bounds, OwnerSql, SqlCrowded
 from infra.owner_wire import SqlRefused, SqlTooLarge, SqlTooLong
 
@@ -52,7 +53,7 @@ def _audit(call: Call, project_id: str) -> None:
     """Audit that the owner login of a project that serves, or sleeps, is used: the verb alone, since SQL holds data."""
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        if project.status not in ("active", "sleeping"):
+        if project.status not in REACHABLE:
             raise projects.ProjectBusy(project.status, project.current_job)
         verb = _VERB.match(call.body.query)
         detail = {"verb": verb[1].upper() if verb else "", "readOnly": call.body.read_only}

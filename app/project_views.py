@@ -10,6 +10,7 @@ from app.logins import logged_in
 from app.models import PageQuery
 from app.routing import Answer, Call, Routes
 from catalog import audit, backups, names, projects
+from catalog.project_states import SETTLED
 from infra import project_stats
 from jobs.view import rfc3339
 
@@ -26,7 +27,7 @@ def stats(call: Call, project_id: str) -> Answer:
     """Shows how large a project is, and how busy."""
     with call.world.infra.database.autocommit() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        if project.status in ("provisioning", "failed", "restoring", "deleting"):
+        if project.status not in SETTLED:
             raise projects.ProjectBusy(project.status, project.current_job)
         last = backups.newest(tx, project.id)
     found = logged_in(

@@ -11,6 +11,7 @@ from app.models import NewProject, Nothing, PageQuery, ProjectChanges
 from app.models_backups import DeleteQuery
 from app.routing import Answer, Call, Routes
 from catalog import audit, capacity, names, projects, secrets
+from catalog.project_states import SETTLED
 from jobs.enqueue import enqueue
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject
@@ -123,7 +124,7 @@ def connection(call: Call, project_id: str) -> Answer:
     """Shows how to connect, with the keys; each look is audited."""
     with call.world.infra.database.transaction() as tx:
         project = projects.owned(tx, project_id, call.owner_id)
-        if project.status in ("provisioning", "failed", "restoring", "deleting"):
+        if project.status not in SETTLED:
             raise projects.ProjectBusy(project.status, project.current_job)
         known = secrets.read_all(tx, call.world.infra.vault, project.id)
         actor = call.caller.actor if call.caller else call.owner_id

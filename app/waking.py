@@ -13,6 +13,7 @@ from app.data.config import DataConfig
 from app.data.faults import Fault
 from app.world import Slots
 from catalog import names, projects, secrets
+from catalog.project_states import REACHABLE
 from catalog.projects import ProjectBusy
 from infra.errors import Refused
 from jobs import data_plane, lifecycle
@@ -113,7 +114,7 @@ class Waking:
                 status = self._status(project_id)
                 if status == "sleeping" and not (shared.wakes and self._wake(project_id)):
                     return False
-                if status not in ("active", "sleeping"):
+                if status not in REACHABLE:
                     return False
             time.sleep(LOOK_SECONDS)
         return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog.ids import is_id, new_id
+from catalog.project_states import SETS
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def not_verified(tx: Transaction, backup_id: str, reason: str) -> None:
 
 def report(tx: Transaction) -> list[dict[str, Any]]:
     """Return for each project, and for the platform, how far back it could be brought and how long that takes."""
-    return tx.rows(SQL.report)
+    return tx.rows(SQL.report, SETS)
 
 
 def worst(tx: Transaction) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def worst(tx: Transaction) -> dict[str, Any]:
 
     They are: projects_without_backup, backup_seconds, verified_seconds, offsite_seconds, faulty.
     """
-    return tx.row(SQL.worst) or {}
+    return tx.row(SQL.worst, SETS) or {}
 
 
 def doomed(tx: Transaction, *, days: int, count: int, final_days: int) -> list[dict[str, Any]]:

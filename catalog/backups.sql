@@ -58,7 +58,7 @@ SELECT p.id AS project_id, p.name, p.status,
        (SELECT max(b.created_at) FROM backups b WHERE b.scope = p.id AND b.offsite_at IS NOT NULL) AS offsite_backup_at,
        extract(epoch FROM now() - newest.created_at) AS rpo_seconds,
        (SELECT count(*) FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL) AS backups
-  FROM (SELECT id, name, status FROM projects WHERE status NOT IN ('deleted', 'provisioning', 'failed')
+  FROM (SELECT id, name, status FROM projects WHERE status = ANY (%(with_data)s)
         UNION ALL SELECT 'platform', 'platform', 'active') AS p
   LEFT JOIN LATERAL (SELECT * FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL
                       ORDER BY b.created_at DESC LIMIT 1) AS newest ON true
@@ -141,7 +141,7 @@ DELETE FROM backups WHERE id = %(id)s AND finished_at IS NULL;
 
 -- name: worst
 -- Whoever is worst off, of the platform and every project that is there.
-WITH wanted AS (SELECT id FROM projects WHERE status IN ('active', 'paused', 'sleeping') UNION ALL SELECT 'platform'),
+WITH wanted AS (SELECT id FROM projects WHERE status = ANY (%(settled)s) UNION ALL SELECT 'platform'),
 newest AS (SELECT w.id, max(b.created_at) AS made, max(b.created_at) FILTER (WHERE b.verified_at IS NOT NULL) AS proven,
                   max(b.created_at) FILTER (WHERE b.offsite_at IS NOT NULL) AS copied
              FROM wanted w LEFT JOIN backups b ON b.scope = w.id AND b.finished_at IS NOT NULL GROUP BY w.id)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from catalog.project_states import SETS
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def set_pools(tx: Transaction, settings: Settings, size: int) -> list[dict[str, 
     Raises PoolsDoNotFit.
     """
     tx.execute(SQL.set_pool_size, {"pool_size": size})
-    changed = tx.rows(SQL.set_pools, {"pool_size": size})
+    changed = tx.rows(SQL.set_pools, {"pool_size": size, **SETS})
     heed(tx, settings)
     return changed
 

@@ -21,5 +21,5 @@ ON CONFLICT (id) DO UPDATE SET pool_size = excluded.pool_size;
 
 -- name: set_pools
 UPDATE projects SET pool_size = %(pool_size)s, updated_at = now()
- WHERE status NOT IN ('deleting', 'deleted') AND pool_size <> %(pool_size)s
+ WHERE status <> ALL (%(leaving)s) AND pool_size <> %(pool_size)s
 RETURNING id, owner_id, status;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from catalog import secrets
 from catalog.ids import is_project_id
+from catalog.project_states import SETTLED
 from infra.sql import statements
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 Verdict = Literal["owned", "orphan", "missing"]
-# Something stands for these projects; a failed one may still be retried or deleted by its owner.
-LIVE = frozenset({"active", "paused", "sleeping"})
-GONE = frozenset({"deleted"})
 
 
 @dataclass(frozen=True, order=True)
@@ -48,12 +46,12 @@ def take(tx: Transaction, infra: Infra) -> list[Thing]:
     busy = {row["project_id"] for row in tx.rows(SQL.open_jobs)}
     things = [
         Thing(
-            kind, name, project, "owned" if status.get(project, "deleted") not in GONE or project in busy else "orphan"
+            kind, name, project, "owned" if status.get(project, "deleted") != "deleted" or project in busy else "orphan"
         )
         for (kind, name), project in seen.items()
     ]
     wanted = {(row["kind"], row["name"]): row["project_id"] for row in tx.rows(SQL.ledger) if row["state"] == "present"}
-    wanted |= {("secrets", project): project for project, state in status.items() if state in LIVE}
+    wanted |= {("secrets", project): project for project, state in status.items() if state in SETTLED}
     things += [
         Thing(kind, name, project, "missing")
         for (kind, name), project in wanted.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from catalog import project_states as states
 from catalog.ids import is_project_id, new_project_id
 from catalog.owners import present
 from infra.sql import statements
@@ -90,7 +91,7 @@ def take_in(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_
 
 def mark_restoring(tx: Transaction, project_id: str) -> None:
     """Say that a project that was just created is to be made of a backup."""
-    tx.execute(SQL.mark_restoring, {"id": project_id})
+    states.move(tx, project_id, "restoring", by="project.restore as new")
 
 
 def bring_back(tx: Transaction, project_id: str, owner_id: str, *, name: str | None, quota: int) -> None:
@@ -100,12 +101,12 @@ def bring_back(tx: Transaction, project_id: str, owner_id: str, *, name: str | N
     """
     values = {"id": project_id, "owner": owner_id, "name": name}
     _heed_quota(tx, values, quota)
+    if tx.execute(SQL.rename_deleted, values) != 1:
+        raise ProjectNotFound("you have no such deleted project")
     try:
-        found = tx.execute(SQL.bring_back, values)
+        states.move(tx, project_id, "restoring", by="project.restore undeletes")
     except psycopg.errors.UniqueViolation as error:
         raise NameTaken("you have another project of this name; give this one another") from error
-    if found != 1:
-        raise ProjectNotFound("you have no such deleted project")
 
 
 def _heed_quota(tx: Transaction, values: dict[str, Any], quota: int) -> None:
@@ -114,7 +115,7 @@ def _heed_quota(tx: Transaction, values: dict[str, Any], quota: int) -> None:
     if quota:
         # The owner's row is the lock: two requests at once cannot both take the last place.
         tx.execute(SQL.lock_owner, values)
-        if tx.value(SQL.count, values) >= quota:
+        if tx.value(SQL.count, {**values, **states.SETS}) >= quota:
             raise QuotaExceeded(f"you may have {quota} projects")
 
 
@@ -147,8 +148,9 @@ def change(tx: Transaction, project: Project, *, name: str | None, pool_size: in
 
 
 def mark_deleting(tx: Transaction, project: Project) -> None:
-    """Say that the project goes; its name is free at once."""
-    tx.execute(SQL.mark_deleting, {"id": project.id})
+    """Say that the project goes; its name is free at once. Raises ProjectNotFound when it is gone."""
+    if not states.move(tx, project.id, "deleting", by="project.delete asked"):
+        raise ProjectNotFound("you have no such project")
 
 
 def status_of(tx: Transaction, project_id: str) -> str | None:

@@ -5,7 +5,7 @@ SELECT max_projects FROM owners WHERE id = %(owner)s;
 SELECT FROM owners WHERE id = %(owner)s FOR UPDATE;
 
 -- name: count
-SELECT count(*) FROM projects WHERE owner_id = %(owner)s AND status NOT IN ('deleting', 'deleted');
+SELECT count(*) FROM projects WHERE owner_id = %(owner)s AND status <> ALL (%(leaving)s);
 
 -- name: create
 INSERT INTO projects (id, owner_id, name, pool_size) VALUES (%(id)s, %(owner)s, %(name)s, %(pool_size)s)
@@ -41,13 +41,6 @@ UPDATE projects SET name = coalesce(%(name)s, name), pool_size = coalesce(%(pool
  WHERE id = %(id)s
    AND (name, pool_size) IS DISTINCT FROM (coalesce(%(name)s, name), coalesce(%(pool_size)s, pool_size));
 
--- name: mark_deleting
--- What it was before an older deletion does not count: it may be nothing of that by now.
-UPDATE projects SET status = 'deleting', status_reason = NULL, updated_at = now(),
-       status_before = CASE WHEN status IN ('active', 'paused', 'sleeping') THEN status
-                            WHEN status = 'deleting' THEN status_before END
- WHERE id = %(id)s;
-
 -- name: status_of
 SELECT status FROM projects WHERE id = %(id)s AND status <> 'deleted';
 
@@ -57,9 +50,5 @@ SELECT owner_id FROM projects WHERE id = %(id)s AND status <> 'deleted';
 -- name: names_of
 SELECT id, name FROM projects WHERE id = ANY (%(ids)s);
 
--- name: mark_restoring
-UPDATE projects SET status = 'restoring', updated_at = now() WHERE id = %(id)s AND status = 'provisioning';
-
--- name: bring_back
-UPDATE projects SET status = 'restoring', status_reason = NULL, name = coalesce(%(name)s, name), updated_at = now()
- WHERE id = %(id)s AND owner_id = %(owner)s AND status = 'deleted';
+-- name: rename_deleted
+UPDATE projects SET name = coalesce(%(name)s, name) WHERE id = %(id)s AND owner_id = %(owner)s AND status = 'deleted';

@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
+from catalog import project_states as states
 from infra.beside import Beside
 from infra.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
 from infra.sql import statements
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from infra.composition import Infra
 
 SQL = statements(__file__)
-MOVING = frozenset({"provisioning", "deleting", "restoring"})
 LONGEST_NAME = 80
 # What belongs to a project, and the column that says so; rows of later ones point to those of earlier ones.
 TABLES = (
@@ -85,7 +85,7 @@ def _carry(source: Transaction, target: Transaction, row: dict[str, Any]) -> Non
         _copy(source, target, "owners", "id", row["owner_id"])
         owner = row["owner_id"]
     changed: dict[str, Any] = {"owner_id": owner, "name": _name(target, owner, row)}
-    if row["status"] in MOVING:
+    if row["status"] in states.MOVING:
         reason = f"it was {row['status']} when the platform was restored; delete it, or restore a backup of it"
         changed |= {"status": "failed", "status_reason": reason}
     _copy(source, target, "projects", "id", row["id"], **changed)
@@ -96,7 +96,7 @@ def _carry(source: Transaction, target: Transaction, row: dict[str, Any]) -> Non
 
 def _name(target: Transaction, owner: str, row: dict[str, Any]) -> str:
     name = str(row["name"])
-    if not target.value(SQL.is_taken, {"owner": owner, "name": name}):
+    if not target.value(SQL.is_taken, {"owner": owner, "name": name, **states.SETS}):
         return name
     tail = f"-{str(row['id']).removeprefix('proj_')[:4]}"
     return name[: LONGEST_NAME - len(tail)] + tail

@@ -20,7 +20,7 @@ UPDATE owners SET password_hash = %(hash)s, updated_at = now()
 SELECT id FROM owners WHERE id = %(id)s OR email = %(email)s ORDER BY (id = %(id)s) DESC LIMIT 1;
 
 -- name: is_taken
-SELECT EXISTS (SELECT FROM projects WHERE owner_id = %(owner)s AND name = %(name)s AND status NOT IN ('deleting', 'deleted'));
+SELECT EXISTS (SELECT FROM projects WHERE owner_id = %(owner)s AND name = %(name)s AND status <> ALL (%(leaving)s));
 
 -- name: columns
 -- Those that a row is written with; numbers that a table gives itself are given anew.

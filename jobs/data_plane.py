@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
+from catalog import project_states as states
 from infra import tokens
 from infra.beside import Beside
 from infra.errors import LoginRefused
@@ -99,7 +100,7 @@ def end_sessions(run: Run[Any]) -> None:
     run.infra.databases.end_sessions(names.database(project), names.roles(project), run.session)
 
 
-def prove_round_trip(run: Run[Any]) -> None:
+def check_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
     project = run.args.project_id
     known, roles = stored_secrets(run), names.roles(project)
@@ -123,7 +124,7 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
     """Say what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        row = tx.row(SQL.project, {"project": project})
+        row = tx.row(SQL.project, {"project": project, **states.SETS})
     if row is None:
         raise GiveUp("the project was deleted meanwhile")
     chosen = settings.effective(row["settings"], run.infra.settings)

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from catalog import backups as catalogue
 from catalog import names, secrets
+from catalog import project_states as states
 from infra import archive, backup_keys, backup_sets, master_keys, migrations, secretfiles
 from infra.beside import Beside
 from infra.contents import looking
@@ -74,8 +75,9 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         _compare(source, uri)
         with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
             migrations.apply(login, "platform")
-            for statement in (SQL.rest, SQL.forget_workers, SQL.moving):
+            for statement in (SQL.rest, SQL.forget_workers):
                 login.execute(statement)
+            _give_up_moving(Transaction(login))
             _open(infra, live)
             _carry_over(infra, live, Transaction(login), tell, owners=True)
             _rewrap(infra, Transaction(login))
@@ -99,7 +101,7 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
         if done["carried"]:
             _rewrap(infra, tx)
     with infra.database.autocommit() as tx:
-        settled = tx.rows(SQL.settled)
+        settled = tx.rows(SQL.settled, states.SETS)
     for row in settled:
         project = str(row["id"])
         if Beside(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
@@ -108,14 +110,22 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
             backup = catalogue.newest(tx, project)
             if backup is None:
                 reason = "its database is gone, and there is no backup of it"
-                tx.execute(SQL.lost, {"project": project, "reason": reason})
-                done["lost"].append(project)
+                if states.move(tx, project, "failed", by="adopt", reason=reason):
+                    done["lost"].append(project)
                 continue
-            tx.execute(SQL.restoring, {"project": project})
+            if not states.move(tx, project, "restoring", by="adopt"):
+                continue
             job = enqueue(tx, RestoreProject(project, backup.id), by="operator", owner_id=row["owner_id"])
             done["restored"][project] = job.id
         tell(f"{project}: its database is gone; restoring {backup.stem}")
     return done
+
+
+def _give_up_moving(tx: Transaction) -> None:
+    """No job will see to these any more."""
+    for project, status in states.moving(tx):
+        reason = f"it was {status} when the platform was backed up; delete it, or restore a backup of it"
+        states.move(tx, project, "failed", by="restore-platform", reason=reason)
 
 
 def _carry_over(

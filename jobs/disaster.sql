@@ -7,12 +7,6 @@ UPDATE jobs SET status = 'cancelled', ready = false, parked = false, worker = NU
 -- name: forget_workers
 DELETE FROM workers;
 
--- name: moving
--- No job will see to these any more.
-UPDATE projects SET status = 'failed', updated_at = now(),
-       status_reason = 'it was ' || status || ' when the platform was backed up; delete it, or restore a backup of it'
- WHERE status IN ('provisioning', 'deleting', 'restoring');
-
 -- name: create
 CREATE DATABASE {database} TEMPLATE template0;
 
@@ -40,10 +34,4 @@ ALTER DATABASE {database} ALLOW_CONNECTIONS true;
 ALTER DATABASE {database} RENAME TO {other};
 
 -- name: settled
-SELECT id, owner_id FROM projects WHERE status IN ('active', 'paused', 'sleeping') ORDER BY id;
-
--- name: restoring
-UPDATE projects SET status = 'restoring', status_reason = NULL, updated_at = now() WHERE id = %(project)s;
-
--- name: lost
-UPDATE projects SET status = 'failed', status_reason = %(reason)s, updated_at = now() WHERE id = %(project)s;
+SELECT id, owner_id FROM projects WHERE status = ANY (%(settled)s) ORDER BY id;

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from catalog import project_states as states
 from infra import secretfiles
 from infra.errors import InfraError
 from infra.proxy import Proxy
 from infra.sql import statements
-from jobs import drift, platform_secrets
+from jobs import platform_secrets
 from jobs.enqueue import enqueue
 from jobs.kinds.reconcile import ReconcileProject
 
@@ -114,7 +115,7 @@ def workers(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
 
 def projects(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
     """Name the projects that are not as they should be."""
-    rows = tx.rows(SQL.ailing, {"settled": list(drift.SETTLED)})
+    rows = tx.rows(SQL.ailing, states.SETS)
     for row in rows[:MOST_NAMED]:
         said = f"{row['name']} is {row['status']}: {row['reason']}"
         remedy = "a reconcile mends it" if row["settled"] else "launchdb jobs list shows the job that failed"
@@ -157,7 +158,7 @@ def fix(tx: Transaction, check: str, *, by: str, request_id: str) -> list[Job]:
     if check != "projects":
         known = "a person has to" if check in CHECKS else "there is no such check"
         raise NoSuchCheck(f"no job mends {check}: {known}")
-    rows = tx.rows(SQL.ailing, {"settled": list(drift.SETTLED)})
+    rows = tx.rows(SQL.ailing, states.SETS)
     return [
         enqueue(tx, ReconcileProject(row["id"]), by=by, owner_id=row["owner_id"], request_id=request_id)
         for row in rows

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from infra.instances import InstanceSpec, Sight
     from infra.pooler import Entry
 
-# A project in another state is being changed by a job, which sees to it.
-SETTLED = ("active", "paused", "sleeping")
-
 
 @dataclass(frozen=True)
 class Wanted:

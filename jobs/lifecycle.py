@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catalog import project_states as states
 from catalog.backups import kept_database
 from catalog.projects import ProjectBusy
 from infra.sql import statements
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
-from jobs.kinds import backup as backups
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.configure import ConfigureProject
 from jobs.kinds.export import ExportProject
@@ -43,7 +43,7 @@ class NothingKept(Exception):
 
 def pause(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for a project to be paused, also one that sleeps; a pause under way is returned. Raises ProjectBusy."""
-    return _ask(tx, PauseProject(project_id), ("active", "sleeping"), asked)
+    return _ask(tx, PauseProject(project_id), states.REACHABLE, asked)
 
 
 def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
@@ -51,14 +51,14 @@ def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy.
     """
-    if tx.value(SQL.status, {"project": project_id}) == "sleeping":
+    if states.of(tx, project_id, lock=True) == "sleeping":
         return wake(tx, project_id, **asked)
-    return _ask(tx, ResumeProject(project_id), ("paused",), asked)
+    return _ask(tx, ResumeProject(project_id), states.PAUSED, asked)
 
 
 def sleep(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be put to sleep, if it is idle still by then. Raises ProjectBusy."""
-    return _ask(tx, SleepProject(project_id), ("active",), asked)
+    return _ask(tx, SleepProject(project_id), states.ACTIVE, asked)
 
 
 def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
@@ -66,7 +66,7 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy, also for a while after a project could not be woken.
     """
-    status = tx.value(SQL.status, {"project": project_id})
+    status = states.of(tx, project_id, lock=True)
     open_job = tx.one(Job, SQL.waking, {"project": project_id})
     if open_job is not None:
         return open_job
@@ -77,12 +77,12 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
 def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be restarted; a restart under way is returned. Raises ProjectBusy."""
-    return _ask(tx, RestartProject(project_id), ("active",), asked)
+    return _ask(tx, RestartProject(project_id), states.ACTIVE, asked)
 
 
 def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
-    return _ask(tx, VacuumProject(project_id), ("active",), asked)
+    return _ask(tx, VacuumProject(project_id), states.ACTIVE, asked)
 
 
 def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **asked: Any) -> Job:
@@ -90,17 +90,17 @@ def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **
 
     Raises ProjectBusy.
     """
-    return _ask(tx, RotateSecret(project_id, secret, grace_seconds), ("active", "paused", "sleeping"), asked)
+    return _ask(tx, RotateSecret(project_id, secret, grace_seconds), states.SETTLED, asked)
 
 
 def backup(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for a project to be backed up, behind whatever else is done to its data. Raises ProjectBusy."""
-    return _behind(tx, BackupProject(project_id), backups.STATES, asked)
+    return _behind(tx, BackupProject(project_id), states.SETTLED, asked)
 
 
 def verify_backup(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
     """Ask for a backup of a project to be proven, behind whatever else is done to its data. Raises ProjectBusy."""
-    return _behind(tx, VerifyBackup(project_id, backup_id), backups.STATES, asked)
+    return _behind(tx, VerifyBackup(project_id, backup_id), states.SETTLED, asked)
 
 
 def forget_backup(tx: Transaction, project_id: str, backup_id: str, **asked: Any) -> Job:
@@ -114,25 +114,25 @@ def restore(tx: Transaction, project_id: str, backup_id: str, *, partial: bool =
     partial  also when something of it cannot come back
     """
     arguments = RestoreProject(project_id, backup_id, partial)
-    job = _ask(tx, arguments, (*backups.STATES, "restoring", "failed"), asked)
-    tx.execute(SQL.restore_failed, {"project": project_id})
+    job = _ask(tx, arguments, states.RESTORABLE, asked)
+    states.move(tx, project_id, "restoring", by="project.restore asked")
     return job
 
 
 def undo_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for what a project was before its last restore. Raises NothingKept, ProjectBusy."""
     _kept(tx, project_id)
-    return _ask(tx, UndoRestore(project_id), backups.STATES, asked)
+    return _ask(tx, UndoRestore(project_id), states.SETTLED, asked)
 
 
 def keep_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for what a project was before its last restore to be dropped. Raises NothingKept, ProjectBusy."""
-    return _ask(tx, ForgetDatabase(project_id, _kept(tx, project_id)), backups.STATES, asked)
+    return _ask(tx, ForgetDatabase(project_id, _kept(tx, project_id)), states.SETTLED, asked)
 
 
 def export(tx: Transaction, project_id: str, passphrase: str, **asked: Any) -> Job:
     """Ask for a project in one file. passphrase: by what it is found, sealed. Raises ProjectBusy."""
-    return _behind(tx, ExportProject(project_id, passphrase), backups.STATES, asked)
+    return _behind(tx, ExportProject(project_id, passphrase), states.SETTLED, asked)
 
 
 def is_exported(tx: Transaction, project_id: str, job_id: str) -> bool:
@@ -144,12 +144,12 @@ def take_in(
     tx: Transaction, project_id: str, *, file: str, form: str, passphrase: str, partial: bool = False, **asked: Any
 ) -> Job:
     """Ask for a project that was just written to be made of an export. Raises ProjectBusy."""
-    return _behind(tx, ImportProject(project_id, file, form, passphrase, partial), ("restoring",), asked)
+    return _behind(tx, ImportProject(project_id, file, form, passphrase, partial), states.RESTORING, asked)
 
 
 def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
     """Ask for an extension of an active project to be as `wanted` (present, cascade). Raises ProjectBusy."""
-    status = tx.value(SQL.status, {"project": project_id})
+    status = states.of(tx, project_id, lock=True)
     if status != "active":
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, ExtendProject(project_id, extension, **wanted), **asked)
@@ -169,7 +169,7 @@ def _kept(tx: Transaction, project_id: str) -> str:
 
 def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue what may wait behind other jobs, unless the state is against it."""
-    status = tx.value(SQL.status, {"project": arguments.project_id})
+    status = states.of(tx, arguments.project_id, lock=True)
     if status not in wanted:
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, arguments, **asked)
@@ -178,7 +178,7 @@ def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dic
 def _ask(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue as `asked` says (by, owner_id, request_id), unless the state or another job is in the way."""
     # The row is the lock: the last step of a job that changes the state takes turns with us.
-    status = tx.value(SQL.status, {"project": arguments.project_id})
+    status = states.of(tx, arguments.project_id, lock=True)
     declared = kinds.of(arguments)
     lane = f"{arguments.project_id}/{declared.lane}"
     open_job = tx.one(Job, SQL.in_the_way, {"lane": lane})

@@ -1,6 +1,3 @@
--- name: status
-SELECT status FROM projects WHERE id = %(project)s FOR UPDATE;
-
 -- name: in_the_way
 -- The last job that was accepted in this lane decides. Those that go by the state they find are in nobody's way.
 SELECT * FROM jobs
@@ -19,7 +16,3 @@ SELECT EXISTS (SELECT FROM jobs WHERE lane = %(project)s || '/control' AND kind 
 -- name: is_exported
 SELECT EXISTS (SELECT FROM jobs WHERE id = %(job)s AND kind = 'project.export' AND project_id = %(project)s
                   AND status = 'succeeded');
-
--- name: restore_failed
-UPDATE projects SET status = 'restoring', status_reason = NULL, updated_at = now()
- WHERE id = %(project)s AND status = 'failed';

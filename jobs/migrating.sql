@@ -1,6 +1,3 @@
--- name: status
-SELECT status FROM projects WHERE id = %(project)s AND status <> 'deleted' FOR UPDATE;
-
 -- name: in_the_way
 -- A job after which the project is in another state.
 SELECT id FROM jobs

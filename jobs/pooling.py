@@ -28,7 +28,7 @@ CONNECTIONS_OF_OTHERS = 3
 AT_ONCE = 8
 
 
-def publish_to_pooler(run: Run[Any]) -> None:
+def add_to_pooler(run: Run[Any]) -> None:
     """Let the pooler serve the project's database, with as many connections as the catalogue says."""
     if not run.infra.pooler.exists:
         return
@@ -40,7 +40,7 @@ def publish_to_pooler(run: Run[Any]) -> None:
     run.ledger.present(KIND, database)
 
 
-def withdraw_from_pooler(run: Run[Any]) -> None:
+def remove_from_pooler(run: Run[Any]) -> None:
     """Let the pooler no longer serve the project's database: it has no session left there, and takes no client."""
     if not run.infra.pooler.exists:
         return

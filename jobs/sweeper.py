@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, secrets
+from catalog import project_states as states
 from infra.errors import InfraError, Unavailable
 from infra.instances import Unseen
 from infra.sql import statements
@@ -73,7 +74,7 @@ class Sweeper:
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
         with self._infra.database.autocommit() as tx:
-            rows = tx.rows(SQL.settled, {"now": now, "settled": list(drift.SETTLED)})
+            rows = tx.rows(SQL.settled, {"now": now, **states.SETS})
             known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
         return [{**row, "known": known[row["id"]]} for row in rows]
 

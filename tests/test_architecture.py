@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from catalog.project_states import STATES
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -174,3 +177,56 @@ def test_no_statement_is_put_together_from_strings():
         if isinstance(node.args[0], (ast.JoinedStr, ast.BinOp)) and not holds_only_constants(node.args[0])
     ]
     assert made == []
+
+
+STATEMENTS = {
+    str(path.relative_to(CHECKOUT)): path.read_text()
+    for package in MAY_IMPORT
+    for suffix in ("py", "sql")
+    for path in sorted((CHECKOUT / package).rglob(f"*.{suffix}"))
+}
+STATE_HOME = "catalog/project_states"
+# The status of a project, and what changes with it.
+OF_A_STATE = "status|status_reason|status_before|deleted_at|template"
+
+
+def test_a_projects_state_is_written_in_its_home_alone():
+    update = re.compile(r"\bUPDATE\s+(?:ONLY\s+)?(?:public\.)?projects\b[^;]*", re.IGNORECASE)
+    sets = re.compile(rf"(?:\bSET|,)\s*(?:\([^)]*)?\b(?:{OF_A_STATE})\b\s*(?:=|,|\))", re.IGNORECASE)
+    writers = {name for name, text in STATEMENTS.items() if any(sets.search(found) for found in update.findall(text))}
+    assert writers == {f"{STATE_HOME}.sql"}
+
+
+def test_a_set_of_states_of_projects_has_its_name_in_their_home():
+    """A literal list would be forgotten when a state comes; the index names its own, and so does who names the index."""
+    lists = re.compile(r"\b(?:IN|ARRAY|ANY|ALL)\s*[(\[]\s*('[^()\[\]]*')\s*[)\]]")
+    found = {
+        f"{name}: {listed}"
+        for name, text in STATEMENTS.items()
+        for listed in lists.findall(re.sub(r"ON CONFLICT[^;]*?DO ", "", text))
+        if name.endswith(".sql") and lists_states(set(re.findall(r"'([^']*)'", listed)))
+    }
+    found |= {
+        f"{module}: {ast.unparse(node)}"
+        for module, tree in TREES.items()
+        if module != STATE_HOME.replace("/", ".")
+        for node in literal_lists(tree)
+        if lists_states({element.value for element in node.elts if isinstance(element, ast.Constant)})
+    }
+    assert found == set()
+
+
+def lists_states(words: set[object]) -> bool:
+    """Whether these are states of projects; a job can have failed, too."""
+    return words <= set(STATES) and words != {"failed"}
+
+
+def literal_lists(tree: ast.Module) -> list[ast.Tuple | ast.List | ast.Set]:
+    """Every list of constants alone, but for those of a type."""
+    types = {id(node.slice) for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)) and id(node) not in types
+        if node.elts and all(isinstance(element, ast.Constant) for element in node.elts)
+    ]

@@ -12,6 +12,7 @@ from app.data.faults import Fault
 from app.data.registry import Registry
 from app.data.respond import Answer
 from app.waking import Asked
+from catalog.project_states import AWAY, REACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
 JSON = [("Content-Type", "application/json; charset=utf-8")]
-# What a project that serves nothing now says, by its state in the catalogue.
-# Those that may serve a moment from now.
-HELD = frozenset({"active", "sleeping"})
-AWAY = frozenset({"paused", "provisioning", "sleeping"})
 
 
 def make(
@@ -109,7 +106,7 @@ class _Views:
     def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
         """Return the instance of a project that comes to serve soon. Raises Fault."""
         # A status of up to a second ago spares the catalogue those who ask for what is not there.
-        if self._status_of(project_id) in HELD:
+        if self._status_of(project_id) in REACHABLE:
             asked = Asked(
                 project_id=project_id,
                 method=request.method,

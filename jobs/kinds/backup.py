@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from catalog.settings_model import SECRETS
 from infra import backup_keys, backup_sets
 from infra.sql import statements
@@ -23,18 +24,17 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-STATES = ("active", "paused", "sleeping")
 AT_A_TIME = 2
 # What a project that is brought back goes on with, so that the keys in its clients stay good.
 KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
 KEPT_SECRETS = (*KEYS, *SECRETS.values())
 
 
-def backup_is_named(run: Run[BackupProject], tx: Transaction) -> None:
+def name_backup(run: Run[BackupProject], tx: Transaction) -> None:
     """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
     project = run.args.project_id
     row = tx.row(SQL.project, {"project": project})
-    if row is None or row["status"] not in STATES:
+    if row is None or row["status"] not in states.SETTLED:
         raise GiveUp(f"the project is {row['status'] if row else 'deleted'}")
     begin(run, tx, project)
 
@@ -46,7 +46,7 @@ def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) ->
     return catalogue.begin(tx, scope, run.job_id, form=form, key_id=key_id, final=final)
 
 
-def set_is_written(run: Run[Any], *, fresh: bool = False) -> None:
+def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
     """Let the files and the manifest be there. fresh: of what the project holds by now."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
@@ -63,12 +63,12 @@ def set_is_written(run: Run[Any], *, fresh: bool = False) -> None:
     backups.write(run, backup, uri, project=project, more=more, fresh=fresh)
 
 
-def set_is_removed(run: Run[Any]) -> None:
+def remove_set(run: Run[Any]) -> None:
     """Take back what was written."""
     backups.remove(run)
 
 
-def backup_is_listed(run: Run[Any], tx: Transaction) -> None:
+def list_backup(run: Run[Any], tx: Transaction) -> None:
     """List the backup from now on, and let it be proven where that is wished."""
     backup, settings = catalogue.of_job(tx, run.job_id), run.infra.settings
     list_set(run, tx, backup)
@@ -101,16 +101,16 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
 def begin_again(args: BackupProject, tx: Transaction) -> None:
     """Let the backup be made once more. Raises JobConflict when the project is in no state for one."""
     row = tx.row(SQL.project, {"project": args.project_id})
-    if row is None or row["status"] not in STATES:
+    if row is None or row["status"] not in states.SETTLED:
         raise JobConflict(f"the project is {row['status'] if row else 'deleted'}")
 
 
 @kind(
     "project.backup",
     steps=(
-        Step(backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
-        Step(set_is_written, lasting=True, long=True, title="Dump, compress, encrypt"),
-        Step(backup_is_listed, atomic=True, title="List it"),
+        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
+        Step(write_backup, lasting=True, long=True, title="Dump, compress, encrypt"),
+        Step(list_backup, atomic=True, title="List the backup"),
     ),
     queue=BULK,
     lane="bulk",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog import project_states as states
 from jobs import fleet
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import AT_A_TIME, STATES, BackupProject
+from jobs.kinds.backup import AT_A_TIME, BackupProject
 from jobs.kinds.backup_platform import BackupPlatform
 
 if TYPE_CHECKING:
@@ -15,23 +16,23 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def backups_are_enqueued(run: Run[BackupFleet], tx: Transaction) -> None:
+def enqueue_backups(run: Run[BackupFleet], tx: Transaction) -> None:
     """Enqueue a backup of each project, and first of the platform, without which their secrets are lost."""
     run.spawn(tx, BackupPlatform())
-    for project in fleet.projects(tx, STATES):
+    for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, BackupProject(project))
 
 
-def all_are_backed_up(run: Run[BackupFleet]) -> None:
+def wait_for_backups(run: Run[BackupFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "backedUp", STATES)
+    fleet.conclude(run, "backedUp", states.SETTLED)
 
 
 @kind(
     "fleet.backup",
     steps=(
-        Step(backups_are_enqueued, atomic=True, title="Ask for each"),
-        Step(all_are_backed_up, joins=True, title="Wait for them"),
+        Step(enqueue_backups, atomic=True),
+        Step(wait_for_backups, joins=True, title="Wait for the backups"),
     ),
     queue=BULK,
     lane=None,

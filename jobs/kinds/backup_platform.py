@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from jobs import backups
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import begin, list_set, set_is_removed
+from jobs.kinds.backup import begin, list_set, remove_set
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
 
-def platform_backup_is_named(run: Run[BackupPlatform], tx: Transaction) -> None:
+def name_backup(run: Run[BackupPlatform], tx: Transaction) -> None:
     """Give the backup its id and its files' name."""
     begin(run, tx, catalogue.PLATFORM)
 
 
-def platform_set_is_written(run: Run[BackupPlatform]) -> None:
+def write_backup(run: Run[BackupPlatform]) -> None:
     """Let the files and the manifest be there."""
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
     backups.write(run, backup, run.infra.database.conninfo, project="", more={})
 
 
-def platform_backup_is_listed(run: Run[BackupPlatform], tx: Transaction) -> None:
+def list_backup(run: Run[BackupPlatform], tx: Transaction) -> None:
     """List the backup from now on."""
     list_set(run, tx, catalogue.of_job(tx, run.job_id))
 
@@ -35,9 +35,9 @@ def platform_backup_is_listed(run: Run[BackupPlatform], tx: Transaction) -> None
 @kind(
     "platform.backup",
     steps=(
-        Step(platform_backup_is_named, atomic=True, undo=set_is_removed, title="Name the backup"),
-        Step(platform_set_is_written, lasting=True, long=True, title="Dump, compress, encrypt"),
-        Step(platform_backup_is_listed, atomic=True, title="List it"),
+        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
+        Step(write_backup, lasting=True, long=True, title="Dump, compress, encrypt"),
+        Step(list_backup, atomic=True, title="List the backup"),
     ),
     queue=BULK,
     lane=None,

@@ -9,7 +9,7 @@ from catalog import settings
 from catalog.settings_model import OUTSIDE
 from infra.sql import statements
 from jobs.kind import Step, kind
-from jobs.kinds.reconcile import data_api_is_right, database_is_right, pooler_is_right, round_trip_is_proven
+from jobs.kinds.reconcile import check_round_trip, update_data_api, update_database, update_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def version_is_noted(run: Run[ConfigureProject], tx: Transaction) -> None:
+def read_settings(run: Run[ConfigureProject], tx: Transaction) -> None:
     """Note which version of the settings there is; the steps after this one bring it, or a newer one."""
     settings.begin_applying(tx, run.args.project_id)
 
 
-def settings_are_in_force(run: Run[ConfigureProject], tx: Transaction) -> None:
+def report(run: Run[ConfigureProject], tx: Transaction) -> None:
     """Report what the project was given; a later change has a job of its own."""
     project = run.args.project_id
     chosen = settings.effective(settings.read(tx, project).settings, run.infra.settings)
@@ -38,12 +38,12 @@ def settings_are_in_force(run: Run[ConfigureProject], tx: Transaction) -> None:
 @kind(
     "project.configure",
     steps=(
-        Step(version_is_noted, atomic=True, title="Read the settings"),
-        Step(database_is_right, lasting=True, title="Set the limits"),
-        Step(pooler_is_right, lasting=True, title="Set the pool"),
-        Step(data_api_is_right, lasting=True, title="Set the data API"),
-        Step(round_trip_is_proven, title="Prove a round trip"),
-        Step(settings_are_in_force, atomic=True, title="Report"),
+        Step(read_settings, atomic=True, title="Read the settings"),
+        Step(update_database, lasting=True, title="Update the database's rights and limits"),
+        Step(update_pooler, lasting=True, title="Update PgBouncer"),
+        Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
     ),
     coalesces=True,
 )

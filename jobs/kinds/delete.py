@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
+from catalog import project_states as states
 from infra import backup_sets
 from infra.beside import Beside
 from infra.sql import statements
@@ -21,26 +22,25 @@ from jobs.data_plane import (
     refuse_logins,
 )
 from jobs.kind import Step, kind
-from jobs.kinds.backup import begin, list_set, set_is_removed, set_is_written
+from jobs.kinds.backup import begin, list_set, remove_set, write_backup
 from jobs.kinds.export import files_of
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
+    from catalog.project_states import State
     from infra.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
-# What lets its logins in.
-SERVED = ("active", "sleeping")
 
 
-def final_backup_is_named(run: Run[DeleteProject], tx: Transaction) -> None:
+def name_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
     """Give the last backup its id, once, unless nothing is to be kept or there was never anything to keep."""
     if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
         begin(run, tx, run.args.project_id, final=True)
 
 
-def final_backup_is_written(run: Run[DeleteProject]) -> None:
+def write_last_backup(run: Run[DeleteProject]) -> None:
     """Let a last backup be there before anything is closed: where none can be made, nothing is deleted."""
     if not is_begun(run) or backups.is_whole(run):
         return
@@ -48,55 +48,55 @@ def final_backup_is_written(run: Run[DeleteProject]) -> None:
         run.log("there is no database to back up")
         backups.remove(run)
         return
-    set_is_written(run)
+    write_backup(run)
 
 
-def final_backup_is_complete(run: Run[DeleteProject]) -> None:
+def complete_last_backup(run: Run[DeleteProject]) -> None:
     """Let nobody write any more, and the last backup hold what was written until then."""
     if not _has_database(run):
         return
     refuse_logins(run)
     with run.transaction() as tx:
         # An attempt that was taken back half has given up the one that it had listed.
-        final_backup_is_named(run, tx)
+        name_last_backup(run, tx)
     if is_begun(run):
-        set_is_written(run, fresh=True)
+        write_backup(run, fresh=True)
 
 
-def logins_are_let_in_again(run: Run[DeleteProject]) -> None:
+def allow_logins_again(run: Run[DeleteProject]) -> None:
     """Let the logins in again, if they were in."""
-    if _before(run) in SERVED and _has_database(run):
+    if _before(run) in states.REACHABLE and _has_database(run):
         allow_logins(run)
 
 
-def pooler_serves_it_again(run: Run[DeleteProject]) -> None:
+def add_to_pooler_again(run: Run[DeleteProject]) -> None:
     """Let the pooler serve the project again, if it did."""
-    if _before(run) in SERVED and _has_database(run):
-        publish_to_pooler(run)
+    if _before(run) in states.REACHABLE and _has_database(run):
+        add_to_pooler(run)
 
 
-def project_serves_on(run: Run[DeleteProject]) -> None:
+def serve_on(run: Run[DeleteProject]) -> None:
     """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
     if not _has_database(run):
         with run.transaction() as tx:
-            tx.execute(SQL.forget_before, {"project": run.args.project_id})
+            states.forget_before_deletion(tx, run.args.project_id)
         return
     before = _before(run)
     if before is None:
         return
     with run.transaction() as tx:
-        tx.execute(SQL.serve_on, {"project": run.args.project_id, "status": before})
+        reason = "its deletion did not finish"
+        states.move(tx, run.args.project_id, before, by="project.delete undone", reason=reason)
     if before == "active":
         open_data_api(run)
 
 
-def _before(run: Run[DeleteProject]) -> str | None:
+def _before(run: Run[DeleteProject]) -> State | None:
     """Return what the project is to be again; None when it never served, or another deletion takes this one's place."""
     with run.infra.database.autocommit() as tx:
         if tx.value(SQL.is_superseded, {"job": run.job_id}):
             return None
-        before: str | None = tx.value(SQL.status_before, {"project": run.args.project_id})
-    return before
+        return states.before_deletion(tx, run.args.project_id)
 
 
 def _has_database(run: Run[DeleteProject]) -> bool:
@@ -104,7 +104,7 @@ def _has_database(run: Run[DeleteProject]) -> bool:
     return Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
 
 
-def final_backup_is_listed(run: Run[DeleteProject], tx: Transaction) -> None:
+def list_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
     """List the last backup: for some days the project can be brought back."""
     try:
         list_set(run, tx, catalogue.of_job(tx, run.job_id))
@@ -112,7 +112,7 @@ def final_backup_is_listed(run: Run[DeleteProject], tx: Transaction) -> None:
         return
 
 
-def listed_backup_is_an_ordinary_one(run: Run[DeleteProject]) -> None:
+def keep_last_backup(run: Run[DeleteProject]) -> None:
     """Let what was listed stay as any other backup: the data may be gone; a retry makes a last backup of its own."""
     with run.transaction() as tx:
         catalogue.let_go(tx, run.job_id)
@@ -128,7 +128,7 @@ def is_begun(run: Run[DeleteProject]) -> bool:
     return True
 
 
-def transfers_are_gone(run: Run[DeleteProject]) -> None:
+def remove_transfers(run: Run[DeleteProject]) -> None:
     """Let no export be left, which nobody can fetch any more, nor with a purge a file that the project came from."""
     settings, project = run.infra.settings, run.args.project_id
     gone = files_of(settings.exports_folder, project)
@@ -140,7 +140,7 @@ def transfers_are_gone(run: Run[DeleteProject]) -> None:
         path.unlink(missing_ok=True)
 
 
-def backups_are_purged(run: Run[DeleteProject]) -> None:
+def purge_backups(run: Run[DeleteProject]) -> None:
     """Let nothing be left that could bring the project back, when that was asked for."""
     if not run.args.purge:
         return
@@ -154,7 +154,7 @@ def backups_are_purged(run: Run[DeleteProject]) -> None:
             catalogue.forget(tx, backup.id)
 
 
-def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
+def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
@@ -162,42 +162,49 @@ def project_is_forgotten(run: Run[DeleteProject], tx: Transaction) -> None:
     tx.execute(SQL.forget_settings, project)
     owner_migrations.forget(tx, run.args.project_id)
     tx.execute(SQL.forget_databases, project)
-    tx.execute(SQL.mark_deleted, project)
+    states.move(tx, run.args.project_id, "deleted", by="project.delete")
     tx.execute(SQL.forget_ledger, project)
     run.result["projectId"] = run.args.project_id
 
 
 def say_unfinished(args: DeleteProject, tx: Transaction, reason: str) -> None:
     """Let no project rest in a moving state: it says that its deletion did not finish, or serves on."""
-    tx.execute(SQL.mark_unfinished, {"project": args.project_id, "reason": f"the deletion did not finish: {reason}"})
+    before = tx.value(SQL.unclosed, {"project": args.project_id})
+    reason = f"the deletion did not finish: {reason}"
+    states.move(tx, args.project_id, before or "failed", by="project.delete failed", reason=reason)
 
 
 def begin_again(args: DeleteProject, tx: Transaction) -> None:
     """Let the deletion go on. Raises JobConflict when the project is deleted already."""
-    if tx.execute(SQL.mark_deleting, {"project": args.project_id}) != 1:
+    if not states.move(tx, args.project_id, "deleting", by="project.delete asked"):
         raise JobConflict("the project is deleted already")
 
 
 @kind(
     "project.delete",
     steps=(
-        Step(final_backup_is_named, atomic=True, undo=set_is_removed, title="Name the last backup"),
-        Step(final_backup_is_written, lasting=True, long=True, title="Make the last backup"),
-        Step(close_data_api, undo=project_serves_on, title="Close the data API"),
-        Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
-        Step(final_backup_is_complete, undo=logins_are_let_in_again, long=True, title="Complete the last backup"),
+        Step(name_last_backup, atomic=True, undo=remove_set, title="Name the last backup"),
+        Step(write_last_backup, lasting=True, long=True, title="Write the last backup"),
+        Step(close_data_api, undo=serve_on, title="Close the data API"),
+        Step(remove_from_pooler, undo=add_to_pooler_again, title="Remove from PgBouncer"),
         Step(
-            final_backup_is_listed,
+            complete_last_backup,
+            undo=allow_logins_again,
+            long=True,
+            title="Refuse logins, complete the last backup",
+        ),
+        Step(
+            list_last_backup,
             atomic=True,
             no_return=True,
-            undo=listed_backup_is_an_ordinary_one,
+            undo=keep_last_backup,
             title="List the last backup",
         ),
         Step(drop_database, title="Drop the database"),
-        Step(drop_roles, title="Drop the roles"),
-        Step(transfers_are_gone, title="Remove its exports"),
-        Step(backups_are_purged, title="Remove its backups, if asked to"),
-        Step(project_is_forgotten, atomic=True, title="Forget secrets and settings"),
+        Step(drop_roles),
+        Step(remove_transfers, title="Remove exports"),
+        Step(purge_backups, title="Remove backups, if asked to"),
+        Step(forget_project, atomic=True, title="Forget secrets and settings"),
     ),
     attempts=10,
     on_failure="undo",

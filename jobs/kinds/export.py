@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import job_secrets
+from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import archive, files, transfer
-from infra.sql import statements
 from jobs import backups
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import STATES, BackupProject
+from jobs.kinds.backup import BackupProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,25 +22,23 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def backup_is_asked_for(run: Run[ExportProject], tx: Transaction) -> None:
+def enqueue_backup(run: Run[ExportProject], tx: Transaction) -> None:
     """Let the project be backed up as it is now. Raises GiveUp when it is in no state for that."""
-    status = tx.value(SQL.status, {"project": run.args.project_id})
-    if status not in STATES:
+    status = states.of(tx, run.args.project_id)
+    if status not in states.SETTLED:
         raise GiveUp(f"the project is {status or 'deleted'}")
     run.spawn(tx, BackupProject(run.args.project_id))
 
 
-def backup_is_there(run: Run[ExportProject]) -> None:
+def wait_for_backup(run: Run[ExportProject]) -> None:
     """Wait for it. Raises GiveUp when it could not be made."""
     failed = [child["error"] for child in run.children() if child["status"] != "succeeded"]
     if failed:
         raise GiveUp(f"the project could not be backed up: {(failed[0] or {}).get('detail')}")
 
 
-def file_is_written(run: Run[ExportProject]) -> None:
+def write_file(run: Run[ExportProject]) -> None:
     """Let the file be there: what the backup holds, under the passphrase of this export."""
     infra, path = run.infra, _path(run)
     if path.exists():
@@ -72,14 +70,14 @@ def file_is_written(run: Run[ExportProject]) -> None:
     partial.replace(path)
 
 
-def file_is_gone(run: Run[ExportProject]) -> None:
+def remove_file(run: Run[ExportProject]) -> None:
     """Take back what was written."""
     path = _path(run)
     for each in (path, path.with_name(f".{path.name}")):
         each.unlink(missing_ok=True)
 
 
-def export_is_told(run: Run[ExportProject], tx: Transaction) -> None:
+def report(run: Run[ExportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase: whoever asked for the export has it."""
     path = _path(run)
     job_secrets.forget(tx, run.args.passphrase)
@@ -119,10 +117,10 @@ def _backup(run: Run[ExportProject]) -> catalogue.Backup:
 @kind(
     "project.export",
     steps=(
-        Step(backup_is_asked_for, atomic=True, title="Ask for a backup"),
-        Step(backup_is_there, joins=True, title="Wait for it"),
-        Step(file_is_written, lasting=True, undo=file_is_gone, long=True, title="Write it under the passphrase"),
-        Step(export_is_told, atomic=True, title="Report"),
+        Step(enqueue_backup, atomic=True, title="Enqueue a backup"),
+        Step(wait_for_backup, joins=True, title="Wait for the backup"),
+        Step(write_file, lasting=True, undo=remove_file, long=True, title="Encrypt it with the passphrase"),
+        Step(report, atomic=True),
     ),
     queue=BULK,
     lane=None,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import names
+from catalog import project_states as states
 from infra.extensions import Extensions
-from infra.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import stored_secrets
 from jobs.errors import GiveUp
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def extension_is_as_wanted(run: Run[ExtendProject]) -> None:
+def change_extension(run: Run[ExtendProject]) -> None:
     """Install it or drop it. Raises GiveUp when the project is not active; Refused, saying why it cannot be."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        if tx.value(SQL.status, {"project": project}) != "active":
+        if states.of(tx, project) != "active":
             raise GiveUp("the project is not active")
     owner = names.roles(project).owner
     uri = run.infra.databases.uri(names.database(project), owner, stored_secrets(run)[names.password(owner)])
@@ -40,13 +38,13 @@ def extension_is_as_wanted(run: Run[ExtendProject]) -> None:
 
 def begin_again(args: ExtendProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is not active."""
-    if tx.value(SQL.status, {"project": args.project_id}) != "active":
+    if states.of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 
 
 @kind(
     "project.extension",
-    steps=(Step(extension_is_as_wanted, title="Install or drop the extension"),),
+    steps=(Step(change_extension, title="Install or drop the extension"),),
     attempts=3,
     coalesces=True,
     retried=begin_again,

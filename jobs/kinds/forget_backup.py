@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def files_are_gone(run: Run[ForgetBackup]) -> None:
+def remove_files(run: Run[ForgetBackup]) -> None:
     """Let the files be gone, the manifest first."""
     with run.infra.database.autocommit() as tx:
         try:
@@ -25,7 +25,7 @@ def files_are_gone(run: Run[ForgetBackup]) -> None:
     backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
 
 
-def backup_is_forgotten(run: Run[ForgetBackup], tx: Transaction) -> None:
+def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:
     """List it no more."""
     catalogue.forget(tx, run.args.backup_id)
     run.result.update(projectId=run.args.project_id, backupId=run.args.backup_id)
@@ -34,8 +34,8 @@ def backup_is_forgotten(run: Run[ForgetBackup], tx: Transaction) -> None:
 @kind(
     "project.forget_backup",
     steps=(
-        Step(files_are_gone, no_return=True, title="Remove the files"),
-        Step(backup_is_forgotten, atomic=True, title="List it no more"),
+        Step(remove_files, no_return=True, title="Remove the files"),
+        Step(unlist_backup, atomic=True, title="Remove the backup from the list"),
     ),
     queue=BULK,
     lane="bulk",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def database_is_dropped(run: Run[ForgetDatabase]) -> None:
+def drop_kept_database(run: Run[ForgetDatabase]) -> None:
     """Let the database of before the restore be gone, unless a later restore has put another one there."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
@@ -29,7 +29,7 @@ def database_is_dropped(run: Run[ForgetDatabase]) -> None:
     run.ledger.gone("database", database)
 
 
-def it_is_forgotten(run: Run[ForgetDatabase], tx: Transaction) -> None:
+def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:
     """Say that there is no way back any more."""
     project = run.args.project_id
     kept = catalogue.kept_database(tx, project)
@@ -41,8 +41,8 @@ def it_is_forgotten(run: Run[ForgetDatabase], tx: Transaction) -> None:
 @kind(
     "project.forget_database",
     steps=(
-        Step(database_is_dropped, title="Drop the database of before"),
-        Step(it_is_forgotten, atomic=True, title="Say so"),
+        Step(drop_kept_database, title="Drop the kept database"),
+        Step(forget_kept_database, atomic=True, title="Forget the kept database"),
     ),
     coalesces=True,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import job_secrets, settings
+from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import archive, backup_keys, backup_sets, files, transfer
 from infra.backup_sets import File, Manifest
@@ -17,7 +18,7 @@ from jobs.backups import DATABASE
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.backup import list_set
+from jobs.kinds.backup import list_set, remove_set
 from jobs.kinds.restore import RestoreProject
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def backup_is_named(run: Run[ImportProject], tx: Transaction) -> None:
+def name_backup(run: Run[ImportProject], tx: Transaction) -> None:
     """Give the backup that the file becomes its id and its files' name."""
     key_id, _ = backup_keys.backup_key(run.infra.settings.secrets_folder)
     catalogue.begin(tx, run.args.project_id, run.job_id, form=run.args.format, key_id=key_id)
 
 
-def file_is_taken_over(run: Run[ImportProject]) -> None:
+def take_over_file(run: Run[ImportProject]) -> None:
     """Let the backup's files and manifest be there, of our own key. Raises Refused, naming what is wrong."""
     infra = run.infra
     with infra.database.autocommit() as tx:
@@ -85,19 +86,14 @@ def _manifest(backup: Backup, head: Head, file: File) -> Manifest:
     )
 
 
-def files_are_gone(run: Run[Any]) -> None:
-    """Take back what was written."""
-    backups.remove(run)
-
-
-def restore_is_asked_for(run: Run[ImportProject], tx: Transaction) -> None:
+def enqueue_restore(run: Run[ImportProject], tx: Transaction) -> None:
     """List the backup, and let the project be made of it."""
     backup = catalogue.of_job(tx, run.job_id)
     list_set(run, tx, backup)
     run.spawn(tx, RestoreProject(run.args.project_id, backup.id, run.args.partial))
 
 
-def project_is_restored(run: Run[ImportProject]) -> None:
+def wait_for_restore(run: Run[ImportProject]) -> None:
     """Wait for it. Raises GiveUp when it could not be made; the backup stays, and can be restored again."""
     children = run.children()
     failed = [child["error"] for child in children if child["status"] != "succeeded"]
@@ -108,12 +104,12 @@ def project_is_restored(run: Run[ImportProject]) -> None:
             run.result[told] = found
 
 
-def file_is_removed(run: Run[ImportProject]) -> None:
+def remove_file(run: Run[ImportProject]) -> None:
     """Let the file be gone: what it held is a project and a backup of it."""
     _path(run).unlink(missing_ok=True)
 
 
-def import_is_told(run: Run[ImportProject], tx: Transaction) -> None:
+def report(run: Run[ImportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase."""
     job_secrets.forget(tx, run.args.passphrase)
     run.result.update(projectId=run.args.project_id)
@@ -126,7 +122,7 @@ def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
     """
     job_secrets.forget(tx, args.passphrase)
     tx.execute(SQL.forget_unmade, {"project": args.project_id})
-    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+    states.move(tx, args.project_id, "failed", by="project.import failed", reason=reason)
 
 
 def begin_again(_args: ImportProject, _tx: Transaction) -> None:
@@ -141,12 +137,12 @@ def _path(run: Run[ImportProject]) -> Path:
 @kind(
     "project.import",
     steps=(
-        Step(backup_is_named, atomic=True, undo=files_are_gone, title="Name the backup that it becomes"),
-        Step(file_is_taken_over, long=True, title="Check it, and encrypt it with our own key"),
-        Step(restore_is_asked_for, atomic=True, no_return=True, title="List it, and ask for its restore"),
-        Step(project_is_restored, joins=True, title="Wait for it"),
-        Step(file_is_removed, title="Remove the file"),
-        Step(import_is_told, atomic=True, title="Report"),
+        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
+        Step(take_over_file, long=True, title="Check the file, encrypt it with our own key"),
+        Step(enqueue_restore, atomic=True, no_return=True, title="List the backup, enqueue its restore"),
+        Step(wait_for_restore, joins=True, title="Wait for the restore"),
+        Step(remove_file, title="Remove the file"),
+        Step(report, atomic=True),
     ),
     queue=BULK,
     lane=None,

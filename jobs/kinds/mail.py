@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def mail_is_accepted(run: Run[SendMail]) -> None:
+def hand_over_mail(run: Run[SendMail]) -> None:
     """Let the server take the letter unless it has. Raises GiveUp when its time is over."""
     with run.infra.database.autocommit() as tx:
         waiting = outbox.find(tx, run.args.outbox_id)
@@ -90,7 +90,7 @@ def begin_again(args: SendMail, tx: Transaction) -> None:
 
 @kind(
     "project.mail",
-    steps=(Step(mail_is_accepted, title="Hand the mail over"),),
+    steps=(Step(hand_over_mail, title="Hand the mail over"),),
     attempts=12,
     on_failure="keep",
     max_running=4,

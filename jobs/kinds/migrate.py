@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import names, owner_migrations
+from catalog import project_states as states
 from infra.errors import Refused
 from infra.sql import statements
 from infra.upgrades import Upgrades
 from jobs import data_plane, owner_migration
 from jobs.commands import JobConflict
-from jobs.drift import SETTLED
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def project_can_be_migrated(run: Run[MigrateProject], tx: Transaction) -> None:
+def check_migratable(run: Run[MigrateProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is in a state in which it can be migrated."""
-    status = tx.value(SQL.status, {"project": run.args.project_id})
+    status = states.of(tx, run.args.project_id)
     if status not in _allowed(run.args):
         raise GiveUp(f"the project is {status or 'deleted'}")
 
 
-def schema_is_newest(run: Run[MigrateProject]) -> None:
+def apply_missing(run: Run[MigrateProject]) -> None:
     """Apply what the database lacks of our own files, one transaction each. Raises Refused for an edited one."""
     if run.args.migration_id is not None:
         return
@@ -58,33 +58,33 @@ def _report(run: Run[MigrateProject], standing: Standing) -> None:
     )
 
 
-def owners_migration_is_applied(run: Run[MigrateProject]) -> None:
+def apply_owners_migration(run: Run[MigrateProject]) -> None:
     """Apply what the owner has sent, as the owner. Raises GiveUp with the server's reason."""
     if run.args.migration_id is not None:
         owner_migration.apply(run, run.args.migration_id)
 
 
-def owners_migration_is_settled(run: Run[MigrateProject]) -> None:
+def settle_owners_migration(run: Run[MigrateProject]) -> None:
     """Say what became of what the owner has sent: nothing of it is taken back that was committed."""
     if run.args.migration_id is not None:
         owner_migration.settle(run, run.args.migration_id)
 
 
-def round_trip_is_proven(run: Run[MigrateProject]) -> None:
+def check_round_trip(run: Run[MigrateProject]) -> None:
     """Prove that an active project still answers; what its owner did to it is the owner's business."""
     if run.args.migration_id is not None:
         return
     with run.infra.database.autocommit() as tx:
-        status = tx.value(SQL.status, {"project": run.args.project_id})
+        status = states.of(tx, run.args.project_id)
     if status == "active":
-        data_plane.prove_round_trip(run)
+        data_plane.check_round_trip(run)
 
 
-def migration_is_told(run: Run[MigrateProject], tx: Transaction) -> None:
+def report(run: Run[MigrateProject], tx: Transaction) -> None:
     """Say in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
     if run.args.migration_id is None and not run.result["ahead"]:
         template = run.infra.databases.templates.name
-        tx.execute(SQL.mark_newest, {"project": run.args.project_id, "template": template})
+        states.set_template(tx, run.args.project_id, template)
 
 
 def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
@@ -95,7 +95,7 @@ def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
 
 def begin_again(args: MigrateProject, tx: Transaction) -> None:
     """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
-    status = tx.value(SQL.status, {"project": args.project_id})
+    status = states.of(tx, args.project_id)
     if status not in _allowed(args):
         raise JobConflict(f"the project is {status or 'deleted'}")
     if args.migration_id is not None:
@@ -106,7 +106,7 @@ def begin_again(args: MigrateProject, tx: Transaction) -> None:
 
 
 def _allowed(args: MigrateProject) -> tuple[str, ...]:
-    return SETTLED if args.migration_id is None else ("active",)
+    return states.SETTLED if args.migration_id is None else states.ACTIVE
 
 
 def _upgrades(run: Run[MigrateProject]) -> Upgrades:
@@ -116,11 +116,11 @@ def _upgrades(run: Run[MigrateProject]) -> Upgrades:
 @kind(
     "project.migrate",
     steps=(
-        Step(project_can_be_migrated, atomic=True, title="Look whether it can be migrated"),
-        Step(schema_is_newest, lasting=True, long=True, title="Apply what is missing"),
-        Step(owners_migration_is_applied, undo=owners_migration_is_settled, long=True, title="Apply what was sent"),
-        Step(round_trip_is_proven, title="Prove a round trip"),
-        Step(migration_is_told, atomic=True, title="Report"),
+        Step(check_migratable, atomic=True, title="Check that it can be migrated"),
+        Step(apply_missing, lasting=True, long=True, title="Apply what is missing"),
+        Step(apply_owners_migration, undo=settle_owners_migration, long=True, title="Apply the owner's migration"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
     ),
     on_failure="undo",
     failed=say_failed,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from catalog import project_states as states
 from infra.sql import statements
 from jobs import fleet
-from jobs.drift import SETTLED
 from jobs.kind import Step, kind
 from jobs.kinds.migrate import MigrateProject
 
@@ -19,28 +19,28 @@ SQL = statements(__file__)
 AT_A_TIME = 4
 
 
-def projects_behind_are_enqueued(run: Run[MigrateFleet], tx: Transaction) -> None:
+def enqueue_migrations(run: Run[MigrateFleet], tx: Transaction) -> None:
     """Enqueue a migration for each project that is not equal to the newest template."""
     for row in tx.rows(SQL.behind, _newest(run)):
         run.spawn(tx, MigrateProject(row["id"]))
 
 
-def projects_are_migrated(run: Run[MigrateFleet]) -> None:
+def wait_for_migrations(run: Run[MigrateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     with run.infra.database.autocommit() as tx:
         behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
-    fleet.conclude(run, "migrated", SETTLED, behind=behind)
+    fleet.conclude(run, "migrated", states.SETTLED, behind=behind)
 
 
 def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:
-    return {"settled": list(SETTLED), "template": run.infra.databases.templates.name}
+    return {**states.SETS, "template": run.infra.databases.templates.name}
 
 
 @kind(
     "fleet.migrate",
     steps=(
-        Step(projects_behind_are_enqueued, atomic=True, title="Ask for those that are behind"),
-        Step(projects_are_migrated, joins=True, title="Wait for them"),
+        Step(enqueue_migrations, atomic=True),
+        Step(wait_for_migrations, joins=True, title="Wait for the migrations"),
     ),
     lane=None,
     max_children=AT_A_TIME,

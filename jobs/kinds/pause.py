@@ -5,35 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
 from jobs.data_plane import allow_logins, close_data_api, open_data_api, refuse_logins
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def data_api_is_as_before(run: Run[PauseProject]) -> None:
+def reopen_data_api(run: Run[PauseProject]) -> None:
     """Open the data API again, unless the project slept."""
     with run.infra.database.autocommit() as tx:
-        active = tx.value(SQL.active, {"project": run.args.project_id}) is not None
+        active = states.is_in(tx, run.args.project_id, states.ACTIVE)
     if active:
         open_data_api(run)
 
 
-def pooler_serves_it_again(run: Run[PauseProject]) -> None:
+def add_to_pooler_again(run: Run[PauseProject]) -> None:
     """Let the pooler serve the project again, unless it is about to be deleted."""
     if _stays(run):
-        publish_to_pooler(run)
+        add_to_pooler(run)
 
 
-def logins_are_let_in_again(run: Run[PauseProject]) -> None:
+def allow_logins_again(run: Run[PauseProject]) -> None:
     """Let the logins in again, unless the project is about to be deleted."""
     if _stays(run):
         allow_logins(run)
@@ -42,29 +40,29 @@ def logins_are_let_in_again(run: Run[PauseProject]) -> None:
 def _stays(run: Run[PauseProject]) -> bool:
     """A deletion supersedes a pause, and would find open again what it is there to close; or nothing at all."""
     with run.infra.database.autocommit() as tx:
-        return tx.value(SQL.pausable, {"project": run.args.project_id}) is not None
+        return states.may_move(tx, run.args.project_id, "paused", by="project.pause")
 
 
-def project_is_paused(run: Run[PauseProject], tx: Transaction) -> None:
+def mark_paused(run: Run[PauseProject], tx: Transaction) -> None:
     """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
-    if tx.execute(SQL.mark_paused, {"project": run.args.project_id}) != 1:
+    if not states.move(tx, run.args.project_id, "paused", by="project.pause"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: PauseProject, tx: Transaction) -> None:
     """Let the pause go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.pausable, {"project": args.project_id}) is None:
+    if not states.may_move(tx, args.project_id, "paused", by="project.pause"):
         raise JobConflict("the project is in another state by now")
 
 
 @kind(
     "project.pause",
     steps=(
-        Step(close_data_api, undo=data_api_is_as_before, title="Close the data API"),
-        Step(withdraw_from_pooler, undo=pooler_serves_it_again, title="Withdraw it from the pooler"),
-        Step(refuse_logins, undo=logins_are_let_in_again, title="Refuse logins, end sessions"),
-        Step(project_is_paused, atomic=True),
+        Step(close_data_api, undo=reopen_data_api, title="Close the data API"),
+        Step(remove_from_pooler, undo=add_to_pooler_again, title="Remove from PgBouncer"),
+        Step(refuse_logins, undo=allow_logins_again),
+        Step(mark_paused, atomic=True),
     ),
     on_failure="undo",
     coalesces=True,

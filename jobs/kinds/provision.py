@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import names, secrets
+from catalog import project_states as states
 from infra.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import (
+    check_round_trip,
     close_data_api,
     drop_database,
     drop_roles,
     open_data_api,
     passwords,
-    prove_round_trip,
     set_passwords,
     stored_limits,
     stored_secrets,
 )
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
@@ -61,19 +62,19 @@ def clone_template(run: Run[ProvisionProject]) -> None:
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
     """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer wanted."""
     template = run.infra.databases.templates.name
-    if tx.execute(SQL.mark_active, {"project": run.args.project_id, "template": template}) != 1:
+    if not states.move(tx, run.args.project_id, "active", by="project.provision", template=template):
         raise GiveUp("the project was deleted meanwhile")
     run.result["projectId"] = run.args.project_id
 
 
 def say_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:
     """Keep the project, with its name and the reason, for a retry or a deletion."""
-    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+    states.move(tx, args.project_id, "failed", by="project.provision failed", reason=reason)
 
 
 def begin_again(args: ProvisionProject, tx: Transaction) -> None:
     """Let a failed project be provisioned once more. Raises JobConflict when it is in another state by now."""
-    if tx.execute(SQL.mark_provisioning, {"project": args.project_id}) != 1:
+    if not states.move(tx, args.project_id, "provisioning", by="project.provision retried"):
         raise JobConflict("the project is no longer waiting to be provisioned")
 
 
@@ -83,9 +84,9 @@ def begin_again(args: ProvisionProject, tx: Transaction) -> None:
         Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
         Step(create_roles, lasting=True, undo=drop_roles),
         Step(clone_template, lasting=True, undo=drop_database, title="Create the database"),
-        Step(publish_to_pooler, lasting=True, undo=withdraw_from_pooler, title="Let the pooler serve it"),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
-        Step(prove_round_trip, title="Prove a round trip"),
+        Step(check_round_trip, title="Check a round trip"),
         Step(mark_active, atomic=True),
     ),
     on_failure="undo",

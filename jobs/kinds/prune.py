@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def old_rows_are_deleted(run: Run[PrunePlatform]) -> None:
+def delete_old_rows(run: Run[PrunePlatform]) -> None:
     """Delete batch after batch until nothing is old enough."""
     pruner = Pruner(run.infra.database, run.infra.settings)
     deleted = 0
@@ -25,7 +25,7 @@ def old_rows_are_deleted(run: Run[PrunePlatform]) -> None:
 
 @kind(
     "platform.prune",
-    steps=(Step(old_rows_are_deleted, long=True, title="Delete what is old enough"),),
+    steps=(Step(delete_old_rows, long=True),),
     queue=BULK,
     lane=None,
     max_running=1,

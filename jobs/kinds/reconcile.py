@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from catalog import audit, names
+from catalog import project_states as states
 from infra.sql import statements
 from jobs import data_plane, drift, inside, pooling
 from jobs.errors import GiveUp
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def faults_are_named(run: Run[ReconcileProject]) -> None:
+def find_differences(run: Run[ReconcileProject]) -> None:
     """Say in the job's events what differs, before it is mended. Raises GiveUp when it could not be."""
     project = _wanted(run)
     if project is None:
@@ -36,7 +37,7 @@ def faults_are_named(run: Run[ReconcileProject]) -> None:
         raise GiveUp("the project's stored secrets are missing; restore them from a backup")
 
 
-def roles_are_right(run: Run[ReconcileProject]) -> None:
+def update_roles(run: Run[ReconcileProject]) -> None:
     """Let the project have exactly its roles; a password that is coming is for a rotation to set."""
     project = _wanted(run)
     if project is None:
@@ -47,14 +48,14 @@ def roles_are_right(run: Run[ReconcileProject]) -> None:
     data_plane.set_passwords(run, data_plane.standing_passwords(seen, project.id, known))
 
 
-def database_is_right(run: Run[ReconcileProject]) -> None:
+def update_database(run: Run[ReconcileProject]) -> None:
     """Let the database have its rights, settings and limits. Raises Refused when it is gone: none is made instead."""
     project = _wanted(run)
     if project is not None:
         (data_plane.refuse_logins if project.closed else data_plane.allow_logins)(run)
 
 
-def objects_are_right(run: Run[ReconcileProject]) -> None:
+def update_schemas(run: Run[ReconcileProject]) -> None:
     """Let our schemas be as the template has them, where that is safe; name in the catalogue what differs still."""
     project = _wanted(run)
     within = None if project is None else _objects(run, project.id)
@@ -66,34 +67,34 @@ def objects_are_right(run: Run[ReconcileProject]) -> None:
         tx.execute(SQL.keep_drift, {"project": project.id, "drift": left})
 
 
-def pooler_is_right(run: Run[Any]) -> None:
+def update_pooler(run: Run[Any]) -> None:
     """Let the pooler serve the project as it should, or not at all while it is paused; sessions begin anew."""
     project = _wanted(run)
     if project is None or not run.infra.pooler.exists:
         return
-    (pooling.withdraw_from_pooler if project.closed else pooling.publish_to_pooler)(run)
+    (pooling.remove_from_pooler if project.closed else pooling.add_to_pooler)(run)
     run.infra.pooler.reconnect(names.database(project.id))
 
 
-def data_api_is_right(run: Run[ReconcileProject]) -> None:
+def update_data_api(run: Run[ReconcileProject]) -> None:
     """Let the data API serve the project exactly as it should, or not at all while it is paused or sleeps."""
     project = _wanted(run)
     if project is not None:
         (data_plane.open_data_api if project.served else data_plane.close_data_api)(run)
 
 
-def round_trip_is_proven(run: Run[ReconcileProject]) -> None:
+def check_round_trip(run: Run[ReconcileProject]) -> None:
     """Prove that a project that is not paused answers, from within too. What is named of it would stand in the way."""
     project = _wanted(run)
     with run.infra.database.autocommit() as tx:
         named = tx.value(SQL.drift, {"project": run.args.project_id})
     if project is not None and not project.closed and not named:
-        data_plane.prove_round_trip(run)
+        data_plane.check_round_trip(run)
 
 
-def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
+def report(run: Run[ReconcileProject], tx: Transaction) -> None:
     """Report what was found and mended, also by attempts before this one."""
-    tx.execute(SQL.settle_reason, {"project": run.args.project_id})
+    states.settle_complaint(tx, run.args.project_id)
     named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
     healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id}) if row["message"] not in named]
     run.result.update(projectId=run.args.project_id, healed=healed, named=named)
@@ -105,7 +106,7 @@ def healing_is_told(run: Run[ReconcileProject], tx: Transaction) -> None:
 
 def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     """Let the project say in what it is not as it should be."""
-    tx.execute(SQL.give_reason, {"project": args.project_id, "reason": f"not as it should be: {reason}"})
+    states.complain(tx, args.project_id, f"not as it should be: {reason}")
 
 
 def is_settled(run: Run[Any]) -> bool:
@@ -122,20 +123,20 @@ def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] |
 def _wanted(run: Run[Any]) -> drift.Wanted | None:
     """Return what the project has to be now; None when it is no longer one that others may mend."""
     with run.infra.database.autocommit() as tx:
-        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, "settled": list(drift.SETTLED)})
+        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, **states.SETS})
 
 
 @kind(
     "project.reconcile",
     steps=(
-        Step(faults_are_named, title="Look what differs"),
-        Step(roles_are_right, lasting=True, title="Put the roles right"),
-        Step(database_is_right, lasting=True, title="Put the database right"),
-        Step(objects_are_right, lasting=True, title="Put our schemas right"),
-        Step(pooler_is_right, lasting=True, title="Put the pooler right"),
-        Step(data_api_is_right, lasting=True, title="Put the data API right"),
-        Step(round_trip_is_proven, title="Prove a round trip"),
-        Step(healing_is_told, atomic=True, title="Report"),
+        Step(find_differences),
+        Step(update_roles, lasting=True),
+        Step(update_database, lasting=True, title="Update the database's rights and limits"),
+        Step(update_schemas, lasting=True, title="Update our schemas"),
+        Step(update_pooler, lasting=True, title="Update PgBouncer"),
+        Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
     ),
     attempts=3,
     preempts=True,

@@ -7,17 +7,6 @@ SELECT p.id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings
 SELECT data ->> 'message' AS message FROM job_events WHERE job_id = %(job)s AND type = 'log'
  GROUP BY 1 ORDER BY min(id);
 
--- name: give_reason
-UPDATE projects SET status_reason = %(reason)s, updated_at = now()
- WHERE id = %(project)s AND status IN ('active', 'paused', 'sleeping');
-
--- name: settle_reason
--- What was named stays named; any other complaint is taken back.
-UPDATE projects SET updated_at = now(),
-       status_reason = CASE WHEN drift <> '{}' THEN 'not as it should be: ' || array_to_string(drift, '; ') END
- WHERE id = %(project)s AND status IN ('active', 'paused', 'sleeping')
-   AND (drift <> '{}' AND status_reason IS NULL OR status_reason LIKE 'not as it should be: %%');
-
 -- name: keep_drift
 UPDATE projects SET drift = %(drift)s WHERE id = %(project)s AND drift IS DISTINCT FROM %(drift)s;
 

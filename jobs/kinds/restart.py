@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
-from jobs.data_plane import close_data_api, end_sessions, open_data_api, prove_round_trip
+from jobs.data_plane import check_round_trip, close_data_api, end_sessions, open_data_api
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -15,30 +15,28 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def project_is_meant_to_run(run: Run[RestartProject], tx: Transaction) -> None:
+def check_active(run: Run[RestartProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is active: what is paused is not opened by the way."""
-    if tx.row(SQL.active, {"project": run.args.project_id}) is None:
+    if not states.is_in(tx, run.args.project_id, states.ACTIVE, lock=True):
         raise GiveUp("the project is not active")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: RestartProject, tx: Transaction) -> None:
     """Let the restart go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.active, {"project": args.project_id}) is None:
+    if not states.is_in(tx, args.project_id, states.ACTIVE, lock=True):
         raise JobConflict("the project is not active")
 
 
 @kind(
     "project.restart",
     steps=(
-        Step(project_is_meant_to_run, atomic=True, title="Look whether it is active"),
+        Step(check_active, atomic=True, title="Check that it is active"),
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
-        Step(end_sessions, title="End the sessions"),
+        Step(end_sessions),
         Step(open_data_api, lasting=True, title="Open the data API"),
-        Step(prove_round_trip, title="Prove a round trip"),
+        Step(check_round_trip, title="Check a round trip"),
     ),
     on_failure="undo",
     coalesces=True,

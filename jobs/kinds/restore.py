@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names, secrets, settings
+from catalog import project_states as states
 from catalog.backups import BackupNotFound
 from infra import backup_keys, backup_sets
 from infra.beside import Beside
@@ -31,20 +32,19 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 SQL = statements(__file__)
-SERVED = ("active", "paused", "sleeping")
 
 
-def set_is_checked(run: Run[RestoreProject]) -> None:
+def check_backup(run: Run[RestoreProject]) -> None:
     """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
-    if _status(run) not in (*SERVED, "restoring"):
+    if _status(run) not in states.RESTORED:
         raise GiveUp(f"the project is {_status(run) or 'deleted'}")
     _opened(run)
 
 
-def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
+def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
     """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
     project = run.args.project_id
-    if tx.value(SQL.status, {"project": project}) != "restoring":
+    if states.of(tx, project) != "restoring":
         return
     source = _opened(run)
     known = secrets.read_all(tx, run.infra.vault, project)
@@ -56,28 +56,28 @@ def secrets_are_stored(run: Run[RestoreProject], tx: Transaction) -> None:
     settings.restore(tx, project, source.details["settings"])
 
 
-def secrets_are_forgotten(run: Run[RestoreProject]) -> None:
+def forget_secrets(run: Run[RestoreProject]) -> None:
     """Take back the secrets of a project that was not there."""
     if _is_new(run):
         with run.transaction() as tx:
             secrets.delete_all(tx, run.args.project_id)
 
 
-def roles_are_there(run: Run[RestoreProject]) -> None:
+def create_roles(run: Run[RestoreProject]) -> None:
     """Let a project that is new have its roles."""
     if _status(run) == "restoring":
         known = data_plane.stored_secrets(run)
         data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, known))
 
 
-def roles_are_gone(run: Run[RestoreProject]) -> None:
+def drop_database_and_roles(run: Run[RestoreProject]) -> None:
     """Take back the roles of a project that was not there, and the database that needs them."""
     if _is_new(run):
         data_plane.drop_database(run)
         data_plane.drop_roles(run)
 
 
-def copy_is_restored(run: Run[RestoreProject]) -> None:
+def restore_copy(run: Run[RestoreProject]) -> None:
     """Let a database beside the project's hold what the backup holds, and prove it."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
     beside = _beside(run)
@@ -92,7 +92,7 @@ def copy_is_restored(run: Run[RestoreProject]) -> None:
     run.ledger.present("database", database)
 
 
-def copy_is_dropped(run: Run[RestoreProject]) -> None:
+def drop_copy(run: Run[RestoreProject]) -> None:
     """Take back what was restored beside the project."""
     database = names.beside(run.args.project_id, "restored")
     run.ledger.releasing("database", database)
@@ -100,7 +100,7 @@ def copy_is_dropped(run: Run[RestoreProject]) -> None:
     run.ledger.gone("database", database)
 
 
-def database_is_swapped(run: Run[RestoreProject]) -> None:
+def swap_database(run: Run[RestoreProject]) -> None:
     """Let the restored database bear the project's name; the one before it is kept under another."""
     project = run.args.project_id
     live, restored = names.database(project), names.beside(project, "restored")
@@ -118,55 +118,64 @@ def database_is_swapped(run: Run[RestoreProject]) -> None:
     (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
 
 
-def database_is_swapped_back(run: Run[RestoreProject]) -> None:
+def swap_database_back(run: Run[RestoreProject]) -> None:
     """Let a project that was there have its own database again, when this restore has taken its place."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
     beside, status = _beside(run), _status(run)
-    if status in (*SERVED, "restoring") and beside.mark(live) == run.job_id and beside.exists(kept):
+    if status in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
         with pooling.let_go(run):
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
-        if status in SERVED:
-            logins_are_admitted(run)
+        if status in states.SETTLED:
+            allow_logins(run)
         else:  # it lets in whom it let in before
             pooling.go_on(run)
 
 
-def logins_are_admitted(run: Run[RestoreProject]) -> None:
+def allow_logins(run: Run[RestoreProject]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
     pooling.go_on(run)
 
 
-def pooler_serves_it(run: Run[RestoreProject]) -> None:
+def add_to_pooler(run: Run[RestoreProject]) -> None:
     """Let the pooler serve a project that is new."""
     if _status(run) == "restoring":
-        pooling.publish_to_pooler(run)
+        pooling.add_to_pooler(run)
 
 
-def pooler_does_not_serve_it(run: Run[RestoreProject]) -> None:
+def remove_from_pooler(run: Run[RestoreProject]) -> None:
     """Take back that the pooler serves a project that was not there."""
     if _is_new(run):
-        pooling.withdraw_from_pooler(run)
+        pooling.remove_from_pooler(run)
 
 
-def data_api_is_open(run: Run[RestoreProject]) -> None:
-    """Let the data API serve a project that is new, and prove that it can be used."""
-    status = _status(run)
-    if status == "restoring":
+def open_data_api(run: Run[RestoreProject]) -> None:
+    """Let the data API serve a project that is new."""
+    if _status(run) == "restoring":
         data_plane.open_data_api(run)
-    if status != "paused":
-        data_plane.prove_round_trip(run)
 
 
-def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
+def close_data_api(run: Run[RestoreProject]) -> None:
+    """Take back that the data API serves a project that was not there."""
+    if _is_new(run):
+        data_plane.close_data_api(run)
+
+
+def check_round_trip(run: Run[RestoreProject]) -> None:
+    """Prove that the project can be used, unless it is paused."""
+    if _status(run) != "paused":
+        data_plane.check_round_trip(run)
+
+
+def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     """Say so; retention takes away what was there before once nobody can want it any more."""
     project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
-    values = {"project": project, "template": run.infra.databases.templates.name}
-    if tx.execute(SQL.mark_active, values) != 1:
-        tx.execute(SQL.touch, values)
+    template = run.infra.databases.templates.name
+    if not states.move(tx, project, "active", by="project.restore", template=template):
+        states.touch(tx, project, template=template)
     if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
@@ -177,14 +186,14 @@ def project_is_restored(run: Run[RestoreProject], tx: Transaction) -> None:
 
 def say_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
     """A project that was to be made of the backup is not there: it keeps its name for a retry or a deletion."""
-    tx.execute(SQL.mark_failed, {"project": args.project_id, "reason": reason})
+    states.move(tx, args.project_id, "failed", by="project.restore failed", reason=reason)
 
 
 def begin_again(args: RestoreProject, tx: Transaction) -> None:
     """Let the restore go on. Raises JobConflict when the project is in another state by now."""
-    if tx.value(SQL.status, {"project": args.project_id}) in SERVED:
+    if states.is_in(tx, args.project_id, states.SETTLED):
         return
-    if tx.execute(SQL.mark_restoring, {"project": args.project_id}) != 1:
+    if not states.move(tx, args.project_id, "restoring", by="project.restore retried"):
         raise JobConflict("the project is no longer waiting to be restored")
 
 
@@ -207,7 +216,7 @@ def _beside(run: Run[RestoreProject]) -> Beside:
 
 def _status(run: Run[RestoreProject]) -> str:
     with run.infra.database.autocommit() as tx:
-        return str(tx.value(SQL.status, {"project": run.args.project_id}) or "")
+        return states.of(tx, run.args.project_id) or ""
 
 
 def _backup(run: Run[RestoreProject]) -> Backup:
@@ -232,15 +241,16 @@ def _opened(run: Run[RestoreProject]) -> Opened:
 @kind(
     "project.restore",
     steps=(
-        Step(set_is_checked, title="Check the whole backup"),
-        Step(secrets_are_stored, atomic=True, undo=secrets_are_forgotten, title="Make secrets and keys"),
-        Step(roles_are_there, lasting=True, undo=roles_are_gone, title="Create the roles"),
-        Step(copy_is_restored, lasting=True, undo=copy_is_dropped, long=True, title="Restore beside, and compare"),
-        Step(database_is_swapped, undo=database_is_swapped_back, no_return=True, title="Swap it in"),
-        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
-        Step(pooler_serves_it, lasting=True, undo=pooler_does_not_serve_it, title="Let the pooler serve it"),
-        Step(data_api_is_open, lasting=True, title="Prove a round trip"),
-        Step(project_is_restored, atomic=True, title="Say so"),
+        Step(check_backup, title="Check the whole backup"),
+        Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
+        Step(create_roles, lasting=True, undo=drop_database_and_roles),
+        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore beside, compare"),
+        Step(swap_database, undo=swap_database_back, no_return=True, title="Swap the database in"),
+        Step(allow_logins, lasting=True),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
+        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(mark_restored, atomic=True),
     ),
     queue=BULK,
     on_failure="undo",

@@ -5,30 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
-from jobs.data_plane import allow_logins, close_data_api, open_data_api, prove_round_trip, refuse_logins
+from jobs.data_plane import allow_logins, check_round_trip, close_data_api, open_data_api, refuse_logins
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
-from jobs.pooling import publish_to_pooler, withdraw_from_pooler
+from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def project_is_active(run: Run[ResumeProject], tx: Transaction) -> None:
+def mark_active(run: Run[ResumeProject], tx: Transaction) -> None:
     """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
-    if tx.execute(SQL.mark_active, {"project": run.args.project_id}) != 1:
+    if not states.move(tx, run.args.project_id, "active", by="project.resume"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: ResumeProject, tx: Transaction) -> None:
     """Let the resume go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.resumable, {"project": args.project_id}) is None:
+    if not states.may_move(tx, args.project_id, "active", by="project.resume"):
         raise JobConflict("the project is in another state by now")
 
 
@@ -36,10 +34,10 @@ def begin_again(args: ResumeProject, tx: Transaction) -> None:
     "project.resume",
     steps=(
         Step(allow_logins, lasting=True, undo=refuse_logins),
-        Step(publish_to_pooler, lasting=True, undo=withdraw_from_pooler, title="Let the pooler serve it"),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
-        Step(prove_round_trip, title="Prove a round trip"),
-        Step(project_is_active, atomic=True),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(mark_active, atomic=True),
     ),
     on_failure="undo",
     coalesces=True,

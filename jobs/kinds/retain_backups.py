@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TRANSFER_DAYS = 7
 
 
-def outlived_databases_are_asked_for(run: Run[RetainBackups], tx: Transaction) -> None:
+def enqueue_drops(run: Run[RetainBackups], tx: Transaction) -> None:
     """Let a job of each project's own drop what was kept from before a restore."""
     found = catalogue.outlived_databases(tx)
     for row in found:
@@ -27,7 +27,7 @@ def outlived_databases_are_asked_for(run: Run[RetainBackups], tx: Transaction) -
     run.result["databases"] = len(found)
 
 
-def old_backups_are_gone(run: Run[RetainBackups]) -> None:
+def remove_old_backups(run: Run[RetainBackups]) -> None:
     """Remove the files and then the row of each backup that nobody has to keep any more."""
     settings = run.infra.settings
     kept = {
@@ -53,7 +53,7 @@ def old_backups_are_gone(run: Run[RetainBackups]) -> None:
     run.result["removed"] = removed
 
 
-def strays_are_gone(run: Run[RetainBackups]) -> None:
+def remove_strays(run: Run[RetainBackups]) -> None:
     """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
     folder = run.infra.settings.backups_folder
     with run.transaction() as tx:
@@ -67,7 +67,7 @@ def strays_are_gone(run: Run[RetainBackups]) -> None:
                 run.log(f"removed an unfinished file of {stem}")
 
 
-def old_transfers_are_gone(run: Run[RetainBackups]) -> None:
+def remove_old_transfers(run: Run[RetainBackups]) -> None:
     """Remove exports that nobody has fetched for so long, and what was left of imports."""
     settings = run.infra.settings
     oldest = time.time() - TRANSFER_DAYS * 86_400
@@ -82,10 +82,10 @@ def old_transfers_are_gone(run: Run[RetainBackups]) -> None:
 @kind(
     "platform.retention",
     steps=(
-        Step(outlived_databases_are_asked_for, atomic=True, title="Look what was kept from before restores"),
-        Step(old_backups_are_gone, title="Remove old backups"),
-        Step(strays_are_gone, title="Remove unfinished files"),
-        Step(old_transfers_are_gone, title="Remove old exports"),
+        Step(enqueue_drops, atomic=True, title="Enqueue drops of kept databases"),
+        Step(remove_old_backups),
+        Step(remove_strays, title="Remove unfinished files"),
+        Step(remove_old_transfers, title="Remove old exports"),
     ),
     queue=BULK,
     lane=None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def nothing_needs_it(run: Run[RetirePlatformSecret]) -> None:
+def check_unused(run: Run[RetirePlatformSecret]) -> None:
     """Make sure that an old master key is needed by nothing. Raises GiveUp; it stays valid then."""
     folder = run.infra.settings.secrets_folder
     with run.infra.database.autocommit() as tx:
@@ -32,7 +32,7 @@ def nothing_needs_it(run: Run[RetirePlatformSecret]) -> None:
         raise GiveUp(f"{left} data keys still need the old master key; retry platform.rewrap_secrets, then this")
 
 
-def old_secret_is_gone(run: Run[RetirePlatformSecret]) -> None:
+def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
     """Let nobody take the old value any more."""
     with run.infra.database.autocommit() as tx:
         known = catalogue.of_job(tx, run.args.rotation)
@@ -45,7 +45,7 @@ def old_secret_is_gone(run: Run[RetirePlatformSecret]) -> None:
     run.result["secret"] = known.secret
 
 
-def retirement_is_noted(run: Run[RetirePlatformSecret], tx: Transaction) -> None:
+def note_retirement(run: Run[RetirePlatformSecret], tx: Transaction) -> None:
     """Write it down."""
     catalogue.retired(tx, run.args.rotation)
 
@@ -53,9 +53,9 @@ def retirement_is_noted(run: Run[RetirePlatformSecret], tx: Transaction) -> None
 @kind(
     "platform.retire_secret",
     steps=(
-        Step(nothing_needs_it, title="Make sure that nothing needs it"),
-        Step(old_secret_is_gone, title="Forget the old secret"),
-        Step(retirement_is_noted, atomic=True, title="Write it down"),
+        Step(check_unused, title="Check that nothing needs the old secret"),
+        Step(forget_old_secret, title="Forget the old secret"),
+        Step(note_retirement, atomic=True, title="Note the retirement"),
     ),
     lane=None,
 )

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def old_secret_is_forgotten(run: Run[RetireSecret], tx: Transaction) -> None:
+def forget_old_secret(run: Run[RetireSecret], tx: Transaction) -> None:
     """Forget what has expired, and let the data API be told in its turn among what else changes the project."""
     if secrets.forget_expired(tx, run.args.project_id):
         run.spawn(tx, ConfigureProject(run.args.project_id))
 
 
-def data_api_has_forgotten_it(run: Run[RetireSecret]) -> None:
+def wait_for_data_api(run: Run[RetireSecret]) -> None:
     """Report. Raises GiveUp when the data API could not be told."""
     if any(child["status"] != "succeeded" for child in run.children()):
         raise GiveUp("the data API could not be told; it refuses the old secret by its time all the same")
@@ -31,8 +31,8 @@ def data_api_has_forgotten_it(run: Run[RetireSecret]) -> None:
 @kind(
     "project.retire_secret",
     steps=(
-        Step(old_secret_is_forgotten, atomic=True, title="Forget the old secret"),
-        Step(data_api_has_forgotten_it, joins=True, title="Wait for the data API"),
+        Step(forget_old_secret, atomic=True, title="Forget the old secret"),
+        Step(wait_for_data_api, joins=True, title="Wait for the data API"),
     ),
     # It is due in a day: in the lane of what changes the project everything else would wait behind it.
     lane=None,

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 AT_A_TIME = 50
 
 
-def canary_is_resealed(run: Run[RewrapSecrets], tx: Transaction) -> None:
+def reseal_canary(run: Run[RewrapSecrets], tx: Transaction) -> None:
     """From now on the installation is known by the newest master key, and new secrets are wrapped by no other."""
     run.infra.vault.reseal_canary(tx)
 
 
-def data_keys_are_rewrapped(run: Run[RewrapSecrets]) -> None:
+def rewrap_data_keys(run: Run[RewrapSecrets]) -> None:
     """Wrap every data key by the newest master key, some at a time; requests read either meanwhile."""
     with run.infra.database.autocommit() as tx:
         total = secrets.wrapped_by_others(tx, run.infra.vault)
@@ -36,13 +36,13 @@ def data_keys_are_rewrapped(run: Run[RewrapSecrets]) -> None:
     run.result["rewrapped"] = done
 
 
-def earlier_keys_are_kept(run: Run[RewrapSecrets]) -> None:
+def keep_earlier_keys(run: Run[RewrapSecrets]) -> None:
     """Keep the old master key sealed by the newest: backups of the platform from before need it."""
     run.check()
     master_keys.keep(run.infra.settings.secrets_folder)
 
 
-def nothing_needs_another_key(run: Run[RewrapSecrets], tx: Transaction) -> None:
+def check_rewrapped(run: Run[RewrapSecrets], tx: Transaction) -> None:
     """Look once more. Raises GiveUp."""
     left = secrets.wrapped_by_others(tx, run.infra.vault)
     if left:
@@ -52,10 +52,10 @@ def nothing_needs_another_key(run: Run[RewrapSecrets], tx: Transaction) -> None:
 @kind(
     "platform.rewrap_secrets",
     steps=(
-        Step(canary_is_resealed, atomic=True, title="Seal the canary"),
-        Step(data_keys_are_rewrapped, long=True, title="Wrap the data keys"),
-        Step(earlier_keys_are_kept, title="Keep the old key, sealed"),
-        Step(nothing_needs_another_key, atomic=True, title="Look once more"),
+        Step(reseal_canary, atomic=True, title="Seal the canary anew"),
+        Step(rewrap_data_keys, long=True, title="Wrap the data keys anew"),
+        Step(keep_earlier_keys, title="Keep the old key, sealed"),
+        Step(check_rewrapped, atomic=True, title="Check that nothing needs another key"),
     ),
     lane=None,
     max_running=1,

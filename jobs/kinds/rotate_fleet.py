@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog import project_states as states
 from jobs import fleet
-from jobs.drift import SETTLED
 from jobs.kind import Step, kind
 from jobs.kinds.rotate_secret import RotateSecret
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 AT_A_TIME = 4
 
 
-def rotations_are_enqueued(run: Run[RotateFleet], tx: Transaction) -> None:
+def enqueue_rotations(run: Run[RotateFleet], tx: Transaction) -> None:
     """Enqueue a rotation for each project that is active, paused or sleeping."""
-    for project in fleet.projects(tx, SETTLED):
+    for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, RotateSecret(project, run.args.secret, run.args.grace_seconds))
 
 
-def secrets_are_rotated(run: Run[RotateFleet]) -> None:
+def wait_for_rotations(run: Run[RotateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "rotated", SETTLED)
+    fleet.conclude(run, "rotated", states.SETTLED)
 
 
 @kind(
     "fleet.rotate",
     steps=(
-        Step(rotations_are_enqueued, atomic=True, title="Ask for each project's"),
-        Step(secrets_are_rotated, joins=True, title="Wait for them"),
+        Step(enqueue_rotations, atomic=True),
+        Step(wait_for_rotations, joins=True, title="Wait for the rotations"),
     ),
     lane=None,
     max_children=AT_A_TIME,

@@ -34,7 +34,7 @@ TRIAL = (
 )
 
 
-def new_secret_is_made(run: Run[RotatePlatformSecret]) -> None:
+def make_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Lay the new value beside the one in force, where nobody reads it. Raises GiveUp when it was forgotten."""
     if _is_in_force(run):
         return
@@ -44,14 +44,14 @@ def new_secret_is_made(run: Run[RotatePlatformSecret]) -> None:
     secret_changes.offer(_folder(run), file, run.job_id, value)
 
 
-def new_secret_is_gone(run: Run[RotatePlatformSecret]) -> None:
+def remove_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Take away what lies beside the one in force, unless that is in force already: then a retry goes on with it."""
     file = ALL[run.args.secret].file
     if secret_changes.offered(_folder(run), file, run.job_id) not in _valid(run):
         secret_changes.withdraw(_folder(run), file, run.job_id)
 
 
-def mail_is_taken(run: Run[RotatePlatformSecret]) -> None:
+def try_mail(run: Run[RotatePlatformSecret]) -> None:
     """Prove a new password of the mail server by a mail. Raises Refused when the server does not take it."""
     if run.args.secret != SMTP_PASSWORD or _is_in_force(run):
         return
@@ -63,7 +63,7 @@ def mail_is_taken(run: Run[RotatePlatformSecret]) -> None:
     Server(run.infra.settings, password=chosen.password).deliver(letter, chosen.to, run.check)
 
 
-def rotation_is_begun(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+def note_begin(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Write down which value takes the place of which; data keys may be wrapped by either master key."""
     new = _offered(run)
     if run.args.chosen:
@@ -75,7 +75,7 @@ def rotation_is_begun(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
         run.infra.vault.expect(tx, new)
 
 
-def rotation_is_taken_back(run: Run[RotatePlatformSecret]) -> None:
+def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
     """Forget it, unless the new value is in force already."""
     file = ALL[run.args.secret].file
     new = secret_changes.offered(_folder(run), file, run.job_id)
@@ -87,7 +87,7 @@ def rotation_is_taken_back(run: Run[RotatePlatformSecret]) -> None:
             run.infra.vault.expect_no_more(tx, new)
 
 
-def new_secret_is_in_force(run: Run[RotatePlatformSecret]) -> None:
+def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Let everybody who reads the secret read the new one."""
     if _is_in_force(run):
         return
@@ -99,7 +99,7 @@ def new_secret_is_in_force(run: Run[RotatePlatformSecret]) -> None:
         secret_changes.put_in_force(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
 
 
-def rotation_is_noted(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+def note_rotation(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Write down that it is in force; let what the old master key has wrapped be wrapped anew."""
     catalogue.in_force(tx, run.job_id)
     job_secrets.forget(tx, run.args.chosen)
@@ -107,19 +107,19 @@ def rotation_is_noted(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
         run.spawn(tx, RewrapSecrets())
 
 
-def nothing_lies_about(run: Run[RotatePlatformSecret]) -> None:
+def remove_copy(run: Run[RotatePlatformSecret]) -> None:
     """Take away the copy that lies beside the one in force."""
     secret_changes.withdraw(_folder(run), ALL[run.args.secret].file, run.job_id)
 
 
-def secrets_are_rewrapped(run: Run[RotatePlatformSecret]) -> None:
+def wait_for_rewrapping(run: Run[RotatePlatformSecret]) -> None:
     """Wait until nothing needs the old master key. Raises GiveUp; both stay valid then."""
     failed = [child["error"] for child in run.children() if child["status"] != "succeeded"]
     if failed:
         raise GiveUp(f"the secrets could not all be wrapped anew; both master keys stay valid: {failed[0]}")
 
 
-def rotation_is_told(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+def report(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Report, and let a later job retire the old value."""
     until: datetime | None = None
     if grace := _grace(run):
@@ -179,14 +179,14 @@ def _chosen(run: Run[RotatePlatformSecret]) -> Chosen:
 @kind(
     "platform.rotate_secret",
     steps=(
-        Step(new_secret_is_made, undo=new_secret_is_gone, title="Make the new secret"),
-        Step(mail_is_taken, title="Try it, if it is the mail server's"),
-        Step(rotation_is_begun, atomic=True, undo=rotation_is_taken_back, title="Write down what changes"),
-        Step(new_secret_is_in_force, no_return=True, title="Put it in force"),
-        Step(rotation_is_noted, atomic=True, title="Write down that it is"),
-        Step(nothing_lies_about, title="Tidy up"),
-        Step(secrets_are_rewrapped, joins=True, title="Wait for what is sealed by it"),
-        Step(rotation_is_told, atomic=True, title="Report"),
+        Step(make_new_secret, undo=remove_new_secret, title="Make the new secret"),
+        Step(try_mail, title="Try it, if it is the mail server's"),
+        Step(note_begin, atomic=True, undo=forget_rotation, title="Note what changes"),
+        Step(activate_new_secret, no_return=True, title="Put the new secret in force"),
+        Step(note_rotation, atomic=True, title="Note that it is in force"),
+        Step(remove_copy, title="Remove the copy"),
+        Step(wait_for_rewrapping, joins=True, title="Wait for the rewrapping"),
+        Step(report, atomic=True),
     ),
     lane=None,
     on_failure="undo",

@@ -12,7 +12,7 @@ from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 from jobs.kinds import reconcile
-from jobs.kinds.reconcile import data_api_is_right, round_trip_is_proven
+from jobs.kinds.reconcile import check_round_trip, update_data_api
 from jobs.kinds.retire_secret import RetireSecret
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SQL = statements(__file__)
 GRACE_SECONDS = 24 * 3600
 
 
-def new_secret_is_stored(run: Run[RotateSecret], tx: Transaction) -> None:
+def make_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
     """Make what is new and store it; it is not in force. One that a rotation given up has left is gone on with."""
     project = run.args.project_id
     known = secrets.read_all(tx, run.infra.vault, project)
@@ -38,21 +38,21 @@ def new_secret_is_stored(run: Run[RotateSecret], tx: Transaction) -> None:
         secrets.put(tx, run.infra.vault, project, name, made[name], coming=True)
 
 
-def data_api_knows_both(run: Run[RotateSecret]) -> None:
+def give_data_api_both(run: Run[RotateSecret]) -> None:
     """Let the data API take the new secret beside the old one, unless it is closed: paused, or asleep."""
-    data_api_is_right(run)  # type: ignore[arg-type]
+    update_data_api(run)  # type: ignore[arg-type]
 
 
-def roles_are_right(run: Run[RotateSecret]) -> None:
+def set_passwords(run: Run[RotateSecret]) -> None:
     """Let the logins have the passwords that are coming, once the data API knows them."""
     if run.args.secret != project_secrets.DATABASE_PASSWORD:
         # Passwords that another rotation has left would be set here and never be shown.
-        reconcile.roles_are_right(run)  # type: ignore[arg-type]
+        reconcile.update_roles(run)  # type: ignore[arg-type]
     elif reconcile.is_settled(run):
         data_plane.exchange_passwords(run, data_plane.passwords(run.args.project_id, data_plane.stored_secrets(run)))
 
 
-def new_secret_is_in_force(run: Run[RotateSecret], tx: Transaction) -> None:
+def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
     """Show the new secret from now on, and let a later job retire the old one."""
     args = run.args
     parts = list(project_secrets.makers_of(args.project_id, args.secret, 0))
@@ -63,7 +63,7 @@ def new_secret_is_in_force(run: Run[RotateSecret], tx: Transaction) -> None:
         enqueue(tx, RetireSecret(args.project_id), owner_id=owner, run_at=until)
 
 
-def rotation_is_told(run: Run[RotateSecret], tx: Transaction) -> None:
+def report(run: Run[RotateSecret], tx: Transaction) -> None:
     """Report what was rotated, and until when the old one is good."""
     parts = project_secrets.makers_of(run.args.project_id, run.args.secret, 0)
     ends = [kept.expires_at for kept in secrets.listing(tx, run.args.project_id) if kept.name in parts]
@@ -75,13 +75,13 @@ def rotation_is_told(run: Run[RotateSecret], tx: Transaction) -> None:
 @kind(
     "project.rotate_secret",
     steps=(
-        Step(new_secret_is_stored, atomic=True, no_return=True, title="Make the new secret"),
-        Step(data_api_knows_both, lasting=True, title="Let the data API know both"),
-        Step(roles_are_right, lasting=True, title="Set the passwords"),
-        Step(new_secret_is_in_force, atomic=True, title="Put the new secret in force"),
-        Step(data_api_is_right, lasting=True, title="Let the data API know what is still good"),
-        Step(round_trip_is_proven, title="Prove a round trip"),
-        Step(rotation_is_told, atomic=True, title="Report"),
+        Step(make_new_secret, atomic=True, no_return=True, title="Make the new secret"),
+        Step(give_data_api_both, lasting=True, title="Give the data API both secrets"),
+        Step(set_passwords, lasting=True),
+        Step(activate_new_secret, atomic=True, title="Put the new secret in force"),
+        Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
     ),
 )
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, settings
+from catalog import project_states as states
 from infra.activity import idle_seconds
 from infra.sql import statements
 from jobs import data_plane
@@ -35,42 +36,42 @@ def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
     return asked is not None and asked >= minutes * 60
 
 
-def project_is_asleep(run: Run[SleepProject], tx: Transaction) -> None:
+def mark_sleeping(run: Run[SleepProject], tx: Transaction) -> None:
     """Say in the catalogue that the project sleeps, if it is still active and idle; otherwise nothing is to be done."""
     project = run.args.project_id
-    asleep = is_idle(run.infra, tx, project) and tx.execute(SQL.mark_sleeping, {"project": project}) == 1
+    asleep = is_idle(run.infra, tx, project) and states.move(tx, project, "sleeping", by="project.sleep")
     run.result.update(projectId=project, asleep=asleep)
 
 
-def project_is_awake_again(run: Run[SleepProject]) -> None:
+def wake_again(run: Run[SleepProject]) -> None:
     """Say that it is active, where the data API could not be closed; unless it is about to be deleted."""
     with run.infra.database.autocommit() as tx:
-        if tx.value(SQL.sleepable, {"project": run.args.project_id}) is None:
+        if not states.may_move(tx, run.args.project_id, "sleeping", by="project.sleep"):
             return
     data_plane.open_data_api(run)
     with run.transaction() as tx:
-        tx.execute(SQL.mark_active, {"project": run.args.project_id})
+        states.move(tx, run.args.project_id, "active", by="project.sleep undone")
 
 
-def data_api_is_closed(run: Run[SleepProject]) -> None:
+def close_data_api(run: Run[SleepProject]) -> None:
     """Let the data API be gone, with the memory that it holds. What asks from now on wakes the project, after this."""
     with run.infra.database.autocommit() as tx:
-        asleep = tx.value(SQL.sleeping, {"project": run.args.project_id}) is not None
+        asleep = states.of(tx, run.args.project_id) == "sleeping"
     if asleep:
         data_plane.close_data_api(run)
 
 
 def begin_again(args: SleepProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is in another state by now."""
-    if tx.value(SQL.sleepable, {"project": args.project_id}) is None:
+    if not states.may_move(tx, args.project_id, "sleeping", by="project.sleep"):
         raise JobConflict("the project is in another state by now")
 
 
 @kind(
     "project.sleep",
     steps=(
-        Step(project_is_asleep, atomic=True, undo=project_is_awake_again, title="Look whether it is idle still"),
-        Step(data_api_is_closed, title="Close the data API"),
+        Step(mark_sleeping, atomic=True, undo=wake_again, title="Mark sleeping, if still idle"),
+        Step(close_data_api, title="Close the data API"),
     ),
     on_failure="undo",
     coalesces=True,

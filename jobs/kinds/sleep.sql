@@ -5,15 +5,3 @@ SELECT extract(epoch FROM now() - greatest(p.updated_at, (
        coalesce(s.settings, '{}') AS settings
   FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
  WHERE p.id = %(project)s AND p.status = 'active';
-
--- name: mark_sleeping
-UPDATE projects SET status = 'sleeping', updated_at = now() WHERE id = %(project)s AND status = 'active';
-
--- name: mark_active
-UPDATE projects SET status = 'active', updated_at = now() WHERE id = %(project)s AND status = 'sleeping';
-
--- name: sleeping
-SELECT id FROM projects WHERE id = %(project)s AND status = 'sleeping';
-
--- name: sleepable
-SELECT id FROM projects WHERE id = %(project)s AND status IN ('active', 'sleeping') FOR UPDATE;

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def sets_are_copied(run: Run[SyncOffsite]) -> None:
+def copy_sets(run: Run[SyncOffsite]) -> None:
     """Let the other machine have every whole set that lies here; what it has besides stays.
 
     Raises HostKeyChanged, Refused, Unavailable.
@@ -39,7 +39,7 @@ def sets_are_copied(run: Run[SyncOffsite]) -> None:
         before += sum((folder / name).stat().st_size for name in part)
 
 
-def copies_are_right(run: Run[SyncOffsite]) -> None:
+def compare_copies(run: Run[SyncOffsite]) -> None:
     """Compare what is not known to be there yet, and write down what is. Raises GiveUp, naming what differs."""
     with run.infra.database.autocommit() as tx:
         known = catalogue.offsite_stems(tx)
@@ -55,7 +55,7 @@ def copies_are_right(run: Run[SyncOffsite]) -> None:
         raise GiveUp(f"these files differ on the other machine: {', '.join(wrong)}")
 
 
-def old_copies_are_gone(run: Run[SyncOffsite]) -> None:
+def remove_old_copies(run: Run[SyncOffsite]) -> None:
     """Remove copies that are old enough, of projects of which a newer, proven backup is there too."""
     settings, offsite = run.infra.settings, Offsite(run.infra.settings)
     run.check()
@@ -108,9 +108,9 @@ def _look(run: Run[SyncOffsite], before: int, total: int) -> Callable[[int], Non
 @kind(
     "platform.offsite_sync",
     steps=(
-        Step(sets_are_copied, long=True, title="Copy what is not there"),
-        Step(copies_are_right, long=True, title="Compare byte for byte"),
-        Step(old_copies_are_gone, long=True, title="Remove old copies"),
+        Step(copy_sets, long=True, title="Copy what is missing"),
+        Step(compare_copies, long=True, title="Compare byte for byte"),
+        Step(remove_old_copies, long=True),
     ),
     queue=BULK,
     lane=None,

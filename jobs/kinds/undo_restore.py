@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from infra.beside import Beside
-from infra.sql import statements
 from jobs import data_plane, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def database_is_swapped_back(run: Run[UndoRestore]) -> None:
+def swap_database_back(run: Run[UndoRestore]) -> None:
     """Let the database of before the restore be the live one; what was restored is gone."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
@@ -35,27 +33,27 @@ def database_is_swapped_back(run: Run[UndoRestore]) -> None:
     run.ledger.gone("database", kept)
 
 
-def logins_are_admitted(run: Run[UndoRestore]) -> None:
+def allow_logins(run: Run[UndoRestore]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     with run.infra.database.autocommit() as tx:
-        status = tx.value(SQL.status, {"project": run.args.project_id})
+        status = states.of(tx, run.args.project_id)
     (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
     pooling.go_on(run)
 
 
-def restore_is_undone(run: Run[UndoRestore], tx: Transaction) -> None:
+def mark_undone(run: Run[UndoRestore], tx: Transaction) -> None:
     """Say so."""
     catalogue.forget_database(tx, run.args.project_id)
-    tx.execute(SQL.touch, {"project": run.args.project_id})
+    states.touch(tx, run.args.project_id)
     run.result["projectId"] = run.args.project_id
 
 
 @kind(
     "project.undo_restore",
     steps=(
-        Step(database_is_swapped_back, no_return=True, title="Swap back"),
-        Step(logins_are_admitted, lasting=True, title="Let the logins in"),
-        Step(restore_is_undone, atomic=True, title="Say so"),
+        Step(swap_database_back, no_return=True, title="Swap the database back"),
+        Step(allow_logins, lasting=True),
+        Step(mark_undone, atomic=True, title="Mark the restore undone"),
     ),
     coalesces=True,
     conflicts=("project.backup", "project.verify_backup", "project.vacuum"),

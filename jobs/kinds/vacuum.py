@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import names
-from infra.sql import statements
+from catalog import project_states as states
 from infra.vacuum import Vacuum
 from jobs.commands import JobConflict
 from jobs.data_plane import stored_secrets
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     from infra.vacuum import Table
     from jobs.run import Run
 
-SQL = statements(__file__)
 # Tables that are worth a VACUUM FULL or a rebuilt table are named: so much of them, and of their own size, is empty.
 BLOATED_BYTES, BLOATED_SHARE, MOST_BLOATED = 1024 * 1024, 0.2, 10
 WORDS = {"busy": "somebody held its lock", "failed": "it could not be vacuumed"}
 
 
-def tables_are_vacuumed(run: Run[VacuumProject]) -> None:
+def vacuum_tables(run: Run[VacuumProject]) -> None:
     """Vacuum and analyse what has changed. Raises GiveUp when the project is not active."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        if tx.value(SQL.status, {"project": project}) != "active":
+        if states.of(tx, project) != "active":
             raise GiveUp("the project is not active")
     # Not as the owner, whose application may hold every session that the owner has: this login inherits what is theirs.
     login = names.roles(project).dump
@@ -83,13 +82,13 @@ def report(run: Run[Any], vacuum: Vacuum, before: list[Table], left: dict[str, s
 
 def begin_again(args: VacuumProject, tx: Transaction) -> None:
     """Let the vacuum go on. Raises JobConflict when the project is not active."""
-    if tx.value(SQL.status, {"project": args.project_id}) != "active":
+    if states.of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 
 
 @kind(
     "project.vacuum",
-    steps=(Step(tables_are_vacuumed, long=True, title="Vacuum and analyse"),),
+    steps=(Step(vacuum_tables, long=True, title="Vacuum and analyse"),),
     queue=BULK,
     lane="bulk",
     max_running=2,

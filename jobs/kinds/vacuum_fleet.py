@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog import project_states as states
 from jobs import fleet
 from jobs.kind import BULK, Step, kind
 from jobs.kinds.vacuum import VacuumProject
@@ -14,25 +15,24 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 AT_A_TIME = 2
-ACTIVE = ("active",)
 
 
-def active_projects_are_enqueued(run: Run[VacuumFleet], tx: Transaction) -> None:
+def enqueue_vacuums(run: Run[VacuumFleet], tx: Transaction) -> None:
     """Enqueue a vacuum of each active project."""
-    for project in fleet.projects(tx, ACTIVE):
+    for project in fleet.projects(tx, states.ACTIVE):
         run.spawn(tx, VacuumProject(project))
 
 
-def projects_are_vacuumed(run: Run[VacuumFleet]) -> None:
+def wait_for_vacuums(run: Run[VacuumFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "vacuumed", ACTIVE)
+    fleet.conclude(run, "vacuumed", states.ACTIVE)
 
 
 @kind(
     "fleet.vacuum",
     steps=(
-        Step(active_projects_are_enqueued, atomic=True, title="Ask for those that are active"),
-        Step(projects_are_vacuumed, joins=True, title="Wait for them"),
+        Step(enqueue_vacuums, atomic=True),
+        Step(wait_for_vacuums, joins=True, title="Wait for the vacuums"),
     ),
     queue=BULK,
     lane=None,

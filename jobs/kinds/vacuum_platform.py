@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jobs.run import Run
 
 
-def platform_tables_are_vacuumed(run: Run[VacuumPlatform]) -> None:
+def vacuum_tables(run: Run[VacuumPlatform]) -> None:
     """Vacuum and analyse what has changed. Nothing of a tenant's is in this database."""
     vacuum = Vacuum(run.infra.databases.cluster, run.infra.database.conninfo, run.session)
     run.check()
@@ -25,7 +25,7 @@ def platform_tables_are_vacuumed(run: Run[VacuumPlatform]) -> None:
 
 @kind(
     "platform.vacuum",
-    steps=(Step(platform_tables_are_vacuumed, long=True, title="Vacuum and analyse"),),
+    steps=(Step(vacuum_tables, long=True, title="Vacuum and analyse"),),
     queue=BULK,
     lane=None,
     max_running=1,

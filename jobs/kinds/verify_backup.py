@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from catalog.backups import BackupNotFound
-from infra.sql import statements
 from jobs import backups, restoring
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
@@ -18,15 +18,12 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
-STATES = ("active", "paused", "sleeping")
 
-
-def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
+def restore_on_trial(run: Run[VerifyBackup]) -> None:
     """Restore the backup beside the project, compare, ask it as the data API would, and leave nothing."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "trial")
     with run.infra.database.autocommit() as tx:
-        if tx.value(SQL.status, {"project": project}) not in STATES:
+        if states.of(tx, project) not in states.SETTLED:
             raise GiveUp("the project is neither active nor paused")
         try:
             backup = catalogue.find(tx, run.args.backup_id)
@@ -58,14 +55,14 @@ def backup_is_restored_on_trial(run: Run[VerifyBackup]) -> None:
     restored.report(run)
 
 
-def trial_is_removed(run: Run[VerifyBackup]) -> None:
+def remove_trial(run: Run[VerifyBackup]) -> None:
     """Let nothing of the trial be left."""
     database = names.beside(run.args.project_id, "trial")
     restoring.drop_beside(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 
-def backup_is_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
+def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
     """Say that the backup was proven."""
     catalogue.verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
 
@@ -78,8 +75,8 @@ def say_not_verified(args: VerifyBackup, tx: Transaction, reason: str) -> None:
 @kind(
     "project.verify_backup",
     steps=(
-        Step(backup_is_restored_on_trial, undo=trial_is_removed, long=True, title="Restore it on trial, and compare"),
-        Step(backup_is_verified, atomic=True, title="Say so"),
+        Step(restore_on_trial, undo=remove_trial, long=True, title="Restore it on trial, compare"),
+        Step(mark_verified, atomic=True),
     ),
     queue=BULK,
     lane="bulk",

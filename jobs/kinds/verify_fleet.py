@@ -6,32 +6,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
+from catalog import project_states as states
 from jobs import fleet
 from jobs.kind import BULK, Step, kind
-from jobs.kinds.verify_backup import STATES, VerifyBackup
+from jobs.kinds.verify_backup import VerifyBackup
 
 if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
 
-def newest_backups_are_asked_for(run: Run[VerifyFleet], tx: Transaction) -> None:
+def enqueue_verifications(run: Run[VerifyFleet], tx: Transaction) -> None:
     """Enqueue the proof of each project's newest backup, unless it was proven already."""
-    for row in catalogue.newest_of_each(tx, STATES):
+    for row in catalogue.newest_of_each(tx, states.SETTLED):
         if row["verified_at"] is None:
             run.spawn(tx, VerifyBackup(row["scope"], row["id"]))
 
 
-def backups_are_verified(run: Run[VerifyFleet]) -> None:
+def wait_for_verifications(run: Run[VerifyFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "verified", STATES)
+    fleet.conclude(run, "verified", states.SETTLED)
 
 
 @kind(
     "fleet.verify",
     steps=(
-        Step(newest_backups_are_asked_for, atomic=True, title="Ask for the newest of each"),
-        Step(backups_are_verified, joins=True, title="Wait for them"),
+        Step(enqueue_verifications, atomic=True),
+        Step(wait_for_verifications, joins=True, title="Wait for the verifications"),
     ),
     queue=BULK,
     lane=None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from catalog import project_states as states
 from jobs.commands import JobConflict
-from jobs.data_plane import close_data_api, open_data_api, prove_round_trip
+from jobs.data_plane import check_round_trip, close_data_api, open_data_api
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
@@ -15,35 +15,33 @@ if TYPE_CHECKING:
     from infra.database import Transaction
     from jobs.run import Run
 
-SQL = statements(__file__)
 
-
-def project_is_meant_to_serve(run: Run[WakeProject], tx: Transaction) -> None:
+def check_sleeping(run: Run[WakeProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project sleeps, or serves already: what is paused is not opened by the way."""
-    if tx.row(SQL.wakeable, {"project": run.args.project_id}) is None:
+    if not states.may_move(tx, run.args.project_id, "active", by="project.wake"):
         raise GiveUp("the project does not sleep any more")
 
 
-def project_is_active(run: Run[WakeProject], tx: Transaction) -> None:
+def mark_active(run: Run[WakeProject], tx: Transaction) -> None:
     """Say in the catalogue that the project serves. Raises GiveUp when it is no longer there to be."""
-    if tx.execute(SQL.mark_active, {"project": run.args.project_id}) != 1:
+    if not states.move(tx, run.args.project_id, "active", by="project.wake"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def begin_again(args: WakeProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is in another state by now."""
-    if tx.row(SQL.wakeable, {"project": args.project_id}) is None:
+    if not states.may_move(tx, args.project_id, "active", by="project.wake"):
         raise JobConflict("the project is in another state by now")
 
 
 @kind(
     "project.wake",
     steps=(
-        Step(project_is_meant_to_serve, atomic=True, title="Look whether it sleeps"),
+        Step(check_sleeping, atomic=True, title="Check that it sleeps"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
-        Step(prove_round_trip, title="Prove a round trip"),
-        Step(project_is_active, atomic=True, title="Mark active"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(mark_active, atomic=True),
     ),
     attempts=3,
     on_failure="undo",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catalog.project_states import SETS
 from config import installation
 from config.installation import local_url
 from infra.errors import InfraError
@@ -103,7 +104,7 @@ def _from_database(infra: Infra, picture: Picture) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
-            found = tx.rows(SQL.attention)
+            found = tx.rows(SQL.attention, SETS)
             picture.attention = [{name: row[name] for name in COLUMNS} for row in found]
             picture.last = {row["name"]: view.rfc3339(row["succeeded_at"]) for row in tx.rows(SQL.last)}
             picture.services[1].since = view.rfc3339(tx.value(SQL.postgres_since))

@@ -26,7 +26,7 @@ SELECT * FROM (
       FROM (SELECT p.id, p.created_at, k.what,
                    (SELECT max(b.created_at) FROM backups b
                      WHERE b.scope = p.id AND b.finished_at IS NOT NULL AND (k.here OR b.offsite_at IS NOT NULL)) AS at
-              FROM (SELECT id, created_at FROM projects WHERE status IN ('active', 'paused', 'sleeping')
+              FROM (SELECT id, created_at FROM projects WHERE status = ANY (%(settled)s)
                     UNION ALL SELECT 'platform', min(created_at) FROM owners) AS p,
                    (VALUES ('no fresh backup', true), ('no fresh copy elsewhere', false)) AS k (what, here)
              WHERE k.here OR EXISTS (SELECT FROM schedules WHERE name = 'offsite' AND enabled)) AS kept

@@ -128,9 +128,7 @@ def test_the_master_key_changes_under_load_and_the_old_one_opens_nothing(many, s
             job = rotated(client, headers, "masterKey", graceSeconds=0)
             # The first worker dies in the middle of the re-wrapping.
             codes = [attempt_in_a_process(settings)]
-            codes.append(
-                attempt_in_a_process(settings, crash="platform.rewrap_secrets:data_keys_are_rewrapped:after_act")
-            )
+            codes.append(attempt_in_a_process(settings, crash="platform.rewrap_secrets:rewrap_data_keys:after_act"))
             assert codes == [0, EXIT_STATUS]
             pass_on(infra)
             engine.runner.drain()

@@ -34,7 +34,7 @@ from tests.fixtures.projects import add_project, drop, stored_tenant
 pytestmark = [pytest.mark.docker, pytest.mark.gpg]
 
 # What is done in Docker and in the pooler, and the place where a worker that begins anew finds it done already.
-OUTSIDE = ("publish_to_pooler", "open_data_api", "close_data_api", "withdraw_from_pooler")
+OUTSIDE = ("add_to_pooler", "open_data_api", "close_data_api", "remove_from_pooler")
 DONE_ALREADY = tuple(f"{step}:after_act" for step in OUTSIDE)
 
 

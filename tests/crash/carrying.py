@@ -23,7 +23,7 @@ from jobs.lease import Leases
 from jobs.runner import Runner
 from jobs.worker import Liveness
 from tests.fixtures.beats import beating
-from tests.fixtures.projects import MARK_DELETING, add_project, keep_master_key
+from tests.fixtures.projects import add_project, keep_master_key, mark_for_deletion
 
 # What changes a project's life, and what has to be done to a fresh one before.
 LIFE = {
@@ -98,7 +98,7 @@ def installation(settings, infra):
 
 def mark_deleting(infra, project: str) -> None:
     with infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": project})
+        mark_for_deletion(tx, project)
 
 
 def status(infra, project: str) -> str:

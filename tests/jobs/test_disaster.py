@@ -8,18 +8,19 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from catalog import backups, inventory, names
+from catalog import backups, inventory, names, projects
 from catalog.ids import new_id
 from infra.errors import Refused
 from infra.roles import ProjectRoles
 from jobs import disaster
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.backup_fleet import BackupFleet
+from jobs.kinds.backup_platform import BackupPlatform
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.pause import PauseProject
 from jobs.kinds.provision import ProvisionProject
 from jobs.table import find
-from tests.fixtures.projects import add_project, drop, stored_tenant
+from tests.fixtures.projects import add_project, drop, mark_for_deletion, stored_tenant
 
 pytestmark = pytest.mark.gpg
 
@@ -105,6 +106,24 @@ def test_what_was_under_way_is_not_gone_on_with(shops, engine, infra):
         assert tx.value("SELECT count(*) FROM jobs WHERE status IN ('queued', 'running', 'retrying')") == 0
     engine.runner.drain()
     sql(infra, shops[0], "SELECT 1")
+
+
+def test_a_project_that_was_being_deleted_then_has_failed_and_leaves_its_name_to_who_took_it(shops, engine, infra):
+    gone = shops[1]
+    with infra.database.transaction() as tx:
+        tx.execute("UPDATE projects SET name = 'shop' WHERE id = %s", (gone,))
+        mark_for_deletion(tx, gone)
+        namesake = projects.create(tx, projects.owner_of(tx, gone), name="shop", pool_size=5, quota=0).id
+    engine.enqueue(BackupPlatform())
+    engine.runner.drain()
+    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    with infra.database.autocommit() as tx:
+        found = {row["id"]: row for row in tx.rows("SELECT id, name, status, status_reason FROM projects")}
+    assert {project: (found[project]["name"], found[project]["status"]) for project in (gone, namesake)} == {
+        gone: (gone, "failed"),
+        namesake: ("shop", "failed"),
+    }
+    assert found[gone]["status_reason"].startswith("it was deleting when the platform was backed up")
 
 
 def test_a_project_without_a_backup_is_named_as_lost(shops, engine, infra):

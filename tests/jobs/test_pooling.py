@@ -16,7 +16,7 @@ from jobs.kinds.restore import RestoreProject
 from jobs.kinds.undo_restore import UndoRestore
 from jobs.sweeper import Sweeper
 from tests.fixtures.pooler import Traffic
-from tests.fixtures.projects import MARK_DELETING, add_project, drop
+from tests.fixtures.projects import add_project, drop, mark_for_deletion
 from tests.fixtures.servers import wait_until
 from tests.jobs.kinds.conftest import Life
 
@@ -89,7 +89,7 @@ def test_a_provisioned_project_is_served_and_reached(life, sweeper):
 
 def test_a_deleted_project_is_served_no_more(life):
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     with psycopg.connect(uris(life)[0], autocommit=True) as client:
         client.execute("SELECT 1")
         do(life, DeleteProject(life.id, purge=True))

@@ -10,7 +10,7 @@ from catalog import inventory
 from catalog import secrets as kept
 from jobs.kinds import DeleteProject, ProvisionProject
 from tests.fixtures.beats import beating
-from tests.fixtures.projects import MARK_DELETING, stored_tenant
+from tests.fixtures.projects import mark_for_deletion, stored_tenant
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Life:
     def delete(self):
         with self.infra.database.autocommit() as tx:
             if self.row()["status"] != "deleted":
-                tx.execute(MARK_DELETING, {"id": self.id})
+                mark_for_deletion(tx, self.id)
         job = self.engine.enqueue(DeleteProject(self.id))
         self.engine.runner.drain()
         return self.engine.job(job.id)

@@ -14,10 +14,10 @@ from jobs.commands import JobConflict, cancel, retry
 from jobs.data_plane import close_data_api
 from jobs.errors import GiveUp
 from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
-from jobs.kinds.backup import set_is_written
+from jobs.kinds.backup import write_backup
 from jobs.kinds.provision import clone_template
 from jobs.kinds.sleep import SleepProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
 
@@ -76,7 +76,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
     running = life.engine.in_background()
     assert entered.wait(20)
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     delete = life.engine.enqueue(DeleteProject(life.id))
     assert other_engine.runner.drain() == 0, "the lane is held until the provision has let go"
     gate.set()
@@ -91,7 +91,7 @@ def test_a_deletion_during_provisioning_supersedes_it(life, other_engine, monkey
 def test_a_deletion_called_off_before_it_began_lets_the_project_serve_on(life):
     life.provision()
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     job = life.engine.enqueue(DeleteProject(life.id))
     with life.infra.database.transaction() as tx:
         cancel(tx, job.id, by="test")
@@ -154,7 +154,7 @@ def test_a_deletion_whose_last_backup_cannot_be_made_closes_nothing(life, monkey
         raise GiveUp("the disk is on fire")
 
     life.provision()
-    monkeypatch.setattr("jobs.kinds.delete.set_is_written", fails)
+    monkeypatch.setattr("jobs.kinds.delete.write_backup", fails)
     job = life.delete()
     assert (job.status, job.past_return) == ("failed", False)
     assert (life.row()["status"], serves(life)) == ("active", True)
@@ -171,7 +171,7 @@ def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_agai
     def fails(run, *, fresh=False):
         if fresh:
             raise GiveUp("the disk is on fire")
-        set_is_written(run)
+        write_backup(run)
 
     life.provision()
     if before == "paused":
@@ -182,7 +182,7 @@ def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_agai
         life.engine.enqueue(SleepProject(life.id))
         life.engine.runner.drain()
     rights, folder = life.rights(), life.folder().exists()
-    monkeypatch.setattr("jobs.kinds.delete.set_is_written", fails)
+    monkeypatch.setattr("jobs.kinds.delete.write_backup", fails)
     for _time in range(2):
         assert life.delete().status == "failed"
         assert (life.row()["status"], life.rights(), life.folder().exists()) == (before, rights, folder)

@@ -15,7 +15,7 @@ from jobs.kinds.undo_restore import UndoRestore
 from jobs.kinds.verify_backup import VerifyBackup
 from jobs.sweeper import Sweeper
 from tests.fixtures.halfway import connection_limit, drops_halt, end_backends, half_drop, halted
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 from tests.jobs.kinds.test_backups import shop
 
@@ -51,7 +51,7 @@ def count(shop) -> int:
 
 def ask_for_its_end(shop):
     with shop.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": shop.id})
+        mark_for_deletion(tx, shop.id)
     return shop.engine.enqueue(DeleteProject(shop.id))
 
 

@@ -12,7 +12,7 @@ from jobs import lifecycle
 from jobs.commands import JobConflict, cancel, retry
 from jobs.data_plane import refuse_logins
 from jobs.kinds import PauseProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_cancelled_pause_leaves_the_project_as_it_was(active, monkeypatch):
 def test_a_deletion_that_is_called_off_leaves_a_paused_project_paused(active):
     active.ask(lifecycle.pause)
     with active.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": active.id})
+        mark_for_deletion(tx, active.id)
     from jobs.kinds import DeleteProject
 
     job = active.engine.enqueue(DeleteProject(active.id))

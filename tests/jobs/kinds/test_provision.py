@@ -12,7 +12,7 @@ import pytest
 
 from catalog import inventory, names
 from jobs.commands import JobConflict, cancel, retry
-from jobs.data_plane import prove_round_trip
+from jobs.data_plane import check_round_trip
 from jobs.kinds import DeleteProject, ProvisionProject
 from tests.fixtures.projects import add_project
 
@@ -20,9 +20,9 @@ STEPS = (
     "store_secrets",
     "create_roles",
     "clone_template",
-    "publish_to_pooler",
+    "add_to_pooler",
     "open_data_api",
-    "prove_round_trip",
+    "check_round_trip",
     "mark_active",
 )
 
@@ -116,9 +116,9 @@ def test_a_cancelled_provision_is_undone(life, monkeypatch):
     def cancel_first(run):
         with life.infra.database.transaction() as tx:
             cancel(tx, job.id, by="test")
-        prove_round_trip(run)
+        check_round_trip(run)
 
-    step = next(step for step in ProvisionProject.kind.steps if step.act is prove_round_trip)
+    step = next(step for step in ProvisionProject.kind.steps if step.act is check_round_trip)
     cancel_first.__name__ = step.name
     monkeypatch.setitem(step.__dict__, "act", cancel_first)
     life.engine.runner.drain()

@@ -10,7 +10,7 @@ from jobs.commands import cancel, retry
 from jobs.data_plane import drop_database, drop_roles
 from jobs.errors import GiveUp
 from jobs.kinds import DeleteProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.kinds.test_backups import shop
 
 __all__ = ["shop"]
@@ -60,7 +60,7 @@ def test_a_retried_deletion_makes_its_last_backup_anew(shop, monkeypatch):
         assert [backup.final for backup in backups.restorable(tx, shop.life.row()["owner_id"])] == [True]
 
 
-@pytest.mark.parametrize("half", ["final_backup_is_complete", "withdraw_from_pooler"])
+@pytest.mark.parametrize("half", ["complete_last_backup", "remove_from_pooler"])
 def test_a_deletion_that_was_taken_back_half_has_a_last_backup_of_what_was_written_since(shop, monkeypatch, half):
     with monkeypatch.context() as patch:
         fails(patch, drop_database)
@@ -89,7 +89,7 @@ def test_a_failed_project_whose_deletion_is_called_off_is_not_what_it_was_long_a
     for status in ("active", "failed"):
         with shop.infra.database.autocommit() as tx:
             tx.execute("UPDATE projects SET status = %s WHERE id = %s", (status, shop.id))
-            tx.execute(MARK_DELETING, {"id": shop.id})
+            mark_for_deletion(tx, shop.id)
         job = shop.engine.enqueue(DeleteProject(shop.id))
         with shop.infra.database.transaction() as tx:
             cancel(tx, job.id, by="test")

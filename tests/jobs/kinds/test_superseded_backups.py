@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from jobs.kinds import BackupProject, DeleteProject
-from tests.fixtures.projects import MARK_DELETING
+from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
 pytestmark = pytest.mark.gpg
@@ -39,7 +39,7 @@ def held_up(life, arguments):
 
 def ask_for_its_end(life, **more):
     with life.infra.database.autocommit() as tx:
-        tx.execute(MARK_DELETING, {"id": life.id})
+        mark_for_deletion(tx, life.id)
     return life.engine.enqueue(DeleteProject(life.id, **more))
 
 

@@ -1,2 +1,0 @@
--- name: status
-SELECT status FROM projects WHERE id = %(project)s;
