@@ -1,6 +1,6 @@
 -- number: 1
 -- Functions of the platform's database that are not the engine's: the audit's, and the one that the pooler asks. The
--- rules are those of jobs/functions.sql: each once, the number above is raised with every change.
+-- rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
 
 -- Functions of triggers come before the tables that name them. They look at no table until they run.
 

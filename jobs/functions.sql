@@ -1,9 +1,8 @@
 -- number: 1
 -- What the engine does inside the database: each function once, as it is in force. Whoever changes one raises the
--- number above; the file is applied anew, whole, in one transaction (infra/repeatables.py). Workers of the version
--- before go on calling these: what they call keeps its name, its arguments and its promise, or lives on beside its
--- successor. One that nobody calls any more, or whose arguments or result change, is dropped here by name: DROP
--- FUNCTION IF EXISTS.
+-- number above; the file is applied anew, whole, in one transaction. Workers of the version before go on calling these:
+-- what they call keeps its name, its arguments and its promise, or lives on beside its successor. One that nobody calls
+-- any more, or whose arguments or result change, is dropped here by name: DROP FUNCTION IF EXISTS.
 
 -- Functions of triggers come before the tables that name them. They look at no table until they run.
 

@@ -1,9 +1,8 @@
 -- The platform's database: its tables, what they keep of themselves, and the rows that have to be there.
 --
--- Functions stand elsewhere, each once, and are applied anew whenever they change (infra/repeatables.py):
--- jobs/functions.sql for the engine, catalog/functions.sql for the rest. Those that a trigger below names are there
--- before this file runs. Tables change by further numbered files. Why:
--- docs/decisions/0051-a-baseline-and-functions-that-are-applied-anew.md.
+-- Functions stand elsewhere, each once, in the files `functions.sql` beside the modules that call them, which are applied
+-- anew whenever they change; those that a trigger below names are there before this file runs. Tables change by further
+-- numbered files. Why: docs/decisions/0051-a-baseline-and-functions-that-are-applied-anew.md.
 --
 -- Ids are made by the application; names of tenants' things come from ids only. Columns after `-- later:` were added to
 -- tables that had rows: they stand last, so that a database of before and one that is made today are the same.
@@ -527,7 +526,7 @@ CREATE TABLE kept_databases (
 );
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- The pooler learns a project's login by one function alone (catalog/functions.sql); nothing else lies here.
+-- The pooler learns a project's login by one function alone, which lies in this schema; nothing else does.
 -- ---------------------------------------------------------------------------------------------------------------------
 
 CREATE SCHEMA pgbouncer;

@@ -16,7 +16,12 @@ from infra.dumps import Programs
 from infra.errors import Refused
 from infra.pipeline import run
 
-NEWEST = ["0001_baseline", "catalogue@1", "engine@1"]
+# The number of a file of functions goes up with every change, or databases that have it already would refuse it.
+FUNCTIONS_BY_NUMBER = {
+    "catalogue@1": "0e9db4318bfc99ed7c4ba0c43acb9660cd46cdb394a9bc5f1c3e617e31ad6af3",
+    "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
+}
+NEWEST = ["0001_baseline", *(one.version for one in repeatables.read("platform"))]
 ROWS = "SELECT xpath('/table/row', query_to_xml(format('SELECT * FROM %%I ORDER BY 1, 2', %s::text), true, false, ''))::text"
 # Whatever would get another number if it were made anew.
 THINGS = """
@@ -63,15 +68,19 @@ def rows(url):
 
 @pytest.fixture
 def newer(tmp_path, monkeypatch):
-    """Let the program be one whose functions are others: a function of (text, number) for the engine's."""
+    """Let the program be one whose functions are others: a function of the engine's text, and how much newer it is."""
 
-    def become(text, number):
+    def become(text, more):
         file = tmp_path / "functions.sql"
-        file.write_text(re.sub(r"\A-- number: \d+", f"-- number: {number}", text))
+        file.write_text(re.sub(r"\A-- number: (\d+)", lambda found: f"-- number: {int(found[1]) + more}", text))
         files = {**repeatables.FILES["platform"], "engine": file}
         monkeypatch.setattr(repeatables, "FILES", {"platform": files})
 
     return become
+
+
+def number(url):
+    return ask(url, "SELECT number FROM schema_functions WHERE name = 'engine'")[0][0]
 
 
 def engine_text():
@@ -146,8 +155,8 @@ def test_changed_functions_are_applied_anew_in_place(platform_url, newer):
     ask(platform_url, "CREATE FUNCTION gone_tomorrow() RETURNS void LANGUAGE sql AS ''")
     things = dict(thing[:2] for thing in ask(platform_url, THINGS))
     text = engine_text().replace("'{0.005,", "'{0.001,0.005,")
-    newer(f"{text}\nDROP FUNCTION IF EXISTS gone_tomorrow();\n", 2)
-    assert migrate(platform_url) == ["engine@2"]
+    newer(f"{text}\nDROP FUNCTION IF EXISTS gone_tomorrow();\n", 1)
+    assert migrate(platform_url) == [f"engine@{number(platform_url)}"]
     assert ask(platform_url, "SELECT (history_bounds())[1]") == [(0.001,)]
     things.pop("function gone_tomorrow()")
     assert dict(thing[:2] for thing in ask(platform_url, THINGS)) == things
@@ -156,32 +165,33 @@ def test_changed_functions_are_applied_anew_in_place(platform_url, newer):
 
 def test_a_program_leaves_newer_functions_alone(platform_url, newer):
     old = dict(repeatables.FILES["platform"])
-    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,"), 2)
+    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,"), 1)
     migrate(platform_url)
-    newer(old["engine"].read_text(), 1)
+    newest = number(platform_url)
+    newer(old["engine"].read_text(), 0)
     assert migrate(platform_url) == []
     assert ask(platform_url, "SELECT (history_bounds())[1]") == [(0.001,)]
-    assert ask(platform_url, "SELECT number FROM schema_functions WHERE name = 'engine'") == [(2,)]
+    assert number(platform_url) == newest
 
 
 def test_edited_functions_whose_number_was_not_raised_are_refused(platform_url, newer):
-    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,"), 1)
+    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,"), 0)
     with pytest.raises(Refused, match=r"functions of engine were edited .* raise the number"):
         migrate(platform_url)
 
 
 def test_functions_of_which_one_does_not_apply_are_not_applied_at_all(platform_url, newer):
-    before = ask(platform_url, FUNCTIONS)
-    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,") + "\nCREATE FUNCTION broken(nowhere) RETURNS;\n", 2)
+    before, known = ask(platform_url, FUNCTIONS), number(platform_url)
+    newer(engine_text().replace("'{0.005,", "'{0.001,0.005,") + "\nCREATE FUNCTION broken(nowhere) RETURNS;\n", 1)
     with pytest.raises(psycopg.errors.SyntaxError):
         migrate(platform_url)
     assert ask(platform_url, FUNCTIONS) == before
-    assert ask(platform_url, "SELECT number FROM schema_functions WHERE name = 'engine'") == [(1,)]
+    assert number(platform_url) == known
 
 
 @pytest.mark.parametrize("text", ["-- what it is\n-- after the tables\n", "-- number: 1\n"])
 def test_a_file_of_functions_says_its_number_and_where_the_tables_come(text, newer):
-    newer(text, 1)
+    newer(text, 0)
     with pytest.raises(ValueError, match="engine"):
         repeatables.read("platform")
 
@@ -199,6 +209,11 @@ def test_no_function_is_defined_twice():
     defined = Counter(chain.from_iterable(DEFINES.findall(path.read_text()) for path in files))
     assert {"take_job", "seal_audit", "auth.jwt"} <= defined.keys()
     assert {name for name, times in defined.items() if times > 1} == CHANGED_IN_THE_TEMPLATE
+
+
+def test_functions_that_were_changed_have_another_number():
+    """A new number is added above with its checksum; the one of an older number is never changed."""
+    assert {one.version: one.checksum for one in repeatables.read("platform")}.items() <= FUNCTIONS_BY_NUMBER.items()
 
 
 def test_numbered_files_define_no_function():
