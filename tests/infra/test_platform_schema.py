@@ -21,7 +21,7 @@ FUNCTIONS_BY_NUMBER = {
     "catalogue@1": "0e9db4318bfc99ed7c4ba0c43acb9660cd46cdb394a9bc5f1c3e617e31ad6af3",
     "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
 }
-NEWEST = ["0001_baseline", *(one.version for one in repeatables.read("platform"))]
+NEWEST = [one.version for one in (*migrations.read("platform"), *repeatables.read("platform"))]
 ROWS = "SELECT xpath('/table/row', query_to_xml(format('SELECT * FROM %%I ORDER BY 1, 2', %s::text), true, false, ''))::text"
 # Whatever would get another number if it were made anew.
 THINGS = """
@@ -43,9 +43,9 @@ DEFINES = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\s+(
 CHANGED_IN_THE_TEMPLATE = {"launchdb.schema_changed"}
 
 
-def migrate(url):
+def migrate(url, upto=""):
     with psycopg.connect(url, autocommit=True) as connection:
-        return migrations.apply(connection, "platform")
+        return migrations.apply(connection, "platform", upto=upto)
 
 
 def ask(url, statement, values=None):
@@ -104,9 +104,13 @@ def test_a_database_of_before_becomes_what_a_new_one_is(platform_of_before, empt
 def test_a_database_of_before_is_taken_over_with_nothing_made_anew_and_no_row_touched(platform_of_before):
     things, kept = sorted(ask(platform_of_before, THINGS)), rows(platform_of_before)
     assert {table for table, held in kept.items() if held == "{}"} == set(), "each table has a row to lose"
-    migrate(platform_of_before)
+    assert migrate(platform_of_before, upto="0001_baseline") == ["0001_baseline"]
     assert sorted(ask(platform_of_before, THINGS)) == things
     assert rows(platform_of_before) == kept
+    assert migrate(platform_of_before) == NEWEST[1:]
+    assert {name: number for name, number, _ in things}.items() <= dict(
+        thing[:2] for thing in ask(platform_of_before, THINGS)
+    ).items()
     assert migrate(platform_of_before) == []
 
 
@@ -197,8 +201,7 @@ def test_a_file_of_functions_says_its_number_and_where_the_tables_come(text, new
 
 
 def test_a_schema_up_to_a_version_has_no_functions_but_those_of_its_triggers(empty_url):
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        assert migrations.apply(connection, "platform", upto="0001_baseline") == ["0001_baseline"]
+    assert migrate(empty_url, upto="0001_baseline") == ["0001_baseline"]
     names = {name.partition("(")[0] for name, *_ in ask(empty_url, FUNCTIONS)}
     assert names == {"audit_is_append_only", "jobs_have_ids_of_jobs", "jobs_take_their_history_along"}
     assert migrate(empty_url) == NEWEST[1:]
