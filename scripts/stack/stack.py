@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ NAMES = {
 IMAGES = ("app", "postgres", "pgbouncer", "redis", "caddy", "backup", "data-api")
 WELL_SECONDS = 300.0
 LOOK_SECONDS = 0.5
+# Docker waits ever longer before it starts again what has died: these are some seven times.
+DYING_SECONDS = 10.0
 PROJECTS = "postgrest-proj_"
 
 
@@ -102,15 +105,17 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
     One that was still being stopped when it was looked at, by a command that was cut short, ends later and stays so:
     it is started, once.
 
-    Raises Unavailable, naming the command that shows the log, for those that have not in time.
+    Raises Unavailable, naming the command that shows the log, for those that have not in time, and as soon as one is
+    seen to die again and again.
     """
     wanted = [NAMES[service] for service in services] or list(NAMES.values())
-    deadline, told, started = time.monotonic() + seconds, set(), set()
+    deadline, told, started, dying = time.monotonic() + seconds, set(), set(), Counter[str]()
     while True:
         ill = []
         for one in (one for one in stack.containers() if one.name in wanted):
             if not one.is_well:
                 ill.append(one)
+                dying[one.name] += one.state == "restarting"
                 if one.state == "exited" and one.name not in started:
                     started.add(one.name)
                     tell(f"{one.name} was stopped; starting it")
@@ -120,7 +125,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                 tell(f"{one.name} is {one.health or one.state}")
         if not ill:
             return
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or max(dying.values()) * LOOK_SECONDS > DYING_SECONDS:
             raise Unavailable("; ".join(complaint(one) for one in ill))
         time.sleep(LOOK_SECONDS)
 

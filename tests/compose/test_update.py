@@ -135,6 +135,7 @@ def test_an_update_fails_no_request_and_a_rollback_neither(installation):
 def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
     done = installation.launchdb("update", BROKEN, "--no-backup", code=1, seconds=900)
     assert f"{OLD} runs again" in done.stderr
+    assert f"{NAMES['migrations']} is restarting" in done.stderr, "who dies again and again is not waited for"
     assert read(installation.home)["LAUNCHDB_VERSION"] == OLD
     assert installation.launchdb("status").returncode == 0
     assert installation.rows().status_code == 200
