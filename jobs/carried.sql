@@ -1,5 +1,6 @@
 -- name: schema
-SELECT max(version) FROM schema_migrations;
+-- Every version, for numbers began anew; but the baseline, which is the sum of versions that stand beside it.
+SELECT array_agg(version ORDER BY version) FROM schema_migrations WHERE version <> '0001_baseline';
 
 -- name: projects
 SELECT p.id, p.name, p.status, p.owner_id, o.email

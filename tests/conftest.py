@@ -10,6 +10,7 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = [
     "tests.fixtures.images",
     "tests.fixtures.servers",
+    "tests.fixtures.before",
     "tests.fixtures.containers",
     "tests.fixtures.projects",
     "tests.fixtures.pooler",

@@ -12,6 +12,7 @@ import pytest
 import jobs.kinds
 from config.client import ClientSettings
 from config.settings import Settings
+from infra import repeatables
 from jobs import kind
 from scripts.cli import __main__ as entry
 from tests.test_environment_example import BY_COMPOSE
@@ -159,8 +160,8 @@ def test_every_kind_with_a_section_exists():
 
 
 def test_every_reason_for_waiting_is_documented():
-    text = "".join(path.read_text() for path in (CHECKOUT / "migrations" / "platform").glob("*.sql"))
-    reasons = set(re.findall(r"'reason', '(\w+)'", text))
+    reasons = set(re.findall(r"'reason', '(\w+)'", repeatables.FILES["platform"]["engine"].read_text()))
+    assert reasons
     assert reasons <= set(first_cells(DOCS / "jobs.md"))
 
 

@@ -14,6 +14,6 @@ def test_migrations_apply_once_and_then_do_nothing(platform_url):
 
 def test_an_edited_migration_is_refused_by_name(platform_url):
     with psycopg.connect(platform_url, autocommit=True) as connection:
-        connection.execute("UPDATE schema_migrations SET checksum = 'edited' WHERE version = '0002_jobs'")
-        with pytest.raises(Refused, match="0002_jobs"):
+        connection.execute("UPDATE schema_migrations SET checksum = 'edited' WHERE version = '0001_baseline'")
+        with pytest.raises(Refused, match="0001_baseline"):
             migrations.apply(connection, "platform")

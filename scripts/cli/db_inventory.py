@@ -30,8 +30,10 @@ def schema(session: Session, *, as_json: bool) -> None:
     finally:
         infra.close()
     known = {one.version: one for one in migrations.read("platform")}
+    replaced = {version for one in known.values() for version in one.replaces}  # one line says it for all of them
     # One that this program does not know was applied by a later version: what it did is not known here.
-    found = [{**row, "reversible": row["version"] in known and known[row["version"]].reversible} for row in applied]
+    found = [{**row, "reversible": row["version"] in known and known[row["version"]].reversible}
+             for row in applied if row["version"] not in replaced]  # fmt: skip
     shown = [{**row, "applied_at": rfc3339(row["applied_at"])} for row in found]
     if as_json:
         emit_json({"migrations": [{"version": row["version"], "appliedAt": row["applied_at"],

@@ -36,8 +36,8 @@ ROLLING = (
 )
 # Restarting these is felt by clients: only when what is in their image has changed.
 SERVERS = {"reverse-proxy": "caddy", "pgbouncer": "pgbouncer", "redis": "redis", "postgres": "postgres"}
-# Who can say which schema there is.
-WITNESSES = (API, NAMES["worker"], NAMES["scheduler"], NAMES["backup"])
+# Who can say which schema there is. The second is changed first: of a change that was cut short it alone may know more.
+WITNESSES = (API, NAMES["migrations"], NAMES["worker"], NAMES["scheduler"], NAMES["backup"])
 ROLL_SECONDS = 180.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -122,18 +122,30 @@ def refuse_irreversible(found: list[dict[str, Any]], known: set[str], target: st
 def applied() -> list[dict[str, Any]]:
     """Return the schema migrations that the platform's database has. Raises Refused, Unavailable.
 
-    Whichever of our containers can say it: the one that is asked first may be what has to be rolled back.
+    Whichever of our containers can say it: the one that is asked first may be what has to be rolled back. Others are
+    asked as long as there is one that nobody has called reversible: in the middle of a change not all know all.
     """
-    faults = []
+    faults: list[InfraError] = []
+    found: dict[str, dict[str, Any]] = {}
     for name in WITNESSES:
         try:
             said = engine.execute(name, ["launchdb", "db", "schema", "--json"], seconds=60)
         except InfraError as error:
             faults.append(error)
-        else:
-            found: list[dict[str, Any]] = json.loads(said)["migrations"]
-            return found
-    raise faults[0]
+            continue
+        add_told(found, json.loads(said)["migrations"])
+        if all(row["reversible"] for row in found.values()):
+            break
+    if faults and not found:
+        raise faults[0]
+    return list(found.values())
+
+
+def add_told(found: dict[str, dict[str, Any]], told: list[dict[str, Any]]) -> None:
+    """Add what one program tells of migrations: who has the file knows more than who only sees that it was applied."""
+    for row in told:
+        if row["reversible"] or row["version"] not in found:
+            found[row["version"]] = row
 
 
 def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:

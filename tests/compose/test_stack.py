@@ -337,7 +337,7 @@ def test_logs_are_rotated(installation):
 def test_commands_on_the_host_reach_what_is_inside(installation):
     assert installation.launchdb("db", "dsn").stdout.startswith("postgresql://postgres:")
     assert installation.json("projects", "show", "demo")["id"] == installation.operator["projectId"]
-    assert installation.json("db", "schema")["migrations"][0]["version"] == "0001_catalogue"
+    assert installation.json("db", "schema")["migrations"][0]["version"] == "0001_baseline"
     assert installation.launchdb("secrets", "check", "--acknowledge").returncode == 0
 
 

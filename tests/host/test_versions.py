@@ -11,7 +11,7 @@ from infra.errors import Refused, Unavailable
 from infra.migrations import Migration, read
 from scripts.stack import checkout, versions
 from scripts.stack.alone import LOCK, alone
-from scripts.stack.update import refuse_irreversible
+from scripts.stack.update import add_told, refuse_irreversible
 from scripts.stack.versions import Past
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files are given to another account")
@@ -34,6 +34,16 @@ def test_a_change_that_cannot_be_lived_with_is_refused_by_name():
 
 def test_a_version_that_knows_the_change_is_not_earlier():
     refuse_irreversible(APPLIED, {row["version"] for row in APPLIED}, "0.2.0")
+
+
+def test_in_the_middle_of_a_change_who_has_a_migration_says_whether_it_can_be_lived_with():
+    older, newer = APPLIED[0], APPLIED[1]
+    unknown = {**newer, "reversible": False}  # as a program says that does not have the file
+    for told in ([older, unknown], [older, newer]), ([older, newer], [older, unknown]):
+        found = {}
+        for rows in told:
+            add_told(found, rows)
+        refuse_irreversible(list(found.values()), {"0001_catalogue"}, "0.1.0")
 
 
 def test_a_migration_says_in_its_header_that_there_is_no_way_back():

@@ -1,0 +1,61 @@
+-- number: 1
+-- Functions of the platform's database that are not the engine's: the audit's, and the one that the pooler asks. The
+-- rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
+
+-- Functions of triggers come before the tables that name them. They look at no table until they run.
+
+CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.chain_hash IS NULL AND (to_jsonb(NEW) - 'chain_hash') = (to_jsonb(OLD) - 'chain_hash') THEN
+            RETURN NEW;  -- the sealer's one write
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit is append-only' USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+-- after the tables
+
+-- The audit's chain. A link is eight bytes, the id of the row before it, and the SHA-256 of that row's link with this
+-- row's content: so a row that is missing can be named, not only noticed.
+
+-- What of a row is sealed: everything, in a form that depends on no setting of the session.
+CREATE OR REPLACE FUNCTION audit_link(p_row audit, p_last bigint, p_link bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT int8send(p_last) || sha256(p_link || convert_to(jsonb_build_array(
+        p_last, (p_row).id, (extract(epoch FROM (p_row).at) * 1000000)::bigint, (p_row).actor, (p_row).action,
+        (p_row).outcome, (p_row).address, (p_row).request_id, (p_row).owner_id, (p_row).project_id, (p_row).job_id,
+        (p_row).detail)::text, 'UTF8'))
+$$;
+
+-- Chain the rows up to an id, in the order of their ids. Two sealers take turns by the row that ends the chain.
+CREATE OR REPLACE FUNCTION seal_audit(p_upto bigint, p_most integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v_chain audit_chain;
+    v_row   audit;
+    v_count integer := 0;
+BEGIN
+    SELECT * INTO v_chain FROM audit_chain FOR UPDATE;
+    FOR v_row IN SELECT * FROM audit WHERE id > v_chain.last_id AND id <= p_upto ORDER BY id LIMIT p_most LOOP
+        v_chain.link := audit_link(v_row, v_chain.last_id, v_chain.link);
+        v_chain.last_id := v_row.id;
+        UPDATE audit SET chain_hash = v_chain.link WHERE id = v_row.id;
+        v_count := v_count + 1;
+    END LOOP;
+    IF v_count > 0 THEN
+        UPDATE audit_chain SET last_id = v_chain.last_id, link = v_chain.link, sealed_at = now();
+    END IF;
+    RETURN v_count;
+END $$;
+
+-- How the pooler learns a project's login: by this function alone, which shows it no role of another sort.
+CREATE OR REPLACE FUNCTION pgbouncer.get_auth(login text) RETURNS TABLE (username text, password text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+    SELECT a.rolname::text, a.rolpassword
+      FROM pg_catalog.pg_authid a
+     WHERE a.rolname = login
+       AND a.rolname ~ '^proj_[0-9a-f]{16}_(owner|authenticator|auth|storage)$'
+       AND a.rolcanlogin AND NOT a.rolsuper AND NOT a.rolreplication
+       AND NOT a.rolcreaterole AND NOT a.rolcreatedb AND NOT a.rolbypassrls
+       AND (a.rolvaliduntil IS NULL OR a.rolvaliduntil > pg_catalog.now());
+$$;
+REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
