@@ -148,6 +148,7 @@ def test_building_again_changes_no_image(images):
     assert command("docker", "inspect", "-f", "{{.Id}}", images["app"], images["data-api"]).stdout == before
 
 
+@pytest.mark.full
 def test_packages_laid_twice_are_the_same_bits(images, tmp_path):
     """Without a cache, and at another time."""
     cache = os.environ.get("LAUNCHDB_BUILD_CACHE") or Path.home() / ".cache" / "launchdb" / "images"
