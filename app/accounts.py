@@ -18,7 +18,7 @@ from jobs.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.sessions import SignIn
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("accounts")
 log = logging.getLogger(__name__)

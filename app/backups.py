@@ -16,7 +16,7 @@ from app.projects import created, quota
 from app.routing import Answer, Call, Routes
 from catalog import audit, backups, capacity, projects
 from catalog.backups import BackupNotFound
-from infra import backup_sets
+from infra.backup import sets
 from jobs import lifecycle
 from jobs.view import job_json, rfc3339
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from catalog.backups import Backup
     from catalog.projects import Project
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 routes = Routes("backups")
@@ -205,4 +205,4 @@ def _by(call: Call) -> dict[str, Any]:
 
 
 def _file_name(backup: Backup) -> str:
-    return backup_sets.file_name(backup.stem, backup.format)
+    return sets.file_name(backup.stem, backup.format)

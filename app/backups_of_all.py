@@ -17,7 +17,7 @@ from jobs.kinds.backup_fleet import BackupFleet
 from jobs.view import job_json, rfc3339
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("backups_of_all")
 LISTED = 50

@@ -11,7 +11,7 @@ from catalog import capacity
 from jobs.lifecycle import configure
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("capacity")
 

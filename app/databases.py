@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.answers_operator import DatabasesOut
 from app.routing import Answer, Call, Routes
 from catalog import projects
-from infra.database_sizes import sizes
+from infra.postgres.sizes import sizes
 
 routes = Routes("databases")
 SESSION = "launchdb-databases"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from infra.proxy import Proxy
+    from infra.edge.proxy import Proxy
 
 LOOK_SECONDS = 60.0
 

@@ -14,12 +14,12 @@ from app.problems import Problem, invalid
 from app.projects import shown
 from app.routing import Answer, Call, Routes
 from catalog import names, projects
-from infra.extensions import NOT_LISTED, Extension, Extensions, offered
+from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, offered
 from jobs import lifecycle
 from jobs.view import job_json
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("extensions")
 SESSION = "launchdb-extensions"

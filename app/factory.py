@@ -39,7 +39,7 @@ from app import (
 from app.statuses import status_of
 from app.world import EXTENSION, World
 from config.version import VERSION
-from infra.limiter import Shares
+from infra.signals.limiter import Shares
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
 
 if TYPE_CHECKING:

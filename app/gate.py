@@ -14,7 +14,7 @@ from flask import g, request
 
 from app.problems import Problem
 from catalog import personal_tokens, sessions
-from infra import secretfiles, tokens
+from infra.secrets import secretfiles, tokens
 
 if TYPE_CHECKING:
     from app.routing import Operation

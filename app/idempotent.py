@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.routing import Call, Operation
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 REPLAYED = "Idempotency-Replayed"
 RACES = 3

@@ -11,8 +11,8 @@ from app import problems, requests
 from app.problems import Problem
 from app.world import EXTENSION, World, world
 from catalog import audit, projects
-from infra import secretfiles
 from infra.errors import Refused
+from infra.secrets import secretfiles
 from jobs.view import job_json
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jobs.table import FINAL, find
 if TYPE_CHECKING:
     from flask import Response
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("jobs")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.mail import Letter
+from infra.mail.mail import Letter
 
 
 def link(base_url: str, purpose: str, token: str) -> str:

@@ -20,7 +20,7 @@ from jobs.view import job_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 routes = Routes("lifecycle")

@@ -12,7 +12,7 @@ from jobs import mailing
 from jobs.view import job_json
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("mail")
 TRIAL_SECONDS = 600

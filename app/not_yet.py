@@ -18,7 +18,7 @@ from catalog.ids import is_project_id
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 log = logging.getLogger("launchdb.access")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -15,7 +15,7 @@ from jobs import view
 
 if TYPE_CHECKING:
     from catalog.audit_chain import SealedLine
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("operator")
 

@@ -11,14 +11,14 @@ from app.models_migrations import NewMigration
 from app.routing import Answer, Call, Routes
 from catalog import names, owner_migrations, projects, secrets
 from infra.errors import InfraError
-from infra.owner_migration import OwnerSession
+from infra.postgres.owner_migration import OwnerSession
 from jobs import migrating
 from jobs.table import find
 from jobs.view import job_json, rfc3339
 
 if TYPE_CHECKING:
     from catalog.owner_migrations import OwnerMigration
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("migrations")
 SESSION, RECORDS_MS = "launchdb-migrations", 2000

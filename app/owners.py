@@ -13,7 +13,7 @@ from app.models import Credentials, NewOwner, Nothing, RefreshToken
 from app.problems import Problem
 from app.routing import Answer, Call, Routes
 from catalog import failed_logins, one_time, owners, sessions
-from infra import secretfiles, tokens
+from infra.secrets import secretfiles, tokens
 from jobs.view import rfc3339
 
 if TYPE_CHECKING:

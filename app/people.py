@@ -16,7 +16,7 @@ from jobs.view import rfc3339
 if TYPE_CHECKING:
     from catalog.one_time import OneTime
     from catalog.owners import Counted
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("people")
 

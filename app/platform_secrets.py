@@ -20,7 +20,7 @@ from jobs.platform_secrets import SMTP_PASSWORD, Chosen
 from jobs.view import job_json
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("platform_secrets")
 

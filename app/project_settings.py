@@ -20,7 +20,7 @@ from jobs.view import job_json, rfc3339
 
 if TYPE_CHECKING:
     from catalog.settings import Kept
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("settings")
 

@@ -13,11 +13,11 @@ from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, names, projects
 from catalog.project_states import REACHABLE
-from infra.owner_sql import Bounds, OwnerSql, SqlCrowded
-from infra.owner_wire import SqlRefused, SqlTooLarge, SqlTooLong
+from infra.postgres.bounded_query import SqlRefused, SqlTooLarge, SqlTooLong
+from infra.postgres.owner_sql import Bounds, OwnerSql, SqlCrowded
 
 if TYPE_CHECKING:
-    from infra.owner_sql import Found
+    from infra.postgres.owner_sql import Found
 
 routes = Routes("sql")
 _VERB = re.compile(r"\s*([A-Za-z]{1,20})\b", re.ASCII)

@@ -11,12 +11,12 @@ from app.models import PageQuery
 from app.routing import Answer, Call, Routes
 from catalog import audit, backups, names, projects
 from catalog.project_states import SETTLED
-from infra import project_stats
+from infra.postgres import stats as project_stats
 from jobs.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
-    from infra.project_stats import Stats
+    from infra.postgres.stats import Stats
 
 routes = Routes("project_views")
 SESSION = "launchdb-stats"

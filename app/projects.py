@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from catalog.projects import Project
     from config.settings import Settings
     from infra.composition import Infra
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("projects")
 QUOTA_IN_PRODUCTION = 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from app.gate import Caller
     from app.world import World
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 Who = Literal["anyone", "owner", "operator"]
 Limit = Literal["api", "sign_in", "none"]

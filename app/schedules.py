@@ -14,7 +14,7 @@ from jobs import schedules
 from jobs.view import job_json, rfc3339
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("schedules")
 

@@ -13,7 +13,7 @@ from jobs.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.personal_tokens import PersonalToken
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 routes = Routes("tokens")
 

@@ -28,8 +28,8 @@ from jobs.view import job_json
 if TYPE_CHECKING:
     from flask import Response
 
-    from infra.database import Transaction
-    from infra.transfer import Head
+    from infra.backup.transfer import Head
+    from infra.postgres.database import Transaction
 
 routes = Routes("transfers")
 PASSPHRASE_BYTES = 24

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from app.routing import Answer
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import view
 from jobs.table import FINAL
 
 if TYPE_CHECKING:
     from app.routing import Call, Operation
     from app.world import World
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 LONGEST_SECONDS = 60

@@ -12,9 +12,9 @@ from flask import current_app
 
 from app.cache import Cache
 from app.metrics import Metrics
-from infra.changes import Changes
-from infra.limiter import Limiter
-from infra.passwords import Passwords
+from infra.secrets.passwords import Passwords
+from infra.signals.changes import Changes
+from infra.signals.limiter import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

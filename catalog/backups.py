@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.ids import is_id, new_id
 from catalog.project_states import SETS
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.backup_sets import Manifest
-    from infra.database import Transaction
+    from infra.backup.sets import Manifest
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 PLATFORM = "platform"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from catalog import secrets
 from catalog.ids import is_project_id
 from catalog.project_states import SETTLED
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.composition import Infra
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 Verdict = Literal["owned", "orphan", "missing"]

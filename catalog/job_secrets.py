@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from catalog import secrets
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
-    from infra.vault import Vault
+    from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
 
 PREFIX = "job "
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from catalog.ids import is_project_id
-from infra.roles import ProjectRoles
+from infra.postgres.role_names import ProjectRoles
 
 # What lies beside a project's database: a restore under way, a trial of a backup, what was there before a restore.
 Beside = Literal["restored", "trial", "before"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from catalog import secrets
 from catalog.ids import new_id
-from infra.mail import Letter, check
-from infra.sql import statements
+from infra.mail.mail import Letter, check
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
-    from infra.vault import Vault
+    from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
 
 SQL = statements(__file__)
 # Handed over so often without an answer, a letter is not sent again: its reader gets two copies at most.

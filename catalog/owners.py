@@ -12,13 +12,13 @@ import psycopg
 
 from catalog import audit
 from catalog.ids import is_id, new_id
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 1024

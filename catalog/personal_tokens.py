@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from catalog.ids import is_id, new_id
 from catalog.owners import present
 from catalog.sessions import digest
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 PREFIX = "ldb_"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 

@@ -10,12 +10,12 @@ import psycopg
 from catalog import project_states as states
 from catalog.ids import is_project_id, new_project_id
 from catalog.owners import present
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 

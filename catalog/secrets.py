@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
-from infra.sql import statements
-from infra.vault import DataKey
+from infra.postgres.sql import statements
+from infra.secrets.vault import DataKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from infra.database import Transaction
-    from infra.vault import Vault
+    from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
 
 SQL = statements(__file__)
 PLATFORM = "platform"

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from catalog.owners import present
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 PREFIX = "ldbr_"

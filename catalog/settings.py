@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from catalog import secrets
 from catalog.settings_model import INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from infra.composition import Infra
-    from infra.database import Transaction
-    from infra.vault import Vault
+    from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import mail, master_keys, secretfiles
-from infra.cluster import Cluster
-from infra.database import Database
-from infra.databases import Databases
-from infra.doorbell import Doorbell
-from infra.instance_folders import InstanceFolders, SocketFolders
-from infra.instances import EmbeddedInstances
-from infra.pooler import NoPooler, Pooler
-from infra.project_limits import Limits
-from infra.vault import Vault
+from infra.instances.folders import InstanceFolders, SocketFolders
+from infra.instances.instances import EmbeddedInstances
+from infra.mail import mail
+from infra.pooler.pooler import NoPooler, Pooler
+from infra.postgres.cluster import Cluster
+from infra.postgres.database import Database
+from infra.postgres.databases import Databases
+from infra.postgres.limits import Limits
+from infra.secrets import master_keys, secretfiles
+from infra.secrets.vault import Vault
+from infra.signals.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from infra.containers.verbs import Verbs
-    from infra.instances import Instances
-    from infra.mail import Carrier
-    from infra.proxy import Proxy
+    from infra.edge.proxy import Proxy
+    from infra.instances.containers.protocol import Verbs
+    from infra.instances.instances import Instances
+    from infra.mail.mail import Carrier
 
 # Where the pooler's sockets lie in a project's container.
 SOCKETS_INSIDE = "/run/pgbouncer"
@@ -76,8 +77,8 @@ def instances(settings: Settings) -> Instances:
     """Return what runs data APIs. Raises Refused for a home in which containers could have no sockets."""
     if settings.runtime == "embedded":
         return EmbeddedInstances(InstanceFolders(settings.instances_folder, settings.base_url))
-    from infra.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
-    from infra.containers.shape import SOCKET, USER, Shape  # noqa: PLC0415
+    from infra.instances.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
+    from infra.instances.containers.shape import SOCKET, USER, Shape  # noqa: PLC0415
 
     shape = Shape.of(settings)
     # As root, as tests are: the containers' own account has to be able to read and to write.
@@ -93,8 +94,8 @@ def instances(settings: Settings) -> Instances:
 
 def docker(settings: Settings) -> Verbs:
     """Return Docker itself, as whoever has its socket can ask it for project containers."""
-    from infra.containers.docker import Docker  # noqa: PLC0415 - its SDK is heavy, and most processes have no socket
-    from infra.containers.shape import Shape  # noqa: PLC0415
+    from infra.instances.containers.docker import Docker  # noqa: PLC0415 - its SDK is heavy, and most processes have no socket
+    from infra.instances.containers.shape import Shape  # noqa: PLC0415
 
     return Docker(Shape.of(settings), settings.docker_socket)
 
@@ -102,7 +103,7 @@ def docker(settings: Settings) -> Verbs:
 def _verbs(settings: Settings) -> Verbs:
     if settings.runtime == "docker":
         return docker(settings)
-    from infra.broker import BrokerClient, socket_of  # noqa: PLC0415 - only where there is one
+    from infra.instances.broker_client import BrokerClient, socket_of  # noqa: PLC0415 - only where there is one
 
     return BrokerClient(socket_of(settings))
 
@@ -114,7 +115,7 @@ def _databases(settings: Settings, conninfo: str) -> Databases:
 
 
 def _proxy(settings: Settings) -> Proxy:
-    from infra.proxy import Proxy  # noqa: PLC0415 - only where there is one
+    from infra.edge.proxy import Proxy  # noqa: PLC0415 - only where there is one
 
     return Proxy(settings)
 
@@ -122,7 +123,7 @@ def _proxy(settings: Settings) -> Proxy:
 def _pooler(settings: Settings, cluster: Cluster, platform: str) -> Pooler:
     if not settings.pooler_url:
         return NoPooler(cluster)
-    from infra.pgbouncer import PgBouncer, Place  # noqa: PLC0415 - only where there is one
+    from infra.pooler.pgbouncer import PgBouncer, Place  # noqa: PLC0415 - only where there is one
 
     place = Place(
         url=settings.pooler_url,

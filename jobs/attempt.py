@@ -20,7 +20,7 @@ from jobs.run import Run
 from jobs.table import Begins, Ended, Release
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.lease import Lease
     from jobs.runner import Runner
     from jobs.table import Claims, Job, Taken

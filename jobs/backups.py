@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from catalog import backups
-from infra import archive, backup_keys, backup_sets, files
-from infra.backup_sets import File, Manifest
-from infra.contents import Contents, looking
-from infra.dumps import FORMS, Programs
+from infra import files
+from infra.backup import archive, sets
+from infra.backup import keys as backup_keys
+from infra.backup.dumps import FORMS, Programs
+from infra.backup.fingerprint import Contents, looking
+from infra.backup.sets import File, Manifest
 from infra.errors import Refused, Unavailable
 from infra.gpg import Gpg
 from infra.pipeline import Failed
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog.backups import Backup
+    from infra.backup.dumps import Format
     from infra.composition import Infra
-    from infra.dumps import Format
     from jobs.run import Run
 
 # How often a long step looks whether it may go on, and says how far it is.
@@ -65,16 +67,16 @@ def write(
     """
     folder = files.folder(run.infra.settings.backups_folder)
     keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
-    path = backup_sets.path_of(folder, backup.stem)
+    path = sets.path_of(folder, backup.stem)
     if path.exists():
-        known = backup_sets.read(folder, backup.stem, keys)
+        known = sets.read(folder, backup.stem, keys)
         if not fresh or _is_of_now(run, known, keys, uri):
             return known
     else:
-        backup_sets.remove(folder, backup.stem)
+        sets.remove(folder, backup.stem)
     run.check()
     key, form = keys[backup.key_id], cast("Format", backup.format)
-    name = backup_sets.file_name(backup.stem, form)
+    name = sets.file_name(backup.stem, form)
     partial = folder / f".{name}"
     partial.unlink(missing_ok=True)
     found = _dumped(run, backup, uri, partial, key, project)
@@ -91,12 +93,12 @@ def write(
         key_id=backup.key_id,
         database_bytes=found.size,
         files=(File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
-        details=backup_sets.seal(key, details),
+        details=sets.seal(key, details),
     )
     run.check()
     path.unlink(missing_ok=True)  # it fits the file of before
     partial.replace(folder / name)
-    backup_sets.write(folder, manifest, key)
+    sets.write(folder, manifest, key)
     return manifest
 
 
@@ -117,7 +119,7 @@ def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str
 
     Numbers of a sequence count as nothing written; those that were given out while it was dumped may not be in it.
     """
-    details = backup_sets.details(known, keys[known.key_id])
+    details = sets.details(known, keys[known.key_id])
     kept = Contents.from_json(details["contents"])
     with looking(uri, run.session) as look:
         return details.get("written") == look.written and kept.figures == kept.later == look.figures()
@@ -140,7 +142,7 @@ def is_whole(run: Run[Any]) -> bool:
     """Say whether the set of this job's backup is written to its end; one that is listed was, whatever became of it."""
     with run.infra.database.autocommit() as tx:
         backup = backups.of_job(tx, run.job_id)
-    path = backup_sets.path_of(run.infra.settings.backups_folder, backup.stem)
+    path = sets.path_of(run.infra.settings.backups_folder, backup.stem)
     return backup.finished_at is not None or path.exists()
 
 
@@ -153,7 +155,7 @@ def remove(run: Run[Any]) -> None:
             return
     if backup.finished_at is not None:
         return
-    backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+    sets.remove(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         backups.forget(tx, backup.id)
 
@@ -162,13 +164,13 @@ def opened(infra: Infra, stem: str) -> Opened:
     """Check a whole set before anything is done with it. Raises Refused, naming what is wrong with it."""
     folder, secrets = infra.settings.backups_folder, infra.settings.secrets_folder
     keys = backup_keys.backup_keys(secrets)
-    manifest = backup_sets.read(folder, stem, keys)
-    backup_sets.check(folder, manifest)
+    manifest = sets.read(folder, stem, keys)
+    sets.check(folder, manifest)
     newest = infra.databases.templates.version
     if manifest.schema > newest:
         raise Refused(f"{stem} was made by a newer version ({manifest.schema}; this one knows {newest}): update first")
     key = keys[manifest.key_id]
-    return Opened(manifest, key, backup_sets.details(manifest, key))
+    return Opened(manifest, key, sets.details(manifest, key))
 
 
 def told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:

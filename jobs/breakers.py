@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.errors import Unavailable
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Database, Transaction
+    from infra.postgres.database import Database, Transaction
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
 from catalog import project_states as states
-from infra.beside import Beside
-from infra.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
-from infra.sql import statements
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from jobs.errors import JobError, UnknownKind
 from jobs.table import SQL, Job, find
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 
 class JobNotFound(JobError):

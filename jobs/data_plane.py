@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
 from catalog import project_states as states
-from infra import tokens
-from infra.beside import Beside
 from infra.errors import LoginRefused
-from infra.instances import By, InstanceSpec
-from infra.project_limits import Limits
-from infra.sql import statements
+from infra.instances.instances import By, InstanceSpec
+from infra.postgres.limits import Limits
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
+from infra.secrets import tokens
 from jobs import pooling
 from jobs.errors import GiveUp
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from catalog.secrets import Known
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
-    from infra.databases import Survey
+    from infra.postgres.databases import Survey
     from jobs.run import Run
 
 SQL = statements(__file__)

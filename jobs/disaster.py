@@ -15,15 +15,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from catalog import backups as catalogue
 from catalog import names, secrets
 from catalog import project_states as states
-from infra import archive, backup_keys, backup_sets, master_keys, migrations, secretfiles
-from infra.beside import Beside
-from infra.contents import looking
-from infra.database import Transaction, translated
-from infra.dumps import FORMS, Programs
+from infra.backup import archive, sets
+from infra.backup import keys as backup_keys
+from infra.backup.dumps import FORMS, Programs
+from infra.backup.fingerprint import looking
+from infra.backup.sql_restore import Replay
 from infra.errors import InfraError, Refused, Unavailable
-from infra.replay import Replay
-from infra.sql import statements
-from infra.vault import Vault
+from infra.postgres import migrations
+from infra.postgres.database import Transaction, translated
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
+from infra.secrets import master_keys, secretfiles
+from infra.secrets.vault import Vault
 from jobs import backups, carried
 from jobs.enqueue import enqueue
 from jobs.kinds.restore import RestoreProject
@@ -31,9 +34,9 @@ from jobs.kinds.restore import RestoreProject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.cluster import Session
+    from infra.backup.dumps import Format
     from infra.composition import Infra
-    from infra.dumps import Format
+    from infra.postgres.cluster import Session
     from jobs.backups import Opened
 
 SQL = statements(__file__)
@@ -45,7 +48,7 @@ REWRAPPED_AT_A_TIME = 500
 def newest(infra: Infra) -> str:
     """Return the name of the newest set of the platform's own database. Raises Refused when there is none."""
     folder = infra.settings.backups_folder
-    found = [stem for stem in backup_sets.stems(folder) if stem.startswith(f"{catalogue.PLATFORM}_")]
+    found = [stem for stem in sets.stems(folder) if stem.startswith(f"{catalogue.PLATFORM}_")]
     if not found:
         raise Refused(f"there is no backup of the platform in {folder}")
     return found[-1]
@@ -174,9 +177,9 @@ def _live(infra: Infra) -> str:
 def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
     folder = infra.settings.backups_folder
     keys, count = backup_keys.backup_keys(infra.settings.secrets_folder), 0
-    for stem in backup_sets.stems(folder):
+    for stem in sets.stems(folder):
         try:
-            manifest = backup_sets.read(folder, stem, keys)
+            manifest = sets.read(folder, stem, keys)
         except Refused as error:
             tell(str(error))
             continue

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from catalog import project_states as states
-from infra import secretfiles
+from infra.edge.proxy import Proxy
 from infra.errors import InfraError
-from infra.proxy import Proxy
-from infra.sql import statements
+from infra.postgres.sql import statements
+from infra.secrets import secretfiles
 from jobs import platform_secrets
 from jobs.enqueue import enqueue
 from jobs.kinds.reconcile import ReconcileProject
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from config.settings import Settings
-    from infra.certificates import Certificate
-    from infra.database import Transaction
+    from infra.edge.certificates import Certificate
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 SQL = statements(__file__)

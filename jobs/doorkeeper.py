@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from infra.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from infra.proxy import Proxy
+    from infra.edge.proxy import Proxy
 
 log = logging.getLogger(__name__)
 

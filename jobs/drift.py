@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from catalog.secrets import Known
     from infra.composition import Infra
-    from infra.databases import Survey
-    from infra.instances import InstanceSpec, Sight
-    from infra.pooler import Entry
+    from infra.instances.instances import InstanceSpec, Sight
+    from infra.pooler.pooler import Entry
+    from infra.postgres.databases import Survey
 
 
 @dataclass(frozen=True)

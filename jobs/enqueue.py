@@ -13,7 +13,7 @@ from jobs.table import SQL, Job
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 
 def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts about one job

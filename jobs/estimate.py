@@ -16,7 +16,7 @@ from jobs.table import FINAL, Job
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 Steps = list[dict[str, Any]]
 Medians = dict[tuple[str, str], float]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs.errors import GiveUp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from infra.database import Database, Transaction
+    from infra.postgres.database import Database, Transaction
 
 SQL = statements(__file__)
 MOST_JOBS = 2000

@@ -15,7 +15,7 @@ from jobs.table import Holder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.crash import Point
     from jobs.kind import Kind
     from jobs.lease import Lease

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, settings
 from catalog.ids import is_project_id
-from infra import tokens, transfer
-from infra.dumps import FORMATS
+from infra.backup import transfer
+from infra.backup.dumps import FORMATS
 from infra.errors import Refused
-from infra.sql import statements
+from infra.postgres.sql import statements
+from infra.secrets import tokens
 from jobs import backups
 from jobs.kinds.backup import KEPT_SECRETS, KEYS
 
 if TYPE_CHECKING:
+    from infra.backup.transfer import Head
     from infra.composition import Infra
-    from infra.transfer import Head
 
 SQL = statements(__file__)
 SHORTEST_JWT_SECRET = 32

@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, templates
-from infra.database import INVALID
 from infra.errors import InfraError
+from infra.postgres.database import INVALID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.composition import Infra
-    from infra.databases import Survey
+    from infra.postgres.databases import Survey
 
 log = logging.getLogger(__name__)
 # A database is opened when something was written in it since the last look: no schema changes without a write to the

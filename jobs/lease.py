@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.2

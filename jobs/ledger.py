@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs.errors import LeaseLost
 
 if TYPE_CHECKING:
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 SQL = statements(__file__)
 State = Literal["intended", "present", "releasing", "gone"]

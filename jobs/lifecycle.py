@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import project_states as states
 from catalog.backups import kept_database
 from catalog.projects import ProjectBusy
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
 from jobs.kinds.backup import BackupProject
@@ -30,7 +30,7 @@ from jobs.kinds.wake import WakeProject
 from jobs.table import Job
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 # What could not be woken is not tried again by each request.

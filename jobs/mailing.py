@@ -12,8 +12,8 @@ from jobs.kinds.mail import SendMail
 
 if TYPE_CHECKING:
     from infra.composition import Infra
-    from infra.database import Transaction
-    from infra.mail import Letter
+    from infra.mail.mail import Letter
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from catalog import names, owner_migrations
 from catalog import project_states as states
 from catalog.projects import ProjectBusy
-from infra.sql import statements
-from infra.upgrades import Upgrades
+from infra.postgres.sql import statements
+from infra.postgres.upgrades import Upgrades
 from jobs.enqueue import enqueue
 from jobs.kinds.migrate import MigrateProject
 from jobs.table import Job
@@ -16,8 +16,8 @@ from jobs.table import Job
 if TYPE_CHECKING:
     from catalog.owner_migrations import OwnerMigration
     from infra.composition import Infra
-    from infra.database import Transaction
-    from infra.upgrades import Standing
+    from infra.postgres.database import Transaction
+    from infra.postgres.upgrades import Standing
 
 SQL = statements(__file__)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, owner_migrations
 from infra.errors import Unavailable
-from infra.owner_migration import MigrationFailed, OwnerSession, Script, TransactionEnded
+from infra.postgres.owner_migration import MigrationFailed, OwnerSession, Script, TransactionEnded
 from jobs.data_plane import stored_secrets
 from jobs.errors import GiveUp, HandedBack
 

@@ -7,7 +7,7 @@ import zlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import kind as kinds
 from jobs.commands import JobConflict, cancel
 from jobs.cron import slots
@@ -16,7 +16,7 @@ from jobs.errors import UnknownKind
 from jobs.schedules import declare
 
 if TYPE_CHECKING:
-    from infra.database import Database, Transaction
+    from infra.postgres.database import Database, Transaction
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from catalog import job_secrets
 from catalog import platform_secrets as catalogue
-from infra import backup_keys, master_keys, secret_changes, secretfiles
+from infra.backup import keys
+from infra.secrets import master_keys, secret_changes, secretfiles
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog.platform_secrets import Copy
-    from infra.database import Transaction
-    from infra.vault import Vault
+    from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
 
 DAY = 24 * 3600
 INTERNAL_KEY, JWT_SECRET, SMTP_PASSWORD = "internalApiKey", "platformJwtSecret", "smtpPassword"
@@ -41,7 +42,7 @@ ALL = {
     INTERNAL_KEY: Rotated("INTERNAL_API_KEY", grace=DAY),
     JWT_SECRET: Rotated("PLATFORM_JWT_SECRET", grace=DAY),
     MASTER_KEY: Rotated(master_keys.NAME, grace=60, least=30),
-    BACKUP_KEY: Rotated(backup_keys.NAME),
+    BACKUP_KEY: Rotated(keys.NAME),
     SMTP_PASSWORD: Rotated(secretfiles.CHOSEN),
 }
 

@@ -11,8 +11,8 @@ from catalog import names, settings
 from config.settings import load
 from infra.composition import Infra
 from infra.errors import InfraError
-from infra.pooler import Entry
-from infra.sql import statements
+from infra.pooler.pooler import Entry
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,8 +6,8 @@ import secrets as randomness
 from typing import TYPE_CHECKING
 
 from catalog import names
-from infra import tokens
-from infra.roles import SHARED_ANON, SHARED_SERVICE
+from infra.postgres.role_names import SHARED_ANON, SHARED_SERVICE
+from infra.secrets import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

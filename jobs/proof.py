@@ -9,16 +9,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from catalog import names
-from infra import tokens
+from infra.backup.trial_api import serving
 from infra.errors import Refused
+from infra.secrets import tokens
 from infra.sockets import socket_path
-from infra.trial_api import serving
 
 if TYPE_CHECKING:
     import httpx
 
-    from infra.contents import Contents
-    from infra.roles import ProjectRoles
+    from infra.backup.fingerprint import Contents
+    from infra.postgres.role_names import ProjectRoles
     from jobs.run import Run
 
 MOST_TABLES, MOST_ROWS = 20, 100_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog import job_secrets, secrets
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     from psycopg import sql
 
     from config.settings import Settings
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 SQL = statements(__file__)
 # Small enough that a batch holds its locks for milliseconds.

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import kind as kinds
 from jobs.commands import say_failed
 from jobs.errors import UnknownKind
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
-    from infra.database import Database, Transaction
+    from infra.postgres.database import Database, Transaction
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

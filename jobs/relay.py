@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from infra.database import Database
-    from infra.doorbell import Doorbell
+    from infra.postgres.database import Database
+    from infra.signals.doorbell import Doorbell
 
 SQL = statements(__file__)
 # Whoever hears a bell empties the table, so a few wake as many threads as there are cores to use.

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from catalog import names
-from infra import archive
-from infra.beside import Beside
-from infra.contents import looking
-from infra.differences import differences, listed
-from infra.dumps import FORMS, Programs
+from infra.backup import archive
+from infra.backup.differences import differences, listed
+from infra.backup.dumps import FORMS, Programs
+from infra.backup.fingerprint import looking
+from infra.backup.sql_restore import Replay
 from infra.errors import LoginRefused, Refused
-from infra.replay import Replay
-from infra.stand_ins import StandIns
+from infra.postgres.staging import Beside
+from infra.postgres.stand_ins import StandIns
 from jobs.backups import DATABASE, gpg, told
 from jobs.data_plane import stored_secrets
 from jobs.proof import prove_by_data_api
 
 if TYPE_CHECKING:
-    from infra.contents import Contents
-    from infra.differences import Difference
-    from infra.dumps import Format
-    from infra.replay import Played
+    from infra.backup.differences import Difference
+    from infra.backup.dumps import Format
+    from infra.backup.fingerprint import Contents
+    from infra.backup.sql_restore import Played
     from jobs.backups import Opened
     from jobs.run import Run
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from infra.composition import Infra
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.ledger import Ledger
 
 A = TypeVar("A")

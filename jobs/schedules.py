@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from config.schedules import DEFAULTS, OFFSITE
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import cron
 from jobs import kind as kinds
 from jobs.enqueue import enqueue
@@ -17,7 +17,7 @@ from jobs.errors import UnknownKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 SQL = statements(__file__)

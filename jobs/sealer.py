@@ -10,7 +10,7 @@ from catalog import audit_chain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 MOST_ROWS = 1000
 PATIENCE_SECONDS = 1.0

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from catalog.projects import ProjectBusy
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import lifecycle
 from jobs.kinds.sleep import has_been_idle
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from catalog import audit, secrets
 from catalog import project_states as states
 from infra.errors import InfraError, Unavailable
-from infra.instances import Unseen
-from infra.sql import statements
+from infra.instances.instances import Unseen
+from infra.postgres.sql import statements
 from jobs import drift, inside, pooling
 from jobs.enqueue import enqueue
 from jobs.kinds.reconcile import ReconcileProject
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infra.composition import Infra
-    from infra.databases import Survey
-    from infra.instances import Sight
-    from infra.pooler import Entry
+    from infra.instances.instances import Sight
+    from infra.pooler.pooler import Entry
+    from infra.postgres.databases import Survey
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

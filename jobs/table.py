@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs.errors import LeaseLost
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 FINAL = frozenset({"succeeded", "failed", "cancelled"})

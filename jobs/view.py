@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import estimate
 from jobs import kind as kinds
 from jobs.commands import JobNotFound
@@ -14,7 +14,7 @@ from jobs.errors import UnknownKind
 from jobs.table import Job
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 _COLUMNS = tuple(member.name for member in fields(Job))

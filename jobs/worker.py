@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from infra.errors import Refused, Unavailable
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import kind as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.database import Database, Transaction
+    from infra.postgres.database import Database, Transaction
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

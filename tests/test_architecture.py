@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from catalog.project_states import STATES
-from infra import repeatables
+from infra.postgres import repeatables
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -23,22 +23,22 @@ MAY_IMPORT = {
     "scripts": {"config", "infra", "catalog", "jobs", "workers", "app"},
 }
 HOMES = {
-    "jwt": ("infra.tokens",),
-    "cryptography": ("infra.vault", "infra.certificates"),
-    "argon2": ("infra.passwords",),
-    "isal": ("infra.archive",),
-    "zstandard": ("infra.archive",),
+    "jwt": ("infra.secrets.tokens",),
+    "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
+    "argon2": ("infra.secrets.passwords",),
+    "isal": ("infra.backup.archive",),
+    "zstandard": ("infra.backup.archive",),
     "jinja2": ("infra.render",),
-    "postgast": ("infra.split",),
+    "postgast": ("infra.postgres.split",),
     "subprocess": ("infra",),
-    "redis": ("infra.doorbell", "infra.changes", "infra.limiter", "workers.broker"),
-    "limits": ("infra.limiter",),
-    "smtplib": ("infra.mail",),
+    "redis": ("infra.signals.doorbell", "infra.signals.changes", "infra.signals.limiter", "workers.broker"),
+    "limits": ("infra.signals.limiter",),
+    "smtplib": ("infra.mail.mail",),
     "dramatiq": ("workers", "scripts.bench.peers"),
     "flask": ("app", "scripts.bench"),
     "werkzeug": ("app", "scripts.bench"),
-    "docker": ("infra.containers",),
-    "requests": ("infra.containers",),
+    "docker": ("infra.instances.containers",),
+    "requests": ("infra.instances.containers",),
     "gunicorn": ("app", "scripts.cli.serve"),
     "click": ("scripts",),
     "rich": ("scripts",),

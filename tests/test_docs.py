@@ -12,7 +12,7 @@ import pytest
 import jobs.kinds
 from config.client import ClientSettings
 from config.settings import Settings
-from infra import repeatables
+from infra.postgres import repeatables
 from jobs import kind
 from scripts.cli import __main__ as entry
 from tests.test_environment_example import BY_COMPOSE

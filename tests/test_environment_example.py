@@ -10,8 +10,8 @@ from config.client import ClientSettings
 from config.deployment import EXAMPLE
 from config.installation import parse
 from config.settings import CHECKOUT, Settings
-from infra import secretfiles
 from infra.host.dotenv import is_placeholder, names_of
+from infra.secrets import secretfiles
 
 TEXT = (CHECKOUT / ".env.example").read_text()
 # What only trials and single programs take from their environment.

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from infra import migrations
 from infra.errors import Refused
+from infra.postgres import migrations
 
 
 def test_migrations_apply_once_and_then_do_nothing(platform_url):

@@ -13,8 +13,8 @@ from dramatiq.broker import Broker, Consumer, MessageProxy
 
 from catalog.ids import is_id
 from infra import exhaustion
-from infra.doorbell import bell_key, connect_to_wait
 from infra.errors import Unavailable
+from infra.signals.doorbell import bell_key, connect_to_wait
 from jobs.worker import claimable
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from dramatiq import Message
 
-    from infra.database import Database
-    from infra.doorbell import Doorbell
+    from infra.postgres.database import Database
+    from infra.signals.doorbell import Doorbell
 
 log = logging.getLogger(__name__)
 ACTOR = "run_job"

@@ -11,7 +11,7 @@ from app import not_yet
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 VERSION_HEADER, VERSION = "X-Supabase-Api-Version", "2024-01-01"
 

@@ -1,7 +1,7 @@
 """The broker: a handful of verbs for project containers, on a Unix socket; nothing else is ever asked of Docker.
 
 It holds no secret and reads none; it needs neither Postgres nor Redis. What is made is written down in
-infra/containers/shape.py and in the broker's own settings: callers name a project, a job and a number.
+infra/instances/containers/shape.py and in the broker's own settings: callers name a project, a job and a number.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from flask import Flask, Response, g, json, request
 from app import json_body, problems
 from app.problem import Problem, invalid
 from catalog.ids import is_project_id
-from infra.containers.verbs import SIGNALS
 from infra.errors import Refused, Unavailable
-from infra.instances import By
+from infra.instances.containers.protocol import SIGNALS
+from infra.instances.instances import By
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.containers.verbs import Verbs
+    from infra.instances.containers.protocol import Verbs
 
 log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 1024

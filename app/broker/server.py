@@ -10,9 +10,9 @@ from gunicorn.app.base import BaseApplication
 from app.broker import create_app
 from config.logging import setup
 from infra import exhaustion
-from infra.broker import socket_of
 from infra.composition import docker
 from infra.files import folder
+from infra.instances.broker_client import socket_of
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.connections import login_of
 from app.data.faults import Fault
-from infra import tokens
+from infra.secrets import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from app.data.instance import Instance
     from config.settings import Settings
-    from infra.limiter import Count
+    from infra.signals.limiter import Count
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.data.request import Raw, Request
     from app.data.respond import Answer
     from app.data.schema import SchemaCache
-    from infra.activity import Mark
+    from infra.instances.activity import Mark
 
 # Where no stamp is kept, looking whether the schema has changed costs something, and is not done more often than this.
 LOOK_SECONDS = 0.5

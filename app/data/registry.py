@@ -13,7 +13,7 @@ from app.data import config
 from app.data.connections import Budget
 from app.data.instance import Instance
 from catalog.ids import is_project_id
-from infra.activity import Mark
+from infra.instances.activity import Mark
 
 if TYPE_CHECKING:
     from pathlib import Path

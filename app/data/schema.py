@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data import relationships
 from app.data.names import Name
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
     import psycopg

@@ -22,7 +22,7 @@ from app.data.connections import Budget
 from app.data.faults import Fault
 from app.data.instance import Instance
 from app.status_line import status_line
-from infra.activity import Mark
+from infra.instances.activity import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from infra.composition import Infra
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.table import Job
 
 

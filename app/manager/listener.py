@@ -17,13 +17,13 @@ import psycopg
 
 from catalog import names
 from infra.errors import InfraError
-from infra.sql import statements
+from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from infra.cluster import Cluster
     from infra.composition import Infra
-    from infra.database import Database
-    from infra.instances import Instances, Part
+    from infra.instances.instances import Instances, Part
+    from infra.postgres.cluster import Cluster
+    from infra.postgres.database import Database
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)

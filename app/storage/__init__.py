@@ -9,7 +9,7 @@ from app import not_yet
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-    from infra.database import Database
+    from infra.postgres.database import Database
 
 
 def create(database: Database) -> Flask:

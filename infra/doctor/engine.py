@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.doctor.findings import check, failure, info, ok, warning
 from infra.errors import Refused
-from infra.host import engine
+from infra.host import docker_cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,12 @@ INSTALL = "scripts/install installs it"
 @check("host.docker")
 def installed(site: Site) -> Iterator[Finding]:
     """Docker is new enough, and the logs of its containers end somewhere."""
-    yield _new_enough(engine.version())
+    yield _new_enough(docker_cli.version())
     try:
         yield ok(f"Compose {site.compose().version}", "Compose")
     except Refused as error:
         yield failure(str(error), INSTALL, subject="Compose")
-    told = engine.info()
+    told = docker_cli.info()
     if told.get("Driver") in ("overlay2", "overlayfs"):
         yield ok(f"images are kept by {told['Driver']}", "storage")
     else:
@@ -51,7 +51,7 @@ def health(site: Site) -> Iterator[Finding]:
             yield info("starting", "look again in a minute", subject=one.name)
         else:
             state = one.health if one.state == "running" else one.state
-            said = engine.tail(one.name)
+            said = docker_cli.tail(one.name)
             remedy = f"docker restart {one.name}, or --fix; all it said: docker logs {one.name}"
             yield failure(f"{state}; it said last:\n{said}", remedy, fixable=True, subject=one.name)
 
@@ -61,7 +61,7 @@ def image(site: Site) -> Iterator[Finding]:
     """The image that projects' containers are made of is here."""
     named = site.settings.data_api
     whose = "official PostgREST" if named.startswith(("postgrest/", "docker.io/postgrest/")) else "LaunchDB's own"
-    if engine.image_exists(named):
+    if docker_cli.image_exists(named):
         yield ok(f"{whose}: {named}")
     else:
         remedy = "scripts/build-images" if whose.startswith("LaunchDB") else f"docker pull {named}"
@@ -72,7 +72,7 @@ def restarted(site: Site, name: str) -> str:
     """Restart one container of the installation, and no other. Raises Refused, Unavailable."""
     if not name.startswith(site.prefix):
         raise Refused(f"{name} is no container of this installation")
-    engine.restart(name)
+    docker_cli.restart(name)
     return f"{name} restarted"
 
 

@@ -6,17 +6,18 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra import files, secretfiles
+from infra import files
 from infra.doctor.engine import restarted
 from infra.doctor.findings import check, failure, ok, warning
 from infra.errors import Refused, Unavailable
+from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.doctor.findings import Finding
     from infra.doctor.site import Site
-    from infra.host.engine import Container
+    from infra.host.docker_cli import Container
 
 # What may be done with what lies in the home folder, by its kind. PgBouncer's two files are read by a group of its own,
 # and the data APIs' configurations hold passwords: the guide's 600 and 755 do not fit an account without root.

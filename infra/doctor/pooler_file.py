@@ -7,10 +7,11 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from infra import files, pooler_files
+from infra import files
 from infra.doctor.findings import check, failure, info, ok, warning
 from infra.errors import InfraError, Refused
-from infra.host import engine
+from infra.host import docker_cli
+from infra.pooler import pooler_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def _mend(site: Site, _finding: Finding) -> str:
     """
     done = f"{NAME} made anew from the catalogue" if site.render() else _put_back(site.home / "pgbouncer")
     try:
-        engine.signal(f"{site.prefix}{CONTAINER}", "HUP")
+        docker_cli.signal(f"{site.prefix}{CONTAINER}", "HUP")
     except InfraError as error:
         return f"{done}, but PgBouncer was not told: {error}"
     return f"{done}, and PgBouncer has read it"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from config import installation
 from config.settings import CHECKOUT
-from infra.host import compose, engine
+from infra.host import compose, docker_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
     from infra.host.compose import Compose
-    from infra.host.engine import Container
+    from infra.host.docker_cli import Container
 
 SERVICES = (
     *("postgres", "pgbouncer", "platform-api", "postgrest-manager", "migrations", "auth-service", "storage-service"),
@@ -61,7 +61,7 @@ class Site:
 
     def containers(self) -> list[Container]:
         """Return the installation's containers, running or not. Raises Unavailable."""
-        return engine.containers(name=self.prefix)
+        return docker_cli.containers(name=self.prefix)
 
     @property
     def home(self) -> Path:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from config.settings import remembered
-from infra import files, secretfiles
+from infra import files
 from infra.embedded import accounts, state
 from infra.embedded.programs import postgres_bin
 from infra.errors import Refused, Unavailable
 from infra.pipeline import Account, Failed, run
+from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
     from config.settings import Settings

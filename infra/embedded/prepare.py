@@ -10,9 +10,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config import surroundings
 from config.settings import load
-from infra import migrations
 from infra.composition import Infra
 from infra.errors import InfraError
+from infra.postgres import migrations
 
 SESSION = "launchdb:prepare"
 

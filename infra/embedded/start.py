@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from config import surroundings
 from config.settings import CHECKOUT
-from infra import files, gpg, secretfiles
+from infra import files, gpg
 from infra.embedded import postgres, procfile, state, valkey
 from infra.embedded.child import Spec
 from infra.embedded.output import Log
 from infra.embedded.report import READY, STEP, Report
 from infra.embedded.supervisor import Supervisor
 from infra.errors import Refused, Unavailable
+from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from config.installation import program_environment
 from infra import pipeline
 from infra.errors import InfraError, Refused
-from infra.host import engine
+from infra.host import docker_cli
 from infra.pipeline import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from infra.host.engine import Container
+    from infra.host.docker_cli import Container
 
 PROJECT = "launchdb"
 HOME = "launchdb.home"
@@ -68,7 +68,7 @@ class Compose:
 
     def containers(self) -> list[Container]:
         """Return the project's containers, running or not."""
-        return engine.containers(project=self.project)
+        return docker_cli.containers(project=self.project)
 
     def services(self) -> list[str]:
         """Return the names of the services that the file has."""
@@ -77,7 +77,7 @@ class Compose:
     def differs(self, service: str) -> bool:
         """Say whether the container of a service is not as the file says, so that `up` would replace it."""
         wanted = self._run("config", "--hash", service).split()
-        had = engine.docker(
+        had = docker_cli.docker(
             "container", "ls", "--all", "--format", f'{{{{.Label "{_HASH}"}}}}',
             "--filter", f"label=com.docker.compose.project={self.project}",
             "--filter", f"label=com.docker.compose.service={service}",
@@ -91,9 +91,9 @@ class Compose:
             if (found := _HALF.fullmatch(name)) is None:
                 continue
             if found[1] in there:
-                engine.docker("rm", "--force", name)
+                docker_cli.docker("rm", "--force", name)
             else:
-                engine.docker("rename", name, found[1])
+                docker_cli.docker("rename", name, found[1])
 
     def _run(self, *words: str) -> str:
         try:
@@ -118,7 +118,7 @@ class Compose:
 def homes(project: str = PROJECT) -> set[str]:
     """Return the homes that the project's containers say they are of. Raises Unavailable."""
     chosen = ("--filter", f"label=com.docker.compose.project={project}", "--format", f'{{{{.Label "{HOME}"}}}}')
-    return set(engine.docker("container", "ls", "--all", *chosen).splitlines()) - {""}
+    return set(docker_cli.docker("container", "ls", "--all", *chosen).splitlines()) - {""}
 
 
 def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:
@@ -150,7 +150,7 @@ def _is_news(line: str) -> bool:
 
 
 def _worded(error: Failed) -> InfraError:
-    worded = engine.worded(error)
+    worded = docker_cli.worded(error)
     if worded is not error:
         return worded
     named = re.search(

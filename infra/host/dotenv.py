@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from config.deployment import EXAMPLE as EXAMPLE_VALUE
 from config.installation import given_environment, parse
 from config.settings import CHECKOUT
-from infra import files, secretfiles
+from infra import files
 from infra.errors import Refused
+from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from config.installation import parse
 from config.settings import CHECKOUT, Settings
-from infra import files, secretfiles
+from infra import files
 from infra.errors import Refused
 from infra.host import dotenv
+from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import files
+from infra.edge.proxy import Proxy
 from infra.host.home import LAUNCHDB
-from infra.proxy import Proxy
 
 if TYPE_CHECKING:
     from config.settings import Settings

@@ -9,8 +9,9 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from catalog.settings_model import SECRETS
-from infra import backup_keys, backup_sets
-from infra.sql import statements
+from infra.backup import keys as backup_keys
+from infra.backup import sets
+from infra.postgres.sql import statements
 from jobs import backups
 from jobs.commands import JobConflict
 from jobs.data_plane import stored_secrets
@@ -20,7 +21,7 @@ from jobs.kind import BULK, Step, kind
 from jobs.kinds.verify_backup import VerifyBackup
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
@@ -82,8 +83,8 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
     """Take into the catalogue what the manifest says of a backup."""
     settings = run.infra.settings
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifest = backup_sets.read(settings.backups_folder, backup.stem, keys)
-    told = backup_sets.details(manifest, keys[manifest.key_id])["contents"].get("left_out")
+    manifest = sets.read(settings.backups_folder, backup.stem, keys)
+    told = sets.details(manifest, keys[manifest.key_id])["contents"].get("left_out")
     if told:
         run.result["remarks"] = told
     file = manifest.files[0]

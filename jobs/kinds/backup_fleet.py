@@ -12,7 +12,7 @@ from jobs.kinds.backup import AT_A_TIME, BackupProject
 from jobs.kinds.backup_platform import BackupPlatform
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

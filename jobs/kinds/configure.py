@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from catalog import settings
 from catalog.settings_model import OUTSIDE
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs.kind import Step, kind
 from jobs.kinds.reconcile import check_round_trip, update_data_api, update_database, update_pooler
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

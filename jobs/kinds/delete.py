@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
 from catalog import project_states as states
-from infra import backup_sets
-from infra.beside import Beside
-from infra.sql import statements
+from infra.backup import sets
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
 from jobs import backups
 from jobs.commands import JobConflict
 from jobs.data_plane import (
@@ -28,7 +28,7 @@ from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
     from catalog.project_states import State
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
@@ -148,7 +148,7 @@ def purge_backups(run: Run[DeleteProject]) -> None:
         found = catalogue.of_scope(tx, run.args.project_id)
     for backup in found:
         run.check()
-        backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+        sets.remove(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         for backup in found:
             catalogue.forget(tx, backup.id)

@@ -9,7 +9,8 @@ from catalog import backups as catalogue
 from catalog import job_secrets
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
-from infra import archive, files, transfer
+from infra import files
+from infra.backup import archive, transfer
 from jobs import backups
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
@@ -19,7 +20,7 @@ from jobs.kinds.backup import BackupProject
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from catalog import names
 from catalog import project_states as states
-from infra.extensions import Extensions
+from infra.postgres.extensions import Extensions
 from jobs.commands import JobConflict
 from jobs.data_plane import stored_secrets
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra import backup_sets
+from infra.backup import sets
 from jobs.kind import BULK, Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 
@@ -22,7 +22,7 @@ def remove_files(run: Run[ForgetBackup]) -> None:
         except catalogue.BackupNotFound:
             return
     run.check()
-    backup_sets.remove(run.infra.settings.backups_folder, backup.stem)
+    sets.remove(run.infra.settings.backups_folder, backup.stem)
 
 
 def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:

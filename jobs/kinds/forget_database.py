@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names
-from infra.beside import Beside
+from infra.postgres.staging import Beside
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -9,10 +9,12 @@ from catalog import backups as catalogue
 from catalog import job_secrets, settings
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
-from infra import archive, backup_keys, backup_sets, files, transfer
-from infra.backup_sets import File, Manifest
+from infra import files
+from infra.backup import archive, sets, transfer
+from infra.backup import keys as backup_keys
+from infra.backup.sets import File, Manifest
 from infra.errors import Refused
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import backups, importing
 from jobs.backups import DATABASE
 from jobs.commands import JobConflict
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog.backups import Backup
-    from infra.database import Transaction
-    from infra.transfer import Head
+    from infra.backup.transfer import Head
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)
@@ -49,12 +51,12 @@ def take_over_file(run: Run[ImportProject]) -> None:
             raise GiveUp("the passphrase is not kept any more; import anew") from None
     folder = files.folder(infra.settings.backups_folder)
     keys = backup_keys.backup_keys(infra.settings.secrets_folder)
-    if backup_sets.path_of(folder, backup.stem).exists():
+    if sets.path_of(folder, backup.stem).exists():
         return
-    backup_sets.remove(folder, backup.stem)
+    sets.remove(folder, backup.stem)
     run.check()
     path = infra.settings.imports_folder / run.args.file
-    name = backup_sets.file_name(backup.stem, backup.format)
+    name = sets.file_name(backup.stem, backup.format)
     partial, gpg, key = folder / f".{name}", backups.gpg(infra), keys[backup.key_id]
     archive.ensure_room(folder, path.stat().st_size if path.exists() else 0)
     with transfer.opened(path, gpg, passphrase) as (head, pieces):
@@ -67,7 +69,7 @@ def take_over_file(run: Run[ImportProject]) -> None:
     partial.replace(folder / name)
     details = {**head.details, "settings": settings.within(head.details["settings"], infra.settings)}
     manifest = _manifest(backup, head, File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
-    backup_sets.write(folder, replace(manifest, details=backup_sets.seal(key, details)), key)
+    sets.write(folder, replace(manifest, details=sets.seal(key, details)), key)
 
 
 def _manifest(backup: Backup, head: Head, file: File) -> Manifest:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from catalog import outbox
 from catalog.secrets import SecretMissing
 from infra.errors import Refused, Unavailable
-from infra.mail import InDoubt, message
+from infra.mail.mail import InDoubt, message
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
     from catalog.outbox import Waiting
-    from infra.database import Transaction
-    from infra.mail import Carrier, Letter
+    from infra.mail.mail import Carrier, Letter
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

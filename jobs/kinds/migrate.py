@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from catalog import names, owner_migrations
 from catalog import project_states as states
 from infra.errors import Refused
-from infra.sql import statements
-from infra.upgrades import Upgrades
+from infra.postgres.sql import statements
+from infra.postgres.upgrades import Upgrades
 from jobs import data_plane, owner_migration
 from jobs.commands import JobConflict
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
-    from infra.upgrades import Standing
+    from infra.postgres.database import Transaction
+    from infra.postgres.upgrades import Standing
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import project_states as states
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import fleet
 from jobs.kind import Step, kind
 from jobs.kinds.migrate import MigrateProject
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import names, secrets
 from catalog import project_states as states
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs.commands import JobConflict
 from jobs.data_plane import (
     check_round_trip,
@@ -26,7 +26,7 @@ from jobs.pooling import add_to_pooler, remove_from_pooler
 from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import audit, names
 from catalog import project_states as states
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import data_plane, drift, inside, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -13,9 +13,9 @@ from catalog import backups as catalogue
 from catalog import names, secrets, settings
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
-from infra import backup_keys, backup_sets
-from infra.beside import Beside
-from infra.sql import statements
+from infra.backup import keys, sets
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
 from jobs import backups, data_plane, pooling, restoring
 from jobs.commands import JobConflict
 from jobs.enqueue import enqueue
@@ -26,8 +26,8 @@ from jobs.project_secrets import makers
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
-    from infra.backup_sets import Manifest
-    from infra.database import Transaction
+    from infra.backup.sets import Manifest
+    from infra.postgres.database import Transaction
     from jobs.backups import Opened
     from jobs.run import Run
 
@@ -229,9 +229,7 @@ def _backup(run: Run[RestoreProject]) -> Backup:
 
 def _manifest(run: Run[RestoreProject]) -> Manifest:
     settings = run.infra.settings
-    return backup_sets.read(
-        settings.backups_folder, _backup(run).stem, backup_keys.backup_keys(settings.secrets_folder)
-    )
+    return sets.read(settings.backups_folder, _backup(run).stem, keys.backup_keys(settings.secrets_folder))
 
 
 def _opened(run: Run[RestoreProject]) -> Opened:

@@ -13,7 +13,7 @@ from jobs.kind import Step, kind
 from jobs.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra import backup_sets
+from infra.backup import sets
 from jobs.enqueue import enqueue
 from jobs.kind import BULK, Step, kind
 from jobs.kinds.forget_database import ForgetDatabase
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 TRANSFER_DAYS = 7
@@ -45,7 +45,7 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
         with run.infra.database.autocommit() as tx:
             again = catalogue.doomed(tx, **kept)
         if row["id"] in {other["id"] for other in again}:
-            backup_sets.remove(settings.backups_folder, row["stem"])
+            sets.remove(settings.backups_folder, row["stem"])
             with run.transaction() as tx:
                 catalogue.forget(tx, row["id"])
             removed += 1

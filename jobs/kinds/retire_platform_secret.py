@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from catalog import platform_secrets as catalogue
 from catalog import secrets
-from infra import secret_changes, secretfiles
-from infra.master_keys import NAME
-from infra.vault import master_key_id
+from infra.secrets import secret_changes, secretfiles
+from infra.secrets.master_keys import NAME
+from infra.secrets.vault import master_key_id
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 from jobs.platform_secrets import ALL, MASTER_KEY
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import secrets
-from infra import master_keys
+from infra.secrets import master_keys
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 AT_A_TIME = 50

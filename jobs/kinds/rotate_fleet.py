@@ -11,7 +11,7 @@ from jobs.kind import Step, kind
 from jobs.kinds.rotate_secret import RotateSecret
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 AT_A_TIME = 4

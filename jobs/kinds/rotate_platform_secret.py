@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from catalog import job_secrets
 from catalog import platform_secrets as catalogue
 from catalog.secrets import SecretMissing
-from infra import backup_keys, secret_changes, secretfiles
-from infra.mail import Letter, Server, message
+from infra.backup import keys
+from infra.mail.mail import Letter, Server, message
+from infra.secrets import secret_changes, secretfiles
 from jobs import platform_secrets
 from jobs.commands import JobConflict
 from jobs.enqueue import enqueue
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog.platform_secrets import Rotation
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.platform_secrets import Chosen
     from jobs.run import Run
 
@@ -95,7 +96,7 @@ def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     with secret_changes.changing(_folder(run)):
         run.check()
         if run.args.secret == BACKUP_KEY:
-            backup_keys.keep(_folder(run))
+            keys.keep(_folder(run))
         secret_changes.put_in_force(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
 
 

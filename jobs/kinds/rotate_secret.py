@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import secrets
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import data_plane, project_secrets
 from jobs.enqueue import enqueue
 from jobs.errors import GiveUp
@@ -16,7 +16,7 @@ from jobs.kinds.reconcile import check_round_trip, update_data_api
 from jobs.kinds.retire_secret import RetireSecret
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, settings
 from catalog import project_states as states
-from infra.activity import idle_seconds
-from infra.sql import statements
+from infra.instances.activity import idle_seconds
+from infra.postgres.sql import statements
 from jobs import data_plane
 from jobs.commands import JobConflict
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
     from infra.composition import Infra
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 SQL = statements(__file__)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra import backup_sets, files
+from infra import files
+from infra.backup import sets
+from infra.backup.offsite import Offsite
 from infra.errors import Refused
-from infra.offsite import Offsite
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
 
@@ -28,10 +29,10 @@ def copy_sets(run: Run[SyncOffsite]) -> None:
     offsite.tidy(files.folder(run.infra.settings.run_folder / "empty"))
     there, here = offsite.listing(), _files(run)
     # What would be removed there for its age is not copied first.
-    doomed = _doomed(run, {_stem(name) for name in (*there, *here) if name.endswith(backup_sets.SUFFIX)})
+    doomed = _doomed(run, {_stem(name) for name in (*there, *here) if name.endswith(sets.SUFFIX)})
     missing = [name for name, size in here.items() if there.get(name) != size and _stem(name) not in doomed]
     # The manifests last: without one there is no backup, there as here.
-    parts = [[name for name in missing if name.endswith(backup_sets.SUFFIX) is last] for last in (False, True)]
+    parts = [[name for name in missing if name.endswith(sets.SUFFIX) is last] for last in (False, True)]
     total = sum((folder / name).stat().st_size for name in missing)
     before = 0
     for part in parts:
@@ -60,7 +61,7 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
     settings, offsite = run.infra.settings, Offsite(run.infra.settings)
     run.check()
     there = offsite.listing()
-    whole = {_stem(name) for name in there if name.endswith(backup_sets.SUFFIX)}
+    whole = {_stem(name) for name in there if name.endswith(sets.SUFFIX)}
     doomed = _doomed(run, whole)
     empty = files.folder(settings.run_folder / "empty")
     if any(empty.iterdir()):
@@ -76,7 +77,7 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
 def _files(run: Run[SyncOffsite]) -> dict[str, int]:
     """Return the files of every whole set that lies here, with their sizes."""
     folder = run.infra.settings.backups_folder
-    stems = set(backup_sets.stems(folder))
+    stems = set(sets.stems(folder))
     found = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if _stem(path.name) in stems and path.is_file():

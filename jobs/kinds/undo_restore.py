@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
-from infra.beside import Beside
+from infra.postgres.staging import Beside
 from jobs import data_plane, pooling
 from jobs.errors import GiveUp
 from jobs.kind import Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

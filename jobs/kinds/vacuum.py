@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from catalog import project_states as states
-from infra.vacuum import Vacuum
+from infra.postgres.vacuum import Vacuum
 from jobs.commands import JobConflict
 from jobs.data_plane import stored_secrets
 from jobs.errors import GiveUp
 from jobs.kind import BULK, Step, kind
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
-    from infra.vacuum import Table
+    from infra.postgres.database import Transaction
+    from infra.postgres.vacuum import Table
     from jobs.run import Run
 
 # Tables that are worth a VACUUM FULL or a rebuilt table are named: so much of them, and of their own size, is empty.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.vacuum import Vacuum
+from infra.postgres.vacuum import Vacuum
 from jobs.kind import BULK, Step, kind
 from jobs.kinds.vacuum import report, vacuum_all
 

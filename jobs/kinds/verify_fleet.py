@@ -12,7 +12,7 @@ from jobs.kind import BULK, Step, kind
 from jobs.kinds.verify_backup import VerifyBackup
 
 if TYPE_CHECKING:
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
     from jobs.run import Run
 
 

@@ -9,9 +9,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from infra import migrations
-from infra.database import Database
-from infra.sql import statements
+from infra.postgres import migrations
+from infra.postgres.database import Database
+from infra.postgres.sql import statements
 from jobs.enqueue import enqueue
 from jobs.table import Claims
 from scripts.bench.figures import Figure, percentile

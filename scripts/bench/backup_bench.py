@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from catalog import names
 from catalog import secrets as kept
-from infra.dumps import Programs
+from infra.backup.dumps import Programs
 from infra.pipeline import run as run_program
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import installation

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.installation import default_home, settings_of
-from infra.host import engine
+from infra.host import docker_cli
 from scripts.bench import containers_floor
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.stack import edge
@@ -124,9 +124,9 @@ def idle_memory(at: Bench) -> tuple[list[Figure], list[str]]:
 
 def weight_mb(project: str) -> tuple[float, float]:
     """Return the proportional set size of a container's processes, and of Docker's processes for it, in MB."""
-    shown = json.loads(engine.docker("container", "inspect", f"postgrest-{project}"))[0]
+    shown = json.loads(docker_cli.docker("container", "inspect", f"postgrest-{project}"))[0]
     first = int(shown["State"]["Pid"])
-    inside = [int(pid) for pid in engine.docker("top", f"postgrest-{project}", "-eo", "pid").split()[1:]]
+    inside = [int(pid) for pid in docker_cli.docker("top", f"postgrest-{project}", "-eo", "pid").split()[1:]]
     shim = _parent(first)
     return sum(map(_pss_mb, inside)), _pss_mb(shim)
 
@@ -151,7 +151,9 @@ def waking(at: Bench, projects: list[str]) -> list[Figure]:
         if time.monotonic() > deadline:
             raise TimeoutError("the projects do not fall asleep")
         time.sleep(2)
-    left = [one for one in engine.containers(name="postgrest-proj_") if one.name.removeprefix("postgrest-") in projects]
+    left = [
+        one for one in docker_cli.containers(name="postgrest-proj_") if one.name.removeprefix("postgrest-") in projects
+    ]
     took = [at.asked(project) for project in projects]
     p95 = percentile(took, 0.95)
     return [

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from catalog.ids import new_project_id
-from infra import scram
-from infra.containers import health
-from infra.containers.docker import Docker
-from infra.containers.shape import Shape
-from infra.host import engine
-from infra.instances import By
-from infra.principals import LABEL, identifiers
-from infra.roles import ProjectRoles
-from infra.sql import statements
+from infra.host import docker_cli
+from infra.instances.containers import health
+from infra.instances.containers.docker import Docker
+from infra.instances.containers.shape import Shape
+from infra.instances.instances import By
+from infra.postgres import scram
+from infra.postgres.project_roles import LABEL, identifiers
+from infra.postgres.role_names import ProjectRoles
+from infra.postgres.sql import statements
 from scripts.bench import provision_floor
 
 if TYPE_CHECKING:
@@ -70,15 +70,15 @@ def _wait_for(path: Path) -> None:
 
 def sql_ms(rounds: int) -> list[float]:
     """Time the bare SQL of projects, as psql measures it on one connection; nothing is left."""
-    template = engine.execute(WORKER, PSQL, feed=f"\\t on\n\\pset format unaligned\n{TEMPLATE}\n".encode()).strip()
+    template = docker_cli.execute(WORKER, PSQL, feed=f"\\t on\n\\pset format unaligned\n{TEMPLATE}\n".encode()).strip()
     found = []
     for _ in range(rounds):
         project = new_project_id()
         try:
-            said = engine.execute(WORKER, PSQL, feed=_script(project, template).encode())
+            said = docker_cli.execute(WORKER, PSQL, feed=_script(project, template).encode())
             found.append(sum(float(each) for each in re.findall(r"^Time: ([\d.]+) ms", said, re.MULTILINE)))
         finally:
-            engine.execute(WORKER, PSQL, feed=_removal(project).encode())
+            docker_cli.execute(WORKER, PSQL, feed=_removal(project).encode())
     return found
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
+from infra.edge.proxy import Proxy, Upstreams
 from infra.errors import Unavailable
 from infra.pipeline import spawn
-from infra.proxy import Proxy, Upstreams
 from infra.sockets import listens
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import Installation, free_port, installation

@@ -18,17 +18,17 @@ from psycopg import sql
 from catalog import names
 from catalog.ids import new_project_id
 from config.settings import load
-from infra import scram
 from infra.composition import Infra
-from infra.principals import LABEL, identifiers
-from infra.roles import ProjectRoles
-from infra.sql import statements
+from infra.postgres import scram
+from infra.postgres.project_roles import LABEL, identifiers
+from infra.postgres.role_names import ProjectRoles
+from infra.postgres.sql import statements
 from scripts.bench.figures import Figure, percentile, print_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.cluster import Session
+    from infra.postgres.cluster import Session
 
 SQL = statements(__file__)
 ROUNDS = 25

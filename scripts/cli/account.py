@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from catalog import audit, one_time, owners, sessions
 from infra.composition import Infra
-from infra.passwords import Passwords
+from infra.secrets.passwords import Passwords
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 
 def ensure_operator(settings: Settings, email: str, password: str) -> bool:

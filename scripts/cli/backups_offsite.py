@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra import backup_keys, backup_sets, files
-from infra.backup_sets import SUFFIX
-from infra.offsite import Offsite
+from infra import files
+from infra.backup import keys as backup_keys
+from infra.backup import sets as backup_sets
+from infra.backup.offsite import Offsite
+from infra.backup.sets import SUFFIX
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import emit, emit_json, json_option, note

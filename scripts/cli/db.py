@@ -9,8 +9,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from catalog.ids import is_project_id
 from catalog.projects import ProjectBusy
-from infra import secretfiles
-from infra.cluster import Cluster
+from infra.postgres.cluster import Cluster
+from infra.secrets import secretfiles
 from jobs import migrating
 from jobs.enqueue import enqueue
 from jobs.kinds import MigrateFleet

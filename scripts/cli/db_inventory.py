@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from catalog import inventory as things
-from infra import migrations
-from infra.sql import statements
+from infra.postgres import migrations
+from infra.postgres.sql import statements
 from jobs.view import rfc3339
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE

@@ -12,7 +12,7 @@ from config.client import load_client
 from config.installation import found, program_environment
 from infra import pipeline
 from infra.errors import Unavailable
-from infra.host import engine
+from infra.host import docker_cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def _refuse_absent(container: str) -> None:
 
     if (home := found()) is not None:
         refuse_others(home)
-    if not engine.runs(container):
+    if not docker_cli.runs(container):
         raise Unavailable(
             f"{container} does not run; `launchdb status` shows what does, `launchdb up --docker` starts it"
         )
@@ -73,7 +73,7 @@ def answer(*words: str, seconds: float = ANSWER_SECONDS) -> str:
 
     Raises Refused, Unavailable when it cannot be run.
     """
-    return engine.execute(CONTAINER, ["sh", "-c", 'launchdb "$@" || true', "sh", *words], seconds=seconds)
+    return docker_cli.execute(CONTAINER, ["sh", "-c", 'launchdb "$@" || true', "sh", *words], seconds=seconds)
 
 
 def _passed() -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 
 from catalog.ids import is_project_id
 from config import installation
-from infra.host import engine
+from infra.host import docker_cli
 from infra.host import logs as printed
 from infra.host.logs import Line, Range
 from scripts.cli.context import Session, pass_session
@@ -82,12 +82,12 @@ def _filter(pattern: str | None, project: str | None) -> Callable[[Line], bool]:
 
 def _containers(service: str | None, project: str | None) -> list[str]:
     """Return the names of those that are there. Raises CliError for a service that is unknown."""
-    ours = {one.service or one.name: one.name for one in engine.containers(project="launchdb")}
+    ours = {one.service or one.name: one.name for one in docker_cli.containers(project="launchdb")}
     if not ours:
         raise CliError("there are no containers, so no logs; `launchdb up --docker` makes them", NOT_FOUND)
     if service is None:
         of_project = [f"postgrest-{project}"] if project else []
-        there = {one.name for one in engine.containers(name=PROJECTS)} if project else set()
+        there = {one.name for one in docker_cli.containers(name=PROJECTS)} if project else set()
         return [*ours.values(), *(name for name in of_project if name in there)]
     name = ours.get(service) or NAMES.get(service, service)
     if name not in (*ours.values(), *NAMES.values()) and not name.startswith(PROJECTS):

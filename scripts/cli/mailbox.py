@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from infra.mailbox import Mailbox
+from infra.mail.mailbox import Mailbox
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, pairs, printable, table

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from infra import secretfiles, tokens
 from infra.errors import InfraError
-from infra.sql import statements
+from infra.postgres.sql import statements
+from infra.secrets import secretfiles, tokens
 from scripts.cli.errors import NOT_ALLOWED, CliError
 
 if TYPE_CHECKING:

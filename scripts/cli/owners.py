@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from catalog.owners import Counted
-    from infra.database import Transaction
+    from infra.postgres.database import Transaction
 
 
 @click.group()

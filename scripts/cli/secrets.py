@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog import audit
-from infra import files, secretfiles
+from infra import files
+from infra.secrets import secretfiles
 from jobs import platform_secrets
 from jobs.platform_secrets import ALL, SMTP_PASSWORD
 from jobs.view import rfc3339

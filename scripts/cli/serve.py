@@ -21,9 +21,9 @@ from config.logging import setup
 from config.settings import Settings, data_api_environment, load
 from infra import exhaustion
 from infra.composition import Infra
-from infra.database import Database
 from infra.errors import Unavailable
 from infra.pipeline import die_with_parent
+from infra.postgres.database import Database
 from scripts.cli.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
 log = logging.getLogger(__name__)

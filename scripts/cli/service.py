@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from config.settings import Settings, load
-from infra import secretfiles
 from infra.composition import Infra
 from infra.errors import Unavailable
+from infra.secrets import secretfiles
 from scripts.cli.errors import USAGE, CliError
 
 PAUSE_SECONDS = 0.2

@@ -12,7 +12,7 @@ from catalog.project_states import SETS
 from config import installation
 from config.installation import local_url
 from infra.errors import InfraError
-from infra.sql import statements
+from infra.postgres.sql import statements
 from jobs import view
 from scripts.cli import queues, status_docker, workers
 from scripts.cli.context import Session, pass_session

@@ -16,7 +16,7 @@ from scripts.stack.stack import Stack, complaint
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.host.engine import Container
+    from infra.host.docker_cli import Container
 
 
 def show(home: Path, *, as_json: bool) -> int:

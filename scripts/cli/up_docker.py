@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.errors import InfraError
-from infra.host import engine, home
+from infra.host import docker_cli, home
 from scripts.cli.demo import Operator, furnish
 from scripts.cli.errors import CliError
 from scripts.cli.output import emit, emit_json, note, pairs
@@ -57,7 +57,7 @@ def _stop(there: Stack) -> None:
 def _account(_settings: Settings, email: str, password: str) -> bool:
     """Let the operator be there, with this password; say whether it was made. Postgres is reached from inside alone."""
     words = ["launchdb", "owners", "create", email, "--operator", "--anew", "--password-stdin", "--json"]
-    said = engine.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
+    said = docker_cli.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
     return bool(json.loads(said)["created"])
 
 

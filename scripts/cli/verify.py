@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from config import installation
-from infra.host import engine
+from infra.host import docker_cli
 from scripts.cli.account import ensure_owner
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
@@ -108,7 +108,7 @@ def _account(settings: Settings, email: str, password: str) -> None:
 
 def account_inside(email: str, password: str) -> None:
     """Let an owner be there although nobody may register. Raises Refused, Unavailable."""
-    engine.execute(API, ["launchdb", "owners", "create", email, "--password-stdin"], feed=f"{password}\n".encode())
+    docker_cli.execute(API, ["launchdb", "owners", "create", email, "--password-stdin"], feed=f"{password}\n".encode())
 
 
 def _leftovers(settings: Settings, project: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from config.installation import program_environment
 from config.settings import CHECKOUT
 from infra import pipeline
 from infra.errors import InfraError, Refused
-from infra.host import engine
+from infra.host import docker_cli
 from scripts.stack.stack import API, IMAGES, NAMES, POSTGRES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def version() -> str:
 
 def has_images(name: str) -> bool:
     """Say whether all images of a version are here. Raises Unavailable."""
-    return all(engine.image_exists(f"launchdb/{image}:{name}") for image in IMAGES)
+    return all(docker_cli.image_exists(f"launchdb/{image}:{name}") for image in IMAGES)
 
 
 def take_out(name: str, tell: Tell) -> str:
@@ -68,8 +68,8 @@ def build(name: str, tell: Tell) -> None:
 def keep(name: str, kept: str) -> None:
     """Let what runs of a version have a second name: the first may have been given to others by now. Raises Refused."""
     # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
-    for image in (*IMAGES, *(["host"] if engine.image_exists(f"launchdb/host:{name}") else [])):
-        engine.docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+    for image in (*IMAGES, *(["host"] if docker_cli.image_exists(f"launchdb/host:{name}") else [])):
+        docker_cli.docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
 
 
 def runs(name: str, image: str = "app") -> bool:
@@ -78,28 +78,30 @@ def runs(name: str, image: str = "app") -> bool:
     Raises Refused, Unavailable.
     """
     tag = f"launchdb/{image}:{name}"
-    if not engine.image_exists(tag):
+    if not docker_cli.image_exists(tag):
         return False
-    return engine.docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
+    return docker_cli.docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
 
 
 def started(image: str) -> str:
     """Return the id of the image that this part of the installation was started from; empty where none is."""
     try:
-        return engine.docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip() if image in STARTED else ""
+        return (
+            docker_cli.docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip() if image in STARTED else ""
+        )
     except Refused:
         return ""
 
 
 def migrations_of(name: str) -> set[str]:
     """Return which schema migrations a version knows. Raises Refused, Unavailable."""
-    listed = engine.in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
+    listed = docker_cli.in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
     return {line.removesuffix(".sql") for line in listed.split()}
 
 
 def postgres_of(name: str) -> str:
     """Return the major version of Postgres in a version's image. Raises Refused, Unavailable."""
-    listed = engine.in_image(f"launchdb/postgres:{name}", "ls", "/usr/lib/postgresql")
+    listed = docker_cli.in_image(f"launchdb/postgres:{name}", "ls", "/usr/lib/postgresql")
     return max(re.findall(r"\d+", listed), key=int, default="")
 
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from config.installation import settings_of
 from config.settings import CHECKOUT, Settings
-from infra.containers import shape
 from infra.errors import InfraError, Refused, Unavailable
-from infra.host import compose, engine
+from infra.host import compose, docker_cli
+from infra.instances.containers import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from infra.host.compose import Compose
-    from infra.host.engine import Container
+    from infra.host.docker_cli import Container
 
     Tell = Callable[[str], None]
 
@@ -67,9 +67,9 @@ class Stack:
 
     def containers(self) -> list[Container]:
         """Return our own containers, one for each service, in the order in which they start; "missing" ones, too."""
-        there = {one.name: one for one in engine.containers(project=self.compose.project)}
+        there = {one.name: one for one in docker_cli.containers(project=self.compose.project)}
         absent = [
-            engine.Container(name, "missing", "", None, "", service)
+            docker_cli.Container(name, "missing", "", None, "", service)
             for service, name in NAMES.items()
             if name not in there
         ]
@@ -79,7 +79,7 @@ class Stack:
 
     def projects(self) -> list[Container]:
         """Return the containers of this installation's projects."""
-        return engine.containers(label=f"{shape.INSTALLATION}={shape.installation(self.home)}")
+        return docker_cli.containers(label=f"{shape.INSTALLATION}={shape.installation(self.home)}")
 
 
 def refuse_others(home: Path) -> None:
@@ -94,7 +94,9 @@ def refuse_others(home: Path) -> None:
 
 def require_images(version: str) -> None:
     """Raise Refused, naming them, when images of a version are not here."""
-    absent = [f"launchdb/{name}:{version}" for name in IMAGES if not engine.image_exists(f"launchdb/{name}:{version}")]
+    absent = [
+        f"launchdb/{name}:{version}" for name in IMAGES if not docker_cli.image_exists(f"launchdb/{name}:{version}")
+    ]
     if absent:
         raise Refused(f"these images are missing: {', '.join(absent)}; scripts/build-images makes them")
 
@@ -119,7 +121,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                 if one.state == "exited" and one.name not in started:
                     started.add(one.name)
                     tell(f"{one.name} was stopped; starting it")
-                    engine.docker("start", one.name)
+                    docker_cli.docker("start", one.name)
             elif one.name not in told:
                 told.add(one.name)
                 tell(f"{one.name} is {one.health or one.state}")
@@ -140,6 +142,6 @@ def complaint(one: Container) -> str:
 def record(action: str, detail: dict[str, str], tell: Tell) -> None:
     """Let the audit say what was done from the host; say so where it cannot."""
     try:
-        engine.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)
+        docker_cli.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)
     except InfraError as error:
         tell(f"the audit could not be written: {error}")

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from infra import files
+from infra.edge.proxy import Proxy
 from infra.errors import InfraError, Refused, Unavailable
-from infra.host import engine, rendered
+from infra.host import docker_cli, rendered
 from infra.pipeline import Failed
-from infra.proxy import Proxy
 from scripts.stack import checkout, edge, stack
 from scripts.stack.stack import API, POSTGRES, Stack, record, require_images, wait_until_well
 
@@ -72,7 +72,7 @@ def restart_postgres(there: Stack, tell: Tell) -> None:
 def _tell_pooler(errand: str, tell: Tell) -> None:
     try:
         limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
-        engine.execute(API, [*limit, "python", "-P", "-m", "jobs.pooling", errand], seconds=EXECUTE_SECONDS)
+        docker_cli.execute(API, [*limit, "python", "-P", "-m", "jobs.pooling", errand], seconds=EXECUTE_SECONDS)
     except InfraError as error:  # a restart with failures is better than none
         tell(f"the pooler could not be told to {errand}: {error}")
 
@@ -82,12 +82,12 @@ def _refuse_others_data(there: Stack, tell: Tell) -> None:
 
     Asked only where a home has never been up.
     """
-    if (there.home / "operator.json").exists() or not engine.volume_exists(VOLUME):
+    if (there.home / "operator.json").exists() or not docker_cli.volume_exists(VOLUME):
         return
     there.compose.up("postgres", tell=tell)
     wait_until_well(there, tell, services=["postgres"])
     try:
-        engine.execute(POSTGRES, ["psql", "-Atc", "SELECT 1"], seconds=LOOK_PATIENCE)
+        docker_cli.execute(POSTGRES, ["psql", "-Atc", "SELECT 1"], seconds=LOOK_PATIENCE)
     except Failed as error:
         if "password authentication failed" not in error.said:
             raise
@@ -110,10 +110,10 @@ def _let_caddy_read(there: Stack, tell: Tell) -> None:
 def _have_data_api(there: Stack, tell: Tell) -> None:
     """Let the image of the data APIs be here, and say which it is. Raises Refused when it cannot be pulled."""
     image = there.settings.data_api
-    if not engine.image_exists(image):
+    if not docker_cli.image_exists(image):
         tell(f"pulling {image}")
         try:
-            engine.docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS)
+            docker_cli.docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS)
         except InfraError as error:
             raise Refused(
                 f"{image} cannot be pulled ({error}); leave LAUNCHDB_DATA_API_IMAGE empty in .env for our own"
@@ -151,7 +151,7 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
         # Whoever cut an earlier stop short has written down what that has stopped.
         known = projects | set(files.read(path, private=False).split())
         files.replace(path, "".join(f"{name}\n" for name in sorted(known)))
-        engine.docker("stop", *sorted(projects), timeout_seconds=600)
+        docker_cli.docker("stop", *sorted(projects), timeout_seconds=600)
     tell("stopping everything else")
     there.compose.down(tell=tell, volumes=volumes)
     return bool(running or projects)
@@ -165,5 +165,5 @@ def start_projects(there: Stack, tell: Tell) -> None:
     }
     if names:
         tell(f"starting {len(names)} containers of projects")
-        engine.docker("start", *sorted(names), timeout_seconds=600)
+        docker_cli.docker("start", *sorted(names), timeout_seconds=600)
     path.unlink(missing_ok=True)

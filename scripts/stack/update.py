@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from config.installation import settings_of
-from infra import files, secretfiles
+from infra import files
 from infra.errors import InfraError, Refused
-from infra.host import engine
+from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
+from infra.secrets import secretfiles
 from scripts.stack import checkout, versions
 from scripts.stack.stack import API, NAMES, POSTGRES, record, require_images, wait_until_well
 from scripts.stack.start import DATABASE, restart_postgres, wait_until_it_answers
@@ -77,7 +78,7 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
         _refuse_other_postgres(new)
         if backup:
             tell("backing up the platform and every project")
-            engine.execute(API, ["launchdb", "backups", "create", "--all"])
+            docker_cli.execute(API, ["launchdb", "backups", "create", "--all"])
     except (InfraError, KeyboardInterrupt):
         # Nothing runs anew yet: what was built in the place of the running version goes out of its way.
         if past.running != settled.running:
@@ -129,7 +130,7 @@ def applied() -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in WITNESSES:
         try:
-            said = engine.execute(name, ["launchdb", "db", "schema", "--json"], seconds=60)
+            said = docker_cli.execute(name, ["launchdb", "db", "schema", "--json"], seconds=60)
         except InfraError as error:
             faults.append(error)
             continue
@@ -193,18 +194,18 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
 def _differ(image: str, old: str, new: str) -> bool:
     """Say so by what runs: a change that was cut short may have come to some of them only."""
     named = f"launchdb/{image}"
-    layers = [engine.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
+    layers = [docker_cli.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
               for one in (checkout.started(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip
     return layers[0] != layers[1]
 
 
 def _require_running() -> None:
-    if not engine.runs(POSTGRES):
+    if not docker_cli.runs(POSTGRES):
         raise Refused(f"{POSTGRES} does not run: start the installation first (`launchdb up --docker --detach`)")
 
 
 def _refuse_other_postgres(new: str) -> None:
-    running = engine.execute(POSTGRES, ["ls", "/usr/lib/postgresql"], seconds=30).split()
+    running = docker_cli.execute(POSTGRES, ["ls", "/usr/lib/postgresql"], seconds=30).split()
     coming = checkout.postgres_of(new)
     if coming and running and coming not in running:
         raise Refused(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.errors import InfraError
-from infra.host import engine, logs
+from infra.host import docker_cli, logs
 from scripts.stack import edge
 from scripts.stack.stack import PROJECTS
 
@@ -112,7 +112,7 @@ def _container(trial: Trial) -> str:
     if not trial.in_containers:
         return "no container here: data APIs run in the API's own process"
     name = f"postgrest-{trial.project}"
-    found = [one for one in engine.containers(name=PROJECTS) if one.name == name]
+    found = [one for one in docker_cli.containers(name=PROJECTS) if one.name == name]
     if [one.state for one in found] != ["running"]:
         raise Wrong(f"there should be one running container {name}, and there are {len(found)}")
     said = logs.read([name], logs.Range(tail=5))
@@ -207,7 +207,7 @@ def clean(trial: Trial) -> None:
 def _left(trial: Trial) -> list[str]:
     found = [f"{thing['kind']} {thing['name']}" for thing in trial.leftovers(trial.project)]
     if trial.in_containers:
-        found += [one.name for one in engine.containers(name=f"postgrest-{trial.project}")]
+        found += [one.name for one in docker_cli.containers(name=f"postgrest-{trial.project}")]
         home = trial.settings.home
         places = (trial.settings.instances_folder / trial.project, home / "run" / "projects" / trial.project)
         found += [str(path) for path in places if path.exists()]
@@ -218,7 +218,7 @@ def _left(trial: Trial) -> list[str]:
 def leftovers_inside(project: str) -> list[dict[str, Any]]:
     """Ask inside what bears the project's id. Raises Refused, Unavailable."""
     words = ["sh", "-c", 'launchdb db inventory --json --project "$1" || true', "sh", project]
-    found: list[dict[str, Any]] = json.loads(engine.execute(WORKER, words, seconds=60))["things"]
+    found: list[dict[str, Any]] = json.loads(docker_cli.execute(WORKER, words, seconds=60))["things"]
     return found
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.factory import create_app
-from infra import secretfiles, tokens
+from infra.secrets import secretfiles, tokens
 from tests.fixtures.projects import drop
 from tests.jobs.conftest import Engine
 

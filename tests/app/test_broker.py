@@ -10,9 +10,9 @@ import stat
 import pytest
 
 from config.settings import load
-from infra.broker import BrokerClient, socket_of
 from infra.errors import Refused, Unavailable
-from infra.instances import By
+from infra.instances.broker_client import BrokerClient, socket_of
+from infra.instances.instances import By
 from tests.fixtures import containers
 from tests.fixtures.containers import new_spec
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from config.settings import load
-from infra.certificates import Certificate
+from infra.edge.certificates import Certificate
 from jobs import doctor
 from tests.fixtures.projects import add_project
 

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from infra import secretfiles
+from infra.secrets import secretfiles
 from tests.app.conftest import PASSWORD
 from tests.app.server import served
 from tests.app.test_bad_input import problem

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app import auth, storage
-from infra.database import Database
+from infra.postgres.database import Database
 
 
 @pytest.fixture

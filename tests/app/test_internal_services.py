@@ -7,7 +7,7 @@ import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
 from app import manager, migrations
-from infra import secretfiles
+from infra.secrets import secretfiles
 from jobs.kinds import ProvisionProject
 from tests.jobs.conftest import Engine
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from infra.mailbox import Mailbox
+from infra.mail.mailbox import Mailbox
 from jobs import kind as kinds
 from jobs.lease import Leases
 from jobs.runner import Runner

@@ -14,9 +14,11 @@ from psycopg.conninfo import conninfo_to_dict
 from app import manager
 from catalog import names, secrets
 from catalog.ids import new_project_id
-from infra import backup_keys, backup_sets, master_keys, secretfiles, tokens
+from infra.backup import keys as backup_keys
+from infra.backup import sets
 from infra.errors import Refused
-from infra.vault import Vault
+from infra.secrets import master_keys, secretfiles, tokens
+from infra.secrets.vault import Vault
 from jobs import disaster, project_secrets
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup_platform import BackupPlatform
@@ -244,7 +246,7 @@ def test_backups_of_before_open_after_the_backup_key_has_changed(town, settings,
     engine.enqueue(BackupPlatform())
     engine.runner.drain()
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifests = [backup_sets.read(folder, stem, keys) for stem in backup_sets.stems(folder)]
+    manifests = [sets.read(folder, stem, keys) for stem in sets.stems(folder)]
     assert len({manifest.key_id for manifest in manifests}) == 2
 
 

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from config.settings import load
-from infra import secretfiles, tokens
+from infra.secrets import secretfiles, tokens
 from tests.app.server import CHECKOUT, served
 
 PASSWORD = "a horse that nobody staples"

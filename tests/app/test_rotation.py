@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from catalog import names, secrets
-from infra import tokens
+from infra.secrets import tokens
 from tests.app.test_bad_input import problem
 from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 from tests.app.test_settings_take_effect import TABLES, Clients

@@ -14,8 +14,8 @@ from app.factory import operations
 from app.models_operator import PlatformRotation
 from catalog import owners, sessions
 from catalog.ids import new_id
-from infra import secretfiles
-from infra.doorbell import connect
+from infra.secrets import secretfiles
+from infra.signals.doorbell import connect
 from jobs.schedules import declare
 from tests.app.conftest import PASSWORD
 from tests.app.test_bad_input import problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra import secretfiles
+from infra.secrets import secretfiles
 from tests.app.test_bad_input import problem
 from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures
 from tests.fixtures.projects import drop

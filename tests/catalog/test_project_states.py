@@ -13,7 +13,7 @@ import pytest
 from catalog import project_states as states
 from catalog.ids import new_id, new_project_id
 from catalog.project_states import STATES, TABLE
-from infra.database import Transaction
+from infra.postgres.database import Transaction
 
 WAYS = {(source, way.to, way.by) for way in TABLE for source in way.sources}
 EVENTS = sorted({way.by for way in TABLE})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from catalog import owners
-from infra import secretfiles
+from infra.secrets import secretfiles
 from tests.cli import command
 from tests.fixtures.forked import CHECKOUT, processes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.upgrades import Upgrades
+from infra.postgres.upgrades import Upgrades
 from jobs.kinds import ProvisionProject
 from tests.fixtures.successor import NEXT
 from tests.jobs.conftest import Engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra import backup_sets
+from infra.backup import sets
 from jobs import schedules
 from tests.cli.test_nouns import worker
 
@@ -32,7 +32,7 @@ def test_prepared_tried_copied_listed_and_fetched(launchdb, elsewhere, operator,
     assert made.code == 0, made.err
     done = launchdb.run("schedules", "run", "offsite", "--timeout", "60", timeout=70)
     assert done.code == 0, done.err
-    (stem,) = backup_sets.stems(home / "backups")
+    (stem,) = sets.stems(home / "backups")
     shown = launchdb.run("backups", "list", "--remote", "--json").json
     assert [(row["set"], row["alsoHere"]) for row in shown["backups"]] == [(stem, True)]
     assert launchdb.run("backups", "list", "proj_0123456789abcdef", "--remote", "--json").json == {"backups": []}
@@ -63,7 +63,7 @@ def test_a_set_that_was_changed_there_is_not_taken(launchdb, elsewhere, operator
     elsewhere.admit(line.out.strip())
     assert launchdb.run("backups", "create", "--all", "--timeout", "60", timeout=70).code == 0
     assert launchdb.run("schedules", "run", "offsite", "--timeout", "60", timeout=70).code == 0
-    (stem,) = backup_sets.stems(home / "backups")
+    (stem,) = sets.stems(home / "backups")
     for path in (home / "backups").iterdir():
         path.unlink()
     copy = elsewhere.copies / f"{stem}.sql.gz.gpg"

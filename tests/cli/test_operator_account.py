@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from catalog import owners, sessions
-from infra.passwords import Passwords
+from infra.secrets.passwords import Passwords
 from scripts.cli.demo import EMAIL, furnish
 
 

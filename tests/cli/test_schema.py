@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra import migrations
 from infra.errors import Refused
+from infra.postgres import migrations
 from scripts.stack.update import refuse_irreversible
 
 LATER = "INSERT INTO schema_migrations (version, checksum) VALUES ('0999_later', 'of a file that this program has not')"

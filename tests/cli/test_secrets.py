@@ -6,7 +6,7 @@ import getpass
 
 import pytest
 
-from infra import secretfiles
+from infra.secrets import secretfiles
 from tests.cli.test_nouns import worker
 
 __all__ = ["worker"]

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from config.settings import load
-from infra.host import engine
+from infra.edge.proxy import Proxy
+from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
-from infra.proxy import Proxy
 from tests.fixtures.servers import wait_until
 
 pytestmark = pytest.mark.docker
@@ -54,24 +54,24 @@ def folder():
 def started(images, folder):
     """Start the image of Caddy under a name in DNS; its address."""
     name, made = f"ldbtest-{secrets.token_hex(4)}", []
-    engine.docker("network", "create", name)
+    docker_cli.docker("network", "create", name)
 
     def start(alias: str, *environment: str) -> str:
         for path in folder.rglob("*"):
             shutil.chown(path, LAUNCHDB, LAUNCHDB)
         made.append(f"{name}-{len(made)}")
         options = [part for line in environment for part in ("--env", line)]
-        engine.docker(
+        docker_cli.docker(
             "run", "--detach", "--name", made[-1], "--network", name, "--network-alias", alias, *CONFINED,
             "--volume", f"{folder}:{folder}", *options, images["caddy"],
         )  # fmt: skip
         address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        return engine.docker("inspect", "--format", address, made[-1]).strip()
+        return docker_cli.docker("inspect", "--format", address, made[-1]).strip()
 
     yield start
     if made:
-        engine.docker("rm", "--force", *made)
-    engine.docker("network", "rm", name)
+        docker_cli.docker("rm", "--force", *made)
+    docker_cli.docker("network", "rm", name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="folders are given to the container's account")

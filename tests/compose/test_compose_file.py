@@ -10,8 +10,8 @@ import pytest
 
 from config.deployment import DeploymentSettings
 from config.settings import Settings
-from infra import secretfiles
-from infra.pooler_files import Frame
+from infra.pooler.pooler_files import Frame
+from infra.secrets import secretfiles
 from tests.fixtures.images import CHECKOUT, command
 
 pytestmark = pytest.mark.docker

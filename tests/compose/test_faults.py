@@ -15,9 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra import files, pooler_files, secretfiles
-from infra.host import engine
+from infra import files
+from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
+from infra.pooler import pooler_files
+from infra.secrets import secretfiles
 from scripts.stack.stack import NAMES
 from tests.compose.clients import Clients
 from tests.compose.conftest import wait_for
@@ -103,12 +105,12 @@ def healed(probe, what: str) -> None:
 
 
 def state(name: str) -> str:
-    found = [one.state for one in engine.containers(name=f"{name}$")]
+    found = [one.state for one in docker_cli.containers(name=f"{name}$")]
     return found[0] if found else "missing"
 
 
 def is_well(name: str) -> bool:
-    return all(one.is_well for one in engine.containers(name=f"{name}$"))
+    return all(one.is_well for one in docker_cli.containers(name=f"{name}$"))
 
 
 def starts(installation) -> dict[str, str | None]:
@@ -128,24 +130,24 @@ def doctored(installation, check: str) -> list[str]:
 
 
 def began(container: str) -> str:
-    return engine.docker("inspect", "--format", "{{.State.StartedAt}}", container)
+    return docker_cli.docker("inspect", "--format", "{{.State.StartedAt}}", container)
 
 
 @pytest.mark.usefixtures("neighbour")
 def test_project_containers_that_were_removed_killed_and_stopped_serve_again(project, victim):
     killed, stopped = project(), project()
     before = {one.container: began(one.container) for one in (victim, killed, stopped)}
-    engine.docker("rm", "--force", victim.container)
-    engine.docker("kill", killed.container)
-    engine.docker("stop", stopped.container)
+    docker_cli.docker("rm", "--force", victim.container)
+    docker_cli.docker("kill", killed.container)
+    docker_cli.docker("stop", stopped.container)
     for one, act in ((victim, "removed"), (killed, "killed"), (stopped, "stopped")):
         healed(one.answers, f"a container that was {act}")
         assert began(one.container) != before[one.container]
 
 
 def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_once_it_is_gone(installation, victim):
-    engine.docker("rm", "--force", victim.container)
-    stranger = engine.docker("run", "--detach", "--name", victim.container, "--network", "none", "debian:trixie-slim",
+    docker_cli.docker("rm", "--force", victim.container)
+    stranger = docker_cli.docker("run", "--detach", "--name", victim.container, "--network", "none", "debian:trixie-slim",
                              "sleep", "1000").strip()  # fmt: skip
     try:
         what = "a stranger is noticed"
@@ -153,9 +155,11 @@ def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_on
         [said] = doctored(installation, "projects")
         assert said.startswith("projects: project.reconcile failed (")
         assert "is not ours" in said
-        assert engine.docker("ps", "--quiet", "--no-trunc", "--filter", f"name={victim.container}").strip() == stranger
+        assert (
+            docker_cli.docker("ps", "--quiet", "--no-trunc", "--filter", f"name={victim.container}").strip() == stranger
+        )
     finally:
-        engine.docker("rm", "--force", stranger)
+        docker_cli.docker("rm", "--force", stranger)
     assert doctored(installation, "projects") == ["projects: project.reconcile succeeded"]
     assert victim.answers()
     assert "all are as they should be" in installation.launchdb("doctor", "projects").stdout
@@ -231,7 +235,7 @@ def test_the_doctor_mends_a_spoilt_pooler_file_at_once(installation, victim, dam
 def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation, victim):
     """`docker stop` means it: nobody starts a container again that was stopped so. The operator does."""
     before = starts(installation)
-    engine.docker("stop", CADDY)
+    docker_cli.docker("stop", CADDY)
     found = installation.json("doctor", "service.health", code=1)["findings"]
     assert [one["subject"] for one in found if one["status"] == "failure"] == [CADDY]
     assert state(CADDY) == "exited"
@@ -246,7 +250,7 @@ def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation,
 
 @pytest.mark.usefixtures("neighbour")
 def test_a_creation_waits_for_the_broker_and_says_so(installation, operator):  # noqa: F811
-    engine.docker("stop", BROKER)
+    docker_cli.docker("stop", BROKER)
     answer = operator.post("/api/projects", json={"name": f"fault {secrets.token_hex(4)}"})
     assert answer.status_code == 202, answer.text
     project, job = answer.json()["project"]["id"], answer.json()["job"]["id"]
@@ -272,7 +276,7 @@ def test_a_worker_that_dies_comes_back_by_itself_and_one_that_was_killed_by_the_
     began = starts(installation)[WORKER]
     installation.command("docker", "exec", WORKER, "sh", "-c", "kill -9 -1")
     healed(lambda: starts(installation)[WORKER] != began and state(WORKER) == "running", "a worker that died")
-    engine.docker("kill", WORKER)  # to Docker that is a stop
+    docker_cli.docker("kill", WORKER)  # to Docker that is a stop
     assert f"service.health: {WORKER} restarted" in doctored(installation, "service.health")
     assert state(WORKER) == "running"
 
@@ -307,8 +311,8 @@ def test_workers_killed_again_and_again_finish_what_was_begun(installation, time
     with ThreadPoolExecutor(6) as pool:
         lives = [pool.submit(life, number) for number in range(6)]
         for _ in range(times):
-            engine.docker("kill", WORKER)
-            engine.docker("start", WORKER)
+            docker_cli.docker("kill", WORKER)
+            docker_cli.docker("start", WORKER)
             time.sleep(4)
         ended = [one.result() for one in lives]
     retried = sum(more for _project, more in ended)
@@ -355,7 +359,7 @@ def restart_docker() -> None:
 @pytest.mark.full
 def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(installation, project, victim):
     dockerd()
-    others = set(engine.docker("ps", "--format", "{{.Names}}").split()) - set(starts(installation))
+    others = set(docker_cli.docker("ps", "--format", "{{.Names}}").split()) - set(starts(installation))
     if others:
         pytest.skip(f"somebody else uses Docker: {', '.join(sorted(others))}")
     paused = project()

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from infra.host import engine
+from infra.host import docker_cli
 from tests.compose.conftest import wait_for
 from tests.compose.test_stack import _used, created, finished, keys, operator, sql  # noqa: F401 - one is a fixture
 
@@ -34,7 +34,7 @@ def let_be_idle(installation, project: str) -> None:
 
 
 def containers(project: str) -> list[str]:
-    return [one.state for one in engine.containers(name=f"postgrest-{project}$")]
+    return [one.state for one in docker_cli.containers(name=f"postgrest-{project}$")]
 
 
 @pytest.mark.timing

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra import secretfiles
-from infra.host import engine
-from infra.proxy import Proxy
+from infra.edge.proxy import Proxy
+from infra.host import docker_cli
+from infra.secrets import secretfiles
 from scripts.stack import edge
 from scripts.stack.stack import NAMES, wait_until_well
 from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
@@ -116,15 +116,15 @@ def test_health_says_what_the_guide_expects(installation):
 @pytest.mark.parametrize("service", ["auth-service", "storage-service", "postgrest-manager"])
 def test_a_service_that_is_told_to_stop_is_gone_within_seconds(installation, service):
     began = time.monotonic()
-    engine.docker("stop", NAMES[service])
+    docker_cli.docker("stop", NAMES[service])
     took = time.monotonic() - began
-    engine.docker("start", NAMES[service])
+    docker_cli.docker("start", NAMES[service])
     wait_until_well(installation.stack, lambda _line: None)
     assert took < 5
 
 
 def test_services_say_where_they_listen(installation):
-    said = {name: engine.docker("logs", name) for name in ("launchdb-platform-api", "launchdb-postgrest-manager")}
+    said = {name: docker_cli.docker("logs", name) for name in ("launchdb-platform-api", "launchdb-postgrest-manager")}
     errors = {name: installation.command("docker", "logs", name).stderr for name in said}
     assert re.search(
         r"[Ll]istening on port 8000|:8000", said["launchdb-platform-api"] + errors["launchdb-platform-api"]
@@ -150,8 +150,8 @@ def test_the_certificate_is_the_domain_s_and_not_for_long(installation):
 
 
 def test_nothing_but_caddy_is_published_beyond_loopback(installation):
-    ids = engine.docker("ps", "--quiet").split()
-    shown = json.loads(engine.docker("inspect", *ids))
+    ids = docker_cli.docker("ps", "--quiet").split()
+    shown = json.loads(docker_cli.docker("inspect", *ids))
     mine = [one for one in shown if one["Name"].startswith(("/launchdb-", "/postgrest-"))]
     published = {
         (one["Name"].lstrip("/"), bound["HostIp"], int(bound["HostPort"]))
@@ -180,7 +180,9 @@ def test_psql_answers_straight_and_through_the_pooler(installation):
     for host, port in (("postgres", 5432), ("pgbouncer", 6432)):
         address = f"host={host} port={port} user=postgres dbname=platform"
         script = f'read -r PGPASSWORD; export PGPASSWORD; exec psql "{address}" -Atc "SELECT 1"'
-        found = engine.execute("launchdb-platform-api", ["sh", "-c", script], feed=f"{password}\n".encode(), seconds=30)
+        found = docker_cli.execute(
+            "launchdb-platform-api", ["sh", "-c", script], feed=f"{password}\n".encode(), seconds=30
+        )
         assert found.strip() == "1"
 
 
@@ -227,7 +229,7 @@ def _used(operator, project: str, number: int) -> None:
 def left_of(installation, project: str) -> list[str]:
     """What bears the project's id: containers, databases, roles, pooler entries, sockets, files."""
     home = installation.home
-    found = [one.name for one in engine.containers(name=f"postgrest-{project}")]
+    found = [one.name for one in docker_cli.containers(name=f"postgrest-{project}")]
     script = f"""SELECT datname FROM pg_database WHERE datname LIKE '{project}%'
         UNION SELECT rolname FROM pg_roles WHERE rolname LIKE '{project}%'"""
     found += sql(installation, script).split()
@@ -242,7 +244,7 @@ def sql(installation, text: str) -> str:
     """What the administrator reads in the platform's database."""
     password = secretfiles.current(installation.home / "secrets", "POSTGRES_SUPERUSER_PASSWORD")
     script = 'read -r PGPASSWORD; export PGPASSWORD; exec psql "host=postgres user=postgres dbname=platform" -At -f -'
-    return engine.execute("launchdb-platform-api", ["sh", "-c", script], feed=f"{password}\n{text};\n".encode())
+    return docker_cli.execute("launchdb-platform-api", ["sh", "-c", script], feed=f"{password}\n{text};\n".encode())
 
 
 def test_a_project_s_container_says_what_it_listens_on(installation):
@@ -265,12 +267,12 @@ def planted(installation) -> dict[str, str]:
 
 
 def test_nothing_that_docker_shows_holds_a_secret(installation):
-    names = [one.name for one in [*engine.containers(name="launchdb-"), *installation.stack.projects()]]
-    images = sorted({one.image for one in engine.containers(name="launchdb-")})
+    names = [one.name for one in [*docker_cli.containers(name="launchdb-"), *installation.stack.projects()]]
+    images = sorted({one.image for one in docker_cli.containers(name="launchdb-")})
     shown = {
-        "inspect": engine.docker("inspect", *names),
-        "images": "".join(engine.docker("history", "--no-trunc", image) for image in images),
-        "processes": "".join(engine.docker("top", name, "-eo", "pid,args") for name in names),
+        "inspect": docker_cli.docker("inspect", *names),
+        "images": "".join(docker_cli.docker("history", "--no-trunc", image) for image in images),
+        "processes": "".join(docker_cli.docker("top", name, "-eo", "pid,args") for name in names),
         "environments": "".join(environments(names)),
     }
     for name in names:
@@ -287,7 +289,7 @@ def test_nothing_that_docker_shows_holds_a_secret(installation):
 
 def environments(names: list[str]) -> list[str]:
     """The environment of every process in these containers, as the kernel shows it."""
-    pids = [pid for name in names for pid in engine.docker("top", name, "-eo", "pid").split()[1:]]
+    pids = [pid for name in names for pid in docker_cli.docker("top", name, "-eo", "pid").split()[1:]]
     found = []
     for pid in pids:
         try:
@@ -327,7 +329,9 @@ def test_logs_of_one_service_of_all_and_of_a_project(installation):
 
 
 def test_logs_are_rotated(installation):
-    shown = json.loads(engine.docker("inspect", *NAMES.values(), *(one.name for one in installation.stack.projects())))
+    shown = json.loads(
+        docker_cli.docker("inspect", *NAMES.values(), *(one.name for one in installation.stack.projects()))
+    )
     for one in shown:
         config = one["HostConfig"]["LogConfig"]
         assert config["Type"] == "json-file"
@@ -355,11 +359,11 @@ def test_a_host_without_python_sees_and_does_the_same(installation):
 
 def test_caddy_takes_up_another_configuration_without_a_restart(installation, operator):
     def started() -> str:
-        return engine.docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
+        return docker_cli.docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
 
     before, body = started(), {"name": "x" * 70_000}
     # Whoever would put it right by himself.
-    engine.docker("stop", NAMES["scheduler"])
+    docker_cli.docker("stop", NAMES["scheduler"])
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
     assert Proxy(smaller).apply() is True
     assert operator.post("/api/projects", json=body).status_code == 413
@@ -405,7 +409,7 @@ def test_nor_do_they_touch_them_without_python(installation, another_home, words
 def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_the_end(installation):
     """As it is when an update is interrupted while Compose stops a container, and goes back."""
     auth, told = NAMES["auth-service"], []
-    engine.docker("stop", auth)
+    docker_cli.docker("stop", auth)
     wait_until_well(installation.stack, told.append, services=["auth-service"], seconds=60)
     assert told == [f"{auth} was stopped; starting it", f"{auth} is healthy"]
 
@@ -413,7 +417,7 @@ def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_
 def test_everything_goes_down_and_every_project_comes_back(installation, operator, another_home):
     begun = operator.post("/api/projects", json={"name": f"begun {secrets.token_hex(4)}"}).json()
     installation.launchdb("down", seconds=240)
-    assert [one.name for one in engine.containers(name="launchdb-")] == []
+    assert [one.name for one in docker_cli.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
     assert "was not running" in installation.launchdb("down").stdout
     for words in ("jobs list", "update", "rollback", "logs"):
@@ -444,7 +448,7 @@ def _ended(operator, job: str) -> dict | None:
 
 def test_starting_everything_at_once_converges(installation):
     """`docker restart` knows no order."""
-    engine.docker("restart", *NAMES.values(), timeout_seconds=300)
+    docker_cli.docker("restart", *NAMES.values(), timeout_seconds=300)
     wait_for(lambda: edge.answers(installation.settings), 120)
     wait_for(lambda: installation.command("scripts/launchdb", "status").returncode == 0, 120)
     wait_for(lambda: installation.rows().status_code == 200, 60)

@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import load
 from infra.composition import instances as composed
-from infra.instances import By
+from infra.instances.instances import By
 from tests.fixtures import containers
 from tests.fixtures.containers import new_spec
 

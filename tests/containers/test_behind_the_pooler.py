@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from infra.composition import Infra, instances
-from infra.instances import By
+from infra.instances.instances import By
 from tests.app.data.conftest import SECRET, token
 from tests.fixtures import containers
 from tests.fixtures.projects import drop, new_tenant

@@ -12,7 +12,7 @@ import pytest
 from catalog import names
 from catalog import secrets as kept
 from config.settings import load
-from infra.containers import shape
+from infra.instances.containers import shape
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.provision import ProvisionProject

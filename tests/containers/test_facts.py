@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from config.logging import scrub
-from infra.containers import shape
-from infra.instances import By
+from infra.instances.containers import shape
+from infra.instances.instances import By
 from tests.fixtures.containers import new_spec
 
 pytestmark = pytest.mark.docker

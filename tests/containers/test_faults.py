@@ -10,9 +10,9 @@ from docker.errors import NotFound
 
 from infra.composition import docker as verbs_of
 from infra.composition import instances
-from infra.containers import health, shape
 from infra.errors import Refused, Unavailable
-from infra.instances import By
+from infra.instances.containers import health, shape
+from infra.instances.instances import By
 from tests.fixtures.containers import IMAGE, new_spec
 from tests.fixtures.servers import wait_until
 

@@ -11,8 +11,8 @@ import pytest
 
 from catalog import names
 from infra.composition import Infra
-from infra.containers import shape
-from infra.instances import By
+from infra.instances.containers import shape
+from infra.instances.instances import By
 from jobs.kinds.reconcile import ReconcileProject
 from jobs.sweeper import Sweeper
 from tests.fixtures import containers

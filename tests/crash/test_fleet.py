@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from catalog import names, secrets
-from infra.principals import LABEL
+from infra.postgres.project_roles import LABEL
 from jobs import view
 from jobs.commands import retry
 from jobs.kinds import ProvisionProject, RotateFleet

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from catalog import backups, names
-from infra import archive
+from infra.backup import archive
 from infra.gpg import Gpg
 from jobs import view
 from jobs.kinds import BackupFleet

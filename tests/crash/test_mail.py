@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from infra.mail import Letter
-from infra.mailbox import Mailbox
+from infra.mail.mail import Letter
+from infra.mail.mailbox import Mailbox
 from jobs import kind as kinds
 from jobs import mailing
 from jobs.crash import EXIT_STATUS

@@ -8,9 +8,10 @@ import pytest
 
 from catalog import platform_secrets as catalogue
 from catalog import secrets
-from infra import backup_keys, master_keys, secretfiles
+from infra.backup import keys as backup_keys
 from infra.errors import Refused
-from infra.vault import Vault
+from infra.secrets import master_keys, secretfiles
+from infra.secrets.vault import Vault
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.retire_platform_secret import RetirePlatformSecret
 from jobs.kinds.rewrap_secrets import RewrapSecrets

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from catalog import names, secrets
-from infra import tokens
+from infra.secrets import tokens
 from jobs import drift
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.reconcile import ReconcileProject

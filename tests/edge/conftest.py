@@ -20,10 +20,10 @@ import psycopg
 import pytest
 
 from config.settings import Settings, load
-from infra import secretfiles
 from infra.composition import Infra
+from infra.edge.proxy import Proxy, Upstreams
 from infra.errors import Unavailable
-from infra.proxy import Proxy, Upstreams
+from infra.secrets import secretfiles
 from tests.app.server import free_port, served
 from tests.edge.witness import witness
 from tests.fixtures.projects import keep_master_key

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from app.edge_metrics import EdgeMetrics
-from infra import certificates
+from infra.edge import certificates
+from infra.edge.proxy import Proxy, Upstreams
 from infra.errors import Refused, Unavailable
-from infra.proxy import Proxy, Upstreams
 from jobs.doorkeeper import Doorkeeper
 from tests.app.server import free_port
 from tests.edge.conftest import DOMAIN, caddy, edge_settings

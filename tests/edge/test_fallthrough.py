@@ -13,7 +13,7 @@ import pytest
 
 from catalog import names
 from catalog import secrets as kept
-from infra import tokens
+from infra.secrets import tokens
 from jobs import lifecycle
 from jobs.kinds import ProvisionProject
 from tests.edge.conftest import Runtime

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from config.limits import URL_BYTES_MAX
-from infra import proxy
-from infra.proxy import Proxy, Upstreams
+from infra.edge import proxy
+from infra.edge.proxy import Proxy, Upstreams
 from tests.app.data.test_refusals import spoken
 from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings

@@ -18,7 +18,7 @@ from gunicorn.config import Config
 
 from app.data.process import KEEPALIVE_SECONDS
 from config.settings import CHECKOUT
-from infra.proxy import Proxy, Upstreams
+from infra.edge.proxy import Proxy, Upstreams
 from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings
 from tests.fixtures.servers import wait_until

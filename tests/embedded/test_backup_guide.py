@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from config.settings import CHECKOUT
-from infra.dumps import Programs
+from infra.backup.dumps import Programs
 from infra.embedded import launch
 
 pytestmark = pytest.mark.gpg

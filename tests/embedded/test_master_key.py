@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from config.settings import CHECKOUT
-from infra import secretfiles
+from infra.secrets import secretfiles
 
 KEY = "LAUNCHDB_MASTER_KEY"
 

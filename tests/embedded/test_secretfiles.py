@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from infra import secretfiles
 from infra.errors import Refused
+from infra.secrets import secretfiles
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 import redis
 
-from infra import secretfiles
 from infra.embedded import launch, programs
 from infra.embedded.accounts import reachable, service_account
 from infra.embedded.postgres import DATA, is_free, leftover
 from infra.pipeline import Account
+from infra.secrets import secretfiles
 from tests.embedded.conftest import child_of, children_of, is_alive
 from tests.fixtures.servers import wait_until
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra.errors import Refused
-from infra.host import compose, engine, logs
+from infra.host import compose, docker_cli, logs
 from infra.host.logs import Range
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
@@ -47,7 +47,7 @@ def project(tmp_path_factory):
     found.up(tell=told.append)
     yield found
     found.down(tell=told.append, volumes=True)
-    assert engine.containers(project=name) == []
+    assert docker_cli.containers(project=name) == []
 
 
 def named(project):
@@ -66,13 +66,13 @@ def test_containers_are_shown_with_service_state_and_health(project):
 
 
 def test_a_program_runs_in_a_container_with_what_it_is_fed(project):
-    assert engine.execute(f"{project.project}-steady", ["cat"], feed=b"a secret") == "a secret"
+    assert docker_cli.execute(f"{project.project}-steady", ["cat"], feed=b"a secret") == "a secret"
 
 
 def test_no_variable_of_the_caller_goes_over_dotenv(project, monkeypatch):
     monkeypatch.setenv("WHO", "caller")
     project.up(tell=lambda _line: None)
-    assert engine.execute(f"{project.project}-steady", ["printenv", "WHO"]).strip() == "dotenv"
+    assert docker_cli.execute(f"{project.project}-steady", ["printenv", "WHO"]).strip() == "dotenv"
 
 
 def test_a_container_that_the_file_says_other_of_is_known_before_it_is_replaced(project):
@@ -87,15 +87,15 @@ def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_sta
     """It renames the old container, makes the new one, and removes the old one."""
     name = f"{project.project}-steady"
     half = f"0123456789ab_{name}"
-    engine.docker("rename", name, half)
+    docker_cli.docker("rename", name, half)
     project.up(tell=lambda _line: None)
     assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
-    engine.docker("rename", name, half)
-    engine.docker("stop", "--time", "1", half)
-    shown = json.loads(engine.docker("inspect", half))[0]["Config"]["Labels"]
+    docker_cli.docker("rename", name, half)
+    docker_cli.docker("stop", "--time", "1", half)
+    shown = json.loads(docker_cli.docker("inspect", half))[0]["Config"]["Labels"]
     labels = [part for label, value in shown.items() for part in ("--label", f"{label}={value}")]
     healthy = ("--health-cmd", "true", "--health-interval", "1s")
-    engine.docker("create", "--name", name, "--network", "none", *healthy, *labels, IMAGE, "sleep", "1000")
+    docker_cli.docker("create", "--name", name, "--network", "none", *healthy, *labels, IMAGE, "sleep", "1000")
     project.up(tell=lambda _line: None)
     assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
     assert named(project)["steady"].state == "running"
@@ -131,4 +131,4 @@ def test_a_failure_is_one_sentence_with_the_last_words_of_compose(project, tmp_p
 
 def test_a_container_that_is_away_is_refused_by_name():
     with pytest.raises(Refused, match="ldb-nobody"):
-        engine.execute("ldb-nobody", ["true"])
+        docker_cli.execute("ldb-nobody", ["true"])

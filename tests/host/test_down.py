@@ -7,8 +7,8 @@ import secrets
 import pytest
 
 from config.settings import load
-from infra.containers import shape
-from infra.host import compose, engine
+from infra.host import compose, docker_cli
+from infra.instances.containers import shape
 from scripts.stack import start
 from scripts.stack.stack import Stack
 from tests.fixtures.servers import wait_until
@@ -31,13 +31,13 @@ def there(tmp_path):
     )
     label = f"{shape.INSTALLATION}={shape.installation(home)}"
     for kind, command in (("well", "sleep 1000"), ("dying", "exit 1"), ("paused", "sleep 1000")):
-        engine.docker(
+        docker_cli.docker(
             "run", "--detach", "--init", "--network", "none", "--restart", "unless-stopped", "--stop-timeout", "1", "--label", label,
             "--name", f"{name}-{kind}", IMAGE, "sh", "-c", command,
         )  # fmt: skip
-    engine.docker("pause", f"{name}-paused")
+    docker_cli.docker("pause", f"{name}-paused")
     yield found
-    engine.docker("rm", "--force", *(one.name for one in found.projects()))
+    docker_cli.docker("rm", "--force", *(one.name for one in found.projects()))
 
 
 def states(there) -> dict[str, str]:

@@ -11,11 +11,12 @@ import pytest
 
 from config.installation import in_containers, parse, read, settings_of
 from config.settings import SettingsError, load
-from infra import files, secretfiles
+from infra import files
 from infra.errors import Refused
 from infra.host import home as homes
 from infra.host.compose import Compose
 from infra.host.home import LAUNCHDB, PGBOUNCER, prepare
+from infra.secrets import secretfiles
 from scripts.stack.stack import FILE, Stack
 from scripts.stack.start import bring_up
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.version import VERSION
 from infra.errors import Refused, Unavailable
-from infra.migrations import Migration, read
+from infra.postgres.migrations import Migration, read
 from scripts.stack import checkout, versions
 from scripts.stack.alone import LOCK, alone
 from scripts.stack.update import add_told, refuse_irreversible

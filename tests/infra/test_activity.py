@@ -6,7 +6,7 @@ import os
 import time
 
 from config.settings import load
-from infra.activity import FILE, Mark, idle_seconds
+from infra.instances.activity import FILE, Mark, idle_seconds
 
 PROJECT = "proj_0123456789abcdef"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra import archive
-from infra.beside import Beside
-from infra.dumps import FORMATS
+from infra.backup import archive
+from infra.backup.dumps import FORMATS
 from infra.errors import Refused
-from infra.extensions import Extensions
 from infra.gpg import Gpg
 from infra.pipeline import Failed
+from infra.postgres.extensions import Extensions
+from infra.postgres.staging import Beside
 from tests.fixtures.roundtrip import KEY, differences, dumped, restored
 
 pytestmark = pytest.mark.gpg

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import archive
-from infra.contents import looking
-from infra.dumps import Programs
+from infra.backup import archive
+from infra.backup.dumps import Programs
+from infra.backup.fingerprint import looking
 from infra.gpg import Gpg
 
 pytestmark = pytest.mark.gpg

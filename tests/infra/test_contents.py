@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.contents import Contents, looking
-from infra.differences import differences, words_of
+from infra.backup.differences import differences, words_of
+from infra.backup.fingerprint import Contents, looking
 
 WORLD = """
 CREATE TABLE a (id int PRIMARY KEY, status varchar(9) DEFAULT 'x' CHECK (status IN ('x', 'y')), n int NOT NULL DEFAULT 7,

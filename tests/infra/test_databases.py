@@ -11,8 +11,8 @@ import pytest
 
 from catalog import names
 from catalog.ids import new_project_id
-from infra.cluster import Cluster
 from infra.errors import Refused, Unavailable
+from infra.postgres.cluster import Cluster
 from tests.fixtures.projects import drop, new_tenant
 
 

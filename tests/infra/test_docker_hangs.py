@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import load
-from infra.containers import docker as sdk
-from infra.containers.shape import Shape
 from infra.errors import Unavailable
-from infra.instances import By
+from infra.instances.containers import docker as sdk
+from infra.instances.containers.shape import Shape
+from infra.instances.instances import By
 
 PROJECT = "proj_0123456789abcdef"
 

@@ -8,8 +8,8 @@ import stat
 import jinja2
 import pytest
 
-from infra.instance_folders import InstanceFolders
-from infra.instances import EmbeddedInstances, InstanceSpec
+from infra.instances.folders import InstanceFolders
+from infra.instances.instances import EmbeddedInstances, InstanceSpec
 from infra.render import render
 
 SPEC = InstanceSpec(

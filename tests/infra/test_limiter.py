@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from infra.limiter import WINDOW_SECONDS, Limiter, Shares
+from infra.signals.limiter import WINDOW_SECONDS, Limiter, Shares
 
 
 @pytest.fixture

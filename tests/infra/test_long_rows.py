@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import split
-from infra.dump_text import DumpText
+from infra.backup.dump_text import DumpText
+from infra.postgres import split
 from tests.fixtures.roundtrip import differences, dumped, restored
 
 MIB = 1 << 20

@@ -11,10 +11,10 @@ import pytest
 
 from config.logging import scrub
 from config.settings import SettingsError, load
-from infra import mail
 from infra.errors import Refused, Unavailable
-from infra.mail import InDoubt, Letter
-from infra.mailbox import MOST_LETTERS, Mailbox
+from infra.mail import mail
+from infra.mail.mail import InDoubt, Letter
+from infra.mail.mailbox import MOST_LETTERS, Mailbox
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IDENTITY = "mail_" + "0" * 31

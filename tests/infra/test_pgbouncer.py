@@ -14,10 +14,11 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra import pooler_files, secretfiles
 from infra.errors import Unavailable
-from infra.pooler import Entry
-from infra.pooler_console import console
+from infra.pooler import pooler_files
+from infra.pooler.console import console
+from infra.pooler.pooler import Entry
+from infra.secrets import secretfiles
 from tests.fixtures.pooler import READER, WRITER, Traffic
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from config.settings import CHECKOUT
-from infra import migrations, repeatables
-from infra.dumps import Programs
+from infra.backup.dumps import Programs
 from infra.errors import Refused
 from infra.pipeline import run
+from infra.postgres import migrations, repeatables
 
 # The number of a file of functions goes up with every change, or databases that have it already would refuse it.
 FUNCTIONS_BY_NUMBER = {

@@ -7,9 +7,9 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from infra.cluster import Cluster
-from infra.database import Database
 from infra.errors import Unavailable
+from infra.postgres.cluster import Cluster
+from infra.postgres.database import Database
 
 OFTEN = 8  # more than it takes until a statement is prepared
 

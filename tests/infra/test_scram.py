@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from infra import scram
+from infra.postgres import scram
 
 
 @pytest.mark.parametrize("rounds", [scram.FEW_ROUNDS, scram.CLIENT_ROUNDS])

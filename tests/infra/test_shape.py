@@ -10,10 +10,10 @@ import pytest
 
 from config.settings import load
 from infra.composition import instances
-from infra.containers import shape
-from infra.containers.shape import Shape
 from infra.errors import Refused
-from infra.instances import By
+from infra.instances.containers import shape
+from infra.instances.containers.shape import Shape
+from infra.instances.instances import By
 from tests.fixtures.containers import new_spec
 
 PROJECT, JOB = "proj_0123456789abcdef", f"job_{'0' * 32}"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.dump_text import DumpText
-from infra.split import MOST_QUESTIONS, split
+from infra.backup.dump_text import DumpText
+from infra.postgres.split import MOST_QUESTIONS, split
 
 CASES = {
     "SELECT 1; SELECT 2": ["SELECT 1", " SELECT 2"],
@@ -209,7 +209,7 @@ def test_a_dump_is_read_alike_in_whatever_pieces_it_comes(parts, seed):
 
 def test_a_statement_that_no_end_is_found_for_costs_a_bounded_number_of_questions(monkeypatch):
     asked = []
-    monkeypatch.setattr("infra.split._is_whole", lambda text: asked.append(text))
+    monkeypatch.setattr("infra.postgres.split._is_whole", lambda text: asked.append(text))
     body = "SELECT 1 AS end; " * 5000
     assert split(f"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {body}")
     assert len(asked) <= 1 + MOST_QUESTIONS

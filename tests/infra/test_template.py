@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from infra import migrations
-from infra.template import Templates
+from infra.postgres import migrations
+from infra.postgres.template import Templates
 from tests.fixtures.halfway import half_drop
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from catalog import secrets as kept
 from infra.errors import Refused
-from infra.vault import DataKey, Vault
+from infra.secrets.vault import DataKey, Vault
 
 CANARY = "canary-3f9c1e"
 

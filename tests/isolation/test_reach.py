@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from infra.beside import Beside
-from infra.roles import SHARED
+from infra.postgres.role_names import SHARED
+from infra.postgres.staging import Beside
 
 LOGINS = ("owner", "authenticator", "auth", "storage", "dump")
 

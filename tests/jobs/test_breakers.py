@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.cluster import Cluster
+from infra.postgres.cluster import Cluster
 from jobs import breakers, view
 from tests.jobs.trial_kinds import BEHAVIOUR, Nothing
 

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from catalog import backups, inventory, names, projects
 from catalog.ids import new_id
 from infra.errors import Refused
-from infra.roles import ProjectRoles
+from infra.postgres.role_names import ProjectRoles
 from jobs import disaster
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.backup_fleet import BackupFleet

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from catalog import audit_chain, names
 from catalog import secrets as kept
 from catalog.ids import new_id
-from infra import migrations
+from infra.postgres import migrations
 from jobs import commands, disaster, view
 from jobs.runner import Runner
 from jobs.table import find

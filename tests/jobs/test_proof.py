@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.contents import Contents
+from infra.backup.fingerprint import Contents
 from infra.errors import Refused, Unavailable
 from jobs.proof import prove_by_data_api
 

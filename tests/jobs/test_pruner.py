@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catalog import job_secrets, one_time, secrets
-from infra import secretfiles
+from infra.secrets import secretfiles
 from jobs.pruner import Pruner
 from tests.jobs.trial_kinds import Build, End, Nothing, Turn
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra import alive
-from infra.database import Database
+from infra.postgres.database import Database
 from jobs.lease import Leases
 
 RECENT = Path(__file__).resolve().parents[2] / "compose" / "images" / "app" / "recent"

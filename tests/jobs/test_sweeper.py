@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from catalog import audit, names
-from infra.instances import InstanceSpec
+from infra.instances.instances import InstanceSpec
 from jobs import lifecycle
 from jobs.kinds import PauseProject, ProvisionProject
 from jobs.sweeper import Sweeper

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from infra.database import Transaction, translated
 from infra.errors import Unavailable
+from infra.postgres.database import Transaction, translated
 from jobs import reaper
 
 CLOCK = """

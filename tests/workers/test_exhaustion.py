@@ -18,8 +18,10 @@ import psycopg
 import pytest
 import redis
 
-from infra import doorbell, exhaustion, secretfiles
+from infra import exhaustion
 from infra.errors import Unavailable
+from infra.secrets import secretfiles
+from infra.signals import doorbell
 from jobs import failure
 from tests.app.server import served
 from tests.fixtures.forked import CHECKOUT
@@ -31,9 +33,9 @@ ASKED = """
 import os, resource, sys, logging
 from pathlib import Path
 from config.settings import load
-from infra import database, doorbell, files, limiter, pipeline
+from infra.postgres import database; from infra.signals import doorbell, limiter; from infra import files, pipeline
 from infra.errors import InfraError
-import infra.containers.docker, infra.containers.shape, socket, json
+import infra.instances.containers.docker, infra.instances.containers.shape, socket, json
 logging.basicConfig(level=logging.INFO, format="%(message)s %(error)s %(reason)s", stream=sys.stdout)
 logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(message)s %(error)s %(reason)s", defaults={"error": "", "reason": ""}))
 settings = load()
@@ -44,10 +46,10 @@ listening.listen(1)
 bell, limits = doorbell.Doorbell(settings.redis_url), limiter.Limiter(settings.redis_url)
 pool = database.Database(settings.database_url, name="asked")
 direct = lambda: pool.connect(application_name="asked")
-shape = infra.containers.shape.Shape.of(settings)
+shape = infra.instances.containers.shape.Shape.of(settings)
 asked = {
     "postgres": direct,
-    "docker": lambda: infra.containers.docker.Docker(shape, str(home / "docker.sock")).list(),
+    "docker": lambda: infra.instances.containers.docker.Docker(shape, str(home / "docker.sock")).list(),
     "a file": lambda: files.replace(home / "a file", "with this in it"),
     "a program": lambda: pipeline.run(["true"], timeout_seconds=5),
 }

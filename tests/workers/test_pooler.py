@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.database import Database
 from infra.errors import Refused
+from infra.postgres.database import Database
 from jobs.worker import Liveness, worker_name
 
 pytestmark = pytest.mark.pgbouncer

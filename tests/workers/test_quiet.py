@@ -10,9 +10,10 @@ import pytest
 import redis
 
 from app import waiting
-from infra import broker as docker_broker
-from infra import doorbell, proxy
-from infra.containers import docker, shape
+from infra.edge import proxy
+from infra.instances import broker_client as docker_broker
+from infra.instances.containers import docker, shape
+from infra.signals import doorbell
 from scripts.cli import client
 from tests.fixtures.servers import wait_until
 from tests.jobs.process_kinds import Tick
@@ -72,7 +73,7 @@ def test_one_that_is_asked_to_leave_has_nothing_to_complain_of(processes):
 
 
 def test_that_redis_is_away_is_said_once_and_that_it_is_back_once(settings, tmp_path, caplog):
-    caplog.set_level("INFO", "infra.doorbell")
+    caplog.set_level("INFO", "infra.signals.doorbell")
     known = Path(tmp_path) / "valkey.sock"
     rings = doorbell.Doorbell(f"unix://{known}")
     for _ in range(2):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.data import bearer, config
 from app.data.faults import Fault
-from infra import tokens
+from infra.secrets import tokens
 from tests.app.data.conftest import SECRET, token
 
 FAR = int(time.time()) + 86400

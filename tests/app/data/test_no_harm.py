@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data import prepared as prepared_statements
 from app.data.prepared import WORTH
-from infra.pooler_console import console
+from infra.pooler.console import console
 from tests.app.data.harm import FAILING, Place, ask, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
 from tests.fixtures.servers import wait_until

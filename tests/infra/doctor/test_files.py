@@ -8,11 +8,12 @@ import time
 import pytest
 
 from config.settings import CHECKOUT
-from infra import files, secretfiles
+from infra import files
 from infra.doctor import findings, folders, pooler_file
 from infra.errors import Refused
-from infra.pooler import Entry
-from infra.pooler_files import Frame, configuration
+from infra.pooler.pooler import Entry
+from infra.pooler.pooler_files import Frame, configuration
+from infra.secrets import secretfiles
 from tests.infra.doctor.conftest import bad
 from tests.install.conftest import git
 

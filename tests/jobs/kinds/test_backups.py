@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from catalog import backups, job_secrets, names
-from infra import backup_sets
-from infra.beside import Beside
-from infra.contents import Contents
-from infra.roles import ProjectRoles
+from infra.backup import sets
+from infra.backup.fingerprint import Contents
+from infra.postgres.role_names import ProjectRoles
+from infra.postgres.staging import Beside
 from jobs.kinds.backup import BackupProject
 from jobs.kinds.delete import DeleteProject
 from jobs.kinds.export import ExportProject, path_of
@@ -157,7 +157,7 @@ def test_a_backup_is_a_file_and_a_manifest_that_only_we_may_read(shop):
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in shop.folder.iterdir())
     assert backup.bytes == (shop.folder / name).stat().st_size
     assert (backup.verified_at, backup.scope) == (None, shop.id)
-    text = backup_sets.path_of(shop.folder, backup.stem).read_text()
+    text = sets.path_of(shop.folder, backup.stem).read_text()
     assert "notes" not in text, "what a tenant calls things is sealed"
     with shop.infra.database.autocommit() as tx:
         assert "notes" not in json.dumps(tx.rows("SELECT * FROM job_events"), default=str)
@@ -222,13 +222,13 @@ def test_files_of_two_backups_cannot_be_exchanged(shop):
     one.write_bytes(other.read_bytes())
     assert "instead of" in shop.verify(first).error["detail"]
     one.write_bytes(kept)
-    shutil.copy(backup_sets.path_of(shop.folder, second.stem), backup_sets.path_of(shop.folder, first.stem))
+    shutil.copy(sets.path_of(shop.folder, second.stem), sets.path_of(shop.folder, first.stem))
     assert "belongs to another backup" in shop.verify(first).error["detail"]
 
 
 def test_a_manifest_that_was_changed_or_is_missing_is_named(shop):
     backup = shop.back_up()
-    path = backup_sets.path_of(shop.folder, backup.stem)
+    path = sets.path_of(shop.folder, backup.stem)
     text = path.read_text()
     path.write_text(text.replace('"database_bytes": ', '"database_bytes": 1'))
     assert "its signature does not fit" in shop.verify(backup).error["detail"]
@@ -371,13 +371,13 @@ def test_rows_and_rights_that_are_missing_after_a_restore_are_named(shop):
     shop.sql("CREATE TABLE lost (id int)")
     backup = shop.back_up()
     keys = {backup.key_id: (shop.infra.settings.secrets_folder / "BACKUP_ENCRYPTION_KEY").read_text()}
-    manifest = backup_sets.read(shop.folder, backup.stem, keys)
+    manifest = sets.read(shop.folder, backup.stem, keys)
     key = keys[backup.key_id]
-    details = backup_sets.details(manifest, key)
+    details = sets.details(manifest, key)
     details["contents"]["rows"]["public.notes"] = 101
     details["contents"]["objects"]["policy public.notes.gone"] = "0" * 32
-    changed = {**vars(manifest), "details": backup_sets.seal(key, details)}
-    backup_sets.write(shop.folder, backup_sets.Manifest(**changed), key)
+    changed = {**vars(manifest), "details": sets.seal(key, details)}
+    sets.write(shop.folder, sets.Manifest(**changed), key)
     detail = shop.verify(backup).error["detail"]
     assert "table public.notes: 100 rows instead of 101" in detail
     assert "policy public.notes.gone: it is missing" in detail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.project_limits import Limits
+from infra.postgres.limits import Limits
 from jobs import lifecycle
 
 

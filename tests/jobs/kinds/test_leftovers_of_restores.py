@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from psycopg import sql
 
-from infra import stand_ins
-from infra.roles import ProjectRoles
+from infra.postgres import stand_ins
+from infra.postgres.role_names import ProjectRoles
 from tests.fixtures.projects import drop, new_tenant
 from tests.jobs.kinds.test_backups import shop
 

@@ -6,8 +6,8 @@ import pytest
 
 from catalog import outbox
 from config.settings import load
-from infra import mail
-from infra.mail import Letter
+from infra.mail import mail
+from infra.mail.mail import Letter
 from jobs import commands, mailing
 from jobs import kind as kinds
 from jobs.lease import Leases

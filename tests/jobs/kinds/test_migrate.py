@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from infra.upgrades import Upgrades
+from infra.postgres.upgrades import Upgrades
 from jobs import lifecycle
 from jobs.kinds import MigrateProject, ProvisionProject
 from tests.fixtures.anatomy import anatomy

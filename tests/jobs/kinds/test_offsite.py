@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from catalog import backups
-from infra import backup_sets
+from infra.backup import sets
+from infra.backup.offsite import PARTIAL, TRIAL, Offsite
 from infra.errors import Refused, Unavailable
-from infra.offsite import PARTIAL, TRIAL, Offsite
 from jobs import commands
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup_platform import BackupPlatform
@@ -112,7 +112,7 @@ def test_every_whole_set_is_copied_and_known_to_be_there(copies):
 def test_a_real_backup_comes_back_and_opens(copies):
     copies.engine.enqueue(BackupPlatform())
     copies.engine.runner.drain()
-    (stem,) = backup_sets.stems(copies.folder)
+    (stem,) = sets.stems(copies.folder)
     assert copies.sync().status == "succeeded"
     with copies.infra.database.autocommit() as tx:
         (row,) = backups.page(tx, "platform", before=None, limit=5)

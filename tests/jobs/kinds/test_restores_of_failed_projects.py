@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.roles import ProjectRoles
+from infra.postgres.role_names import ProjectRoles
 from jobs import lifecycle
 from jobs.errors import GiveUp
 from jobs.kinds.restore import RestoreProject

@@ -15,11 +15,11 @@ from psycopg.types.json import Jsonb
 
 from catalog import job_secrets, names, projects, secrets
 from catalog.ids import new_id
-from infra import transfer
-from infra.contents import looking
+from infra.backup import transfer
+from infra.backup.fingerprint import looking
 from infra.errors import Refused
 from infra.gpg import Gpg
-from infra.roles import ProjectRoles
+from infra.postgres.role_names import ProjectRoles
 from jobs import importing
 from jobs.crash import EXIT_STATUS
 from jobs.kinds.backup import BackupProject

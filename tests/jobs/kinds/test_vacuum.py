@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from catalog.projects import ProjectBusy
-from infra import vacuum
-from infra.project_limits import KEPT
-from infra.project_stats import read
+from infra.postgres import vacuum
+from infra.postgres.limits import KEPT
+from infra.postgres.stats import read
 from jobs import lifecycle
 from jobs.enqueue import enqueue
 from jobs.kinds import BackupProject

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from catalog import backups
-from infra import backup_keys, backup_sets
-from infra.roles import ProjectRoles
+from infra.backup import keys as backup_keys
+from infra.backup import sets
+from infra.postgres.role_names import ProjectRoles
 from jobs import lifecycle
 from jobs.kinds.restore import RestoreProject
 from tests.fixtures.projects import add_project, drop, new_tenant, stored_tenant
@@ -270,8 +271,8 @@ def test_a_set_that_was_made_before_expressions_stood_apart_comes_back(same, inf
     for path in BEFORE.glob("proj_*"):
         shutil.copy(path, settings.backups_folder / path.name)
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifest = backup_sets.read(settings.backups_folder, next(iter(backup_sets.stems(settings.backups_folder))), keys)
-    assert "texts" not in backup_sets.details(manifest, keys[manifest.key_id])["contents"]
+    manifest = sets.read(settings.backups_folder, next(iter(sets.stems(settings.backups_folder))), keys)
+    assert "texts" not in sets.details(manifest, keys[manifest.key_id])["contents"]
     project = add_project(infra, status="restoring")
     with infra.database.autocommit() as tx:
         backups.adopt(tx, manifest)

@@ -1,0 +1,1 @@
+"""Caddy and the certificates that it serves."""

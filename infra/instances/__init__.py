@@ -1,0 +1,1 @@
+"""The data APIs of projects: their folders, and how each is started, found and stopped."""

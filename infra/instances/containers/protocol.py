@@ -1,0 +1,66 @@
+"""The handful of verbs that are asked of Docker for project containers, and what they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from infra.instances.instances import By
+
+Signal = Literal["USR1", "USR2"]
+SIGNALS: tuple[Signal, ...] = ("USR1", "USR2")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that bears the name of a project's, as it was found.
+
+    state      Docker's word: created, running, paused, restarting, removing, exited, dead
+    ours       whether name, labels and installation fit; one that is not ours is never touched
+    current    whether it was made as it would be made now
+    job, fence who made it
+    exit_code  of its last end
+    """
+
+    project_id: str
+    state: str
+    ours: bool
+    current: bool
+    job: str = ""
+    fence: int = 0
+    exit_code: int = 0
+
+
+class Verbs(Protocol):
+    """What can be asked. Each raises Unavailable when Docker is away, Refused for what it will never do.
+
+    A verb that changes a container looks first whether it is ours, and does nothing to one that is gone.
+    """
+
+    def look(self, project_id: str) -> Container | None:
+        """Return the container of a project's name, whoever made it."""
+
+    def list(self) -> list[Container]:
+        """List the containers of this installation's projects."""
+
+    def create(self, project_id: str, by: By) -> bool:
+        """Create the project's container without starting it; say False when its name is taken."""
+
+    def start(self, project_id: str) -> None:
+        """Let it run."""
+
+    def stop(self, project_id: str) -> None:
+        """Let it end, in order where it can; it stays until it is removed."""
+
+    def remove(self, project_id: str) -> None:
+        """Remove it; its name may be taken a moment longer."""
+
+    def signal(self, project_id: str, name: Signal) -> None:
+        """Send it a signal."""
+
+    def log_tail(self, project_id: str) -> str:
+        """Return the last lines that it wrote."""
+
+    def close(self) -> None:
+        """Let go of the connection."""

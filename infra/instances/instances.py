@@ -1,0 +1,160 @@
+"""Data-API instances: what one has to serve, and the verbs that bring it about whichever way they are run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from infra.instances.folders import InstanceFolders
+
+# What an instance can be told to read anew.
+Part = Literal["schema", "config"]
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """What one data API has to serve. `id` names the instance, `project_id` whose it is.
+
+    db_uri_before    tried when the server refuses db_uri's password: while that is changed, one of the two is right
+    cors_origins     none: any
+    rate_per_minute  0: not counted
+    session          what a session is given when it begins: where that changes, the open ones are of no use any more
+    """
+
+    id: str
+    project_id: str
+    db_uri: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    anon_role: str
+    pool_size: int
+    max_rows: int
+    schemas: tuple[str, ...] = ("public",)
+    cors_origins: tuple[str, ...] = ()
+    rate_per_minute: int = 0
+    body_bytes: int = 10 * 1024 * 1024
+    session: str = ""
+    db_uri_before: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as it is found: whose it is, and the hash of what it was told to serve."""
+
+    id: str
+    project_id: str
+    spec: str
+
+
+@dataclass(frozen=True)
+class By:
+    """Who makes an instance: the job and its fence, which a container bears as labels."""
+
+    job: str = ""
+    fence: int = 0
+
+
+class Sight(Protocol):
+    """Instances as they were found by one look, so that a sweep asks once for all of them."""
+
+    def fault(self, spec: InstanceSpec) -> str:
+        """Say in words why the instance does not serve exactly this spec; nothing when it does."""
+
+    def exists(self, instance_id: str) -> bool:
+        """Say whether there is an instance of this name, whatever it serves."""
+
+    def list(self) -> list[Instance]:
+        """List the instances that bear our label."""
+
+    def ended(self) -> tuple[str, ...]:
+        """List the instances of ours of which only what has ended is left."""
+
+
+class Unseen:
+    """What is known of instances while whoever runs them cannot be asked: nothing that is wrong."""
+
+    def fault(self, spec: InstanceSpec) -> str:
+        """Name nothing."""
+        del spec
+        return ""
+
+    def exists(self, instance_id: str) -> bool:
+        """Know of none."""
+        del instance_id
+        return False
+
+    def list(self) -> list[Instance]:
+        """Know of none."""
+        return []
+
+    def ended(self) -> tuple[str, ...]:
+        """Know of none."""
+        return ()
+
+
+class Instances(Sight, Protocol):
+    """Verbs that state the wanted end, whichever way instances are run."""
+
+    def look(self) -> Sight:
+        """Look at all instances once. Raises Unavailable."""
+
+    def serves(self, spec: InstanceSpec) -> bool:
+        """Say whether the instance is there and serves exactly this spec."""
+
+    def ensure(self, spec: InstanceSpec, by: By = ...) -> None:
+        """Let the instance serve exactly this spec. Raises Unavailable, Refused."""
+
+    def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
+        """Let the instance be gone. Raises Unavailable."""
+
+    def discard(self, instance_id: str) -> bool:
+        """Remove what has ended of an instance, unless it runs by now; say whether anything was. Raises Unavailable."""
+
+    def address(self, instance_id: str) -> str:
+        """Return the address that clients reach it at."""
+
+    def reload(self, instance_id: str, part: Part) -> None:
+        """Let the instance read its schema or its configuration anew; one that is gone has nothing to read."""
+
+    def signalled(self) -> frozenset[str]:
+        """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
+
+    def close(self) -> None:
+        """Let go of whoever was asked."""
+
+
+class EmbeddedInstances:
+    """Instances inside the API's own process, which reads a folder for each: what is written is served."""
+
+    def __init__(self, folders: InstanceFolders) -> None:
+        self._folders = folders
+        self.fault, self.serves, self.exists = folders.fault, folders.holds, folders.exists
+        self.remove, self.list, self.address = folders.remove, folders.list, folders.address
+
+    def look(self) -> Sight:
+        """Look at each folder when it is asked for: that costs nothing."""
+        return self
+
+    def ensure(self, spec: InstanceSpec, by: By = By()) -> None:
+        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
+        del by
+        self._folders.write(spec)
+
+    def ended(self) -> tuple[str, ...]:
+        """Nothing of it can end by itself."""
+        return ()
+
+    def discard(self, instance_id: str) -> bool:
+        """Nothing of it can end by itself."""
+        del instance_id
+        return False
+
+    def reload(self, instance_id: str, part: Part) -> None:
+        """Nothing: the API sees by itself that a stamp or a file has changed."""
+
+    def signalled(self) -> frozenset[str]:
+        """None: the API compares the stamp of each schema by itself."""
+        return frozenset()
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,1 @@
+"""PgBouncer: its files, its console, and the logins that it lets through."""

@@ -1,0 +1,1 @@
+"""Postgres: connections and clusters, the databases and roles of projects, and SQL run in them."""

@@ -1,0 +1,177 @@
+"""Extensions of one project's database: trusted ones as its owner, the others of the list as the administrator."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from infra.errors import Refused
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translated
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.postgres.cluster import Cluster, Session
+
+SQL = statements(__file__)
+# What opens no way out of the database: no foreign servers, no untrusted languages, no files.
+ALLOWED = frozenset(
+    {
+        "btree_gin", "btree_gist", "citext", "cube", "dict_int", "earthdistance", "fuzzystrmatch", "hstore",
+        "intarray", "isn", "ltree", "pg_stat_statements", "pg_trgm", "pgcrypto", "seg", "tablefunc", "tcn",
+        "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp", "vector",
+    }
+)  # fmt: skip
+NOT_LISTED = "it is not on the list of what projects may have"
+LACKING = "this server does not have it"
+NOT_LOADED = "this server has not loaded it (shared_preload_libraries)"
+OF_UNTRUSTED = "launchdb_extensions"
+LOCK_SECONDS, STATEMENT_SECONDS = 10, 60
+OPTIONS = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECONDS}s -c client_min_messages=warning"
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension as the server knows it; trusted: the database's owner may create it himself."""
+
+    name: str
+    version: str | None
+    trusted: bool
+    loaded: bool
+    installed: str | None = None
+    schema: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot be had, or None."""
+        if self.name not in ALLOWED and not self.trusted:
+            return NOT_LISTED
+        if self.version is None:
+            return LACKING
+        return None if self.loaded else NOT_LOADED
+
+
+def offered(cluster: Cluster, session: str) -> dict[str, Extension]:
+    """Return what projects may have, by name, with what this server lacks of the list. Raises Unavailable.
+
+    Those are the extensions of the list, and the trusted ones: an owner may create these without asking anybody.
+    """
+    with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Extension)) as cursor:
+        found = {row.name: row for row in cursor.execute(SQL.offered, {"names": sorted(ALLOWED)})}
+    lacking = {name: Extension(name, None, trusted=False, loaded=True) for name in ALLOWED if name not in found}
+    return dict(sorted({**lacking, **found}.items()))
+
+
+def create_untrusted(admin: Session, name: str) -> None:
+    """Create an extension as the administrator, in a schema of theirs: a tenant's things would be found by its script.
+
+    Raises Refused where a tenant has a schema of that name, and when the server refuses; Unavailable.
+    """
+    with _refusing(), admin.transaction():
+        admin.execute(SQL.schema_of_untrusted)
+        if not is_administrators(admin):
+            raise Refused(f"{name}: schema {OF_UNTRUSTED}, in which it would lie, is not the administrator's")
+        admin.execute(SQL.create_untrusted.format(name=sql.Identifier(name)))
+
+
+def is_administrators(session: psycopg.Connection[Any]) -> bool:
+    """Say whether the schema for what is not trusted is the administrator's, or nobody's yet, where a session is."""
+    row = session.execute(SQL.is_administrators).fetchone()
+    return row is None or bool(row[0])
+
+
+class Extensions:
+    """Verbs on one project's extensions. `session` names the run."""
+
+    def __init__(self, cluster: Cluster, database: str, uri: str, session: str) -> None:
+        self._cluster, self._database, self._uri, self._session = cluster, database, uri, session
+
+    def listing(self) -> list[Extension]:
+        """Return what is on the list and what is installed besides. Raises Unavailable."""
+        known = offered(self._cluster, self._session)
+        with self._logged_in() as owner, owner.cursor(row_factory=class_row(Extension)) as cursor:
+            found = {row.name: row for row in cursor.execute(SQL.installed)}
+        return [row for _name, row in sorted({**known, **found}.items())]
+
+    def ensure(self, name: str) -> Extension:
+        """Let it be installed; return it as it is then. Raises Refused, saying why it cannot be; Unavailable."""
+        known = offered(self._cluster, self._session).get(name)
+        reason = known.reason if known else NOT_LISTED
+        if known is None or reason:
+            raise Refused(f"{name}: {reason}")
+        found = self._find(name)
+        if found is None:
+            with self._as_fits(trusted=known.trusted) as session, _refusing():
+                if known.trusted:
+                    session.execute(SQL.create.format(name=sql.Identifier(name), schema=self._schema(session)))
+                else:
+                    create_untrusted(session, name)
+            found = self._find(name)
+        if found is None:
+            raise Refused(f"{name} was not there after it had been created")
+        return found
+
+    def remove(self, name: str, *, cascade: bool) -> None:
+        """Let it be gone. cascade: with everything that depends on it. Raises Refused, naming that; Unavailable."""
+        found = self._find(name)
+        if found is None:
+            return
+        if found.reason == NOT_LISTED:
+            raise Refused(f"{name}: {NOT_LISTED}")
+        with self._as_fits(trusted=found.trusted) as session, _refusing():
+            statement = SQL.drop_cascade if cascade else SQL.drop
+            session.execute(statement.format(name=sql.Identifier(name)))
+        if self._find(name) is not None:
+            raise Refused(f"{name} was still there after it had been dropped")
+
+    def _find(self, name: str) -> Extension | None:
+        """Return it as it is installed; trusted says here that it belongs to the project's owner."""
+        with self._logged_in() as owner, owner.cursor(row_factory=class_row(Extension)) as cursor:
+            return next((row for row in cursor.execute(SQL.installed) if row.name == name), None)
+
+    def _schema(self, session: Session) -> sql.Identifier:
+        row = session.execute(SQL.schema).fetchone()
+        return sql.Identifier("extensions" if row and row[0] else "public")
+
+    @contextmanager
+    def _as_fits(self, *, trusted: bool) -> Iterator[Session]:
+        # What the administrator creates lies in a schema that no tenant writes to: a script would find their things.
+        with self._logged_in() if trusted else self._cluster.inside(self._database, self._session) as session:
+            yield session
+
+    @contextmanager
+    def _logged_in(self) -> Iterator[Session]:
+        with (
+            translated(),
+            psycopg.connect(
+                self._uri,
+                autocommit=True,
+                application_name=self._session,
+                options=OPTIONS,
+                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,  # what runs here may run DEALLOCATE
+            ) as owner,
+        ):
+            yield owner
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise Refused(f"other things depend on it: {_lines(error.diag.message_detail)}") from error
+    except psycopg.Error as error:
+        if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
+            raise
+        raise Refused(f"the server refused: {error.diag.message_primary or error.sqlstate}") from error
+
+
+def _lines(detail: str | None) -> str:
+    return "; ".join((detail or "").splitlines())[:1000]

@@ -1,0 +1,30 @@
+"""How large the server's databases are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg.rows import class_row
+
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    from infra.postgres.cluster import Cluster
+
+SQL = statements(__file__)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A database's size, in bytes and as people say it."""
+
+    name: str
+    bytes: int
+    words: str
+
+
+def sizes(cluster: Cluster, session: str) -> list[Size]:
+    """Return every database but template0 and template1, the largest first. Raises Unavailable."""
+    with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Size)) as cursor:
+        return cursor.execute(SQL.sizes).fetchall()

@@ -1,0 +1,100 @@
+"""What became of the template since a project was copied from it, done to the copy: each file once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from infra.errors import Refused
+from infra.postgres import migrations
+from infra.postgres.database import is_transient
+from infra.postgres.project_roles import identifiers
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.migrations import Migration
+    from infra.postgres.role_names import ProjectRoles
+
+SQL = statements(__file__)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A line of the ledger in a project's database, which only we can write."""
+
+    version: str
+    checksum: str
+    applied_at: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a project's database is.
+
+    missing  what this program would apply, in order
+    edited   versions whose file is another than the one that was applied
+    ahead    versions that this program does not have: a newer one has been here
+    """
+
+    applied: tuple[Applied, ...]
+    missing: tuple[str, ...]
+    edited: tuple[str, ...]
+    ahead: tuple[str, ...]
+
+
+class Upgrades:
+    """Brings copies of older templates up to the files of `folder`."""
+
+    def __init__(self, cluster: Cluster, folder: str) -> None:
+        self._cluster = cluster
+        self._files = {migration.version: migration for migration in migrations.read(folder)}
+
+    def look(self, database: str, session: str) -> Standing:
+        """Say how far a project's database is. Raises Unavailable, Refused when there is no ledger in it."""
+        with self._cluster.inside(database, session) as admin:
+            applied = _ledger(admin)
+        known = {line.version: line.checksum for line in applied}
+        return Standing(
+            applied=tuple(applied),
+            missing=tuple(version for version in self._files if version not in known),
+            edited=tuple(v for v, file in self._files.items() if v in known and known[v] != file.checksum),
+            ahead=tuple(version for version in known if version not in self._files),
+        )
+
+    def apply(self, version: str, database: str, roles: ProjectRoles, session: str) -> None:
+        """Let a project have this version: file and line of the ledger come together, or neither does.
+
+        Raises Refused with the server's reason when the file does not apply, Unavailable when somebody is in the way.
+        """
+        self._cluster.persistently(lambda: self._apply(self._files[version], database, roles, session))
+
+    def _apply(self, file: Migration, database: str, roles: ProjectRoles, session: str) -> None:
+        names = identifiers(roles)
+        with self._cluster.inside(database, session) as admin, admin.transaction():
+            admin.execute(SQL.begin)
+            if file.version in {line.version for line in _ledger(admin)}:
+                return
+            admin.execute(SQL.lend.format(**names))
+            try:
+                admin.execute(sql.SQL(file.text))  # our own file, not outside input
+            except psycopg.Error as error:
+                if is_transient(error):
+                    raise
+                reason = f"{error.diag.message_primary} ({error.sqlstate})"
+                raise Refused(f"migration {file.version} does not apply to this project: {reason}") from error
+            admin.execute(SQL.settle.format(**names))
+            admin.execute(SQL.record, {"version": file.version, "checksum": file.checksum})
+            admin.execute(SQL.stamp)
+
+
+def _ledger(admin: Session) -> list[Applied]:
+    try:
+        return [Applied(*row) for row in admin.execute(SQL.ledger).fetchall()]
+    except psycopg.errors.UndefinedTable as error:
+        raise Refused("the project's database has no ledger of migrations; restore it from a backup") from error

@@ -1,0 +1,147 @@
+"""VACUUM (ANALYZE) of a project's tables: what a tenant put into an index runs as the table's owner.
+
+The server sees to that, in an operation that gives no way back to the login.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from infra.errors import Unavailable
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.postgres.cluster import Cluster, Session
+
+SQL = statements(__file__)
+Outcome = Literal["done", "busy", "gone", "failed"]
+# A table that somebody locks for longer is left out; one that takes longer is broken off and left to the server's own.
+LOCK_SECONDS, TABLE_SECONDS, LOOK_SECONDS = 5, 6 * 3600, 0.25
+OPTIONS = (
+    f"-c search_path=pg_catalog -c lock_timeout={LOCK_SECONDS}s -c statement_timeout={TABLE_SECONDS}s"
+    " -c client_min_messages=error -c default_transaction_read_only=off"
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the project as its statistics know it.
+
+    pages    its size when it was last vacuumed or analysed
+    changed  whether anything has happened since it was last vacuumed and analysed, or its age asks for it
+    age      transactions since its oldest row was frozen
+    """
+
+    schema: str
+    name: str
+    pages: int
+    dead: int
+    changed: bool
+    age: int
+
+
+@dataclass(frozen=True)
+class Bloat:
+    """How large a table is, and how much of that its rows do not need, in bytes; an estimate from its statistics."""
+
+    name: str
+    bytes: int
+    bloat: int
+
+
+class Vacuum:
+    """One project's tables. `session` names the run: sessions of an older attempt are ended by that name."""
+
+    def __init__(self, cluster: Cluster, uri: str, session: str) -> None:
+        self._cluster = cluster
+        self._uri = uri
+        self._session = session
+
+    def tables(self) -> list[Table]:
+        """List the tables that the login may vacuum, the small ones first. Raises Unavailable."""
+        with self._logged_in() as login, login.cursor(row_factory=class_row(Table)) as cursor:
+            return cursor.execute(SQL.tables).fetchall()
+
+    def size(self) -> int:
+        """Return the bytes that the whole database takes. Raises Unavailable."""
+        with self._logged_in() as login:
+            row = login.execute(SQL.size).fetchone()
+        return int(row[0]) if row else 0
+
+    def bloat(self) -> list[Bloat]:
+        """Estimate for each table what of its space is bloat, the most bloated first. Raises Unavailable."""
+        with self._logged_in() as login, login.cursor(row_factory=class_row(Bloat)) as cursor:
+            return cursor.execute(SQL.bloat).fetchall()
+
+    def run(self, table: Table, look: Callable[[int], None]) -> Outcome:
+        """Vacuum and analyse one table; `look` is told the pages scanned so far and may raise to break it off.
+
+        Returns what became of it: busy when its lock was not to be had. Raises Unavailable.
+        """
+        statement = SQL.vacuum.format(table=sql.Identifier(table.schema, table.name))
+        with self._logged_in() as login:
+            ended: list[psycopg.Error | None] = []
+            thread = threading.Thread(target=_execute, args=(login, statement, ended), daemon=True)
+            thread.start()
+            try:
+                while thread.is_alive():
+                    thread.join(LOOK_SECONDS)
+                    if thread.is_alive():
+                        look(self._scanned(login.info.backend_pid))
+            except BaseException:
+                login.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
+                thread.join(CONNECT_TIMEOUT_SECONDS)
+                raise
+            return _outcome(ended[0])
+
+    def _scanned(self, pid: int) -> int:
+        with self._cluster.session(self._session) as admin:
+            row = admin.execute(SQL.scanned, {"pid": pid}).fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _logged_in(self) -> Iterator[Session]:
+        with (
+            translated(),
+            psycopg.connect(
+                self._uri,
+                autocommit=True,
+                application_name=self._session,
+                options=OPTIONS,
+                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+                prepare_threshold=None,  # what runs here may run DEALLOCATE
+            ) as login,
+        ):
+            yield login
+
+
+def _execute(login: Session, statement: sql.Composed, ended: list[Any]) -> None:
+    try:
+        login.execute(statement)
+    except psycopg.Error as error:
+        ended.append(error)
+    else:
+        ended.append(None)
+
+
+def _outcome(error: psycopg.Error | None) -> Outcome:
+    if error is None:
+        return "done"
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return "busy"
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return "gone"
+    # A function in an index may raise whatever its author likes: only a lost session says anything of the server.
+    if isinstance(error, psycopg.errors.OperationalError) and (error.sqlstate or "08").startswith(("08", "53", "57P")):
+        raise Unavailable(f"the session that vacuums was lost ({error.sqlstate})") from error
+    return "failed"

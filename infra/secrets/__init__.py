@@ -1,0 +1,1 @@
+"""Secrets: the vault, the keys and files it needs, passwords and tokens."""

@@ -1,0 +1,104 @@
+"""How a secret of the platform is changed: whole files only, the old value beside the new one, `.env` with it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from config.logging import hide
+from infra import files
+from infra.secrets import secretfiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK = ".lock"
+
+
+def identity(value: str) -> str:
+    """Return by what a random secret is known: nothing can be concluded from it."""
+    return hashlib.sha256(b"launchdb secret id\0" + value.encode()).hexdigest()[:16]
+
+
+def offer(folder: Path, name: str, rotation: str, value: str) -> None:
+    """Lay a new value beside the one in force, unless this rotation has laid one before. Raises Refused."""
+    path = _offer(folder, name, rotation)
+    if not path.exists():
+        hide(value)
+        files.replace(path, value + "\n")
+
+
+def offered(folder: Path, name: str, rotation: str) -> str | None:
+    """Return the value that a rotation has laid beside the one in force."""
+    path = _offer(folder, name, rotation)
+    with files.worded(path):
+        return path.read_text().strip() if path.exists() else None
+
+
+def withdraw(folder: Path, name: str, rotation: str) -> None:
+    """Let nothing of a rotation lie about."""
+    with files.worded(folder):
+        _offer(folder, name, rotation).unlink(missing_ok=True)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Be the only one who changes the folder."""
+    with files.locked(folder / LOCK):
+        yield
+
+
+def put_in_force(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: bool) -> None:
+    """Let `value` be in force, in the folder and in `.env`; twice is harmless.
+
+    keep_old  the one before stays valid besides, until it is retired; else all that were before end at once
+
+    Modes and owners stay. Raises Refused, and the old one stays in force, when a file cannot be written.
+    """
+    path = folder / name
+    old = path.read_text().strip() if path.exists() else ""
+    if old != value:
+        if keep_old and old:
+            # Before it is replaced: at no moment is there a reader for whom the old one has ended.
+            previous = [old, *(other for other in secretfiles.previous(folder, name) if other != old)]
+            _write(folder / f"{name}.previous", "".join(f"{other}\n" for other in previous), like=path)
+        _write(path, value + "\n", like=path)
+    if not keep_old:
+        with files.worded(path):
+            (folder / f"{name}.previous").unlink(missing_ok=True)
+    if dotenv.exists():
+        _write(dotenv, secretfiles.with_lines(dotenv.read_text(), {name: value}), like=dotenv)
+
+
+def retire(folder: Path, name: str, old_id: str) -> bool:
+    """Let an old value be good for nothing; return whether it was still there. Raises Refused."""
+    path = folder / f"{name}.previous"
+    known = secretfiles.previous(folder, name)
+    left = [value for value in known if identity(value) != old_id]
+    with files.worded(path):
+        if left == known:
+            return False
+        if left:
+            _write(path, "".join(f"{value}\n" for value in left), like=path)
+        else:
+            path.unlink()
+    return True
+
+
+def _offer(folder: Path, name: str, rotation: str) -> Path:
+    if re.fullmatch(r"job_[0-9a-f]+", rotation) is None:
+        raise ValueError("a rotation is known by its job")
+    return folder / f".{name}.{rotation}"
+
+
+def _write(path: Path, text: str, *, like: Path) -> None:
+    if files.holds(path, text):
+        return
+    if like.exists():
+        stat = like.stat()
+        files.replace(path, text, mode=stat.st_mode & 0o777, owner=(stat.st_uid, stat.st_gid))
+    else:
+        files.replace(path, text)

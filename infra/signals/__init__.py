@@ -1,0 +1,1 @@
+"""What goes through Valkey: the doorbell, word of changes, and the rate limiter."""

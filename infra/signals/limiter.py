@@ -1,0 +1,88 @@
+"""Rate limits, counted in Redis. When Redis is away everything passes, with a line in the log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+import redis
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+
+from infra import exhaustion
+from infra.signals.doorbell import REST_SECONDS, connect
+
+log = logging.getLogger(__name__)
+WINDOW_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Count:
+    """What is left of a limit. reset_seconds: until the window ends."""
+
+    limit: int
+    remaining: int
+    reset_seconds: int
+    passed: bool
+
+
+class Limiter:
+    """Counts per name and minute of the clock: one round trip to Redis a request."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self._storage = RedisStorage(
+            "redis://", connection_pool=self._client.connection_pool, key_prefix="launchdb:rate"
+        )
+        self._silent_until = 0.0
+
+    def hit(self, per_minute: int, *name: str, amount: int = 1) -> Count | None:
+        """Count so many requests under a name; None when Redis is away."""
+        if time.monotonic() < self._silent_until:
+            return None
+        now = int(time.time())
+        item = RateLimitItemPerMinute(per_minute)
+        try:
+            used = self._storage.incr(item.key_for(*name, str(now // WINDOW_SECONDS)), WINDOW_SECONDS, amount)
+        except (redis.RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + REST_SECONDS
+            reason = exhaustion.current() or type(error).__name__
+            log.warning("rate limits are not counted", extra={"error": reason})
+            return None
+        left = WINDOW_SECONDS - now % WINDOW_SECONDS
+        return Count(per_minute, max(0, per_minute - used), left, passed=used <= per_minute)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class Shares:
+    """Counts the requests of projects by shares of a hundredth of their limit: Redis is asked once for each share.
+
+    A process may leave the rest of its last share unused, so a limit of 100 or more is met to one part in a hundred for
+    each process, and a smaller one exactly.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._lock = threading.Lock()
+        self._left: dict[tuple[str, int, int], int] = {}
+
+    def hit(self, name: str, per_minute: int) -> Count | None:
+        """Count one request under a name; None when nobody counts, since Redis is away."""
+        window = int(time.time()) // WINDOW_SECONDS
+        with self._lock:
+            if self._left.get((name, per_minute, window), 0) > 0:
+                self._left[name, per_minute, window] -= 1
+                return None
+        share = max(1, per_minute // 100)
+        counted = self._limiter.hit(per_minute, "data", name, amount=share)
+        if counted is None or not counted.passed:
+            return counted
+        with self._lock:
+            self._left = {key: left for key, left in self._left.items() if key[2] >= window}
+            self._left[name, per_minute, window] = self._left.get((name, per_minute, window), 0) + share - 1
+        return counted
