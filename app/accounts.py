@@ -13,8 +13,8 @@ from app.models_owners import PasswordChange, PasswordReset
 from app.problems import Problem, invalid
 from app.routing import Answer, Call, Routes
 from catalog import audit, failed_logins, one_time, owners, sessions
-from jobs import mailing
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
+from jobs.requests import mailing
 
 if TYPE_CHECKING:
     from catalog.sessions import SignIn

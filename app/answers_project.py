@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.answers import JobOut, Out
 from catalog.settings_model import ProjectSettings  # noqa: TC001 - pydantic reads the annotations
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.audit import Line

@@ -17,8 +17,8 @@ from app.routing import Answer, Call, Routes
 from catalog import audit, backups, capacity, projects
 from catalog.backups import BackupNotFound
 from infra.backup import sets
-from jobs import lifecycle
-from jobs.view import job_json, rfc3339
+from jobs.engine.view import job_json, rfc3339
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from flask import Response
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from catalog.backups import Backup
     from catalog.projects import Project
     from infra.postgres.database import Transaction
-    from jobs.table import Job
+    from jobs.engine.table import Job
 
 routes = Routes("backups")
 

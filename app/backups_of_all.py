@@ -12,9 +12,9 @@ from app.models import Nothing
 from app.routing import Answer, Call, Routes
 from app.schedules import fired
 from catalog import backups
-from jobs.enqueue import enqueue
-from jobs.kinds.backup_fleet import BackupFleet
-from jobs.view import job_json, rfc3339
+from jobs.engine.enqueue import enqueue
+from jobs.engine.view import job_json, rfc3339
+from jobs.kinds.backup.backup_fleet import BackupFleet
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

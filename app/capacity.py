@@ -8,7 +8,7 @@ from app.answers_operator import CapacityOut, PoolsOut
 from app.models_operator import CapacityQuery, Pools
 from app.routing import Answer, Call, Routes
 from catalog import capacity
-from jobs.lifecycle import configure
+from jobs.requests.lifecycle import configure
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from app.answers_operator import DoctorOut, FixOut
 from app.models import Nothing
 from app.routing import Answer, Call, Routes
-from jobs import doctor
-from jobs.view import job_json
+from jobs.engine.view import job_json
+from jobs.requests import doctor
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

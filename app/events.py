@@ -11,8 +11,8 @@ from flask import Response, request
 
 from app.problems import Problem
 from app.waiting import fingerprint
-from jobs import view
-from jobs.table import FINAL
+from jobs.engine import view
+from jobs.engine.table import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

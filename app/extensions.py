@@ -15,8 +15,8 @@ from app.projects import shown
 from app.routing import Answer, Call, Routes
 from catalog import names, projects
 from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, offered
-from jobs import lifecycle
-from jobs.view import job_json
+from jobs.engine.view import job_json
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

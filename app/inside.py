@@ -13,14 +13,14 @@ from app.world import EXTENSION, World, world
 from catalog import audit, projects
 from infra.errors import Refused
 from infra.secrets import secretfiles
-from jobs.view import job_json
+from jobs.engine.view import job_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
     from infra.composition import Infra
-    from jobs.table import Job
+    from jobs.engine.table import Job
 
 HEADER, SECRET = "X-Internal-API-Key", "INTERNAL_API_KEY"
 

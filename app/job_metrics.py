@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from infra.errors import Unavailable
-from jobs import breakers, history, view
+from jobs.engine import breakers, history, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

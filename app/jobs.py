@@ -9,9 +9,9 @@ from app.answers import AcceptedOut, JobOut, JobsOut
 from app.models import JobQuery, JobsQuery, Nothing
 from app.routing import Answer, Call, Routes
 from catalog.ids import is_id
-from jobs import commands, view
-from jobs.commands import JobNotFound
-from jobs.table import FINAL, find
+from jobs.engine import commands, view
+from jobs.engine.commands import JobNotFound
+from jobs.engine.table import FINAL, find
 
 if TYPE_CHECKING:
     from flask import Response

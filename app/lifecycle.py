@@ -12,16 +12,16 @@ from app.models_life import Rotation
 from app.projects import shown
 from app.routing import Answer, Call, Routes
 from catalog import projects
-from jobs import lifecycle
-from jobs.kinds.rotate_secret import GRACE_SECONDS
-from jobs.project_secrets import DATABASE_PASSWORD
-from jobs.view import job_json
+from jobs.engine.view import job_json
+from jobs.kinds.project.rotate_secret import GRACE_SECONDS
+from jobs.projects.project_secrets import DATABASE_PASSWORD
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.postgres.database import Transaction
-    from jobs.table import Job
+    from jobs.engine.table import Job
 
 routes = Routes("lifecycle")
 

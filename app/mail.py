@@ -8,8 +8,8 @@ from app import letters, waiting
 from app.answers import AcceptedOut
 from app.models_owners import TrialMail
 from app.routing import Answer, Call, Routes
-from jobs import mailing
-from jobs.view import job_json
+from jobs.engine.view import job_json
+from jobs.requests import mailing
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

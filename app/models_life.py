@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from app.models import In
-from jobs.project_secrets import DATABASE_PASSWORD
+from jobs.projects.project_secrets import DATABASE_PASSWORD
 
 
 class Rotation(In):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from app.models import Email, In, Number, PoolSize, Query, Secret
-from jobs.platform_secrets import ALL, SMTP_PASSWORD
+from jobs.projects.platform_secrets import ALL, SMTP_PASSWORD
 
 
 class CapacityQuery(Query):

@@ -11,7 +11,7 @@ from app.models import JobsQuery, Nothing, PageQuery
 from app.problems import Problem
 from app.routing import Answer, Call, Routes
 from catalog import audit_chain
-from jobs import view
+from jobs.engine import view
 
 if TYPE_CHECKING:
     from catalog.audit_chain import SealedLine

@@ -12,9 +12,9 @@ from app.routing import Answer, Call, Routes
 from catalog import names, owner_migrations, projects, secrets
 from infra.errors import InfraError
 from infra.postgres.owner_migration import OwnerSession
-from jobs import migrating
-from jobs.table import find
-from jobs.view import job_json, rfc3339
+from jobs.engine.table import find
+from jobs.engine.view import job_json, rfc3339
+from jobs.requests import migrating
 
 if TYPE_CHECKING:
     from catalog.owner_migrations import OwnerMigration

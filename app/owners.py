@@ -14,7 +14,7 @@ from app.problems import Problem
 from app.routing import Answer, Call, Routes
 from catalog import failed_logins, one_time, owners, sessions
 from infra.secrets import secretfiles, tokens
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.owners import Owner

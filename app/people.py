@@ -10,8 +10,8 @@ from app.models import Nothing, PageQuery
 from app.models_owners import NewInvitation, OwnerChanges
 from app.routing import Answer, Call, Routes
 from catalog import one_time, owners
-from jobs import mailing
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
+from jobs.requests import mailing
 
 if TYPE_CHECKING:
     from catalog.one_time import OneTime

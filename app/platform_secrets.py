@@ -12,12 +12,12 @@ from app.routing import Answer, Call, Routes
 from app.schedules import fired
 from catalog import owners
 from config.logging import hide
-from jobs import platform_secrets
-from jobs.enqueue import enqueue
-from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
-from jobs.mailing import MailOff
-from jobs.platform_secrets import SMTP_PASSWORD, Chosen
-from jobs.view import job_json
+from jobs.engine.enqueue import enqueue
+from jobs.engine.view import job_json
+from jobs.kinds.platform.rotate_platform_secret import RotatePlatformSecret
+from jobs.projects import platform_secrets
+from jobs.projects.platform_secrets import SMTP_PASSWORD, Chosen
+from jobs.requests.mailing import MailOff
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

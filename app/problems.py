@@ -26,11 +26,11 @@ from catalog.projects import NameTaken, ProjectBusy, ProjectExists, ProjectNotFo
 from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
 from infra.errors import Unavailable
-from jobs.commands import JobConflict, JobNotFound
-from jobs.doctor import NoSuchCheck
-from jobs.lifecycle import NothingKept
-from jobs.mailing import MailOff
-from jobs.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
+from jobs.engine.commands import JobConflict, JobNotFound
+from jobs.engine.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
+from jobs.requests.doctor import NoSuchCheck
+from jobs.requests.lifecycle import NothingKept
+from jobs.requests.mailing import MailOff
 
 if TYPE_CHECKING:
     from flask import Flask

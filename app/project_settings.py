@@ -15,8 +15,8 @@ from app.problems import Problem
 from app.routing import Answer, Call, Routes
 from catalog import projects, settings
 from catalog.settings_model import SettingsChanges
-from jobs.lifecycle import configure
-from jobs.view import job_json, rfc3339
+from jobs.engine.view import job_json, rfc3339
+from jobs.requests.lifecycle import configure
 
 if TYPE_CHECKING:
     from catalog.settings import Kept

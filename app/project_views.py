@@ -12,7 +12,7 @@ from app.routing import Answer, Call, Routes
 from catalog import audit, backups, names, projects
 from catalog.project_states import SETTLED
 from infra.postgres import stats as project_stats
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.backups import Backup

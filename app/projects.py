@@ -12,11 +12,11 @@ from app.models_backups import DeleteQuery
 from app.routing import Answer, Call, Routes
 from catalog import audit, capacity, names, projects, secrets
 from catalog.project_states import SETTLED
-from jobs.enqueue import enqueue
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.lifecycle import configure
-from jobs.view import job_json, rfc3339
+from jobs.engine.enqueue import enqueue
+from jobs.engine.view import job_json, rfc3339
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.requests.lifecycle import configure
 
 if TYPE_CHECKING:
     from catalog.projects import Project

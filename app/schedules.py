@@ -10,8 +10,8 @@ from app.answers_operator import ScheduleOut, SchedulesOut
 from app.models import Nothing
 from app.models_operator import ScheduleChanges
 from app.routing import Answer, Call, Routes
-from jobs import schedules
-from jobs.view import job_json, rfc3339
+from jobs.engine import schedules
+from jobs.engine.view import job_json, rfc3339
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction

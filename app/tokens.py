@@ -9,7 +9,7 @@ from app.answers import PersonalTokenOut, PersonalTokensOut
 from app.models import NewToken, Nothing, PageQuery
 from app.routing import Answer, Call, Routes
 from catalog import personal_tokens
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.personal_tokens import PersonalToken

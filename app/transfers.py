@@ -21,9 +21,10 @@ from catalog.backups import BackupNotFound
 from catalog.ids import is_id
 from config.logging import hide
 from infra.errors import Refused
-from jobs import importing, lifecycle
-from jobs.kinds.export import path_of
-from jobs.view import job_json
+from jobs.backup import importing
+from jobs.engine.view import job_json
+from jobs.kinds.backup.export import path_of
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from flask import Response

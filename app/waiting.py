@@ -10,8 +10,8 @@ from flask import request
 
 from app.routing import Answer
 from infra.postgres.sql import statements
-from jobs import view
-from jobs.table import FINAL
+from jobs.engine import view
+from jobs.engine.table import FINAL
 
 if TYPE_CHECKING:
     from app.routing import Call, Operation

@@ -16,7 +16,8 @@ from catalog import names, projects, secrets
 from catalog.project_states import REACHABLE
 from catalog.projects import ProjectBusy
 from infra.errors import Refused
-from jobs import data_plane, lifecycle
+from jobs.projects import data_plane
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import jobs.kinds
 from config.client import ClientSettings
 from config.settings import Settings
 from infra.postgres import repeatables
-from jobs import kind
+from jobs.engine import kind
 from scripts.cli import __main__ as entry
 from tests.test_environment_example import BY_COMPOSE
 

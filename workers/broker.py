@@ -15,7 +15,7 @@ from catalog.ids import is_id
 from infra import exhaustion
 from infra.errors import Unavailable
 from infra.signals.doorbell import bell_key, connect_to_wait
-from jobs.worker import claimable
+from jobs.engine.worker import claimable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

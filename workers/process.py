@@ -15,9 +15,9 @@ from config.logging import scrub, setup
 from infra import exhaustion
 from infra.composition import Infra
 from infra.errors import Refused, Unavailable
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.worker import Liveness, worker_name
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.worker import Liveness, worker_name
 from workers.broker import ACTOR, DoorbellBroker
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from app.problem import Problem
 from app.world import world
 from catalog import projects
 from infra.sockets import socket_path, told
-from jobs import lifecycle
-from jobs.enqueue import enqueue
+from jobs.engine.enqueue import enqueue
 from jobs.kinds import ReconcileProject
+from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from infra.composition import Infra
     from infra.postgres.database import Transaction
-    from jobs.table import Job
+    from jobs.engine.table import Job
 
 
 METRICS_SECONDS = 10.0

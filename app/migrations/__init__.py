@@ -11,8 +11,8 @@ from app.problems import invalid
 from app.world import world
 from catalog import projects
 from catalog.ids import is_project_id
-from jobs import migrating
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
+from jobs.requests import migrating
 
 if TYPE_CHECKING:
     from flask import Flask, Response

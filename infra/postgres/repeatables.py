@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # By the folder of numbered files that they come with. A database knows a file by its name here, not by where it lies.
 FILES: dict[str, dict[str, Path]] = {
-    "platform": {"catalogue": CHECKOUT / "catalog" / "functions.sql", "engine": CHECKOUT / "jobs" / "functions.sql"}
+    "platform": {
+        "catalogue": CHECKOUT / "catalog" / "functions.sql",
+        "engine": CHECKOUT / "jobs" / "engine" / "functions.sql",
+    }
 }
 
 _LEDGER = sql.SQL("""

@@ -12,8 +12,8 @@ from psycopg.conninfo import make_conninfo
 from infra.postgres import migrations
 from infra.postgres.database import Database
 from infra.postgres.sql import statements
-from jobs.enqueue import enqueue
-from jobs.table import Claims
+from jobs.engine.enqueue import enqueue
+from jobs.engine.table import Claims
 from scripts.bench.figures import Figure, percentile
 from scripts.bench.kinds import Tick
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.kind import Step, kind
+from jobs.engine.kind import Step, kind
 
 if TYPE_CHECKING:
-    from jobs.run import Run
+    from jobs.engine.run import Run
 
 
 def tick(run: Run[Tick]) -> None:

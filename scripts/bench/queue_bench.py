@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from jobs.enqueue import enqueue
+from jobs.engine.enqueue import enqueue
 from scripts.bench.backlog import backlog
 from scripts.bench.figures import Figure, cpu_seconds, exit_status, percentile, print_figures, tree
 from scripts.bench.installation import installation

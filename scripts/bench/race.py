@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.settings import CHECKOUT
 from infra.pipeline import run
-from jobs.enqueue import enqueue
+from jobs.engine.enqueue import enqueue
 from scripts.bench.figures import Figure
 from scripts.bench.installation import installation
 from scripts.bench.kinds import Three, Tick

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from jobs.sweeper import Sweeper
+from jobs.loops.sweeper import Sweeper
 from scripts.bench.figures import Figure, percentile, print_figures
 from scripts.bench.installation import installation
 from scripts.bench.queue_bench import idle_percent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from jobs import disaster
 from jobs import kinds as _kinds  # noqa: F401 - registers what is enqueued
+from jobs.requests import platform_restore
 from scripts.cli.context import Session, pass_session
 from scripts.cli.options import confirm
 from scripts.cli.output import emit, emit_json, json_option, note
@@ -21,9 +21,9 @@ def restore_platform(session: Session, stem: str | None, *, yes: bool, as_json: 
     """Let the platform's database be what SET holds (the newest one, if none is named); run `adopt` next."""
     infra = open_home(session.settings)
     try:
-        chosen = stem or disaster.newest(infra)
+        chosen = stem or platform_restore.newest(infra)
         confirm("platform", f"what the platform knows since {chosen}", yes=yes)
-        kept = disaster.restore_platform(infra, chosen, note)
+        kept = platform_restore.restore_platform(infra, chosen, note)
     finally:
         infra.close()
     if as_json:
@@ -39,7 +39,7 @@ def adopt(session: Session, *, as_json: bool) -> None:
     """List backups and carry over projects that the platform does not know; restore those whose database is gone."""
     infra = open_home(session.settings)
     try:
-        done = disaster.adopt(infra, note)
+        done = platform_restore.adopt(infra, note)
     finally:
         infra.close()
     if as_json:

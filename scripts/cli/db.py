@@ -11,10 +11,10 @@ from catalog.ids import is_project_id
 from catalog.projects import ProjectBusy
 from infra.postgres.cluster import Cluster
 from infra.secrets import secretfiles
-from jobs import migrating
-from jobs.enqueue import enqueue
+from jobs.engine.enqueue import enqueue
+from jobs.engine.view import job_json
 from jobs.kinds import MigrateFleet
-from jobs.view import job_json
+from jobs.requests import migrating
 from scripts.cli.context import Session, pass_session
 from scripts.cli.db_inventory import inventory, schema
 from scripts.cli.errors import CONFLICT, FAILURE, NOT_FOUND, CliError

@@ -9,7 +9,7 @@ import click
 from catalog import inventory as things
 from infra.postgres import migrations
 from infra.postgres.sql import statements
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import emit, emit_json, json_option, note, table

@@ -17,7 +17,7 @@ from infra.doctor.findings import Finding
 from infra.doctor.site import Site
 from infra.errors import InfraError, Refused
 from infra.host import docker_cli
-from jobs import doctor as platform
+from jobs.requests import doctor as platform
 from scripts.cli import inside
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
@@ -87,7 +87,7 @@ def _rendered(site: Site) -> bool:
     """Have a worker write the pooler's files from the catalogue; say whether one could be asked."""
     worker = f"{site.prefix}worker"
     try:
-        docker_cli.execute(worker, ["python", "-P", "-m", "jobs.pooling"], seconds=RENDER_SECONDS)
+        docker_cli.execute(worker, ["python", "-P", "-m", "jobs.projects.pooling"], seconds=RENDER_SECONDS)
     except InfraError:
         return False
     return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog import owners as people
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
 from scripts.cli.account import ensure_owner
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs.project_secrets import DATABASE_PASSWORD, ROTATED
+from jobs.projects.project_secrets import DATABASE_PASSWORD, ROTATED
 from scripts.cli.context import Session, pass_session
 from scripts.cli.options import wait_options
 from scripts.cli.output import json_option
@@ -56,10 +56,10 @@ def rotate(  # noqa: PLR0913 - one argument for each option
 
 def _of_all(session: Session, secret: str, grace: int | None, budget: int) -> dict[str, Any]:
     # Every kind of job is loaded with one of them; who rotates one project need not wait for that.
-    from jobs.enqueue import enqueue  # noqa: PLC0415
-    from jobs.kinds.rotate_fleet import RotateFleet  # noqa: PLC0415
-    from jobs.kinds.rotate_secret import GRACE_SECONDS  # noqa: PLC0415
-    from jobs.view import job_json  # noqa: PLC0415
+    from jobs.engine.enqueue import enqueue  # noqa: PLC0415
+    from jobs.engine.view import job_json  # noqa: PLC0415
+    from jobs.kinds.platform.rotate_fleet import RotateFleet  # noqa: PLC0415
+    from jobs.kinds.project.rotate_secret import GRACE_SECONDS  # noqa: PLC0415
 
     seconds = GRACE_SECONDS if grace is None else grace
     fleet = RotateFleet(secret, 0 if secret == DATABASE_PASSWORD else seconds, budget)

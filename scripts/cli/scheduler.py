@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from jobs.scheduler import main
+from jobs.loops.scheduler import main
 from scripts.cli.service import opened_settings
 
 

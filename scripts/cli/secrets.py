@@ -11,9 +11,9 @@ import click
 from catalog import audit
 from infra import files
 from infra.secrets import secretfiles
-from jobs import platform_secrets
-from jobs.platform_secrets import ALL, SMTP_PASSWORD
-from jobs.view import rfc3339
+from jobs.engine.view import rfc3339
+from jobs.projects import platform_secrets
+from jobs.projects.platform_secrets import ALL, SMTP_PASSWORD
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import FAILURE
 from scripts.cli.options import wait_options
@@ -22,7 +22,7 @@ from scripts.cli.progress import conclude, finished
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
-    from jobs.platform_secrets import Standing
+    from jobs.projects.platform_secrets import Standing
 
 LONGEST_GRACE = 30 * 24 * 3600
 

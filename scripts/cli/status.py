@@ -13,7 +13,7 @@ from config import installation
 from config.installation import local_url
 from infra.errors import InfraError
 from infra.postgres.sql import statements
-from jobs import view
+from jobs.engine import view
 from scripts.cli import queues, status_docker, workers
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError

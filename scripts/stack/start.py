@@ -72,7 +72,9 @@ def restart_postgres(there: Stack, tell: Tell) -> None:
 def _tell_pooler(errand: str, tell: Tell) -> None:
     try:
         limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
-        docker_cli.execute(API, [*limit, "python", "-P", "-m", "jobs.pooling", errand], seconds=EXECUTE_SECONDS)
+        docker_cli.execute(
+            API, [*limit, "python", "-P", "-m", "jobs.projects.pooling", errand], seconds=EXECUTE_SECONDS
+        )
     except InfraError as error:  # a restart with failures is better than none
         tell(f"the pooler could not be told to {errand}: {error}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import load
 from infra.edge.certificates import Certificate
-from jobs import doctor
+from jobs.requests import doctor
 from tests.fixtures.projects import add_project
 
 DOMAIN = "api.example.org"

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from infra.mail.mailbox import Mailbox
-from jobs import kind as kinds
-from jobs.lease import Leases
-from jobs.runner import Runner
+from jobs.engine import kind as kinds
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
 from tests.app.conftest import PASSWORD
 from tests.app.test_accounts import OTHER, reset
 from tests.app.test_bad_input import problem

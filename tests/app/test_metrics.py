@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.internal import create_internal_app
-from jobs import view
-from jobs.history import Historian
+from jobs.engine import view
+from jobs.engine.history import Historian
 from tests.fixtures.servers import wait_until
 from tests.jobs.trial_kinds import Nothing
 

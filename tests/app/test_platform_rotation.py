@@ -19,9 +19,10 @@ from infra.backup import sets
 from infra.errors import Refused
 from infra.secrets import master_keys, secretfiles, tokens
 from infra.secrets.vault import Vault
-from jobs import disaster, project_secrets
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.backup_platform import BackupPlatform
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.backup.backup_platform import BackupPlatform
+from jobs.projects import project_secrets
+from jobs.requests import platform_restore
 from tests.app.server import served
 from tests.app.test_bad_input import problem
 from tests.crash.attempts import attempt_in_a_process
@@ -260,7 +261,7 @@ def test_a_platform_backup_from_before_a_new_master_key_comes_back(many, setting
     end_of_grace(infra)
     engine.runner.drain()
     try:
-        disaster.restore_platform(infra, disaster.newest(infra), lambda _line: None)
+        platform_restore.restore_platform(infra, platform_restore.newest(infra), lambda _line: None)
         with infra.database.autocommit() as tx:
             infra.vault.prove(tx)
             for project in projects[:20]:

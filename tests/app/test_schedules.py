@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
-from jobs.planner import Planner
-from jobs.schedules import declare
+from jobs.engine.planner import Planner
+from jobs.engine.schedules import declare
 from tests.app.test_bad_input import problem
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobs import lifecycle
+from jobs.requests import lifecycle
 from tests.app.test_bad_input import problem
 from tests.app.test_lifecycle import project, services  # noqa: F401 - fixtures
 

@@ -16,7 +16,7 @@ from catalog import owners, sessions
 from catalog.ids import new_id
 from infra.secrets import secretfiles
 from infra.signals.doorbell import connect
-from jobs.schedules import declare
+from jobs.engine.schedules import declare
 from tests.app.conftest import PASSWORD
 from tests.app.test_bad_input import problem
 

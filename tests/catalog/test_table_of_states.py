@@ -9,7 +9,7 @@ from pathlib import Path
 import jobs.kinds
 from catalog import project_states as states
 from catalog.project_states import STATES, TABLE
-from jobs import kind
+from jobs.engine import kind
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 JOBS = CHECKOUT / "docs" / "jobs.md"

@@ -6,7 +6,7 @@ import psycopg
 
 from catalog import audit
 from catalog.audit import Entry
-from jobs.sealer import Sealer
+from jobs.loops.audit_sealer import Sealer
 
 
 def test_verify_names_the_row_that_was_changed(launchdb, operator, infra):

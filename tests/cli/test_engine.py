@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import schedules
+from jobs.engine import schedules
 from tests.cli.test_nouns import shop, worker  # noqa: F401 - fixtures
 from tests.fixtures.projects import add_project
 from tests.fixtures.servers import wait_until

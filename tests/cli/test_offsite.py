@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.backup import sets
-from jobs import schedules
+from jobs.engine import schedules
 from tests.cli.test_nouns import worker
 
 __all__ = ["worker"]

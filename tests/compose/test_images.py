@@ -124,7 +124,7 @@ def test_pgbouncer_is_new_enough_for_prepared_statements(images):
 
 
 def test_the_application_runs_from_what_was_compiled_and_needs_no_embedded_server(images):
-    modules = "app.factory, app.manager, app.migrations, workers.process, jobs.scheduler, infra.embedded.prepare, scripts.cli.root"
+    modules = "app.factory, app.manager, app.migrations, workers.process, jobs.loops.scheduler, infra.embedded.prepare, scripts.cli.root"
     script = f"import {modules}; print(app.__cached__); import app.factory as f; print(f.__cached__)"
     assert "/__pycache__/" in inside(images["app"], "/opt/venv/bin/python", "-P", "-c", script).stdout
     found = inside(images["app"], "sh", "-c", "find /opt -name '*.py' -newer /opt/venv/pyvenv.cfg | head").stdout

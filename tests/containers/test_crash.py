@@ -13,9 +13,9 @@ from catalog import names
 from catalog import secrets as kept
 from config.settings import load
 from infra.instances.containers import shape
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.provision import ProvisionProject
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.provision import ProvisionProject
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import (
     installation,  # noqa: F401 - a fixture

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.provision import ProvisionProject
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.provision import ProvisionProject
 from tests.containers.test_crash import (
     containers,
     environment,

@@ -13,8 +13,8 @@ from catalog import names
 from infra.composition import Infra
 from infra.instances.containers import shape
 from infra.instances.instances import By
-from jobs.kinds.reconcile import ReconcileProject
-from jobs.sweeper import Sweeper
+from jobs.kinds.project.reconcile import ReconcileProject
+from jobs.loops.sweeper import Sweeper
 from tests.fixtures import containers
 from tests.fixtures.projects import add_project, drop, keep_master_key
 from tests.fixtures.servers import wait_until
@@ -123,7 +123,7 @@ def test_the_sweep_heals_what_was_done_to_a_container_behind_our_back(dockerd, l
 
 
 def test_a_paused_project_has_no_container_and_a_resumed_one_has(dockerd, life):
-    from jobs import lifecycle
+    from jobs.requests import lifecycle
 
     life.provision()
     assert life.ask(lifecycle.pause).status == "succeeded"
@@ -134,7 +134,7 @@ def test_a_paused_project_has_no_container_and_a_resumed_one_has(dockerd, life):
 
 
 def test_an_idle_project_gives_its_container_back_and_a_woken_one_has_one(dockerd, life):
-    from jobs import lifecycle
+    from jobs.requests import lifecycle
 
     life.provision()
     with life.infra.database.autocommit() as tx:

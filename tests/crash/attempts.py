@@ -7,9 +7,9 @@ from typing import Self
 import jobs.kinds  # noqa: F401  every kind registers itself
 from config.settings import Settings, load
 from infra.composition import Infra
-from jobs import kind as kinds
-from jobs.lease import Leases
-from jobs.runner import Runner
+from jobs.engine import kind as kinds
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
 from tests.fixtures.forked import environment_of, processes, settle
 
 

@@ -8,20 +8,20 @@ import psycopg
 import pytest
 
 from catalog import inventory
-from jobs import kind as kinds
-from jobs import view
-from jobs.enqueue import enqueue
-from jobs.kinds.configure import ConfigureProject
-from jobs.kinds.extension import ExtendProject
-from jobs.kinds.pause import PauseProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.reconcile import ReconcileProject
-from jobs.kinds.restart import RestartProject
-from jobs.kinds.resume import ResumeProject
-from jobs.kinds.vacuum import VacuumProject
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.worker import Liveness
+from jobs.engine import kind as kinds
+from jobs.engine import view
+from jobs.engine.enqueue import enqueue
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.worker import Liveness
+from jobs.kinds.project.configure import ConfigureProject
+from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.pause import PauseProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.kinds.project.reconcile import ReconcileProject
+from jobs.kinds.project.restart import RestartProject
+from jobs.kinds.project.resume import ResumeProject
+from jobs.kinds.project.vacuum import VacuumProject
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, keep_master_key, mark_for_deletion
 

@@ -11,36 +11,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from catalog import backups, job_secrets, owner_migrations, projects
-from jobs.kinds import (
-    delete,
-    export,
-    import_,
-    migrate,
-    prune,
-    rewrap_secrets,
-    rotate_secret,
-    sleep,
-    vacuum_platform,
-    wake,
-)
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.backup_fleet import BackupFleet
-from jobs.kinds.backup_platform import BackupPlatform
-from jobs.kinds.configure import ConfigureProject
-from jobs.kinds.extension import ExtendProject
-from jobs.kinds.forget_backup import ForgetBackup
-from jobs.kinds.forget_database import ForgetDatabase
-from jobs.kinds.pause import PauseProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.reconcile import ReconcileProject
-from jobs.kinds.restart import RestartProject
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.resume import ResumeProject
-from jobs.kinds.retain_backups import RetainBackups
-from jobs.kinds.undo_restore import UndoRestore
-from jobs.kinds.vacuum import VacuumProject
-from jobs.kinds.verify_backup import VerifyBackup
-from jobs.kinds.verify_fleet import VerifyFleet
+from jobs.kinds.backup import export, import_
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.backup_fleet import BackupFleet
+from jobs.kinds.backup.backup_platform import BackupPlatform
+from jobs.kinds.backup.forget_backup import ForgetBackup
+from jobs.kinds.backup.forget_database import ForgetDatabase
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.retain_backups import RetainBackups
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.kinds.backup.verify_backup import VerifyBackup
+from jobs.kinds.backup.verify_fleet import VerifyFleet
+from jobs.kinds.platform import prune, rewrap_secrets, vacuum_platform
+from jobs.kinds.project import delete, migrate, rotate_secret, sleep, wake
+from jobs.kinds.project.configure import ConfigureProject
+from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.pause import PauseProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.kinds.project.reconcile import ReconcileProject
+from jobs.kinds.project.restart import RestartProject
+from jobs.kinds.project.resume import ResumeProject
+from jobs.kinds.project.vacuum import VacuumProject
 from tests.crash.carrying import damage
 from tests.crash.place import Place
 from tests.fixtures.projects import add_project

@@ -12,11 +12,11 @@ import psycopg
 from catalog import names, projects, settings
 from catalog.projects import ProjectBusy
 from catalog.settings_model import SettingsChanges
-from jobs import lifecycle
-from jobs.enqueue import enqueue
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.migrate import MigrateProject
-from jobs.kinds.reconcile import ReconcileProject
+from jobs.engine.enqueue import enqueue
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.migrate import MigrateProject
+from jobs.kinds.project.reconcile import ReconcileProject
+from jobs.requests import lifecycle
 from tests.fixtures.projects import stored_tenant
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import psycopg
 from catalog import backups, names
 from catalog.secrets import SecretMissing
 from infra.errors import Unavailable
-from jobs import backups as sets
-from jobs import kind as kinds
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.table import FINAL, find
+from jobs.backup import backups as sets
+from jobs.engine import kind as kinds
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.table import FINAL, find
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.project.provision import ProvisionProject
 from tests.crash.carrying import ledger, run_here, seen, status, steps, write
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, stored_tenant

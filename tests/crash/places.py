@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from jobs.crash import POINTS
+from jobs.engine.crash import POINTS
 
 # After the act and before its checkpoint a step has been done and nobody knows. The other places are states that this
 # one, or that of the step before, is made of as well.

@@ -7,13 +7,13 @@ from random import Random
 import pytest
 
 from catalog import backups, names
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.retain_backups import RetainBackups
-from jobs.kinds.undo_restore import UndoRestore
-from jobs.kinds.verify_backup import VerifyBackup
-from jobs.table import find
+from jobs.engine.table import find
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.retain_backups import RetainBackups
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.kinds.backup.verify_backup import VerifyBackup
+from jobs.kinds.project.provision import ProvisionProject
 from tests.crash.carrying import installation, pass_on, run_here, write
 from tests.crash.test_sequences import Dead, Deadly, worker
 from tests.fixtures.projects import add_project, drop, stored_tenant

@@ -7,21 +7,21 @@ import time
 
 import pytest
 
-from jobs import kind as kinds
-from jobs.commands import JobConflict, cancel
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.migrate import MigrateProject
-from jobs.kinds.migrate_fleet import MigrateFleet
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.prune import PrunePlatform
-from jobs.kinds.retire_secret import RetireSecret
-from jobs.kinds.rotate_fleet import RotateFleet
-from jobs.kinds.rotate_secret import RotateSecret
-from jobs.kinds.vacuum_fleet import VacuumFleet
-from jobs.kinds.vacuum_platform import VacuumPlatform
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.table import find
+from jobs.engine import kind as kinds
+from jobs.engine.commands import JobConflict, cancel
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.kinds.platform.migrate_fleet import MigrateFleet
+from jobs.kinds.platform.prune import PrunePlatform
+from jobs.kinds.platform.rotate_fleet import RotateFleet
+from jobs.kinds.platform.vacuum_fleet import VacuumFleet
+from jobs.kinds.platform.vacuum_platform import VacuumPlatform
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.migrate import MigrateProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.kinds.project.retire_secret import RetireSecret
+from jobs.kinds.project.rotate_secret import RotateSecret
 from tests.crash.carrying import (
     LIFE,
     MORE,

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from catalog import backups
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.restore import RestoreProject
-from jobs.table import FINAL, find
+from jobs.engine.table import FINAL, find
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.project.delete import DeleteProject
 from tests.crash.attempts import Attempt
 from tests.crash.carrying import installation, pass_on, seen, status, write
 from tests.crash.place import ROWS, Place, carry_on

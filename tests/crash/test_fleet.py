@@ -7,8 +7,8 @@ import pytest
 
 from catalog import names, secrets
 from infra.postgres.project_roles import LABEL
-from jobs import view
-from jobs.commands import retry
+from jobs.engine import view
+from jobs.engine.commands import retry
 from jobs.kinds import ProvisionProject, RotateFleet
 from tests.fixtures.projects import add_project, drop, keep_master_key, stored_tenant
 from tests.jobs.conftest import Engine, wait_until

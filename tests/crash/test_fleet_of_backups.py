@@ -10,7 +10,7 @@ import pytest
 from catalog import backups, names
 from infra.backup import archive
 from infra.gpg import Gpg
-from jobs import view
+from jobs.engine import view
 from jobs.kinds import BackupFleet
 from tests.crash.test_fleet import children, projects
 from tests.fixtures.projects import stored_tenant

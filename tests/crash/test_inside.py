@@ -13,7 +13,7 @@ from typing import ClassVar
 import psycopg
 import pytest
 
-from jobs.table import find
+from jobs.engine.table import find
 from tests.crash.attempts import Attempt
 from tests.crash.carrying import installation, pass_on, write
 from tests.crash.cases import CASES

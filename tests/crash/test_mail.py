@@ -8,14 +8,14 @@ import pytest
 
 from infra.mail.mail import Letter
 from infra.mail.mailbox import Mailbox
-from jobs import kind as kinds
-from jobs import mailing
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.mail import SendMail
-from jobs.lease import Leases
-from jobs.mailing import Sending
-from jobs.runner import Runner
-from jobs.table import find
+from jobs.engine import kind as kinds
+from jobs.engine.crash import EXIT_STATUS
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.kinds.project.mail import SendMail
+from jobs.requests import mailing
+from jobs.requests.mailing import Sending
 from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.carrying import pass_on
 from tests.crash.places import places

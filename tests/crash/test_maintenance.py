@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.prune import PrunePlatform
-from jobs.kinds.vacuum_fleet import VacuumFleet
-from jobs.kinds.vacuum_platform import VacuumPlatform
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.platform.prune import PrunePlatform
+from jobs.kinds.platform.vacuum_fleet import VacuumFleet
+from jobs.kinds.platform.vacuum_platform import VacuumPlatform
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
 from tests.crash.places import places

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import kind as kinds
-from jobs.crash import EXIT_STATUS
+from jobs.engine import kind as kinds
+from jobs.engine.crash import EXIT_STATUS
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, run_here, steps, write
 from tests.crash.cases import CASES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.migrate import MigrateProject
-from jobs.kinds.migrate_fleet import MigrateFleet
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.platform.migrate_fleet import MigrateFleet
+from jobs.kinds.project.migrate import MigrateProject
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
 from tests.crash.places import places

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from catalog import owner_migrations
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.migrate import MigrateProject
-from jobs.reaper import SQL as REAPER
-from jobs.table import find
+from jobs.engine.crash import EXIT_STATUS
+from jobs.engine.reaper import SQL as REAPER
+from jobs.engine.table import find
+from jobs.kinds.project.migrate import MigrateProject
 from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
 from tests.crash.places import places

@@ -12,11 +12,11 @@ from infra.backup import keys as backup_keys
 from infra.errors import Refused
 from infra.secrets import master_keys, secretfiles
 from infra.secrets.vault import Vault
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.retire_platform_secret import RetirePlatformSecret
-from jobs.kinds.rewrap_secrets import RewrapSecrets
-from jobs.kinds.rotate_platform_secret import RotatePlatformSecret
-from jobs.platform_secrets import ALL, Chosen, keep_chosen
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.platform.retire_platform_secret import RetirePlatformSecret
+from jobs.kinds.platform.rewrap_secrets import RewrapSecrets
+from jobs.kinds.platform.rotate_platform_secret import RotatePlatformSecret
+from jobs.projects.platform_secrets import ALL, Chosen, keep_chosen
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, run_here, steps, write
 from tests.crash.places import places, places_with

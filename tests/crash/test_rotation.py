@@ -10,13 +10,13 @@ import pytest
 
 from catalog import names, secrets
 from infra.secrets import tokens
-from jobs import drift
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.reconcile import ReconcileProject
-from jobs.kinds.restart import RestartProject
-from jobs.kinds.retire_secret import RetireSecret
-from jobs.kinds.rotate_fleet import RotateFleet
-from jobs.kinds.rotate_secret import RotateSecret
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.platform.rotate_fleet import RotateFleet
+from jobs.kinds.project.reconcile import ReconcileProject
+from jobs.kinds.project.restart import RestartProject
+from jobs.kinds.project.retire_secret import RetireSecret
+from jobs.kinds.project.rotate_secret import RotateSecret
+from jobs.projects import drift
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
 from tests.crash.places import places, places_with

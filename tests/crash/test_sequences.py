@@ -8,15 +8,15 @@ import psycopg
 import pytest
 
 from catalog import inventory, names, secrets
-from jobs import drift
-from jobs import kind as kinds
-from jobs.commands import JobConflict, cancel
-from jobs.enqueue import enqueue
-from jobs.kinds.provision import ProvisionProject
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.sweeper import Sweeper
-from jobs.table import find
+from jobs.engine import kind as kinds
+from jobs.engine.commands import JobConflict, cancel
+from jobs.engine.enqueue import enqueue
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.loops.sweeper import Sweeper
+from jobs.projects import drift
 from tests.crash.carrying import installation, pass_on  # noqa: F401 - a fixture
 from tests.crash.operations import OPERATIONS, Delete, Model, granted, write_a_row
 from tests.crash.places import some_by_seed

@@ -7,8 +7,8 @@ import pytest
 
 from catalog import settings as kept
 from catalog.settings_model import SettingsChanges
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.configure import ConfigureProject
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.project.configure import ConfigureProject
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, write  # noqa: F401 - a fixture
 from tests.crash.places import places

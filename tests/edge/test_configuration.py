@@ -16,7 +16,7 @@ from app.edge_metrics import EdgeMetrics
 from infra.edge import certificates
 from infra.edge.proxy import Proxy, Upstreams
 from infra.errors import Refused, Unavailable
-from jobs.doorkeeper import Doorkeeper
+from jobs.loops.caddy_reconciler import Doorkeeper
 from tests.app.server import free_port
 from tests.edge.conftest import DOMAIN, caddy, edge_settings
 from tests.edge.witness import witness

@@ -14,8 +14,8 @@ import pytest
 from catalog import names
 from catalog import secrets as kept
 from infra.secrets import tokens
-from jobs import lifecycle
 from jobs.kinds import ProvisionProject
+from jobs.requests import lifecycle
 from tests.edge.conftest import Runtime
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.servers import wait_until

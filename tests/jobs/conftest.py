@@ -10,12 +10,12 @@ import psycopg
 import pytest
 
 from infra.composition import Infra
-from jobs import kind as kinds
-from jobs.enqueue import enqueue
-from jobs.lease import Leases
-from jobs.runner import Runner
-from jobs.table import find
-from jobs.worker import Liveness, worker_name
+from jobs.engine import kind as kinds
+from jobs.engine.enqueue import enqueue
+from jobs.engine.lease import Leases
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.engine.worker import Liveness, worker_name
 from tests.jobs import trial_kinds
 
 

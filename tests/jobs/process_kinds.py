@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from jobs.kind import Step, kind
-from jobs.run import Run
+from jobs.engine.kind import Step, kind
+from jobs.engine.run import Run
 
 
 def mark(run: Run, thing: str) -> None:

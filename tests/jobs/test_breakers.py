@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.postgres.cluster import Cluster
-from jobs import breakers, view
+from jobs.engine import breakers, view
 from tests.jobs.trial_kinds import BEHAVIOUR, Nothing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import Refused, Unavailable
-from jobs.commands import JobConflict, JobNotFound, cancel, retry
+from jobs.engine.commands import JobConflict, JobNotFound, cancel, retry
 from tests.jobs.trial_kinds import BEHAVIOUR, Build, Commit, Nothing, Turn
 
 P = "proj_0000000000000001"
@@ -92,8 +92,8 @@ def test_a_job_that_succeeded_cannot_be_retried(engine):
 
 def test_every_pair_of_states_is_allowed_or_refused_by_the_fence(engine):
     """A job that nobody holds can be released by nobody."""
-    from jobs.errors import LeaseLost
-    from jobs.table import Holder, Release
+    from jobs.engine.errors import LeaseLost
+    from jobs.engine.table import Holder, Release
 
     for status in ("queued", "retrying", "succeeded", "failed", "cancelled"):
         job = engine.enqueue(Nothing(status))
@@ -105,7 +105,7 @@ def test_every_pair_of_states_is_allowed_or_refused_by_the_fence(engine):
 
 
 def test_a_cancel_is_not_forgotten_when_the_worker_dies_before_its_safe_point(engine, other_engine):
-    from jobs import table
+    from jobs.engine import table
 
     job = engine.enqueue(Build("a"))
     with engine.infra.database.autocommit() as tx:

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from jobs import table
-from jobs.commands import JobConflict, cancel
-from jobs.errors import LeaseLost
-from jobs.table import Holder, Release
+from jobs.engine import table
+from jobs.engine.commands import JobConflict, cancel
+from jobs.engine.errors import LeaseLost
+from jobs.engine.table import Holder, Release
 from tests.jobs.conftest import Engine
 from tests.jobs.trial_kinds import Bulk, Nothing, Turn
 

@@ -8,8 +8,8 @@ from itertools import product
 import pytest
 
 import jobs.kinds  # noqa: F401  every kind registers itself
-from jobs import kind as kinds
-from jobs import view
+from jobs.engine import kind as kinds
+from jobs.engine import view
 from tests.jobs.conftest import wait_until
 from tests.jobs.trial_kinds import Alone, Bulk
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from jobs import kind as kinds
-from jobs import view
-from jobs.runner import Runner
+from jobs.engine import kind as kinds
+from jobs.engine import view
+from jobs.engine.runner import Runner
 from tests.jobs.trial_kinds import Keep, Nothing
 
 OLD_CLAIM = "SELECT id, fence, status FROM claim_job(%s, %s, %s, interval '15 s')"

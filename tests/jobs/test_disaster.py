@@ -12,14 +12,14 @@ from catalog import backups, inventory, names, projects
 from catalog.ids import new_id
 from infra.errors import Refused
 from infra.postgres.role_names import ProjectRoles
-from jobs import disaster
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.backup_fleet import BackupFleet
-from jobs.kinds.backup_platform import BackupPlatform
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.pause import PauseProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.table import find
+from jobs.engine.table import find
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.backup_fleet import BackupFleet
+from jobs.kinds.backup.backup_platform import BackupPlatform
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.pause import PauseProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.requests import platform_restore
 from tests.fixtures.projects import add_project, drop, mark_for_deletion, stored_tenant
 
 pytestmark = pytest.mark.gpg
@@ -74,9 +74,9 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     for project in (first, second):
         lose(infra, project)
     wipe(infra)
-    kept = disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    kept = platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     assert kept.endswith("_before")
-    done = disaster.adopt(infra, TOLD.append)
+    done = platform_restore.adopt(infra, TOLD.append)
     # The platform is backed up first: that night's backups of the projects are not in its own.
     assert done["backups"] >= 2
     assert (set(done["restored"]), done["lost"]) == ({first, second}, [])
@@ -88,7 +88,7 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     assert sql(infra, first, "SELECT count(*) FROM notes") == (100,)
     assert stored_tenant(infra, first).passwords == known, "its own secrets came back with the platform"
     assert (infra.settings.instances_folder / second).exists()
-    assert disaster.adopt(infra, TOLD.append) == {"backups": 0, "carried": [], "restored": {}, "lost": []}
+    assert platform_restore.adopt(infra, TOLD.append) == {"backups": 0, "carried": [], "restored": {}, "lost": []}
     assert later not in states
 
 
@@ -100,7 +100,7 @@ def test_what_was_under_way_is_not_gone_on_with(shops, engine, infra):
                    (waiting.id,))  # fmt: skip
     engine.runner.drain()
     assert job.id
-    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     with infra.database.autocommit() as tx:
         assert find(tx, waiting.id).status == "cancelled"
         assert tx.value("SELECT count(*) FROM jobs WHERE status IN ('queued', 'running', 'retrying')") == 0
@@ -116,7 +116,7 @@ def test_a_project_that_was_being_deleted_then_has_failed_and_leaves_its_name_to
         namesake = projects.create(tx, projects.owner_of(tx, gone), name="shop", pool_size=5, quota=0).id
     engine.enqueue(BackupPlatform())
     engine.runner.drain()
-    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     with infra.database.autocommit() as tx:
         found = {row["id"]: row for row in tx.rows("SELECT id, name, status, status_reason FROM projects")}
     assert {project: (found[project]["name"], found[project]["status"]) for project in (gone, namesake)} == {
@@ -128,18 +128,18 @@ def test_a_project_that_was_being_deleted_then_has_failed_and_leaves_its_name_to
 
 def test_a_project_without_a_backup_is_named_as_lost(shops, engine, infra):
     lose(infra, shops[2])
-    assert disaster.adopt(infra, TOLD.append)["lost"] == [shops[2]]
+    assert platform_restore.adopt(infra, TOLD.append)["lost"] == [shops[2]]
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT status, status_reason FROM projects WHERE id = %s", (shops[2],))
     assert row == {"status": "failed", "status_reason": "its database is gone, and there is no backup of it"}
 
 
 def test_a_damaged_backup_of_the_platform_changes_nothing(shops, infra):
-    stem = disaster.newest(infra)
+    stem = platform_restore.newest(infra)
     path = infra.settings.backups_folder / f"{stem}.sql.gz.gpg"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Refused, match="bytes instead of"):
-        disaster.restore_platform(infra, stem, TOLD.append)
+        platform_restore.restore_platform(infra, stem, TOLD.append)
     with infra.database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM projects") == 3
         found = tx.rows(
@@ -154,7 +154,7 @@ def test_a_projects_backup_is_none_of_the_platform(shops, engine, infra):
     with infra.database.autocommit() as tx:
         stem = backups.of_job(tx, job.id).stem
     with pytest.raises(Refused, match="is no backup of the platform"):
-        disaster.restore_platform(infra, stem, TOLD.append)
+        platform_restore.restore_platform(infra, stem, TOLD.append)
     assert names.database(shops[0]) == shops[0]
     with psycopg.connect(infra.database.conninfo) as admin:
         assert admin.execute("SELECT count(*) FROM projects").fetchone() == (3,)
@@ -174,7 +174,7 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
             "INSERT INTO owners (id, email, password_hash) SELECT %s, 'x' || email, '$argon2id$new' FROM owners LIMIT 1",
             (newer,),
         )
-    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT status, owner_id FROM projects WHERE id = %s", (later,))
         assert row["status"] == "active"
@@ -184,7 +184,7 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
         )
     assert stored == "$argon2id$now"
     assert stored_tenant(infra, later).passwords == known
-    assert disaster.adopt(infra, TOLD.append)["carried"] == [], "twice is once"
+    assert platform_restore.adopt(infra, TOLD.append)["carried"] == [], "twice is once"
     with infra.database.transaction() as tx:
         assert {thing.verdict for thing in inventory.take(tx, infra) if thing.project_id in shops} == {"owned"}
     engine.enqueue(DeleteProject(later, purge=True))
@@ -196,24 +196,24 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
 def test_a_restore_that_was_killed_while_it_swapped_carries_over_when_it_is_run_again(shops, infra):
     with infra.databases.cluster.session("test") as admin:
         admin.execute(f'ALTER DATABASE "{live(infra)}" ALLOW_CONNECTIONS false')
-    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     with infra.database.autocommit() as tx:
         assert tx.value("SELECT status FROM projects WHERE id = %s", (shops[2],)) == "active"
 
 
 def test_a_damaged_platform_is_restored_and_what_is_given_up_is_said(shops, infra):
     """Whatever keeps it from being read is no reason not to restore it, and is told."""
-    stem, wrong = disaster.newest(infra), []
+    stem, wrong = platform_restore.newest(infra), []
     for what, damage in DAMAGES.items():
         told = []
         damage(infra)
-        disaster.restore_platform(infra, stem, told.append)
+        platform_restore.restore_platform(infra, stem, told.append)
         with infra.database.autocommit() as tx:
             known = {row["id"] for row in tx.rows("SELECT id FROM projects")}
         if known != set(shops[:2]) or not any("NOT carried over" in line for line in told):
             wrong.append((what, known, told))
         # Also afterwards, it keeps nothing else away.
-        assert disaster.adopt(infra, told.append)["carried"] == []
+        assert platform_restore.adopt(infra, told.append)["carried"] == []
     assert wrong == []
 
 
@@ -251,7 +251,7 @@ DAMAGES = {
 def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infra):
     """As after a restore that was killed before it could, or by a version that did not; its name may be taken."""
     first, _second, later = shops
-    disaster.restore_platform(infra, disaster.newest(infra), TOLD.append)
+    platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     with infra.database.transaction() as tx:
         tx.execute("DELETE FROM projects WHERE id = %s", (later,))
         tx.execute("DELETE FROM data_keys WHERE scope = %s", (later,))
@@ -262,7 +262,7 @@ def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infr
         kept.execute(
             "UPDATE projects SET owner_id = %s, name = %s, status = 'restoring' WHERE id = %s", (owner, first, later)
         )
-    assert disaster.adopt(infra, TOLD.append)["carried"] == [later]
+    assert platform_restore.adopt(infra, TOLD.append)["carried"] == [later]
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT name, status, status_reason FROM projects WHERE id = %s", (later,))
     assert (row["name"], row["status"]) == (f"{first}-{later[5:9]}", "failed")

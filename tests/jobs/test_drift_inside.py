@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from jobs import inside
-from jobs.sweeper import Sweeper
+from jobs.loops.sweeper import Sweeper
+from jobs.projects import schema_drift
 from tests.jobs.conftest import wait_until
 from tests.jobs.kinds.conftest import Life
 
@@ -92,7 +92,7 @@ def last_job(life):
 
 
 def objects(life):
-    wanted = inside.wanted(life.infra, life.infra.databases.templates.name, "test")
+    wanted = schema_drift.wanted(life.infra, life.infra.databases.templates.name, "test")
     return life.infra.databases.objects.faults(life.tenant().roles, wanted, "test")
 
 
@@ -201,7 +201,7 @@ def test_a_hostile_tenant_runs_nothing_with_our_rights(life, sweeper):
 
 
 def test_a_database_that_nobody_wrote_to_is_not_opened_again(life, sweeper, monkeypatch):
-    monkeypatch.setattr(inside, "ANYWAY", 0)
+    monkeypatch.setattr(schema_drift, "ANYWAY", 0)
     opened = []
     look = life.infra.databases.objects.faults
     monkeypatch.setattr(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs import view
-from jobs.history import Historian, sums
+from jobs.engine import view
+from jobs.engine.history import Historian, sums
 from tests.jobs.trial_kinds import Nothing, Turn
 
 PROJECT = "proj_" + "0" * 16

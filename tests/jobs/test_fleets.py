@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from infra.errors import Refused
-from jobs import view
-from jobs.commands import cancel, retry
+from jobs.engine import view
+from jobs.engine.commands import cancel, retry
 from tests.jobs.trial_kinds import BEHAVIOUR, End, Fleet, Turn
 
 
@@ -39,7 +39,7 @@ def test_a_parked_fleet_holds_no_slot_for_others(engine):
 
 
 def test_no_more_members_run_at_a_time_than_the_fleet_allows(engine, infra):
-    from jobs import table
+    from jobs.engine import table
 
     engine.enqueue(Fleet("f", 5))
     engine.runner.run_one()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.errors import Unavailable
-from jobs.worker import claimable
+from jobs.engine.worker import claimable
 from tests.jobs.conftest import wait_until
 from tests.jobs.trial_kinds import BEHAVIOUR, Alone, Build, Bulk, End, Turn, Urgent
 
@@ -133,7 +133,7 @@ def test_a_job_of_higher_priority_goes_first(engine):
 
 
 def test_a_paused_queue_is_not_claimed_from_and_its_jobs_say_so(engine):
-    from jobs import view
+    from jobs.engine import view
 
     job = engine.enqueue(Turn("one", P))
     with engine.infra.database.transaction() as tx:

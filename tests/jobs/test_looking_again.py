@@ -28,7 +28,7 @@ def test_what_finished_steps_have_found_out_is_reported_by_whoever_ends_the_job(
 
 
 def test_what_was_found_out_so_far_is_not_shown_before_the_job_has_succeeded(engine):
-    from jobs import view
+    from jobs.engine import view
 
     BEHAVIOUR["a/last"] = [Unavailable("away")]
     job = engine.enqueue(Consume("a"))
@@ -39,7 +39,7 @@ def test_what_was_found_out_so_far_is_not_shown_before_the_job_has_succeeded(eng
 
 def test_a_retry_by_hand_goes_on_with_what_was_found_out(engine):
     from infra.errors import Refused
-    from jobs.commands import retry
+    from jobs.engine.commands import retry
 
     BEHAVIOUR["a/last"] = [Refused("no")]
     job = engine.enqueue(Consume("a"))

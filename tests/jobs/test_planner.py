@@ -7,7 +7,7 @@ import threading
 import pytest
 from psycopg.types.json import Jsonb
 
-from jobs.planner import Planner
+from jobs.engine.planner import Planner
 from tests.jobs.trial_kinds import Nothing
 
 __all__ = ["Nothing"]

@@ -12,9 +12,10 @@ from catalog import audit_chain, names
 from catalog import secrets as kept
 from catalog.ids import new_id
 from infra.postgres import migrations
-from jobs import commands, disaster, view
-from jobs.runner import Runner
-from jobs.table import find
+from jobs.engine import commands, view
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.requests import platform_restore
 from tests.fixtures.before import FOLDER
 from tests.jobs.trial_kinds import WORLD, Build, Keep
 
@@ -87,7 +88,7 @@ def test_a_backup_that_the_version_before_made_comes_back(infra, settings, keys,
         tx.execute("INSERT INTO owners (id, email, password_hash) VALUES (%s, %s, %s)", values)
     told = []
     try:
-        disaster.restore_platform(infra, disaster.newest(infra), told.append)
+        platform_restore.restore_platform(infra, platform_restore.newest(infra), told.append)
         assert not [line for line in told if "NOT carried over" in line], "it is the same schema"
         assert {row["id"] for row in ask(infra, "SELECT id FROM owners")} > {newer}
         (shop,) = ask(infra, SHOP)

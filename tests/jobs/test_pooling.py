@@ -9,12 +9,13 @@ import pytest
 
 from app.projects import _database_urls
 from catalog import names
-from jobs import lifecycle, pooling
 from jobs.kinds import DeleteProject
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.undo_restore import UndoRestore
-from jobs.sweeper import Sweeper
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.loops.sweeper import Sweeper
+from jobs.projects import pooling
+from jobs.requests import lifecycle
 from tests.fixtures.pooler import Traffic
 from tests.fixtures.projects import add_project, drop, mark_for_deletion
 from tests.fixtures.servers import wait_until

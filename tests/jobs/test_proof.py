@@ -9,7 +9,7 @@ import pytest
 
 from infra.backup.fingerprint import Contents
 from infra.errors import Refused, Unavailable
-from jobs.proof import prove_by_data_api
+from jobs.projects.data_api_check import prove_by_data_api
 
 
 @pytest.fixture

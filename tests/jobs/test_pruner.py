@@ -6,7 +6,7 @@ import pytest
 
 from catalog import job_secrets, one_time, secrets
 from infra.secrets import secretfiles
-from jobs.pruner import Pruner
+from jobs.engine.pruner import Pruner
 from tests.jobs.trial_kinds import Build, End, Nothing, Turn
 
 

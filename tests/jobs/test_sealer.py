@@ -9,7 +9,7 @@ import pytest
 
 from catalog import audit, audit_chain
 from catalog.audit import Entry
-from jobs.sealer import Sealer
+from jobs.loops.audit_sealer import Sealer
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from infra import alive
 from infra.postgres.database import Database
-from jobs.lease import Leases
+from jobs.engine.lease import Leases
 
 RECENT = Path(__file__).resolve().parents[2] / "compose" / "images" / "app" / "recent"
 

@@ -25,7 +25,7 @@ def test_a_job_that_was_never_committed_does_not_exist(engine):
         pass
 
     with pytest.raises(BrokenError), engine.infra.database.transaction() as tx:
-        from jobs.enqueue import enqueue
+        from jobs.engine.enqueue import enqueue
 
         enqueue(tx, Nothing())
         raise BrokenError
@@ -101,7 +101,7 @@ def test_a_kind_that_keeps_leaves_its_things_for_a_retry(engine):
     engine.runner.drain()
     assert engine.job(job.id).status == "failed"
     assert engine.world() == {"a/first"}
-    from jobs.commands import retry
+    from jobs.engine.commands import retry
 
     with engine.infra.database.transaction() as tx:
         retry(tx, job.id)

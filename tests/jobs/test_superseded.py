@@ -77,7 +77,7 @@ def test_whoever_sleeps_is_rung_for_to_undo_it(engine, infra):
 
 
 def test_a_cancelled_job_of_a_kind_that_keeps_has_no_step_left_running(engine, at_gate):
-    from jobs.commands import cancel
+    from jobs.engine.commands import cancel
 
     entered, gate = at_gate("long/nothing")
     job = engine.enqueue(Long("long"))

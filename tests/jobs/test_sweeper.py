@@ -9,9 +9,9 @@ import pytest
 
 from catalog import audit, names
 from infra.instances.instances import InstanceSpec
-from jobs import lifecycle
 from jobs.kinds import PauseProject, ProvisionProject
-from jobs.sweeper import Sweeper
+from jobs.loops.sweeper import Sweeper
+from jobs.requests import lifecycle
 from tests.jobs.kinds.conftest import Life
 
 

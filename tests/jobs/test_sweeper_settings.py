@@ -7,8 +7,8 @@ import pytest
 
 from catalog import settings as kept
 from catalog.settings_model import SettingsChanges
-from jobs import lifecycle
-from jobs.sweeper import Sweeper
+from jobs.loops.sweeper import Sweeper
+from jobs.requests import lifecycle
 from tests.jobs.kinds.conftest import Life
 
 OWN = {"connections": 12, "statementSeconds": 7, "tempMb": 64, "maxRows": 5, "corsOrigins": ["https://a.example.org"]}

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from infra.errors import Unavailable
-from jobs.errors import LeaseLost
-from jobs.reaper import Reaper
-from jobs.relay import Relay
-from jobs.table import Holder, Release
+from jobs.engine.errors import LeaseLost
+from jobs.engine.reaper import Reaper
+from jobs.engine.relay import Relay
+from jobs.engine.table import Holder, Release
 from tests.jobs.conftest import Engine, wait_until
 from tests.jobs.trial_kinds import BEHAVIOUR, Build, Nothing, Turn, outside
 
@@ -24,7 +24,7 @@ def reaper(infra):
 
 
 def claim(engine):
-    from jobs import table
+    from jobs.engine import table
 
     with engine.infra.database.autocommit() as tx:
         return table.claim(tx, worker=engine.name, queues=["control"], served=engine.runner.serves, lease_seconds=2.0)

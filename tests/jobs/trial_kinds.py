@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from jobs.errors import GiveUp
-from jobs.kind import Step, kind
-from jobs.run import Run
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+from jobs.engine.run import Run
 
 WORLD = "CREATE TABLE IF NOT EXISTS world (thing text PRIMARY KEY, made integer NOT NULL DEFAULT 1)"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.errors import Refused, Unavailable
-from jobs.commands import JobConflict
-from jobs.errors import GiveUp
-from jobs.kind import Step, kind
+from jobs.engine.commands import JobConflict
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
 
 
 def befall(run) -> None:

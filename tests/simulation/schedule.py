@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from catalog import idempotency
 from infra.errors import Unavailable
-from jobs import kind as kinds
-from jobs import worker as workers
-from jobs.commands import JobConflict, JobNotFound, cancel, retry
-from jobs.enqueue import enqueue
-from jobs.lease import Leases
-from jobs.reaper import Reaper
-from jobs.relay import Relay
-from jobs.runner import Runner
+from jobs.engine import kind as kinds
+from jobs.engine import worker as workers
+from jobs.engine.commands import JobConflict, JobNotFound, cancel, retry
+from jobs.engine.enqueue import enqueue
+from jobs.engine.lease import Leases
+from jobs.engine.reaper import Reaper
+from jobs.engine.relay import Relay
+from jobs.engine.runner import Runner
 from tests.simulation import kinds as trial
 from tests.simulation.stage import CALM, Chances, Stage, Stuck
 from tests.simulation.world import SimulatedBell, SimulatedDatabase, World, simulated_infra

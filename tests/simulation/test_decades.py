@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from infra.errors import Unavailable
-from jobs.cron import slots
-from jobs.planner import Planner
+from jobs.engine.cron import slots
+from jobs.engine.planner import Planner
 from tests.jobs import trial_kinds  # noqa: F401 - the kind that fires
 from tests.simulation.stage import Chances, Stage
 from tests.simulation.test_schedules import connection, simulated

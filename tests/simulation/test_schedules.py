@@ -9,10 +9,10 @@ import pytest
 from psycopg.sql import SQL
 
 from config.settings import load
-from jobs import kind as kinds
-from jobs import reaper, table
-from jobs.ledger import Ledger
-from jobs.worker import _serve
+from jobs.engine import kind as kinds
+from jobs.engine import reaper, table
+from jobs.engine.ledger import Ledger
+from jobs.engine.worker import _serve
 from tests.simulation.invariants import violations
 from tests.simulation.schedule import Schedule
 from tests.simulation.stage import Chances

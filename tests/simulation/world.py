@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from infra.errors import Unavailable
 from infra.postgres.database import Transaction, translated
-from jobs import reaper
+from jobs.engine import reaper
 
 CLOCK = """
 CREATE SCHEMA IF NOT EXISTS simulation;

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 import redis
 
-from jobs.enqueue import enqueue
-from jobs.table import find
+from jobs.engine.enqueue import enqueue
+from jobs.engine.table import find
 from tests.fixtures.forked import CHECKOUT, environment_of
 from tests.jobs import trial_kinds
 from tests.jobs.conftest import wait_until
@@ -21,7 +21,7 @@ from tests.jobs.conftest import wait_until
 START = {
     "worker": "import tests.jobs.process_kinds; from workers.process import main; from config.settings import load; "
     "main(load(), ['control', 'bulk'])",
-    "scheduler": "import tests.jobs.process_kinds; from jobs.scheduler import main; from config.settings import load; main(load())",
+    "scheduler": "import tests.jobs.process_kinds; from jobs.loops.scheduler import main; from config.settings import load; main(load())",
 }
 
 

@@ -22,7 +22,7 @@ from infra import exhaustion
 from infra.errors import Unavailable
 from infra.secrets import secretfiles
 from infra.signals import doorbell
-from jobs import failure
+from jobs.engine import failure
 from tests.app.server import served
 from tests.fixtures.forked import CHECKOUT
 from tests.fixtures.servers import throwaway, wait_until

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from infra.errors import Refused
 from infra.postgres.database import Database
-from jobs.worker import Liveness, worker_name
+from jobs.engine.worker import Liveness, worker_name
 
 pytestmark = pytest.mark.pgbouncer
 CONFIGURATION = """

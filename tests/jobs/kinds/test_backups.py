@@ -15,15 +15,15 @@ from infra.backup import sets
 from infra.backup.fingerprint import Contents
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.staging import Beside
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.export import ExportProject, path_of
-from jobs.kinds.forget_database import ForgetDatabase
-from jobs.kinds.import_ import ImportProject
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.retain_backups import RetainBackups
-from jobs.kinds.undo_restore import UndoRestore
-from jobs.kinds.verify_backup import VerifyBackup
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.forget_database import ForgetDatabase
+from jobs.kinds.backup.import_ import ImportProject
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.retain_backups import RetainBackups
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.kinds.backup.verify_backup import VerifyBackup
+from jobs.kinds.project.delete import DeleteProject
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.successor import NEXT, opened, write_folder
 from tests.jobs.conftest import Engine

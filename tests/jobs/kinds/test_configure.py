@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.postgres.limits import Limits
-from jobs import lifecycle
+from jobs.requests import lifecycle
 
 
 def give(life, pool_size):

@@ -8,15 +8,15 @@ import psycopg
 import pytest
 
 from catalog import backups
-from jobs.backups import _dumped as real
-from jobs.backups import opened
-from jobs.commands import JobConflict, cancel, retry
-from jobs.data_plane import close_data_api
-from jobs.errors import GiveUp
+from jobs.backup.backups import _dumped as real
+from jobs.backup.backups import opened
+from jobs.engine.commands import JobConflict, cancel, retry
+from jobs.engine.errors import GiveUp
 from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
-from jobs.kinds.backup import write_backup
-from jobs.kinds.provision import clone_template
-from jobs.kinds.sleep import SleepProject
+from jobs.kinds.backup.backup import write_backup
+from jobs.kinds.project.provision import clone_template
+from jobs.kinds.project.sleep import SleepProject
+from jobs.projects.data_plane import close_data_api
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
@@ -154,7 +154,7 @@ def test_a_deletion_whose_last_backup_cannot_be_made_closes_nothing(life, monkey
         raise GiveUp("the disk is on fire")
 
     life.provision()
-    monkeypatch.setattr("jobs.kinds.delete.write_backup", fails)
+    monkeypatch.setattr("jobs.kinds.project.delete.write_backup", fails)
     job = life.delete()
     assert (job.status, job.past_return) == ("failed", False)
     assert (life.row()["status"], serves(life)) == ("active", True)
@@ -178,11 +178,11 @@ def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_agai
         life.engine.enqueue(PauseProject(life.id))
         life.engine.runner.drain()
     if before == "sleeping":
-        monkeypatch.setattr("jobs.kinds.sleep.is_idle", lambda *_about: True)
+        monkeypatch.setattr("jobs.kinds.project.sleep.is_idle", lambda *_about: True)
         life.engine.enqueue(SleepProject(life.id))
         life.engine.runner.drain()
     rights, folder = life.rights(), life.folder().exists()
-    monkeypatch.setattr("jobs.kinds.delete.write_backup", fails)
+    monkeypatch.setattr("jobs.kinds.project.delete.write_backup", fails)
     for _time in range(2):
         assert life.delete().status == "failed"
         assert (life.row()["status"], life.rights(), life.folder().exists()) == (before, rights, folder)
@@ -237,6 +237,6 @@ def test_numbers_that_are_given_out_while_the_last_backup_is_made_are_in_it(life
 def test_a_project_that_nobody_writes_to_is_dumped_once_for_its_last_backup(life, monkeypatch):
     life.provision()
     dumped = []
-    monkeypatch.setattr("jobs.backups._dumped", lambda *about: dumped.append(about) or real(*about))
+    monkeypatch.setattr("jobs.backup.backups._dumped", lambda *about: dumped.append(about) or real(*about))
     assert life.delete().status == "succeeded"
     assert len(dumped) == 1

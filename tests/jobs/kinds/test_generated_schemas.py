@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from catalog import backups, job_secrets
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.export import ExportProject, path_of
-from jobs.kinds.import_ import ImportProject
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.verify_backup import VerifyBackup
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.import_ import ImportProject
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.verify_backup import VerifyBackup
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.schemas import drawn
 from tests.fixtures.world import changes, world

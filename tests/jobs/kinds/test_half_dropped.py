@@ -7,13 +7,13 @@ import os
 import pytest
 
 from catalog import names
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.delete import DeleteProject
-from jobs.kinds.forget_database import ForgetDatabase
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.undo_restore import UndoRestore
-from jobs.kinds.verify_backup import VerifyBackup
-from jobs.sweeper import Sweeper
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.forget_database import ForgetDatabase
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.kinds.backup.verify_backup import VerifyBackup
+from jobs.kinds.project.delete import DeleteProject
+from jobs.kinds.project.provision import ProvisionProject
+from jobs.loops.sweeper import Sweeper
 from tests.fixtures.halfway import connection_limit, drops_halt, end_backends, half_drop, halted
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until

@@ -8,13 +8,14 @@ from catalog import outbox
 from config.settings import load
 from infra.mail import mail
 from infra.mail.mail import Letter
-from jobs import commands, mailing
-from jobs import kind as kinds
-from jobs.lease import Leases
-from jobs.mailing import Sending
-from jobs.pruner import Pruner
-from jobs.runner import Runner
-from jobs.table import find
+from jobs.engine import commands
+from jobs.engine import kind as kinds
+from jobs.engine.lease import Leases
+from jobs.engine.pruner import Pruner
+from jobs.engine.runner import Runner
+from jobs.engine.table import find
+from jobs.requests import mailing
+from jobs.requests.mailing import Sending
 from tests.fixtures.projects import keep_master_key
 
 LETTER = Letter("ann@example.org", "Another password", "the link is ldbp_canary\n")

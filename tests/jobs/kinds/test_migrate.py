@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from infra.postgres.upgrades import Upgrades
-from jobs import lifecycle
 from jobs.kinds import MigrateProject, ProvisionProject
+from jobs.requests import lifecycle
 from tests.fixtures.anatomy import anatomy
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.successor import NEXT, TEXT, opened, write_folder
@@ -133,7 +133,7 @@ def test_a_file_that_does_not_apply_leaves_nothing_and_is_named(life, next_engin
     assert anatomy(tenant) == before
     with tenant.connect(tenant.roles.owner) as owner:
         owner.execute("DROP TABLE public.welcome")
-    from jobs.commands import retry
+    from jobs.engine.commands import retry
 
     with life.infra.database.transaction() as tx:
         retry(tx, job.id)

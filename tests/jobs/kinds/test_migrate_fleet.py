@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from catalog import names
-from jobs import table, view
-from jobs.commands import retry
+from jobs.engine import table, view
+from jobs.engine.commands import retry
 from jobs.kinds import MigrateFleet, ProvisionProject
 from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.successor import NEXT

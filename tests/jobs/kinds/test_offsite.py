@@ -15,10 +15,10 @@ from catalog import backups
 from infra.backup import sets
 from infra.backup.offsite import PARTIAL, TRIAL, Offsite
 from infra.errors import Refused, Unavailable
-from jobs import commands
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.backup_platform import BackupPlatform
-from jobs.kinds.sync_offsite import SyncOffsite
+from jobs.engine import commands
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.backup.backup_platform import BackupPlatform
+from jobs.kinds.backup.sync_offsite import SyncOffsite
 from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.carrying import pass_on
 from tests.crash.places import places

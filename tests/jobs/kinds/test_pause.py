@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from catalog.projects import ProjectBusy
-from jobs import lifecycle
-from jobs.commands import JobConflict, cancel, retry
-from jobs.data_plane import refuse_logins
+from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.kinds import PauseProject
+from jobs.projects.data_plane import refuse_logins
+from jobs.requests import lifecycle
 from tests.fixtures.projects import mark_for_deletion
 
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from catalog import inventory, names
-from jobs.commands import JobConflict, cancel, retry
-from jobs.data_plane import check_round_trip
+from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.kinds import DeleteProject, ProvisionProject
+from jobs.projects.data_plane import check_round_trip
 from tests.fixtures.projects import add_project
 
 STEPS = (

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from catalog.projects import ProjectBusy
-from jobs import lifecycle
-from jobs.commands import JobConflict, cancel, retry
+from jobs.engine.commands import JobConflict, cancel, retry
+from jobs.requests import lifecycle
 
 
 def stamp_of(file):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from infra.postgres.role_names import ProjectRoles
-from jobs import lifecycle
-from jobs.errors import GiveUp
-from jobs.kinds.restore import RestoreProject
-from jobs.kinds.undo_restore import UndoRestore
+from jobs.engine.errors import GiveUp
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.kinds.backup.undo_restore import UndoRestore
+from jobs.requests import lifecycle
 from tests.jobs.kinds.test_backups import ROWS, shop
 
 __all__ = ["shop"]

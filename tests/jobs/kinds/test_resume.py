@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from catalog.projects import ProjectBusy
-from jobs import lifecycle
-from jobs.commands import JobConflict, cancel, retry
+from jobs.engine.commands import JobConflict, cancel, retry
+from jobs.requests import lifecycle
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from catalog import backups
-from jobs.backups import opened
-from jobs.commands import cancel, retry
-from jobs.data_plane import drop_database, drop_roles
-from jobs.errors import GiveUp
+from jobs.backup.backups import opened
+from jobs.engine.commands import cancel, retry
+from jobs.engine.errors import GiveUp
 from jobs.kinds import DeleteProject
+from jobs.projects.data_plane import drop_database, drop_roles
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.kinds.test_backups import shop
 

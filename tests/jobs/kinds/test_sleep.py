@@ -8,12 +8,12 @@ import time
 import pytest
 
 from catalog.projects import ProjectBusy
-from jobs import lifecycle
-from jobs.commands import JobConflict, retry
+from jobs.engine.commands import JobConflict, retry
 from jobs.kinds import SleepProject, WakeProject
-from jobs.kinds.configure import ConfigureProject
-from jobs.sleeper import Sleeper
-from jobs.sweeper import Sweeper
+from jobs.kinds.project.configure import ConfigureProject
+from jobs.loops.idle_scaler import Sleeper
+from jobs.loops.sweeper import Sweeper
+from jobs.requests import lifecycle
 
 MINUTE = 60
 

@@ -20,13 +20,13 @@ from infra.backup.fingerprint import looking
 from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.postgres.role_names import ProjectRoles
-from jobs import importing
-from jobs.crash import EXIT_STATUS
-from jobs.kinds.backup import BackupProject
-from jobs.kinds.export import ExportProject, path_of
-from jobs.kinds.import_ import ImportProject
-from jobs.kinds.provision import ProvisionProject
-from jobs.kinds.verify_backup import VerifyBackup
+from jobs.backup import importing
+from jobs.engine.crash import EXIT_STATUS
+from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.import_ import ImportProject
+from jobs.kinds.backup.verify_backup import VerifyBackup
+from jobs.kinds.project.provision import ProvisionProject
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import pass_on
 from tests.crash.places import places

@@ -12,10 +12,10 @@ from catalog.projects import ProjectBusy
 from infra.postgres import vacuum
 from infra.postgres.limits import KEPT
 from infra.postgres.stats import read
-from jobs import lifecycle
-from jobs.enqueue import enqueue
+from jobs.engine.enqueue import enqueue
 from jobs.kinds import BackupProject
-from jobs.sweeper import Sweeper
+from jobs.loops.sweeper import Sweeper
+from jobs.requests import lifecycle
 from tests.jobs.conftest import wait_until
 
 
@@ -123,7 +123,7 @@ def test_an_index_that_raises_spoils_its_own_table_only(life, owner):
 
 
 def test_a_long_vacuum_is_broken_off_when_it_is_cancelled(life, owner):
-    from jobs.commands import cancel
+    from jobs.engine.commands import cancel
 
     owner.execute("CREATE FUNCTION slow(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN n; END $$")
     owner.execute("CREATE TABLE tar AS SELECT generate_series(1, 100) AS n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import jobs.kinds
-from jobs import kind
+from jobs.engine import kind
 
 # Who needs another verb adds it, having looked whether none of these says it.
 VERBS = """

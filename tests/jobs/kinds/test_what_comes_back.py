@@ -13,8 +13,8 @@ from catalog import backups
 from infra.backup import keys as backup_keys
 from infra.backup import sets
 from infra.postgres.role_names import ProjectRoles
-from jobs import lifecycle
-from jobs.kinds.restore import RestoreProject
+from jobs.kinds.backup.restore import RestoreProject
+from jobs.requests import lifecycle
 from tests.fixtures.projects import add_project, drop, new_tenant, stored_tenant
 from tests.fixtures.world import changes, world
 from tests.jobs.kinds.test_backups import Shop

@@ -1,0 +1,1 @@
+"""What the kinds share that write, restore, import and verify backups."""

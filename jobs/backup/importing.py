@@ -1,0 +1,65 @@
+"""What of an export is believed, and what is asked before it becomes a project."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from catalog import names, settings
+from catalog.ids import is_project_id
+from infra.backup import transfer
+from infra.backup.dumps import FORMATS
+from infra.errors import Refused
+from infra.postgres.sql import statements
+from infra.secrets import tokens
+from jobs.backup import backups
+from jobs.kinds.backup.backup import KEPT_SECRETS, KEYS
+
+if TYPE_CHECKING:
+    from infra.backup.transfer import Head
+    from infra.composition import Infra
+
+SQL = statements(__file__)
+SHORTEST_JWT_SECRET = 32
+
+
+def look(infra: Infra, file: str, passphrase: str) -> Head:
+    """Return what an export in the imports folder is. Raises Refused, naming why it is not taken."""
+    head = transfer.peek(infra.settings.imports_folder / file, backups.gpg(infra), passphrase)
+    check(infra, head)
+    return head
+
+
+def check(infra: Infra, head: Head) -> None:
+    """Raise Refused for an export that is newer than this installation, or that is none."""
+    if not is_project_id(head.scope) or head.format not in FORMATS:
+        raise Refused("this is no export of a project")
+    newest = infra.databases.templates.version
+    with infra.database.autocommit() as tx:
+        ours = int(tx.value(SQL.server))
+    if head.schema > newest:
+        raise Refused(f"it was made by a newer version ({head.schema}; this one knows {newest}): update first")
+    if int(head.postgres.partition(".")[0]) > ours:
+        raise Refused(f"it comes from Postgres {head.postgres}; this server is older ({ours})")
+    _check_details(infra, head.scope, head.details)
+
+
+def _check_details(infra: Infra, scope: str, details: dict[str, Any]) -> None:
+    try:
+        settings.within(details["settings"], infra.settings)
+        given = {str(name): str(value) for name, value in details["secrets"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"its settings or secrets are not what they should be: {type(error).__name__}") from None
+    if not set(given) <= set(KEPT_SECRETS) or not set(given) >= set(KEYS):
+        raise Refused("its secrets are not those of a project")
+    if len(given[names.JWT_SECRET]) < SHORTEST_JWT_SECRET:
+        raise Refused("its JWT secret is too short")
+    roles = names.roles(scope)
+    for name, role in ((names.ANON_KEY, roles.anon), (names.SERVICE_KEY, roles.service)):
+        try:
+            claims, _ = tokens.signed_claims(given[name], tokens.keys_of(given[names.JWT_SECRET]))
+            ours = json.loads(claims).get("db_role") == role
+        except (tokens.SignatureRefused, ValueError, AttributeError):
+            ours = False
+        if not ours:
+            raise Refused("its API keys are not those of the project")

@@ -1,0 +1,161 @@
+"""A set becomes a database beside a project's, and is proven to be what was backed up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from catalog import names
+from infra.backup import archive
+from infra.backup.differences import differences, listed
+from infra.backup.dumps import FORMS, Programs
+from infra.backup.fingerprint import looking
+from infra.backup.sql_restore import Replay
+from infra.errors import LoginRefused, Refused
+from infra.postgres.staging import Beside
+from infra.postgres.stand_ins import StandIns
+from jobs.backup.backups import DATABASE, gpg, told
+from jobs.projects.data_api_check import prove_by_data_api
+from jobs.projects.data_plane import stored_secrets
+
+if TYPE_CHECKING:
+    from infra.backup.differences import Difference
+    from infra.backup.dumps import Format
+    from infra.backup.fingerprint import Contents
+    from infra.backup.sql_restore import Played
+    from jobs.backup.backups import Opened
+    from jobs.engine.run import Run
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came of a restore.
+
+    played   what was played of the dump
+    lacking  what does not come back, in words; whoever asked has agreed to that
+    remarks  what is only worth saying
+    """
+
+    played: Played
+    lacking: list[str]
+    remarks: list[str]
+
+    def report(self, run: Run[Any]) -> None:
+        """Let the job's result say what is to be said of it."""
+        for name, said in (("lacking", self.lacking), ("remarks", self.remarks)):
+            if said:
+                run.result[name] = listed(said)
+
+
+def restore_beside(
+    run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None, partial: bool = False
+) -> Restored:
+    """Fill a database beside the project's with what a set holds, and prove that it holds it.
+
+    mark     what the finished restore is known by
+    partial  what cannot come back may stay away: it is named, and the rest counts
+
+    Raises Refused naming what failed or differs; then nothing is left of it.
+    """
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    run.check()
+    try:
+        beside.make(database, source.manifest.schema, without=source.contents.lacks_schemas)
+        beside.drop_restorer()  # an attempt that was killed has left those who stood in
+        stand_ins = StandIns(run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope)
+        played = _replayed(run, source, beside, database, stand_ins)
+        run.check()
+        beside.settle(database)
+        restored = _judged(played, compare(run, source, database, project, stand_ins), partial=partial)
+        restored.remarks.extend(stand_ins.drop(database))
+        restored.remarks.extend(source.contents.left_out)
+        restored.remarks.extend(
+            f"schema {schema}: it was gone; it is there as in a new project" for schema in sorted(_anew(source))
+        )
+        if mark is not None:
+            beside.set_mark(database, mark)
+    except BaseException:
+        drop_beside(run, database, project=project)
+        raise
+    return restored
+
+
+def _judged(played: Played, found: list[Difference], *, partial: bool) -> Restored:
+    """Say what of the differences is a fault. Raises Refused, naming it."""
+    remarks = [str(each) for each in found if each.remark]
+    lacking = [*played.failures, *(str(each) for each in found if each.lacking)]
+    wrong = [str(each) for each in found if not (each.remark or each.lacking)]
+    if wrong or (lacking and not (partial or played.failures)):
+        said = listed([*wrong, *lacking])
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(said)}")
+    if lacking and not partial:
+        raise Refused(
+            f"it does not come back whole: {'; '.join(listed(lacking))}. Everything else does: to have that, restore"
+            " it partially (--partial, or partial: true)"
+        )
+    return Restored(played, lacking, remarks)
+
+
+def compare(
+    run: Run[Any], source: Opened, database: str, project: str, stand_ins: StandIns | None = None
+) -> list[Difference]:
+    """Return in what a database differs from what was backed up. Raises Unavailable."""
+    login = names.roles(project).dump
+    uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
+    known = stand_ins.stands_for if stand_ins else {}
+    with looking(uri, run.session, project=project, stand_ins=known) as look:
+        kept = source.contents
+        found = look.take_as(kept, source.manifest.scope, run.check)
+    for schema in _anew(source):
+        found = found.without(schema)
+    return differences(kept, found)
+
+
+def _anew(source: Opened) -> set[str]:
+    """Return which of the platform's schemas the project had lost: without them it cannot be served."""
+    return source.contents.lacks_schemas - {"public"}
+
+
+def prove_beside(run: Run[Any], contents: Contents, database: str, project: str) -> int:
+    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
+
+    Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
+    """
+    roles, known = names.roles(project), stored_secrets(run)
+    Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
+    name = names.password(roles.authenticator)
+    uri = run.infra.databases.uri(database, roles.authenticator, known.wanted(name))
+    try:
+        run.infra.databases.prove(uri, roles, run.session)
+    except LoginRefused:
+        uri = run.infra.databases.uri(database, roles.authenticator, known[name])
+        run.infra.databases.prove(uri, roles, run.session)
+    return prove_by_data_api(run, uri, project, contents)
+
+
+def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
+    """Let a database beside the project's be gone, and the login that restores."""
+    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    beside.drop(database)
+    beside.drop_restorer()
+
+
+def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandIns) -> Played:
+    manifest, form = source.manifest, cast("Format", source.manifest.format)
+    file = manifest.file(DATABASE)
+    if file is None:
+        raise Refused(f"{manifest.stem} holds no database")
+    path = run.infra.settings.backups_folder / file.name
+    programs = Programs.of(run.infra.settings)
+    with (
+        beside.restorer(database) as login,
+        archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
+        programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
+    ):
+        replay = Replay(
+            login,
+            role=stand_ins,
+            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
+            look=told(run, file.plain_bytes, "restored"),
+        )
+        return replay.play(text)

@@ -1,0 +1,1 @@
+"""The engine: declared kinds, durable jobs, and how they are claimed, carried and watched over."""

@@ -1,0 +1,125 @@
+"""A held job: its fenced writes, its safe points, and how far it has come."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import Unavailable
+from jobs.engine.enqueue import enqueue
+from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
+from jobs.engine.table import Holder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.postgres.database import Transaction
+    from jobs.engine.crash import Point
+    from jobs.engine.kind import Kind
+    from jobs.engine.lease import Lease
+    from jobs.engine.runner import Runner
+    from jobs.engine.table import Job
+
+log = logging.getLogger(__name__)
+INSIST_PAUSE_SECONDS = 0.2
+# Longer than any restart of Postgres; the fence decides whether there is anything left to write by then.
+INSIST_SECONDS = 600.0
+PROGRESS_SECONDS = 0.5
+
+
+class Hold:
+    """What an attempt may do to its own job, and no longer than it holds it.
+
+    fenced       the writes that name the fence
+    step         the step at hand
+    undoing      whether the way leads back
+    past_return  whether a cancel comes too late
+    kept         what the steps so far report, as it is written down
+    """
+
+    def __init__(self, runner: Runner, job: Job, lease: Lease, kind: Kind) -> None:
+        self.fenced = Holder(job.id, job.fence)
+        self.step = ""
+        self.undoing = job.undoing
+        self.past_return = job.past_return
+        self.kept = job.result or {}
+        self._runner = runner
+        self._database = runner.infra.database
+        self._job = job
+        self._lease = lease
+        self._kind = kind
+        self._told_at = 0.0
+
+    @property
+    def expired(self) -> bool:
+        """Whether this worker must consider the job another's, by its own clock."""
+        return self._lease.expired(self._runner.clock())
+
+    def check(self) -> None:
+        """Pass a safe point. Raises LeaseLost, HandedBack when the worker leaves during a long step, or Cancelled."""
+        if self.expired:
+            raise LeaseLost(self._job.id)
+        if self._runner.stopping and self.step and self._kind.step(self.step).long:
+            raise HandedBack(self._job.id)
+        with self._database.autocommit() as tx:
+            status = self.fenced.look(tx)
+        if status == "cancelling" and not self.past_return and not self.undoing:
+            raise Cancelled(self._job.id)
+
+    def tell(self, message: str) -> None:
+        """Add a line to the job's events. Raises LeaseLost."""
+        with self._database.autocommit() as tx:
+            self.fenced.tell(tx, self._runner.scrub(message))
+        self._runner.changed(self._job.id)
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """Report real work, at most twice a second. Raises LeaseLost."""
+        now = self._runner.clock()
+        if now - self._told_at < PROGRESS_SECONDS and done < total:
+            return
+        self._told_at = now
+        with self._database.autocommit() as tx:
+            self.fenced.progress(tx, done, total, self._runner.scrub(message))
+        self._runner.changed(self._job.id)
+
+    def keep(self, tx: Transaction, result: dict[str, Any]) -> None:
+        """Write down what the steps so far report: a new attempt need not do them again to find out."""
+        if result != self.kept:
+            self.fenced.keep_result(tx, result)
+            self.kept = deepcopy(result)
+
+    def spawn(self, tx: Transaction, arguments: Any) -> str:
+        """Enqueue a child of this job; return its id."""
+        job = self._job
+        return enqueue(
+            tx, arguments, by=job.created_by, owner_id=job.owner_id, request_id=job.request_id, parent_id=job.id
+        ).id
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a transaction that commits only while the job is held. Raises LeaseLost."""
+        with self._database.transaction() as tx:
+            yield tx
+            self.fenced.look(tx)
+
+    def insist(self, write: Callable[[Transaction], None]) -> None:
+        """Write, while Postgres is away and back; stop when the lease turns out to be lost."""
+        deadline = self._runner.clock() + INSIST_SECONDS
+        while self._runner.clock() < deadline:
+            try:
+                with self._database.transaction() as tx:
+                    write(tx)
+            except LeaseLost:
+                log.warning("lease lost, nothing written")
+                return
+            except Unavailable:
+                self._runner.sleep(INSIST_PAUSE_SECONDS)
+            else:
+                return
+
+    def passing(self, point: Point) -> None:
+        """Die here if this is the crash point."""
+        step = f"undo-{self.step}" if self.undoing else self.step
+        self._runner.crash.passing(self._kind.name, step, point)

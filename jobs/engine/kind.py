@@ -1,0 +1,206 @@
+"""How a job kind is declared: a frozen dataclass of arguments, and its steps as data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from jobs.engine.errors import UnknownKind
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+A = TypeVar("A")
+Outside = Callable[["Run[Any]"], None]
+Failed = Callable[[Any, "Transaction", str], None]
+Retried = Callable[[Any, "Transaction"], None]
+
+CONTROL, BULK = "control", "bulk"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a kind.
+
+    act        what brings the state about; an outside step gets the run, an atomic one also the open transaction
+    atomic     touches only the platform database and commits together with its checkpoint
+    undo       takes the state back; called for every step that was begun, so it must bear finding nothing
+    title      what a person reads; the function's name in words when empty
+    no_return  once this step begins, the job cannot be cancelled any more
+    joins      waits for the children that earlier steps have spawned: the job is parked, in no worker's slot, until
+               the last of them rests
+    lasting    what it makes has to be there when the job ends: a new attempt looks at it again once it is finished,
+               and makes again what has vanished. Such a step only makes: it takes away nothing that a later step, or
+               another job, may rely on by now. Any other step is done once
+    long       may take longer than a stopping worker waits: it is interrupted instead of finished
+    """
+
+    act: Callable[..., None]
+    atomic: bool = False
+    undo: Outside | None = None
+    title: str = ""
+    no_return: bool = False
+    long: bool = False
+    joins: bool = False
+    lasting: bool = False
+
+    @property
+    def name(self) -> str:
+        """The stored name. Renaming the function is a migration."""
+        return self.act.__name__
+
+    @property
+    def label(self) -> str:
+        """The title shown to people."""
+        return self.title or self.name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job as the engine sees it."""
+
+    name: str
+    version: int
+    arguments: type[Any]
+    steps: tuple[Step, ...]
+    queue: str
+    lane: Literal["control", "bulk"] | None
+    attempts: int
+    on_failure: Literal["undo", "keep"]
+    max_running: int | None
+    max_children: int | None
+    conflicts: tuple[str, ...]
+    supersedes: bool
+    preempts: bool
+    coalesces: bool
+    priority: int
+    failed: Failed | None = None
+    retried: Retried | None = None
+
+    @property
+    def served(self) -> str:
+        """Name and version, as stored rows and workers compare them."""
+        return f"{self.name}@{self.version}"
+
+    def step(self, name: str) -> Step:
+        """Return the step of that stored name. Raises UnknownKind when this code has none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise UnknownKind(f"{self.served} has no step {name} in this version")
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes the kind special at its head
+    name: str,
+    *,
+    steps: tuple[Step, ...],
+    version: int = 1,
+    queue: str = CONTROL,
+    lane: Literal["control", "bulk"] | None = "control",
+    attempts: int = 5,
+    on_failure: Literal["undo", "keep"] = "keep",
+    max_running: int | None = None,
+    max_children: int | None = None,
+    conflicts: tuple[str, ...] = (),
+    supersedes: bool = False,
+    preempts: bool = False,
+    coalesces: bool = False,
+    priority: int = 0,
+    failed: Failed | None = None,
+    retried: Retried | None = None,
+) -> Callable[[type[A]], type[A]]:
+    """Register a frozen dataclass as the arguments of the kind `name`.
+
+    name        a promise to rows already stored; two declarations of one name and version fail at import
+    queue       which workers serve it
+    lane        one job at a time per project and lane; None runs beside anything
+    on_failure  undo: the steps begun are undone, newest first; keep: everything stays for a retry
+    max_running how many jobs of this kind may run at a time, over all workers
+    max_children how many of a parent's children may run at a time
+    conflicts   kinds that must not run beside this one on the same project, whatever their lane; each waits for the
+                other, so one of the two says so
+    supersedes  enqueueing it cancels what is queued for its project and asks what runs to stop; what had begun of
+                either is undone as its kind says
+    preempts    does not wait behind a job of its lane that rests in back-off
+    coalesces   folds into a queued job of equal kind and arguments
+    failed      (arguments, tx, reason), called in the transaction that marks the job failed or cancelled, to say so
+                in the catalogue
+    retried     (arguments, tx), called in the transaction that lets a failed or cancelled job go on; raises
+                jobs.engine.commands.JobConflict when its subject no longer allows it
+    """
+
+    def register(arguments: type[A]) -> type[A]:
+        declared = Kind(
+            name=name,
+            version=version,
+            arguments=arguments,
+            steps=steps,
+            queue=queue,
+            lane=lane,
+            attempts=attempts,
+            on_failure=on_failure,
+            max_running=max_running,
+            max_children=max_children,
+            conflicts=conflicts,
+            supersedes=supersedes,
+            preempts=preempts,
+            coalesces=coalesces,
+            priority=priority,
+            failed=failed,
+            retried=retried,
+        )
+        if declared.served in _KINDS:
+            raise ValueError(f"kind {declared.served} is declared twice")
+        if len({step.name for step in steps}) != len(steps) or not steps:
+            raise ValueError(f"kind {declared.served} needs steps of different names")
+        if any(step.lasting and (step.atomic or step.joins) for step in steps):
+            raise ValueError(f"kind {declared.served}: only what is made outside can last or vanish")
+        _KINDS[declared.served] = declared
+        arguments.kind = declared  # type: ignore[attr-defined]
+        return arguments
+
+    return register
+
+
+def kinds() -> dict[str, Kind]:
+    """Return every registered kind by name@version."""
+    return dict(_KINDS)
+
+
+def find(name: str, version: int) -> Kind:
+    """Return a registered kind. Raises UnknownKind."""
+    try:
+        return _KINDS[f"{name}@{version}"]
+    except KeyError:
+        raise UnknownKind(f"no worker here serves {name}@{version}") from None
+
+
+def newest(name: str) -> Kind:
+    """Return the newest version of a kind. Raises UnknownKind."""
+    known = [declared for declared in _KINDS.values() if declared.name == name]
+    if not known:
+        raise UnknownKind(f"no worker here serves {name}")
+    return max(known, key=lambda declared: declared.version)
+
+
+def of(arguments: Any) -> Kind:
+    """Return the kind that these arguments belong to."""
+    declared: Kind = type(arguments).kind
+    return declared
+
+
+def to_json(arguments: Any) -> dict[str, Any]:
+    """Return arguments as stored: ids and references, never secrets."""
+    return dataclasses.asdict(arguments)
+
+
+def from_json(declared: Kind, args: dict[str, Any]) -> Any:
+    """Rebuild arguments from a stored row; members this version does not know are dropped."""
+    known = {member.name for member in dataclasses.fields(declared.arguments)}
+    return declared.arguments(**{name: value for name, value in args.items() if name in known})

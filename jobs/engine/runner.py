@@ -1,0 +1,108 @@
+"""Claims jobs for one worker process and carries each to its next resting place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from random import Random
+from typing import TYPE_CHECKING
+
+from config.logging import bound
+from infra.errors import Unavailable
+from jobs.engine.attempt import Attempt
+from jobs.engine.crash import CrashPoint
+from jobs.engine.table import Claims
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.composition import Infra
+    from jobs.engine.lease import Leases
+    from jobs.engine.table import Job, Taken
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """The engine of one process. Clock and randomness are parameters, so that schedules can be simulated.
+
+    losses  how often the worker has lost its liveness session: what fails beside such a loss costs no attempt
+    scrub   takes secrets out of a text
+    """
+
+    def __init__(  # noqa: PLR0913 - a composition of the engine's parameters
+        self,
+        infra: Infra,
+        leases: Leases,
+        *,
+        worker: str,
+        queues: list[str],
+        serves: list[str],
+        losses: Callable[[], int] = lambda: 0,
+        scrub: Callable[[str], str] = str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.infra = infra
+        self.leases = leases
+        self.worker = worker
+        self.queues = queues
+        self.serves = serves
+        self.losses = losses
+        self.scrub = scrub
+        self.clock = clock
+        self.sleep = sleep
+        self.random = random or Random()  # noqa: S311 - jitter, not a secret
+        self.crash = CrashPoint(infra.settings.crash)
+        self.stopping = False
+        self._claims = Claims(worker, queues, serves, infra.settings.lease_seconds)
+
+    def drain(self) -> int:
+        """Run jobs until none can be claimed or the worker is asked to leave; return how many."""
+        count = 0
+        job = self._claim()
+        while job is not None:
+            count += 1
+            job = self._carry(job, self._claims)
+        return count
+
+    def run_one(self) -> bool:
+        """Claim the best job and carry it; say whether there was one."""
+        job = self._claim()
+        if job is not None:
+            self._carry(job, None)
+        return job is not None
+
+    def _claim(self) -> Taken | None:
+        if self.stopping:
+            return None
+        try:
+            with self.infra.database.autocommit() as tx:
+                return self._claims.take(tx)
+        except Unavailable:
+            return None  # the bell is rung again once Postgres is back
+
+    def _carry(self, job: Taken, claims: Claims | None) -> Taken | None:
+        """Carry a job to its next resting place; with `claims`, return the next one to carry."""
+        lease = self.leases.hold(job.id, job.fence)
+        self.changed(job.id)
+        try:
+            with bound(job_id=job.id, project_id=job.project_id, request_id=job.request_id):
+                log.info("job claimed", extra={"kind": job.kind, "attempt": job.attempt, "fence": job.fence})
+                attempt = Attempt(self, job, lease, claims)
+                attempt.carry()
+        finally:
+            self.leases.let_go(lease)
+        if claims is None or attempt.asked:
+            return attempt.next
+        return self._claim()
+
+    def changed(self, job_id: str) -> None:
+        """Tell watchers."""
+        self.infra.doorbell.changed(job_id)
+
+    def finished(self, job: Job, status: str) -> None:
+        """Announce that a job has come to rest."""
+        log.info("job finished", extra={"kind": job.kind, "status": status})
+        self.changed(job.id)

@@ -1,0 +1,1 @@
+"""Kinds that write, check, restore, copy and forget backups."""

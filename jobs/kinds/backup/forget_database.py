@@ -1,0 +1,54 @@
+"""project.forget_database: what a project's database was before a restore is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names
+from infra.postgres.staging import Beside
+from jobs.engine.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+
+def drop_kept_database(run: Run[ForgetDatabase]) -> None:
+    """Let the database of before the restore be gone, unless a later restore has put another one there."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        kept = catalogue.kept_database(tx, project)
+    if kept is None or kept["job_id"] != run.args.restore_job_id:
+        return
+    database = names.beside(project, "before")
+    run.ledger.releasing("database", database)
+    run.check()
+    Beside(run.infra.databases, names.roles(project), run.session).drop(database)
+    run.ledger.gone("database", database)
+
+
+def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:
+    """Say that there is no way back any more."""
+    project = run.args.project_id
+    kept = catalogue.kept_database(tx, project)
+    if kept is not None and kept["job_id"] == run.args.restore_job_id:
+        catalogue.forget_database(tx, project)
+    run.result["projectId"] = project
+
+
+@kind(
+    "project.forget_database",
+    steps=(
+        Step(drop_kept_database, title="Drop the kept database"),
+        Step(forget_kept_database, atomic=True, title="Forget the kept database"),
+    ),
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class ForgetDatabase:
+    """Drops what a project's database was before one restore of it."""
+
+    project_id: str
+    restore_job_id: str

@@ -1,0 +1,97 @@
+"""platform.retention: old backups go, and what was kept from before restores; never the newest that were proven."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from infra.backup import sets
+from jobs.engine.enqueue import enqueue
+from jobs.engine.kind import BULK, Step, kind
+from jobs.kinds.backup.forget_database import ForgetDatabase
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+TRANSFER_DAYS = 7
+
+
+def enqueue_drops(run: Run[RetainBackups], tx: Transaction) -> None:
+    """Let a job of each project's own drop what was kept from before a restore."""
+    found = catalogue.outlived_databases(tx)
+    for row in found:
+        enqueue(tx, ForgetDatabase(row["project_id"], row["job_id"]))
+    run.result["databases"] = len(found)
+
+
+def remove_old_backups(run: Run[RetainBackups]) -> None:
+    """Remove the files and then the row of each backup that nobody has to keep any more."""
+    settings = run.infra.settings
+    kept = {
+        "days": settings.backup_retention_days,
+        "count": settings.backup_retention_count,
+        "final_days": settings.final_backup_days,
+    }
+    with run.infra.database.autocommit() as tx:
+        doomed = catalogue.doomed(tx, **kept)
+    removed = 0
+    for done, row in enumerate(doomed):
+        run.check()
+        run.progress(done, len(doomed), row["stem"])
+        # What was to go when we looked may be the last one by now, or the newest that was proven: ask once more.
+        with run.infra.database.autocommit() as tx:
+            again = catalogue.doomed(tx, **kept)
+        if row["id"] in {other["id"] for other in again}:
+            sets.remove(settings.backups_folder, row["stem"])
+            with run.transaction() as tx:
+                catalogue.forget(tx, row["id"])
+            removed += 1
+            run.log(f"removed {row['stem']}")
+    run.result["removed"] = removed
+
+
+def remove_strays(run: Run[RetainBackups]) -> None:
+    """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
+    folder = run.infra.settings.backups_folder
+    with run.transaction() as tx:
+        catalogue.forget_abandoned(tx)
+    for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
+        run.check()
+        with run.infra.database.autocommit() as tx:
+            stem = path.name.removeprefix(".").partition(".")[0]
+            if not catalogue.is_under_way(tx, stem):
+                path.unlink(missing_ok=True)
+                run.log(f"removed an unfinished file of {stem}")
+
+
+def remove_old_transfers(run: Run[RetainBackups]) -> None:
+    """Remove exports that nobody has fetched for so long, and what was left of imports."""
+    settings = run.infra.settings
+    oldest = time.time() - TRANSFER_DAYS * 86_400
+    for folder in (settings.exports_folder, settings.imports_folder):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            run.check()
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+                run.log(f"removed {path.name}")
+
+
+@kind(
+    "platform.retention",
+    steps=(
+        Step(enqueue_drops, atomic=True, title="Enqueue drops of kept databases"),
+        Step(remove_old_backups),
+        Step(remove_strays, title="Remove unfinished files"),
+        Step(remove_old_transfers, title="Remove old exports"),
+    ),
+    queue=BULK,
+    lane=None,
+    max_running=1,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class RetainBackups:
+    """Removes what is old; twice is harmless."""

@@ -1,0 +1,94 @@
+"""project.verify_backup: a backup is proven by restoring it into a database of its own and comparing the two."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names
+from catalog import project_states as states
+from catalog.backups import BackupNotFound
+from jobs.backup import backups, restoring
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import BULK, Step, kind
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+
+def restore_on_trial(run: Run[VerifyBackup]) -> None:
+    """Restore the backup beside the project, compare, ask it as the data API would, and leave nothing."""
+    project, database = run.args.project_id, names.beside(run.args.project_id, "trial")
+    with run.infra.database.autocommit() as tx:
+        if states.of(tx, project) not in states.SETTLED:
+            raise GiveUp("the project is neither active nor paused")
+        try:
+            backup = catalogue.find(tx, run.args.backup_id)
+        except BackupNotFound as error:
+            raise GiveUp(str(error)) from error
+    if backup.scope != project:
+        raise GiveUp("the backup is of another project")
+    began = time.monotonic()
+    run.ledger.intend("database", database)
+    source = backups.opened(run.infra, backup.stem)
+    try:
+        restored = restoring.restore_beside(run, source, database, project=project, mark=None)
+        took = time.monotonic() - began
+        run.check()
+        asked = restoring.prove_beside(run, source.contents, database, project)
+    finally:
+        restoring.drop_beside(run, database, project=project)
+    run.ledger.gone("database", database)
+    run.result.update(
+        projectId=project,
+        backupId=backup.id,
+        tables=len(source.contents.rows),
+        rows=sum(source.contents.rows.values()),
+        objects=len(source.contents.objects),
+        statements=restored.played.statements,
+        tablesAsked=asked,
+        restoreMs=round(took * 1000),
+    )
+    restored.report(run)
+
+
+def remove_trial(run: Run[VerifyBackup]) -> None:
+    """Let nothing of the trial be left."""
+    database = names.beside(run.args.project_id, "trial")
+    restoring.drop_beside(run, database, project=run.args.project_id)
+    run.ledger.gone("database", database)
+
+
+def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
+    """Say that the backup was proven."""
+    catalogue.verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
+
+
+def say_not_verified(args: VerifyBackup, tx: Transaction, reason: str) -> None:
+    """Say in the catalogue what is wrong with the backup."""
+    catalogue.not_verified(tx, args.backup_id, reason)
+
+
+@kind(
+    "project.verify_backup",
+    steps=(
+        Step(restore_on_trial, undo=remove_trial, long=True, title="Restore it on trial, compare"),
+        Step(mark_verified, atomic=True),
+    ),
+    queue=BULK,
+    lane="bulk",
+    on_failure="undo",
+    max_running=1,
+    coalesces=True,
+    conflicts=("project.restore", "project.delete"),
+    failed=say_not_verified,
+)
+@dataclass(frozen=True)
+class VerifyBackup:
+    """Proves one backup of a project that is there."""
+
+    project_id: str
+    backup_id: str

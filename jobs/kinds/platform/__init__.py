@@ -1,0 +1,1 @@
+"""Kinds that change the platform, or all projects."""

@@ -1,0 +1,53 @@
+"""fleet.migrate: every project that is behind the newest template is brought to it, a few at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from catalog import project_states as states
+from infra.postgres.sql import statements
+from jobs.engine.kind import Step, kind
+from jobs.kinds.project.migrate import MigrateProject
+from jobs.projects import fleet
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+SQL = statements(__file__)
+AT_A_TIME = 4
+
+
+def enqueue_migrations(run: Run[MigrateFleet], tx: Transaction) -> None:
+    """Enqueue a migration for each project that is not equal to the newest template."""
+    for row in tx.rows(SQL.behind, _newest(run)):
+        run.spawn(tx, MigrateProject(row["id"]))
+
+
+def wait_for_migrations(run: Run[MigrateFleet]) -> None:
+    """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
+    with run.infra.database.autocommit() as tx:
+        behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
+    fleet.conclude(run, "migrated", states.SETTLED, behind=behind)
+
+
+def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:
+    return {**states.SETS, "template": run.infra.databases.templates.name}
+
+
+@kind(
+    "fleet.migrate",
+    steps=(
+        Step(enqueue_migrations, atomic=True),
+        Step(wait_for_migrations, joins=True, title="Wait for the migrations"),
+    ),
+    lane=None,
+    max_children=AT_A_TIME,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class MigrateFleet:
+    """Migrates all projects that are behind. `budget`: how many may fail without the whole counting as failed."""
+
+    budget: int = 0

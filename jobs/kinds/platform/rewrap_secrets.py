@@ -1,0 +1,66 @@
+"""platform.rewrap_secrets: after a rotation of the master key, nothing that is kept needs the old one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import secrets
+from infra.secrets import master_keys
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+AT_A_TIME = 50
+
+
+def reseal_canary(run: Run[RewrapSecrets], tx: Transaction) -> None:
+    """From now on the installation is known by the newest master key, and new secrets are wrapped by no other."""
+    run.infra.vault.reseal_canary(tx)
+
+
+def rewrap_data_keys(run: Run[RewrapSecrets]) -> None:
+    """Wrap every data key by the newest master key, some at a time; requests read either meanwhile."""
+    with run.infra.database.autocommit() as tx:
+        total = secrets.wrapped_by_others(tx, run.infra.vault)
+    done, count = 0, 1
+    while count:
+        run.check()
+        run.progress(done, max(total, done), f"{done} of {total}")
+        with run.transaction() as tx:
+            count = secrets.rewrap_some(tx, run.infra.vault, limit=AT_A_TIME)
+        done += count
+    run.result["rewrapped"] = done
+
+
+def keep_earlier_keys(run: Run[RewrapSecrets]) -> None:
+    """Keep the old master key sealed by the newest: backups of the platform from before need it."""
+    run.check()
+    master_keys.keep(run.infra.settings.secrets_folder)
+
+
+def check_rewrapped(run: Run[RewrapSecrets], tx: Transaction) -> None:
+    """Look once more. Raises GiveUp."""
+    left = secrets.wrapped_by_others(tx, run.infra.vault)
+    if left:
+        raise GiveUp(f"{left} data keys are still wrapped by another master key")
+
+
+@kind(
+    "platform.rewrap_secrets",
+    steps=(
+        Step(reseal_canary, atomic=True, title="Seal the canary anew"),
+        Step(rewrap_data_keys, long=True, title="Wrap the data keys anew"),
+        Step(keep_earlier_keys, title="Keep the old key, sealed"),
+        Step(check_rewrapped, atomic=True, title="Check that nothing needs another key"),
+    ),
+    lane=None,
+    max_running=1,
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class RewrapSecrets:
+    """Wraps every data key by the newest master key."""

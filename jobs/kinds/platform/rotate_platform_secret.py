@@ -1,0 +1,208 @@
+"""platform.rotate_secret: one of the platform's own secrets is changed, and no request fails on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from catalog import job_secrets
+from catalog import platform_secrets as catalogue
+from catalog.secrets import SecretMissing
+from infra.backup import keys
+from infra.mail.mail import Letter, Server, message
+from infra.secrets import secret_changes, secretfiles
+from jobs.engine.commands import JobConflict
+from jobs.engine.enqueue import enqueue
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+from jobs.kinds.platform.retire_platform_secret import RetirePlatformSecret
+from jobs.kinds.platform.rewrap_secrets import RewrapSecrets
+from jobs.projects import platform_secrets
+from jobs.projects.platform_secrets import ALL, BACKUP_KEY, MASTER_KEY, SMTP_PASSWORD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catalog.platform_secrets import Rotation
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+    from jobs.projects.platform_secrets import Chosen
+
+TRIAL = (
+    "The mail server's new password works",
+    "LaunchDB signs in to the mail server with another password from now on. This mail was sent with it.\n",
+)
+
+
+def make_new_secret(run: Run[RotatePlatformSecret]) -> None:
+    """Lay the new value beside the one in force, where nobody reads it. Raises GiveUp when it was forgotten."""
+    if _is_in_force(run):
+        return
+    file = ALL[run.args.secret].file
+    value = _chosen(run).password if run.args.chosen else secretfiles.generate(secretfiles.NAMES[file])
+    run.check()
+    secret_changes.offer(_folder(run), file, run.job_id, value)
+
+
+def remove_new_secret(run: Run[RotatePlatformSecret]) -> None:
+    """Take away what lies beside the one in force, unless that is in force already: then a retry goes on with it."""
+    file = ALL[run.args.secret].file
+    if secret_changes.offered(_folder(run), file, run.job_id) not in _valid(run):
+        secret_changes.withdraw(_folder(run), file, run.job_id)
+
+
+def try_mail(run: Run[RotatePlatformSecret]) -> None:
+    """Prove a new password of the mail server by a mail. Raises Refused when the server does not take it."""
+    if run.args.secret != SMTP_PASSWORD or _is_in_force(run):
+        return
+    if run.infra.settings.mail != "smtp":
+        raise GiveUp("this installation sends no mail: SMTP_HOST is not set")
+    chosen, sender = _chosen(run), run.infra.settings.smtp_from
+    letter = message(Letter(chosen.to, *TRIAL), sender=sender, identity=run.job_id, at=datetime.now(UTC))
+    run.check()
+    Server(run.infra.settings, password=chosen.password).deliver(letter, chosen.to, run.check)
+
+
+def note_begin(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+    """Write down which value takes the place of which; data keys may be wrapped by either master key."""
+    new = _offered(run)
+    if run.args.chosen:
+        catalogue.begin(tx, run.job_id, run.args.secret, old_id=None, new_id=None)
+        return
+    ids = [secret_changes.identity(value) for value in (_valid(run)[0], new)]
+    catalogue.begin(tx, run.job_id, run.args.secret, old_id=ids[0], new_id=ids[1])
+    if run.args.secret == MASTER_KEY:
+        run.infra.vault.expect(tx, new)
+
+
+def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
+    """Forget it, unless the new value is in force already."""
+    file = ALL[run.args.secret].file
+    new = secret_changes.offered(_folder(run), file, run.job_id)
+    if new is None or new in _valid(run):
+        return
+    with run.transaction() as tx:
+        catalogue.take_back(tx, run.job_id)
+        if run.args.secret == MASTER_KEY:
+            run.infra.vault.expect_no_more(tx, new)
+
+
+def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
+    """Let everybody who reads the secret read the new one."""
+    if _is_in_force(run):
+        return
+    rotated, dotenv = ALL[run.args.secret], run.infra.settings.home / ".env"
+    with secret_changes.changing(_folder(run)):
+        run.check()
+        if run.args.secret == BACKUP_KEY:
+            keys.keep(_folder(run))
+        secret_changes.put_in_force(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
+
+
+def note_rotation(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+    """Write down that it is in force; let what the old master key has wrapped be wrapped anew."""
+    catalogue.in_force(tx, run.job_id)
+    job_secrets.forget(tx, run.args.chosen)
+    if run.args.secret == MASTER_KEY:
+        run.spawn(tx, RewrapSecrets())
+
+
+def remove_copy(run: Run[RotatePlatformSecret]) -> None:
+    """Take away the copy that lies beside the one in force."""
+    secret_changes.withdraw(_folder(run), ALL[run.args.secret].file, run.job_id)
+
+
+def wait_for_rewrapping(run: Run[RotatePlatformSecret]) -> None:
+    """Wait until nothing needs the old master key. Raises GiveUp; both stay valid then."""
+    failed = [child["error"] for child in run.children() if child["status"] != "succeeded"]
+    if failed:
+        raise GiveUp(f"the secrets could not all be wrapped anew; both master keys stay valid: {failed[0]}")
+
+
+def report(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+    """Report, and let a later job retire the old value."""
+    until: datetime | None = None
+    if grace := _grace(run):
+        until = catalogue.good_for(tx, run.job_id, grace)
+        enqueue(tx, RetirePlatformSecret(run.job_id), run_at=until)
+    else:
+        catalogue.retired(tx, run.job_id)
+    run.result.update(secret=run.args.secret, oldGoodUntil=None if until is None else until.isoformat())
+
+
+def forget_what_was_chosen(args: RotatePlatformSecret, tx: Transaction, _reason: str) -> None:
+    """Keep no password that was not put in force."""
+    job_secrets.forget(tx, args.chosen)
+
+
+def begin_again(args: RotatePlatformSecret, _tx: Transaction) -> None:
+    """Let a rotation go on, unless what was chosen for it is forgotten. Raises JobConflict."""
+    if args.chosen:
+        raise JobConflict("the password is not kept; rotate anew")
+
+
+def _folder(run: Run[RotatePlatformSecret]) -> Path:
+    return run.infra.settings.secrets_folder
+
+
+def _valid(run: Run[RotatePlatformSecret]) -> list[str]:
+    folder, file = _folder(run), ALL[run.args.secret].file
+    # A password of the mail server's may stand in the settings alone.
+    return secretfiles.read(folder, file) if (folder / file).exists() else []
+
+
+def _grace(run: Run[RotatePlatformSecret]) -> int:
+    return platform_secrets.seconds_of_grace(run.args.secret, run.args.grace_seconds)
+
+
+def _is_in_force(run: Run[RotatePlatformSecret]) -> bool:
+    with run.infra.database.autocommit() as tx:
+        known: Rotation | None = catalogue.of_job(tx, run.job_id)
+    return known is not None and known.in_force_at is not None
+
+
+def _offered(run: Run[RotatePlatformSecret]) -> str:
+    value = secret_changes.offered(_folder(run), ALL[run.args.secret].file, run.job_id)
+    if value is None:
+        raise GiveUp("the new value that lay in the secrets folder is gone; rotate anew")
+    return value
+
+
+def _chosen(run: Run[RotatePlatformSecret]) -> Chosen:
+    try:
+        with run.infra.database.autocommit() as tx:
+            return platform_secrets.read_chosen(tx, run.infra.vault, run.args.chosen)
+    except SecretMissing:
+        raise GiveUp("the password is not kept any more; rotate anew") from None
+
+
+@kind(
+    "platform.rotate_secret",
+    steps=(
+        Step(make_new_secret, undo=remove_new_secret, title="Make the new secret"),
+        Step(try_mail, title="Try it, if it is the mail server's"),
+        Step(note_begin, atomic=True, undo=forget_rotation, title="Note what changes"),
+        Step(activate_new_secret, no_return=True, title="Put the new secret in force"),
+        Step(note_rotation, atomic=True, title="Note that it is in force"),
+        Step(remove_copy, title="Remove the copy"),
+        Step(wait_for_rewrapping, joins=True, title="Wait for the rewrapping"),
+        Step(report, atomic=True),
+    ),
+    lane=None,
+    on_failure="undo",
+    max_running=1,
+    failed=forget_what_was_chosen,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class RotatePlatformSecret:
+    """Changes a secret of the platform's own.
+
+    grace_seconds  how long the old value is good besides
+    chosen         by what a password that people chose is found, sealed
+    """
+
+    secret: str
+    grace_seconds: int = 0
+    chosen: str = ""

@@ -1,0 +1,54 @@
+"""project.configure: what was set of a project in the catalogue is in force outside, without a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import settings
+from catalog.settings_model import OUTSIDE
+from infra.postgres.sql import statements
+from jobs.engine.kind import Step, kind
+from jobs.kinds.project.reconcile import check_round_trip, update_data_api, update_database, update_pooler
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+SQL = statements(__file__)
+
+
+def read_settings(run: Run[ConfigureProject], tx: Transaction) -> None:
+    """Note which version of the settings there is; the steps after this one bring it, or a newer one."""
+    settings.begin_applying(tx, run.args.project_id)
+
+
+def report(run: Run[ConfigureProject], tx: Transaction) -> None:
+    """Report what the project was given; a later change has a job of its own."""
+    project = run.args.project_id
+    chosen = settings.effective(settings.read(tx, project).settings, run.infra.settings)
+    run.result.update(
+        projectId=project,
+        poolSize=tx.value(SQL.pool_size, {"project": project}),
+        settingsVersion=settings.applied(tx, project),
+        settings=settings.shown(chosen, only=OUTSIDE),
+    )
+
+
+@kind(
+    "project.configure",
+    steps=(
+        Step(read_settings, atomic=True, title="Read the settings"),
+        Step(update_database, lasting=True, title="Update the database's rights and limits"),
+        Step(update_pooler, lasting=True, title="Update PgBouncer"),
+        Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
+    ),
+    coalesces=True,
+)
+@dataclass(frozen=True)
+class ConfigureProject:
+    """Lets a project's pool size, limits and data API settings take effect."""
+
+    project_id: str

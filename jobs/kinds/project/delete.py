@@ -1,0 +1,222 @@
+"""project.delete: nothing of a project is left but its history. Twice is harmless; half is finished by a retry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import backups as catalogue
+from catalog import names, owner_migrations, secrets
+from catalog import project_states as states
+from infra.backup import sets
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
+from jobs.backup import backups
+from jobs.engine.commands import JobConflict
+from jobs.engine.kind import Step, kind
+from jobs.kinds.backup.backup import begin, list_set, remove_set, write_backup
+from jobs.kinds.backup.export import files_of
+from jobs.projects.data_plane import (
+    allow_logins,
+    close_data_api,
+    drop_database,
+    drop_roles,
+    open_data_api,
+    refuse_logins,
+)
+from jobs.projects.pooling import add_to_pooler, remove_from_pooler
+
+if TYPE_CHECKING:
+    from catalog.project_states import State
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+SQL = statements(__file__)
+
+
+def name_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
+    """Give the last backup its id, once, unless nothing is to be kept or there was never anything to keep."""
+    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
+        begin(run, tx, run.args.project_id, final=True)
+
+
+def write_last_backup(run: Run[DeleteProject]) -> None:
+    """Let a last backup be there before anything is closed: where none can be made, nothing is deleted."""
+    if not is_begun(run) or backups.is_whole(run):
+        return
+    if not _has_database(run):
+        run.log("there is no database to back up")
+        backups.remove(run)
+        return
+    write_backup(run)
+
+
+def complete_last_backup(run: Run[DeleteProject]) -> None:
+    """Let nobody write any more, and the last backup hold what was written until then."""
+    if not _has_database(run):
+        return
+    refuse_logins(run)
+    with run.transaction() as tx:
+        # An attempt that was taken back half has given up the one that it had listed.
+        name_last_backup(run, tx)
+    if is_begun(run):
+        write_backup(run, fresh=True)
+
+
+def allow_logins_again(run: Run[DeleteProject]) -> None:
+    """Let the logins in again, if they were in."""
+    if _before(run) in states.REACHABLE and _has_database(run):
+        allow_logins(run)
+
+
+def add_to_pooler_again(run: Run[DeleteProject]) -> None:
+    """Let the pooler serve the project again, if it did."""
+    if _before(run) in states.REACHABLE and _has_database(run):
+        add_to_pooler(run)
+
+
+def serve_on(run: Run[DeleteProject]) -> None:
+    """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
+    if not _has_database(run):
+        with run.transaction() as tx:
+            states.forget_before_deletion(tx, run.args.project_id)
+        return
+    before = _before(run)
+    if before is None:
+        return
+    with run.transaction() as tx:
+        reason = "its deletion did not finish"
+        states.move(tx, run.args.project_id, before, by="project.delete undone", reason=reason)
+    if before == "active":
+        open_data_api(run)
+
+
+def _before(run: Run[DeleteProject]) -> State | None:
+    """Return what the project is to be again; None when it never served, or another deletion takes this one's place."""
+    with run.infra.database.autocommit() as tx:
+        if tx.value(SQL.is_superseded, {"job": run.job_id}):
+            return None
+        return states.before_deletion(tx, run.args.project_id)
+
+
+def _has_database(run: Run[DeleteProject]) -> bool:
+    project = run.args.project_id
+    return Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
+
+
+def list_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
+    """List the last backup: for some days the project can be brought back."""
+    try:
+        list_set(run, tx, catalogue.of_job(tx, run.job_id))
+    except catalogue.BackupNotFound:
+        return
+
+
+def keep_last_backup(run: Run[DeleteProject]) -> None:
+    """Let what was listed stay as any other backup: the data may be gone; a retry makes a last backup of its own."""
+    with run.transaction() as tx:
+        catalogue.let_go(tx, run.job_id)
+
+
+def is_begun(run: Run[DeleteProject]) -> bool:
+    """Say whether this deletion keeps a last backup."""
+    with run.infra.database.autocommit() as tx:
+        try:
+            catalogue.of_job(tx, run.job_id)
+        except catalogue.BackupNotFound:
+            return False
+    return True
+
+
+def remove_transfers(run: Run[DeleteProject]) -> None:
+    """Let no export be left, which nobody can fetch any more, nor with a purge a file that the project came from."""
+    settings, project = run.infra.settings, run.args.project_id
+    gone = files_of(settings.exports_folder, project)
+    if run.args.purge:
+        with run.infra.database.autocommit() as tx:
+            gone += [settings.imports_folder / row["file"] for row in tx.rows(SQL.imported, {"project": project})]
+    for path in gone:
+        run.check()
+        path.unlink(missing_ok=True)
+
+
+def purge_backups(run: Run[DeleteProject]) -> None:
+    """Let nothing be left that could bring the project back, when that was asked for."""
+    if not run.args.purge:
+        return
+    with run.infra.database.autocommit() as tx:
+        found = catalogue.of_scope(tx, run.args.project_id)
+    for backup in found:
+        run.check()
+        sets.remove(run.infra.settings.backups_folder, backup.stem)
+    with run.transaction() as tx:
+        for backup in found:
+            catalogue.forget(tx, backup.id)
+
+
+def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
+    """Forget secrets and settings; say in the catalogue that the project is deleted."""
+    project = {"project": run.args.project_id}
+    secrets.delete_all(tx, run.args.project_id)
+    tx.execute(SQL.forget_passphrases, {**project, "platform": secrets.PLATFORM})
+    tx.execute(SQL.forget_settings, project)
+    owner_migrations.forget(tx, run.args.project_id)
+    tx.execute(SQL.forget_databases, project)
+    states.move(tx, run.args.project_id, "deleted", by="project.delete")
+    tx.execute(SQL.forget_ledger, project)
+    run.result["projectId"] = run.args.project_id
+
+
+def say_unfinished(args: DeleteProject, tx: Transaction, reason: str) -> None:
+    """Let no project rest in a moving state: it says that its deletion did not finish, or serves on."""
+    before = tx.value(SQL.unclosed, {"project": args.project_id})
+    reason = f"the deletion did not finish: {reason}"
+    states.move(tx, args.project_id, before or "failed", by="project.delete failed", reason=reason)
+
+
+def begin_again(args: DeleteProject, tx: Transaction) -> None:
+    """Let the deletion go on. Raises JobConflict when the project is deleted already."""
+    if not states.move(tx, args.project_id, "deleting", by="project.delete asked"):
+        raise JobConflict("the project is deleted already")
+
+
+@kind(
+    "project.delete",
+    steps=(
+        Step(name_last_backup, atomic=True, undo=remove_set, title="Name the last backup"),
+        Step(write_last_backup, lasting=True, long=True, title="Write the last backup"),
+        Step(close_data_api, undo=serve_on, title="Close the data API"),
+        Step(remove_from_pooler, undo=add_to_pooler_again, title="Remove from PgBouncer"),
+        Step(
+            complete_last_backup,
+            undo=allow_logins_again,
+            long=True,
+            title="Refuse logins, complete the last backup",
+        ),
+        Step(
+            list_last_backup,
+            atomic=True,
+            no_return=True,
+            undo=keep_last_backup,
+            title="List the last backup",
+        ),
+        Step(drop_database, title="Drop the database"),
+        Step(drop_roles),
+        Step(remove_transfers, title="Remove exports"),
+        Step(purge_backups, title="Remove backups, if asked to"),
+        Step(forget_project, atomic=True, title="Forget secrets and settings"),
+    ),
+    attempts=10,
+    on_failure="undo",
+    supersedes=True,
+    preempts=True,
+    priority=1,
+    failed=say_unfinished,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class DeleteProject:
+    """Removes everything of a project from this installation. purge: also what could bring it back."""
+
+    project_id: str
+    purge: bool = False

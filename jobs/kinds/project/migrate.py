@@ -1,0 +1,137 @@
+"""project.migrate: a project's database has what the template has by now, or what its owner wants applied to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import names, owner_migrations
+from catalog import project_states as states
+from infra.errors import Refused
+from infra.postgres.sql import statements
+from infra.postgres.upgrades import Upgrades
+from jobs.engine.commands import JobConflict
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+from jobs.projects import data_plane, owner_migration
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from infra.postgres.upgrades import Standing
+    from jobs.engine.run import Run
+
+SQL = statements(__file__)
+
+
+def check_migratable(run: Run[MigrateProject], tx: Transaction) -> None:
+    """Raise GiveUp unless the project is in a state in which it can be migrated."""
+    status = states.of(tx, run.args.project_id)
+    if status not in _allowed(run.args):
+        raise GiveUp(f"the project is {status or 'deleted'}")
+
+
+def apply_missing(run: Run[MigrateProject]) -> None:
+    """Apply what the database lacks of our own files, one transaction each. Raises Refused for an edited one."""
+    if run.args.migration_id is not None:
+        return
+    database = names.database(run.args.project_id)
+    upgrades = _upgrades(run)
+    standing = upgrades.look(database, run.session)
+    if standing.edited:
+        raise Refused(f"{', '.join(standing.edited)}: edited after it had been applied to this project")
+    for done, version in enumerate(standing.missing):
+        run.check()
+        run.progress(done, len(standing.missing), version)
+        upgrades.apply(version, database, names.roles(run.args.project_id), run.session)
+        run.log(f"{version} was applied")
+    _report(run, upgrades.look(database, run.session) if standing.missing else standing)
+
+
+def _report(run: Run[MigrateProject], standing: Standing) -> None:
+    with run.infra.database.autocommit() as tx:
+        since = tx.value(SQL.asked_at, {"job": run.job_id})
+    run.result.update(
+        projectId=run.args.project_id,
+        applied=[line.version for line in standing.applied if line.applied_at >= since],
+        versions=[line.version for line in standing.applied],
+        ahead=list(standing.ahead),
+    )
+
+
+def apply_owners_migration(run: Run[MigrateProject]) -> None:
+    """Apply what the owner has sent, as the owner. Raises GiveUp with the server's reason."""
+    if run.args.migration_id is not None:
+        owner_migration.apply(run, run.args.migration_id)
+
+
+def settle_owners_migration(run: Run[MigrateProject]) -> None:
+    """Say what became of what the owner has sent: nothing of it is taken back that was committed."""
+    if run.args.migration_id is not None:
+        owner_migration.settle(run, run.args.migration_id)
+
+
+def check_round_trip(run: Run[MigrateProject]) -> None:
+    """Prove that an active project still answers; what its owner did to it is the owner's business."""
+    if run.args.migration_id is not None:
+        return
+    with run.infra.database.autocommit() as tx:
+        status = states.of(tx, run.args.project_id)
+    if status == "active":
+        data_plane.check_round_trip(run)
+
+
+def report(run: Run[MigrateProject], tx: Transaction) -> None:
+    """Say in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
+    if run.args.migration_id is None and not run.result["ahead"]:
+        template = run.infra.databases.templates.name
+        states.set_template(tx, run.args.project_id, template)
+
+
+def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
+    """Let a migration that never began count as failed."""
+    if args.migration_id is not None:
+        owner_migrations.fail_waiting(tx, args.migration_id)
+
+
+def begin_again(args: MigrateProject, tx: Transaction) -> None:
+    """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
+    status = states.of(tx, args.project_id)
+    if status not in _allowed(args):
+        raise JobConflict(f"the project is {status or 'deleted'}")
+    if args.migration_id is not None:
+        try:
+            owner_migrations.reopen(tx, args.migration_id)
+        except owner_migrations.MigrationConflict as error:
+            raise JobConflict(str(error)) from error
+
+
+def _allowed(args: MigrateProject) -> tuple[str, ...]:
+    return states.SETTLED if args.migration_id is None else states.ACTIVE
+
+
+def _upgrades(run: Run[MigrateProject]) -> Upgrades:
+    return Upgrades(run.infra.databases.cluster, run.infra.databases.templates.folder)
+
+
+@kind(
+    "project.migrate",
+    steps=(
+        Step(check_migratable, atomic=True, title="Check that it can be migrated"),
+        Step(apply_missing, lasting=True, long=True, title="Apply what is missing"),
+        Step(apply_owners_migration, undo=settle_owners_migration, long=True, title="Apply the owner's migration"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(report, atomic=True),
+    ),
+    on_failure="undo",
+    failed=say_failed,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class MigrateProject:
+    """Brings a project's database from the template that it was copied from to the newest.
+
+    migration_id  or else: the owner's migration that is to be applied
+    """
+
+    project_id: str
+    migration_id: int | None = None

@@ -1,0 +1,49 @@
+"""project.restart: the data API lets go of the project, its clients are put out, and it is opened anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import project_states as states
+from jobs.engine.commands import JobConflict
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+from jobs.projects.data_plane import check_round_trip, close_data_api, end_sessions, open_data_api
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+
+def check_active(run: Run[RestartProject], tx: Transaction) -> None:
+    """Raise GiveUp unless the project is active: what is paused is not opened by the way."""
+    if not states.is_in(tx, run.args.project_id, states.ACTIVE, lock=True):
+        raise GiveUp("the project is not active")
+    run.result["projectId"] = run.args.project_id
+
+
+def begin_again(args: RestartProject, tx: Transaction) -> None:
+    """Let the restart go on. Raises JobConflict when the project is in another state by now."""
+    if not states.is_in(tx, args.project_id, states.ACTIVE, lock=True):
+        raise JobConflict("the project is not active")
+
+
+@kind(
+    "project.restart",
+    steps=(
+        Step(check_active, atomic=True, title="Check that it is active"),
+        Step(close_data_api, undo=open_data_api, title="Close the data API"),
+        Step(end_sessions),
+        Step(open_data_api, lasting=True, title="Open the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+    ),
+    on_failure="undo",
+    coalesces=True,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class RestartProject:
+    """Ends every session of a project and opens it anew."""
+
+    project_id: str

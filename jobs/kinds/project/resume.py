@@ -1,0 +1,50 @@
+"""project.resume: a paused project is again what it was, with the same keys, passwords and data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog import project_states as states
+from jobs.engine.commands import JobConflict
+from jobs.engine.errors import GiveUp
+from jobs.engine.kind import Step, kind
+from jobs.projects.data_plane import allow_logins, check_round_trip, close_data_api, open_data_api, refuse_logins
+from jobs.projects.pooling import add_to_pooler, remove_from_pooler
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+
+def mark_active(run: Run[ResumeProject], tx: Transaction) -> None:
+    """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
+    if not states.move(tx, run.args.project_id, "active", by="project.resume"):
+        raise GiveUp("the project is in another state by now")
+    run.result["projectId"] = run.args.project_id
+
+
+def begin_again(args: ResumeProject, tx: Transaction) -> None:
+    """Let the resume go on. Raises JobConflict when the project is in another state by now."""
+    if not states.may_move(tx, args.project_id, "active", by="project.resume"):
+        raise JobConflict("the project is in another state by now")
+
+
+@kind(
+    "project.resume",
+    steps=(
+        Step(allow_logins, lasting=True, undo=refuse_logins),
+        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
+        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
+        Step(check_round_trip, title="Check a round trip"),
+        Step(mark_active, atomic=True),
+    ),
+    on_failure="undo",
+    coalesces=True,
+    retried=begin_again,
+)
+@dataclass(frozen=True)
+class ResumeProject:
+    """Lets a paused project be reached again."""
+
+    project_id: str

@@ -1,0 +1,122 @@
+"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jobs.kinds  # noqa: F401 - registers every kind
+from config.logging import setup
+from infra import alive, exhaustion
+from infra.composition import Infra
+from infra.errors import Unavailable
+from jobs.engine import breakers
+from jobs.engine.history import MOST_JOBS, Historian
+from jobs.engine.planner import Planner
+from jobs.engine.pruner import Pruner
+from jobs.engine.reaper import Reaper
+from jobs.engine.relay import Relay
+from jobs.loops.audit_sealer import Sealer
+from jobs.loops.caddy_reconciler import Doorkeeper
+from jobs.loops.idle_scaler import Sleeper
+from jobs.loops.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Settings
+
+log = logging.getLogger(__name__)
+PLAN_SECONDS = 5.0
+PRUNE_SECONDS = 600.0
+SWEEP_SECONDS = 30.0
+SLEEP_SECONDS = 10.0
+DOOR_SECONDS = 30.0
+SEAL_SECONDS = 2.0
+HISTORY_SECONDS = 5.0
+BREAKER_SECONDS = 2.0
+HURRIED_SECONDS = 0.1
+AWAY_SECONDS = 0.2
+
+
+@dataclass
+class Loop:
+    """Calls run_once for ever: at once again when there was much to do, after a pause otherwise."""
+
+    name: str
+    run_once: Callable[[], int]
+    pause_seconds: Callable[[int], float]
+
+    def run(self, stopped: threading.Event) -> None:
+        """Run until stopped. One fault is logged and does not end the loop."""
+        while not stopped.is_set():
+            try:
+                pause = self.pause_seconds(self.run_once())
+            except Unavailable:
+                pause = AWAY_SECONDS
+            except Exception:
+                log.exception("loop failed", extra={"loop": self.name})
+                pause = max(1.0, self.pause_seconds(0))
+            stopped.wait(pause)
+
+
+def loops(infra: Infra) -> list[Loop]:
+    """Return the loops of one scheduler process."""
+    settings = infra.settings
+    relay = Relay(infra.database, infra.doorbell)
+    reaper = Reaper(infra.database, settings)
+    planner = Planner(infra.database, offsite=bool(infra.settings.rsync_dest))
+    sweeper = Sweeper(infra)
+    sleeper = Sleeper(infra)
+    sealer = Sealer(infra.database)
+    historian = Historian(infra.database)
+    pruner = Pruner(infra.database, settings)
+    doors = [Doorkeeper(infra.proxy)] if infra.proxy else []
+
+    def reap() -> int:
+        found = reaper.run_once()
+        alive.tell(settings.alive_file)
+        return found
+
+    return [
+        *(Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors),
+        Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
+        Loop(
+            "reaper",
+            reap,
+            lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
+        ),
+        Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
+        Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
+        Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
+        Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
+        Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
+        Loop("breakers", lambda: breakers.settle(infra.database), lambda _count: BREAKER_SECONDS),
+        # Beside the scheduled platform.prune: letters are forgotten soon after their time, also while no worker runs.
+        Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
+    ]
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    setup("scheduler")
+    exhaustion.watch()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with exhaustion.ending("scheduler cannot start"):
+        infra = Infra.open(settings, name="launchdb-scheduler")
+        threads = [
+            threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)
+        ]
+        for thread in threads:
+            thread.start()
+    log.info("scheduler started")
+    stopped.wait()
+    for thread in threads:
+        thread.join(5)
+    infra.close()
+    log.info("scheduler stopped")

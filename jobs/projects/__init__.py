@@ -1,0 +1,1 @@
+"""Steps and checks that several kinds share, of one project, of all, and of the platform."""

@@ -1,0 +1,81 @@
+"""In what a project differs, outside, from what the catalogue says it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from catalog import names
+from catalog.settings import effective
+from jobs.projects import pooling
+from jobs.projects.data_plane import limits, spec, standing_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from catalog.secrets import Known
+    from infra.composition import Infra
+    from infra.instances.instances import InstanceSpec, Sight
+    from infra.pooler.pooler import Entry
+    from infra.postgres.databases import Survey
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A project as the catalogue knows it. settings: what is kept of them."""
+
+    id: str
+    status: str
+    pool_size: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody may log in."""
+        return self.status == "paused"
+
+    @property
+    def served(self) -> bool:
+        """Whether it has a data API now."""
+        return self.status == "active"
+
+
+def faults(
+    infra: Infra,
+    seen: Survey,
+    project: Wanted,
+    known: Known,
+    *,
+    served: Mapping[str, Entry] | None = None,
+    instances: Sight | None = None,
+) -> list[str]:
+    """Say in words in what a project differs from what it has to be; nothing when all is right.
+
+    seen       the look at its database and roles
+    known      its stored secrets
+    served     what the pooler serves; None when nobody could ask it
+    instances  the look at all data APIs; None: they are asked for this one
+
+    Raises Unavailable.
+    """
+    roles = names.roles(project.id)
+    needed = {names.JWT_SECRET, *(names.password(login) for login in roles.logins)}
+    if needed - set(known):
+        return [f"project {project.id}: stored secrets are missing"]
+    chosen = effective(project.settings, infra.settings)
+    databases = infra.databases.limited(limits(chosen))
+    passwords = standing_passwords(seen, project.id, known)
+    found = databases.faults(seen, roles, passwords, closed=project.closed)
+    if served is not None and infra.pooler.exists:
+        entry = pooling.entry(infra, names.database(project.id), project.pool_size, chosen)
+        found += pooling.faults(served, entry, closed=project.closed)
+    wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size)
+    return found + _faults_of_instance(instances or infra.instances, project, wanted)
+
+
+def _faults_of_instance(instances: Sight, project: Wanted, wanted: InstanceSpec) -> list[str]:
+    instance = names.instance(project.id)
+    if not project.served:
+        return [f"instance {instance}: a {project.status} project is served"] if instances.exists(instance) else []
+    fault = instances.fault(wanted)
+    return [f"instance {instance}: {fault}"] if fault else []

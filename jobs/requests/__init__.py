@@ -1,0 +1,1 @@
+"""What may be asked for, and when: the state is checked and the job written in one transaction."""

@@ -1,0 +1,261 @@
+"""When the platform's own database is lost: it is restored from a backup, and then reconciled with what there is.
+
+These are acts of whoever may read the home folder, not jobs: the job table is what is being restored.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from catalog import backups as catalogue
+from catalog import names, secrets
+from catalog import project_states as states
+from infra.backup import archive, sets
+from infra.backup import keys as backup_keys
+from infra.backup.dumps import FORMS, Programs
+from infra.backup.fingerprint import looking
+from infra.backup.sql_restore import Replay
+from infra.errors import InfraError, Refused, Unavailable
+from infra.postgres import migrations
+from infra.postgres.database import Transaction, translated
+from infra.postgres.sql import statements
+from infra.postgres.staging import Beside
+from infra.secrets import master_keys, secretfiles
+from infra.secrets.vault import Vault
+from jobs.backup import backups, carried
+from jobs.engine.enqueue import enqueue
+from jobs.kinds.backup.restore import RestoreProject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.backup.dumps import Format
+    from infra.composition import Infra
+    from infra.postgres.cluster import Session
+    from jobs.backup.backups import Opened
+
+SQL = statements(__file__)
+SESSION = "launchdb-restore-platform"
+LOOKS, LOOK_SECONDS = 50, 0.1
+REWRAPPED_AT_A_TIME = 500
+
+
+def newest(infra: Infra) -> str:
+    """Return the name of the newest set of the platform's own database. Raises Refused when there is none."""
+    folder = infra.settings.backups_folder
+    found = [stem for stem in sets.stems(folder) if stem.startswith(f"{catalogue.PLATFORM}_")]
+    if not found:
+        raise Refused(f"there is no backup of the platform in {folder}")
+    return found[-1]
+
+
+def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> str:
+    """Let the platform's database be what a set holds; return the name that the one before bears now.
+
+    Nothing of the live one is touched until the restored one is whole and compared. What was under way when the
+    backup was made is cancelled; projects, owners and passwords newer than it stay.
+
+    Raises Refused, naming what is wrong; Unavailable.
+    """
+    source = backups.opened(infra, stem)
+    if source.manifest.scope != catalogue.PLATFORM:
+        raise Refused(f"{stem} is no backup of the platform")
+    live = _live(infra)
+    restored, kept = f"{live}_restored", f"{live}_before"
+    with infra.databases.cluster.session(SESSION) as admin:
+        admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        admin.execute(SQL.create.format(database=sql.Identifier(restored)))
+        admin.execute(SQL.close.format(database=sql.Identifier(restored)))
+    uri = make_conninfo(infra.database.conninfo, dbname=restored)
+    try:
+        tell("restoring beside the live one")
+        _fill(infra, source, uri)
+        _compare(source, uri)
+        with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
+            migrations.apply(login, "platform")
+            for statement in (SQL.rest, SQL.forget_workers):
+                login.execute(statement)
+            _give_up_moving(Transaction(login))
+            _open(infra, live)
+            _carry_over(infra, live, Transaction(login), tell, owners=True)
+            _rewrap(infra, Transaction(login))
+    except BaseException:
+        with infra.databases.cluster.session(SESSION) as admin:
+            admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        raise
+    tell("swapping it in")
+    _swap(infra, live, restored, kept)
+    return kept
+
+
+def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Take into the catalogue what there is and it does not know; and restore projects whose database is gone.
+
+    Returns what was done: backups, carried, restored (by project, their job), lost.
+    """
+    done: dict[str, Any] = {"backups": _adopt_sets(infra, tell), "carried": [], "restored": {}, "lost": []}
+    with infra.database.transaction() as tx:
+        done["carried"] = _carry_over(infra, f"{_live(infra)}_before", tx, tell)
+        if done["carried"]:
+            _rewrap(infra, tx)
+    with infra.database.autocommit() as tx:
+        settled = tx.rows(SQL.settled, states.SETS)
+    for row in settled:
+        project = str(row["id"])
+        if Beside(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
+            continue
+        with infra.database.transaction() as tx:
+            backup = catalogue.newest(tx, project)
+            if backup is None:
+                reason = "its database is gone, and there is no backup of it"
+                if states.move(tx, project, "failed", by="adopt", reason=reason):
+                    done["lost"].append(project)
+                continue
+            if not states.move(tx, project, "restoring", by="adopt"):
+                continue
+            job = enqueue(tx, RestoreProject(project, backup.id), by="operator", owner_id=row["owner_id"])
+            done["restored"][project] = job.id
+        tell(f"{project}: its database is gone; restoring {backup.stem}")
+    return done
+
+
+def _give_up_moving(tx: Transaction) -> None:
+    """No job will see to these any more."""
+    for project, status in states.moving(tx):
+        reason = f"it was {status} when the platform was backed up; delete it, or restore a backup of it"
+        states.move(tx, project, "failed", by="restore-platform", reason=reason)
+
+
+def _carry_over(
+    infra: Infra, name: str, target: Transaction, tell: Callable[[str], None], *, owners: bool = False
+) -> list[str]:
+    """Let what the platform in database `name` alone knows be in `target`, too; return the projects.
+
+    Where it cannot be read, that is told and keeps nothing else away: it may be what the platform is restored for.
+    """
+    if _is_whole(infra, name) is None:
+        return []
+    uri = make_conninfo(infra.database.conninfo, dbname=name)
+    try:
+        with carried.reading(uri, SESSION) as source, target.connection.transaction():
+            if carried.is_comparable(source, target):
+                if owners:
+                    carried.owners(source, target)
+                return carried.projects(infra, source, target, tell)
+            why = "it has another schema"
+    except (psycopg.Error, InfraError) as error:
+        # The server's detail might quote a row. When the server itself is away, whatever comes next says so.
+        said = error.diag.message_primary or error.sqlstate if isinstance(error, psycopg.Error) else str(error)
+        why = f"it cannot be read ({said or type(error).__name__})"
+    tell(f"what the platform of before ({name}) alone knows is NOT carried over: {why}")
+    return []
+
+
+def _is_whole(infra: Infra, name: str) -> bool | None:
+    """Say whether a database is whole, and not what an interrupted drop has left; None when there is none."""
+    with infra.databases.cluster.session(SESSION) as admin:
+        row = admin.execute(SQL.look, {"name": name}).fetchone()
+    return bool(row[0]) if row else None
+
+
+def _open(infra: Infra, name: str) -> None:
+    """Let sessions into a database again that a restore which was killed while it swapped has closed."""
+    if _is_whole(infra, name):
+        with infra.databases.cluster.session(SESSION) as admin:
+            admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+
+
+def _live(infra: Infra) -> str:
+    return str(conninfo_to_dict(infra.database.conninfo)["dbname"])
+
+
+def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
+    folder = infra.settings.backups_folder
+    keys, count = backup_keys.backup_keys(infra.settings.secrets_folder), 0
+    for stem in sets.stems(folder):
+        try:
+            manifest = sets.read(folder, stem, keys)
+        except Refused as error:
+            tell(str(error))
+            continue
+        with infra.database.transaction() as tx:
+            if catalogue.adopt(tx, manifest):
+                count += 1
+                tell(f"{stem} was not known")
+    return count
+
+
+def _fill(infra: Infra, source: Opened, uri: str) -> None:
+    form = cast("Format", source.manifest.format)
+    file = source.manifest.files[0]
+    path = infra.settings.backups_folder / file.name
+    with (
+        translated(),
+        psycopg.connect(
+            uri,
+            autocommit=True,
+            application_name=SESSION,
+            options="-c synchronous_commit=off",
+            prepare_threshold=None,  # what runs here may run DEALLOCATE
+        ) as login,
+        archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
+        Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
+    ):
+        played = Replay(login, extend=_no_extension, look=lambda _done: None).play(text)
+    if played.failures:
+        raise Refused(played.failures[0])
+
+
+def _rewrap(infra: Infra, tx: Transaction) -> None:
+    """Let today's master key open what one of before has wrapped. Raises Refused when that one is not kept."""
+    folder = infra.settings.secrets_folder
+    known = [*secretfiles.read(folder, master_keys.NAME), *master_keys.retired(folder)]
+    vault = Vault(lambda: known)
+    vault.reseal_canary(tx)
+    while secrets.rewrap_some(tx, vault, limit=REWRAPPED_AT_A_TIME):
+        continue
+
+
+def _no_extension(name: str, _schema: str) -> None:
+    raise Refused(f"the platform's backup names the extension {name}, which the platform does not use")
+
+
+def _compare(source: Opened, uri: str) -> None:
+    with looking(uri, SESSION) as look:
+        faults = source.contents.faults(look.take_as(source.contents, "", lambda: None))
+    if faults:
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
+
+
+def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:
+    there = bool(_is_whole(infra, live))
+    pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
+    with infra.databases.cluster.session(SESSION) as admin:
+        # Of one that is half dropped there is nothing to keep.
+        admin.execute(SQL.drop.format(database=sql.Identifier(kept if there else live)))
+        if there:
+            admin.execute(SQL.forbid.format(database=sql.Identifier(live)))
+        try:
+            _rename(admin, pairs, [live, restored])
+        finally:
+            for name in (live, kept):
+                _open(infra, name)
+
+
+def _rename(admin: Session, pairs: list[tuple[str, str]], names: list[str]) -> None:
+    for _look in range(LOOKS):
+        admin.execute(SQL.end_sessions, {"names": names})
+        try:
+            with admin.transaction():
+                for old, new in pairs:
+                    admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
+        except psycopg.errors.ObjectInUse:
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
+    raise Unavailable("sessions of the platform could not be ended")
