@@ -7,37 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
 
-from app import (
-    accounts,
-    backups,
-    backups_of_all,
-    capacity,
-    databases,
-    dispatch,
-    doctor,
+from app.http import dispatch, openapi, problems, requests
+from app.http.context import EXTENSION, World
+from app.platform.backups import admin_backups, backups, transfers
+from app.platform.operations import capacity, databases, doctor, health, jobs, operator, platform_secrets, schedules
+from app.platform.owners import accounts, admin_owners, mail, owners, tokens
+from app.platform.projects import (
     extensions,
-    health,
-    jobs,
     lifecycle,
-    mail,
-    openapi,
-    operator,
     owner_migrations,
-    owners,
-    people,
-    platform_secrets,
-    problems,
     project_settings,
     project_sql,
     project_views,
     projects,
-    requests,
-    schedules,
-    tokens,
-    transfers,
 )
-from app.statuses import status_of
-from app.world import EXTENSION, World
+from app.platform.projects.statuses import status_of
 from config.version import VERSION
 from infra.signals.limiter import Shares
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
@@ -45,7 +29,7 @@ from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.routing import Operation
+    from app.http.routing import Operation
     from config.settings import Settings
     from infra.composition import Infra
 
@@ -62,7 +46,7 @@ NOUNS = (
     project_settings.routes,
     project_views.routes,
     backups.routes,
-    backups_of_all.routes,
+    admin_backups.routes,
     transfers.routes,
     extensions.routes,
     jobs.routes,
@@ -70,7 +54,7 @@ NOUNS = (
     schedules.routes,
     databases.routes,
     capacity.routes,
-    people.routes,
+    admin_owners.routes,
     mail.routes,
     platform_secrets.routes,
     doctor.routes,
@@ -99,11 +83,11 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
 
 def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
     """Serve the projects' data, or say of each to the proxy in front whether it can be asked."""
-    from app import edge, waking  # noqa: PLC0415 - who serves no data need not load it
-    from app.data import blueprint as data  # noqa: PLC0415
+    from app.data.serve import blueprint as data  # noqa: PLC0415
+    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no data need not load it
 
     seen = functools.partial(status_of, app)
-    held = waking.Waking(settings, infra)
+    held = wake_on_request.Waking(settings, infra)
     if "data" in services:
         counts = Shares(app.extensions[EXTENSION].limiter)
         app.register_blueprint(data.make(settings, status_of=seen, counted=counts.hit, served=held.served))

@@ -135,7 +135,7 @@ def plain(text: str) -> str:
 
 
 def test_every_problem_type_is_documented():
-    from app.problems import PROBLEMS
+    from app.http.problems import PROBLEMS
 
     raised = [
         node.args[1].value

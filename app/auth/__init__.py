@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import request
 
-from app import not_yet
+from app.http import not_yet
 
 if TYPE_CHECKING:
     from flask import Flask, Response

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from flask import Flask, Response, g, json, request
 
-from app import json_body, problems
-from app.problem import Problem, invalid
+from app.http import json_body, problems
+from app.server.problem import Problem, invalid
 from catalog.ids import is_project_id
 from infra.errors import Refused, Unavailable
 from infra.instances.containers.protocol import SIGNALS

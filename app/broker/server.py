@@ -40,7 +40,7 @@ class BrokerServer(BaseApplication):  # type: ignore[misc]
             "bind": f"unix:{self._socket}",
             "umask": 0o177,
             "workers": 1,
-            "worker_class": "app.server.ProblemWorker",
+            "worker_class": "app.server.server.ProblemWorker",
             "threads": THREADS,
             "graceful_timeout": GRACEFUL_SECONDS,
             "control_socket_disable": True,

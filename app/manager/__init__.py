@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
-from app import inside
-from app.internal import SOCKET
-from app.problem import Problem
-from app.world import world
+from app.http.context import world
+from app.platform.operations import internal_api
+from app.platform.operations.internal import SOCKET
+from app.server.problem import Problem
 from catalog import projects
 from infra.sockets import socket_path, told
 from jobs.engine.enqueue import enqueue
@@ -30,7 +30,7 @@ METRICS_SECONDS = 10.0
 
 def create(settings: Settings, infra: Infra) -> Flask:
     """Return the manager's application."""
-    app = inside.create("postgrest-manager", settings, infra, open_to_all=("/metrics",))
+    app = internal_api.create("postgrest-manager", settings, infra, open_to_all=("/metrics",))
     app.add_url_rule("/metrics", "metrics", _metrics, methods=["GET"])
     app.add_url_rule("/internal/postgrest", "list", _list, methods=["GET"])
     app.add_url_rule("/internal/postgrest/<project_id>/<any(spawn, restart):verb>", "ask", _ask, methods=["POST"])
@@ -49,15 +49,15 @@ def _metrics() -> Response:
 def _list() -> Response:
     instances = world().infra.instances
     found = [{"id": one.id, "projectId": one.project_id, "url": instances.address(one.id)} for one in instances.list()]
-    return inside.answer({"instances": found})
+    return internal_api.answer({"instances": found})
 
 
 def _ask(project_id: str, verb: str) -> Response:
-    return inside.asked(project_id, f"postgrest.{verb}", lifecycle.restart if verb == "restart" else _spawn)
+    return internal_api.asked(project_id, f"postgrest.{verb}", lifecycle.restart if verb == "restart" else _spawn)
 
 
 def _remove(project_id: str) -> Response:
-    return inside.asked(project_id, "postgrest.delete", lifecycle.pause)
+    return internal_api.asked(project_id, "postgrest.delete", lifecycle.pause)
 
 
 def _spawn(tx: Transaction, project_id: str, **who: Any) -> Job:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from app import inside, json_body
-from app.problems import invalid
-from app.world import world
+from app.http import json_body
+from app.http.context import world
+from app.http.problems import invalid
+from app.platform.operations import internal_api
 from catalog import projects
 from catalog.ids import is_project_id
 from jobs.engine.view import rfc3339
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def create(settings: Settings, infra: Infra) -> Flask:
     """Return the application of the migrations service."""
-    app = inside.create("migrations", settings, infra)
+    app = internal_api.create("migrations", settings, infra)
     app.add_url_rule("/internal/migrations/run", "run", _run, methods=["POST"])
     app.add_url_rule("/internal/migrations/<project_id>", "show", _show, methods=["GET"])
     return app
@@ -34,7 +35,7 @@ def _run() -> Response:
     project_id = body.get("projectId")
     if set(body) != {"projectId"} or not isinstance(project_id, str) or not is_project_id(project_id):
         raise invalid("/projectId", "must be the id of a project, and nothing else")
-    return inside.asked(project_id, "project.migrate", migrating.migrate)
+    return internal_api.asked(project_id, "project.migrate", migrating.migrate)
 
 
 def _show(project_id: str) -> Response:
@@ -47,4 +48,4 @@ def _show(project_id: str) -> Response:
         for line in seen.applied
     ]
     drift = {"missing": list(seen.missing), "edited": list(seen.edited), "ahead": list(seen.ahead)}
-    return inside.answer({"projectId": project_id, "versions": versions, "drift": drift})
+    return internal_api.answer({"projectId": project_id, "versions": versions, "drift": drift})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app import not_yet
+from app.http import not_yet
 
 if TYPE_CHECKING:
     from flask import Flask, Response

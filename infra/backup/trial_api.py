@@ -31,7 +31,7 @@ def serving(configuration: str, path: Path) -> Iterator[httpx.Client]:
     Raises Unavailable when it does not come to answer.
     """
     path.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "app.data.standalone", f"/dev/fd/{SECRET}"]
+    argv = [sys.executable, "-m", "app.data.serve.standalone", f"/dev/fd/{SECRET}"]
     env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(path.parent)}
     secret = f'{configuration}server-unix-socket = "{path}"\n'
     try:

@@ -16,9 +16,9 @@ from psycopg import sql
 from werkzeug.test import Client
 
 from app.data.config import from_values
-from app.data.connections import Budget
-from app.data.instance import Instance
-from app.data.standalone import create_app
+from app.data.run.connections import Budget
+from app.data.run.instance import Instance
+from app.data.serve.standalone import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -54,7 +54,7 @@ def standalone(configuration: str, folder: Path, **options: str | int) -> Iterat
     file.write_text("\n".join([configuration, *lines, ""]))
     with log.open("wb") as out:
         env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
-        process = spawn([sys.executable, "-m", "app.data.standalone", str(file)], env=env, stdout=out, stderr=out)
+        process = spawn([sys.executable, "-m", "app.data.serve.standalone", str(file)], env=env, stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + START_SECONDS
         while "listening" not in log.read_text():

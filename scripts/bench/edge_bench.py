@@ -100,7 +100,7 @@ def measure(at: Installation, stack: ExitStack) -> tuple[list[float], list[float
     text = (settings.instances_folder / project / "data-api.conf").read_text()
     configuration.write_text(f'{text}server-unix-socket = "{place}"\n')
     stack.callback(shutil.rmtree, place.parent)
-    stack.enter_context(program(settings.home, sys.executable, "-m", "app.data.standalone", str(configuration)))
+    stack.enter_context(program(settings.home, sys.executable, "-m", "app.data.serve.standalone", str(configuration)))
     until(lambda: listens(place))
     proxy.write()
     stack.enter_context(program(settings.home, "caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"))

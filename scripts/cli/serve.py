@@ -12,11 +12,12 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import auth, internal, manager, migrations, storage
+from app import auth, manager, migrations, storage
 from app.broker.server import BrokerServer
-from app.data import standalone
+from app.data.serve import standalone
 from app.factory import create_app
 from app.manager import listener
+from app.platform.operations import internal
 from config.logging import setup
 from config.settings import Settings, data_api_environment, load
 from infra import exhaustion
@@ -53,7 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         chosen: dict[str, Any] = {
             "bind": self._address(),
             "workers": 1,
-            "worker_class": "app.server.ProblemWorker",
+            "worker_class": "app.server.server.ProblemWorker",
             "threads": self._settings.api_threads,
             "graceful_timeout": GRACEFUL_SECONDS,
             "timeout": HUNG_SECONDS,

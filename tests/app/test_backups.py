@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.internal import create_internal_app
+from app.platform.operations.internal import create_internal_app
 from tests.app.test_bad_input import problem
 from tests.app.test_openapi import check
 from tests.app.test_project_settings import project, services  # noqa: F401 - fixtures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.projects import NOT_PUBLIC, _database_urls
+from app.platform.projects.projects import NOT_PUBLIC, _database_urls
 
 
 def urls(infra, **settings):

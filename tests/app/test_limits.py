@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.factory import create_app
-from app.internal import create_internal_app
+from app.platform.operations.internal import create_internal_app
 from config.settings import load
 from infra.composition import Infra
 from tests.app.conftest import Town

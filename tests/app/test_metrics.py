@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.internal import create_internal_app
+from app.platform.operations.internal import create_internal_app
 from jobs.engine import view
 from jobs.engine.history import Historian
 from tests.fixtures.servers import wait_until

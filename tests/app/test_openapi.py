@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from app.factory import operations
-from app.routing import Operation
+from app.http.routing import Operation
 
 GENERATED = 500
 GENERATED_IN_FULL = 10_000

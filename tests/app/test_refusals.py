@@ -7,8 +7,9 @@ import json
 import httpx
 from flask import Flask
 
-from app import edge, problems
-from app.data import blueprint
+from app.data.serve import blueprint
+from app.edge import edge
+from app.http import problems
 from config.limits import URL_BYTES_MAX
 from config.settings import load
 from infra.errors import Unavailable

@@ -11,8 +11,8 @@ from gunicorn.config import Config
 from gunicorn.http import get_parser, wsgi
 from werkzeug.wrappers import Response
 
-from app import response as responses
-from app.response import OneWrite
+from app.server import response as responses
+from app.server.response import OneWrite
 
 LARGE = b"0123456789" * 3_000_000
 

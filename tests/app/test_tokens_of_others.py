@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from app.factory import operations
-from app.models_operator import PlatformRotation
+from app.platform.operations.models_operator import PlatformRotation
 from catalog import owners, sessions
 from catalog.ids import new_id
 from infra.secrets import secretfiles

@@ -134,7 +134,9 @@ def test_the_application_runs_from_what_was_compiled_and_needs_no_embedded_serve
 
 
 def test_the_data_api_s_image_holds_all_that_it_imports(images):
-    inside(images["data-api"], "/opt/venv/bin/python", "-P", "-c", "import app.data.standalone, app.server")
+    inside(
+        images["data-api"], "/opt/venv/bin/python", "-P", "-c", "import app.data.serve.standalone, app.server.server"
+    )
 
 
 def test_the_host_s_image_has_docker_and_compose(images):

@@ -197,7 +197,7 @@ class Runtime:
         own = folder / "own.conf"
         own.write_text(text)
         self.processes[project] = subprocess.Popen(
-            [".venv/bin/python", "-m", "app.data.standalone", str(own)],
+            [".venv/bin/python", "-m", "app.data.serve.standalone", str(own)],
             env={"PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

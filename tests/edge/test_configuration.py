@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from app.edge_metrics import EdgeMetrics
+from app.platform.operations.edge_metrics import EdgeMetrics
 from infra.edge import certificates
 from infra.edge.proxy import Proxy, Upstreams
 from infra.errors import Refused, Unavailable

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from gunicorn.config import Config
 
-from app.data.process import KEEPALIVE_SECONDS
+from app.data.serve.process import KEEPALIVE_SECONDS
 from config.settings import CHECKOUT
 from infra.edge.proxy import Proxy, Upstreams
 from tests.app.server import free_port
@@ -37,7 +37,7 @@ def app(environ, start):
 @contextmanager
 def serving(folder, port):
     """Our server with the program, until it has ended in order."""
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "app.server.ProblemWorker", "--threads", "16"]
+    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "app.server.server.ProblemWorker", "--threads", "16"]
     options += ["--no-control-socket", "--log-level", "critical"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{folder}:{CHECKOUT}"}
     process = subprocess.Popen(

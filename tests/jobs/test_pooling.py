@@ -7,7 +7,7 @@ import time
 import psycopg
 import pytest
 
-from app.projects import _database_urls
+from app.platform.projects.projects import _database_urls
 from catalog import names
 from jobs.kinds import DeleteProject
 from jobs.kinds.backup.backup import BackupProject

@@ -46,7 +46,7 @@ def processes(needle):
 
 def test_tables_are_counted_through_the_data_api(shop, settings):
     assert ask(shop, {"public.notes": 30, 'public."Odd Name"': 0}) == 1
-    assert processes(b"app.data.standalone") == []
+    assert processes(b"app.data.serve.standalone") == []
     assert [path.name for path in settings.run_folder.iterdir() if path.name.startswith("trial")] == []
 
 
@@ -63,7 +63,7 @@ def test_a_copy_that_does_not_answer_is_named_and_nothing_is_left(shop):
     wrong = shop.uri(shop.roles.authenticator).replace(shop.id, "not_there", 1) + "_not_there"
     with pytest.raises((Refused, Unavailable)):
         ask(shop, {"public.notes": 30}, uri=wrong)
-    assert processes(b"app.data.standalone") == []
+    assert processes(b"app.data.serve.standalone") == []
 
 
 def test_a_job_that_is_stopped_meanwhile_leaves_no_process(shop):
@@ -75,4 +75,4 @@ def test_a_job_that_is_stopped_meanwhile_leaves_no_process(shop):
 
     with pytest.raises(Stopped):
         ask(shop, {"public.notes": 30}, check=check)
-    assert processes(b"app.data.standalone") == []
+    assert processes(b"app.data.serve.standalone") == []

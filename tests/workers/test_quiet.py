@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app import waiting
+from app.http import waiting
 from infra.edge import proxy
 from infra.instances import broker_client as docker_broker
 from infra.instances.containers import docker, shape

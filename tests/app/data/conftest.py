@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from flask import Flask
 
-from app.data import blueprint
-from app.data.registry import Registry
+from app.data.run.registry import Registry
+from app.data.serve import blueprint
 from config.settings import CHECKOUT, load
 from infra.pipeline import spawn
 from tests.app.data.worlds import plain, stamped, tenant  # noqa: F401 - fixtures
@@ -158,7 +158,7 @@ class Server:
 
 
 @contextmanager
-def standalone(project, folder, program=("-m", "app.data.standalone"), **options):
+def standalone(project, folder, program=("-m", "app.data.serve.standalone"), **options):
     """Serve a project's database at `/` of a loopback port."""
     port, conf = free_port(), folder / "standalone.conf"
     told = {"server-host": "127.0.0.1", "server-port": port, "db-channel-enabled": False, **options}

@@ -11,9 +11,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from app.data.config import from_values
-from app.data.connections import Budget
-from app.data.instance import Instance
-from app.data.request import Raw
+from app.data.parse.request import Raw
+from app.data.run.connections import Budget
+from app.data.run.instance import Instance
 from tests.fixtures.servers import wait_until
 
 if TYPE_CHECKING:

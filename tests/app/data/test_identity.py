@@ -11,8 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from app.data import bearer, config
+from app.data import config
 from app.data.faults import Fault
+from app.data.run import bearer
 from infra.secrets import tokens
 from tests.app.data.conftest import SECRET, token
 

@@ -10,9 +10,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from app.data import config
-from app.data.connections import Budget, Pool
-from app.data.instance import Instance
-from app.data.request import Raw
+from app.data.parse.request import Raw
+from app.data.run.connections import Budget, Pool
+from app.data.run.instance import Instance
 from infra import files
 
 

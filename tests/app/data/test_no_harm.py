@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.data import prepared as prepared_statements
-from app.data.prepared import WORTH
+from app.data.run import prepared as prepared_statements
+from app.data.run.prepared import WORTH
 from infra.pooler.console import console
 from tests.app.data.harm import FAILING, Place, ask, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image

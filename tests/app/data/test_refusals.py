@@ -101,14 +101,14 @@ def test_a_body_that_is_refused_unread_ends_the_connection_with_the_answer(serve
 
 HASTY = """
 import sys
-from app import arrival, server
+from app.server import arrival, server
 arrival.GATHER_SECONDS = server.GATHER_SECONDS = arrival.BODY_SECONDS = 0.3
-from app.data import standalone
+from app.data.serve import standalone
 standalone.main({}, sys.argv[1])
 """
 SMALL = """
 import sys
-from app.data import process, standalone
+from app.data.serve import process, standalone
 class Small(process._Process):
     def __init__(self, *args):
         super().__init__(*args)

@@ -8,7 +8,7 @@ import threading
 import psycopg
 import pytest
 
-from app.data import instance as instances
+from app.data.run import instance as instances
 from tests.app.data.asked import WROTE, named
 from tests.app.data.harm import ask
 from tests.fixtures.servers import wait_until

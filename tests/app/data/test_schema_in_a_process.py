@@ -48,7 +48,7 @@ def serving(world, **options):
         file.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in told.items()) + "\n")
         env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
         process = spawn(
-            [sys.executable, "-m", "app.data.standalone", str(file)],
+            [sys.executable, "-m", "app.data.serve.standalone", str(file)],
             env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:

@@ -55,7 +55,7 @@ class Place:
         env = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
         with self.log.open("ab") as out:
             process = spawn(
-                [sys.executable, "-m", "app.data.standalone", str(self.file)], env=env, stdout=out, stderr=out
+                [sys.executable, "-m", "app.data.serve.standalone", str(self.file)], env=env, stdout=out, stderr=out
             )
         try:
             wait_until(lambda: process.poll() is not None or listens(self.socket))
@@ -261,6 +261,6 @@ def test_a_body_that_ends_early_is_the_clients_fault(place, sent):
 def test_what_a_container_waits_for_is_light():
     """Each of these would cost every project's container memory and a part of its start."""
     heavy = ("flask", "jinja2", "pydantic", "structlog", "redis", "limits", "click", "httpx", "argon2", "docker")
-    code = f"import app.data.standalone, app.data.process, sys; print([n for n in {heavy!r} if n in sys.modules])"
+    code = f"import app.data.serve.standalone, app.data.serve.process, sys; print([n for n in {heavy!r} if n in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

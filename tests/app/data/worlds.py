@@ -10,8 +10,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from app.data.config import from_values
-from app.data.connections import Budget, Pool
-from app.data.instance import Instance
+from app.data.run.connections import Budget, Pool
+from app.data.run.instance import Instance
 from tests.fixtures.projects import drop, new_tenant
 
 

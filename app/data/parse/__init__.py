@@ -1,0 +1,1 @@
+"""Reading a request of PostgREST's grammar: filters, fields, bodies, preferences, media types."""

@@ -1,0 +1,170 @@
+"""An HTTP request, read: what is asked for, of what, in which schema, with which body."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from app.data.faults import Fault
+from app.data.names import Name
+from app.data.parse import body, media, preferences, querystring
+from app.data.parse.terms import ALL, Window
+
+if TYPE_CHECKING:
+    from app.data.config import DataConfig
+    from app.data.parse.media import Media
+    from app.data.parse.preferences import Preferences
+    from app.data.parse.terms import Query
+
+TABLE, ROUTINE, ROOT = "table", "routine", "root"
+METHODS = {
+    TABLE: ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
+    ROUTINE: ("GET", "HEAD", "POST", "OPTIONS"),
+    ROOT: ("GET", "HEAD", "OPTIONS"),
+}
+_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A request as it came: the path below the API's root, undecoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it is understood."""
+
+    raw: Raw
+    resource: str
+    target: Name
+    negotiated: bool
+    query: Query
+    window: Window
+    preferences: Preferences
+    accepts: list[Media]
+    content: str
+    payload: body.Payload | None
+
+    @property
+    def method(self) -> str:
+        """Return the method."""
+        return self.raw.method
+
+    @property
+    def reads(self) -> bool:
+        """Say whether the request only reads."""
+        return self.method in ("GET", "HEAD")
+
+
+def read(raw: Raw, config: DataConfig) -> Request:
+    """Understand a request. Raises Fault."""
+    resource, name = _resource(raw, config)
+    schema, negotiated = _schema(raw, config)
+    _check_method(resource, raw.method)
+    query = querystring.read(raw.query, arguments=resource == ROUTINE and raw.method in ("GET", "HEAD"))
+    window = _window(raw, query)
+    content = media.read(raw.headers.get("content-type", media.JSON)).kind
+    payload = None
+    if raw.method in ("POST", "PUT", "PATCH"):
+        columns = query.columns if raw.method != "PUT" else None
+        payload = body.read(raw.body, content, columns, routine=resource == ROUTINE)
+    return Request(
+        raw,
+        resource,
+        Name(schema, name),
+        negotiated,
+        query,
+        window,
+        preferences.read(raw.headers.get("prefer"), may_override_end=config.may_override_end),
+        media.accepted(raw.headers.get("accept")),
+        content,
+        payload,
+    )
+
+
+def settings_of(raw: Raw) -> tuple[str, str]:
+    """Return the headers and the cookies as JSON, which SQL reads as request.headers and request.cookies."""
+    headers = {name: value for name, value in raw.headers.items() if name != "cookie"}
+    cookies: dict[str, str] = {}
+    try:
+        cookies = {name: morsel.value for name, morsel in SimpleCookie(raw.headers.get("cookie", "")).items()}
+    except CookieError:
+        cookies = {}
+    return json.dumps(headers, ensure_ascii=False), json.dumps(cookies, ensure_ascii=False)
+
+
+def _resource(raw: Raw, config: DataConfig) -> tuple[str, str]:
+    parts = [unquote(part, errors="replace") for part in raw.path.split("/") if part]
+    if any("\0" in part for part in parts):
+        raise Fault("PGRST125", "Invalid path specified in request URL")
+    if not parts:
+        if config.openapi_mode == "disabled":
+            raise Fault("PGRST126", "Root endpoint metadata is disabled")
+        return (ROUTINE, config.db_root_spec.rpartition(".")[2]) if config.db_root_spec else (ROOT, "")
+    if len(parts) == 1:
+        return TABLE, parts[0]
+    if len(parts) == 2 and parts[0] == "rpc":
+        return ROUTINE, parts[1]
+    raise Fault("PGRST125", "Invalid path specified in request URL")
+
+
+def _check_method(resource: str, method: str) -> None:
+    if method in METHODS[resource]:
+        return
+    if resource == ROUTINE:
+        raise Fault("PGRST101", f"Cannot use the {method} method on RPC")
+    raise Fault("PGRST117", f"Unsupported HTTP method: {method}")
+
+
+def _schema(raw: Raw, config: DataConfig) -> tuple[str, bool]:
+    header = "content-profile" if raw.method in ("POST", "PUT", "PATCH", "DELETE") else "accept-profile"
+    wanted = raw.headers.get(header)
+    if wanted is None:
+        return config.db_schemas[0], len(config.db_schemas) > 1
+    wanted = wanted.strip()
+    if wanted not in config.db_schemas:
+        known = ", ".join(config.db_schemas)
+        raise Fault("PGRST106", f"Invalid schema: {wanted}", None, f"Only the following schemas are exposed: {known}")
+    return wanted, True
+
+
+def _window(raw: Raw, query: Query) -> Window:
+    given = query.windows.get((), ALL)
+    if given.limit is not None and given.limit < 0:
+        raise _unsatisfiable("Limit should be greater than or equal to zero.")
+    ranged = ALL
+    match = _RANGE.fullmatch(raw.headers.get("range", "").strip()) if raw.method == "GET" else None
+    if match is not None:
+        lower, upper = int(match[1]), int(match[2]) if match[2] else None
+        if upper is not None and upper < lower:
+            raise _unsatisfiable(
+                "The lower boundary must be lower than or equal to the upper boundary in the Range header."
+            )
+        ranged = Window(lower, None if upper is None else upper - lower + 1)
+    both = _both(given, ranged)
+    if raw.method == "PUT" and not both.is_all:
+        raise Fault("PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+    query.windows[()] = both
+    return both
+
+
+def _both(one: Window, two: Window) -> Window:
+    if one.limit == 0 or two.is_all:
+        return one
+    offset = max(one.offset, two.offset)
+    ends = [window.offset + window.limit for window in (one, two) if window.limit is not None]
+    return Window(offset, max(min(ends) - offset, 0) if ends else None)
+
+
+def _unsatisfiable(details: str) -> Fault:
+    return Fault("PGRST103", "Requested range not satisfiable", details)

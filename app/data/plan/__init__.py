@@ -1,0 +1,1 @@
+"""What a request means in a schema: tables, relationships, embedding, the plan."""

@@ -1,0 +1,200 @@
+"""The schema cache: exposed relations, keys, relationships and functions, as they stood at one stamp."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from app.data.names import Name
+from app.data.plan import relationships
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from app.data.plan.relationships import Relationship
+
+SQL = statements(__file__)
+_STAMP: str = SQL.stamp.as_string(None)
+_PRINT: str = SQL.print.as_string(None)
+UPDATE, INSERT, DELETE = 4, 8, 16
+LINKS, ROUTINES = "links", "routines"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type as JSON is read into it, its nominal type, and its default."""
+
+    name: str
+    type: str
+    nominal: str
+    default: str | None
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or view with what may be done to it."""
+
+    name: Name
+    is_view: bool
+    events: int
+    key: tuple[str, ...]
+    columns: dict[str, Column]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a function; `wide_type` is its type without a length."""
+
+    name: str
+    type: str
+    wide_type: str
+    required: bool
+    variadic: bool
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A function that may be called."""
+
+    name: Name
+    parameters: tuple[Parameter, ...]
+    returns: Name
+    returns_set: bool
+    composite: bool
+    volatility: str
+    settings: tuple[tuple[str, str], ...] = ()
+    domain: bool = False
+
+    @property
+    def is_scalar(self) -> bool:
+        """Say whether it returns one value that is no row."""
+        return not self.composite and not self.returns_set
+
+    @property
+    def is_set_of_scalars(self) -> bool:
+        """Say whether it returns values that are no rows."""
+        return not self.composite and self.returns_set
+
+    @property
+    def is_single(self) -> bool:
+        """Say whether it returns exactly one value or row."""
+        return not self.returns_set
+
+    @property
+    def is_void(self) -> bool:
+        """Say whether it returns nothing."""
+        return self.is_scalar and self.returns == Name("pg_catalog", "void")
+
+    @property
+    def table(self) -> str | None:
+        """Name the relation whose rows it returns."""
+        return self.returns.name if self.composite else None
+
+
+@dataclass(frozen=True)
+class SchemaCache:
+    """What requests are planned against. parts: how much of it is read; read_at: the monotonic second before that.
+
+    stamp: the schema's at that moment; stamped: the database keeps one, which costs next to nothing to look at.
+    """
+
+    tables: dict[Name, Table]
+    relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
+    routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
+    stamped: bool = False
+    stamp: str = ""
+    parts: frozenset[str] = frozenset()
+    read_at: float = 0.0
+
+
+def load(
+    connection: psycopg.Connection[Any], schemas: tuple[str, ...], extra: tuple[str, ...], parts: frozenset[str]
+) -> SchemaCache:
+    """Read the catalogue with the connection's own rights; nothing of the tenant's runs meanwhile.
+
+    The relations are always read; `parts` adds LINKS, ROUTINES or both. All of it is one snapshot.
+    """
+    started = time.monotonic()
+    with connection.transaction():
+        with connection.pipeline():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(
+                "SELECT set_config('search_path', '', true), set_config('jit', 'off', true),"
+                # The joins stand in a good order; searching for a better one takes longer than all of them.
+                " set_config('join_collapse_limit', '1', true), set_config('from_collapse_limit', '1', true)"
+            )
+            cursor = connection.execute(SQL.tables, {"schemas": list(schemas)})
+        found = _first(cursor)
+        # The stamp is read from the snapshot that the catalogue was read from: an older one only means a reload.
+        stamp = _row(connection.execute(SQL.stamp if found["stamped"] else SQL.print))[0]
+        tables = {(table := _table(entry)).name: table for entry in found["tables"]}
+        links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
+        routines = _routines(connection, schemas) if ROUTINES in parts else {}
+    return SchemaCache(tables, links, routines, bool(found["stamped"]), stamp, parts, started)
+
+
+def stamp_sql(cache: SchemaCache) -> str:
+    """Return the query whose one value differs from the cache's stamp when the schema does."""
+    return _STAMP if cache.stamped else _PRINT
+
+
+def _row(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101 - each of these statements returns one row
+    return row
+
+
+def _first(cursor: psycopg.Cursor[Any]) -> Any:
+    return json.loads(_row(cursor)[0])
+
+
+def _routines(connection: psycopg.Connection[Any], schemas: tuple[str, ...]) -> dict[Name, tuple[Routine, ...]]:
+    found = _first(connection.execute(SQL.routines, {"schemas": list(schemas)}))
+    routines: dict[Name, list[Routine]] = {}
+    for entry in found["functions"]:
+        routine = _routine(entry)
+        routines.setdefault(routine.name, []).append(routine)
+    return {name: tuple(each) for name, each in routines.items()}
+
+
+def _links(
+    connection: psycopg.Connection[Any], tables: dict[Name, Table], schemas: tuple[str, ...], extra: tuple[str, ...]
+) -> dict[Name, tuple[Relationship, ...]]:
+    with connection.pipeline():
+        cursor = connection.execute(SQL.links)
+        views = connection.execute(SQL.views, {"schemas": [*schemas, *extra]})
+    found, stored = _first(cursor), views.fetchall()
+    dependencies = relationships.view_dependencies(stored, schemas) if stored else []
+    keys = connection.execute(SQL.keys).fetchall() if dependencies else []
+    view_keys = relationships.view_keys(dependencies, keys)
+    for key in view_keys:
+        if key.kind == "p" and key.view in tables:
+            names = (*tables[key.view].key, *(columns[0] for _, columns in key.columns))
+            tables[key.view] = replace(tables[key.view], key=names)
+    all_keys = {name: table.key for name, table in tables.items()}
+    return relationships.linked(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
+
+
+def _table(entry: list[Any]) -> Table:
+    schema, name, kind, events, key, columns = entry
+    read = {column[0]: Column(*column) for column in columns}
+    return Table(Name(schema, name), kind in ("v", "m"), events, tuple(key), read)
+
+
+def _routine(entry: list[Any]) -> Routine:
+    schema, name, parameters, type_schema, type_name, returns_set, composite, volatility, settings, domain = entry
+    pairs = (setting.partition("=") for setting in settings or ())
+    return Routine(
+        Name(schema, name),
+        tuple(Parameter(*parameter) for parameter in parameters),
+        Name(type_schema, type_name),
+        returns_set,
+        composite,
+        volatility,
+        tuple((key, value) for key, _, value in pairs),
+        domain,
+    )

@@ -1,0 +1,1 @@
+"""Running a statement and answering: connections, sessions, pipelines, the instances of projects."""

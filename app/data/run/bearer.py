@@ -1,0 +1,207 @@
+"""Bearer tokens: signature, times and audience checked as PostgREST does; who the request runs as."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.data.faults import Fault
+from app.data.run.connections import login_of
+from infra.secrets import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.data.config import DataConfig
+
+# A header line is at most 8 KiB behind most proxies; a longer token is an attack on the parser, not a session.
+TOKEN_BYTES_MAX = 16_384
+# Tokens up to this length are verified once and then remembered: a signature does not become wrong again.
+REMEMBERED_BYTES_MAX = 4_096
+_PATH_PART = re.compile(r"\.([A-Za-z0-9_$@-]+)|\.\"([^\"]*)\"|\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request is: the role it runs as, and the claims that policies read."""
+
+    role: str
+    claims: str
+    authenticated: bool
+
+
+def identify(header: str | None, config: DataConfig, now: Callable[[], float] = time.time) -> Identity:
+    """Return the identity that an Authorization header proves; none means the anonymous role.
+
+    Raises Fault: PGRST301 undecodable, PGRST303 claims refused, PGRST302 anonymous access disabled.
+    """
+    token = bearer_token(header)
+    if token is None:
+        if not config.db_anon_role:
+            raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+        return _anonymous(config)
+    claims = decoded(token, config, now)
+    check_claims(claims, config.jwt_aud, now(), config.jwt_leeway)
+    role = role_of(claims, config)
+    if not role:
+        raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+    refuse_escape(role, config)
+    return Identity(role, _claims_text(claims, role, config), authenticated=True)
+
+
+def bearer_token(header: str | None) -> str | None:
+    """Return the token of a Bearer header; another scheme is no identity of ours and is refused."""
+    if header is None:
+        return None
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise _undecodable("Only the Bearer scheme is accepted")
+    return token.strip()
+
+
+def decoded(token: str, config: DataConfig, now: Callable[[], float] = time.time) -> dict[str, Any]:
+    """Return the claims of a token whose signature holds, by a key that has not ended. Raises Fault."""
+    if not token:
+        raise _undecodable("Empty JWT is sent in Authorization header")
+    if len(token) > TOKEN_BYTES_MAX:
+        raise _undecodable("JWT is too long")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise _undecodable(f"Expected 3 parts in JWT; got {len(parts)}")
+    if not tokens.keys_of(config.jwt_secret, is_base64=config.jwt_secret_is_base64):
+        raise Fault("PGRST300", "Server lacks JWT secret")
+    read = _remembered if len(token) <= REMEMBERED_BYTES_MAX else _verified
+    claims, until = read(token, config.jwt_secret, config.jwt_secret_is_base64)
+    if now() >= until:
+        raise _undecodable(*_WRONG_KEY)
+    return claims
+
+
+def check_claims(claims: dict[str, Any], audience: str, now: float, leeway: int) -> None:
+    """Raise Fault unless the times, give or take `leeway` seconds, and the audience of a token allow it."""
+    for name, message in (("exp", "JWT expired"), ("nbf", "JWT not yet valid"), ("iat", "JWT issued at future")):
+        at = claims.get(name)
+        if at is None:
+            continue
+        if isinstance(at, bool) or not isinstance(at, int | float):
+            raise _refused(f"The JWT '{name}' claim must be a number")
+        moment = int(at) if abs(at) < 2**62 else 0
+        late = now - leeway > moment if name == "exp" else now + leeway < moment
+        if late:
+            raise _refused(message)
+    _check_audience(claims.get("aud"), audience)
+
+
+def _check_audience(given: Any, audience: str) -> None:
+    audiences = [given] if isinstance(given, str) else given
+    if audiences is None:
+        return
+    if not isinstance(audiences, list) or not all(isinstance(each, str) for each in audiences):
+        raise _refused("The JWT 'aud' claim must be a string or an array of strings")
+    if audience and audiences and audience not in audiences:
+        raise _refused("JWT not in audience")
+
+
+def role_of(claims: dict[str, Any], config: DataConfig) -> str:
+    """Return the database role a token stands for.
+
+    A token whose own claim is missing names one of the three API roles; those are the project's namesakes.
+    """
+    found: Any = claims
+    for part in _PATH_PART.finditer(config.jwt_role_claim_key):
+        found = _step(found, part)
+    if found is not None:
+        return found if isinstance(found, str) else json.dumps(found)
+    plain = claims.get("role")
+    if config.jwt_role_claim_key != ".role" and isinstance(plain, str):
+        return namesakes(config.db_anon_role).get(plain, plain)
+    return config.db_anon_role
+
+
+@functools.lru_cache(maxsize=1024)
+def namesakes(anon_role: str) -> dict[str, str]:
+    """Return the project's roles by the names that clients use, told from its anonymous role."""
+    prefix, _, last = anon_role.rpartition("_")
+    if last != "anon" or not prefix:
+        return {}
+    return {"anon": anon_role, "authenticated": f"{prefix}_authenticated", "service_role": f"{prefix}_service"}
+
+
+def refuse_escape(role: str, config: DataConfig) -> None:
+    """Raise Fault for names that Postgres would take, and that would leave the request with our login's rights."""
+    if role == "none":
+        raise Fault("22023", 'role "none" does not exist', status=401, headers=(("WWW-Authenticate", "Bearer"),))
+    own = namesakes(config.db_anon_role)
+    if role == login_of(config.db_uri) or (own and role not in own.values()):
+        raise Fault("42501", f'permission denied to set role "{role}"', status=403)
+
+
+def _step(found: Any, part: re.Match[str]) -> Any:
+    if part[3] is not None:
+        return found[int(part[3])] if isinstance(found, list) and int(part[3]) < len(found) else None
+    name = part[1] if part[1] is not None else part[2]
+    return found.get(name) if isinstance(found, dict) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _anonymous(config: DataConfig) -> Identity:
+    return Identity(config.db_anon_role, _claims_text({}, config.db_anon_role, config), authenticated=False)
+
+
+def _claims_text(claims: dict[str, Any], role: str, config: DataConfig) -> str:
+    if config.jwt_role_claim_key == ".role" or "role" not in claims:
+        names = {full: plain for plain, full in namesakes(config.db_anon_role).items()}
+        claims = {**claims, "role": names.get(role, role)}
+    text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which Postgres cannot hold
+        raise _refused("Parsing claims failed") from None
+    return text
+
+
+_WRONG_KEY = ("No suitable key or wrong key type", "None of the keys was able to decode the JWT")
+_WRONG_ALGORITHM = "Wrong or unsupported encoding algorithm"
+_SAID: dict[str, tuple[str, str | None]] = {
+    "malformed": ("JWT cryptographic operation failed", None),
+    "critical": (_WRONG_ALGORITHM, "Critical header parameters are not supported"),
+    "algorithm": (_WRONG_ALGORITHM, "JWT is unsecured or its algorithm is not accepted"),
+    "signature": _WRONG_KEY,
+}
+
+
+def _verified(token: str, secret: str, is_base64: bool) -> tuple[dict[str, Any], float]:
+    try:
+        signed, until = tokens.signed_claims(token, tokens.keys_of(secret, is_base64=is_base64))
+    except tokens.SignatureRefused as error:
+        raise _undecodable(*_SAID[error.why]) from None
+    try:
+        claims = json.loads(signed)
+    except (ValueError, RecursionError):
+        claims = None
+    if not isinstance(claims, dict):
+        raise _refused("Parsing claims failed")
+    return claims, until
+
+
+# Only what was verified is remembered, and its times are looked at with each request.
+_remembered = functools.lru_cache(maxsize=1024)(_verified)
+
+
+def _undecodable(message: str, details: str | None = None) -> Fault:
+    return Fault("PGRST301", message, details, headers=(_invalid_token(message),))
+
+
+def _refused(message: str) -> Fault:
+    return Fault("PGRST303", message, headers=(_invalid_token(message),))
+
+
+def _invalid_token(message: str) -> tuple[str, str]:
+    return (
+        "WWW-Authenticate",
+        f'Bearer error="invalid_token", error_description="{message.replace(chr(34), chr(39))}"',
+    )

@@ -1,0 +1,203 @@
+"""One data API: its configuration, its connections, its schema cache, and how a request is answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import psycopg
+
+from app.data.faults import Fault
+from app.data.parse import request as requests
+from app.data.parse.terms import SelectRelation
+from app.data.plan import schema
+from app.data.plan.plan import find_table
+from app.data.run import respond, session
+from app.data.run.bearer import identify
+from app.data.run.connections import Budget, Pool
+from app.data.sql import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.data.config import DataConfig
+    from app.data.parse.request import Raw, Request
+    from app.data.plan.schema import SchemaCache
+    from app.data.run.bearer import Identity
+    from app.data.run.pipeline import Connection
+    from app.data.run.respond import Answer
+    from infra.instances.activity import Mark
+
+# Where no stamp is kept, looking whether the schema has changed costs something, and is not done more often than this.
+LOOK_SECONDS = 0.5
+# A session may have been ended a moment ago; so may the next, when all of them were.
+SESSIONS = 5
+# So long a request is planned anew while the schema goes on changing, and once more with the guard before the work;
+# then its client may wait.
+PATIENCE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+def needs(request: Request) -> frozenset[str]:
+    """Return the parts of the schema cache that a request is planned against, beyond the relations."""
+    parts = set()
+    if request.resource != requests.TABLE:
+        parts.add(schema.ROUTINES)
+    if any(isinstance(item, SelectRelation) for item in request.query.select):
+        parts.add(schema.LINKS)
+    return frozenset(parts)
+
+
+class Instance:
+    """A data API that answers requests. Opens nothing until the first one."""
+
+    def __init__(
+        self,
+        config: DataConfig,
+        budget: Budget,
+        name: str = "launchdb-data",
+        *,
+        pool: Pool | None = None,
+        mark: Mark | None = None,
+    ) -> None:
+        self.config = config
+        self.pool = pool or Pool(config, budget, name)
+        self.used = time.monotonic()
+        self._mark = mark
+        self._cache: SchemaCache | None = None
+        self._checked = 0.0
+        self._loading = threading.Lock()
+
+    def answer(self, raw: Raw) -> Answer:
+        """Answer a request; an error is an answer too."""
+        self.used = time.monotonic()
+        if self._mark is not None:
+            self._mark.touch()
+        try:
+            return self._answer(raw)
+        except Fault as fault:
+            minimal = self.config.client_error_verbosity == "minimal"
+            return respond.fault_answer(fault, head=raw.method == "HEAD", minimal=minimal)
+
+    def forget_schema(self) -> None:
+        """Read the catalogue again before the next request."""
+        self._cache = None
+
+    def ready(self) -> None:
+        """Raise Fault unless the database answers and its catalogue can be read."""
+        self._with_a_session(lambda connection: self._known(connection, frozenset()))
+
+    def close(self) -> None:
+        """Let go of all connections and of the cache."""
+        self._cache = None
+        self.pool.close()
+
+    def _answer(self, raw: Raw) -> Answer:
+        identity = identify(raw.headers.get("authorization"), self.config)
+        request = requests.read(raw, self.config)
+        return self._with_a_session(lambda connection: self._answered(connection, request, identity))
+
+    def _with_a_session(self, act: Callable[[Connection], T]) -> T:
+        for _ in range(SESSIONS):
+            with suppress(session.Ended), self.pool.lend() as connection:
+                return act(connection)
+        raise Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
+
+    def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
+        began, parts = time.monotonic(), needs(request)
+        cache, guard_first = self._known(connection, parts), False
+        while True:
+            cache = self._deepened(connection, cache, request)
+            # What was read after the request began may be outdated too, but not for this request.
+            looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
+            try:
+                terms = session.Terms(request, identity, self.config, cache, looks, guard_first)
+                return self._attempt(connection, terms)
+            except session.ChangesSchema:
+                guard_first = True
+            except session.Outdated:
+                over = time.monotonic() > began + PATIENCE_SECONDS
+                if over and guard_first:
+                    raise _unreadable() from None
+                # A write that takes longer than the schema stays as it is would never find it so at its end.
+                guard_first = guard_first or over
+                cache = self._renewed(connection, cache, parts)
+
+    def _attempt(self, connection: Connection, terms: session.Terms) -> Answer:
+        request, cache = terms.request, terms.cache
+        try:
+            if request.method == "OPTIONS" or request.resource == requests.ROOT:
+                self._look(connection, terms)
+                return self._described(request, cache)
+            planned = statement.plan(request, cache, self.config)
+        except Fault:
+            self._look(connection, terms)
+            raise
+        started = time.monotonic()
+        outcome = session.run(connection, planned, terms)
+        if terms.looks:
+            self._checked = started
+        return respond.answer(outcome, planned, request, self.config)
+
+    def _described(self, request: Request, cache: SchemaCache) -> Answer:
+        if request.method != "OPTIONS":
+            return respond.root_answer(request, cache, self.config)
+        if request.resource == requests.TABLE:
+            find_table(request.target, cache)
+        return respond.options_answer(request, cache)
+
+    def _look(self, connection: Connection, terms: session.Terms) -> None:
+        """Raise Outdated when what a request was planned against is not so any more."""
+        if not terms.looks:
+            return
+        started = time.monotonic()
+        stamp = session.stamp_of(connection, terms.cache)
+        if connection.closed:
+            raise session.Ended
+        if stamp != terms.cache.stamp:
+            raise session.Outdated
+        self._checked = started
+
+    def _known(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
+        cache = self._cache
+        if cache is not None and parts <= cache.parts:
+            return cache
+        with self._loading:
+            cache = self._cache
+            if cache is None or not parts <= cache.parts:
+                cache = self._cache = self._load(connection, parts | (cache.parts if cache is not None else parts))
+            return cache
+
+    def _deepened(self, connection: Connection, cache: SchemaCache, request: Request) -> SchemaCache:
+        """Read the keys of views too when a view is written to: they are those of the tables below."""
+        table = cache.tables.get(request.target)
+        if table is None or not table.is_view or request.reads:
+            return cache
+        return self._known(connection, frozenset({schema.LINKS}))
+
+    def _load(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
+        try:
+            cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
+        except psycopg.Error:
+            if connection.closed:
+                raise session.Ended from None
+            raise _unreadable() from None
+        self._checked = cache.read_at
+        return cache
+
+    def _renewed(self, connection: Connection, cache: SchemaCache, parts: frozenset[str]) -> SchemaCache:
+        """Read the catalogue again, unless somebody has done that since."""
+        with self._loading:
+            if self._cache is cache or self._cache is None:
+                self._cache = self._load(connection, cache.parts)
+        return self._known(connection, parts)
+
+
+def _unreadable() -> Fault:
+    return Fault(
+        "PGRST002",
+        "Could not query the database for the schema cache. Retrying.",
+        headers=(("Retry-After", "1"),),
+    )

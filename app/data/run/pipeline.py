@@ -1,0 +1,232 @@
+"""Statements that leave together and are answered together, in one round trip, and what the session then is.
+
+psycopg's own pipelines note a statement as prepared when it is sent. One that fails makes the server skip all behind
+it, and a statement that was skipped is believed prepared for as long as the connection lives.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import select
+from dataclasses import dataclass
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import capabilities
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
+
+from app.data.run.prepared import LONGEST_BYTES, Book, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from psycopg import sql
+    from psycopg.pq.abc import PGconn, PGresult
+
+_PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
+# Where the server finds out that it no longer has, or can no longer use, what it prepared: a text sent anew runs.
+OUTLIVED = frozenset({"FetchPreparedStatement", "RevalidateCachedQuery"})
+CLOSE, PREPARE, RUN = "close", "prepare", "run"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement: its text with $1, $2, …, and their values. keep: it will come again, so it may be prepared."""
+
+    text: bytes
+    values: tuple[bytes | None, ...] = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of a pipeline: a result for each step, or for those before the one that failed.
+
+    failed: its number, -1 for none. outlived: a prepared statement of ours was gone or no longer of use.
+    """
+
+    results: list[PGresult]
+    failed: int = -1
+    error: psycopg.Error | None = None
+    outlived: bool = False
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection whose pipelines are ours. It prepares what comes again, unless it has no book."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.book: Book | None = Book() if capabilities.has_send_close_prepared() else None
+
+    @property
+    def is_clean(self) -> bool:
+        """Say whether nothing of a request is left: no transaction, no pipeline, no answer on its way."""
+        pg = self.pgconn
+        return (
+            pg.status == ConnStatus.OK
+            and pg.transaction_status == TransactionStatus.IDLE
+            and pg.pipeline_status == PipelineStatus.OFF
+        )
+
+
+def step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> Step:
+    """Write a statement with named placeholders as the server reads it. Raises psycopg.DataError for its values."""
+    whole = text.as_string(None)
+    written, names = _numbered(whole) if len(whole) <= LONGEST_BYTES else _numbered.__wrapped__(whole)
+    return Step(written, tuple(encoded((values or {})[name]) for name in names), keep)
+
+
+@functools.lru_cache(maxsize=512)
+def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
+    names: dict[str, int] = {}
+
+    def written(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%"
+
+    return _PLACEHOLDER.sub(written, text).encode(), tuple(names)
+
+
+def encoded(value: object) -> bytes | None:
+    """Return a value as the text of a parameter. Raises psycopg.DataError for what no text can hold."""
+    if value is None:
+        return None
+    try:
+        raw = str(value).encode()
+    except UnicodeEncodeError as error:
+        raise psycopg.DataError("a text is not Unicode") from error
+    if b"\0" in raw:
+        raise psycopg.DataError("a text holds a zero byte")
+    return raw
+
+
+def converse(connection: Connection, steps: Sequence[Step], *, stamp: str | None = None) -> Said:
+    """Run the steps one after another, up to the first that fails, in one round trip.
+
+    stamp: the schema's, under which the statements were planned. The transaction is as the steps leave it. Raises
+    psycopg.OperationalError when the connection is lost and no answer says why; it is closed then.
+    """
+    book, pg = connection.book, connection.pgconn
+    if book is not None and stamp is not None:
+        book.turn_to(stamp)
+    sent = _messages(book, steps)
+    try:
+        pg.enter_pipeline_mode()
+        for message in sent:
+            message.send(pg)
+        pg.pipeline_sync()
+        results = _received(pg, len(sent))
+        if pg.status == ConnStatus.OK:
+            pg.exit_pipeline_mode()
+    except BaseException:
+        # What was on its way when somebody stopped us is nobody's answer.
+        connection.close()
+        raise
+    return _said(book, sent, results)
+
+
+@dataclass(frozen=True)
+class _Message:
+    """One message to the server, with an answer of its own. number: of the step that it is for."""
+
+    send: Callable[[PGconn], None]
+    kind: str
+    number: int = -1
+    key: bytes = b""
+    name: bytes = b""
+
+
+def _messages(book: Book | None, steps: Iterable[Step]) -> list[_Message]:
+    if book is None:
+        return [_plain(number, each) for number, each in enumerate(steps)]
+    sent = [_Message(methodcaller("send_close_prepared", name), CLOSE) for name in book.unwanted()]
+    for number, each in enumerate(steps):
+        key = key_of(each.text) if each.keep else b""
+        name = book.name_of(key) if key else None
+        if name is None and key and (name := book.offered(key)) is not None:
+            text = b"%b /* %b */" % (each.text, book.mark)
+            sent.append(_Message(methodcaller("send_prepare", name, text), PREPARE, number, key, name))
+        if name is None:
+            sent.append(_plain(number, each, key))
+        else:
+            sent.append(_Message(methodcaller("send_query_prepared", name, each.values), RUN, number, b"", name))
+    return sent
+
+
+def _plain(number: int, each: Step, key: bytes = b"") -> _Message:
+    return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
+
+
+def _received(pg: PGconn, total: int) -> list[PGresult]:
+    """Return the result of each message that was answered. Raises psycopg.OperationalError when none says why not."""
+    results: list[PGresult] = []
+    waiting = select.poll()
+    waiting.register(pg.socket, select.POLLIN | select.POLLOUT)
+    while True:
+        try:
+            if not pg.flush():
+                waiting.modify(pg.socket, select.POLLIN)
+            waiting.poll()
+            pg.consume_input()
+        except psycopg.OperationalError:
+            # What the server said before it left is still to be read.
+            _drain(pg, results)
+            if len(results) < total and not any(_sqlstate(result) for result in results):
+                raise
+            return results
+        if _drain(pg, results):
+            return results
+
+
+def _drain(pg: PGconn, results: list[PGresult]) -> bool:
+    """Take what has come; say whether that was all."""
+    while not pg.is_busy():
+        result = pg.get_result()
+        if result is None:
+            # The end of one answer; behind it comes the next, unless nobody is there any more.
+            if pg.status == ConnStatus.BAD:
+                return False
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            return True
+        else:
+            results.append(result)
+    return False
+
+
+def _sqlstate(result: PGresult) -> bytes | None:
+    return result.error_field(DiagnosticField.SQLSTATE) if result.status == ExecStatus.FATAL_ERROR else None
+
+
+def _said(book: Book | None, sent: list[_Message], results: list[PGresult]) -> Said:
+    done: list[PGresult] = []
+    failure: tuple[_Message, PGresult] | None = None
+    for message, result in zip(sent, results, strict=False):
+        good = result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+        if not good and failure is None:
+            failure = message, result
+        if message.kind == RUN and good:
+            done.append(result)
+        if book is not None:
+            _noted(book, message, good=good)
+    if failure is None:
+        return Said(done)
+    message, result = failure
+    error = error_from_result(result)
+    # Not when a function says so, which has a context.
+    named, diagnosis = message.kind == RUN and bool(message.name), error.diag
+    outlived = named and diagnosis.source_function in OUTLIVED and not diagnosis.context
+    if outlived and book is not None:
+        book.lose()
+    return Said(done, message.number, error, outlived)
+
+
+def _noted(book: Book, message: _Message, *, good: bool) -> None:
+    if message.kind == PREPARE:
+        if good:
+            book.confirm(message.key, message.name)
+        else:
+            book.refuse(message.name)
+    elif message.kind == RUN and message.key and good:
+        book.count(message.key)

@@ -1,0 +1,295 @@
+"""Runs a planned request: one transaction, the caller's role and claims set for it alone."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from app.data.faults import Fault, headers_of, status_of_state
+from app.data.names import Name
+from app.data.parse.request import settings_of
+from app.data.plan import schema
+from app.data.run import raised
+from app.data.run.pipeline import Step, converse, encoded, step
+from app.data.sql.fragments import compose, ident, qualified
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from app.data.config import DataConfig
+    from app.data.parse.request import Request
+    from app.data.plan.schema import SchemaCache
+    from app.data.run.bearer import Identity
+    from app.data.run.pipeline import Connection, Said
+    from app.data.sql.statement import Statement
+
+NOTHING = "NULL"
+BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
+# What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
+NOT_A_NUMBER = "22P02"
+# Told by Postgres itself. A pooler's own words may have come after a minute in its queue, which nobody joins again.
+SHUTDOWN = "57P"
+# What is not there any more, as the statement's author names it and as the server does.
+OF_THE_SCHEMA = ("42", "XX")
+
+
+class Outdated(Exception):
+    """The schema has changed since the request was planned, and nothing of it remains; plan it anew."""
+
+
+class ChangesSchema(Exception):
+    """The request itself has changed the schema, and nothing of it remains; carry it out with the guard before it."""
+
+
+class Ended(Exception):
+    """The session was ended before the request itself had begun; another session can carry it out."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp.
+
+    guard_first: the guard stands before the write, not behind it.
+    """
+
+    request: Request
+    identity: Identity
+    config: DataConfig
+    cache: SchemaCache
+    looks: bool
+    guard_first: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the one row of a statement says, as bytes of the wire."""
+
+    total: bytes | None
+    page: int
+    body: bytes
+    headers: bytes | None
+    status: bytes | None
+    inserted: bytes | None
+
+
+def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
+    """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
+
+    A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
+    Raises Fault, Outdated, ChangesSchema or Ended; nothing of the request remains then, and the connection is clean or
+    closed.
+    """
+    try:
+        steps, ends = _begun(statement, terms), _ends(statement, terms)
+        if not _is_judged(statement, terms.request):
+            return _outcome(_carried_out(connection, steps | ends, terms))
+        outcome = _outcome(_carried_out(connection, steps, terms))
+        _judge(outcome, statement, terms.request)
+        outcome = _estimated(connection, outcome, statement, terms)
+        _carried_out(connection, ends, terms)
+    except psycopg.Error as error:
+        raise fault_of(error, authenticated=terms.identity.authenticated) from None
+    finally:
+        _leave(connection)
+    return outcome
+
+
+def stamp_of(connection: Connection, cache: SchemaCache) -> str | None:
+    """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
+    steps = [] if connection.is_clean else [Step(b"ROLLBACK")]
+    try:
+        said = converse(connection, [*steps, Step(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp)
+    except psycopg.OperationalError:
+        return None
+    if said.error is not None:
+        return None
+    found = said.results[-1].get_value(0, 0)
+    return found.decode() if found is not None else None
+
+
+def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
+    """Translate what Postgres reports into the error shape; what the driver says itself stays inside."""
+    state, diagnosis = error.sqlstate, error.diag
+    if state is None:
+        if isinstance(error, psycopg.DataError):
+            return Fault("22021", "A value cannot be represented in the database's encoding", status=400)
+        return Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
+    message = diagnosis.message_primary or ""
+    if state == "PGRST":
+        return raised.fault(message, diagnosis.message_detail)
+    if state.startswith("PT"):
+        return raised.chosen(state, message, diagnosis.message_detail, diagnosis.message_hint)
+    status = status_of_state(state, message, authenticated=authenticated)
+    headers = headers_of(status)
+    return Fault(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
+
+
+def _begun(statement: Statement, terms: Terms) -> dict[str, Step]:
+    setup, values = _settings(statement, terms)
+    path = values[1] or b""
+    # Never another level: the guard would see the schema as it was when the transaction began.
+    level = b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"" if statement.writes else b" READ ONLY")
+    steps = {BEGIN: Step(level), SETUP: Step(setup, values, keep=True)}
+    if terms.config.db_pre_request:
+        steps["pre-request"] = step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
+    written = step(statement.text, statement.values, keep=True)
+    if statement.writes and terms.guard_first:
+        # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
+        steps[LOCKS] = Step(b"EXPLAIN " + written.text, written.values)
+        steps[GUARD] = _guarded(terms)
+    # What a text means depends on where its names are looked up.
+    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
+    return steps
+
+
+def _settings(statement: Statement, terms: Terms) -> tuple[bytes, tuple[bytes | None, ...]]:
+    request, config = terms.request, terms.config
+    headers, cookies = settings_of(request.raw)
+    schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
+    settings = [
+        ("search_path", ", ".join(ident(name).as_string(None).replace("%%", "%") for name in schemas)),
+        ("role", terms.identity.role),
+        ("request.jwt.claims", terms.identity.claims),
+        ("request.method", request.method),
+        ("request.path", request.raw.path),
+        ("request.headers", headers),
+        ("request.cookies", cookies),
+    ]
+    if request.preferences.timezone:
+        settings.append(("timezone", request.preferences.timezone))
+    if statement.routine is not None:
+        hoisted = config.db_hoisted_tx_settings
+        settings += [(name, value) for name, value in statement.routine.settings if name in hoisted]
+    settings += config.app_settings
+    values = tuple(encoded(text) for setting in settings for text in setting)
+    return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
+
+
+@functools.lru_cache(maxsize=64)
+def _setup(count: int, stamp: str) -> bytes:
+    calls = ", ".join(f"set_config(${2 * number + 1}, ${2 * number + 2}, true)" for number in range(count))
+    return f"SELECT ({stamp}), {calls}".encode()
+
+
+def _ends(statement: Statement, terms: Terms) -> dict[str, Step]:
+    steps = {}
+    asked = terms.request.preferences.end
+    rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
+    if rolls_back:
+        # A deferred constraint would only speak at the commit that never comes.
+        steps["constraints"] = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
+    if statement.writes and not terms.guard_first:
+        steps[GUARD] = _guarded(terms)
+    steps[END] = Step(b"ROLLBACK" if rolls_back else b"COMMIT")
+    return steps
+
+
+def _guarded(terms: Terms) -> Step:
+    return Step(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
+
+
+@functools.lru_cache(maxsize=4)
+def _guard(stamp: str) -> bytes:
+    # Behind the locks: what changes the tables that are locked has committed before, or waits for our end.
+    return f"SELECT (CASE WHEN ({stamp}) = $1 THEN '0' ELSE 'outdated' END)::pg_catalog.int4".encode()
+
+
+def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -> dict[str, PGresult]:
+    """Run the steps; return their results. Raises Fault, Outdated, ChangesSchema, Ended; psycopg.OperationalError."""
+    said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+    if said.outlived and BEGIN in steps:
+        # Nothing of it was done. Nothing is prepared the second time, so this ends here.
+        _leave(connection)
+        said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+    if said.error is not None:
+        raise _why(connection, said, steps, terms)
+    results = dict(zip(steps, said.results, strict=True))
+    # Behind a guard it is settled: what has been committed is not done again, whatever was seen before.
+    if (
+        terms.looks
+        and SETUP in results
+        and GUARD not in results
+        and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode()
+    ):
+        raise Outdated
+    return results
+
+
+def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Terms) -> Exception:
+    """Return what a failure means for the request; the transaction is ended."""
+    assert said.error is not None  # noqa: S101 - the caller looked
+    at = list(steps)[max(said.failed, 0)]
+    if connection.closed and at == BEGIN and (said.error.sqlstate or "").startswith(SHUTDOWN):
+        return Ended()
+    if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
+        # What the transaction saw and is not there without it, it did itself.
+        alone = not said.outlived and stamp_of(connection, terms.cache) == terms.cache.stamp
+        return ChangesSchema() if alone and not terms.guard_first else Outdated()
+    # It may have failed because it was planned against what is no longer so.
+    looks = terms.looks or (said.error.sqlstate or "").startswith(OF_THE_SCHEMA)
+    if looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
+        return Outdated()
+    return said.error
+
+
+def _is_judged(statement: Statement, request: Request) -> bool:
+    """Say whether a result may be refused, or asks for more, before the transaction ends."""
+    strict = request.preferences.max_affected is not None and request.preferences.strict
+    return request.method == "PUT" or statement.media.single or statement.count is not None or strict
+
+
+def _judge(outcome: Outcome, statement: Statement, request: Request) -> None:
+    """Raise Fault when what happened is not what the request allowed: the transaction is then rolled back."""
+    if request.method == "PUT" and outcome.page != 1:
+        raise Fault("PGRST115", "Payload values do not match URL in primary key column(s)")
+    if statement.media.single and outcome.page != 1:
+        raise Fault(
+            "PGRST116", "Cannot coerce the result to a single JSON object", f"The result contains {outcome.page} rows"
+        )
+    most = request.preferences.max_affected
+    limited = request.method in ("PATCH", "DELETE") or statement.routine is not None
+    if limited and most is not None and request.preferences.strict and outcome.page > most:
+        raise Fault(
+            "PGRST124",
+            "Query result exceeds max-affected preference constraint",
+            f"The query affects {outcome.page} rows",
+        )
+
+
+def _estimated(connection: Connection, outcome: Outcome, statement: Statement, terms: Terms) -> Outcome:
+    asked, most = terms.request.preferences.count, terms.config.db_max_rows or 0
+    if statement.count is None or (asked == "estimated" and int(outcome.total or 0) <= most):
+        return outcome
+    text, values = statement.count
+    found = _carried_out(connection, {"plan": step(text, values)}, terms)["plan"].get_value(0, 0)
+    planned = int(json.loads(found or b"")[0]["Plan"]["Plan Rows"])
+    total = planned if asked == "planned" else max(planned, int(outcome.total or 0))
+    return replace(outcome, total=str(total).encode())
+
+
+def _outcome(results: dict[str, PGresult]) -> Outcome:
+    row = results[WORK]
+    total, page, body, headers, status, inserted = (row.get_value(0, place) for place in range(6))
+    return Outcome(total, int(page or 0), body or b"", headers, status, inserted)
+
+
+def _leave(connection: Connection) -> None:
+    """Leave nothing behind: what cannot be rolled back goes with its session."""
+    if connection.closed or connection.is_clean:
+        return
+    with contextlib.suppress(psycopg.Error):
+        converse(connection, [Step(b"ROLLBACK")])
+    if not connection.is_clean:
+        connection.close()
+
+
+def _function(name: str) -> sql.Composable:
+    schema, _, plain = name.rpartition(".")
+    return qualified(Name(schema, plain))

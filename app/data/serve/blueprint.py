@@ -1,0 +1,145 @@
+"""Flask routes of the data API for all projects: `/db/<id>/…` and, behind an API key, `/project/<id>/rest/v1/…`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, request
+
+from app.data.faults import Fault
+from app.data.run.registry import Registry
+from app.data.run.respond import Answer
+from app.data.serve import api_key, wsgi
+from app.edge.wake_on_request import Asked
+from catalog.project_states import AWAY, REACHABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from werkzeug.wrappers import Response
+
+    from app.data.run.instance import Instance
+    from config.settings import Settings
+    from infra.signals.limiter import Count
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
+JSON = [("Content-Type", "application/json; charset=utf-8")]
+
+
+def make(
+    settings: Settings,
+    status_of: Callable[[str], str | None],
+    registry: Registry | None = None,
+    counted: Callable[[str, int], Count | None] = lambda _project_id, _per_minute: None,
+    served: Callable[[Asked, Callable[[], bool]], bool] = lambda _asked, answers: answers(),
+) -> Blueprint:
+    """Make the blueprint. `status_of` tells a project's state, or None when there is no such project.
+
+    `counted` counts a request of a project that may have so many a minute, or returns None where nobody counts.
+
+    `served` waits until a project that does not serve now comes to (second: whether it does), and says whether.
+
+    The registry is kept as the blueprint's `registry` attribute, so that others can release a project.
+    """
+    routes = Blueprint("data", __name__)
+    views = _Views(registry or Registry(settings.instances_folder), status_of, counted, served)
+    routes.registry = views.registry  # type: ignore[attr-defined]
+    options = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
+    for below, view, name in (
+        ("/db/<project_id>", views.plain, "plain"),
+        ("/project/<project_id>/rest/v1", views.gated, "gated"),
+    ):
+        routes.add_url_rule(f"{below}/", f"{name}_root", view, **options)  # type: ignore[arg-type]
+        routes.add_url_rule(f"{below}/<path:path>", name, view, **options)  # type: ignore[arg-type]
+    options["methods"] = ["GET", "HEAD", "OPTIONS"]
+    routes.add_url_rule("/project/<project_id>/", "greeting", views.greeting, **options)  # type: ignore[arg-type]
+    return routes
+
+
+class _Views:
+    """What the routes do."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        status_of: Callable[[str], str | None],
+        counted: Callable[[str, int], Count | None],
+        served: Callable[[Asked, Callable[[], bool]], bool],
+    ) -> None:
+        self.registry, self._status_of, self._counted, self._served_again = registry, status_of, counted, served
+
+    def plain(self, project_id: str, path: str = "") -> Response:
+        """Serve a project as PostgREST serves a database."""
+        del path
+        return self._served(project_id, f"/db/{project_id}", gated=False)
+
+    def gated(self, project_id: str, path: str = "") -> Response:
+        """Serve a project to who has one of its API keys."""
+        del path
+        return self._served(project_id, f"/project/{project_id}/rest/v1", gated=True)
+
+    def greeting(self, project_id: str) -> Response:
+        """Answer at a project's own address, without a key."""
+        if wsgi.is_preflight(request):
+            return wsgi.preflight(request)
+        if self.registry.find(project_id) is None and self._status_of(project_id) != "sleeping":
+            return wsgi.refusal(absent(project_id, self._status_of), request)
+        return wsgi.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
+
+    def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
+        instance = self.registry.find(project_id)
+        origins = () if instance is None else instance.config.server_cors_allowed_origins
+        if wsgi.is_preflight(request):
+            return wsgi.preflight(request, origins)
+        try:
+            if instance is None:
+                instance = self._awaited(project_id, below, gated=gated)
+            self._count(project_id, instance.config.launchdb_rate_per_minute)
+            raw = wsgi.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
+            answer = instance.answer(api_key.admitted(raw, instance.config) if gated else raw)
+        except Fault as fault:
+            return wsgi.refusal(fault, request, origins)
+        return wsgi.response(answer, request, origins)
+
+    def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
+        """Return the instance of a project that comes to serve soon. Raises Fault."""
+        # A status of up to a second ago spares the catalogue those who ask for what is not there.
+        if self._status_of(project_id) in REACHABLE:
+            asked = Asked(
+                project_id=project_id,
+                method=request.method,
+                path=request.path.removeprefix(below),
+                gated=gated,
+                key=key_of(request.headers.get("apikey"), request.query_string.decode("latin-1")),
+                authorization=request.headers.get("Authorization"),
+                agent=request.headers.get("User-Agent", ""),
+            )
+            self._served_again(asked, lambda: self.registry.find(project_id) is not None)
+            instance = self.registry.find(project_id)
+            if instance is not None:
+                return instance
+        raise absent(project_id, self._status_of)
+
+    def _count(self, project_id: str, per_minute: int) -> None:
+        counted = self._counted(project_id, per_minute) if per_minute else None
+        if counted is None or counted.passed:
+            return
+        raise api_key.too_many(counted.limit, counted.reset_seconds)
+
+
+def key_of(header: str | None, query: str) -> str | None:
+    """Return the API key that a request bears, in its header or in its query."""
+    pairs = parse_qsl(query) if "apikey" in query.lower() else []
+    return header or next((value for name, value in pairs if name.lower() == "apikey"), None)
+
+
+def absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:
+    """Return what a project that serves nothing now says, by its state in the catalogue."""
+    state = status_of(project_id)
+    if state == "active":
+        return Fault("PGRST000", "The project does not answer now", status=503, headers=(("Retry-After", "1"),))
+    if state in AWAY:
+        return Fault("PGRST000", f"The project is {state}", status=503, headers=(("Retry-After", "5"),))
+    return Fault("404", "There is no such project", status=404)

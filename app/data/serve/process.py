@@ -1,0 +1,148 @@
+"""The process of one data API: one server in it, no master beside it, reloaded and ended by signals.
+
+A second process would cost as much memory as the first, and starting it as much time; whoever runs containers starts
+one again that has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from app.data.run.listener import Listener
+from app.server.server import ProblemWorker
+from infra import exhaustion
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from app.data.config import DataConfig
+    from app.data.serve.standalone import DataApi
+
+ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": "0.0.0.0"}  # noqa: S104 - PostgREST's words for it
+THREADS = 16
+BACKLOG = 1024
+GRACEFUL_SECONDS = 4  # less than a container is given to end
+KEEPALIVE_SECONDS = 30  # longer than the edge keeps a connection that rests
+log = logging.getLogger("launchdb.data")
+
+
+def serve(api: DataApi) -> int:
+    """Serve until SIGTERM. SIGUSR1 reads the database's catalogue again, SIGUSR2 the configuration."""
+    # Whoever signals sooner than the server is there to be told must not end it.
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    exhaustion.watch()
+    read = api.config
+    listening, where = _listen(read)
+    Listener(api).start()
+    if read.admin_server_port:
+        _serve_admin(api, read)
+    log.info("listening on %s", where)
+    settings = _settings()
+    _Process(api, settings, listening).init_process()
+    if read.server_unix_socket:
+        Path(read.server_unix_socket).unlink(missing_ok=True)
+    log.info("ended")
+    sys.stderr.flush()
+    # A request that did not end in its grace has a thread that an ordinary exit would wait for.
+    os._exit(0)
+
+
+class _Process(ProblemWorker):
+    """The server that our services have in a child of gunicorn's master, alone."""
+
+    projects_alone = True
+
+    def __init__(self, api: DataApi, settings: Config, listening: socket.socket) -> None:
+        self._api = api
+        super().__init__(0, os.getppid(), [listening], self, settings.timeout, settings, Logger(settings))
+
+    def wsgi(self) -> DataApi:
+        """Return the application, as gunicorn asks for it."""
+        return self._api
+
+    def init_signals(self) -> None:
+        """Add ours to gunicorn's."""
+        super().init_signals()
+        signal.signal(signal.SIGUSR1, self._told(self._api.forget_schema))
+        signal.signal(signal.SIGUSR2, self._told(self._api.reconfigure))
+        signal.signal(signal.SIGINT, self.handle_exit)
+
+    def hand_over(self) -> None:
+        """Take the socket away first: who does not find it asks the platform, and waits for whoever comes next."""
+        if place := self._api.config.server_unix_socket:
+            Path(place).unlink(missing_ok=True)
+        super().hand_over()
+
+    def murder_pending(self) -> None:
+        """Let go of what is idle, too: this is called once a second."""
+        super().murder_pending()
+        self._api.rest()
+
+    def _told(self, act: Any) -> Any:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            # Not here: whatever the signal interrupts may hold what it needs.
+            threading.Thread(target=act, daemon=True).start()
+
+        return handle
+
+
+def _settings() -> Config:
+    settings = Config()
+    for name, value in {
+        "threads": THREADS,
+        "limit_request_fields": 100,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "keepalive": KEEPALIVE_SECONDS,
+        "loglevel": "warning",
+    }.items():
+        settings.set(name, value)
+    return settings
+
+
+def _listen(read: DataConfig) -> tuple[socket.socket, str]:
+    """Return the socket that is listened on, and its name for people."""
+    if read.server_unix_socket:
+        return _listen_locally(Path(read.server_unix_socket), int(read.server_unix_socket_mode, 8))
+    host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, read.server_port), family=family, backlog=BACKLOG), f"{host}:{read.server_port}"
+
+
+def _listen_locally(path: Path, mode: int) -> tuple[socket.socket, str]:
+    # Another name first: what a killed server left at the path stands in nobody's way, and whoever finds the socket
+    # there finds it listening.
+    begun = path.with_name(f".{path.name}.new")
+    begun.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(begun))
+    begun.chmod(mode)
+    listening.listen(BACKLOG)
+    begun.replace(path)
+    return listening, f"unix:{path}"
+
+
+def _serve_admin(api: DataApi, read: DataConfig) -> None:
+    from wsgiref.simple_server import WSGIRequestHandler, make_server  # noqa: PLC0415 - only when it is asked for
+
+    from app.data.serve.standalone import create_admin  # noqa: PLC0415
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's own name
+            log.debug(format, *args)
+
+    host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
+    server = make_server(
+        host, int(read.admin_server_port or 0), create_admin(lambda: api.instance), handler_class=Quiet
+    )
+    threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()

@@ -1,0 +1,1 @@
+"""What every route shares: routing, who asks, reading a request, answering, problems."""

@@ -1,0 +1,144 @@
+"""Who asks, and may he: access tokens, personal tokens, operators, rate limits, addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from flask import g, request
+
+from app.http.problems import Problem
+from catalog import personal_tokens, sessions
+from infra.secrets import secretfiles, tokens
+
+if TYPE_CHECKING:
+    from app.http.context import World
+    from app.http.routing import Operation
+
+PLATFORM_KEY = "PLATFORM_JWT_SECRET"
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An owner, with what he showed: `actor` is his id, or that of a personal token."""
+
+    owner_id: str
+    is_operator: bool
+    actor: str
+    session: str | None = None
+    expires_at: float = float("inf")
+
+
+def admit(world: World, operation: Operation, address: str) -> Caller | None:
+    """Say who asks; None where anyone may. Raises Problem: 401, 404 for what is for operators only, 429."""
+    if operation.who == "anyone":
+        _count(world, operation, "", address)
+        return None
+    if "Authorization" not in request.headers:
+        _count(world, operation, "", address)
+        raise _not_found() if operation.who == "operator" else _unauthorized("sign in first")
+    caller = _caller(world)
+    if caller is None:
+        _count(world, operation, "", address)
+        raise _unauthorized("the token is not valid", error="invalid_token")
+    g.caller = caller
+    if not operation.keyed or "Idempotency-Key" not in request.headers:
+        _count(world, operation, caller.owner_id, address)
+    if operation.who == "operator" and not caller.is_operator:
+        raise _not_found()
+    return caller
+
+
+def count(world: World, operation: Operation, caller: Caller, address: str) -> None:
+    """Count a request that turned out not to be a replay. Raises Problem: 429."""
+    _count(world, operation, caller.owner_id, address)
+
+
+def address_of_client(trusted_proxies: str) -> str:
+    """Return the address a request comes from; X-Forwarded-For counts only as far as trusted proxies wrote it."""
+    address = request.remote_addr or "local"
+    trusted = _networks(trusted_proxies)
+    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",") if trusted else []):
+        if not _inside(address, trusted) or not _is_address(hop.strip()):
+            break
+        address = hop.strip()
+    return address
+
+
+def _caller(world: World) -> Caller | None:
+    shown = _BEARER.fullmatch(request.headers["Authorization"].strip())
+    if shown is None:
+        return None
+    token = shown[1]
+    keys = secretfiles.read(world.settings.secrets_folder, PLATFORM_KEY)
+    seen = hashlib.sha256("\n".join([token, *keys]).encode()).digest()
+    caller = world.callers.get(seen, lambda: _look_up(world, token, keys))
+    return None if caller is None or caller.expires_at <= time.time() else caller
+
+
+def _look_up(world: World, token: str, keys: list[str]) -> Caller | None:
+    if token.startswith(personal_tokens.PREFIX):
+        with world.infra.database.autocommit() as tx:
+            bearer = personal_tokens.bearer(tx, token)
+        return None if bearer is None else Caller(bearer.owner_id, bearer.is_operator, bearer.id)
+    try:
+        claims = tokens.verify_access(token, keys)
+    except tokens.TokenRefused:
+        return None
+    with world.infra.database.autocommit() as tx:
+        standing = sessions.standing(tx, str(claims["sub"]), claims.get("sid"))
+    if standing is None or standing.ended:
+        return None
+    return Caller(standing.owner_id, standing.is_operator, standing.owner_id, claims.get("sid"), claims["exp"])
+
+
+def _count(world: World, operation: Operation, owner: str, address: str) -> None:
+    per_minute = {"api": world.settings.api_rate_per_minute, "sign_in": world.settings.sign_in_rate_per_minute}
+    if operation.limit == "none":
+        return
+    counted = world.limiter.hit(per_minute[operation.limit], operation.limit, owner, address)
+    if counted is None:
+        return
+    g.rate_headers = {
+        "RateLimit-Limit": str(counted.limit),
+        "RateLimit-Remaining": str(counted.remaining),
+        "RateLimit-Reset": str(counted.reset_seconds),
+    }
+    if not counted.passed:
+        headers = {"Retry-After": str(counted.reset_seconds)}
+        raise Problem(429, "too-many-requests", f"{counted.limit} a minute are allowed", headers=headers)
+
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="launchdb"'}
+
+
+def _unauthorized(detail: str, *, error: str = "") -> Problem:
+    challenge = 'Bearer realm="launchdb"' + (f', error="{error}"' if error else "")
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
+
+
+def _not_found() -> Problem:
+    return Problem(404, "not-found", "there is nothing at this path")
+
+
+@cache
+def _networks(trusted: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip())
+
+
+def _inside(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    return _is_address(address) and any(ipaddress.ip_address(address) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""What one process of the API shares between its requests."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+from app.http.cache import Cache
+from app.http.metrics import Metrics
+from infra.secrets.passwords import Passwords
+from infra.signals.changes import Changes
+from infra.signals.limiter import Limiter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.http.auth import Caller
+    from config.settings import Settings
+    from infra.composition import Infra
+
+EXTENSION = "launchdb"
+
+
+class Slots:
+    """How many requests may wait for something at a time; each holds a thread."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    def take(self) -> bool:
+        """Take a slot, if there is one."""
+        return self._free.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """Let another have it."""
+        self._free.release()
+
+    @contextmanager
+    def hold(self) -> Iterator[bool]:
+        """Hold a slot, if there is one; say whether."""
+        held = self.take()
+        try:
+            yield held
+        finally:
+            if held:
+                self.give_back()
+
+
+class Rooms:
+    """How many requests may be busy with one thing at a time, and with all of them together."""
+
+    def __init__(self, each: int, together: int) -> None:
+        self._each, self._together = each, together
+        self._lock = threading.Lock()
+        self._busy: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[bool]:
+        """Hold a place, if there is one; say whether."""
+        with self._lock:
+            held = self._busy[key] < self._each and self._busy.total() < self._together
+            self._busy[key] += held
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._busy[key] -= held
+                if not self._busy[key]:
+                    del self._busy[key]
+
+
+@dataclass
+class World:
+    """The opened world with the API's own counters, caches and waiting rooms."""
+
+    settings: Settings
+    infra: Infra
+    limiter: Limiter
+    passwords: Passwords
+    changes: Changes
+    slots: Slots
+    rooms: Rooms
+    metrics: Metrics = field(default_factory=Metrics)
+    callers: Cache[Caller] = field(default_factory=lambda: Cache(seconds=1.0))
+    statuses: Cache[str] = field(default_factory=lambda: Cache(seconds=1.0))
+
+    @classmethod
+    def of(cls, settings: Settings, infra: Infra) -> World:
+        """Make it; nothing connects yet."""
+        return cls(
+            settings=settings,
+            infra=infra,
+            limiter=Limiter(settings.redis_url),
+            passwords=Passwords(settings.password_hash_concurrency),
+            changes=Changes(settings.redis_url),
+            slots=Slots(settings.event_streams),
+            rooms=Rooms(settings.sql_connections, max(1, settings.api_threads // 2)),
+        )
+
+    def close(self) -> None:
+        """Close what it opened itself; the infra belongs to whoever opened that."""
+        self.changes.close()
+        self.limiter.close()
+
+
+def world() -> World:
+    """Return the world of the application that serves this request."""
+    return cast("World", current_app.extensions[EXTENSION])

@@ -1,0 +1,97 @@
+"""What happens around every request: its id, its address, one log line, one count, and a row for what was refused."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Flask, Response, g, request
+
+from app.http import auth
+from app.http.context import world
+from catalog import audit
+from catalog.ids import is_project_id
+from infra.errors import Unavailable
+
+if TYPE_CHECKING:
+    from app.http.routing import Operation
+
+import uuid_utils
+
+log = logging.getLogger("launchdb.access")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+# Floods and outages are counted by metrics; a row for each would make them worse.
+_NOT_AUDITED = frozenset({429, 503})
+
+
+def register(app: Flask, *, trusted_proxies: str) -> None:
+    """Put the frame around every request of the application."""
+
+    def begin() -> None:
+        g.started = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        g.address = auth.address_of_client(trusted_proxies)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    app.before_request(begin)
+    app.after_request(_finish)
+    app.teardown_request(_forget)
+
+
+def _forget(_error: BaseException | None) -> None:
+    structlog.contextvars.clear_contextvars()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    for name, value in g.get("rate_headers", {}).items():
+        response.headers.setdefault(name, value)
+    operation: Operation | None = g.get("operation")
+    if response.status_code >= 400:
+        _audit_refusal(response, operation)
+    seconds = time.perf_counter() - g.started
+    rule = str(request.url_rule) if request.url_rule else "none"
+    world().metrics.answered(request.method if request.url_rule else "OTHER", rule, response.status_code, seconds)
+    log.info(
+        "request",
+        extra={
+            "method": request.method[:16],
+            "route": rule,
+            "project_id": (request.view_args or {}).get("project_id"),
+            "job_id": (request.view_args or {}).get("job_id"),
+            "status": response.status_code,
+            "ms": round(seconds * 1000, 1),
+            "address": g.address,
+            "owner_id": g.caller.owner_id if "caller" in g else None,
+        },
+    )
+    return response
+
+
+def _audit_refusal(response: Response, operation: Operation | None) -> None:
+    """Leave a row for each refused sign-in and each change that was not made."""
+    status = response.status_code
+    if operation is None or status in _NOT_AUDITED or not (operation.action or status == 401):
+        return
+    caller = g.get("caller")
+    project_id = (request.view_args or {}).get("project_id", "")
+    entry = audit.Entry(
+        actor=caller.actor if caller else "anonymous",
+        action=operation.action or operation.name,
+        outcome=f"refused: {g.get('problem', status)}",
+        address=g.address,
+        request_id=g.request_id,
+        owner_id=caller.owner_id if caller else None,
+        project_id=project_id if is_project_id(project_id) else None,
+    )
+    try:
+        with world().infra.database.autocommit() as tx:
+            audit.record(tx, entry)
+    except Unavailable:
+        log.warning("a refusal was not audited", extra={"action": entry.action, "outcome": entry.outcome})

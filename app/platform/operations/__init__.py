@@ -1,0 +1,1 @@
+"""Running the platform over HTTP: jobs, schedules, capacity, secrets, health and metrics."""

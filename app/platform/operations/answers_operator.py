@@ -1,0 +1,119 @@
+"""What operators are answered about schedules and databases."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads it
+from typing import Literal
+
+from app.http.answers import JobOut, Out
+
+
+class LastJobOut(Out):
+    """The newest job of a schedule."""
+
+    id: str
+    status: str
+    finished_at: datetime | None
+
+
+class ScheduleOut(Out):
+    """A schedule. next: its next three times; reason: why it cannot fire."""
+
+    name: str
+    kind: str
+    cron: str
+    timezone: str
+    enabled: bool
+    catch_up: str
+    jitter_seconds: int
+    overlap: str
+    next: list[datetime]
+    last_slot: datetime | None
+    last_job: LastJobOut | None
+    reason: str | None
+
+
+class SchedulesOut(Out):
+    """All schedules."""
+
+    schedules: list[ScheduleOut]
+
+
+class DatabaseOut(Out):
+    """A database and its size, in bytes and in words."""
+
+    name: str
+    bytes: int
+    size: str
+    project_id: str | None
+    project_name: str | None
+
+
+class DatabasesOut(Out):
+    """All databases, the largest first."""
+
+    databases: list[DatabaseOut]
+
+
+class FindingOut(Out):
+    """What a check saw. fixable: a job can mend it."""
+
+    check: str
+    status: Literal["ok", "info", "warning", "failure"]
+    evidence: str
+    remedy: str
+    fixable: bool
+    subject: str
+
+
+class DoctorOut(Out):
+    """What every check saw."""
+
+    findings: list[FindingOut]
+
+
+class FixOut(Out):
+    """The jobs that were begun."""
+
+    jobs: list[JobOut]
+
+
+class ConnectionsOut(Out):
+    """Where Postgres's connections go."""
+
+    max: int
+    reserved: int
+    direct: int
+    pools: int
+    reserves: int
+    in_use: int
+    room: int
+    proposal: int
+
+
+class StorageOut(Out):
+    """What the databases take, and what is planned."""
+
+    database_bytes: int
+    planned_gb: float
+    advice_from_gb: int
+    advice_to_gb: int
+
+
+class CapacityOut(Out):
+    """What fits on this server."""
+
+    projects: int
+    pool_size: int
+    pooler: bool
+    connections: ConnectionsOut
+    memory_mb: int
+    storage: StorageOut
+
+
+class PoolsOut(Out):
+    """The size of all pools, how many were changed, and the jobs that bring them."""
+
+    pool_size: int
+    changed: int
+    jobs: list[str]

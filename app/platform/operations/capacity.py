@@ -1,0 +1,38 @@
+"""What fits on this server, and the one size of all pools; operators only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.http.routing import Answer, Call, Routes
+from app.platform.operations.answers_operator import CapacityOut, PoolsOut
+from app.platform.operations.models_operator import CapacityQuery, Pools
+from catalog import capacity
+from jobs.requests.lifecycle import configure
+
+if TYPE_CHECKING:
+    from infra.postgres.database import Transaction
+
+routes = Routes("capacity")
+
+
+@routes.get("/api/admin/capacity", who="operator", query=CapacityQuery, answers={200: CapacityOut})
+def show(call: Call) -> Answer:
+    """Says what the projects need by the guide's formulas, for those there are or for ?projects=N, and what is used."""
+    with call.world.infra.database.autocommit() as tx:
+        return Answer(capacity.picture(tx, call.world.settings, call.query.projects))
+
+
+@routes.change(
+    "PATCH", "/api/admin/capacity", action="capacity.pools", who="operator", body=Pools, answers={200: PoolsOut}
+)
+def set_pools(call: Call, tx: Transaction) -> Answer:
+    """Gives every project a pool of this size, those to come included; a job brings each active one its own."""
+    changed = capacity.set_pools(tx, call.world.settings, call.body.pool_size)
+    by = {"by": call.owner_id, "request_id": call.request_id}
+    jobs = [
+        configure(tx, project["id"], owner_id=project["owner_id"], **by).id
+        for project in changed
+        if project["status"] == "active"
+    ]
+    return Answer({"poolSize": call.body.pool_size, "changed": len(changed), "jobs": jobs})

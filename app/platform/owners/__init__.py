@@ -1,0 +1,1 @@
+"""Owners over HTTP: accounts, logins, personal tokens and emails."""

@@ -1,0 +1,1 @@
+"""Projects over HTTP: their life, settings, extensions, migrations and SQL."""

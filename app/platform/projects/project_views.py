@@ -1,0 +1,61 @@
+"""What an owner looks at of a project: how large and busy it is, and who has done what to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.http import paging
+from app.http.models import PageQuery
+from app.http.routing import Answer, Call, Routes
+from app.platform.projects.answers_project import AuditOut, StatsOut, audit_line
+from app.platform.projects.logins import logged_in
+from catalog import audit, backups, names, projects
+from catalog.project_states import SETTLED
+from infra.postgres import stats as project_stats
+from jobs.engine.view import rfc3339
+
+if TYPE_CHECKING:
+    from catalog.backups import Backup
+    from infra.postgres.stats import Stats
+
+routes = Routes("project_views")
+SESSION = "launchdb-stats"
+
+
+@routes.get("/api/projects/<project_id>/stats", who="owner", answers={200: StatsOut})
+def stats(call: Call, project_id: str) -> Answer:
+    """Shows how large a project is, and how busy."""
+    with call.world.infra.database.autocommit() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        if project.status not in SETTLED:
+            raise projects.ProjectBusy(project.status, project.current_job)
+        last = backups.newest(tx, project.id)
+    found = logged_in(
+        call.world.infra, project.id, names.roles(project.id).dump, lambda uri: project_stats.read(uri, SESSION)
+    )
+    return Answer(_stats(found, last), headers={"Cache-Control": "no-store"})
+
+
+@routes.get("/api/projects/<project_id>/audit", who="owner", query=PageQuery, answers={200: AuditOut})
+def audited(call: Call, project_id: str) -> Answer:
+    """Lists who did what to a project, when and from where, newest first."""
+    before = paging.number_of(call.query.cursor)
+    with call.world.infra.database.autocommit() as tx:
+        project = projects.owned(tx, project_id, call.owner_id)
+        found = audit.page(tx, project.id, before=before, limit=call.query.limit + 1)
+    return Answer(
+        paging.page(
+            "audit", found, call.query.limit, show=audit_line, place=lambda line: paging.cursor_of(str(line.id))
+        )
+    )
+
+
+def _stats(found: Stats, last: Backup | None) -> dict[str, Any]:
+    return {
+        "databaseBytes": found.database_bytes,
+        "tableCount": sum(row["tables"] for row in found.tables),
+        "tables": [dict(row) for row in found.tables],
+        "storage": {"objects": found.objects, "bytes": found.object_bytes},
+        "connections": {"used": found.used, "limit": None if found.limit < 0 else found.limit},
+        "lastBackup": rfc3339(last.created_at) if last else None,
+    }

@@ -1,0 +1,140 @@
+"""How requests arrive: gathered without a thread until they are whole, so that slow clients hold up nobody."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from contextlib import suppress
+from typing import Any, Literal
+
+from gunicorn.workers.gthread import TConn
+
+from app.server.refusals import Asked
+from config.limits import HEAD_BYTES_MAX, TARGET_BYTES_MAX
+
+# From the first byte to the last of what is gathered; a client on any line that works needs far less.
+GATHER_SECONDS = 10.0
+# A larger body is read by the thread that wants it, in so many seconds.
+GATHERED_BODY_BYTES = 65_536
+BODY_SECONDS = 30.0
+# `DELETE `, the target, ` HTTP/1.1`. Preflights may be longer: who asks for too long a URL is to be told.
+LINE_BYTES_MAX = TARGET_BYTES_MAX + 16
+_PREFLIGHT = b"OPTIONS "
+SEND_SECONDS = 30.0
+LEAVE_SECONDS = 2.0
+_READ_BYTES = 65_536
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+# These bodies have no known end, or are not sent before an answer.
+_STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
+
+State = Literal["partial", "whole", "streamed", "long", "too large", "gone"]
+
+
+class Arriving(TConn):  # type: ignore[misc]
+    """A connection with what has been read of its next request."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.arrived = bytearray()
+        self.began = 0.0
+        self.streams = False
+        self._asked = Asked()
+        self.data_ready = True  # nothing is handed over before
+
+    def begin(self) -> None:
+        """Expect a request; bytes that came with the one before belong to it."""
+        self.sock.setblocking(False)
+        self.arrived = bytearray(self.parser.unreader.take_buffered() if self.parser is not None else b"")
+        self.began = time.monotonic()
+        self.streams = False
+
+    def gather(self) -> State:
+        """Take what is there; say how far the request has come."""
+        state = self._state()
+        while state == "partial":
+            try:
+                found = self.sock.recv(_READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return state
+            except OSError:
+                return "gone"
+            if not found:
+                return "whole" if self.arrived else "gone"
+            self.arrived += found
+            state = self._state()
+        self.streams = state == "streamed"
+        return state
+
+    @property
+    def asked(self) -> Asked:
+        """Return what is asked for, as far as it has come."""
+        return Asked.of(self.arrived) if self.arrived else self._asked
+
+    def init(self) -> None:
+        """Let the parser begin with what was gathered; called in the thread that answers."""
+        super().init()
+        self.sock.settimeout(SEND_SECONDS)
+        reader = self.parser.unreader
+        reader.sock = _Deadlined(self.sock, time.monotonic() + BODY_SECONDS)
+        reader.unread(bytes(self.arrived))
+        self._asked = Asked.of(self.arrived)
+        self.arrived.clear()
+
+    def leave(self) -> bool:
+        """Say that nothing more is sent, and drop what still comes; True once the client has left, too.
+
+        A connection that is closed over unread bytes is reset, and the client may lose its answer.
+        """
+        try:
+            if self.began:
+                self.began = 0.0
+                self.sock.setblocking(False)
+                self.sock.shutdown(socket.SHUT_WR)
+            return not self.sock.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+
+    def send(self, answer: bytes) -> None:
+        """Send an answer as far as it goes without waiting."""
+        with suppress(OSError):
+            self.sock.send(answer)
+
+    def _state(self) -> State:
+        # One empty line may come before the request.
+        line = self.arrived.find(b"\r\n", 2)
+        if max(line, len(self.arrived) if line < 0 else 0) > LINE_BYTES_MAX and not self.arrived.startswith(_PREFLIGHT):
+            return "long"
+        end = self.arrived.find(b"\r\n\r\n")
+        if (len(self.arrived) if end < 0 else end) > HEAD_BYTES_MAX:
+            return "too large"
+        if end < 0:
+            return "partial"
+        # Only a hint of when to hand over: what the headers mean is the parser's to say.
+        head = bytes(self.arrived[: end + 2])
+        found = _LENGTH.search(head)
+        length = int(found[1]) if found else 0
+        if _STREAMED.search(head) or length > GATHERED_BODY_BYTES:
+            return "streamed"
+        return "whole" if len(self.arrived) >= end + 4 + length else "partial"
+
+
+class _Deadlined:
+    """A socket that is read until a moment and not longer, however slowly the bytes come."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._sock = sock
+        self._until = until
+
+    def recv(self, size: int) -> bytes:
+        """Read; raises TimeoutError."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._sock.settimeout(left)
+        try:
+            return self._sock.recv(size)
+        finally:
+            self._sock.settimeout(SEND_SECONDS)

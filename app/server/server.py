@@ -1,0 +1,249 @@
+"""The gunicorn worker: threads are for whole requests, and what it refuses itself is a problem document as well."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gunicorn import util
+from gunicorn.http import errors, wsgi
+from gunicorn.workers.gthread import ThreadWorker
+
+from app.server import refusals
+from app.server.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
+from app.server.response import OneWrite
+from config.limits import FIELD_BYTES_MAX
+from infra import exhaustion
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from app.server.refusals import Refusal
+
+log = logging.getLogger(__name__)
+
+# A stopping worker waits no longer for a request that has not come.
+STOPPING_SECONDS = 1.0
+# Who has heard that the server is there sends his request now. So long it still listens, and says that no more.
+HANDOVER_SECONDS = 0.5
+ASKED_FIRST = ("/health", "/api/health")
+# The first that fits counts. What an application answers may be no good HTTP either: that is nothing of the client's.
+_REFUSED: tuple[tuple[type[Exception], Refusal], ...] = (
+    (errors.InvalidResponseHeader, refusals.BROKEN),
+    (errors.InvalidResponseHeaderName, refusals.BROKEN),
+    (errors.LimitRequestLine, refusals.URL_TOO_LONG),
+    (errors.LimitRequestHeaders, refusals.HEAD_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, refusals.CODING_UNKNOWN),
+    (errors.ExpectationFailed, refusals.EXPECTATION_FAILED),
+    (errors.ParseException, refusals.NO_HTTP),
+)
+_REFUSED_ON_ARRIVAL = {"long": refusals.URL_TOO_LONG, "too large": refusals.HEAD_TOO_LARGE}
+
+
+class ProblemWorker(ThreadWorker):  # type: ignore[misc]
+    """gthread, but connections wait with the poller until their request is whole, and leave without blocking it.
+
+    Requests with large or streamed bodies are read by threads, of which they get half at a time. What is refused before
+    an application is asked is said in the words of whom it was for.
+    """
+
+    projects_alone = False  # nobody asks here but clients of projects
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # gunicorn knows no longer line than 8,190 bytes, or one without an end: ours ends where it arrives.
+        self.cfg.set("limit_request_line", 0)
+        self.cfg.set("limit_request_field_size", FIELD_BYTES_MAX)
+        self._arriving: dict[Arriving, float] = {}  # until when; in that order
+        self._leaving: dict[Arriving, float] = {}
+        self._streams: deque[Arriving] = deque()
+        self._streaming: set[Arriving] = set()
+        self._handing_over = False
+        self._handled = threading.local()
+
+    def run(self) -> None:
+        """Serve. A server that gets no thread for a request ends at once, and another one is started in its place."""
+        with exhaustion.ending("the server cannot go on"):
+            super().run()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: after a moment in which nobody is promised anything, and what was promised is kept."""
+        if self._handing_over:
+            super().handle_exit(sig, frame)
+        else:
+            self._handing_over = True
+            self.method_queue.defer(self.hand_over)
+
+    def hand_over(self) -> None:
+        """Listen for a moment more where somebody is; then no more."""
+        if self.nr_conns == 0:
+            self._stop_listening()
+            return
+        timer = threading.Timer(HANDOVER_SECONDS, self.method_queue.defer, (self._stop_listening,))
+        timer.daemon = True
+        timer.start()
+
+    def _stop_listening(self) -> None:
+        """Take in who has been let in by the kernel already, and refuse all others: they would wait in vain."""
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            while self.accept(listener):
+                continue
+            listener.close()
+        self.alive = False
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request; drop the question whether we are there, which is asked again until somebody is.
+
+        This is gunicorn's, with another response and without what none of our servers uses of it: limits of requests
+        and hooks.
+        """
+        if self._handing_over and req.path in ASKED_FIRST:
+            return False
+        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=OneWrite)
+        environ["wsgi.multithread"] = True
+        if not self.alive or not self.cfg.keepalive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
+        try:
+            self._answer(response, environ)
+        except OSError:
+            raise
+        except (Exception, SystemExit) as error:
+            if not response.headers_sent:
+                raise
+            # The answer has begun: whoever gets it notices that its end is missing.
+            self.log.exception("Error handling request")
+            util.close_graceful(conn.sock)
+            raise StopIteration from error
+        return not response.should_close()
+
+    def _answer(self, response: OneWrite, environ: dict[str, Any]) -> None:
+        parts = self.wsgi(environ, response.start_response)
+        try:
+            if isinstance(parts, environ["wsgi.file_wrapper"]):
+                response.write_file(parts)
+            else:
+                for part in parts:
+                    response.write(part)
+            response.close()
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+
+    def accept(self, listener: socket.socket) -> bool:
+        """Accept a connection, and wait for its request without a thread; say whether there was one to accept."""
+        if listener.fileno() < 0:  # closed since it was found ready
+            return False
+        try:
+            client, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            return True
+        if client.family in (socket.AF_INET, socket.AF_INET6):
+            # The second part of an answer waits for nobody's acknowledgement of the first.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections and self._arriving:
+            self._turn_away(next(iter(self._arriving)), refusals.FULL)
+        self.enqueue_req(Arriving(self.cfg, client, address, listener.getsockname()))
+        return True
+
+    def enqueue_req(self, conn: Arriving) -> None:
+        """Gather the next request; hand it to a thread once it is there."""
+        conn.begin()
+        if not self._dispatched(conn):
+            self._arriving[conn] = conn.began + GATHER_SECONDS
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._dispatched(conn))
+
+    def finish_request(self, conn: Arriving, fs: Future[Any]) -> None:
+        """Let the next large body in; begin again, or let the connection leave."""
+        if conn in self._streaming:
+            self._streaming.remove(conn)
+            if self._streams:
+                self._stream(self._streams.popleft())
+        if fs.cancelled() or fs.exception() is not None or not fs.result():
+            self._leave(conn)
+            return
+        super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Refuse the requests that did not arrive in time; close on the clients that do not."""
+        now = time.monotonic()
+        latest = now if self.alive else now + GATHER_SECONDS - STOPPING_SECONDS
+        for conn in [conn for conn, until in self._arriving.items() if until <= latest]:
+            self._turn_away(conn, refusals.NOT_IN_TIME)
+        for conn in [conn for conn, until in self._leaving.items() if until <= now]:
+            self._close(self._forgotten(self._leaving, conn))
+
+    def _dispatched(self, conn: Arriving) -> bool:
+        state = conn.gather()
+        if state == "partial":
+            return False
+        self._forgotten(self._arriving, conn)
+        if state == "whole":
+            super().enqueue_req(conn)
+        elif state == "streamed" and len(self._streaming) < max(1, self.cfg.threads // 2):
+            self._stream(conn)
+        elif state == "streamed":
+            self._streams.append(conn)
+        else:
+            if state in _REFUSED_ON_ARRIVAL:
+                conn.send(self._refused(_REFUSED_ON_ARRIVAL[state], conn))
+            self._leave(conn)
+        return True
+
+    def _turn_away(self, conn: Arriving, why: Refusal) -> None:
+        self._forgotten(self._arriving, conn)
+        if conn.arrived:
+            conn.send(self._refused(why, conn))
+        self._leave(conn)
+
+    def _refused(self, why: Refusal, conn: Arriving) -> bytes:
+        address = (conn.client or ("",))[0]
+        log.info("request refused", extra={"status": why.status, "error": why.kind, "address": address})
+        return refusals.answer(why, conn.asked, projects_alone=self.projects_alone)
+
+    def _stream(self, conn: Arriving) -> None:
+        self._streaming.add(conn)
+        super().enqueue_req(conn)
+
+    def _leave(self, conn: Arriving) -> None:
+        if conn.leave():
+            self._close(conn)
+            return
+        self._leaving[conn] = time.monotonic() + LEAVE_SECONDS
+        self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._drain(conn))
+
+    def _drain(self, conn: Arriving) -> None:
+        if conn.leave():
+            self._close(self._forgotten(self._leaving, conn))
+
+    def _close(self, conn: Arriving) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def _forgotten(self, place: dict[Arriving, float], conn: Arriving) -> Arriving:
+        if place.pop(conn, None) is not None:
+            self.poller.unregister(conn.sock)
+        return conn
+
+    def handle(self, conn: Arriving) -> Any:
+        """Answer what has arrived, and know whose it was should it make no sense."""
+        self._handled.conn = conn
+        return super().handle(conn)
+
+    def handle_error(self, _req: Any, client: Any, _addr: Any, exc: Exception) -> None:
+        """Answer a request that could not be read, or whose answer could not be sent."""
+        refusal = next((refusal for known, refusal in _REFUSED if isinstance(exc, known)), refusals.BROKEN)
+        if refusal is refusals.BROKEN:
+            log.error("request failed", exc_info=exc)
+        try:
+            util.write_nonblock(client, self._refused(refusal, self._handled.conn))
+        except OSError:
+            log.debug("the client has gone")
