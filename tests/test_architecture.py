@@ -39,7 +39,7 @@ HOMES = {
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
     "requests": ("infra.instances.containers",),
-    "gunicorn": ("app", "scripts.cli.serve"),
+    "gunicorn": ("app", "scripts.cli.services.serve"),
     "click": ("scripts",),
     "rich": ("scripts",),
 }

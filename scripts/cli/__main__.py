@@ -7,37 +7,37 @@ import sys
 from config import surroundings
 from scripts.cli.root import cli, run
 
-# Each is a module beside this one with a command of the same name, loaded when it is called: a worker needs no Flask.
+# Each is a module below this folder with a command of its last name, loaded when it is called: a worker needs no Flask.
 NOUNS = (
-    "init",
-    "up",
-    "down",
-    "status",
-    "logs",
-    "verify",
-    "update",
-    "rollback",
-    "doctor",
-    "workers",
-    "queues",
-    "login",
-    "projects",
-    "jobs",
-    "owners",
-    "tokens",
-    "audit",
-    "mail",
-    "mailbox",
-    "backups",
-    "secrets",
-    "schedules",
-    "db",
-    "capacity",
-    "serve",
-    "worker",
-    "scheduler",
+    "installation.init",
+    "installation.up",
+    "installation.down",
+    "installation.status",
+    "installation.logs",
+    "installation.verify",
+    "installation.update",
+    "installation.rollback",
+    "installation.doctor",
+    "jobs.workers",
+    "jobs.queues",
+    "owners.login",
+    "projects.projects",
+    "jobs.jobs",
+    "owners.owners",
+    "owners.tokens",
+    "installation.audit",
+    "installation.mail",
+    "installation.mailbox",
+    "backups.backups",
+    "installation.secrets",
+    "jobs.schedules",
+    "db.db",
+    "installation.capacity",
+    "services.serve",
+    "services.worker",
+    "services.scheduler",
 )
-cli.nouns.extend(NOUNS)
+cli.nouns.update({home.rpartition(".")[2]: home for home in NOUNS})
 
 
 def main() -> None:

@@ -21,21 +21,21 @@ from scripts.cli.output import note
 class Nouns(click.Group):
     """A group whose commands are loaded when they are asked for."""
 
-    nouns: list[str]
+    nouns: dict[str, str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.nouns = []
+        self.nouns = {}
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """List the nouns in the order of the manual."""
-        return self.nouns
+        return list(self.nouns)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """Load the noun's module."""
         if name not in self.nouns:
             return None
-        command: click.Command = getattr(import_module(f"scripts.cli.{name}"), name)
+        command: click.Command = getattr(import_module(f"scripts.cli.{self.nouns[name]}"), name)
         return command
 
 

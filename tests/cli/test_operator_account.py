@@ -9,7 +9,7 @@ import pytest
 
 from catalog import owners, sessions
 from infra.secrets.passwords import Passwords
-from scripts.cli.demo import EMAIL, furnish
+from scripts.cli.installation.demo import EMAIL, furnish
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from config.settings import CHECKOUT
 from infra.embedded import launch
-from scripts.cli import verify
+from scripts.cli.installation import verify
 from scripts.stack import verify as trials
 
 

@@ -10,10 +10,10 @@ import click
 
 from config import installation
 from infra.host import docker_cli
-from scripts.cli.account import ensure_owner
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
 from scripts.cli.output import emit_json, json_option, note
+from scripts.cli.owners.account import ensure_owner
 from scripts.cli.target import open_home
 from scripts.stack import verify as trials
 from scripts.stack.stack import API, refuse_others

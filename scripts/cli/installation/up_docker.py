@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from infra.errors import InfraError
 from infra.host import docker_cli, home
-from scripts.cli.demo import Operator, furnish
 from scripts.cli.errors import CliError
+from scripts.cli.installation.demo import Operator, furnish
 from scripts.cli.output import emit, emit_json, note, pairs
 from scripts.stack import start, versions
 from scripts.stack.alone import alone

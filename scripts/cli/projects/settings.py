@@ -10,9 +10,9 @@ import click
 
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import USAGE, CliError
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
-from scripts.cli.progress import conclude, finished
 
 # Whoever lists the processes of this machine sees their arguments.
 SECRET = "smtpPassword"  # noqa: S105 - its name

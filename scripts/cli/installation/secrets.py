@@ -16,9 +16,9 @@ from jobs.projects import platform_secrets
 from jobs.projects.platform_secrets import ALL, SMTP_PASSWORD
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import FAILURE
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, note, table
-from scripts.cli.progress import conclude, finished
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:

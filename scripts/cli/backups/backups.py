@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from catalog.ids import is_project_id
-from scripts.cli.backups_offsite import offsite, pull, remote
-from scripts.cli.backups_platform import adopt, restore_platform
-from scripts.cli.backups_transfer import export_project, import_project
+from scripts.cli.backups.offsite import offsite, pull, remote
+from scripts.cli.backups.platform import adopt, restore_platform
+from scripts.cli.backups.transfer import export_project, import_project
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
+from scripts.cli.jobs.progress import conclude, finished, said
 from scripts.cli.options import confirm, partial_option, wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
-from scripts.cli.progress import conclude, finished, said
 
 PREFIX = "bkp_"
 words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] [BACKUP]")

@@ -21,8 +21,8 @@ from jobs.requests import doctor as platform
 from scripts.cli import inside
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
+from scripts.cli.jobs.progress import finished
 from scripts.cli.output import emit, emit_json, json_option, note, table
-from scripts.cli.progress import finished
 from scripts.cli.target import open_home
 from scripts.stack.stack import refuse_others
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from config import installation
-from scripts.cli import verify
 from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.installation import verify
 from scripts.cli.output import emit, emit_json, json_option, note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials

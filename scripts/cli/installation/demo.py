@@ -18,12 +18,12 @@ from config.installation import default_home, in_containers, read
 from config.settings import CHECKOUT
 from infra import files
 from infra.backup import sets
-from scripts.cli.account import ensure_operator
 from scripts.cli.client import Client
 from scripts.cli.credentials import Bearer
 from scripts.cli.errors import CliError
+from scripts.cli.jobs.progress import follow, require_success
 from scripts.cli.output import note
-from scripts.cli.progress import follow, require_success
+from scripts.cli.owners.account import ensure_operator
 from scripts.stack import edge
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from config.settings import Settings, load
 from infra import files
 from infra.embedded import launch
 from infra.embedded.report import FAULT, READY, read
-from scripts.cli import up_docker
-from scripts.cli.demo import Operator, furnish
 from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.installation import up_docker
+from scripts.cli.installation.demo import Operator, furnish
 from scripts.cli.output import emit, emit_json, json_option, note, pairs
 
 if TYPE_CHECKING:

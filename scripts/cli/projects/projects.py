@@ -8,15 +8,15 @@ import click
 
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import USAGE, CliError
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
-from scripts.cli.progress import conclude, finished
-from scripts.cli.project_extensions import extensions
-from scripts.cli.project_life import pause, restart, resume, vacuum
-from scripts.cli.project_rotate import rotate
-from scripts.cli.project_settings import settings, stats
-from scripts.cli.project_sql import psql, sql
-from scripts.cli.project_undelete import undelete
+from scripts.cli.projects.extensions import extensions
+from scripts.cli.projects.life import pause, restart, resume, vacuum
+from scripts.cli.projects.rotate import rotate
+from scripts.cli.projects.settings import settings, stats
+from scripts.cli.projects.sql import psql, sql
+from scripts.cli.projects.undelete import undelete
 
 pool_option = click.option("--pool-size", type=int, metavar="N", help="Connections of the project's data API.")
 

@@ -9,9 +9,9 @@ import click
 from catalog.ids import is_id
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
+from scripts.cli.jobs.progress import conclude, finished, follow, require_success
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, pairs, table
-from scripts.cli.progress import conclude, finished, follow, require_success
 
 STATUSES = ("queued", "running", "retrying", "cancelling", "succeeded", "failed", "cancelled")
 

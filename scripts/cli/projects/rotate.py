@@ -8,9 +8,9 @@ import click
 
 from jobs.projects.project_secrets import DATABASE_PASSWORD, ROTATED
 from scripts.cli.context import Session, pass_session
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import wait_options
 from scripts.cli.output import json_option
-from scripts.cli.progress import conclude, finished
 from scripts.cli.target import open_home
 
 LONGEST_GRACE = 30 * 24 * 3600

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from scripts.cli.installation.update import installed, interruptible, probe, told
 from scripts.cli.output import json_option, note
-from scripts.cli.update import installed, interruptible, probe, told
 from scripts.stack import update as updates
 from scripts.stack.alone import alone
 

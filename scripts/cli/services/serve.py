@@ -25,7 +25,7 @@ from infra.composition import Infra
 from infra.errors import Unavailable
 from infra.pipeline import die_with_parent
 from infra.postgres.database import Database
-from scripts.cli.service import PAUSE_SECONDS, opened_settings, reachable_settings
+from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
 log = logging.getLogger(__name__)
 SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}

@@ -14,9 +14,10 @@ from config.installation import local_url
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from jobs.engine import view
-from scripts.cli import queues, status_docker, workers
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
+from scripts.cli.installation import status_docker
+from scripts.cli.jobs import queues, workers
 from scripts.cli.output import emit, emit_json, json_option, note, table
 from scripts.cli.target import answers, open_home
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from jobs.loops.scheduler import main
-from scripts.cli.service import opened_settings
+from scripts.cli.services.service import opened_settings
 
 
 @click.command()

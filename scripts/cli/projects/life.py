@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from scripts.cli.context import Session, pass_session
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import wait_options
 from scripts.cli.output import json_option
-from scripts.cli.progress import conclude, finished
 
 
 @click.command()

@@ -13,10 +13,10 @@ import click
 
 from catalog import owners as people
 from jobs.engine.view import rfc3339
-from scripts.cli.account import ensure_owner
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.owners.account import ensure_owner
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from scripts.cli.service import opened_settings
+from scripts.cli.services.service import opened_settings
 from workers.process import main
 
 QUEUES = ("control", "bulk")

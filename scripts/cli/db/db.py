@@ -16,11 +16,11 @@ from jobs.engine.view import job_json
 from jobs.kinds import MigrateFleet
 from jobs.requests import migrating
 from scripts.cli.context import Session, pass_session
-from scripts.cli.db_inventory import inventory, schema
+from scripts.cli.db.inventory import inventory, schema
 from scripts.cli.errors import CONFLICT, FAILURE, NOT_FOUND, CliError
+from scripts.cli.jobs.progress import conclude, finished
 from scripts.cli.options import wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
-from scripts.cli.progress import conclude, finished
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import click
 
 from scripts.cli.context import Session, pass_session
 from scripts.cli.errors import CONFLICT, NOT_FOUND, CliError
+from scripts.cli.jobs.progress import conclude, finished, said
 from scripts.cli.options import partial_option, wait_options
 from scripts.cli.output import emit, emit_json, json_option, table
-from scripts.cli.progress import conclude, finished, said
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""Commands on the platform's own database."""

@@ -1,0 +1,1 @@
+"""Commands on an installation: from its start and update to its health, secrets and mail."""

@@ -1,0 +1,1 @@
+"""Commands on jobs, queues, schedules and workers."""

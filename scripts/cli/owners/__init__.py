@@ -1,0 +1,1 @@
+"""Commands on owners and their sign-in: accounts, logins and personal tokens."""
