@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders, SocketFolders
-from infra.instances.instances import EmbeddedInstances
 from infra.mail import mail
 from infra.pooler.pooler import NoPooler, Pooler
 from infra.postgres.cluster import Cluster

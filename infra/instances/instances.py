@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from infra.instances.folders import InstanceFolders
+from typing import Literal, Protocol
 
 # What an instance can be told to read anew.
 Part = Literal["schema", "config"]
@@ -121,40 +118,3 @@ class Instances(Sight, Protocol):
 
     def close(self) -> None:
         """Let go of whoever was asked."""
-
-
-class EmbeddedInstances:
-    """Instances inside the API's own process, which reads a folder for each: what is written is served."""
-
-    def __init__(self, folders: InstanceFolders) -> None:
-        self._folders = folders
-        self.fault, self.serves, self.exists = folders.fault, folders.holds, folders.exists
-        self.remove, self.list, self.address = folders.remove, folders.list, folders.address
-
-    def look(self) -> Sight:
-        """Look at each folder when it is asked for: that costs nothing."""
-        return self
-
-    def ensure(self, spec: InstanceSpec, by: By = By()) -> None:
-        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
-        del by
-        self._folders.write(spec)
-
-    def ended(self) -> tuple[str, ...]:
-        """Nothing of it can end by itself."""
-        return ()
-
-    def discard(self, instance_id: str) -> bool:
-        """Nothing of it can end by itself."""
-        del instance_id
-        return False
-
-    def reload(self, instance_id: str, part: Part) -> None:
-        """Nothing: the API sees by itself that a stamp or a file has changed."""
-
-    def signalled(self) -> frozenset[str]:
-        """None: the API compares the stamp of each schema by itself."""
-        return frozenset()
-
-    def close(self) -> None:
-        """Nothing is held."""

@@ -15,8 +15,8 @@ import pytest
 from app.manager.listener import SESSION, Listener
 from catalog import names
 from catalog.ids import new_id
+from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders
-from infra.instances.instances import EmbeddedInstances
 from infra.postgres.staging import Beside
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until

@@ -8,8 +8,9 @@ import stat
 import jinja2
 import pytest
 
+from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders
-from infra.instances.instances import EmbeddedInstances, InstanceSpec
+from infra.instances.instances import InstanceSpec
 from infra.render import render
 
 SPEC = InstanceSpec(
