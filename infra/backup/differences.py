@@ -49,6 +49,11 @@ def differences(kept: Contents, found: Contents) -> list[Difference]:
     return sorted(every, key=lambda each: (each.remark, each.lacking))
 
 
+def faults(kept: Contents, found: Contents) -> list[str]:
+    """Return in words in what `found` differs from what was `kept`; nothing when it does not."""
+    return listed([str(each) for each in differences(kept, found) if not each.remark])
+
+
 def listed(found: list[str]) -> list[str]:
     """Return as many as a person reads, and how many more there are."""
     return found if len(found) <= LIMIT else [*found[:LIMIT], f"and {len(found) - LIMIT} more"]

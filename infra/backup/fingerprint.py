@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 
 from infra.backup import fingerprint_before
-from infra.backup.differences import differences, listed
 from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translated
 from infra.postgres.sql import statements
 
@@ -74,10 +73,6 @@ class Contents:
         if "moved" in kept or read.later is None:
             return read
         return replace(read, moved=[name for name, last in read.later.items() if read.figures.get(name, last) != last])
-
-    def faults(self, found: Contents) -> list[str]:
-        """Say in words in what `found` differs from this; nothing when it does not."""
-        return listed([str(each) for each in differences(self, found) if not each.remark])
 
     @property
     def lacks_schemas(self) -> set[str]:

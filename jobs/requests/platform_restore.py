@@ -17,6 +17,7 @@ from catalog import names, secrets
 from catalog import project_states as states
 from infra.backup import archive, sets
 from infra.backup import keys as backup_keys
+from infra.backup.differences import faults
 from infra.backup.dumps import FORMS, Programs
 from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
@@ -227,9 +228,9 @@ def _no_extension(name: str, _schema: str) -> None:
 
 def _compare(source: Opened, uri: str) -> None:
     with looking(uri, SESSION) as look:
-        faults = source.contents.faults(look.take_as(source.contents, "", lambda: None))
-    if faults:
-        raise Refused(f"the restored database differs from what was backed up: {'; '.join(faults)}")
+        found = faults(source.contents, look.take_as(source.contents, "", lambda: None))
+    if found:
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(found)}")
 
 
 def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:

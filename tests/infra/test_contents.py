@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.backup.differences import differences, words_of
+from infra.backup.differences import differences, faults, words_of
 from infra.backup.fingerprint import Contents, looking
 
 WORLD = """
@@ -102,8 +102,8 @@ def test_whatever_was_lost_or_added_is_named(furnished):
             admin.execute("RESET ROLE; RESET search_path")
             admin.execute(f'GRANT CONNECT ON DATABASE "{copy}" TO "{tenant.roles.dump}"')
         with looking(tenant.uri(tenant.roles.dump, copy), "test", project=tenant.id) as found:
-            faults = before.faults(found.take(lambda: None))
-        wrong += [] if any(fault.startswith(said) for fault in faults) else [f"{what}: {faults}"]
+            told = faults(before, found.take(lambda: None))
+        wrong += [] if any(fault.startswith(said) for fault in told) else [f"{what}: {told}"]
     assert wrong == []
 
 

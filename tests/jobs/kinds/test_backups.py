@@ -12,6 +12,7 @@ import pytest
 
 from catalog import backups, job_secrets, names
 from infra.backup import sets
+from infra.backup.differences import faults
 from infra.backup.fingerprint import Contents
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.staging import Beside
@@ -133,18 +134,18 @@ def test_a_sequence_that_is_behind_or_lost_is_a_difference():
         {}, {"sequence a": 5, "sequence b": -5, "large objects": 2}, {}, {"sequence a": 9, "sequence b": -9}
     )
 
-    def faults(**found: int) -> list[str]:
+    def faults_of(**found: int) -> list[str]:
         figures = {"sequence a": 7, "sequence b": -7, "large objects": 2, **found}
-        return kept.faults(Contents({}, figures, {}))
+        return faults(kept, Contents({}, figures, {}))
 
-    assert faults() == []
-    assert faults(**{"sequence a": 4}) == ["sequence a: 4 instead of 5 to 9"]
-    assert faults(**{"sequence b": -10}) == ["sequence b: -10 instead of -9 to -5"]
-    assert faults(**{"large objects": 3}) == ["large objects: 3 instead of 2"]
+    assert faults_of() == []
+    assert faults_of(**{"sequence a": 4}) == ["sequence a: 4 instead of 5 to 9"]
+    assert faults_of(**{"sequence b": -10}) == ["sequence b: -10 instead of -9 to -5"]
+    assert faults_of(**{"large objects": 3}) == ["large objects: 3 instead of 2"]
     # A set that was made before there was a second look.
     before = Contents.from_json({"rows": {}, "figures": {"sequence a": 5, "large objects": 2}, "objects": {}})
-    assert before.faults(Contents({}, {"sequence a": 8, "large objects": 2}, {})) == []
-    assert before.faults(Contents({}, {"sequence a": 4, "large objects": 3}, {})) == [
+    assert faults(before, Contents({}, {"sequence a": 8, "large objects": 2}, {})) == []
+    assert faults(before, Contents({}, {"sequence a": 4, "large objects": 3}, {})) == [
         "sequence a: 4 instead of 5 to inf",
         "large objects: 3 instead of 2",
     ]

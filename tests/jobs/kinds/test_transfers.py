@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from catalog import job_secrets, names, projects, secrets
 from catalog.ids import new_id
 from infra.backup import transfer
+from infra.backup.differences import faults
 from infra.backup.fingerprint import looking
 from infra.errors import Refused
 from infra.gpg import Gpg
@@ -142,7 +143,7 @@ def test_the_same_project_is_there_what_it_was_here(form, infra, other, master_k
         job = moves.import_(file, project, form)
         assert (job.status, job.error) == ("succeeded", None)
         assert moves.status(other, project) == {"status": "active", "status_reason": None, "name": "shop"}
-        assert before.faults(moves.contents(other, project)) == []
+        assert faults(before, moves.contents(other, project)) == []
         assert rows_of(other, project) == rows
         after = moves.known(other, project)
         kept = {names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY, "smtp_password"}
@@ -182,7 +183,7 @@ def test_with_new_keys_it_is_another_project_beside_the_first(moves):
     project = moves.take_in(keep=False)
     job = moves.import_(file, project)
     assert (job.status, job.error) == ("succeeded", None)
-    assert before.faults(moves.contents(moves.there, project)) == []
+    assert faults(before, moves.contents(moves.there, project)) == []
     assert rows_of(moves.there, project) == rows
     after = moves.known(moves.there, project)
     for name in (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY):
