@@ -6,12 +6,12 @@ import hashlib
 import ipaddress
 import re
 import time
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from flask import g, request
 
+from app.http.caller import Caller
 from app.http.problems import Problem
 from catalog import personal_tokens, sessions
 from infra.secrets import secretfiles, tokens
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 
 PLATFORM_KEY = "PLATFORM_JWT_SECRET"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.ASCII | re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Caller:
-    """An owner, with what he showed: `actor` is his id, or that of a personal token."""
-
-    owner_id: str
-    is_operator: bool
-    actor: str
-    session: str | None = None
-    expires_at: float = float("inf")
 
 
 def admit(world: World, operation: Operation, address: str) -> Caller | None:

@@ -19,7 +19,7 @@ from infra.signals.limiter import Limiter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.http.auth import Caller
+    from app.http.caller import Caller
     from config.settings import Settings
     from infra.composition import Infra
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from app.http.auth import Caller
+    from app.http.caller import Caller
     from app.http.context import World
     from infra.postgres.database import Transaction
 
