@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from infra.errors import Refused
 from jobs.engine import breakers, table
 from jobs.engine import kind as kinds
-from jobs.engine.claimed_job import Hold
+from jobs.engine.claimed_job import EngineContext, Hold
 from jobs.engine.commands import say_failed
 from jobs.engine.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
 from jobs.engine.failure import as_problem, is_transient
@@ -22,7 +22,6 @@ from jobs.engine.table import Begins, Ended, Release
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
     from jobs.engine.lease import Lease
-    from jobs.engine.runner import Runner
     from jobs.engine.table import Claims, Job, Taken
 
 log = logging.getLogger(__name__)
@@ -36,17 +35,17 @@ class Attempt:
     asked   whether it was asked for
     """
 
-    def __init__(self, runner: Runner, job: Taken, lease: Lease, claims: Claims | None = None) -> None:
+    def __init__(self, engine: EngineContext, job: Taken, lease: Lease, claims: Claims | None = None) -> None:
         self.next: Taken | None = None
         self.asked = False
         self._claims = claims
-        self._runner = runner
-        self._database = runner.infra.database
+        self._engine = engine
+        self._database = engine.infra.database
         self._job: Job = job
         self._begun_by_claim = job.begun
         self._kind = kinds.find(job.kind, job.version)
-        self._hold = hold = Hold(runner, job, lease, self._kind)
-        self._losses = runner.losses()
+        self._hold = hold = Hold(engine, job, lease, self._kind)
+        self._losses = engine.losses()
         self._pending: Ended | None = None
         self._finished = False
         self._status: dict[str, str] = {}
@@ -54,7 +53,7 @@ class Attempt:
             args=kinds.from_json(self._kind, job.args),
             job_id=job.id,
             fence=job.fence,
-            infra=runner.infra,
+            infra=engine.infra,
             ledger=Ledger(self._database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
             result=deepcopy(hold.kept),
             _check=hold.check,
@@ -78,7 +77,7 @@ class Attempt:
             # The row decides: when nobody has taken the job yet, this gives it back; otherwise it changes nothing.
             self._rest(Release("queued", refund=True))
         elif isinstance(error, Parked):
-            self._runner.changed(self._job.id)
+            self._engine.changed(self._job.id)
         else:
             self._fail(error)
 
@@ -87,7 +86,7 @@ class Attempt:
         if self._pending is not None:
             into = replace(into, result=self._run.result or None)
         self._hold.insist(lambda tx: self._hold.fenced.release(tx, into, self._pending))
-        self._runner.changed(self._job.id)
+        self._engine.changed(self._job.id)
 
     def _walk(self) -> None:
         if self._job.fence > 1:
@@ -110,7 +109,7 @@ class Attempt:
             if self._status.get(step.name) in ("succeeded", "skipped"):
                 self._look_again(step)
                 continue
-            if self._runner.stopping:
+            if self._engine.stopping:
                 raise HandedBack(self._job.id)
             if step.name == self._begun_by_claim:
                 self._begun(step)
@@ -144,7 +143,7 @@ class Attempt:
         if not goes_on:
             raise Cancelled(self._job.id)
         self._begun(step)
-        self._runner.changed(self._job.id)
+        self._engine.changed(self._job.id)
 
     def _begun(self, step: kinds.Step) -> None:
         self._hold.step = self._run.ledger.step = step.name
@@ -182,17 +181,17 @@ class Attempt:
         self._hold.passing("after_checkpoint")
         self._finished = last
         if last:
-            self._runner.finished(self._job, "succeeded")
+            self._engine.finished(self._job, "succeeded")
 
     def _finish(self) -> None:
         with self._database.autocommit() as tx:
             self._end(tx, self._pending)
         self._settled()
-        self._runner.finished(self._job, "succeeded")
+        self._engine.finished(self._job, "succeeded")
 
     def _end(self, tx: Transaction, ended: Ended | None) -> None:
         """End the job well, with the last checkpoint; whoever drains is given the next job by the same statement."""
-        if self._claims is None or self._runner.stopping:
+        if self._claims is None or self._engine.stopping:
             self._hold.fenced.release(tx, Release("succeeded", result=self._run.result), ended)
             return
         self.next = self._hold.fenced.finish(tx, self._run.result, ended, self._claims)
@@ -230,7 +229,7 @@ class Attempt:
         with self._database.transaction() as tx:
             say_failed(tx, job, detail)
             self._hold.fenced.release(tx, Release(final))
-        self._runner.finished(job, final)
+        self._engine.finished(job, final)
 
     def _undo(self, step: kinds.Step) -> None:
         self._hold.step = self._run.ledger.step = step.name
@@ -251,16 +250,16 @@ class Attempt:
     # --- failure
 
     def _fail(self, error: Exception) -> None:
-        interrupted = self._runner.losses() != self._losses and is_transient(error)
+        interrupted = self._engine.losses() != self._losses and is_transient(error)
         permanent = isinstance(error, (GiveUp, Refused))
         worn_out = self._job.attempt >= self._job.max_attempts and not interrupted
-        described = as_problem(error, self._hold.step, retryable=not permanent, scrub=self._runner.scrub)
+        described = as_problem(error, self._hold.step, retryable=not permanent, scrub=self._engine.scrub)
         snooze = None if interrupted else breakers.snooze(self._database, error, self._job.kind)
         if snooze is not None:
             self._rest(Release("retrying", delay_seconds=snooze, refund=True, error=described))
             return
         if not (permanent or worn_out):
-            delay = 0.0 if interrupted else delay_seconds(self._job.attempt, self._runner.random)
+            delay = 0.0 if interrupted else delay_seconds(self._job.attempt, self._engine.random)
             log.info("attempt failed", extra={"step": self._hold.step, "error": described["detail"], "delay": delay})
             self._rest(Release("retrying", delay_seconds=delay, refund=interrupted, error=described))
             return
@@ -297,4 +296,4 @@ class Attempt:
             self._hold.fenced.release(tx, Release("failed", error=described), half)
 
         self._hold.insist(write)
-        self._runner.finished(self._job, "failed")
+        self._engine.finished(self._job, "failed")

@@ -1,4 +1,4 @@
-"""A held job: its fenced writes, its safe points, and how far it has come."""
+"""A claimed job: its fenced writes, its safe points, how far it has come; and what all jobs of a process share."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
+from jobs.engine.crash import CrashPoint
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
 from jobs.engine.table import Holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from random import Random
 
+    from infra.composition import Infra
     from infra.postgres.database import Transaction
     from jobs.engine.crash import Point
     from jobs.engine.kind import Kind
     from jobs.engine.lease import Lease
-    from jobs.engine.runner import Runner
     from jobs.engine.table import Job
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,46 @@ INSIST_PAUSE_SECONDS = 0.2
 # Longer than any restart of Postgres; the fence decides whether there is anything left to write by then.
 INSIST_SECONDS = 600.0
 PROGRESS_SECONDS = 0.5
+
+
+class EngineContext:
+    """What all jobs share that one process carries.
+
+    losses    how often the worker has lost its liveness session: what fails beside such a loss costs no attempt
+    scrub     takes secrets out of a text
+    clock     seconds that only go up; `sleep` waits so many
+    random    for jitter
+    crash     where the process is to die, in tests
+    stopping  whether the worker was asked to leave
+    """
+
+    def __init__(
+        self,
+        infra: Infra,
+        *,
+        losses: Callable[[], int],
+        scrub: Callable[[str], str],
+        clock: Callable[[], float],
+        sleep: Callable[[float], object],
+        random: Random,
+    ) -> None:
+        self.infra = infra
+        self.losses = losses
+        self.scrub = scrub
+        self.clock = clock
+        self.sleep = sleep
+        self.random = random
+        self.crash = CrashPoint(infra.settings.crash)
+        self.stopping = False
+
+    def changed(self, job_id: str) -> None:
+        """Tell watchers."""
+        self.infra.doorbell.changed(job_id)
+
+    def finished(self, job: Job, status: str) -> None:
+        """Announce that a job has come to rest."""
+        log.info("job finished", extra={"kind": job.kind, "status": status})
+        self.changed(job.id)
 
 
 class Hold:
@@ -39,14 +81,14 @@ class Hold:
     kept         what the steps so far report, as it is written down
     """
 
-    def __init__(self, runner: Runner, job: Job, lease: Lease, kind: Kind) -> None:
+    def __init__(self, engine: EngineContext, job: Job, lease: Lease, kind: Kind) -> None:
         self.fenced = Holder(job.id, job.fence)
         self.step = ""
         self.undoing = job.undoing
         self.past_return = job.past_return
         self.kept = job.result or {}
-        self._runner = runner
-        self._database = runner.infra.database
+        self._engine = engine
+        self._database = engine.infra.database
         self._job = job
         self._lease = lease
         self._kind = kind
@@ -55,13 +97,13 @@ class Hold:
     @property
     def expired(self) -> bool:
         """Whether this worker must consider the job another's, by its own clock."""
-        return self._lease.expired(self._runner.clock())
+        return self._lease.expired(self._engine.clock())
 
     def check(self) -> None:
         """Pass a safe point. Raises LeaseLost, HandedBack when the worker leaves during a long step, or Cancelled."""
         if self.expired:
             raise LeaseLost(self._job.id)
-        if self._runner.stopping and self.step and self._kind.step(self.step).long:
+        if self._engine.stopping and self.step and self._kind.step(self.step).long:
             raise HandedBack(self._job.id)
         with self._database.autocommit() as tx:
             status = self.fenced.look(tx)
@@ -71,18 +113,18 @@ class Hold:
     def tell(self, message: str) -> None:
         """Add a line to the job's events. Raises LeaseLost."""
         with self._database.autocommit() as tx:
-            self.fenced.tell(tx, self._runner.scrub(message))
-        self._runner.changed(self._job.id)
+            self.fenced.tell(tx, self._engine.scrub(message))
+        self._engine.changed(self._job.id)
 
     def progress(self, done: int, total: int, message: str) -> None:
         """Report real work, at most twice a second. Raises LeaseLost."""
-        now = self._runner.clock()
+        now = self._engine.clock()
         if now - self._told_at < PROGRESS_SECONDS and done < total:
             return
         self._told_at = now
         with self._database.autocommit() as tx:
-            self.fenced.progress(tx, done, total, self._runner.scrub(message))
-        self._runner.changed(self._job.id)
+            self.fenced.progress(tx, done, total, self._engine.scrub(message))
+        self._engine.changed(self._job.id)
 
     def keep(self, tx: Transaction, result: dict[str, Any]) -> None:
         """Write down what the steps so far report: a new attempt need not do them again to find out."""
@@ -106,8 +148,8 @@ class Hold:
 
     def insist(self, write: Callable[[Transaction], None]) -> None:
         """Write, while Postgres is away and back; stop when the lease turns out to be lost."""
-        deadline = self._runner.clock() + INSIST_SECONDS
-        while self._runner.clock() < deadline:
+        deadline = self._engine.clock() + INSIST_SECONDS
+        while self._engine.clock() < deadline:
             try:
                 with self._database.transaction() as tx:
                     write(tx)
@@ -115,11 +157,11 @@ class Hold:
                 log.warning("lease lost, nothing written")
                 return
             except Unavailable:
-                self._runner.sleep(INSIST_PAUSE_SECONDS)
+                self._engine.sleep(INSIST_PAUSE_SECONDS)
             else:
                 return
 
     def passing(self, point: Point) -> None:
         """Die here if this is the crash point."""
         step = f"undo-{self.step}" if self.undoing else self.step
-        self._runner.crash.passing(self._kind.name, step, point)
+        self._engine.crash.passing(self._kind.name, step, point)

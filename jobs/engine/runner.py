@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from config.logging import bound
 from infra.errors import Unavailable
 from jobs.engine.attempt import Attempt
-from jobs.engine.crash import CrashPoint
+from jobs.engine.claimed_job import EngineContext
 from jobs.engine.table import Claims
 
 if TYPE_CHECKING:
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from jobs.engine.lease import Leases
-    from jobs.engine.table import Job, Taken
+    from jobs.engine.table import Taken
 
 log = logging.getLogger(__name__)
 
 
-class Runner:
+class Runner(EngineContext):
     """The engine of one process. Clock and randomness are parameters, so that schedules can be simulated.
 
-    losses  how often the worker has lost its liveness session: what fails beside such a loss costs no attempt
-    scrub   takes secrets out of a text
+    leases  who prolongs the leases of the jobs at hand
     """
 
     def __init__(  # noqa: PLR0913 - a composition of the engine's parameters
@@ -44,18 +43,18 @@ class Runner:
         sleep: Callable[[float], object] = time.sleep,
         random: Random | None = None,
     ) -> None:
-        self.infra = infra
+        super().__init__(
+            infra,
+            losses=losses,
+            scrub=scrub,
+            clock=clock,
+            sleep=sleep,
+            random=random or Random(),  # noqa: S311 - jitter, not a secret
+        )
         self.leases = leases
         self.worker = worker
         self.queues = queues
         self.serves = serves
-        self.losses = losses
-        self.scrub = scrub
-        self.clock = clock
-        self.sleep = sleep
-        self.random = random or Random()  # noqa: S311 - jitter, not a secret
-        self.crash = CrashPoint(infra.settings.crash)
-        self.stopping = False
         self._claims = Claims(worker, queues, serves, infra.settings.lease_seconds)
 
     def drain(self) -> int:
@@ -97,12 +96,3 @@ class Runner:
         if claims is None or attempt.asked:
             return attempt.next
         return self._claim()
-
-    def changed(self, job_id: str) -> None:
-        """Tell watchers."""
-        self.infra.doorbell.changed(job_id)
-
-    def finished(self, job: Job, status: str) -> None:
-        """Announce that a job has come to rest."""
-        log.info("job finished", extra={"kind": job.kind, "status": status})
-        self.changed(job.id)
