@@ -5,23 +5,33 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from app.data.run.instance import Instance
-    from app.data.serve.standalone import DataApi
+    from app.data.config import DataConfig
 
 log = logging.getLogger(__name__)
 PAUSE_SECONDS_MAX = 5.0
 
 
+class Told(Protocol):
+    """Whoever learns that a schema or a configuration has changed."""
+
+    @property
+    def config(self) -> DataConfig:
+        """Return the configuration that is served now."""
+
+    def forget_schema(self) -> None:
+        """Read the catalogue again before the next request."""
+
+
 class Listener:
     """One connection that listens; whatever it missed while away is made up for by reading the catalogue again."""
 
-    def __init__(self, instance: Instance | DataApi) -> None:
+    def __init__(self, instance: Told) -> None:
         self._instance = instance
 
     def start(self) -> None:

@@ -13,20 +13,24 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from app.data.run.listener import Listener
+from app.data.run.listener import Listener, Told
 from app.server.server import ProblemWorker
 from infra import exhaustion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from app.data.config import DataConfig
-    from app.data.serve.standalone import DataApi
+    from app.data.run.instance import Instance
+
+    # Makes the admin application of the instance that is served at the moment.
+    Admin = Callable[[Callable[[], Instance]], Callable[..., Iterable[bytes]]]
 
 ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": "0.0.0.0"}  # noqa: S104 - PostgREST's words for it
 THREADS = 16
@@ -36,8 +40,28 @@ KEEPALIVE_SECONDS = 30  # longer than the edge keeps a connection that rests
 log = logging.getLogger("launchdb.data")
 
 
-def serve(api: DataApi) -> int:
-    """Serve until SIGTERM. SIGUSR1 reads the database's catalogue again, SIGUSR2 the configuration."""
+class Served(Told, Protocol):
+    """A data API: a WSGI application that is reloaded while it serves."""
+
+    @property
+    def instance(self) -> Instance:
+        """Return what is served now."""
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request."""
+
+    def reconfigure(self) -> None:
+        """Read the configuration again."""
+
+    def rest(self) -> None:
+        """Let go of what nobody has asked for in a while."""
+
+
+def serve(api: Served, admin: Admin) -> int:
+    """Serve until SIGTERM. SIGUSR1 reads the database's catalogue again, SIGUSR2 the configuration.
+
+    admin  makes the application of the admin server, where one is configured
+    """
     # Whoever signals sooner than the server is there to be told must not end it.
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -46,7 +70,7 @@ def serve(api: DataApi) -> int:
     listening, where = _listen(read)
     Listener(api).start()
     if read.admin_server_port:
-        _serve_admin(api, read)
+        _serve_admin(admin(lambda: api.instance), read)
     log.info("listening on %s", where)
     settings = _settings()
     _Process(api, settings, listening).init_process()
@@ -63,11 +87,11 @@ class _Process(ProblemWorker):
 
     projects_alone = True
 
-    def __init__(self, api: DataApi, settings: Config, listening: socket.socket) -> None:
+    def __init__(self, api: Served, settings: Config, listening: socket.socket) -> None:
         self._api = api
         super().__init__(0, os.getppid(), [listening], self, settings.timeout, settings, Logger(settings))
 
-    def wsgi(self) -> DataApi:
+    def wsgi(self) -> Served:
         """Return the application, as gunicorn asks for it."""
         return self._api
 
@@ -132,17 +156,13 @@ def _listen_locally(path: Path, mode: int) -> tuple[socket.socket, str]:
     return listening, f"unix:{path}"
 
 
-def _serve_admin(api: DataApi, read: DataConfig) -> None:
+def _serve_admin(app: Callable[..., Iterable[bytes]], read: DataConfig) -> None:
     from wsgiref.simple_server import WSGIRequestHandler, make_server  # noqa: PLC0415 - only when it is asked for
-
-    from app.data.serve.standalone import create_admin  # noqa: PLC0415
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's own name
             log.debug(format, *args)
 
     host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
-    server = make_server(
-        host, int(read.admin_server_port or 0), create_admin(lambda: api.instance), handler_class=Quiet
-    )
+    server = make_server(host, int(read.admin_server_port or 0), app, handler_class=Quiet)
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()

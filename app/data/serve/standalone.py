@@ -198,7 +198,7 @@ def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
     from app.data.serve.process import serve  # noqa: PLC0415 - the server, which those who only want the app do not load
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return serve(DataApi(Source(environ, configuration)))
+    return serve(DataApi(Source(environ, configuration)), create_admin)
 
 
 if __name__ == "__main__":
