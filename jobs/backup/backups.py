@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from catalog import backups
+from catalog import backups, names
+from catalog.settings_model import SECRETS
 from infra import files
 from infra.backup import archive, sets
 from infra.backup import keys as backup_keys
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # How often a long step looks whether it may go on, and says how far it is.
 LOOK_SECONDS = 0.5
 DATABASE = "database"
+# What a project that is brought back goes on with, so that the keys in its clients stay good.
+KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
+KEPT_SECRETS = (*KEYS, *SECRETS.values())
 
 
 @dataclass(frozen=True)

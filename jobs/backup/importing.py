@@ -13,7 +13,7 @@ from infra.errors import Refused
 from infra.postgres.sql import statements
 from infra.secrets import tokens
 from jobs.backup import backups
-from jobs.kinds.backup.backup import KEPT_SECRETS, KEYS
+from jobs.backup.backups import KEPT_SECRETS, KEYS
 
 if TYPE_CHECKING:
     from infra.backup.transfer import Head

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
-from catalog.settings_model import SECRETS
 from infra.backup import keys as backup_keys
 from infra.backup import sets
 from infra.postgres.sql import statements
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 AT_A_TIME = 2
-# What a project that is brought back goes on with, so that the keys in its clients stay good.
-KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
-KEPT_SECRETS = (*KEYS, *SECRETS.values())
 
 
 def name_backup(run: Run[BackupProject], tx: Transaction) -> None:
@@ -58,7 +54,7 @@ def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
         "name": row["name"],
         "poolSize": row["pool_size"],
         "settings": row["settings"],
-        "secrets": {name: known[name] for name in KEPT_SECRETS if name in known},
+        "secrets": {name: known[name] for name in backups.KEPT_SECRETS if name in known},
     }
     uri = run.infra.databases.uri(names.database(project), login, known[names.password(login)])
     backups.write(run, backup, uri, project=project, more=more, fresh=fresh)
