@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.http.models import Id, In, ProjectName, Query, Secret
+from app.http.models import Id, In, ProjectName, Secret
 from catalog.ids import is_id
 
 
@@ -74,9 +74,3 @@ class Undelete(In):
         if not is_id("bkp", self.backup_id):
             raise ValueError("backupId must be the id of a backup")
         return self
-
-
-class DeleteQuery(Query):
-    """purge: keep nothing that could bring the project back."""
-
-    purge: bool = False

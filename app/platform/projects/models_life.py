@@ -6,8 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from app.http.models import In
+from app.http.models import In, Query
 from jobs.projects.project_secrets import DATABASE_PASSWORD
+
+
+class DeleteQuery(Query):
+    """purge: keep nothing that could bring the project back."""
+
+    purge: bool = False
 
 
 class Rotation(In):

@@ -9,7 +9,7 @@ from app.http import paging, waiting
 from app.http.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
 from app.http.models import NewProject, Nothing, PageQuery, ProjectChanges
 from app.http.routing import Answer, Call, Routes
-from app.platform.backups.models_backups import DeleteQuery
+from app.platform.projects.models_life import DeleteQuery
 from catalog import audit, capacity, names, projects, secrets
 from catalog.project_states import SETTLED
 from jobs.engine.enqueue import enqueue
