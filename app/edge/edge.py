@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response
 from app.data.faults import Fault
 from app.data.run.respond import Answer
 from app.data.serve import wsgi
+from app.data.serve.asked import Asked
 from app.data.serve.blueprint import GREETING, JSON, absent, key_of
-from app.edge.wake_on_request import Asked
 from app.http.problems import Problem
 from app.server import refusals
 from catalog.project_states import REACHABLE

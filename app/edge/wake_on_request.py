@@ -22,6 +22,7 @@ from jobs.requests import lifecycle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.data.serve.asked import Asked
     from config.settings import Settings
     from infra.composition import Infra
 
@@ -33,24 +34,6 @@ _NO_CLIENT = re.compile(
     r"nagios|zabbix|icinga|checkly|googlehc|facebookexternalhit|headlesschrome|lighthouse",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request for a project's data API.
-
-    path   below the API's own address
-    gated  whether it needs an API key
-    key    the API key that it bears, wherever
-    """
-
-    project_id: str
-    method: str
-    path: str
-    gated: bool
-    key: str | None
-    authorization: str | None
-    agent: str
 
 
 @dataclass

@@ -11,7 +11,7 @@ from app.data.faults import Fault
 from app.data.run.registry import Registry
 from app.data.run.respond import Answer
 from app.data.serve import api_key, wsgi
-from app.edge.wake_on_request import Asked
+from app.data.serve.asked import Asked
 from catalog.project_states import AWAY, REACHABLE
 
 if TYPE_CHECKING:
