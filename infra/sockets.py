@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import socket
 import tempfile
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import files
-from infra.embedded.accounts import nickname
 from infra.errors import Refused
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # The kernel's limit is 108 bytes, its closing zero included.
 LONGEST = 100
 CONNECT_SECONDS = 0.5
+
+
+def nickname(home: Path) -> str:
+    """Return a short name for a home folder, for what cannot lie inside it."""
+    return hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
 def socket_path(settings: Settings, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import stat
@@ -60,8 +59,3 @@ def _passes(folder: Path, account: Account) -> bool:
     if found.st_gid == account.gid:
         return bool(found.st_mode & stat.S_IXGRP)
     return bool(found.st_mode & stat.S_IXOTH)
-
-
-def nickname(home: Path) -> str:
-    """Return a short name for a home folder, for what cannot lie inside it."""
-    return hashlib.sha256(str(home).encode()).hexdigest()[:12]

@@ -22,6 +22,7 @@ from infra.embedded.programs import postgres_bin
 from infra.errors import Refused, Unavailable
 from infra.pipeline import Account, Failed, run
 from infra.secrets import secretfiles
+from infra.sockets import nickname
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -113,7 +114,7 @@ def _data_folder(settings: Settings, account: Account | None) -> Path:
         # A home under /root: the service account could not pass, and we do not open folders that are not ours. The
         # name is never used again, so that a new home at the place of a removed one does not meet its data.
         files.folder(settings.service_folder, mode=0o755)
-        data = settings.service_folder / f"{accounts.nickname(settings.home)}-{secrets.token_hex(3)}" / "data"
+        data = settings.service_folder / f"{nickname(settings.home)}-{secrets.token_hex(3)}" / "data"
     state.remember(settings.home, **{DATA: str(data)})
     return data
 
