@@ -1,4 +1,4 @@
-"""The house rules: imports go one way, each foreign library has one home, files and functions stay small."""
+"""The house rules: imports go one way, each foreign library has one home, files, functions and folders stay small."""
 
 from __future__ import annotations
 
@@ -22,6 +22,56 @@ MAY_IMPORT = {
     "app": {"config", "infra", "catalog", "jobs"},
     "scripts": {"config", "infra", "catalog", "jobs", "workers", "app"},
 }
+# The wings of a layer, and which of the same layer each may import at run time, in an order in which that can be done.
+# What is in no wing of its own is on the ground floor of the folder that it is in, like `infra.errors`.
+MAY_IMPORT_WING = {
+    "infra": set(),
+    "infra.postgres": {"infra"},
+    "infra.secrets": {"infra", "infra.postgres"},
+    "infra.signals": {"infra"},
+    "infra.edge": {"infra"},
+    "infra.instances": {"infra"},
+    "infra.mail": {"infra", "infra.secrets"},
+    "infra.pooler": {"infra", "infra.postgres", "infra.secrets"},
+    "infra.composition": {
+        *("infra", "infra.postgres", "infra.secrets", "infra.signals"),
+        *("infra.edge", "infra.instances", "infra.mail", "infra.pooler"),
+    },
+    "infra.embedded": {"infra", "infra.postgres", "infra.secrets", "infra.composition"},
+    "infra.backup": {"infra", "infra.postgres", "infra.secrets", "infra.embedded"},
+    "infra.host": {"infra", "infra.secrets", "infra.edge"},
+    "infra.doctor": {"infra", "infra.secrets", "infra.pooler", "infra.host"},
+    "jobs": set(),
+    "jobs.engine": set(),
+    "jobs.projects": {"jobs.engine"},
+    "jobs.backup": {"jobs.engine", "jobs.projects"},
+    "jobs.kinds": {"jobs.engine", "jobs.projects", "jobs.backup"},
+    "jobs.requests": {"jobs.engine", "jobs.projects", "jobs.backup", "jobs.kinds"},
+    "jobs.loops": {"jobs.engine", "jobs.projects", "jobs.kinds", "jobs.requests"},
+    "app": set(),
+    "app.data": set(),
+    "app.data.parse": {"app.data"},
+    "app.data.plan": {"app.data", "app.data.parse"},
+    "app.data.sql": {"app.data", "app.data.parse", "app.data.plan"},
+    "app.data.run": {"app.data", "app.data.parse", "app.data.plan", "app.data.sql"},
+    "app.server": {"app.data"},
+    "app.data.serve": {"app.data", "app.data.parse", "app.data.run", "app.server"},
+    "app.http": {"app.data", "app.data.serve", "app.server"},
+    "app.edge": {"app.data", "app.data.run", "app.data.serve", "app.server", "app.http"},
+    "app.platform.projects": {"app.http"},
+    "app.platform.operations": {"app.http", "app.server", "app.platform.projects"},
+    "app.platform.owners": {"app.http", "app.platform.operations"},
+    "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
+    "app.auth": {"app.http"},
+    "app.storage": {"app.http"},
+    "app.broker": {"app.http", "app.server"},
+    "app.manager": {"app.http", "app.server", "app.platform.operations"},
+    "app.migrations": {"app.http", "app.platform.operations"},
+    "app.factory": {
+        *("app.http", "app.edge", "app.data.serve", "app.platform.projects"),
+        *("app.platform.operations", "app.platform.owners", "app.platform.backups"),
+    },
+}
 HOMES = {
     "jwt": ("infra.secrets.tokens",),
     "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
@@ -31,11 +81,15 @@ HOMES = {
     "jinja2": ("infra.render",),
     "postgast": ("infra.postgres.split",),
     "subprocess": ("infra",),
-    "redis": ("infra.signals.doorbell", "infra.signals.changes", "infra.signals.limiter", "workers.broker"),
+    "redis": ("infra.signals", "workers.broker"),
     "limits": ("infra.signals.limiter",),
     "smtplib": ("infra.mail.mail",),
     "dramatiq": ("workers", "scripts.bench.peers"),
-    "flask": ("app", "scripts.bench"),
+    # A project's container serves its data API without it.
+    "flask": (
+        *("app.factory", "app.http", "app.platform", "app.edge", "app.data.serve.blueprint", "scripts.bench"),
+        *("app.auth", "app.storage", "app.broker", "app.manager", "app.migrations"),
+    ),
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
     "requests": ("infra.instances.containers",),
@@ -43,7 +97,7 @@ HOMES = {
     "click": ("scripts",),
     "rich": ("scripts",),
 }
-LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+LONGEST_FILE, LONGEST_FUNCTION, FULLEST_FOLDER = 300, 40, 25
 READS_ENVIRONMENT = ("config",)
 # What the database itself runs.
 FUNCTIONS = {path for files in repeatables.FILES.values() for path in files.values()}
@@ -83,10 +137,10 @@ def used(tree: ast.Module) -> ast.Module:
     return ast.Module(body=kept, type_ignores=[])
 
 
-def imports_at_run_time(tree: ast.Module) -> set[str]:
-    """What is imported when the module is: not what only the type checker reads, nor what a function imports."""
-    plain = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    return imports(ast.Module(body=plain, type_ignores=[]))
+def wing_of(module: str) -> str | None:
+    """The wing that a module is in, or the folder on whose ground floor it is; None in a layer that has no wings."""
+    parents = [module.rsplit(".", count)[0] for count in range(module.count(".") + 1)]
+    return next((name for name in parents if name in MAY_IMPORT_WING), None)
 
 
 def first_line(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -113,8 +167,45 @@ def test_imports_go_one_way():
 
 
 def test_no_module_imports_itself_through_others():
-    graph = {module: imports_at_run_time(tree) & set(TREES) - {module} for module, tree in TREES.items()}
+    """Every import counts: what only the type checker reads has to be understood as well, and a function runs too."""
+    graph = {module: imports(tree) & set(TREES) - {module} for module, tree in TREES.items()}
     TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("wing", MAY_IMPORT_WING)
+def test_a_wing_imports_only_the_wings_it_may(wing):
+    wrong = [
+        f"{module} imports {target}"
+        for module, tree in TREES.items()
+        if wing_of(module) == wing
+        for target in imports(used(tree)) & set(TREES)
+        if (other := wing_of(target)) is not None
+        and other.split(".")[0] == wing.split(".")[0]
+        and other != wing
+        and other not in MAY_IMPORT_WING[wing]
+    ]
+    assert wrong == []
+
+
+def test_the_rules_of_the_wings_go_round_in_no_circle():
+    TopologicalSorter(MAY_IMPORT_WING).prepare()
+
+
+def test_every_folder_of_a_layer_with_wings_has_its_rule():
+    folders = {module for module in TREES if path_of(module).name == "__init__.py" and wing_of(module) is not None}
+    # A folder within a wing keeps the wing's rule; one that only holds wings has none to keep.
+    inside = {folder for folder in folders if wing_of(folder) not in ("infra", "jobs", "app", "app.data")}
+    assert folders - inside == {"infra", "jobs", "app", "app.data", "app.platform"}
+
+
+def test_folders_stay_small():
+    full = {
+        str(folder.relative_to(CHECKOUT)): count
+        for package in MAY_IMPORT
+        for folder in {path.parent for path in (CHECKOUT / package).rglob("*.py")}
+        if (count := len([path for path in folder.glob("*.py") if path.stem != "__init__"])) > FULLEST_FOLDER
+    }
+    assert full == {}
 
 
 @pytest.mark.parametrize("library", HOMES)
