@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -20,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.successor",
 ]
 
+OTHERS_SECONDS = 5400
 # Whoever wants the one installation in containers that a machine can have, or takes its place.
 INSTALLED = re.compile(
     r"tests/compose/test_(?:deployment_guide|faults|sleep|stack|traffic|update)\.py::"
@@ -40,8 +44,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByInstall
     return ByInstallation(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest) -> None:
+    """Let what asserts on seconds wait until the others have ended that run beside it, where there are any."""
+    ended = os.environ.get("LAUNCHDB_TEST_OTHERS_END")
+    if ended and request.node.get_closest_marker("timing"):
+        deadline = time.monotonic() + OTHERS_SECONDS
+        while not Path(ended).exists():
+            assert time.monotonic() < deadline, "the others do not come to an end"
+            time.sleep(0.5)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test that would wait in another process for the installation's place."""
+    """Put what asserts on seconds last; refuse what would wait in another process for the installation's place."""
+    items.sort(key=lambda item: item.get_closest_marker("timing") is not None)
     for item in items:
         wants = item.path.parent.name == "compose" and "place" in getattr(item, "fixturenames", ())
         if wants and not INSTALLED.match(item.nodeid):
