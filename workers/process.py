@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import dramatiq
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import scrub, setup
-from infra import exhaustion
+from infra import exhaustion, stop_signals
 from infra.composition import Infra
 from infra.errors import Refused, Unavailable
 from jobs.engine.lease import Leases
@@ -105,9 +104,7 @@ def main(settings: Settings, queues: list[str]) -> None:
     """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock."""
     setup("worker")
     exhaustion.watch()
-    left = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: left.set())
+    told_to_stop = stop_signals.listen()
     try:
         with exhaustion.ending("worker cannot start"):
             process = Process(settings, queues)
@@ -115,5 +112,5 @@ def main(settings: Settings, queues: list[str]) -> None:
     except Refused as error:
         log.critical("worker cannot start", extra={"reason": str(error)})
         raise SystemExit(1) from error
-    left.wait()
+    told_to_stop()
     process.stop()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup
-from infra import alive, exhaustion
+from infra import alive, exhaustion, stop_signals
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs.engine import breakers
@@ -104,9 +103,7 @@ def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     setup("scheduler")
     exhaustion.watch()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    told_to_stop, stopped = stop_signals.listen(), threading.Event()
     with exhaustion.ending("scheduler cannot start"):
         infra = Infra.open(settings, name="launchdb-scheduler")
         threads = [
@@ -115,7 +112,8 @@ def main(settings: Settings) -> None:
         for thread in threads:
             thread.start()
     log.info("scheduler started")
-    stopped.wait()
+    told_to_stop()
+    stopped.set()
     for thread in threads:
         thread.join(5)
     infra.close()
