@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response
 
 from app.http import dispatch, openapi, problems, requests
-from app.http.context import EXTENSION, World
+from app.http.context import EXTENSION, AppContext
 from app.platform.backups import admin_backups, backups, transfers
 from app.platform.operations import capacity, databases, doctor, health, jobs, operator, platform_secrets, schedules
 from app.platform.owners import accounts, admin_owners, mail, owners, tokens
@@ -23,7 +23,7 @@ from app.platform.projects import (
 )
 from app.platform.projects.statuses import status_of
 from config.version import VERSION
-from infra.signals.limiter import Shares
+from infra.signals.limiter import BatchedRateLimiter
 from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes enqueue
 
 if TYPE_CHECKING:
@@ -65,15 +65,15 @@ NOUNS = (
 def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:
     """Return the application with the named services: 'platform', 'data' or both."""
     app = Flask("launchdb", static_folder=None)
-    app.extensions[EXTENSION] = World.of(settings, infra)
+    app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    problems.register(app)
-    requests.register(app, trusted_proxies=settings.trusted_proxies)
+    problems.register_error_handlers(app)
+    requests.register_request_hooks(app, trusted_proxies=settings.trusted_proxies)
     app.add_url_rule("/", "root", _greet, methods=["GET"], provide_automatic_options=False)
     if "platform" in services:
-        app.extensions["launchdb-openapi"] = described
+        app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
     if settings.runtime != "embedded" or "data" in services:
@@ -87,13 +87,15 @@ def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence
     from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no data need not load it
 
     seen = functools.partial(status_of, app)
-    held = wake_on_request.Waking(settings, infra)
+    held = wake_on_request.WakeOnRequest(settings, infra)
     if "data" in services:
-        counts = Shares(app.extensions[EXTENSION].limiter)
-        app.register_blueprint(data.make(settings, status_of=seen, counted=counts.hit, served=held.served))
+        counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
+        app.register_blueprint(
+            data.make_blueprint(settings, status_of=seen, counted=counts.hit, served=held.wait_until_served)
+        )
     if "platform" in services:
         sockets = settings.run_folder / "projects"
-        app.register_blueprint(edge.make(sockets, seen, held, greets="data" not in services))
+        app.register_blueprint(edge.make_blueprint(sockets, seen, held, greets="data" not in services))
 
 
 def operations() -> list[Operation]:
@@ -102,7 +104,7 @@ def operations() -> list[Operation]:
 
 
 @functools.cache
-def described() -> dict[str, Any]:
+def openapi_document() -> dict[str, Any]:
     """Return the OpenAPI document; made when it is first asked for, since it takes as long as the rest of a start."""
     return openapi.describe(operations(), version=VERSION)
 

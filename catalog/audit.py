@@ -18,7 +18,7 @@ SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One line of the audit.
 
     actor    an owner's id, or 'anonymous'
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Line:
+class AuditLine:
     """One line as it is read back."""
 
     id: int
@@ -52,11 +52,11 @@ class Line:
     detail: dict[str, Any]
 
 
-def page(tx: Transaction, project_id: str, *, before: int | None, limit: int) -> list[Line]:
+def page(tx: Transaction, project_id: str, *, before: int | None, limit: int) -> list[AuditLine]:
     """Return what was done to a project, newest first, from the line after `before`."""
-    return tx.all(Line, SQL.page, {"project": project_id, "before": before, "limit": limit})
+    return tx.all(AuditLine, SQL.page, {"project": project_id, "before": before, "limit": limit})
 
 
-def record(tx: Transaction, entry: Entry) -> None:
+def record(tx: Transaction, entry: AuditEntry) -> None:
     """Write a line; in the transaction of the change, so that neither is without the other."""
     tx.execute(SQL.record, {**vars(entry), "detail": Jsonb(entry.detail)})

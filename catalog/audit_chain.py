@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog.audit import Line
+from catalog.audit import AuditLine
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MOST_FAULTS = 1000
 
 
 @dataclass(frozen=True)
-class SealedLine(Line):
+class SealedLine(AuditLine):
     """A line of the whole installation's audit; sealed: whether it is in the chain."""
 
     owner_id: str | None
@@ -28,7 +28,7 @@ class SealedLine(Line):
 
 
 @dataclass(frozen=True)
-class State:
+class ChainState:
     """The end of the chain: the last row sealed and its link, and how much is not sealed yet."""
 
     last_id: int
@@ -39,20 +39,20 @@ class State:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ChainFault:
     """A row that is not as it was sealed; fault: 'changed', 'removed' or 'inserted'."""
 
     id: int
     fault: str
 
 
-def newest(tx: Transaction) -> int | None:
+def newest_unsealed(tx: Transaction) -> int | None:
     """Return the highest id that is not sealed, or None."""
     found: int | None = tx.value(SQL.newest)
     return found
 
 
-def writers(tx: Transaction) -> set[str]:
+def open_writers(tx: Transaction) -> set[str]:
     """Return the transactions that may hold an id which nobody sees yet."""
     return {row["writer"] for row in tx.rows(SQL.writers)}
 
@@ -62,17 +62,17 @@ def seal(tx: Transaction, upto: int, *, most: int) -> int:
     return int(tx.value(SQL.seal, {"upto": upto, "most": most}))
 
 
-def state(tx: Transaction) -> State:
+def chain_state(tx: Transaction) -> ChainState:
     """Return where the chain ends."""
-    found = tx.one(State, SQL.state)
+    found = tx.one(ChainState, SQL.state)
     if found is None:
         raise LookupError("the audit's chain has no end: its row was removed")
     return found
 
 
-def verify(tx: Transaction) -> list[Fault]:
+def verify(tx: Transaction) -> list[ChainFault]:
     """Read the whole audit and return the rows that were changed, removed or inserted since they were sealed."""
-    return tx.all(Fault, SQL.verify, {"most": MOST_FAULTS})
+    return tx.all(ChainFault, SQL.verify, {"most": MOST_FAULTS})
 
 
 def page(tx: Transaction, *, before: int | None, limit: int) -> list[SealedLine]:

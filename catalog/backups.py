@@ -82,22 +82,22 @@ def finish(tx: Transaction, backup: Backup, *, size: int, database_bytes: int, s
     tx.execute(SQL.finish, {"id": backup.id, **values})
 
 
-def let_go(tx: Transaction, job_id: str) -> None:
+def demote_last_backup(tx: Transaction, job_id: str) -> None:
     """Keep the finished backup of a deletion that did not finish like any other, no longer as its last one."""
     tx.execute(SQL.let_go, {"job": job_id})
 
 
-def forget(tx: Transaction, backup_id: str) -> None:
+def delete(tx: Transaction, backup_id: str) -> None:
     """Let the row be gone; the files are another matter."""
     tx.execute(SQL.forget, {"id": backup_id})
 
 
-def verified(tx: Transaction, backup_id: str, milliseconds: int) -> None:
+def mark_verified(tx: Transaction, backup_id: str, milliseconds: int) -> None:
     """Say that a backup was restored and found to be what was backed up."""
     tx.execute(SQL.verified, {"id": backup_id, "ms": milliseconds})
 
 
-def not_verified(tx: Transaction, backup_id: str, reason: str) -> None:
+def mark_not_verified(tx: Transaction, backup_id: str, reason: str) -> None:
     """Say why a backup could not be verified."""
     tx.execute(SQL.not_verified, {"id": backup_id, "reason": reason})
 
@@ -107,7 +107,7 @@ def report(tx: Transaction) -> list[dict[str, Any]]:
     return tx.rows(SQL.report, SETS)
 
 
-def worst(tx: Transaction) -> dict[str, Any]:
+def worst_figures(tx: Transaction) -> dict[str, Any]:
     """Return the worst figures over all projects.
 
     They are: projects_without_backup, backup_seconds, verified_seconds, offsite_seconds, faulty.
@@ -115,7 +115,7 @@ def worst(tx: Transaction) -> dict[str, Any]:
     return tx.row(SQL.worst, SETS) or {}
 
 
-def doomed(tx: Transaction, *, days: int, count: int, final_days: int) -> list[dict[str, Any]]:
+def expired(tx: Transaction, *, days: int, count: int, final_days: int) -> list[dict[str, Any]]:
     """Return id, scope and stem of what retention takes away.
 
     count       so many verified ones of a project stay at any age
@@ -134,7 +134,7 @@ def set_offsite(tx: Transaction, stems: list[str]) -> None:
     tx.execute(SQL.set_offsite, {"stems": stems})
 
 
-def doomed_offsite(tx: Transaction, stems: list[str], *, days: int, count: int) -> list[str]:
+def expired_offsite(tx: Transaction, stems: list[str], *, days: int, count: int) -> list[str]:
     """Return which of the sets that lie on another machine are old enough to go.
 
     count  so many of the newest of a project stay at any age
@@ -142,17 +142,17 @@ def doomed_offsite(tx: Transaction, stems: list[str], *, days: int, count: int) 
     return [row["stem"] for row in tx.rows(SQL.doomed_offsite, {"stems": stems, "days": days, "count": count})]
 
 
-def of_scope(tx: Transaction, scope: str) -> list[Backup]:
+def all_of_scope(tx: Transaction, scope: str) -> list[Backup]:
     """Return every backup of a project, unfinished ones too, oldest first."""
     return tx.all(Backup, SQL.of_scope, {"scope": scope})
 
 
-def forget_abandoned(tx: Transaction) -> int:
+def delete_abandoned(tx: Transaction) -> int:
     """Forget backups that no job is about to finish any more; return how many there were."""
     return tx.execute(SQL.forget_abandoned)
 
 
-def restorable(tx: Transaction, owner_id: str) -> list[Backup]:
+def newest_of_deleted_projects(tx: Transaction, owner_id: str) -> list[Backup]:
     """Return the newest backup of each deleted project of an owner's."""
     return tx.all(Backup, SQL.restorable, {"owner": owner_id})
 
@@ -197,7 +197,7 @@ def is_under_way(tx: Transaction, stem: str) -> bool:
     return bool(tx.value(SQL.is_under_way, {"stem": stem}))
 
 
-def outlived_databases(tx: Transaction) -> list[dict[str, Any]]:
+def expired_kept_databases(tx: Transaction) -> list[dict[str, Any]]:
     """Return project_id and job_id of what was kept from before restores, and no longer has to be."""
     return tx.rows(SQL.outlived)
 

@@ -30,7 +30,7 @@ class PoolsDoNotFit(Exception):
 
 
 @dataclass(frozen=True)
-class Connections:
+class ConnectionUse:
     """Where Postgres's connections go. reserves: what pools may borrow; they are more than there need be room for."""
 
     most: int
@@ -41,14 +41,14 @@ class Connections:
     in_use: int
 
     @property
-    def room(self) -> int:
+    def available(self) -> int:
         """How many more connections pools may have."""
         return self.most - self.reserved - self.direct - self.pools
 
     @property
     def proposal(self) -> int:
         """What POSTGRES_MAX_CONNECTIONS should be for everything to fit, in hundreds."""
-        return max(self.most, math.ceil((self.most - self.room) / 100) * 100)
+        return max(self.most, math.ceil((self.most - self.available) / 100) * 100)
 
 
 def memory_mb(projects: int, most: int) -> int:
@@ -63,25 +63,25 @@ def storage_gb(projects: int, database_gb: float, retention_days: int) -> float:
     return IMAGES_GB + database_gb + kept + projects * UPLOADS_GB
 
 
-def advice_gb(planned: float) -> tuple[int, int]:
+def recommended_disk_gb(planned: float) -> tuple[int, int]:
     """Return from where to where a disk should be that is to hold this."""
     least = math.ceil(planned / STEP_GB) * STEP_GB
     return least, least + STEP_GB
 
 
-def pool_size(tx: Transaction) -> int:
+def default_pool_size(tx: Transaction) -> int:
     """Return how large the pool of a project is of which nothing else was said."""
     return int(tx.value(SQL.pool_size) or DEFAULT_POOL)
 
 
-def connections(tx: Transaction, settings: Settings) -> Connections:
+def connection_use(tx: Transaction, settings: Settings) -> ConnectionUse:
     """Return where the connections go, with the pools as they stand in the catalogue."""
     return _connections(tx, settings, tx.row(SQL.server) or {})
 
 
-def _connections(tx: Transaction, settings: Settings, server: dict[str, Any]) -> Connections:
+def _connections(tx: Transaction, settings: Settings, server: dict[str, Any]) -> ConnectionUse:
     pools = tx.row(SQL.pools) or {}
-    return Connections(
+    return ConnectionUse(
         most=server["most"],
         reserved=server["reserved"],
         direct=PROCESSES * settings.database_pool_size,
@@ -91,7 +91,7 @@ def _connections(tx: Transaction, settings: Settings, server: dict[str, Any]) ->
     )
 
 
-def heed(tx: Transaction, settings: Settings) -> None:
+def check_pools_fit(tx: Transaction, settings: Settings) -> None:
     """Refuse pools that do not fit, as the catalogue has them by now. Raises PoolsDoNotFit.
 
     Without a pooler a pool is only what a data API opens at most.
@@ -99,8 +99,8 @@ def heed(tx: Transaction, settings: Settings) -> None:
     if not settings.pooler_url:
         return
     tx.execute(SQL.lock)
-    found = connections(tx, settings)
-    if found.room < 0:
+    found = connection_use(tx, settings)
+    if found.available < 0:
         raise PoolsDoNotFit(
             f"the pools of all projects would be {found.pools} connections, with {found.direct} for the platform and"
             f" {found.reserved} reserved; Postgres takes {found.most}: set POSTGRES_MAX_CONNECTIONS to"
@@ -115,21 +115,21 @@ def set_pools(tx: Transaction, settings: Settings, size: int) -> list[dict[str, 
     """
     tx.execute(SQL.set_pool_size, {"pool_size": size})
     changed = tx.rows(SQL.set_pools, {"pool_size": size, **SETS})
-    heed(tx, settings)
+    check_pools_fit(tx, settings)
     return changed
 
 
-def picture(tx: Transaction, settings: Settings, projects: int | None = None) -> dict[str, Any]:
+def capacity_report(tx: Transaction, settings: Settings, projects: int | None = None) -> dict[str, Any]:
     """Return what is used and planned, for as many projects as there are or are thought of."""
     server = tx.row(SQL.server) or {}
     found = _connections(tx, settings, server)
     count = (tx.row(SQL.pools) or {})["projects"] if projects is None else projects
     measured = server["database_bytes"] / GB
     planned = storage_gb(count, max(NEW_GB, measured), settings.backup_retention_days)
-    least, most = advice_gb(planned)
+    least, most = recommended_disk_gb(planned)
     return {
         "projects": count,
-        "poolSize": pool_size(tx),
+        "poolSize": default_pool_size(tx),
         "pooler": bool(settings.pooler_url),
         "connections": {
             "max": found.most,
@@ -138,7 +138,7 @@ def picture(tx: Transaction, settings: Settings, projects: int | None = None) ->
             "pools": found.pools,
             "reserves": found.reserves,
             "inUse": found.in_use,
-            "room": found.room,
+            "room": found.available,
             "proposal": found.proposal,
         },
         "memoryMb": memory_mb(count, found.most),

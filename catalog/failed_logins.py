@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog.owners import present
+from catalog.owners import translate_missing_owner
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -24,25 +24,25 @@ class TooManyFailures(Exception):
 
 
 @dataclass(frozen=True)
-class Standing:
+class LoginDelay:
     """How often a sign-in failed. known: the account's owner has signed in from this address before."""
 
     wait_seconds: int
     known: bool
 
 
-def standing(tx: Transaction, email: str, address: str) -> Standing:
+def login_delay(tx: Transaction, email: str, address: str) -> LoginDelay:
     """Say how long the next try from this address must wait; 0: not at all."""
-    found = tx.one(Standing, SQL.standing, {"email": email, "address": address, "free": FREE_TRIES})
-    return found or Standing(0, known=False)
+    found = tx.one(LoginDelay, SQL.standing, {"email": email, "address": address, "free": FREE_TRIES})
+    return found or LoginDelay(0, known=False)
 
 
-def failed(tx: Transaction, email: str, address: str) -> None:
+def record_failure(tx: Transaction, email: str, address: str) -> None:
     """Count a wrong password. The count of an hour's rest is forgotten."""
     tx.execute(SQL.failed, {"email": email, "address": address})
 
 
-def succeeded(tx: Transaction, owner_id: str, email: str, address: str) -> None:
+def record_success(tx: Transaction, owner_id: str, email: str, address: str) -> None:
     """Forget the failures; remember the address as one of the owner's. Raises OwnerGone."""
-    with present():
+    with translate_missing_owner():
         tx.execute(SQL.succeeded, {"owner": owner_id, "email": email, "address": address})

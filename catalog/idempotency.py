@@ -20,7 +20,7 @@ class IdempotencyConflict(Exception):
 
 
 @dataclass(frozen=True)
-class Key:
+class IdempotencyKey:
     """A client's key: scoped to an owner and a route (method and rule). digest: of the whole request."""
 
     owner_id: str
@@ -30,7 +30,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAnswer:
     """The first answer; secrets that are shown once are not in it."""
 
     status: int
@@ -38,7 +38,7 @@ class Kept:
     body: dict[str, Any] | None
 
 
-def reserve(tx: Transaction, key: Key) -> Kept | None:
+def reserve(tx: Transaction, key: IdempotencyKey) -> StoredAnswer | None:
     """Take the key for this transaction, or return the first answer.
 
     Waits for another transaction that holds the key. Raises IdempotencyConflict.
@@ -51,10 +51,10 @@ def reserve(tx: Transaction, key: Key) -> Kept | None:
         return reserve(tx, key)
     if bytes(found["request_hash"]) != key.digest:
         raise IdempotencyConflict("the Idempotency-Key was used for another request")
-    return Kept(found["status"], found["headers"], found["body"])
+    return StoredAnswer(found["status"], found["headers"], found["body"])
 
 
-def keep(tx: Transaction, key: Key, kept: Kept) -> None:
+def store_answer(tx: Transaction, key: IdempotencyKey, kept: StoredAnswer) -> None:
     """Keep the answer; it is valid once the transaction commits."""
     body = None if kept.body is None else Jsonb(kept.body)
     tx.execute(SQL.keep, {**vars(key), "status": kept.status, "headers": Jsonb(kept.headers), "body": body})

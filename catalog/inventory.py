@@ -21,7 +21,7 @@ Verdict = Literal["owned", "orphan", "missing"]
 
 
 @dataclass(frozen=True, order=True)
-class Thing:
+class InventoryItem:
     """One thing that bears our label, or should be there.
 
     owned    a project that is not deleted has it, or an open job is about to see to it
@@ -35,7 +35,7 @@ class Thing:
     verdict: Verdict
 
 
-def take(tx: Transaction, infra: Infra) -> list[Thing]:
+def take_inventory(tx: Transaction, infra: Infra) -> list[InventoryItem]:
     """Return every thing with its verdict, sorted. Only what bears our label is listed, whoever may share the server.
 
     Raises Unavailable.
@@ -45,7 +45,7 @@ def take(tx: Transaction, infra: Infra) -> list[Thing]:
     status = {row["id"]: row["status"] for row in tx.rows(SQL.projects)}
     busy = {row["project_id"] for row in tx.rows(SQL.open_jobs)}
     things = [
-        Thing(
+        InventoryItem(
             kind, name, project, "owned" if status.get(project, "deleted") != "deleted" or project in busy else "orphan"
         )
         for (kind, name), project in seen.items()
@@ -53,14 +53,14 @@ def take(tx: Transaction, infra: Infra) -> list[Thing]:
     wanted = {(row["kind"], row["name"]): row["project_id"] for row in tx.rows(SQL.ledger) if row["state"] == "present"}
     wanted |= {("secrets", project): project for project, state in status.items() if state in SETTLED}
     things += [
-        Thing(kind, name, project, "missing")
+        InventoryItem(kind, name, project, "missing")
         for (kind, name), project in wanted.items()
         if (kind, name) not in seen and project not in busy
     ]
     return sorted(things)
 
 
-def of_project(things: list[Thing], project_id: str) -> list[Thing]:
+def of_project(things: list[InventoryItem], project_id: str) -> list[InventoryItem]:
     """Return what belongs to one project."""
     return [thing for thing in things if thing.project_id == project_id]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PREFIX = "job "
 
 
-def keep(tx: Transaction, vault: Vault, value: str) -> str:
+def store(tx: Transaction, vault: Vault, value: str) -> str:
     """Seal a value for a job; return by what it is found."""
     name = f"{PREFIX}{randomness.token_hex(8)}"
     secrets.put(tx, vault, secrets.PLATFORM, name, value)
@@ -26,7 +26,7 @@ def read(tx: Transaction, vault: Vault, name: str) -> str:
     return secrets.read(tx, vault, secrets.PLATFORM, name)
 
 
-def forget(tx: Transaction, name: str) -> None:
+def delete(tx: Transaction, name: str) -> None:
     """Forget the value. name: empty where there was none."""
     if name:
-        secrets.forget(tx, secrets.PLATFORM, name)
+        secrets.delete(tx, secrets.PLATFORM, name)

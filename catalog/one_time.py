@@ -28,7 +28,7 @@ class TokenSpent(Exception):
 
 
 @dataclass(frozen=True)
-class OneTime:
+class OneTimeLink:
     """A link that was made just now; its value is not kept."""
 
     expires_at: datetime
@@ -36,14 +36,14 @@ class OneTime:
 
 
 @dataclass(frozen=True)
-class Grant:
+class LinkGrant:
     """What a link lets its holder do. owner_id: whose password is reset."""
 
     email: str
     owner_id: str | None
 
 
-def reset(tx: Transaction, owner: Owner | None, *, email: str, by: str) -> OneTime:
+def create_password_reset(tx: Transaction, owner: Owner | None, *, email: str, by: str) -> OneTimeLink:
     """Make a link for another password; earlier ones end.
 
     For an address that nobody has (owner None) the same is written, of no use to anybody: it takes the same time.
@@ -52,30 +52,30 @@ def reset(tx: Transaction, owner: Owner | None, *, email: str, by: str) -> OneTi
     return _make(tx, "reset" if owner else "void", RESET_PREFIX, RESET_SECONDS, whom)
 
 
-def resets_are_plenty(tx: Transaction, email: str) -> bool:
+def too_many_resets(tx: Transaction, email: str) -> bool:
     """Say whether as many links were asked for this address within the hour as may."""
     return int(tx.value(SQL.recent_resets, {"email": email})) >= RESETS_PER_HOUR
 
 
-def invite(tx: Transaction, email: str, *, by: str) -> OneTime:
+def create_invitation(tx: Transaction, email: str, *, by: str) -> OneTimeLink:
     """Make an invitation for an address; earlier ones end."""
     return _make(tx, "invitation", INVITATION_PREFIX, INVITATION_SECONDS, (None, email, by))
 
 
-def look(tx: Transaction, purpose: Literal["reset", "invitation"], value: str) -> Grant:
+def peek(tx: Transaction, purpose: Literal["reset", "invitation"], value: str) -> LinkGrant:
     """Say what a link is good for, without using it. Raises TokenSpent."""
-    return _granted(tx.one(Grant, SQL.look, {"purpose": purpose, "hash": digest(value)}))
+    return _granted(tx.one(LinkGrant, SQL.look, {"purpose": purpose, "hash": digest(value)}))
 
 
-def look_for(tx: Transaction, purpose: Literal["reset", "invitation"], value: str, email: str) -> None:
+def require_valid(tx: Transaction, purpose: Literal["reset", "invitation"], value: str, email: str) -> None:
     """Raise TokenSpent unless the link is good for this address."""
-    if look(tx, purpose, value).email != email:
+    if peek(tx, purpose, value).email != email:
         raise TokenSpent(SPENT)
 
 
-def use(tx: Transaction, purpose: Literal["reset", "invitation"], value: str) -> Grant:
+def redeem(tx: Transaction, purpose: Literal["reset", "invitation"], value: str) -> LinkGrant:
     """Use a link, once: of two at the same time one is refused. Raises TokenSpent."""
-    return _granted(tx.one(Grant, SQL.use, {"purpose": purpose, "hash": digest(value)}))
+    return _granted(tx.one(LinkGrant, SQL.use, {"purpose": purpose, "hash": digest(value)}))
 
 
 def end_resets(tx: Transaction, owner_id: str) -> None:
@@ -83,16 +83,16 @@ def end_resets(tx: Transaction, owner_id: str) -> None:
     tx.execute(SQL.end_resets, {"owner": owner_id})
 
 
-def _make(tx: Transaction, purpose: str, prefix: str, seconds: int, whom: tuple[str | None, str, str]) -> OneTime:
+def _make(tx: Transaction, purpose: str, prefix: str, seconds: int, whom: tuple[str | None, str, str]) -> OneTimeLink:
     owner_id, email, by = whom
     value = prefix + secrets.token_urlsafe(32)
     values = {"hash": digest(value), "purpose": purpose, "owner": owner_id, "email": email, "by": by}
     tx.execute(SQL.replace, values)
     expires_at: datetime = tx.value(SQL.make, {**values, "seconds": seconds})
-    return OneTime(expires_at, value)
+    return OneTimeLink(expires_at, value)
 
 
-def _granted(grant: Grant | None) -> Grant:
+def _granted(grant: LinkGrant | None) -> LinkGrant:
     if grant is None:
         raise TokenSpent(SPENT)
     return grant

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from catalog import secrets
 from catalog.ids import new_id
-from infra.mail.mail import Letter, check
+from infra.mail.mail import Email, check_email
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class MailQuotaExceeded(Exception):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class OutboxMail:
     """A row of the outbox. expired: its time is over; sealed: None once nothing is left to send."""
 
     id: str
@@ -44,14 +44,14 @@ class Waiting:
     sealed: bytes | None = field(repr=False)
 
 
-def put(tx: Transaction, vault: Vault, scope: str, letter: Letter, *, seconds: int, void: bool = False) -> str:
+def put(tx: Transaction, vault: Vault, scope: str, letter: Email, *, seconds: int, void: bool = False) -> str:
     """Seal a letter into the outbox; return its id. Raises Refused for a malformed one.
 
     scope    an existing project's id, or 'platform'
     seconds  how long it is of use
     void     it goes nowhere: written so that the same happens for those who get one and those who do not
     """
-    check(letter)
+    check_email(letter)
     outbox_id = new_id("mail")
     sealed = secrets.seal(tx, vault, scope, outbox_id, json.dumps(vars(letter)))
     values = {"id": outbox_id, "scope": scope, "sealed": sealed, "seconds": seconds, "void": void}
@@ -65,42 +65,42 @@ def wait_seconds(tx: Transaction, scope: str, *, per_hour: int) -> int:
     return int(tx.value(SQL.wait_seconds, {"scope": scope, "most": per_hour}) or 0)
 
 
-def find(tx: Transaction, outbox_id: str) -> Waiting | None:
+def find(tx: Transaction, outbox_id: str) -> OutboxMail | None:
     """Return a row, or None."""
-    return tx.one(Waiting, SQL.find, {"id": outbox_id})
+    return tx.one(OutboxMail, SQL.find, {"id": outbox_id})
 
 
-def letter_of(tx: Transaction, vault: Vault, waiting: Waiting) -> Letter:
+def open_email(tx: Transaction, vault: Vault, waiting: OutboxMail) -> Email:
     """Open the letter. Raises Refused, and SecretMissing once its project is gone."""
     opened = secrets.unseal(tx, vault, waiting.scope, waiting.id, waiting.sealed or b"")
-    return Letter(**json.loads(opened))
+    return Email(**json.loads(opened))
 
 
-def hand(tx: Transaction, outbox_id: str) -> None:
+def mark_handed_over(tx: Transaction, outbox_id: str) -> None:
     """Note, before it is handed over, that the server may have the letter."""
     tx.execute(SQL.hand, {"id": outbox_id})
 
 
-def take_back(tx: Transaction, outbox_id: str) -> None:
+def mark_not_delivered(tx: Transaction, outbox_id: str) -> None:
     """Note that the server said no: it does not have it."""
     tx.execute(SQL.take_back, {"id": outbox_id})
 
 
-def accepted(tx: Transaction, outbox_id: str) -> None:
+def mark_accepted(tx: Transaction, outbox_id: str) -> None:
     """Note that the server took it, and forget what it said."""
     tx.execute(SQL.close, {"id": outbox_id, "state": "accepted"})
 
 
-def expired(tx: Transaction, outbox_id: str) -> None:
+def mark_expired(tx: Transaction, outbox_id: str) -> None:
     """Note that its time is over, and forget what it said."""
     tx.execute(SQL.close, {"id": outbox_id, "state": "expired"})
 
 
-def failed(tx: Transaction, outbox_id: str) -> None:
+def mark_failed(tx: Transaction, outbox_id: str) -> None:
     """Note that it was given up; it can be tried again until it expires."""
     tx.execute(SQL.fail, {"id": outbox_id})
 
 
-def begin_again(tx: Transaction, outbox_id: str) -> bool:
+def reopen(tx: Transaction, outbox_id: str) -> bool:
     """Let a letter wait again; False when there is nothing left to send."""
     return tx.execute(SQL.begin_again, {"id": outbox_id}) == 1

@@ -48,7 +48,7 @@ class OwnerMigration:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NewOwnerMigration:
     """What an owner sends. rerun: although it may be half applied."""
 
     version: str
@@ -68,7 +68,7 @@ class Wanted:
         return _PLAIN.fullmatch(self.sql.partition("\n")[0].rstrip("\r")) is None
 
 
-def submit(tx: Transaction, project_id: str, wanted: Wanted) -> OwnerMigration:
+def submit(tx: Transaction, project_id: str, wanted: NewOwnerMigration) -> OwnerMigration:
     """Write a migration that is to be applied; the same one again is the one that is there, in whatever state.
 
     The project's row has to be locked. Raises MigrationConflict.
@@ -92,7 +92,7 @@ def submit(tx: Transaction, project_id: str, wanted: Wanted) -> OwnerMigration:
     return made
 
 
-def given_to(tx: Transaction, migration_id: int, job_id: str) -> None:
+def assign_job(tx: Transaction, migration_id: int, job_id: str) -> None:
     """Say which job applies it."""
     tx.execute(SQL.given_to, {"id": migration_id, "job": job_id})
 
@@ -102,7 +102,7 @@ def find(tx: Transaction, migration_id: int) -> OwnerMigration | None:
     return tx.one(OwnerMigration, SQL.find, {"id": migration_id})
 
 
-def text(tx: Transaction, migration_id: int) -> str:
+def sql_of(tx: Transaction, migration_id: int) -> str:
     """Return the SQL of a migration."""
     return str(tx.value(SQL.text, {"id": migration_id}))
 
@@ -112,17 +112,17 @@ def listing(tx: Transaction, project_id: str) -> list[OwnerMigration]:
     return tx.all(OwnerMigration, SQL.listing, {"project": project_id})
 
 
-def begin(tx: Transaction, migration_id: int, transaction: str | None) -> None:
+def mark_begun(tx: Transaction, migration_id: int, transaction: str | None) -> None:
     """Say that it runs from now on, and in which transaction, if in one."""
     tx.execute(SQL.begin, {"id": migration_id, "began_as": transaction})
 
 
-def settle(tx: Transaction, migration_id: int, status: str) -> None:
+def mark_settled(tx: Transaction, migration_id: int, status: str) -> None:
     """Say what became of it: applied, failed or doubtful."""
     tx.execute(SQL.settle, {"id": migration_id, "status": status})
 
 
-def fail_waiting(tx: Transaction, migration_id: int) -> None:
+def mark_waiting_failed(tx: Transaction, migration_id: int) -> None:
     """Say that one which never began will not."""
     tx.execute(SQL.fail_waiting, {"id": migration_id})
 
@@ -145,7 +145,7 @@ def failed_before(tx: Transaction, migration: OwnerMigration) -> str | None:
     return version
 
 
-def forget(tx: Transaction, project_id: str) -> None:
+def delete_all(tx: Transaction, project_id: str) -> None:
     """Forget all migrations of a project."""
     tx.execute(SQL.forget, {"project": project_id})
 

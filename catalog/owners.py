@@ -68,7 +68,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Counted(Owner):
+class OwnerWithProjects(Owner):
     """An owner with the number of his projects."""
 
     projects: int = 0
@@ -102,20 +102,20 @@ def find(tx: Transaction, owner_id: str) -> Owner | None:
     return tx.one(Owner, SQL.find, {"id": owner_id})
 
 
-def counted(tx: Transaction, owner_id: str) -> Counted:
+def find_with_projects(tx: Transaction, owner_id: str) -> OwnerWithProjects:
     """Return the owner as operators see him. Raises OwnerNotFound."""
-    owner = tx.one(Counted, SQL.counted, {"id": owner_id}) if is_id("own", owner_id) else None
+    owner = tx.one(OwnerWithProjects, SQL.counted, {"id": owner_id}) if is_id("own", owner_id) else None
     if owner is None:
         raise OwnerNotFound("there is no such owner")
     return owner
 
 
-def page(tx: Transaction, *, after: str | None, limit: int | None) -> list[Counted]:
+def page(tx: Transaction, *, after: str | None, limit: int | None) -> list[OwnerWithProjects]:
     """Return owners as operators see them, oldest first, from the one after `after`; limit None: all of them."""
-    return tx.all(Counted, SQL.page, {"after": after, "limit": limit})
+    return tx.all(OwnerWithProjects, SQL.page, {"after": after, "limit": limit})
 
 
-def password_of(tx: Transaction, owner_id: str, *, changing: bool = False) -> str | None:
+def password_hash(tx: Transaction, owner_id: str, *, changing: bool = False) -> str | None:
     """Return the stored hash, which stays until the transaction ends; None when there is no such owner.
 
     changing: it is about to be changed, so nobody signs in meanwhile
@@ -147,7 +147,7 @@ def promote(tx: Transaction, email: str, *, by: str) -> Owner:
     if owner is None:
         raise OwnerNotFound(f"there is no owner {email}")
     tx.execute(SQL.set_operator, {"id": owner.id, "wanted": True})
-    audit.record(tx, audit.Entry(actor=by, action="owner.promote", owner_id=owner.id))
+    audit.record(tx, audit.AuditEntry(actor=by, action="owner.promote", owner_id=owner.id))
     return owner
 
 
@@ -168,7 +168,7 @@ def delete(tx: Transaction, owner_id: str) -> None:
 
 
 @contextmanager
-def present() -> Iterator[None]:
+def translate_missing_owner() -> Iterator[None]:
     """Let what is written for an owner who was deleted meanwhile raise OwnerGone."""
     try:
         yield

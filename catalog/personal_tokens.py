@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog.ids import is_id, new_id
-from catalog.owners import present
+from catalog.owners import translate_missing_owner
 from catalog.sessions import digest
 from infra.postgres.sql import statements
 
@@ -36,7 +36,7 @@ class PersonalToken:
 
 
 @dataclass(frozen=True)
-class Bearer:
+class TokenBearer:
     """Whom a token speaks for."""
 
     id: str
@@ -48,7 +48,7 @@ def create(tx: Transaction, owner_id: str, *, name: str, expires_at: datetime | 
     """Write a token; return it with its value, which is not kept. Raises OwnerGone."""
     value = PREFIX + secrets.token_urlsafe(32)
     values = {"id": new_id("tok"), "owner": owner_id, "name": name, "hash": digest(value), "expires": expires_at}
-    with present():
+    with translate_missing_owner():
         made = tx.one(PersonalToken, SQL.create, values)
     if made is None:
         raise RuntimeError("an insert returned no row")
@@ -66,6 +66,6 @@ def delete(tx: Transaction, owner_id: str, token_id: str) -> None:
         raise TokenNotFound("you have no such token")
 
 
-def bearer(tx: Transaction, value: str) -> Bearer | None:
+def find_bearer(tx: Transaction, value: str) -> TokenBearer | None:
     """Say whom the token speaks for, and note that it was used; None when it is unknown or expired."""
-    return tx.one(Bearer, SQL.bearer, {"hash": digest(value)})
+    return tx.one(TokenBearer, SQL.bearer, {"hash": digest(value)})

@@ -16,7 +16,7 @@ SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
-class Rotation:
+class SecretRotation:
     """A rotation of a secret. old_id, new_id: by what the values are known, where they are random ones."""
 
     job_id: str
@@ -29,7 +29,7 @@ class Rotation:
 
 
 @dataclass(frozen=True)
-class Copy:
+class SecretCopy:
     """Somebody has said that a copy of this value lies off the machine."""
 
     secret: str
@@ -38,9 +38,9 @@ class Copy:
     acknowledged_at: datetime
 
 
-def of_job(tx: Transaction, job_id: str) -> Rotation | None:
+def of_job(tx: Transaction, job_id: str) -> SecretRotation | None:
     """Return the rotation that a job carries out, once it has begun."""
-    return tx.one(Rotation, SQL.of_job, {"job": job_id})
+    return tx.one(SecretRotation, SQL.of_job, {"job": job_id})
 
 
 def begin(tx: Transaction, job_id: str, secret: str, *, old_id: str | None, new_id: str | None) -> None:
@@ -48,30 +48,30 @@ def begin(tx: Transaction, job_id: str, secret: str, *, old_id: str | None, new_
     tx.execute(SQL.begin, {"job": job_id, "secret": secret, "old": old_id, "new": new_id})
 
 
-def take_back(tx: Transaction, job_id: str) -> None:
+def delete_unused(tx: Transaction, job_id: str) -> None:
     """Forget a rotation that has changed nothing."""
     tx.execute(SQL.take_back, {"job": job_id})
 
 
-def in_force(tx: Transaction, job_id: str) -> None:
+def mark_in_force(tx: Transaction, job_id: str) -> None:
     """Write down that the new value is in force."""
     tx.execute(SQL.in_force, {"job": job_id})
 
 
-def good_for(tx: Transaction, job_id: str, seconds: float) -> datetime:
+def set_grace_time(tx: Transaction, job_id: str, seconds: float) -> datetime:
     """Write down how long the old value is good besides; return until when."""
     until: datetime = tx.value(SQL.good_until, {"job": job_id, "seconds": seconds})
     return until
 
 
-def retired(tx: Transaction, job_id: str) -> None:
+def mark_retired(tx: Transaction, job_id: str) -> None:
     """Write down that the old value is good for nothing."""
     tx.execute(SQL.retired, {"job": job_id})
 
 
-def newest(tx: Transaction) -> dict[str, Rotation]:
+def newest(tx: Transaction) -> dict[str, SecretRotation]:
     """Return the last rotation of each secret."""
-    return {row.secret: row for row in tx.all(Rotation, SQL.newest)}
+    return {row.secret: row for row in tx.all(SecretRotation, SQL.newest)}
 
 
 def acknowledge(tx: Transaction, secret: str, value_id: str, *, by: str) -> None:
@@ -79,6 +79,6 @@ def acknowledge(tx: Transaction, secret: str, value_id: str, *, by: str) -> None
     tx.execute(SQL.acknowledge, {"secret": secret, "value": value_id, "by": by})
 
 
-def copies(tx: Transaction) -> dict[str, Copy]:
+def copies(tx: Transaction) -> dict[str, SecretCopy]:
     """Return what was said of copies, by secret."""
-    return {row.secret: row for row in tx.all(Copy, SQL.copies)}
+    return {row.secret: row for row in tx.all(SecretCopy, SQL.copies)}

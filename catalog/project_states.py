@@ -51,7 +51,7 @@ SETS: Final = {
 
 
 @dataclass(frozen=True)
-class Move:
+class Transition:
     """A way from some states to another.
 
     by            what goes it: a kind whose work is done, or with a word what else becomes of its job
@@ -72,31 +72,31 @@ class Move:
 
 
 TABLE: Final = (
-    Move("project.provision", ("provisioning",), "active", again=True),
-    Move("project.provision failed", ("provisioning",), "failed"),
-    Move("project.provision retried", ("failed",), "provisioning", again=True),
-    Move("project.pause", ("active", "sleeping"), "paused", again=True),
-    Move("project.resume", ("paused",), "active", again=True),
-    Move("project.sleep", ("active",), "sleeping", again=True, keeps_reason=True),
-    Move("project.sleep undone", ("sleeping",), "active", keeps_reason=True),
-    Move("project.wake", ("sleeping",), "active", again=True),
-    Move("project.restore as new", ("provisioning",), "restoring"),
-    Move("project.restore undeletes", ("deleted",), "restoring"),
-    Move("project.restore asked", ("failed",), "restoring"),
-    Move("project.restore", ("restoring",), "active"),
-    Move("project.restore failed", ("restoring",), "failed"),
-    Move("project.restore retried", ("failed",), "restoring"),
-    Move("project.import failed", ("restoring",), "failed"),
-    Move("project.delete asked", (*SETTLED, "provisioning", "restoring", "failed"), "deleting", again=True),
+    Transition("project.provision", ("provisioning",), "active", again=True),
+    Transition("project.provision failed", ("provisioning",), "failed"),
+    Transition("project.provision retried", ("failed",), "provisioning", again=True),
+    Transition("project.pause", ("active", "sleeping"), "paused", again=True),
+    Transition("project.resume", ("paused",), "active", again=True),
+    Transition("project.sleep", ("active",), "sleeping", again=True, keeps_reason=True),
+    Transition("project.sleep undone", ("sleeping",), "active", keeps_reason=True),
+    Transition("project.wake", ("sleeping",), "active", again=True),
+    Transition("project.restore as new", ("provisioning",), "restoring"),
+    Transition("project.restore undeletes", ("deleted",), "restoring"),
+    Transition("project.restore asked", ("failed",), "restoring"),
+    Transition("project.restore", ("restoring",), "active"),
+    Transition("project.restore failed", ("restoring",), "failed"),
+    Transition("project.restore retried", ("failed",), "restoring"),
+    Transition("project.import failed", ("restoring",), "failed"),
+    Transition("project.delete asked", (*SETTLED, "provisioning", "restoring", "failed"), "deleting", again=True),
     # Whatever it is called by then: nothing of it is left.
-    Move("project.delete", tuple(state for state in STATES if state != "deleted"), "deleted"),
-    *(Move("project.delete undone", ("deleting",), state) for state in SETTLED),
-    *(Move("project.delete failed", ("deleting",), state) for state in (*SETTLED, "failed")),
+    Transition("project.delete", tuple(state for state in STATES if state != "deleted"), "deleted"),
+    *(Transition("project.delete undone", ("deleting",), state) for state in SETTLED),
+    *(Transition("project.delete failed", ("deleting",), state) for state in (*SETTLED, "failed")),
     # What was under way when the platform's backup was made is not gone on with.
-    Move("restore-platform", MOVING, "failed"),
+    Transition("restore-platform", MOVING, "failed"),
     # A database that is gone is restored from a backup, where there is one.
-    Move("adopt", SETTLED, "restoring"),
-    Move("adopt", SETTLED, "failed"),
+    Transition("adopt", SETTLED, "restoring"),
+    Transition("adopt", SETTLED, "failed"),
 )
 _BY: Final = {(way.by, way.to): way for way in TABLE}
 
@@ -144,15 +144,15 @@ def may_move(tx: Transaction, project_id: str, to: State, *, by: str) -> bool:
 
 def is_in(tx: Transaction, project_id: str, states: Sequence[str], *, lock: bool = False) -> bool:
     """Return whether a project is in one of these states. lock: it stays there until the transaction ends."""
-    return of(tx, project_id, lock=lock) in states
+    return state_of(tx, project_id, lock=lock) in states
 
 
-def of(tx: Transaction, project_id: str, *, lock: bool = False) -> State | None:
+def state_of(tx: Transaction, project_id: str, *, lock: bool = False) -> State | None:
     """Return a project's state; None when there is no such row. lock: it stays there until the transaction ends."""
     return cast("State | None", tx.value(SQL.locked if lock else SQL.seen, {"project": project_id}))
 
 
-def moving(tx: Transaction) -> list[tuple[str, State]]:
+def in_transition(tx: Transaction) -> list[tuple[str, State]]:
     """Return the projects that a job has to see to, with their states."""
     return [(row["id"], row["status"]) for row in tx.rows(SQL.moving, SETS)]
 
@@ -167,12 +167,12 @@ def forget_before_deletion(tx: Transaction, project_id: str) -> None:
     tx.execute(SQL.forget_before_deletion, {"project": project_id})
 
 
-def complain(tx: Transaction, project_id: str, reason: str) -> None:
+def set_complaint(tx: Transaction, project_id: str, reason: str) -> None:
     """Write down in what a settled project is not as it should be."""
     tx.execute(SQL.complain, {"project": project_id, "reason": reason, **SETS})
 
 
-def settle_complaint(tx: Transaction, project_id: str) -> None:
+def clear_complaint(tx: Transaction, project_id: str) -> None:
     """Take back what a settled project was said to be, but for what was found of its schemas, which is said."""
     tx.execute(SQL.settle_complaint, {"project": project_id, **SETS})
 
@@ -187,7 +187,7 @@ def set_template(tx: Transaction, project_id: str, template: str) -> None:
     tx.execute(SQL.set_template, {"project": project_id, "template": template})
 
 
-def _way(by: str, to: State) -> Move:
+def _way(by: str, to: State) -> Transition:
     try:
         return _BY[by, to]
     except KeyError:

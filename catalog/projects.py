@@ -9,7 +9,7 @@ import psycopg
 
 from catalog import project_states as states
 from catalog.ids import is_project_id, new_project_id
-from catalog.owners import present
+from catalog.owners import translate_missing_owner
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: 
     """
     values = {"id": new_project_id(), "owner": owner_id, "name": name, "pool_size": pool_size}
     _heed_quota(tx, values, quota)
-    with present():
+    with translate_missing_owner():
         project = tx.one(Project, SQL.create, values)
     if project is None:
         raise NameTaken("you have another project of this name")
     return project
 
 
-def take_in(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_size: int, quota: int) -> None:
+def create_imported(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_size: int, quota: int) -> None:
     """Let a project of another host be one that is restored here, under the id that it has there.
 
     Raises ProjectExists when that id is taken, NameTaken, QuotaExceeded, OwnerGone.
@@ -83,7 +83,7 @@ def take_in(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_
     if tx.value(SQL.exists, values):
         raise ProjectExists("this project is here already, or was; import it with new keys, as another project")
     _heed_quota(tx, values, quota)
-    with present():
+    with translate_missing_owner():
         if tx.one(Project, SQL.create, values) is None:
             raise NameTaken("you have another project of this name")
     mark_restoring(tx, project_id)
@@ -94,7 +94,7 @@ def mark_restoring(tx: Transaction, project_id: str) -> None:
     states.move(tx, project_id, "restoring", by="project.restore as new")
 
 
-def bring_back(tx: Transaction, project_id: str, owner_id: str, *, name: str | None, quota: int) -> None:
+def undelete(tx: Transaction, project_id: str, owner_id: str, *, name: str | None, quota: int) -> None:
     """Let a deleted project of the owner's be one that is restored. Raises ProjectNotFound, NameTaken, QuotaExceeded.
 
     name  another one than it had; None: the same
@@ -119,7 +119,7 @@ def _heed_quota(tx: Transaction, values: dict[str, Any], quota: int) -> None:
             raise QuotaExceeded(f"you may have {quota} projects")
 
 
-def owned(tx: Transaction, project_id: str, owner_id: str, *, lock: bool = False) -> Project:
+def find_owned(tx: Transaction, project_id: str, owner_id: str, *, lock: bool = False) -> Project:
     """Return the owner's project. lock: until the transaction ends. Raises ProjectNotFound."""
     if not is_project_id(project_id):
         raise ProjectNotFound("you have no such project")
@@ -137,7 +137,7 @@ def page(tx: Transaction, owner_id: str, *, before: tuple[str, str] | None, limi
     return tx.all(Project, SQL.page, {"owner": owner_id, "at": at, "before": last, "limit": limit})
 
 
-def change(tx: Transaction, project: Project, *, name: str | None, pool_size: int | None) -> None:
+def update(tx: Transaction, project: Project, *, name: str | None, pool_size: int | None) -> None:
     """Change name and pool size; None leaves one as it is. Raises NameTaken, ProjectBusy."""
     if project.status == "deleting":
         raise ProjectBusy(project.status, project.current_job)

@@ -26,7 +26,7 @@ class SecretMissing(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
+class SecretInfo:
     """What may be shown of a secret: everything but its value."""
 
     name: str
@@ -36,7 +36,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Version:
+class SecretVersion:
     """One version of a secret. coming: not in force yet; expires_at: until when an earlier one is good."""
 
     number: int
@@ -45,12 +45,12 @@ class Version:
     expires_at: datetime | None
 
 
-class Known(dict[str, str]):
+class ScopeSecrets(dict[str, str]):
     """The secrets of a scope that are in force, by name. versions: all that were not forgotten, the newest first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.versions: dict[str, list[Version]] = {}
+        self.versions: dict[str, list[SecretVersion]] = {}
 
     def wanted(self, name: str) -> str:
         """Return the value that is to be in force: the one that is coming, if there is one. Raises KeyError."""
@@ -69,7 +69,7 @@ def put(tx: Transaction, vault: Vault, scope: str, name: str, value: str, *, com
     return version
 
 
-def enforce(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float) -> datetime | None:
+def activate(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float) -> datetime | None:
     """Let the versions that are coming be in force; those before them are good for `keep_seconds` more.
 
     Returns until when the last of those is good; None when there are none.
@@ -78,7 +78,7 @@ def enforce(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: 
     return max((row["expires_at"] for row in rows if row["expires_at"] is not None), default=None)
 
 
-def forget_expired(tx: Transaction, scope: str) -> int:
+def delete_expired(tx: Transaction, scope: str) -> int:
     """Forget the versions whose time is over; return how many there were."""
     return tx.execute(SQL.forget_expired, {"scope": scope})
 
@@ -91,17 +91,19 @@ def read(tx: Transaction, vault: Vault, scope: str, name: str) -> str:
     return _open(vault, scope, row)
 
 
-def read_all(tx: Transaction, vault: Vault, scope: str) -> Known:
+def read_all(tx: Transaction, vault: Vault, scope: str) -> ScopeSecrets:
     """Return the secrets of a scope. Raises Refused when one does not open."""
     return read_scopes(tx, vault, [scope])[scope]
 
 
-def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, Known]:
+def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, ScopeSecrets]:
     """Return what `read_all` returns, for many scopes in one query. Raises Refused when one does not open."""
-    known = {scope: Known() for scope in scopes}
+    known = {scope: ScopeSecrets() for scope in scopes}
     for row in tx.rows(SQL.all, {"scopes": scopes}):
         value, of = _open(vault, row["scope"], row), known[row["scope"]]
-        of.versions.setdefault(row["name"], []).append(Version(row["version"], value, row["coming"], row["expires_at"]))
+        of.versions.setdefault(row["name"], []).append(
+            SecretVersion(row["version"], value, row["coming"], row["expires_at"])
+        )
         if not row["coming"]:
             of.setdefault(row["name"], value)
     return known
@@ -144,12 +146,12 @@ def unseal(tx: Transaction, vault: Vault, scope: str, name: str, sealed: bytes) 
     return vault.open(key, name, 1, sealed)
 
 
-def listing(tx: Transaction, scope: str) -> list[Kept]:
+def listing(tx: Transaction, scope: str) -> list[SecretInfo]:
     """List the secrets of a scope, without their values."""
-    return tx.all(Kept, SQL.list, {"scope": scope})
+    return tx.all(SecretInfo, SQL.list, {"scope": scope})
 
 
-def forget(tx: Transaction, scope: str, name: str) -> int:
+def delete(tx: Transaction, scope: str, name: str) -> int:
     """Forget every version of one secret; return how many there were."""
     return tx.execute(SQL.forget, {"scope": scope, "name": name})
 

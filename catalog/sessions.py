@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catalog.owners import present
+from catalog.owners import translate_missing_owner
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SignIn:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AccessStatus:
     """Who stands behind an access token. ended: signed out, or a refresh token was used twice."""
 
     owner_id: str
@@ -55,7 +55,7 @@ class Standing:
 
 def start(tx: Transaction, owner_id: str, *, seconds: int, address: str) -> Session:
     """Begin a sign-in whose refresh token lives so many seconds. Raises OwnerGone."""
-    with present():
+    with translate_missing_owner():
         return _issue(tx, {"owner": owner_id, "family": str(uuid.uuid4()), "seconds": seconds, "address": address})
 
 
@@ -99,9 +99,9 @@ def end_all(tx: Transaction, owner_id: str, *, but: str | None = None) -> None:
     tx.execute(SQL.revoke_all, {"owner": owner_id, "but": but})
 
 
-def standing(tx: Transaction, owner_id: str, session_id: str | None) -> Standing | None:
+def access_status(tx: Transaction, owner_id: str, session_id: str | None) -> AccessStatus | None:
     """Say who the owner is and whether the sign-in has ended; None when there is no such owner."""
-    return tx.one(Standing, SQL.standing, {"owner": owner_id, "family": session_id})
+    return tx.one(AccessStatus, SQL.standing, {"owner": owner_id, "family": session_id})
 
 
 def digest(token: str) -> bytes:

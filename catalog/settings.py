@@ -40,7 +40,7 @@ class SettingsRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredSettings:
     """What is kept of a project's settings. version 0: nothing was ever set.
 
     applied_version  the one that its database and data API have been given
@@ -54,16 +54,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Changed:
+class SettingsChange:
     """What a change came to. outside: a job has to bring it to the database or to the data API."""
 
-    kept: Kept
+    kept: StoredSettings
     outside: bool
 
 
-def read(tx: Transaction, project_id: str) -> Kept:
+def read(tx: Transaction, project_id: str) -> StoredSettings:
     """Return what is kept of a project's settings."""
-    return tx.one(Kept, SQL.read, {"project": project_id}) or Kept(project_id, 0, 0, {}, None)
+    return tx.one(StoredSettings, SQL.read, {"project": project_id}) or StoredSettings(project_id, 0, 0, {}, None)
 
 
 def effective(kept: Mapping[str, Any], installation: Settings) -> ProjectSettings:
@@ -85,7 +85,7 @@ def _understood(kept: dict[str, Any]) -> BaseModel:
         return SettingsChanges.model_validate({name: value for name, value in kept.items() if name not in strange})
 
 
-def shown(settings: ProjectSettings, only: Collection[str] | None = None) -> dict[str, Any]:
+def as_json(settings: ProjectSettings, only: Collection[str] | None = None) -> dict[str, Any]:
     """Return settings as JSON; with `only` those of them."""
     return settings.model_dump(mode="json", by_alias=True, include=None if only is None else set(only))
 
@@ -96,7 +96,9 @@ def secrets_set(tx: Transaction, project_id: str) -> dict[str, bool]:
     return {alias: name in known for name, alias in _SECRET_ALIASES.items()}
 
 
-def change(tx: Transaction, infra: Infra, kept: Kept, changes: BaseModel, *, bounded: bool, world: bool) -> Changed:
+def change(
+    tx: Transaction, infra: Infra, kept: StoredSettings, changes: BaseModel, *, bounded: bool, world: bool
+) -> SettingsChange:
     """Merge a change into what is kept; null takes a member out. Nothing is written when nothing differs.
 
     changes  a SettingsChanges
@@ -113,16 +115,16 @@ def change(tx: Transaction, infra: Infra, kept: Kept, changes: BaseModel, *, bou
     _check_relations(after)
     secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
     if wanted == kept.settings and not secret:
-        return Changed(kept, outside=False)
+        return SettingsChange(kept, outside=False)
     outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE)
     values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
-    written = tx.one(Kept, SQL.write, values)
+    written = tx.one(StoredSettings, SQL.write, values)
     if written is None:
         raise RuntimeError("an upsert returned no row")
-    return Changed(written, outside)
+    return SettingsChange(written, outside)
 
 
-def within(kept: Mapping[str, Any], installation: Settings) -> dict[str, Any]:
+def fitting(kept: Mapping[str, Any], installation: Settings) -> dict[str, Any]:
     """Return what of settings from elsewhere can be kept here: what is understood, and not beyond what all may have."""
     chosen = _understood(dict(kept))
     left = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))
@@ -136,7 +138,7 @@ def within(kept: Mapping[str, Any], installation: Settings) -> dict[str, Any]:
 def restore(tx: Transaction, project_id: str, kept: Mapping[str, Any]) -> None:
     """Give a project that is made of a backup the settings of then, unless it has some already."""
     if kept and read(tx, project_id).version == 0:
-        tx.one(Kept, SQL.write, {"project": project_id, "settings": Jsonb(dict(kept)), "outside": False})
+        tx.one(StoredSettings, SQL.write, {"project": project_id, "settings": Jsonb(dict(kept)), "outside": False})
 
 
 def merged(kept: Mapping[str, Any], changes: BaseModel) -> dict[str, Any]:
@@ -149,12 +151,12 @@ def merged(kept: Mapping[str, Any], changes: BaseModel) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name != TEMPLATES or value}
 
 
-def begin_applying(tx: Transaction, project_id: str) -> None:
+def mark_applying(tx: Transaction, project_id: str) -> None:
     """Note which version a job begins to bring to the project's database and data API."""
     tx.execute(SQL.begin, {"project": project_id})
 
 
-def applied(tx: Transaction, project_id: str) -> int:
+def mark_applied(tx: Transaction, project_id: str) -> int:
     """Note that the version of `begin_applying` is in force; return the one that is. 0: nothing was ever set."""
     return int(tx.value(SQL.applied, {"project": project_id}) or 0)
 
@@ -163,7 +165,7 @@ def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseM
     changed = False
     for name in changes.model_fields_set & set(SECRETS):
         value = getattr(changes, name)
-        changed |= secrets.forget(tx, project_id, SECRETS[name]) > 0 or value is not None
+        changed |= secrets.delete(tx, project_id, SECRETS[name]) > 0 or value is not None
         if value is not None:
             secrets.put(tx, vault, project_id, SECRETS[name], value)
     return changed

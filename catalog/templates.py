@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 
 
-def objects(tx: Transaction, template: str) -> list[dict[str, Any]] | None:
+def schema_of(tx: Transaction, template: str) -> list[dict[str, Any]] | None:
     """Return what a template holds; None when nobody has looked yet."""
     found: list[dict[str, Any]] | None = tx.value(SQL.objects, {"template": template})
     return found
 
 
-def keep(tx: Transaction, template: str, found: list[dict[str, Any]]) -> None:
+def store(tx: Transaction, template: str, found: list[dict[str, Any]]) -> None:
     """Keep what a template holds; the first to look is right, since a template never changes."""
     tx.execute(SQL.keep, {"template": template, "objects": Jsonb(found)})

@@ -60,12 +60,12 @@ def default_home(environ: Mapping[str, str] | None = None) -> Path:
     return CHECKOUT / ".launchdb-docker"
 
 
-def in_containers(home: Path) -> bool:
+def is_containers_home(home: Path) -> bool:
     """Say whether an installation in containers lies there."""
     return read(home).get("LAUNCHDB_RUNTIME") in RUNTIMES
 
 
-def found(environ: Mapping[str, str] | None = None) -> Path | None:
+def find_home(environ: Mapping[str, str] | None = None) -> Path | None:
     """Return the home of the installation in containers that a host command means; None: an embedded one, or none.
 
     Inside a container of it the environment says where the database is; there is nothing to look for then.
@@ -76,7 +76,7 @@ def found(environ: Mapping[str, str] | None = None) -> Path | None:
     home = default_home(given)
     if not given.get("LAUNCHDB_HOME") and (CHECKOUT / ".launchdb" / "state.json").exists():
         return None
-    return home if in_containers(home) else None
+    return home if is_containers_home(home) else None
 
 
 def settings_of(home: Path) -> Settings:
@@ -90,9 +90,9 @@ def local_url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def given_environment() -> dict[str, str]:
+def caller_environment() -> dict[str, str]:
     """Return the environment as the caller of this process gave it."""
-    return surroundings.given()
+    return surroundings.caller_environment()
 
 
 def program_environment() -> dict[str, str]:

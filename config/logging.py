@@ -35,7 +35,7 @@ _known_lock = threading.Lock()
 SHORTEST_SECRET = 8
 
 
-def hide(*secrets: str) -> None:
+def hide_values(*secrets: str) -> None:
     """Remember values that must never appear in a log line, an event or an error."""
     global _longest_first  # noqa: PLW0603 - replaced whole, so that readers need no lock
     with _known_lock:
@@ -80,7 +80,7 @@ def _scrubbed(value: Any) -> Any:
     return scrub(value) if isinstance(value, str) else value
 
 
-def setup(service: str, *, level: int = logging.INFO) -> None:
+def setup_logging(service: str, *, level: int = logging.INFO) -> None:
     """Send every log record of this process to standard error, one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
@@ -93,7 +93,7 @@ def setup(service: str, *, level: int = logging.INFO) -> None:
 
 
 @contextmanager
-def bound(**ids: str | None) -> Iterator[None]:
+def log_context(**ids: str | None) -> Iterator[None]:
     """Put these ids on every log line written inside, in this thread."""
     with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value}):
         yield

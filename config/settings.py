@@ -278,13 +278,13 @@ def load(
     given = {name: value for name, value in known.items() if value != ""}
     try:
         settings = Settings.model_validate(given)
-        return Settings.model_validate({**remembered(settings.home), **given}) if recall else settings
+        return Settings.model_validate({**remembered_state(settings.home), **given}) if recall else settings
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError("; ".join(faults)) from None
 
 
-def remembered(home: Path) -> dict[str, str]:
+def remembered_state(home: Path) -> dict[str, str]:
     """Return what an earlier start wrote down: the ports and URLs of the embedded servers, by variable name."""
     try:
         state = json.loads((home / "state.json").read_text())

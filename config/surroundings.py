@@ -40,18 +40,18 @@ DESCRIPTORS_MAX = 65_536
 _given: dict[str, str] = {}
 
 
-def made(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def program_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment for a program of ours, made of `environ` (the process's own by default)."""
     found = os.environ if environ is None else environ
     kept = {name: value for name, value in found.items() if _counts(name)}
     return {**kept, **_FIXED}
 
 
-def enter() -> None:
+def enter_own_environment() -> None:
     """Make environment, time zone, umask and open files of this process ours. Before what reads them is loaded."""
     if not _given:
         _given.update(os.environ)
-    ours = made()
+    ours = program_environment()
     for name in set(os.environ) - set(ours):
         del os.environ[name]
     os.environ.update(ours)
@@ -63,7 +63,7 @@ def enter() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def given() -> dict[str, str]:
+def caller_environment() -> dict[str, str]:
     """Return the environment as the caller gave it."""
     return dict(_given or os.environ)
 
@@ -77,7 +77,9 @@ def proxy_for(url: str) -> str | None:
     host = (parts.hostname or "").rstrip(".")
     if host == "localhost" or host.startswith("127.") or host == "::1":
         return None
-    known = {name.lower(): value for name, value in sorted(given().items()) if name.lower().endswith("_proxy")}
+    known = {
+        name.lower(): value for name, value in sorted(caller_environment().items()) if name.lower().endswith("_proxy")
+    }
     proxies = {name.removesuffix("_proxy"): value for name, value in known.items() if value}
     netloc = f"{host}:{parts.port}" if parts.port else host
     if "no" in proxies and proxy_bypass(netloc, proxies):

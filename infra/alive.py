@@ -8,7 +8,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def tell(file: str) -> None:
+def touch_alive_file(file: str) -> None:
     """Touch the file, if one is named. To be called where work was just done: a thread of its own would lie."""
     if not file:
         return

@@ -15,17 +15,17 @@ from infra.pooler.pooler import NoPooler, Pooler
 from infra.postgres.cluster import Cluster
 from infra.postgres.database import Database
 from infra.postgres.databases import Databases
-from infra.postgres.limits import Limits
+from infra.postgres.limits import ProjectLimits
 from infra.secrets import master_keys, secretfiles
 from infra.secrets.vault import Vault
 from infra.signals.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from infra.edge.proxy import Proxy
-    from infra.instances.containers.protocol import Verbs
+    from infra.edge.proxy import CaddyProxy
+    from infra.instances.containers.protocol import ContainerProtocol
     from infra.instances.instances import Instances
-    from infra.mail.mail import Carrier
+    from infra.mail.mail import MailTransport
 
 # Where the pooler's sockets lie in a project's container.
 SOCKETS_INSIDE = "/run/pgbouncer"
@@ -42,8 +42,8 @@ class Infra:
     vault: Vault
     instances: Instances
     pooler: Pooler
-    mail: Carrier | None = None
-    proxy: Proxy | None = None
+    mail: MailTransport | None = None
+    proxy: CaddyProxy | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
@@ -60,7 +60,7 @@ class Infra:
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=instances(settings),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
-            mail=mail.of(settings),
+            mail=mail.transport_of(settings),
             # An embedded installation has no Caddy before it.
             proxy=None if settings.runtime == "embedded" else _proxy(settings),
         )
@@ -78,54 +78,54 @@ def instances(settings: Settings) -> Instances:
     if settings.runtime == "embedded":
         return EmbeddedInstances(InstanceFolders(settings.instances_folder, settings.base_url))
     from infra.instances.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
-    from infra.instances.containers.shape import SOCKET, USER, Shape  # noqa: PLC0415
+    from infra.instances.containers.shape import SOCKET, USER, ContainerShape  # noqa: PLC0415
 
-    shape = Shape.of(settings)
+    shape = ContainerShape.of(settings)
     # As root, as tests are: the containers' own account has to be able to read and to write.
     owner = (USER, USER) if os.geteuid() == 0 else None
-    values = {"socket": SOCKET, "ours": shape.ours, "listens": not settings.pooler_url}
+    values = {"socket": SOCKET, "ours": shape.is_own_image, "listens": not settings.pooler_url}
     return ContainerInstances(
         _verbs(settings),
         InstanceFolders(settings.instances_folder, settings.base_url, values, owner=owner),
         SocketFolders(shape.sockets, owner=owner),
-        sees_changes=shape.ours,
+        sees_changes=shape.is_own_image,
     )
 
 
-def docker(settings: Settings) -> Verbs:
+def docker(settings: Settings) -> ContainerProtocol:
     """Return Docker itself, as whoever has its socket can ask it for project containers."""
     from infra.instances.containers.docker import Docker  # noqa: PLC0415 - its SDK is heavy, and most processes have no socket
-    from infra.instances.containers.shape import Shape  # noqa: PLC0415
+    from infra.instances.containers.shape import ContainerShape  # noqa: PLC0415
 
-    return Docker(Shape.of(settings), settings.docker_socket)
+    return Docker(ContainerShape.of(settings), settings.docker_socket)
 
 
-def _verbs(settings: Settings) -> Verbs:
+def _verbs(settings: Settings) -> ContainerProtocol:
     if settings.runtime == "docker":
         return docker(settings)
-    from infra.instances.broker_client import BrokerClient, socket_of  # noqa: PLC0415 - only where there is one
+    from infra.instances.broker_client import BrokerClient, broker_socket  # noqa: PLC0415 - only where there is one
 
-    return BrokerClient(socket_of(settings))
+    return BrokerClient(broker_socket(settings))
 
 
 def _databases(settings: Settings, conninfo: str) -> Databases:
     return Databases(
-        Cluster(conninfo), Limits.of(settings), platform=_name(conninfo), migrations=settings.project_migrations
+        Cluster(conninfo), ProjectLimits.of(settings), platform=_name(conninfo), migrations=settings.project_migrations
     )
 
 
-def _proxy(settings: Settings) -> Proxy:
-    from infra.edge.proxy import Proxy  # noqa: PLC0415 - only where there is one
+def _proxy(settings: Settings) -> CaddyProxy:
+    from infra.edge.proxy import CaddyProxy  # noqa: PLC0415 - only where there is one
 
-    return Proxy(settings)
+    return CaddyProxy(settings)
 
 
 def _pooler(settings: Settings, cluster: Cluster, platform: str) -> Pooler:
     if not settings.pooler_url:
         return NoPooler(cluster)
-    from infra.pooler.pgbouncer import PgBouncer, Place  # noqa: PLC0415 - only where there is one
+    from infra.pooler.pgbouncer import PgBouncer, PgBouncerAddress  # noqa: PLC0415 - only where there is one
 
-    place = Place(
+    place = PgBouncerAddress(
         url=settings.pooler_url,
         folder=settings.home / "pgbouncer",
         secrets=settings.secrets_folder,

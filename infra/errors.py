@@ -25,7 +25,7 @@ class Unavailable(InfraError):
     """
 
     def __init__(self, message: str = "", *, dependency: str | None = None) -> None:
-        self.exhausted = exhaustion.current() if type(self) is Unavailable else ""
+        self.exhausted = exhaustion.current_shortage() if type(self) is Unavailable else ""
         super().__init__(self.exhausted or message)
         self.dependency = None if self.exhausted else dependency
 

@@ -49,22 +49,22 @@ def shortage(error: BaseException | None = None) -> str:
     error  what failed: that alone may tell of a shortage that has passed by now
     """
     found = _missing()
-    if not found and error is not None and tells(error):
+    if not found and error is not None and is_shortage(error):
         found = "threads, memory or file descriptors for a moment"
     return f"this process has run out of {found}" if found else ""
 
 
-def tells(error: BaseException) -> bool:
+def is_shortage(error: BaseException) -> bool:
     """Say whether a failure tells of a shortage of this process."""
     return any(_tells(each) for each in _chain(error))
 
 
-def watch() -> None:
+def watch_for_shortage() -> None:
     """End this process once it has been out of something for long. Call at the start, while there is a thread left."""
     threading.Thread(target=_watch, args=(_end,), name="exhaustion", daemon=True).start()
 
 
-def thread_of(target: Callable[[], object], *, name: str) -> threading.Thread | None:
+def start_thread(target: Callable[[], object], *, name: str) -> threading.Thread | None:
     """Start a thread that ends with the process; None when there is none left, and the caller does without."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     try:
@@ -76,7 +76,7 @@ def thread_of(target: Callable[[], object], *, name: str) -> threading.Thread | 
 
 
 @contextmanager
-def ending(what: str) -> Iterator[None]:
+def end_process_on_shortage(what: str) -> Iterator[None]:
     """End this process, saying what it could not do, when the body fails for a shortage of ours.
 
     Raises what else the body raises. Threads that run already would keep a process alive that cannot work.
@@ -84,14 +84,14 @@ def ending(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not tells(error):
+        if not is_shortage(error):
             raise
         with suppress(Exception):
             log.critical(what, extra={"reason": shortage(error)})
         os._exit(EXIT_STATUS)
 
 
-def vital(work: Callable[[], object]) -> Callable[[], None]:
+def vital_thread(work: Callable[[], object]) -> Callable[[], None]:
     """Return `work` for a thread without which this process is of no use: it ends with the thread that fails."""
 
     def run() -> None:
@@ -203,7 +203,7 @@ def _tells(error: BaseException) -> bool:
     return any(words in said for words in _WORDS)
 
 
-def current() -> str:
+def current_shortage() -> str:
     """Return shortage() of what is being handled now, if that is a failure of ours and no server's answer."""
     error = sys.exc_info()[1]
     if error is None or getattr(error, "sqlstate", None) is not None:

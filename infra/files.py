@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class Locked(Unavailable):
+class FileLocked(Unavailable):
     """Somebody else holds the lock."""
 
 
-def fault(error: OSError, what: str) -> InfraError:
+def os_error_text(error: OSError, what: str) -> InfraError:
     """Word an OSError for a person: the full disk by its name, anything else by the system's own words.
 
     Nothing is wrong with a file that this process has no descriptor left for: that is Unavailable. Else it is Refused.
     """
-    if exhaustion.tells(error):
+    if exhaustion.is_shortage(error):
         return Unavailable(f"{what}: {error.strerror}")
     if error.errno in _FULL:
         return Refused(f"the disk is full: {what} could not be written; free some space and start again")
@@ -39,12 +39,12 @@ def fault(error: OSError, what: str) -> InfraError:
 
 
 @contextmanager
-def worded(what: str | Path) -> Iterator[None]:
+def translate_os_errors(what: str | Path) -> Iterator[None]:
     """Turn an OSError into one clear sentence. Raises Refused, or Unavailable when this process lacks something."""
     try:
         yield
     except OSError as error:
-        raise fault(error, str(error.filename or what)) from error
+        raise os_error_text(error, str(error.filename or what)) from error
 
 
 def replace(
@@ -62,7 +62,7 @@ def replace(
     Raises Refused, and leaves the old file and no litter, when the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
-    with worded(path):
+    with translate_os_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -88,7 +88,7 @@ def read(path: Path, *, private: bool = True) -> str:
 
     Raises Refused for a link, for a private file that others can read, and for one that is no text.
     """
-    with worded(path):
+    with translate_os_errors(path):
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -107,12 +107,12 @@ def read(path: Path, *, private: bool = True) -> str:
                 ) from error
 
 
-def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
+def ensure_owned_folder(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
     """Let a folder below a folder of root's be there with this mode and owner; no link on the way to it is followed.
 
     Raises Refused.
     """
-    with ExitStack() as handles, worded(base / path):
+    with ExitStack() as handles, translate_os_errors(base / path):
         handle = _entered(base, None, handles)
         for part in PurePath(path).parts:
             with suppress(FileExistsError):
@@ -130,7 +130,7 @@ def settle(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
 
 def restrict(path: Path, mode: int) -> None:
     """Set the mode of a file or folder below no link, and of no link. Raises Refused."""
-    with worded(path):
+    with translate_os_errors(path):
         handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             held = Path(f"/proc/self/fd/{handle}")
@@ -155,9 +155,9 @@ def holds(path: Path, content: str) -> bool:
         return False
 
 
-def folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = None) -> Path:
+def ensure_folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = None) -> Path:
     """Let a folder of ours be there; one that is there keeps its mode. Raises Refused."""
-    with worded(path):
+    with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir(mode=mode)
@@ -173,23 +173,23 @@ def folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = Non
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the lock file; the kernel lets go of it however we end. Raises Locked unless told to wait.
+    """Hold the lock file; the kernel lets go of it however we end. Raises FileLocked unless told to wait.
 
     Refused is raised for a link: root locks files in folders to which services may add.
     """
-    with worded(path):
+    with translate_os_errors(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Locked(f"{path} is held by another process") from error
+            raise FileLocked(f"{path} is held by another process") from error
         yield handle
     finally:
         os.close(handle)
 
 
-def room_mb(path: Path) -> int:
+def free_mb(path: Path) -> int:
     """Return how many megabytes an ordinary account may still write where `path` lies."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize // 1_000_000

@@ -41,7 +41,7 @@ class Gpg:
     def encrypting(self, key: str, target: IO[bytes]) -> Iterator[IO[bytes]]:
         """Lend the end to write plain bytes to; `target` has received the whole file when the body is over.
 
-        Raises Failed (the disk is full, for one), Refused when gpg is missing.
+        Raises ProgramFailed (the disk is full, for one), Refused when gpg is missing.
         """
         argv = ["--symmetric", "--cipher-algo", "AES256", "--compress-algo", "none", "--s2k-count", DERIVATION]
         with self._stage(key, argv, stdin=PIPE, stdout=target) as (sink, _):
@@ -53,7 +53,7 @@ class Gpg:
 
         whole  whether everything is read; otherwise gpg is ended early
 
-        Raises Failed for a wrong key and for a file that was changed, Refused when gpg is missing.
+        Raises ProgramFailed for a wrong key and for a file that was changed, Refused when gpg is missing.
         """
         with self._stage(key, ["--decrypt"], stdin=source, stdout=PIPE, whole=whole) as (_, plain):
             yield plain
@@ -65,7 +65,7 @@ class Gpg:
         program = shutil.which("gpg")
         if program is None:
             raise Refused("gpg is not installed; install the package gnupg")
-        files.folder(self._home, mode=0o700)
+        files.ensure_folder(self._home, mode=0o700)
         command: list[str | Path] = [program, "--homedir", self._home, *QUIET, *KEYLESS, *argv]
         env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         with stage(command, env=env, stdin=stdin, stdout=stdout, secret=key, whole=whole) as process:

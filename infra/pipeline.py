@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 30.0
 SOON_SECONDS = 0.2
 
 
-class Failed(Refused):
+class ProgramFailed(Refused):
     """A program ended with another exit status than 0."""
 
     def __init__(self, program: str, status: int, said: str) -> None:
@@ -39,7 +39,7 @@ class Failed(Refused):
         self.said = said
 
 
-class Ended(Unavailable):
+class ProgramKilled(Unavailable):
     """A program was ended by a signal: nothing is said about what it was given, and another try may succeed."""
 
     def __init__(self, program: str, number: int) -> None:
@@ -47,11 +47,11 @@ class Ended(Unavailable):
 
 
 def _check(program: str | Path, status: int, said: str) -> None:
-    """Raise Failed, or Ended, unless a program has ended well."""
+    """Raise ProgramFailed, or ProgramKilled, unless a program has ended well."""
     if status < 0:
-        raise Ended(Path(program).name, -status)
+        raise ProgramKilled(Path(program).name, -status)
     if status != 0:
-        raise Failed(Path(program).name, status, said)
+        raise ProgramFailed(Path(program).name, status, said)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def run(  # noqa: PLR0913 - as many as a program has surroundings
     merged  what it says on standard error belongs to what it prints
 
     Secrets go in by `feed` (standard input) or `env`, never by `argv`.
-    Raises Failed for an exit status other than 0, Unavailable when the time is over, Ended.
+    Raises ProgramFailed for an exit status other than 0, Unavailable when the time is over, ProgramKilled.
     """
     stderr = subprocess.STDOUT if merged else PIPE
     with spawn(argv, env=env, account=account, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=stderr) as process:
@@ -144,7 +144,7 @@ def follow(
 ) -> None:
     """Run a program to its end and tell each line that it prints, on either output, as it comes.
 
-    Raises Failed, with its last lines, for an exit status other than 0, and Ended.
+    Raises ProgramFailed, with its last lines, for an exit status other than 0, and ProgramKilled.
     """
     said: deque[str] = deque(maxlen=20)
     with spawn(argv, env=env, cwd=cwd, stdout=PIPE, stderr=subprocess.STDOUT) as process:
@@ -159,7 +159,7 @@ def follow(
     _check(argv[0], process.returncode, "\n".join(said))
 
 
-def become(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:
+def exec_program(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:
     """Let this process be another program: terminal, signals and exit status are its own. Raises Refused."""
     try:
         os.execvpe(argv[0], [str(part) for part in argv], dict(env))  # noqa: S606 - an argument list of our own
@@ -182,7 +182,8 @@ def stage(
     secret  goes in as a file in memory: SECRET in `argv` and `env` stands for its number
     whole   whether the program has to come to its end by itself
 
-    Raises Failed for an exit status other than 0 and Ended, also when that is why the body could not go on.
+    Raises ProgramFailed for an exit status other than 0, and ProgramKilled: also when that is why the body could not
+    go on.
     """
     said, held = _in_memory("said"), _in_memory("secret", secret.encode())
     number = str(held)
@@ -213,7 +214,7 @@ def stage(
 
 @contextmanager
 def _explained(process: subprocess.Popen[bytes], program: str | Path) -> Iterator[None]:
-    """Let a program say why the body could not go on. Raises Ended where a signal is why."""
+    """Let a program say why the body could not go on. Raises ProgramKilled where a signal is why."""
     try:
         yield
     except BrokenPipeError:
@@ -223,7 +224,7 @@ def _explained(process: subprocess.Popen[bytes], program: str | Path) -> Iterato
             process.wait(SOON_SECONDS)
         if process.returncode is not None and process.returncode < 0:
             # What was read breaks off where the program did: that is no fault of the file's.
-            raise Ended(Path(program).name, -process.returncode) from error
+            raise ProgramKilled(Path(program).name, -process.returncode) from error
         raise
 
 

@@ -20,25 +20,25 @@ LONGEST = 100
 CONNECT_SECONDS = 0.5
 
 
-def nickname(home: Path) -> str:
+def short_home_name(home: Path) -> str:
     """Return a short name for a home folder, for what cannot lie inside it."""
     return hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
 def socket_path(settings: Settings, name: str) -> Path:
     """Return where the socket of this name lies; its folder is there. Raises Refused."""
-    inside = files.folder(settings.run_folder, mode=0o700) / name
+    inside = files.ensure_folder(settings.run_folder, mode=0o700) / name
     if len(bytes(inside)) <= LONGEST:
         return inside
     # A home deep in the tree: a short folder of ours under the system's temporary one.
-    short = files.folder(Path(tempfile.gettempdir()) / f"launchdb-{nickname(settings.home)}")
+    short = files.ensure_folder(Path(tempfile.gettempdir()) / f"launchdb-{short_home_name(settings.home)}")
     found = short.lstat()
     if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
         raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
     return short / name
 
 
-class Local(http.client.HTTPConnection):
+class UnixHTTPConnection(http.client.HTTPConnection):
     """HTTP to whoever listens at a Unix socket."""
 
     def __init__(self, path: Path, *, seconds: float) -> None:
@@ -52,9 +52,9 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def told(path: Path, what: str, *, seconds: float) -> tuple[str, bytes] | None:
+def get_over_socket(path: Path, what: str, *, seconds: float) -> tuple[str, bytes] | None:
     """Return media type and body of what is answered with 200 at this socket; None for anything else."""
-    connection = Local(path, seconds=seconds)
+    connection = UnixHTTPConnection(path, seconds=seconds)
     try:
         connection.request("GET", what)
         answer = connection.getresponse()
@@ -66,7 +66,7 @@ def told(path: Path, what: str, *, seconds: float) -> tuple[str, bytes] | None:
     return (answer.getheader("Content-Type", ""), body) if answer.status == 200 else None
 
 
-def listens(path: Path) -> bool:
+def is_listening(path: Path) -> bool:
     """Say whether somebody listens at this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_SECONDS)

@@ -30,14 +30,14 @@ import os, resource, sys, json, time
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 from config import surroundings
-surroundings.enter()
+surroundings.enter_own_environment()
 old = os.umask(0o777)
-print(json.dumps({"environment": dict(os.environ), "zone": time.tzname[0], "umask": old, "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "hard": hard, "given": surroundings.given()}))
+print(json.dumps({"environment": dict(os.environ), "zone": time.tzname[0], "umask": old, "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "hard": hard, "given": surroundings.caller_environment()}))
 """
 SESSION = """
 import sys
 from config import surroundings
-surroundings.enter()
+surroundings.enter_own_environment()
 import psycopg
 with psycopg.connect(sys.argv[1]) as session:
     print([session.execute(f"SHOW {name}").fetchone()[0] for name in
@@ -63,7 +63,7 @@ def python(program: str, *words: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_what_is_not_ours_is_not_handed_on(name):
-    kept = surroundings.made({**OURS, **FACTS, name: HOSTILE[name]})
+    kept = surroundings.program_environment({**OURS, **FACTS, name: HOSTILE[name]})
     assert kept.get(name) != HOSTILE[name]
     assert {**OURS, **FACTS}.items() <= kept.items()
 
@@ -130,7 +130,7 @@ def test_a_proxy_that_is_named_without_its_scheme_is_asked(before, signed_in, se
         server.told = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(surroundings, "_given", {"http_proxy": f"{before}127.0.0.1:{server.server_port}"})
-        client = target.anonymous(settings, "http://db.example")
+        client = target.anonymous_client(settings, "http://db.example")
         assert client.get("/api/health")["service"] == "platform-api"
         client.close()
         server.shutdown()
@@ -149,7 +149,7 @@ def test_a_proxy_that_is_named_without_its_scheme_is_asked(before, signed_in, se
 def test_what_is_wrong_with_a_proxy_is_said_without_its_password(proxy, shown, settings, monkeypatch):
     monkeypatch.setattr(surroundings, "_given", {"https_proxy": proxy})
     with pytest.raises(CliError) as refused:
-        target.anonymous(settings, "https://db.example")
+        target.anonymous_client(settings, "https://db.example")
     assert "hunter2" not in str(refused.value)
     assert f"the proxy {shown}" in str(refused.value)
     assert refused.value.__suppress_context__ or refused.value.__context__ is None

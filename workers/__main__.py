@@ -9,5 +9,5 @@ from config.settings import load
 from workers.process import main
 
 if __name__ == "__main__":
-    surroundings.enter()
+    surroundings.enter_own_environment()
     main(load(), sys.argv[1:] or ["control", "bulk"])

@@ -120,7 +120,7 @@ class DoorbellConsumer(Consumer):
         broker = self._broker
         if not self._away:
             self._away = True
-            if found := exhaustion.current():
+            if found := exhaustion.current_shortage():
                 log.error("bells are not heard", extra={"queue": self._queue, "reason": found})
             else:
                 log.warning("redis is away, jobs are taken from the table", extra={"queue": self._queue})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dramatiq
 
 import jobs.kinds  # noqa: F401 - registers every kind
-from config.logging import scrub, setup
+from config.logging import scrub, setup_logging
 from infra import exhaustion, stop_signals
 from infra.composition import Infra
 from infra.errors import Refused, Unavailable
@@ -85,7 +85,7 @@ class Process:
             except Unavailable:
                 time.sleep(START_PAUSE_SECONDS)
         for target in (self.liveness.run, self.leases.run):
-            threading.Thread(target=exhaustion.vital(target), name=target.__qualname__, daemon=True).start()
+            threading.Thread(target=exhaustion.vital_thread(target), name=target.__qualname__, daemon=True).start()
         self._worker.start()
         log.info("worker started", extra={"worker": self.name, "queues": self.queues})
 
@@ -102,11 +102,11 @@ class Process:
 
 def main(settings: Settings, queues: list[str]) -> None:
     """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock."""
-    setup("worker")
-    exhaustion.watch()
+    setup_logging("worker")
+    exhaustion.watch_for_shortage()
     told_to_stop = stop_signals.listen()
     try:
-        with exhaustion.ending("worker cannot start"):
+        with exhaustion.end_process_on_shortage("worker cannot start"):
             process = Process(settings, queues)
             process.start()
     except Refused as error:

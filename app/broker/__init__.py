@@ -19,12 +19,12 @@ from app.server.problem import Problem, invalid
 from catalog.ids import is_project_id
 from infra.errors import Refused, Unavailable
 from infra.instances.containers.protocol import SIGNALS
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.instances.containers.protocol import Verbs
+    from infra.instances.containers.protocol import ContainerProtocol
 
 log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 1024
@@ -32,12 +32,12 @@ _JOB = re.compile(r"job_[0-9a-f]{32}")
 _FENCE_MAX = 2**63 - 1
 
 
-def create_app(verbs: Verbs) -> Flask:
+def create_app(verbs: ContainerProtocol) -> Flask:
     """Return the broker's application."""
     app = Flask("launchdb-broker", static_folder=None)
     app.before_request(_strict)
     app.after_request(_logged)
-    problems.register(app)
+    problems.register_error_handlers(app)
     app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(Refused, _refused)
 
@@ -69,7 +69,7 @@ def create_app(verbs: Verbs) -> Flask:
 class _Routes:
     """What is asked, and what is answered."""
 
-    def __init__(self, verbs: Verbs) -> None:
+    def __init__(self, verbs: ContainerProtocol) -> None:
         self._verbs = verbs
 
     def list(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class _Routes:
             raise invalid("/job", "must be the id of a job")
         if isinstance(fence, bool) or not isinstance(fence, int) or not 0 <= fence <= _FENCE_MAX:
             raise invalid("/fence", "must be the fence of a job")
-        return {"created": self._verbs.create(project_id, By(job, fence))}
+        return {"created": self._verbs.create(project_id, CreatedBy(job, fence))}
 
     def signal(self, project_id: str) -> dict[str, Any]:
         """Send one of two signals."""
@@ -143,11 +143,11 @@ def _body(*members: str) -> dict[str, Any]:
 def _unavailable(error: Unavailable) -> Response:
     log.warning("unavailable", extra={"error": str(error)})
     away = error.dependency is not None or None
-    return problems.answer(Problem(503, "unavailable", str(error), more={"away": away}))
+    return problems.problem_response(Problem(503, "unavailable", str(error), more={"away": away}))
 
 
 def _refused(error: Refused) -> Response:
-    return problems.answer(Problem(409, "refused", str(error)))
+    return problems.problem_response(Problem(409, "refused", str(error)))
 
 
 def _logged(response: Response) -> Response:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from app.broker import create_app
-from config.logging import setup
+from config.logging import setup_logging
 from infra import exhaustion
 from infra.composition import docker
-from infra.files import folder
-from infra.instances.broker_client import socket_of
+from infra.files import ensure_folder
+from infra.instances.broker_client import broker_socket
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -30,8 +30,8 @@ class BrokerServer(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._verbs = docker(settings)
-        self._socket = socket_of(settings)
-        folder(self._socket.parent)
+        self._socket = broker_socket(settings)
+        ensure_folder(self._socket.parent)
         super().__init__()
 
     def load_config(self) -> None:
@@ -51,6 +51,6 @@ class BrokerServer(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Make the application."""
-        setup("broker")
-        exhaustion.watch()
+        setup_logging("broker")
+        exhaustion.watch_for_shortage()
         return create_app(self._verbs)

@@ -31,7 +31,7 @@ CLASSES = {
 }  # fmt: skip
 
 
-class Fault(Exception):
+class PgrstError(Exception):
     """An answer that is an error. Its message and details are written for the client."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Fault(Exception):
         return json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def status_of_state(state: str, message: str, *, authenticated: bool) -> int:
+def status_of_sqlstate(state: str, message: str, *, authenticated: bool) -> int:
     """Return the HTTP status for an SQLSTATE, as PostgREST maps them."""
     if state == "42501":
         return 403 if authenticated else 401
@@ -90,11 +90,11 @@ def _status_of_raise(digits: str) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() and 200 <= int(digits) <= 599 else 500
 
 
-def parse_fault(message: str, details: str) -> Fault:
+def parse_error(message: str, details: str) -> PgrstError:
     """Return the fault for a query string that does not follow the grammar."""
-    return Fault("PGRST100", message, details)
+    return PgrstError("PGRST100", message, details)
 
 
-def body_fault(message: str) -> Fault:
+def body_error(message: str) -> PgrstError:
     """Return the fault for a body that cannot be taken."""
-    return Fault("PGRST102", message)
+    return PgrstError("PGRST102", message)

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from app.data.faults import Fault
-from app.data.run.respond import Answer
+from app.data.faults import PgrstError
+from app.data.run.respond import DataResponse
 from app.data.serve import wsgi
-from app.data.serve.asked import Asked
-from app.data.serve.blueprint import GREETING, JSON, absent, key_of
+from app.data.serve.asked import UnservedRequest
+from app.data.serve.blueprint import GREETING, JSON, key_of, not_serving_error
 from app.http.problems import Problem
 from app.server import refusals
 from catalog.project_states import REACHABLE
 from infra.errors import Unavailable
-from infra.sockets import listens
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.edge.wake_on_request import Waking
+    from app.edge.wake_on_request import WakeOnRequest
 
 # Caddy takes this header from every client, and sets it itself.
 HEADER = "X-Launchdb-Edge"
@@ -31,7 +31,9 @@ SOCKET = "api.sock"
 _PLACE = re.compile(r"/+(?:project/+(proj_[0-9a-f]{16})/+rest/+v1|db/+(proj_[0-9a-f]{16}))(/.*)?", re.DOTALL)
 
 
-def make(sockets: Path, status_of: Callable[[str], str | None], waking: Waking, *, greets: bool = True) -> Blueprint:
+def make_blueprint(
+    sockets: Path, status_of: Callable[[str], str | None], waking: WakeOnRequest, *, greets: bool = True
+) -> Blueprint:
     """Make the blueprint. `sockets` holds a folder for each project; `greets`: a project's own address is ours too."""
     routes, views = Blueprint("edge", __name__), _Views(sockets, status_of, waking)
     routes.add_url_rule("/api/edge/project", "project", views.project, methods=["GET"], provide_automatic_options=False)
@@ -45,45 +47,49 @@ def make(sockets: Path, status_of: Callable[[str], str | None], waking: Waking, 
 class _Views:
     """What the routes do."""
 
-    def __init__(self, sockets: Path, status_of: Callable[[str], str | None], waking: Waking) -> None:
+    def __init__(self, sockets: Path, status_of: Callable[[str], str | None], waking: WakeOnRequest) -> None:
         self._sockets, self._status_of, self._waking = sockets, status_of, waking
 
     def project(self) -> Response:
         """Answer 204 once the project's data API can be asked, or what its client is told instead."""
-        asked = read_asked() if HEADER in request.headers else None
+        asked = read_forwarded_request() if HEADER in request.headers else None
         if asked is None:
             raise Problem(404, "not-found", "there is nothing at this path")
         if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return wsgi.preflight(request)
         try:
             served = self._served(asked)
-        except Fault as fault:
-            return wsgi.refusal(fault, request)
+        except PgrstError as fault:
+            return wsgi.http_error_response(fault, request)
         except Unavailable:
-            return wsgi.refusal(refusals.AWAY.fault, request)
-        return Response(status=204) if served else wsgi.refusal(absent(asked.project_id, self._status_of), request)
+            return wsgi.http_error_response(refusals.AWAY.fault, request)
+        return (
+            Response(status=204)
+            if served
+            else wsgi.http_error_response(not_serving_error(asked.project_id, self._status_of), request)
+        )
 
-    def _served(self, asked: Asked) -> bool:
+    def _served(self, asked: UnservedRequest) -> bool:
         if self._status_of(asked.project_id) not in REACHABLE:
-            raise absent(asked.project_id, self._status_of)
-        return self._waking.served(asked, lambda: listens(self._sockets / asked.project_id / SOCKET))
+            raise not_serving_error(asked.project_id, self._status_of)
+        return self._waking.wait_until_served(asked, lambda: is_listening(self._sockets / asked.project_id / SOCKET))
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key and without waking it."""
         if wsgi.is_preflight(request):
             return wsgi.preflight(request)
         if self._status_of(project_id) not in REACHABLE:
-            return wsgi.refusal(absent(project_id, self._status_of), request)
-        return wsgi.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
+            return wsgi.http_error_response(not_serving_error(project_id, self._status_of), request)
+        return wsgi.response(DataResponse(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
 
-def read_asked() -> Asked | None:
+def read_forwarded_request() -> UnservedRequest | None:
     """Read what Caddy says of the request that it has; None when that is not for a data API."""
     path, _, query = request.headers.get("X-Forwarded-Uri", "").partition("?")
     found = _PLACE.fullmatch(path)
     if found is None:
         return None
-    return Asked(
+    return UnservedRequest(
         project_id=found[1] or found[2],
         method=request.headers.get("X-Forwarded-Method", "GET"),
         path=found[3] or "/",

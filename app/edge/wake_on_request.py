@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.data.config import DataConfig
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.run import bearer
-from app.http.context import Slots
+from app.http.context import ConcurrencyLimit
 from catalog import names, projects, secrets
 from catalog.project_states import REACHABLE
 from catalog.projects import ProjectBusy
@@ -22,7 +22,7 @@ from jobs.requests import lifecycle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.data.serve.asked import Asked
+    from app.data.serve.asked import UnservedRequest
     from config.settings import Settings
     from infra.composition import Infra
 
@@ -43,21 +43,23 @@ class _Wait:
     served: bool = False
 
 
-class Waking:
+class WakeOnRequest:
     """Holds requests until their project serves. All that wait for one project share one look at it."""
 
     def __init__(self, settings: Settings, infra: Infra) -> None:
         self._infra = infra
-        self._slots = Slots(max(2, settings.api_threads // 4))
+        self._slots = ConcurrencyLimit(max(2, settings.api_threads // 4))
         self._waits: dict[str, _Wait] = {}
         self._lock = threading.Lock()
 
-    def served(self, asked: Asked, answers: Callable[[], bool], *, seconds: float = HELD_SECONDS) -> bool:
+    def wait_until_served(
+        self, asked: UnservedRequest, answers: Callable[[], bool], *, seconds: float = HELD_SECONDS
+    ) -> bool:
         """Return whether the project serves now, or comes to serve within so many seconds.
 
         answers  says whether its data API can be asked
 
-        Raises Fault: 401 when the key is not the project's, 503 when too many wait already. Raises Unavailable.
+        Raises PgrstError: 401 when the key is not the project's, 503 when too many wait already. Raises Unavailable.
         """
         status = self._status(asked.project_id)
         if answers():
@@ -67,7 +69,9 @@ class Waking:
             return False
         with self._slots.hold() as held:
             if not held:
-                raise Fault("PGRST000", "Many wait for projects already", status=503, headers=(("Retry-After", "1"),))
+                raise PgrstError(
+                    "PGRST000", "Many wait for projects already", status=503, headers=(("Retry-After", "1"),)
+                )
             return self._waited(asked.project_id, answers, wakes=wakes, seconds=seconds)
 
     def _waited(self, project_id: str, answers: Callable[[], bool], *, wakes: bool, seconds: float) -> bool:
@@ -117,18 +121,20 @@ class Waking:
         with self._infra.database.autocommit() as tx:
             return projects.status_of(tx, project_id)
 
-    def _wakes(self, asked: Asked) -> bool:
-        """Say whether a request is one of a client that wants something of the project. Raises Fault (401)."""
+    def _wakes(self, asked: UnservedRequest) -> bool:
+        """Say whether a request is one of a client that wants something of the project. Raises PgrstError (401)."""
         if asked.method in ("HEAD", "OPTIONS") or asked.path in ("", "/"):
             return False
         if asked.gated:
             if not asked.key:
-                raise Fault("401", "No API key found in request", None, "Send the key as apikey header", status=401)
+                raise PgrstError(
+                    "401", "No API key found in request", None, "Send the key as apikey header", status=401
+                )
             try:
                 self._identify(asked.project_id, f"Bearer {asked.key}")
-            except Fault as fault:
+            except PgrstError as fault:
                 hint = "Double check your API key."
-                raise Fault("401", "Invalid API key", None, hint, status=401, headers=fault.headers) from None
+                raise PgrstError("401", "Invalid API key", None, hint, status=401, headers=fault.headers) from None
             return True
         if asked.authorization is not None:
             self._identify(asked.project_id, asked.authorization)
@@ -141,7 +147,7 @@ class Waking:
                 known = secrets.read_all(tx, self._infra.vault, project_id)
             secret = data_plane.jwt_secret(known)
         except (Refused, KeyError):
-            raise Fault("PGRST300", "Server lacks JWT secret") from None
+            raise PgrstError("PGRST300", "Server lacks JWT secret") from None
         role = names.roles(project_id).anon
         bearer.identify(
             authorization,

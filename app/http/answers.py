@@ -12,13 +12,13 @@ from app.http.models import JobStatus  # noqa: TC001 - pydantic reads the annota
 from catalog.project_states import Shown  # noqa: TC001 - pydantic reads the annotations
 
 
-class Out(BaseModel):
+class ResponseBody(BaseModel):
     """An answer's body, as documented."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
 
-class OwnerOut(Out):
+class OwnerOut(ResponseBody):
     """An owner."""
 
     id: str
@@ -33,7 +33,7 @@ class MeOut(OwnerOut):
     is_operator: bool
 
 
-class TokensOut(Out):
+class TokensOut(ResponseBody):
     """A sign-in."""
 
     access_token: str
@@ -42,7 +42,7 @@ class TokensOut(Out):
     refresh_token: str
 
 
-class PersonalTokenOut(Out):
+class PersonalTokenOut(ResponseBody):
     """A personal access token; its value is in the answer to its creation only, and there once."""
 
     id: str
@@ -53,21 +53,21 @@ class PersonalTokenOut(Out):
     token: str | None = None
 
 
-class PersonalTokensOut(Out):
+class PersonalTokensOut(ResponseBody):
     """A page of personal access tokens."""
 
     tokens: list[PersonalTokenOut]
     next_cursor: str | None
 
 
-class EndpointsOut(Out):
+class EndpointsOut(ResponseBody):
     """Where a project is reached."""
 
     project_url: str
     rest_url: str
 
 
-class ProjectOut(Out):
+class ProjectOut(ResponseBody):
     """A project."""
 
     id: str
@@ -82,14 +82,14 @@ class ProjectOut(Out):
     current_job: str | None
 
 
-class ProjectsOut(Out):
+class ProjectsOut(ResponseBody):
     """A page of projects."""
 
     projects: list[ProjectOut]
     next_cursor: str | None
 
 
-class ConnectionOut(Out):
+class ConnectionOut(ResponseBody):
     """How to connect to a project; what this installation does not have is null, with the reason."""
 
     database_url: str | None
@@ -103,7 +103,7 @@ class ConnectionOut(Out):
     service_role_key: str
 
 
-class ChildrenOut(Out):
+class ChildrenOut(ResponseBody):
     """How a parent's children are."""
 
     total: int
@@ -112,7 +112,7 @@ class ChildrenOut(Out):
     open: int
 
 
-class ProgressOut(Out):
+class ProgressOut(ResponseBody):
     """How far a job is."""
 
     done: int
@@ -122,7 +122,7 @@ class ProgressOut(Out):
     message: str | None
 
 
-class StepOut(Out):
+class StepOut(ResponseBody):
     """A step of a job."""
 
     name: str
@@ -135,7 +135,7 @@ class StepOut(Out):
     message: str | None
 
 
-class JobOut(Out):
+class JobOut(ResponseBody):
     """A job."""
 
     id: str
@@ -161,14 +161,14 @@ class JobOut(Out):
     estimated_finish_at: datetime | None
 
 
-class JobsOut(Out):
+class JobsOut(ResponseBody):
     """A page of jobs."""
 
     jobs: list[JobOut]
     next_cursor: str | None
 
 
-class AcceptedOut(Out):
+class AcceptedOut(ResponseBody):
     """Work that was begun."""
 
     job: JobOut
@@ -180,7 +180,7 @@ class ProjectAcceptedOut(AcceptedOut):
     project: ProjectOut | None = None
 
 
-class WorkerOut(Out):
+class WorkerOut(ResponseBody):
     """A worker process."""
 
     name: str
@@ -193,13 +193,13 @@ class WorkerOut(Out):
     last_beat_at: datetime
 
 
-class WorkersOut(Out):
+class WorkersOut(ResponseBody):
     """The workers that have not signed off."""
 
     workers: list[WorkerOut]
 
 
-class QueueOut(Out):
+class QueueOut(ResponseBody):
     """A queue."""
 
     name: str
@@ -210,34 +210,34 @@ class QueueOut(Out):
     paused_by: str | None
 
 
-class QueuesOut(Out):
+class QueuesOut(ResponseBody):
     """All queues."""
 
     queues: list[QueueOut]
 
 
-class HealthOut(Out):
+class HealthOut(ResponseBody):
     """The process answers."""
 
     status: Literal["ok"]
     service: Literal["platform-api"]
 
 
-class DependencyOut(Out):
+class DependencyOut(ResponseBody):
     """Something the API depends on."""
 
     status: Literal["ok", "unavailable"]
     latency_ms: float
 
 
-class ReadyOut(Out):
+class ReadyOut(ResponseBody):
     """Whether the API can do its work, and with what."""
 
     status: Literal["ok", "degraded", "unavailable"]
     dependencies: dict[str, DependencyOut]
 
 
-class ProblemOut(Out):
+class ProblemOut(ResponseBody):
     """RFC 9457 problem details."""
 
     type: str

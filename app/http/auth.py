@@ -17,14 +17,14 @@ from catalog import personal_tokens, sessions
 from infra.secrets import secretfiles, tokens
 
 if TYPE_CHECKING:
-    from app.http.context import World
+    from app.http.context import AppContext
     from app.http.routing import Operation
 
 PLATFORM_KEY = "PLATFORM_JWT_SECRET"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.ASCII | re.IGNORECASE)
 
 
-def admit(world: World, operation: Operation, address: str) -> Caller | None:
+def authenticate(world: AppContext, operation: Operation, address: str) -> Caller | None:
     """Say who asks; None where anyone may. Raises Problem: 401, 404 for what is for operators only, 429."""
     if operation.who == "anyone":
         _count(world, operation, "", address)
@@ -44,7 +44,7 @@ def admit(world: World, operation: Operation, address: str) -> Caller | None:
     return caller
 
 
-def count(world: World, operation: Operation, caller: Caller, address: str) -> None:
+def count_request(world: AppContext, operation: Operation, caller: Caller, address: str) -> None:
     """Count a request that turned out not to be a replay. Raises Problem: 429."""
     _count(world, operation, caller.owner_id, address)
 
@@ -60,7 +60,7 @@ def address_of_client(trusted_proxies: str) -> str:
     return address
 
 
-def _caller(world: World) -> Caller | None:
+def _caller(world: AppContext) -> Caller | None:
     shown = _BEARER.fullmatch(request.headers["Authorization"].strip())
     if shown is None:
         return None
@@ -71,23 +71,23 @@ def _caller(world: World) -> Caller | None:
     return None if caller is None or caller.expires_at <= time.time() else caller
 
 
-def _look_up(world: World, token: str, keys: list[str]) -> Caller | None:
+def _look_up(world: AppContext, token: str, keys: list[str]) -> Caller | None:
     if token.startswith(personal_tokens.PREFIX):
         with world.infra.database.autocommit() as tx:
-            bearer = personal_tokens.bearer(tx, token)
+            bearer = personal_tokens.find_bearer(tx, token)
         return None if bearer is None else Caller(bearer.owner_id, bearer.is_operator, bearer.id)
     try:
         claims = tokens.verify_access(token, keys)
     except tokens.TokenRefused:
         return None
     with world.infra.database.autocommit() as tx:
-        standing = sessions.standing(tx, str(claims["sub"]), claims.get("sid"))
+        standing = sessions.access_status(tx, str(claims["sub"]), claims.get("sid"))
     if standing is None or standing.ended:
         return None
     return Caller(standing.owner_id, standing.is_operator, standing.owner_id, claims.get("sid"), claims["exp"])
 
 
-def _count(world: World, operation: Operation, owner: str, address: str) -> None:
+def _count(world: AppContext, operation: Operation, owner: str, address: str) -> None:
     per_minute = {"api": world.settings.api_rate_per_minute, "sign_in": world.settings.sign_in_rate_per_minute}
     if operation.limit == "none":
         return

@@ -13,8 +13,8 @@ from flask import current_app
 from app.http.cache import Cache
 from app.http.metrics import Metrics
 from infra.secrets.passwords import Passwords
-from infra.signals.changes import Changes
-from infra.signals.limiter import Limiter
+from infra.signals.changes import JobChanges
+from infra.signals.limiter import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 EXTENSION = "launchdb"
 
 
-class Slots:
+class ConcurrencyLimit:
     """How many requests may wait for something at a time; each holds a thread."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.BoundedSemaphore(count)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Take a slot, if there is one."""
         return self._free.acquire(blocking=False)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let another have it."""
         self._free.release()
 
     @contextmanager
     def hold(self) -> Iterator[bool]:
         """Hold a slot, if there is one; say whether."""
-        held = self.take()
+        held = self.acquire()
         try:
             yield held
         finally:
             if held:
-                self.give_back()
+                self.release()
 
 
-class Rooms:
+class KeyedConcurrencyLimit:
     """How many requests may be busy with one thing at a time, and with all of them together."""
 
     def __init__(self, each: int, together: int) -> None:
@@ -75,31 +75,31 @@ class Rooms:
 
 
 @dataclass
-class World:
+class AppContext:
     """The opened world with the API's own counters, caches and waiting rooms."""
 
     settings: Settings
     infra: Infra
-    limiter: Limiter
+    limiter: RateLimiter
     passwords: Passwords
-    changes: Changes
-    slots: Slots
-    rooms: Rooms
+    changes: JobChanges
+    slots: ConcurrencyLimit
+    rooms: KeyedConcurrencyLimit
     metrics: Metrics = field(default_factory=Metrics)
     callers: Cache[Caller] = field(default_factory=lambda: Cache(seconds=1.0))
     statuses: Cache[str] = field(default_factory=lambda: Cache(seconds=1.0))
 
     @classmethod
-    def of(cls, settings: Settings, infra: Infra) -> World:
+    def of(cls, settings: Settings, infra: Infra) -> AppContext:
         """Make it; nothing connects yet."""
         return cls(
             settings=settings,
             infra=infra,
-            limiter=Limiter(settings.redis_url),
+            limiter=RateLimiter(settings.redis_url),
             passwords=Passwords(settings.password_hash_concurrency),
-            changes=Changes(settings.redis_url),
-            slots=Slots(settings.event_streams),
-            rooms=Rooms(settings.sql_connections, max(1, settings.api_threads // 2)),
+            changes=JobChanges(settings.redis_url),
+            slots=ConcurrencyLimit(settings.event_streams),
+            rooms=KeyedConcurrencyLimit(settings.sql_connections, max(1, settings.api_threads // 2)),
         )
 
     def close(self) -> None:
@@ -108,6 +108,6 @@ class World:
         self.limiter.close()
 
 
-def world() -> World:
+def app_context() -> AppContext:
     """Return the world of the application that serves this request."""
-    return cast("World", current_app.extensions[EXTENSION])
+    return cast("AppContext", current_app.extensions[EXTENSION])

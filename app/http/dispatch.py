@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, g, json, request
 
 from app.http import auth, idempotent, inputs, waiting
-from app.http.context import world
-from app.http.routing import Answer, Call
+from app.http.context import app_context
+from app.http.routing import Call, ViewResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,20 +30,20 @@ def blueprint(noun: str, operations: Iterable[Operation]) -> Blueprint:
 def _view(operation: Operation) -> Callable[..., Response]:
     def answer_request(**path: str) -> Response:
         g.operation = operation
-        here = world()
-        caller = auth.admit(here, operation, g.address)
-        query = inputs.query_of(operation)
-        body = inputs.body_of(operation, most=here.settings.max_body_bytes)
+        here = app_context()
+        caller = auth.authenticate(here, operation, g.address)
+        query = inputs.read_query(operation)
+        body = inputs.read_body(operation, most=here.settings.max_body_bytes)
         call = Call(here, caller, body, query, g.address, g.request_id)
         if operation.keyed:
-            return _render(waiting.preferred(operation, call, idempotent.run(operation, call, path)))
+            return _render(waiting.wait_as_preferred(operation, call, idempotent.run_once(operation, call, path)))
         answer = operation.view(call, **path)
         return answer if isinstance(answer, Response) else _render(answer)
 
     return answer_request
 
 
-def _render(answer: Answer) -> Response:
+def _render(answer: ViewResponse) -> Response:
     if answer.body is None:
         return Response(status=answer.status, headers=dict(answer.headers))
     body = json.dumps({**answer.body, **answer.once})

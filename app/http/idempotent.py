@@ -13,9 +13,9 @@ from flask import request
 
 from app.http import auth
 from app.http.problems import Problem
-from app.http.routing import Answer
+from app.http.routing import ViewResponse
 from catalog import audit, idempotency
-from catalog.idempotency import Kept, Key
+from catalog.idempotency import IdempotencyKey, StoredAnswer
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ RACES = 3
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-class Turns:
+class KeyLocks:
     """Requests with one key take turns before they take a connection: a thousand repeats hold one, not a thousand."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Key, tuple[threading.Lock, int]] = {}
+        self._held: dict[IdempotencyKey, tuple[threading.Lock, int]] = {}
 
     @contextmanager
-    def take(self, key: Key) -> Iterator[None]:
+    def locked(self, key: IdempotencyKey) -> Iterator[None]:
         """Wait for this key's turn."""
         with self._lock:
             turn, waiting = self._held.get(key, (threading.Lock(), 0))
@@ -53,10 +53,10 @@ class Turns:
                     del self._held[key]
 
 
-_turns = Turns()
+_turns = KeyLocks()
 
 
-def run(operation: Operation, call: Call, path: dict[str, str]) -> Answer:
+def run_once(operation: Operation, call: Call, path: dict[str, str]) -> ViewResponse:
     """Let the change happen, or return the first answer to this key. Raises what the view raises, and Problem."""
     key = _key(operation, call, path)
     for _ in range(RACES):
@@ -68,18 +68,18 @@ def run(operation: Operation, call: Call, path: dict[str, str]) -> Answer:
     return _once(operation, call, path, key)
 
 
-def _once(operation: Operation, call: Call, path: dict[str, str], key: Key | None) -> Answer:
+def _once(operation: Operation, call: Call, path: dict[str, str], key: IdempotencyKey | None) -> ViewResponse:
     if key is None:
         with call.world.infra.database.transaction() as tx:
             return _change(operation, call, path, tx)
-    with _turns.take(key), call.world.infra.database.transaction() as tx:
+    with _turns.locked(key), call.world.infra.database.transaction() as tx:
         kept = idempotency.reserve(tx, key)
         if kept is not None:
             return _replay(kept)
         if call.caller is not None:
-            auth.count(call.world, operation, call.caller, call.address)
+            auth.count_request(call.world, operation, call.caller, call.address)
         answer = _change(operation, call, path, tx)
-        idempotency.keep(tx, key, Kept(answer.status, _kept_headers(answer), answer.body))
+        idempotency.store_answer(tx, key, StoredAnswer(answer.status, _kept_headers(answer), answer.body))
         return answer
 
 
@@ -88,9 +88,9 @@ def _lost_race(error: Unavailable) -> bool:
     return getattr(error.__cause__, "sqlstate", None) in ("40001", "40P01")
 
 
-def _change(operation: Operation, call: Call, path: dict[str, str], tx: Transaction) -> Answer:
-    answer: Answer = operation.view(call, tx, **path)
-    entry = audit.Entry(
+def _change(operation: Operation, call: Call, path: dict[str, str], tx: Transaction) -> ViewResponse:
+    answer: ViewResponse = operation.view(call, tx, **path)
+    entry = audit.AuditEntry(
         actor=call.caller.actor if call.caller else "anonymous",
         action=operation.action,
         address=call.address,
@@ -104,19 +104,19 @@ def _change(operation: Operation, call: Call, path: dict[str, str], tx: Transact
     return answer
 
 
-def _kept_headers(answer: Answer) -> dict[str, str]:
+def _kept_headers(answer: ViewResponse) -> dict[str, str]:
     # The job and the project are remembered, so that a replay can wait for them too.
     hidden = {"job_id": answer.job_id or "", "project_id": answer.project_id or ""}
     return {**answer.headers, **hidden}
 
 
-def _replay(kept: Kept) -> Answer:
+def _replay(kept: StoredAnswer) -> ViewResponse:
     headers = dict(kept.headers)
     job_id, project_id = headers.pop("job_id", ""), headers.pop("project_id", "")
-    return Answer(kept.body, kept.status, {**headers, REPLAYED: "true"}, job_id or None, project_id or None)
+    return ViewResponse(kept.body, kept.status, {**headers, REPLAYED: "true"}, job_id or None, project_id or None)
 
 
-def _key(operation: Operation, call: Call, path: dict[str, str]) -> Key | None:
+def _key(operation: Operation, call: Call, path: dict[str, str]) -> IdempotencyKey | None:
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return None
@@ -128,4 +128,4 @@ def _key(operation: Operation, call: Call, path: dict[str, str]) -> Key | None:
         call.body.model_dump(mode="json", exclude_unset=True) if call.body else None,
     ]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
-    return Key(call.owner_id, operation.route, given, digest)
+    return IdempotencyKey(call.owner_id, operation.route, given, digest)

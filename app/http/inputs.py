@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SAID = {"missing": "is required", "extra_forbidden": "is not known here"}
 
 
-def query_of(operation: Operation) -> BaseModel:
+def read_query(operation: Operation) -> BaseModel:
     """Return the query parameters. Raises Problem (400) for unknown, repeated and unfit ones."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
@@ -30,7 +30,7 @@ def query_of(operation: Operation) -> BaseModel:
         raise _problem(400, _faults(error, "?")) from None
 
 
-def body_of(operation: Operation, *, most: int) -> Any:
+def read_body(operation: Operation, *, most: int) -> Any:
     """Return the body by the route's model, or None when the route takes none. Raises Problem."""
     if operation.body is None:
         return None

@@ -30,13 +30,13 @@ _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\.[
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class In(BaseModel):
+class RequestBody(BaseModel):
     """A request body."""
 
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
 
 
-class Query(BaseModel):
+class QueryParameters(BaseModel):
     """The query parameters of a route."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
@@ -102,11 +102,11 @@ PoolSize = Annotated[int, Field(ge=1, le=100)]
 JobStatus = Literal["queued", "running", "retrying", "cancelling", "succeeded", "failed", "cancelled"]
 
 
-class Nothing(In):
+class EmptyBody(RequestBody):
     """A body with nothing in it; it may be left out."""
 
 
-class NewOwner(In):
+class NewOwner(RequestBody):
     """Who registers."""
 
     email: Email
@@ -115,45 +115,45 @@ class NewOwner(In):
     invitation: str | None = Field(None, min_length=1, max_length=200)
 
 
-class Credentials(In):
+class Credentials(RequestBody):
     """Who signs in."""
 
     email: str = Field(max_length=320)
     password: str = Field(max_length=4096)
 
 
-class RefreshToken(In):
+class RefreshToken(RequestBody):
     """What a sign-in is renewed with."""
 
     refresh_token: str = Field(max_length=4096)
 
 
-class NewToken(In):
+class NewToken(RequestBody):
     """A personal access token that is wanted."""
 
     name: Title
     expires_at: Moment | None = None
 
 
-class NewProject(In):
+class NewProject(RequestBody):
     """A project that is wanted."""
 
     name: ProjectName
     pool_size: PoolSize | None = None
 
 
-class ProjectChanges(In):
+class ProjectChanges(RequestBody):
     """What is to change of a project; what is left out stays."""
 
     name: ProjectName | None = None
     pool_size: PoolSize | None = None
 
 
-class NoQuery(Query):
+class NoQueryParameters(QueryParameters):
     """No query parameters."""
 
 
-class PageQuery(Query):
+class PageQuery(QueryParameters):
     """A page of a list."""
 
     limit: Number = Field(50, ge=1, le=200)
@@ -169,7 +169,7 @@ class JobsQuery(PageQuery):
     parent_id: Id | None = None
 
 
-class JobQuery(Query):
+class JobQuery(QueryParameters):
     """wait: seconds to wait for a change of the job."""
 
     wait: Number | None = Field(None, ge=0, le=60)

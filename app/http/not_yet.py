@@ -31,7 +31,7 @@ ABSENT, AWAY = 404, 503
 Shape = Callable[[int, str, str], Response]
 
 
-def create(service: str, product: str, shape: Shape, database: Database) -> Flask:
+def create_placeholder(service: str, product: str, shape: Shape, database: Database) -> Flask:
     """Return the application of a service that serves no project yet; `product` is what it will give them."""
     app = Flask(service, static_folder=None)
     known: Cache[str] = Cache(seconds=1.0)
@@ -64,7 +64,7 @@ def create(service: str, product: str, shape: Shape, database: Database) -> Flas
     return app
 
 
-def answer(status: int, body: dict[str, Any]) -> Response:
+def json_response(status: int, body: dict[str, Any]) -> Response:
     """Return a JSON answer; HEAD has no body, everything else has one."""
     return Response(json.dumps(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})
 

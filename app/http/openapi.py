@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.http.answers import ProblemOut
 from app.http.problems import MEDIA_TYPE
-from app.http.routing import Answer, Call, Operation, Routes
+from app.http.routing import Call, Operation, Routes, ViewResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,10 +31,10 @@ _PATTERNS = {
 
 
 @routes.get("/api/openapi.json", who="anyone", answers={200: None})
-def openapi(_call: Call) -> Answer:
+def openapi(_call: Call) -> ViewResponse:
     """Describes this API (OpenAPI 3.1)."""
     described: Callable[[], dict[str, Any]] = current_app.extensions["launchdb-openapi"]
-    return Answer(described())
+    return ViewResponse(described())
 
 
 def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def cursor_of(*values: str) -> str:
+def encode_cursor(*values: str) -> str:
     """Return the cursor that names a place in a list."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str | None, count: int = 1) -> list[str] | None:
+def decode_cursor(cursor: str | None, count: int = 1) -> list[str] | None:
     """Return the values of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
     if cursor is None:
         return None
@@ -32,9 +32,9 @@ def place_of(cursor: str | None, count: int = 1) -> list[str] | None:
     return values
 
 
-def number_of(cursor: str | None) -> int | None:
+def decode_number(cursor: str | None) -> int | None:
     """Return the number of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
-    place = place_of(cursor)
+    place = decode_cursor(cursor)
     if place is None:
         return None
     if not place[0].isdecimal() or len(place[0]) > 18:
@@ -42,9 +42,9 @@ def number_of(cursor: str | None) -> int | None:
     return int(place[0])
 
 
-def moment_of(cursor: str | None) -> tuple[str, str] | None:
+def decode_time_and_id(cursor: str | None) -> tuple[str, str] | None:
     """Return time and id of a cursor, or None for the beginning. Raises Problem (400) for one that is not ours."""
-    place = place_of(cursor, 2)
+    place = decode_cursor(cursor, 2)
     if place is None:
         return None
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.serve import wsgi
 from app.server import refusals
 from app.server.problem import MEDIA_TYPE, Problem, document, invalid
@@ -35,7 +35,7 @@ from jobs.requests.mailing import MailOff
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "answer", "document", "invalid", "register"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "document", "invalid", "problem_response", "register_error_handlers"]
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = "1"
@@ -77,16 +77,16 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-def register(app: Flask) -> None:
+def register_error_handlers(app: Flask) -> None:
     """Let every error of the platform's part of the application be answered from the table."""
     for known in PROBLEMS:
         app.register_error_handler(known, _of_domain)
-    app.register_error_handler(Problem, answer)
+    app.register_error_handler(Problem, problem_response)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(Exception, _of_accident)
 
 
-def answer(problem: Problem) -> Response:
+def problem_response(problem: Problem) -> Response:
     """Answer the request at hand with this problem; whoever asked for a project's data in the data API's words."""
     g.problem = problem.kind
     if refusals.is_for_projects(request.path):
@@ -104,7 +104,7 @@ def _for_projects(problem: Problem) -> Response:
     else:
         code, headers = CODES.get(problem.kind, str(problem.status)), tuple(problem.headers.items())
         message = problem.detail[0].upper() + problem.detail[1:]
-        made = wsgi.refusal(Fault(code, message, status=problem.status, headers=headers), request)
+        made = wsgi.http_error_response(PgrstError(code, message, status=problem.status, headers=headers), request)
     return Response(made.data, made.status, headers=made.headers.to_wsgi_list())
 
 
@@ -112,14 +112,14 @@ def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
     if isinstance(error, (SettingsRefused, ScheduleRefused)):
-        return answer(invalid(error.pointer, str(error), status=status))
+        return problem_response(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return answer(Problem(status, kind, refusals.AWAY.detail, headers=headers))
-    return answer(Problem(status, kind, str(error), headers=headers))
+        return problem_response(Problem(status, kind, refusals.AWAY.detail, headers=headers))
+    return problem_response(Problem(status, kind, str(error), headers=headers))
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -129,11 +129,11 @@ def _of_http(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     phrase = HTTPStatus(status).phrase
     details = {404: "there is nothing at this path", 405: "this path does not take this method"}
-    return answer(
+    return problem_response(
         Problem(status, phrase.lower().replace(" ", "-"), details.get(status, phrase.capitalize()), headers=headers)
     )
 
 
 def _of_accident(error: Exception) -> Response:
     log.error("request failed", exc_info=error)
-    return answer(Problem(500, "internal", "something went wrong; the log knows more under this request id"))
+    return problem_response(Problem(500, "internal", "something went wrong; the log knows more under this request id"))

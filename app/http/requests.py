@@ -11,7 +11,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from app.http import auth
-from app.http.context import world
+from app.http.context import app_context
 from catalog import audit
 from catalog.ids import is_project_id
 from infra.errors import Unavailable
@@ -27,7 +27,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _NOT_AUDITED = frozenset({429, 503})
 
 
-def register(app: Flask, *, trusted_proxies: str) -> None:
+def register_request_hooks(app: Flask, *, trusted_proxies: str) -> None:
     """Put the frame around every request of the application."""
 
     def begin() -> None:
@@ -57,7 +57,7 @@ def _finish(response: Response) -> Response:
         _audit_refusal(response, operation)
     seconds = time.perf_counter() - g.started
     rule = str(request.url_rule) if request.url_rule else "none"
-    world().metrics.answered(request.method if request.url_rule else "OTHER", rule, response.status_code, seconds)
+    app_context().metrics.answered(request.method if request.url_rule else "OTHER", rule, response.status_code, seconds)
     log.info(
         "request",
         extra={
@@ -81,7 +81,7 @@ def _audit_refusal(response: Response, operation: Operation | None) -> None:
         return
     caller = g.get("caller")
     project_id = (request.view_args or {}).get("project_id", "")
-    entry = audit.Entry(
+    entry = audit.AuditEntry(
         actor=caller.actor if caller else "anonymous",
         action=operation.action or operation.name,
         outcome=f"refused: {g.get('problem', status)}",
@@ -91,7 +91,7 @@ def _audit_refusal(response: Response, operation: Operation | None) -> None:
         project_id=project_id if is_project_id(project_id) else None,
     )
     try:
-        with world().infra.database.autocommit() as tx:
+        with app_context().infra.database.autocommit() as tx:
             audit.record(tx, entry)
     except Unavailable:
         log.warning("a refusal was not audited", extra={"action": entry.action, "outcome": entry.outcome})

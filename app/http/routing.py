@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from app.http.models import NoQuery
+from app.http.models import NoQueryParameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from app.http.caller import Caller
-    from app.http.context import World
+    from app.http.context import AppContext
     from infra.postgres.database import Transaction
 
 Who = Literal["anyone", "owner", "operator"]
@@ -25,7 +25,7 @@ Limit = Literal["api", "sign_in", "none"]
 class Call:
     """One request, understood: who asks, with what body and query, and where from."""
 
-    world: World
+    world: AppContext
     caller: Caller | None
     body: Any
     query: Any
@@ -41,7 +41,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ViewResponse:
     """What a view answers.
 
     job_id   the job that was begun: `Prefer: wait` waits for it
@@ -61,8 +61,8 @@ class Answer:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-View = Callable[..., Any]  # an Answer, or a Response that streams
-Final = Callable[["Call", "Transaction", "Answer"], "Answer"]
+View = Callable[..., Any]  # a ViewResponse, or a Response that streams
+Final = Callable[["Call", "Transaction", "ViewResponse"], "ViewResponse"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Operation:
     who: Who
     answers: Mapping[int, type[BaseModel] | None]
     body: type[BaseModel] | None = None
-    query: type[BaseModel] = NoQuery
+    query: type[BaseModel] = NoQueryParameters
     limit: Limit = "api"
     action: str = ""
     keyed: bool = False

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from app.http.routing import Answer
+from app.http.routing import ViewResponse
 from infra.postgres.sql import statements
 from jobs.engine import view
 from jobs.engine.table import FINAL
 
 if TYPE_CHECKING:
-    from app.http.context import World
+    from app.http.context import AppContext
     from app.http.routing import Call, Operation
     from infra.postgres.database import Transaction
 
@@ -30,26 +30,26 @@ def preferred_seconds() -> int | None:
     return None if found is None else min(LONGEST_SECONDS, int(found[1]))
 
 
-def until_changed(world: World, job_id: str, seconds: float, seen: Any) -> None:
+def until_changed(world: AppContext, job_id: str, seconds: float, seen: Any) -> None:
     """Return when the job's fingerprint is another than `seen`, when it is final, or after so many seconds."""
     deadline = time.monotonic() + seconds
     with world.slots.hold() as held, world.changes.watch(job_id) as changed:
         while held and (left := deadline - time.monotonic()) > 0:
             changed.clear()
-            mark = fingerprint(world, job_id)
+            mark = job_fingerprint(world, job_id)
             if mark is None or mark != seen or mark[0] in FINAL:
                 return
             changed.wait(min(left, world.changes.poll_seconds))
 
 
-def fingerprint(world: World, job_id: str) -> tuple[Any, ...] | None:
+def job_fingerprint(world: AppContext, job_id: str) -> tuple[Any, ...] | None:
     """Return what differs after each change of a job, its status first; None when there is no such job."""
     with world.infra.database.autocommit() as tx:
         row = tx.row(SQL.fingerprint, {"id": job_id})
     return None if row is None else (row["status"], row["updated_at"], row["event"])
 
 
-def preferred(operation: Operation, call: Call, answer: Answer) -> Answer:
+def wait_as_preferred(operation: Operation, call: Call, answer: ViewResponse) -> ViewResponse:
     """Honour `Prefer: wait=N` for an answer that began a job: its end, if it comes within N seconds."""
     seconds = preferred_seconds()
     if answer.job_id is None or answer.status != 202 or seconds is None:
@@ -64,19 +64,19 @@ def preferred(operation: Operation, call: Call, answer: Answer) -> Answer:
     return _with(last, headers={**last.headers, "Preference-Applied": f"wait={seconds}"})
 
 
-def accepted(job: dict[str, Any], **members: Any) -> Answer:
+def accepted_response(job: dict[str, Any], **members: Any) -> ViewResponse:
     """Return the answer of work that was begun: 202 with where to look."""
     headers = {"Location": f"/api/jobs/{job['id']}", **RETRY_AFTER}
-    return Answer({**members, "job": job}, 202, headers, job_id=job["id"], project_id=job["projectId"])
+    return ViewResponse({**members, "job": job}, 202, headers, job_id=job["id"], project_id=job["projectId"])
 
 
-def _until_final(world: World, job_id: str, seconds: float) -> bool | None:
+def _until_final(world: AppContext, job_id: str, seconds: float) -> bool | None:
     """Say whether the job came to its end in time; None when too many wait already."""
     deadline = time.monotonic() + seconds
     with world.slots.hold() as held, world.changes.watch(job_id) as changed:
         while held:
             changed.clear()
-            mark = fingerprint(world, job_id)
+            mark = job_fingerprint(world, job_id)
             if mark is None or mark[0] in FINAL:
                 return True
             left = deadline - time.monotonic()
@@ -86,14 +86,16 @@ def _until_final(world: World, job_id: str, seconds: float) -> bool | None:
     return False if held else None
 
 
-def _ended(operation: Operation, call: Call, tx: Transaction, answer: Answer) -> Answer:
-    job = view.show(tx, str(answer.job_id))
+def _ended(operation: Operation, call: Call, tx: Transaction, answer: ViewResponse) -> ViewResponse:
+    job = view.show_job(tx, str(answer.job_id))
     kept = {name: value for name, value in answer.headers.items() if name == "Idempotency-Replayed"}
-    ended = Answer({**(answer.body or {}), "job": job}, 200, kept, answer.job_id, answer.project_id, answer.once)
+    ended = ViewResponse({**(answer.body or {}), "job": job}, 200, kept, answer.job_id, answer.project_id, answer.once)
     if job["status"] != "succeeded" or operation.final is None:
         return ended
     return operation.final(call, tx, ended)
 
 
-def _with(answer: Answer, *, headers: dict[str, str]) -> Answer:
-    return Answer(answer.body, answer.status, headers, answer.job_id, answer.project_id, answer.once, answer.version)
+def _with(answer: ViewResponse, *, headers: dict[str, str]) -> ViewResponse:
+    return ViewResponse(
+        answer.body, answer.status, headers, answer.job_id, answer.project_id, answer.once, answer.version
+    )

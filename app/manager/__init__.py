@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
-from app.http.context import world
+from app.http.context import app_context
 from app.platform.operations import internal_api
 from app.platform.operations.internal import SOCKET
 from app.server.problem import Problem
 from catalog import projects
-from infra.sockets import socket_path, told
+from infra.sockets import get_over_socket, socket_path
 from jobs.engine.enqueue import enqueue
 from jobs.kinds import ReconcileProject
 from jobs.requests import lifecycle
@@ -30,7 +30,7 @@ METRICS_SECONDS = 10.0
 
 def create(settings: Settings, infra: Infra) -> Flask:
     """Return the manager's application."""
-    app = internal_api.create("postgrest-manager", settings, infra, open_to_all=("/metrics",))
+    app = internal_api.create_internal_service("postgrest-manager", settings, infra, open_to_all=("/metrics",))
     app.add_url_rule("/metrics", "metrics", _metrics, methods=["GET"])
     app.add_url_rule("/internal/postgrest", "list", _list, methods=["GET"])
     app.add_url_rule("/internal/postgrest/<project_id>/<any(spawn, restart):verb>", "ask", _ask, methods=["POST"])
@@ -40,24 +40,24 @@ def create(settings: Settings, infra: Infra) -> Flask:
 
 def _metrics() -> Response:
     """Hand on what the platform API tells of itself on its own socket: this is where the machine can ask for it."""
-    found = told(socket_path(world().settings, SOCKET), "/metrics", seconds=METRICS_SECONDS)
+    found = get_over_socket(socket_path(app_context().settings, SOCKET), "/metrics", seconds=METRICS_SECONDS)
     if found is None:
         raise Problem(503, "unavailable", "the platform API does not tell its metrics", headers={"Retry-After": "5"})
     return Response(found[1], content_type=found[0], headers={"Cache-Control": "no-store"})
 
 
 def _list() -> Response:
-    instances = world().infra.instances
+    instances = app_context().infra.instances
     found = [{"id": one.id, "projectId": one.project_id, "url": instances.address(one.id)} for one in instances.list()]
-    return internal_api.answer({"instances": found})
+    return internal_api.json_response({"instances": found})
 
 
 def _ask(project_id: str, verb: str) -> Response:
-    return internal_api.asked(project_id, f"postgrest.{verb}", lifecycle.restart if verb == "restart" else _spawn)
+    return internal_api.request_job(project_id, f"postgrest.{verb}", lifecycle.restart if verb == "restart" else _spawn)
 
 
 def _remove(project_id: str) -> Response:
-    return internal_api.asked(project_id, "postgrest.delete", lifecycle.pause)
+    return internal_api.request_job(project_id, "postgrest.delete", lifecycle.pause)
 
 
 def _spawn(tx: Transaction, project_id: str, **who: Any) -> Job:

@@ -39,7 +39,7 @@ CONNECTIONS_MAX = 50
 
 
 @dataclass
-class Ear:
+class ProjectListener:
     """One project that is listened to. stamp: its schema's, when the data API was last known to have read it."""
 
     project: str
@@ -58,7 +58,7 @@ class Ear:
             self.session = None
 
 
-class Listener:
+class SchemaListener:
     """Listens to every project that wants it, with at most so many sessions; the others are looked at in turn.
 
     Not safe for several threads. `run_once` looks, hears and tells; it never raises for a project that is away.
@@ -68,7 +68,7 @@ class Listener:
         self, database: Database, cluster: Cluster, instances: Instances, *, most: int = CONNECTIONS_MAX
     ) -> None:
         self._database, self._cluster, self._instances, self._most = database, cluster, instances, most
-        self._ears: dict[str, Ear] = {}
+        self._ears: dict[str, ProjectListener] = {}
         self._looked = float("-inf")
         self._selector = selectors.DefaultSelector()
 
@@ -99,7 +99,7 @@ class Listener:
         wanted = self._instances.signalled()
         served = self._active(wanted | set(self._ears))
         for project in wanted & served:
-            self._ears.setdefault(project, Ear(project)).wanted_at = now
+            self._ears.setdefault(project, ProjectListener(project)).wanted_at = now
         for ear in list(self._ears.values()):
             # A project that is not active is being renamed, dropped or paused: out of its way at once.
             if ear.project not in served or now - ear.wanted_at > LINGER_SECONDS:
@@ -123,7 +123,7 @@ class Listener:
         for ear in deaf[: max(0, self._most - self.sessions)]:
             self._listen(ear)
 
-    def _listen(self, ear: Ear) -> None:
+    def _listen(self, ear: ProjectListener) -> None:
         try:
             ear.session = self._cluster.opened_inside(names.database(ear.project), SESSION)
             ear.session.execute(SQL.listen)
@@ -138,7 +138,7 @@ class Listener:
         ear.listened_at, ear.handle = time.monotonic(), ear.session.fileno()
         self._selector.register(ear.handle, selectors.EVENT_READ, ear)
 
-    def _hear(self, ear: Ear) -> None:
+    def _hear(self, ear: ProjectListener) -> None:
         if ear.session is None:
             return
         try:
@@ -149,7 +149,7 @@ class Listener:
             # Its database is being renamed or dropped, or the server restarts: the next look finds out.
             self._lose(ear)
 
-    def _tell(self, ear: Ear) -> bool:
+    def _tell(self, ear: ProjectListener) -> bool:
         now = time.monotonic()
         if not ear.pending or now - ear.told_at < REST_SECONDS:
             return False
@@ -169,14 +169,14 @@ class Listener:
         log.info("data API told to read anew", extra={"project_id": ear.project, "parts": parts})
         return True
 
-    def _stamp(self, ear: Ear) -> str | None:
+    def _stamp(self, ear: ProjectListener) -> str | None:
         try:
             return None if ear.session is None else _stamp(ear.session)
         except psycopg.Error:
             self._lose(ear)
             return None
 
-    def _lose(self, ear: Ear) -> None:
+    def _lose(self, ear: ProjectListener) -> None:
         if ear.handle >= 0:
             self._selector.unregister(ear.handle)
             ear.handle = -1
@@ -188,13 +188,13 @@ def _stamp(session: psycopg.Connection[Any]) -> str:
     return str(row[0]) if row else ""
 
 
-def start(infra: Infra) -> None:
+def start_listener(infra: Infra) -> None:
     """Listen in a thread that ends with the process."""
-    heard = Listener(infra.database, infra.databases.cluster, infra.instances)
+    heard = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
     threading.Thread(target=_run, args=(heard,), name="listener", daemon=True).start()
 
 
-def _run(heard: Listener) -> None:
+def _run(heard: SchemaListener) -> None:
     while True:
         try:
             heard.run_once()

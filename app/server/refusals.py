@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import uuid_utils
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.server import cors
 from app.server.problem import MEDIA_TYPE, Problem, document
 from app.server.status_line import status_line
@@ -39,11 +39,11 @@ class Refusal:
     hint: str | None = None
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> PgrstError:
         """Return it as the data API says it."""
         headers = (("Retry-After", "1"),) if self.status == 503 else ()
         message = self.detail[0].upper() + self.detail[1:]
-        return Fault(self.code, message, None, self.hint, status=self.status, headers=headers)
+        return PgrstError(self.code, message, None, self.hint, status=self.status, headers=headers)
 
 
 URL_TOO_LONG = Refusal(414, "uri-too-long", limits.URL_TOO_LONG, limits.URL_TOO_LONG_CODE, limits.URL_TOO_LONG_HINT)

@@ -68,7 +68,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve. A server that gets no thread for a request ends at once, and another one is started in its place."""
-        with exhaustion.ending("the server cannot go on"):
+        with exhaustion.end_process_on_shortage("the server cannot go on"):
             super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:

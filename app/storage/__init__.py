@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def create(database: Database) -> Flask:
     """Return the application; `database` is the platform's, where projects are known."""
-    return not_yet.create("storage-service", "Storage", _refusal, database)
+    return not_yet.create_placeholder("storage-service", "Storage", _refusal, database)
 
 
 def _refusal(status: int, word: str, sentence: str) -> Response:
     # Clients give up on an error that lacks one of the three, and read the status as text.
-    return not_yet.answer(status, {"statusCode": str(status), "error": word, "message": sentence})
+    return not_yet.json_response(status, {"statusCode": str(status), "error": word, "message": sentence})

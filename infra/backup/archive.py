@@ -15,7 +15,7 @@ from isal import igzip, isal_zlib
 
 from infra import files
 from infra.errors import Refused, Unavailable
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
 
     look  called with the plain bytes so far; what it raises ends the writing, and the file is gone
 
-    Raises DiskFull, Failed when gpg fails.
+    Raises DiskFull, ProgramFailed when gpg fails.
     """
     plain = 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -74,7 +74,7 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
 
 @contextmanager
 def packed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
-    """Lend the compressed bytes of a file. Raises Failed for a wrong key."""
+    """Lend the compressed bytes of a file. Raises ProgramFailed for a wrong key."""
     with path.open("rb") as file, gpg.decrypting(key, file) as compressed:
         yield compressed
 
@@ -83,7 +83,7 @@ def packed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
 def opened(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) -> Iterator[IO[bytes]]:
     """Lend the plain bytes of a file, read as they are asked for.
 
-    Raises Failed for a wrong key, Damaged when what was decrypted cannot be unpacked.
+    Raises ProgramFailed for a wrong key, Damaged when what was decrypted cannot be unpacked.
     """
     with path.open("rb") as file, gpg.decrypting(key, file, whole=whole) as read, _unpacked(read, form) as plain:
         yield plain
@@ -140,11 +140,11 @@ def full_disk_named(path: Path) -> Iterator[None]:
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, Failed) and ("No space left" in error.said or "quota exceeded" in error.said)
+    return isinstance(error, ProgramFailed) and ("No space left" in error.said or "quota exceeded" in error.said)
 
 
 def ensure_room(folder: Path, wanted_bytes: int) -> None:
     """Raise DiskFull unless so much can be written, with a reserve for everything else."""
-    free = files.room_mb(folder)
+    free = files.free_mb(folder)
     if free < wanted_bytes // 1_000_000 + RESERVE_MB:
         raise DiskFull(f"the backup needs about {wanted_bytes // 1_000_000 + RESERVE_MB} MB, and {free} MB are free")

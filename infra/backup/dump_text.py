@@ -10,7 +10,7 @@ import re
 from typing import IO, TYPE_CHECKING
 
 from infra.backup.archive import CHUNK_BYTES, Damaged
-from infra.postgres.split import First, NotText
+from infra.postgres.split import InvalidEncoding, StatementScanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,13 +37,13 @@ class DumpText:
         Raises Damaged when the text breaks off.
         """
         self._skip()
-        first = First()
+        first = StatementScanner()
         try:
             while (end := first.end(self._buffer)) is None:
                 # Twice as much as there is: what is long is not looked at again for each chunk of it.
                 if not self._fill(len(self._buffer)):
                     break
-        except NotText as error:
+        except InvalidEncoding as error:
             raise Damaged(f"the dump cannot be read: {error}") from error
         if end is None:
             if self._buffer.strip():

@@ -55,7 +55,7 @@ class Programs:
 
         snapshot  as pg_export_snapshot() named it, so that what is counted beside is what is dumped
 
-        Raises Failed when pg_dump does not end well.
+        Raises ProgramFailed when pg_dump does not end well.
         """
         argv: list[str | Path] = [
             self.folder / "pg_dump",
@@ -77,7 +77,7 @@ class Programs:
 
     @contextmanager
     def as_sql(self, plain: IO[bytes], form: Format, *, most_bytes: int) -> Iterator[IO[bytes]]:
-        """Lend a dump as SQL, whatever its format. Raises Failed when pg_restore cannot read it, Damaged."""
+        """Lend a dump as SQL, whatever its format. Raises ProgramFailed when pg_restore cannot read it, Damaged."""
         if form == "sql.gz":
             yield plain
             return

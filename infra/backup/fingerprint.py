@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from infra.backup import fingerprint_before
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def looking(uri: str, session: str, *, project: str = "", stand_ins: Mapping[str
     Raises Unavailable.
     """
     with (
-        translated(),
+        translate_errors(),
         psycopg.connect(
             uri,
             autocommit=True,

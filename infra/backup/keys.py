@@ -34,7 +34,7 @@ def backup_key(folder: Path) -> tuple[str, str]:
 def keep(folder: Path) -> None:
     """Let the key in force be among those that are kept; twice is harmless. Raises Refused."""
     key_id, key = backup_key(folder)
-    path = files.folder(folder / FOLDER) / key_id
+    path = files.ensure_folder(folder / FOLDER) / key_id
     if not files.holds(path, key + "\n"):
         files.replace(path, key + "\n")
 
@@ -42,7 +42,7 @@ def keep(folder: Path) -> None:
 def backup_keys(folder: Path) -> dict[str, str]:
     """Return every key that sets may need, by id: the one in force and all that were kept. Raises Refused."""
     kept = folder / FOLDER
-    with files.worded(kept):
+    with files.translate_os_errors(kept):
         known = (
             [path.read_text().strip() for path in sorted(kept.iterdir()) if path.name[0] != "."]
             if kept.is_dir()

@@ -16,7 +16,7 @@ from config.destination import destination
 from infra import files
 from infra.backup.sets import SUFFIX
 from infra.errors import Refused, Unavailable
-from infra.pipeline import PIPE, Failed, run, stage
+from infra.pipeline import PIPE, ProgramFailed, run, stage
 from infra.render import render
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Offsite:
 
     def prepare(self) -> str:
         """Let our key be there; return the line for `authorized_keys` on the other machine. Raises Refused."""
-        files.folder(self._folder.parent)
-        files.folder(self._folder)
+        files.ensure_folder(self._folder.parent)
+        files.ensure_folder(self._folder)
         key = self._folder / KEY
         if not key.exists():
             # Under another name first: half a key would never be replaced.
@@ -93,7 +93,7 @@ class Offsite:
         argv = [_program("ssh-keyscan"), "-T", "10", "-p", str(self._port), "-t", "ed25519", self.destination.address]
         try:
             lines = [line for line in run(argv, timeout_seconds=ASK_SECONDS).splitlines() if not line.startswith("#")]
-        except Failed:
+        except ProgramFailed:
             lines = []
         if not lines:
             raise Unavailable(f"nobody answers as an SSH server with an ed25519 key at {self._address}")
@@ -128,7 +128,7 @@ class Offsite:
                 timeout_seconds=ASK_SECONDS + IDLE_SECONDS,
                 env=self._environment(),
             )
-        except Failed as error:
+        except ProgramFailed as error:
             if _NO_FOLDER.search(error.said):
                 return {}
             raise self._meant(error) from error
@@ -236,10 +236,10 @@ class Offsite:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except Failed as error:
+        except ProgramFailed as error:
             raise self._meant(error) from error
 
-    def _meant(self, error: Failed) -> Exception:
+    def _meant(self, error: ProgramFailed) -> Exception:
         """Return what a failure of rsync means to people."""
         if _HOST_KEY.search(error.said):
             return HostKeyChanged(

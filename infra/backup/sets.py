@@ -158,4 +158,4 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 def _mac(key: str, plain: Mapping[str, Any]) -> str:
     text = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
-    return hmac.new(vault.derived(key, MAC_PURPOSE), text, "sha256").hexdigest()
+    return hmac.new(vault.derive_key(key, MAC_PURPOSE), text, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from infra.backup.archive import CHUNK_BYTES, Damaged, Stored, full_disk_named, sha256_of
 from infra.errors import Refused
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def write(path: Path, head: Head, packed: IO[bytes], gpg: Gpg, passphrase: str, 
 
     look  called with the bytes so far; what it raises ends the writing, and the file is gone
 
-    Raises DiskFull, Failed when gpg fails.
+    Raises DiskFull, ProgramFailed when gpg fails.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with full_disk_named(path), os.fdopen(handle, "wb") as file:
@@ -124,7 +124,7 @@ def _members(path: Path, gpg: Gpg, passphrase: str, *, whole: bool) -> Iterator[
                 raise Damaged(f"{path.name} is no export, or the passphrase is another one") from error
     except FileNotFoundError:
         raise Refused(f"there is no file {path.name}") from None
-    except Failed as error:
+    except ProgramFailed as error:
         raise Refused(f"{path.name} does not open: the passphrase is another one, or it was changed") from error
 
 

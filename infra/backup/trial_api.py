@@ -12,7 +12,7 @@ import httpx
 from config.settings import CHECKOUT
 from infra.errors import Unavailable
 from infra.pipeline import SECRET, stage
-from infra.sockets import listens
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def serving(configuration: str, path: Path) -> Iterator[httpx.Client]:
             ) as client,
         ):
             deadline = time.monotonic() + START_SECONDS
-            while not listens(path):
+            while not is_listening(path):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Unavailable("a data API for the restored database did not come to answer")
                 time.sleep(LOOK_SECONDS)

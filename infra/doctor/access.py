@@ -75,7 +75,7 @@ def ssh(site: Site) -> Iterator[Finding]:
 
 
 @check("host.ports")
-def ports(site: Site) -> Iterator[Finding]:
+def public_ports(site: Site) -> Iterator[Finding]:
     """Nothing of ours that belongs inside listens on an address that others reach."""
     seen = {*_listening(site), *_published(site)}
     bad = sorted({(port, address) for address, port in seen if port in INNER and not address.startswith(LOOPBACK)})

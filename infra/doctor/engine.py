@@ -22,7 +22,7 @@ INSTALL = "scripts/install installs it"
 
 
 @check("host.docker")
-def installed(site: Site) -> Iterator[Finding]:
+def docker_engine(site: Site) -> Iterator[Finding]:
     """Docker is new enough, and the logs of its containers end somewhere."""
     yield _new_enough(docker_cli.version())
     try:
@@ -38,8 +38,8 @@ def installed(site: Site) -> Iterator[Finding]:
     yield from _rotation(site, told)
 
 
-@check("service.health", mend=lambda site, finding: restarted(site, finding.subject))
-def health(site: Site) -> Iterator[Finding]:
+@check("service.health", mend=lambda site, finding: restart_container(site, finding.subject))
+def container_health(site: Site) -> Iterator[Finding]:
     """Every container of the installation runs and is healthy."""
     found = site.containers()
     for name in sorted({f"{site.prefix}{service}" for service in site.services} - {one.name for one in found}):
@@ -57,7 +57,7 @@ def health(site: Site) -> Iterator[Finding]:
 
 
 @check("data-api.image")
-def image(site: Site) -> Iterator[Finding]:
+def data_api_image(site: Site) -> Iterator[Finding]:
     """The image that projects' containers are made of is here."""
     named = site.settings.data_api
     whose = "official PostgREST" if named.startswith(("postgrest/", "docker.io/postgrest/")) else "LaunchDB's own"
@@ -68,7 +68,7 @@ def image(site: Site) -> Iterator[Finding]:
         yield failure(f"{whose}: {named} is not on this machine, so no project can be started", remedy)
 
 
-def restarted(site: Site, name: str) -> str:
+def restart_container(site: Site, name: str) -> str:
     """Restart one container of the installation, and no other. Raises Refused, Unavailable."""
     if not name.startswith(site.prefix):
         raise Refused(f"{name} is no container of this installation")

@@ -74,7 +74,7 @@ def check(
     return register
 
 
-def chosen(wanted: str | None, *, containers: bool) -> list[Check]:
+def select_checks(wanted: str | None, *, containers: bool) -> list[Check]:
     """Return the checks of that name, or of the group of that name; with none, all that apply here."""
     if wanted is None:
         return [one for one in CHECKS.values() if not one.asked and (containers or not one.containers)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import files
-from infra.doctor.engine import restarted
+from infra.doctor.engine import restart_container
 from infra.doctor.findings import check, failure, ok, warning
 from infra.errors import Refused, Unavailable
 from infra.secrets import secretfiles
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from infra.doctor.findings import Finding
     from infra.doctor.site import Site
-    from infra.host.docker_cli import Container
+    from infra.host.docker_cli import ContainerStatus
 
 # What may be done with what lies in the home folder, by its kind. PgBouncer's two files are read by a group of its own,
 # and the data APIs' configurations hold passwords: the guide's 600 and 755 do not fit an account without root.
@@ -66,7 +66,7 @@ def permissions(site: Site) -> Iterator[Finding]:
 
 
 @check("secrets.files", containers=False)
-def secrets(site: Site) -> Iterator[Finding]:
+def secret_files(site: Site) -> Iterator[Finding]:
     """The platform's secrets are there, strong, different, and none is an example."""
     if not site.settings.secrets_folder.is_dir():
         yield failure(f"{site.settings.secrets_folder} is not there", "start the installation; it makes its secrets")
@@ -88,13 +88,13 @@ def _settle(site: Site, _finding: Finding) -> str:
         site.compose().up(MANAGER, tell=lambda _line: None, dependants=False, again=True)
         done.append("the manager made anew")
     elif inside is not None and done:
-        done.append(restarted(site, inside.name))
+        done.append(restart_container(site, inside.name))
     return "; ".join(done) or "nothing was left to do"
 
 
 def _put_right(site: Site, variable: str, wanted: Path) -> Iterator[str]:
     if not wanted.is_dir():
-        files.folder(wanted, mode=0o755 if variable == "HOST_SCRIPT_DIR" else 0o700, owner=_owner(site.home))
+        files.ensure_folder(wanted, mode=0o755 if variable == "HOST_SCRIPT_DIR" else 0o700, owner=_owner(site.home))
         yield f"{wanted} made"
     if site.dotenv.exists() and site.dotenv_values().get(variable) != str(wanted):
         found = site.dotenv.stat()
@@ -105,7 +105,7 @@ def _put_right(site: Site, variable: str, wanted: Path) -> Iterator[str]:
 
 
 @check("manager.folders", mend=_settle)
-def manager(site: Site) -> Iterator[Finding]:
+def manager_folders(site: Site) -> Iterator[Finding]:
     """The manager's folders are there, and are the same folder on the host and inside."""
     inside = _manager(site)
     said = site.dotenv_values()
@@ -125,7 +125,7 @@ def manager(site: Site) -> Iterator[Finding]:
             yield ok(str(wanted), variable)
 
 
-def _manager(site: Site) -> Container | None:
+def _manager(site: Site) -> ContainerStatus | None:
     """Return the manager's container; without Docker there is none, and what lies here can be mended all the same."""
     try:
         return next((one for one in site.containers() if one.name == f"{site.prefix}{MANAGER}"), None)
@@ -142,7 +142,7 @@ def _folder(site: Site, variable: str) -> Path:
     return site.home / FOLDERS[variable]
 
 
-def _disagrees(inside: Container, variable: str, folder: Path) -> list[str]:
+def _disagrees(inside: ContainerStatus, variable: str, folder: Path) -> list[str]:
     """Say how what the container was made with differs: the variable, and a mount of the folder or of one above it."""
     faults, told = [], inside.environment.get(variable, str(folder))
     if told != str(folder):

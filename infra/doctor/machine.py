@@ -24,7 +24,7 @@ STALE_DAYS = 7
 
 
 @check("host.size")
-def size(site: Site) -> Iterator[Finding]:
+def machine_size(site: Site) -> Iterator[Finding]:
     """At least 2 processors, 4 GB and 40 GB; better 4, 8 and 100."""
     disk = os.statvfs(site.root)
     found = {
@@ -44,7 +44,7 @@ def size(site: Site) -> Iterator[Finding]:
 
 
 @check("host.os")
-def system(site: Site) -> Iterator[Finding]:
+def operating_system(site: Site) -> Iterator[Finding]:
     """A system that LaunchDB is tried on."""
     lines = (line.partition("=")[::2] for line in (site.text("etc/os-release") or "").splitlines())
     found = {name: value.strip("\"'") for name, value in lines}
@@ -72,7 +72,7 @@ def clock(site: Site) -> Iterator[Finding]:
 
 
 @check("host.packages")
-def packages(site: Site) -> Iterator[Finding]:
+def security_updates(site: Site) -> Iterator[Finding]:
     """Security updates have been taken, and take effect."""
     if any((site.root / path).exists() for path in ("var/run/reboot-required", "run/reboot-required")):
         yield warning("updates wait for a restart of the machine", "reboot, when it suits", subject="restart")

@@ -50,7 +50,7 @@ def _put_back(folder: Path) -> str:
 
 
 @check("pooler.config", mend=_mend)
-def config(site: Site) -> Iterator[Finding]:
+def pooler_config(site: Site) -> Iterator[Finding]:
     """The file can be read, has what PgBouncer needs, and names the projects that the catalogue has."""
     folder = site.home / "pgbouncer"
     path = folder / NAME

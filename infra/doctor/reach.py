@@ -64,10 +64,10 @@ def outbound(site: Site) -> Iterator[Finding]:
     """The outside is reached by HTTP, HTTPS and, where mail is sent, by the mail server's port."""
     mail = site.settings.smtp_host
     for host, port in (*OUTSIDE, *([(mail, site.settings.smtp_port)] if mail else [])):
-        yield reached(host, port)
+        yield can_connect(host, port)
 
 
-def reached(host: str, port: int, seconds: float = CONNECT_SECONDS) -> Finding:
+def can_connect(host: str, port: int, seconds: float = CONNECT_SECONDS) -> Finding:
     """Say whether a connection can be opened to that port."""
     where = f"{host}:{port}"
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from infra.host.compose import Compose
-    from infra.host.docker_cli import Container
+    from infra.host.docker_cli import ContainerStatus
 
 SERVICES = (
     *("postgres", "pgbouncer", "platform-api", "postgrest-manager", "migrations", "auth-service", "storage-service"),
@@ -59,7 +59,7 @@ class Site:
         """Return the installation as Compose knows it. Raises Refused where Compose is missing, or too old."""
         return compose.find(self.file, self.dotenv, project=self.prefix.rstrip("-"))
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[ContainerStatus]:
         """Return the installation's containers, running or not. Raises Unavailable."""
         return docker_cli.containers(name=self.prefix)
 

@@ -35,7 +35,7 @@ class Certificate:
         return any(known.lower() in (name.lower(), f"*.{parent}".lower()) for known in self.names)
 
 
-def shown(host: str, port: int, name: str) -> Certificate:
+def fetch_certificate(host: str, port: int, name: str) -> Certificate:
     """Return the certificate that a server shows to who asks for `name`. Raises Unavailable."""
     found = _handshake(host, port, name, verified=False)
     if found is None:

@@ -15,7 +15,7 @@ from infra import files
 from infra.edge import certificates
 from infra.errors import Refused, Unavailable
 from infra.render import render
-from infra.sockets import listens
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def _url_too_long() -> str:
     return json.dumps(said, separators=(",", ":"))
 
 
-class Proxy:
+class CaddyProxy:
     """What Caddy is told, and what it says. Its administration is a Unix socket, for the owner of the home alone."""
 
     def __init__(self, settings: Settings, upstreams: Upstreams | None = None, address: str = ADDRESS) -> None:
@@ -120,8 +120,8 @@ class Proxy:
         text = self.text()
         if files.holds(self.file, text):
             return False
-        files.folder(self.file.parent)
-        files.folder(self.socket.parent)
+        files.ensure_folder(self.file.parent)
+        files.ensure_folder(self.socket.parent)
         self._keep()
         files.replace(self.file, text)
         return True
@@ -154,7 +154,7 @@ class Proxy:
         """Return the certificate that clients are shown; None where there is no TLS. Raises Unavailable."""
         if self._settings.tls == "off":
             return None
-        return certificates.shown(self._address, self._settings.https_port, self._settings.domain)
+        return certificates.fetch_certificate(self._address, self._settings.https_port, self._settings.domain)
 
     def kept(self) -> list[Path]:
         """Return the files that were good before, the newest first."""
@@ -169,7 +169,7 @@ class Proxy:
         files.replace(self.file.with_suffix(".1"), self.file.read_bytes())
 
     def _ask(self, method: str, path: str, text: str = "", media_type: str = "text/caddyfile") -> httpx.Response:
-        if not listens(self.socket):
+        if not is_listening(self.socket):
             raise Unavailable(f"Caddy does not answer at {self.socket}")
         transport = httpx.HTTPTransport(uds=str(self.socket))
         try:

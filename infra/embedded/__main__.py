@@ -8,15 +8,15 @@ import sys
 from config import surroundings
 from config.settings import Settings, SettingsError, load
 from infra import files
-from infra.embedded.report import FAULT, Report
+from infra.embedded.report import FAULT, StartReport
 from infra.embedded.start import Installation, folders, lock_path
 from infra.errors import InfraError
 
 
 def main() -> int:
     """Supervise until asked to stop; return the exit status."""
-    surroundings.enter()
-    report = Report()
+    surroundings.enter_own_environment()
+    report = StartReport()
     try:
         settings = load(recall=False)
         folders(settings)
@@ -24,19 +24,19 @@ def main() -> int:
             os.ftruncate(lock, 0)
             os.write(lock, str(os.getpid()).encode())
             _supervise(settings, report)
-    except files.Locked:
-        report.say(FAULT, f"LaunchDB already runs on {settings.home}; `launchdb down` stops it")
+    except files.FileLocked:
+        report.send(FAULT, f"LaunchDB already runs on {settings.home}; `launchdb down` stops it")
         return 1
     except (SettingsError, InfraError) as error:
-        report.say(FAULT, str(error))
+        report.send(FAULT, str(error))
         return 1
     except OSError as error:
-        report.say(FAULT, str(files.fault(error, str(error.filename or "a file of LaunchDB"))))
+        report.send(FAULT, str(files.os_error_text(error, str(error.filename or "a file of LaunchDB"))))
         return 1
     return 0
 
 
-def _supervise(settings: Settings, report: Report) -> None:
+def _supervise(settings: Settings, report: StartReport) -> None:
     Installation(settings, report).run()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.embedded.output import Log, Pipe
+from infra.embedded.output import OutputPipe, ProcessLog
 from infra.pipeline import Account, end_group, spawn
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WELL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Spec:
+class ProcessSpec:
     """What to run. `stop` asks it to leave in order; after `grace_seconds` it is killed with all it started."""
 
     name: str
@@ -42,20 +42,20 @@ class Spec:
 class Child:
     """The process of a spec, or the time at which it is to be started again."""
 
-    spec: Spec
+    spec: ProcessSpec
     process: subprocess.Popen[bytes] | None = None
     pidfd: int = -1
     deaths: int = 0
     started_at: float = 0.0
     due_at: float | None = None
     status: int | None = None
-    pipe: Pipe = field(init=False)
+    pipe: OutputPipe = field(init=False)
 
     def start(self) -> None:
         """Start it. Raises Refused when the program cannot be started at all, Unavailable or OSError when not now."""
         self.due_at = None
         self.started_at = time.monotonic()
-        self.pipe = Pipe(Log(self.spec.log), self.spec.name)
+        self.pipe = OutputPipe(ProcessLog(self.spec.log), self.spec.name)
         try:
             self.process = spawn(
                 self.spec.argv,

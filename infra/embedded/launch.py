@@ -31,10 +31,13 @@ def launch(settings: Settings, *, detached: bool) -> subprocess.Popen[bytes]:
     """
     folders(settings)
     own = {"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)}
-    with files.worded(log_folder(settings)), (log_folder(settings) / "supervisor.err").open("wb") as errors:
+    with (
+        files.translate_os_errors(log_folder(settings)),
+        (log_folder(settings) / "supervisor.err").open("wb") as errors,
+    ):
         return spawn(
             [sys.executable, "-m", "infra.embedded"],
-            env={**surroundings.made(), **own},
+            env={**surroundings.program_environment(), **own},
             cwd=CHECKOUT,
             stdout=PIPE,
             stderr=errors,
@@ -50,7 +53,7 @@ def running(settings: Settings) -> int | None:
     try:
         with files.locked(path, wait=False):
             return None
-    except files.Locked:
+    except files.FileLocked:
         return int(path.read_text().strip() or 0) or None
 
 

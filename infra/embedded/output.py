@@ -12,7 +12,7 @@ LARGEST_BYTES = 10_000_000
 LONGEST_LINE = 65_536
 
 
-class Log:
+class ProcessLog:
     """One file and one older: together at most twice `largest_bytes`. Never raises: a full disk loses lines only."""
 
     def __init__(self, path: Path, *, largest_bytes: int = LARGEST_BYTES) -> None:
@@ -38,10 +38,10 @@ class Log:
             return ""
 
 
-class Pipe:
+class OutputPipe:
     """The reading end of a process's output: keeps an unfinished line until the rest comes."""
 
-    def __init__(self, log: Log, prefix: str) -> None:
+    def __init__(self, log: ProcessLog, prefix: str) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.read_end, False)
         self.log = log

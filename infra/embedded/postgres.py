@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from config.settings import remembered
+from config.settings import remembered_state
 from infra import files
 from infra.embedded import accounts, state
 from infra.embedded.programs import postgres_bin
 from infra.errors import Refused, Unavailable
-from infra.pipeline import Account, Failed, run
+from infra.pipeline import Account, ProgramFailed, run
 from infra.secrets import secretfiles
-from infra.sockets import nickname
+from infra.sockets import short_home_name
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -103,7 +103,7 @@ def prepare(settings: Settings) -> Postgres:
 
 
 def _data_folder(settings: Settings, account: Account | None) -> Path:
-    known = remembered(settings.home)
+    known = remembered_state(settings.home)
     if DATA in known:
         data = Path(known[DATA])
         if "LAUNCHDB_DATABASE_URL" in known and not (data / "PG_VERSION").exists():
@@ -113,8 +113,8 @@ def _data_folder(settings: Settings, account: Account | None) -> Path:
     if not accounts.reachable(data, account):
         # A home under /root: the service account could not pass, and we do not open folders that are not ours. The
         # name is never used again, so that a new home at the place of a removed one does not meet its data.
-        files.folder(settings.service_folder, mode=0o755)
-        data = settings.service_folder / f"{nickname(settings.home)}-{secrets.token_hex(3)}" / "data"
+        files.ensure_folder(settings.service_folder, mode=0o755)
+        data = settings.service_folder / f"{short_home_name(settings.home)}-{secrets.token_hex(3)}" / "data"
     state.remember(settings.home, **{DATA: str(data)})
     return data
 
@@ -122,9 +122,9 @@ def _data_folder(settings: Settings, account: Account | None) -> Path:
 def _initdb(programs: Path, data: Path, password: str, account: Account | None) -> None:
     """Make the cluster beside its place and move it there when whole: one that was cut short is made again."""
     owner = (account.uid, account.gid) if account else None
-    above = files.folder(data.parent, mode=0o700, owner=owner)
+    above = files.ensure_folder(data.parent, mode=0o700, owner=owner)
     beside, pwfile = above / "data.new", above / "password.new"
-    with files.worded(data):
+    with files.translate_os_errors(data):
         if beside.exists():
             shutil.rmtree(beside)
         if data.exists() and any(data.iterdir()):
@@ -143,17 +143,17 @@ def _initdb(programs: Path, data: Path, password: str, account: Account | None) 
     try:
         run(argv, timeout_seconds=120, account=account, cwd=Path("/"), env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
         beside.replace(data)
-    except Failed as error:
+    except ProgramFailed as error:
         if "No space left" in error.said:
             raise Refused(f"the disk is full: {data} could not be written; free some space and start again") from error
         raise
     except OSError as error:
-        raise files.fault(error, str(data)) from error
+        raise files.os_error_text(error, str(data)) from error
     finally:
         pwfile.unlink(missing_ok=True)
 
 
-def leftover(data: Path) -> int | None:
+def leftover_server(data: Path) -> int | None:
     """Return the process id of a live server of this data folder; the file alone proves nothing."""
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
@@ -166,11 +166,11 @@ def leftover(data: Path) -> int | None:
 
 def _end_leftover(data: Path) -> None:
     """Let the server of a killed supervisor come to its orderly end, so that ours can be watched and restarted."""
-    pid = leftover(data)
+    pid = leftover_server(data)
     if pid is not None:
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + LEFTOVER_SECONDS
-        while leftover(data) == pid:
+        while leftover_server(data) == pid:
             if time.monotonic() > deadline:
                 raise Unavailable(f"a Postgres of an earlier start (process {pid}) does not end; stop it, then start")
             time.sleep(0.02)
@@ -180,18 +180,18 @@ def _end_leftover(data: Path) -> None:
 
 
 def _port(settings: Settings) -> int:
-    known = remembered(settings.home).get(PORT)
+    known = remembered_state(settings.home).get(PORT)
     if known:
-        if not is_free(int(known)):
+        if not is_port_free(int(known)):
             raise Refused(f"port {known} of this home's Postgres is taken by another program; stop it, then start")
         return int(known)
     for port in random.sample(PORTS, 200):
-        if is_free(port):
+        if is_port_free(port):
             return port
     raise Refused(f"no free port was found between {PORTS.start} and {PORTS.stop} for Postgres")
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
+def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
     """Say whether somebody may listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,11 +22,11 @@ def prepare() -> None:
     settings = load()
     ensure_database(settings.database_url)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        migrations.apply(connection, "platform")
+        migrations.apply_migrations(connection, "platform")
     infra = Infra.open(settings, name="launchdb-prepare")
     try:
         with infra.database.transaction() as tx:
-            infra.vault.prove(tx)
+            infra.vault.check_master_key(tx)
         infra.databases.ensure_shared_roles(SESSION)
         infra.databases.templates.ensure(SESSION)
         infra.pooler.prepare(SESSION)
@@ -47,7 +47,7 @@ def ensure_database(url: str) -> None:
 
 def main() -> int:
     """Prepare; say in one line why not."""
-    surroundings.enter()
+    surroundings.enter_own_environment()
     try:
         prepare()
     except (InfraError, psycopg.Error) as error:

@@ -19,7 +19,7 @@ PROGRAM = "launchdb"
 
 
 @dataclass(frozen=True)
-class Line:
+class ProcfileLine:
     """One process of the Procfile: `number` counts its copies from 1."""
 
     role: str
@@ -32,7 +32,7 @@ class Line:
         return f"{self.role}.{self.number}"
 
 
-def read(path: Path, formation: str) -> list[Line]:
+def read(path: Path, formation: str) -> list[ProcfileLine]:
     """Return every process to be started, in the file's order. Raises Refused for a line nobody can read."""
     roles: dict[str, tuple[str, ...]] = {}
     for text in path.read_text().splitlines():
@@ -43,7 +43,9 @@ def read(path: Path, formation: str) -> list[Line]:
             raise Refused(f"{path}: this line is not `name: command`, or its name stands twice: {text.strip()}")
         roles[match[1]] = _argv(match[2])
     counts = _counts(formation, roles)
-    return [Line(role, number + 1, argv) for role, argv in roles.items() for number in range(counts.get(role, 1))]
+    return [
+        ProcfileLine(role, number + 1, argv) for role, argv in roles.items() for number in range(counts.get(role, 1))
+    ]
 
 
 def _counts(formation: str, roles: dict[str, tuple[str, ...]]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from infra import files
 from infra.embedded.accounts import reachable
 from infra.errors import Refused
-from infra.pipeline import Account, Failed, run
+from infra.pipeline import Account, ProgramFailed, run
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -87,8 +87,8 @@ def _places(settings: Settings, package: Path, account: Account | None) -> list[
 def _unpack(archive: Path, target: Path) -> bool:
     """Unpack whole or not at all, once, however many starters come at the same time; say whether we may."""
     try:
-        files.folder(target.parent, mode=0o755)
-        with files.locked(target.parent / ".unpacking"), files.worded(target):
+        files.ensure_folder(target.parent, mode=0o755)
+        with files.locked(target.parent / ".unpacking"), files.translate_os_errors(target):
             if not (target / "bin" / "postgres").exists():
                 _unpack_alone(archive, target)
     except Refused as error:
@@ -118,7 +118,7 @@ def _check(folder: Path, account: Account | None) -> None:
     try:
         said = [run([folder / name, "--version"], timeout_seconds=20, account=account) for name in ("postgres", "psql")]
         run([folder / "initdb", "--version"], timeout_seconds=20, account=account)
-    except Failed as error:
+    except ProgramFailed as error:
         missing = _MISSING.search(error.said)
         if missing is None:
             raise

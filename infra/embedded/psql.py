@@ -33,9 +33,9 @@ def find(settings: Settings) -> Path:
         ) from error
 
 
-def become(program: Path, where: Mapping[str, str], password: str) -> None:
+def exec_psql(program: Path, where: Mapping[str, str], password: str) -> None:
     """Replace this process by psql, connected to `where` (host, port, dbname, user). Does not return."""
     # The terminal, the pager and .psqlrc are the caller's; where to connect is ours to say.
-    inherited = {name: value for name, value in surroundings.given().items() if not name.startswith("PG")}
+    inherited = {name: value for name, value in surroundings.caller_environment().items() if not name.startswith("PG")}
     given = {_VARIABLES[name]: value for name, value in where.items()}
     os.execve(program, ["psql"], {**inherited, **given, "PGPASSWORD": password})  # noqa: S606 - no shell is wanted

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 STEP, FAULT, READY = "step", "fault", "ready"
 
 
-class Report:
+class StartReport:
     """The writing end, standard output. A starter that has gone is no reason to stop."""
 
-    def say(self, event: str, message: str) -> None:
+    def send(self, event: str, message: str) -> None:
         """Tell one thing."""
         try:
             os.write(1, json.dumps({"event": event, "message": message}).encode() + b"\n")

@@ -11,9 +11,9 @@ from config import surroundings
 from config.settings import CHECKOUT
 from infra import files, gpg
 from infra.embedded import postgres, procfile, state, valkey
-from infra.embedded.child import Spec
-from infra.embedded.output import Log
-from infra.embedded.report import READY, STEP, Report
+from infra.embedded.child import ProcessSpec
+from infra.embedded.output import ProcessLog
+from infra.embedded.report import READY, STEP, StartReport
 from infra.embedded.supervisor import Supervisor
 from infra.errors import Refused, Unavailable
 from infra.secrets import secretfiles
@@ -33,9 +33,9 @@ STOP_ORDER = ("worker", "api")
 def folders(settings: Settings) -> None:
     """Let the home be there with what lies in it. Raises Refused."""
     # The servers' account passes through a home made by root; what is secret lies in closed folders inside it.
-    files.folder(settings.home, mode=0o711 if os.geteuid() == 0 else 0o700)
+    files.ensure_folder(settings.home, mode=0o711 if os.geteuid() == 0 else 0o700)
     for path in (log_folder(settings), settings.run_folder, settings.secrets_folder):
-        files.folder(path, mode=0o700)
+        files.ensure_folder(path, mode=0o700)
 
 
 def log_folder(settings: Settings) -> Path:
@@ -51,10 +51,10 @@ def lock_path(settings: Settings) -> Path:
 class Installation:
     """Starts everything for these settings, serves until asked to stop, stops everything in order."""
 
-    def __init__(self, settings: Settings, report: Report) -> None:
+    def __init__(self, settings: Settings, report: StartReport) -> None:
         self.settings = settings
         self.report = report
-        self.supervisor = Supervisor(Log(self._log("supervisor")))
+        self.supervisor = Supervisor(ProcessLog(self._log("supervisor")))
         self._roles: dict[str, list[str]] = {}
         self._servers: list[str] = []
 
@@ -68,12 +68,14 @@ class Installation:
             self._stop()
 
     def _start(self) -> None:
-        if not postgres.is_free(self.settings.port, self.settings.host):
+        if not postgres.is_port_free(self.settings.port, self.settings.host):
             raise Refused(
                 f"port {self.settings.port} is taken by another program; stop it, or choose another by --port"
             )
         if not gpg.is_installed():
-            self.report.say(STEP, "gpg is not installed: no backups, and projects go only with --purge (package gnupg)")
+            self.report.send(
+                STEP, "gpg is not installed: no backups, and projects go only with --purge (package gnupg)"
+            )
         lines = procfile.read(self.settings.procfile, self.settings.formation)
         secretfiles.ensure(self.settings.secrets_folder, self.settings.home / ".env")
         state.remember(self.settings.home, LAUNCHDB_PORT=str(self.settings.port))
@@ -82,7 +84,7 @@ class Installation:
         for line in lines:
             self._roles.setdefault(line.role, []).append(line.name)
             self.supervisor.start(self._spec(line.name, line.argv, log=line.role))
-        self.report.say(READY, f"{len(lines)} processes started")
+        self.report.send(READY, f"{len(lines)} processes started")
         self.report.close()
 
     def _start_servers(self) -> None:
@@ -103,24 +105,24 @@ class Installation:
             )
             self._serve_with("postgres", spec, server)
 
-    def _serve_with(self, name: str, spec: Spec, server: postgres.Postgres | valkey.Valkey) -> None:
+    def _serve_with(self, name: str, spec: ProcessSpec, server: postgres.Postgres | valkey.Valkey) -> None:
         child = self.supervisor.start(spec)
         self._servers.insert(0, name)
         self.supervisor.wait(lambda: child.deaths > 1 or server.answers(), seconds=SERVER_SECONDS)
         if self.supervisor.stopping:
             raise Unavailable("stopped while starting")
         if not server.answers():
-            raise _failure(f"{name} does not start", Log(spec.log))
-        self.report.say(STEP, f"{name} answers")
+            raise _failure(f"{name} does not start", ProcessLog(spec.log))
+        self.report.send(STEP, f"{name} answers")
 
     def _prepare(self) -> None:
         spec = self._spec("prepare", (sys.executable, "-m", "infra.embedded.prepare"), once=True)
         child = self.supervisor.start(spec)
         self.supervisor.wait(lambda: child.status is not None, seconds=PREPARE_SECONDS)
         if child.status != 0:
-            raise _failure("the platform database cannot be prepared", Log(spec.log))
+            raise _failure("the platform database cannot be prepared", ProcessLog(spec.log))
         self.supervisor.stop(["prepare"])
-        self.report.say(STEP, "platform database and project template are up to date")
+        self.report.send(STEP, "platform database and project template are up to date")
 
     def _stop(self) -> None:
         self.supervisor.stopping = True
@@ -133,16 +135,16 @@ class Installation:
     def _log(self, name: str) -> Path:
         return log_folder(self.settings) / f"{name}.log"
 
-    def _spec(self, name: str, argv: tuple[str, ...], *, log: str = "", **more: object) -> Spec:
+    def _spec(self, name: str, argv: tuple[str, ...], *, log: str = "", **more: object) -> ProcessSpec:
         known: dict[str, object] = {"env": self._environment(), "cwd": CHECKOUT, **more}
-        return Spec(name=name, argv=argv, log=self._log(log or name), **known)  # type: ignore[arg-type]
+        return ProcessSpec(name=name, argv=argv, log=self._log(log or name), **known)  # type: ignore[arg-type]
 
     def _environment(self) -> dict[str, str]:
         own = {"LAUNCHDB_HOME": str(self.settings.home), "LAUNCHDB_PORT": str(self.settings.port)}
-        return {**surroundings.made(), **own, "PYTHONUNBUFFERED": "1"}
+        return {**surroundings.program_environment(), **own, "PYTHONUNBUFFERED": "1"}
 
 
-def _failure(what: str, log: Log) -> Refused:
+def _failure(what: str, log: ProcessLog) -> Refused:
     said = log.tail()
     if "No space left" in said:
         return Refused("the disk is full; free some space and start again")

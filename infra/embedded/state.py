@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from config.settings import remembered
+from config.settings import remembered_state
 from infra import files
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def remember(home: Path, **values: str) -> None:
     """Add these to what is remembered. Raises Refused when the disk is full; the old state stays."""
-    state = {**remembered(home), **values}
+    state = {**remembered_state(home), **values}
     text = json.dumps(state, indent=2, sort_keys=True) + "\n"
     if not files.holds(home / "state.json", text):
         files.replace(home / "state.json", text)

@@ -8,14 +8,14 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from infra.embedded.child import Child, Spec
+from infra.embedded.child import Child, ProcessSpec
 from infra.errors import InfraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from infra.embedded.output import Log, Pipe
+    from infra.embedded.output import OutputPipe, ProcessLog
 
 LOOK_SECONDS = 0.02
 
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.02
 class Supervisor:
     """Starts what it is told to, restarts what dies, stops it in the order it is told."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: ProcessLog) -> None:
         self.stopping = False
         self.children: dict[str, Child] = {}
         self._log = log
@@ -37,7 +37,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
 
-    def start(self, spec: Spec) -> Child:
+    def start(self, spec: ProcessSpec) -> Child:
         """Start a child and keep it running until it is stopped. Raises Refused when it cannot be started."""
         child = self.children[spec.name] = Child(spec)
         self._start(child)
@@ -99,7 +99,7 @@ class Supervisor:
                 child.put_off()
                 self._note(str(error))
 
-    def _heard(self, pipe: Pipe) -> None:
+    def _heard(self, pipe: OutputPipe) -> None:
         if not pipe.pump():
             self._selector.unregister(pipe.read_end)
             pipe.close()

@@ -10,13 +10,13 @@ from config.installation import program_environment
 from infra import pipeline
 from infra.errors import InfraError, Refused
 from infra.host import docker_cli
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from infra.host.docker_cli import Container
+    from infra.host.docker_cli import ContainerStatus
 
 PROJECT = "launchdb"
 HOME = "launchdb.home"
@@ -66,7 +66,7 @@ class Compose:
         """Stop and remove containers and networks, who depends on others first. Data is kept, unless told."""
         self._follow("down", "--remove-orphans", *(["--volumes"] if volumes else []), tell=tell)
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[ContainerStatus]:
         """Return the project's containers, running or not."""
         return docker_cli.containers(project=self.project)
 
@@ -77,7 +77,7 @@ class Compose:
     def differs(self, service: str) -> bool:
         """Say whether the container of a service is not as the file says, so that `up` would replace it."""
         wanted = self._run("config", "--hash", service).split()
-        had = docker_cli.docker(
+        had = docker_cli.run_docker(
             "container", "ls", "--all", "--format", f'{{{{.Label "{_HASH}"}}}}',
             "--filter", f"label=com.docker.compose.project={self.project}",
             "--filter", f"label=com.docker.compose.service={service}",
@@ -91,16 +91,16 @@ class Compose:
             if (found := _HALF.fullmatch(name)) is None:
                 continue
             if found[1] in there:
-                docker_cli.docker("rm", "--force", name)
+                docker_cli.run_docker("rm", "--force", name)
             else:
-                docker_cli.docker("rename", name, found[1])
+                docker_cli.run_docker("rename", name, found[1])
 
     def _run(self, *words: str) -> str:
         try:
             return pipeline.run(
                 self.argv(*words), timeout_seconds=LOOK_SECONDS, env=program_environment(), cwd=self.file.parent
             )
-        except Failed as error:
+        except ProgramFailed as error:
             raise _worded(error) from None
 
     def _follow(self, *words: str, tell: Callable[[str], None]) -> None:
@@ -111,14 +111,14 @@ class Compose:
                 env=program_environment(),
                 cwd=self.file.parent,
             )
-        except Failed as error:
+        except ProgramFailed as error:
             raise _worded(error) from None
 
 
 def homes(project: str = PROJECT) -> set[str]:
     """Return the homes that the project's containers say they are of. Raises Unavailable."""
     chosen = ("--filter", f"label=com.docker.compose.project={project}", "--format", f'{{{{.Label "{HOME}"}}}}')
-    return set(docker_cli.docker("container", "ls", "--all", *chosen).splitlines()) - {""}
+    return set(docker_cli.run_docker("container", "ls", "--all", *chosen).splitlines()) - {""}
 
 
 def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:
@@ -149,8 +149,8 @@ def _is_news(line: str) -> bool:
     return not line.lstrip().startswith(("Found orphan", "WARNING: Found orphan"))
 
 
-def _worded(error: Failed) -> InfraError:
-    worded = docker_cli.worded(error)
+def _worded(error: ProgramFailed) -> InfraError:
+    worded = docker_cli.translate_failure(error)
     if worded is not error:
         return worded
     named = re.search(

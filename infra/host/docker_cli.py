@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from config.installation import program_environment
 from infra import pipeline
 from infra.errors import InfraError, Refused, Unavailable
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ NEVER = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
-class Container:
+class ContainerStatus:
     """A container as `docker inspect` shows it. health: empty when it has no check; since: when it was started.
 
     mounts  pairs of what is mounted, and where
@@ -49,7 +49,7 @@ class Container:
         return self.state == "running" and self.health in ("", "healthy")
 
 
-def docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS, merged: bool = False) -> str:
+def run_docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS, merged: bool = False) -> str:
     """Run one docker command; return what it printed, with `merged` on either stream.
 
     Raises Refused, or Unavailable while the daemon is away and where Docker is not installed.
@@ -58,13 +58,13 @@ def docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SEC
         return pipeline.run(
             ["docker", *words], timeout_seconds=timeout_seconds, feed=feed, env=program_environment(), merged=merged
         )
-    except Failed as error:
-        raise worded(error) from None
+    except ProgramFailed as error:
+        raise translate_failure(error) from None
     except Refused as error:
         raise Unavailable("Docker is not installed here", dependency="docker") from error
 
 
-def worded(error: Failed) -> InfraError:
+def translate_failure(error: ProgramFailed) -> InfraError:
     """Tell a daemon that is away from a refusal."""
     said = error.said.lower()
     if "cannot connect to the docker daemon" in said or "error during connect" in said:
@@ -77,16 +77,18 @@ def worded(error: Failed) -> InfraError:
 
 def version() -> str:
     """Return the version of the engine. Raises Unavailable."""
-    return docker("version", "--format", "{{.Server.Version}}").strip()
+    return run_docker("version", "--format", "{{.Server.Version}}").strip()
 
 
 def info() -> dict[str, Any]:
     """Return what the engine says of itself. Raises Unavailable."""
-    found: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
+    found: dict[str, Any] = json.loads(run_docker("info", "--format", "{{json .}}"))
     return found
 
 
-def containers(*, project: str | None = None, name: str | None = None, label: str | None = None) -> list[Container]:
+def containers(
+    *, project: str | None = None, name: str | None = None, label: str | None = None
+) -> list[ContainerStatus]:
     """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name."""
     chosen = ["--filter", f"label={label}"] if label else []
     if project is not None:
@@ -94,9 +96,9 @@ def containers(*, project: str | None = None, name: str | None = None, label: st
     if name is not None:
         chosen += ["--filter", f"name=^/?{name}"]
     for _ in range(LOOKS):
-        ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", *chosen).split()
+        ids = run_docker("container", "ls", "--all", "--quiet", "--no-trunc", *chosen).split()
         try:
-            shown = docker("container", "inspect", *ids) if ids else "[]"
+            shown = run_docker("container", "inspect", *ids) if ids else "[]"
             break
         except Refused as error:  # one went between the two looks
             refused = error
@@ -105,7 +107,7 @@ def containers(*, project: str | None = None, name: str | None = None, label: st
     return sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
 
 
-def _container(shown: dict[str, Any]) -> Container:
+def _container(shown: dict[str, Any]) -> ContainerStatus:
     state, config, host = shown["State"], shown["Config"], shown["HostConfig"]
     since, logs = state.get("StartedAt"), host.get("LogConfig") or {}
     published = [
@@ -113,7 +115,7 @@ def _container(shown: dict[str, Any]) -> Container:
         for bindings in (host.get("PortBindings") or {}).values()
         for binding in bindings or []
     ]
-    return Container(
+    return ContainerStatus(
         name=shown["Name"].lstrip("/"),
         state=state["Status"],
         health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
@@ -131,46 +133,46 @@ def _container(shown: dict[str, Any]) -> Container:
 def tail(container: str, lines: int = 15) -> str:
     """Return the last lines that a container said, on either stream; why there are none, if that is so."""
     try:
-        return docker("logs", "--tail", str(lines), container, merged=True).strip()
+        return run_docker("logs", "--tail", str(lines), container, merged=True).strip()
     except InfraError as error:
         return str(error)
 
 
 def restart(container: str) -> None:
     """Restart one container; it keeps its settings. Raises Refused, Unavailable."""
-    docker("restart", "--time", str(GRACE_SECONDS), container, timeout_seconds=GRACE_SECONDS + PATIENCE_SECONDS)
+    run_docker("restart", "--time", str(GRACE_SECONDS), container, timeout_seconds=GRACE_SECONDS + PATIENCE_SECONDS)
 
 
 def signal(container: str, number: str) -> None:
     """Send a signal to a container's first process. Raises Refused, Unavailable."""
-    docker("kill", "--signal", number, container)
+    run_docker("kill", "--signal", number, container)
 
 
 def execute(container: str, argv: Sequence[str], *, feed: bytes = b"", seconds: float = EXECUTE_SECONDS) -> str:
     """Run a program in a running container; return what it printed. A secret goes in by `feed`.
 
-    Raises Failed for an exit status other than 0, Unavailable while Docker is away.
+    Raises ProgramFailed for an exit status other than 0, Unavailable while Docker is away.
     """
-    return docker("exec", "--interactive", container, *argv, feed=feed, timeout_seconds=seconds)
+    return run_docker("exec", "--interactive", container, *argv, feed=feed, timeout_seconds=seconds)
 
 
 def image_exists(name: str) -> bool:
     """Say whether this machine has an image. Raises Unavailable."""
-    return bool(docker("image", "ls", "--quiet", name).strip())
+    return bool(run_docker("image", "ls", "--quiet", name).strip())
 
 
-def runs(name: str) -> bool:
+def is_running(name: str) -> bool:
     """Say whether a container of exactly this name runs. Raises Unavailable."""
     return bool(
-        docker("container", "ls", "--quiet", "--filter", f"name=^/?{name}$", "--filter", "status=running").strip()
+        run_docker("container", "ls", "--quiet", "--filter", f"name=^/?{name}$", "--filter", "status=running").strip()
     )
 
 
 def volume_exists(name: str) -> bool:
     """Say whether this machine has a volume. Raises Unavailable."""
-    return name in docker("volume", "ls", "--quiet").split()
+    return name in run_docker("volume", "ls", "--quiet").split()
 
 
-def in_image(image: str, program: str, *arguments: str) -> str:
-    """Run a program of an image by itself, without network; return what it printed. Raises Failed."""
-    return docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)
+def run_in_image(image: str, program: str, *arguments: str) -> str:
+    """Run a program of an image by itself, without network; return what it printed. Raises ProgramFailed."""
+    return run_docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from config.deployment import EXAMPLE as EXAMPLE_VALUE
-from config.installation import given_environment, parse
+from config.installation import caller_environment, parse
 from config.settings import CHECKOUT
 from infra import files
 from infra.errors import Refused
@@ -30,7 +30,7 @@ LONGEST_SOCKET = "run/projects/proj_0123456789abcdef/api.sock"
 
 
 @dataclass
-class Draft:
+class DotenvDraft:
     """A `.env` about to be written. made: secrets that are new with it."""
 
     text: str
@@ -47,10 +47,10 @@ def names_of(example: str) -> list[str]:
 def from_environment() -> dict[str, str]:
     """Return what the caller's environment says of the variables that the example names, but for the secrets."""
     known = set(names_of(EXAMPLE.read_text())) - set(secretfiles.NAMES) - {"LAUNCHDB_HOME"}
-    return {name: value for name, value in given_environment().items() if name in known and value}
+    return {name: value for name, value in caller_environment().items() if name in known and value}
 
 
-def draft(home: Path, folder: Path, given: Mapping[str, str], machine: Mapping[str, str]) -> Draft:
+def draft_dotenv(home: Path, folder: Path, given: Mapping[str, str], machine: Mapping[str, str]) -> DotenvDraft:
     """Return the `.env` that shall be there.
 
     given    what the caller wants; it goes over what stands there, but never over a secret
@@ -77,13 +77,15 @@ def draft(home: Path, folder: Path, given: Mapping[str, str], machine: Mapping[s
     text = before or example
     told = {**_worth_a_line(lines, text), **chosen}
     text = secretfiles.with_lines(_said(text, told), told)
-    return Draft(text, values, chosen, made)
+    return DotenvDraft(text, values, chosen, made)
 
 
 def is_placeholder(name: str, value: str) -> bool:
     """Say whether a value is only what the example shows."""
     if name in secretfiles.NAMES:
-        return not value or bool(EXAMPLE_VALUE.search(value)) or secretfiles.strength(value) < secretfiles.ENOUGH_BITS
+        return (
+            not value or bool(EXAMPLE_VALUE.search(value)) or secretfiles.entropy_bits(value) < secretfiles.ENOUGH_BITS
+        )
     return name in ("DOMAIN", "ACME_EMAIL", "SMTP_HOST", "SMTP_FROM", "RSYNC_DEST") and bool(
         EXAMPLE_VALUE.search(value)
     )

@@ -26,7 +26,7 @@ HOME_MODE = 0o1771
 
 
 @dataclass(frozen=True)
-class Folder:
+class HomeFolder:
     """A folder of the home; one whose mode or owner was changed gets them again."""
 
     path: str
@@ -36,30 +36,30 @@ class Folder:
 
 
 FOLDERS = (
-    Folder("secrets"),
-    Folder("backups"),
-    Folder("backup", 0o711),
-    Folder("backup/ssh"),
-    Folder("log"),
-    Folder("caddy", 0o750),
+    HomeFolder("secrets"),
+    HomeFolder("backups"),
+    HomeFolder("backup", 0o711),
+    HomeFolder("backup/ssh"),
+    HomeFolder("log"),
+    HomeFolder("caddy", 0o750),
     # PgBouncer reads by its group what the others write.
-    Folder("pgbouncer", 0o2750, LAUNCHDB, PGBOUNCER),
-    Folder("postgres", 0o755),
-    Folder("postgres/init", 0o755),
-    Folder("platform-api", 0o755),
-    Folder("platform-api/config", 0o755),
-    Folder("postgrest", 0o755),
-    Folder("run", 0o711),
-    Folder("run/projects", 0o711),
-    Folder("run/pgbouncer", 0o750, PGBOUNCER, LAUNCHDB),
-    Folder("run/broker"),
-    Folder("run/caddy"),
-    Folder("run/redis"),
+    HomeFolder("pgbouncer", 0o2750, LAUNCHDB, PGBOUNCER),
+    HomeFolder("postgres", 0o755),
+    HomeFolder("postgres/init", 0o755),
+    HomeFolder("platform-api", 0o755),
+    HomeFolder("platform-api/config", 0o755),
+    HomeFolder("postgrest", 0o755),
+    HomeFolder("run", 0o711),
+    HomeFolder("run/projects", 0o711),
+    HomeFolder("run/pgbouncer", 0o750, PGBOUNCER, LAUNCHDB),
+    HomeFolder("run/broker"),
+    HomeFolder("run/caddy"),
+    HomeFolder("run/redis"),
 )
 
 
 @dataclass(frozen=True)
-class Made:
+class PreparedHome:
     """What `init` did: secrets made now, where their copy lies, and the settings that changed."""
 
     secrets: list[str]
@@ -67,27 +67,27 @@ class Made:
     changed: list[str]
 
 
-def prepare(home: Path, given: Mapping[str, str], *, copies: Path = COPIES) -> Made:
+def prepare(home: Path, given: Mapping[str, str], *, copies: Path = COPIES) -> PreparedHome:
     """Let the home be fit to start with; what is there is kept. Raises Refused, with a list, when it cannot be."""
     if os.geteuid() != 0:
         raise Refused(
             "folders are given to the accounts of the containers, which root alone may do; "
             "without root, scripts/run --docker does it in a container"
         )
-    with files.worded(home):
+    with files.translate_os_errors(home):
         home.mkdir(parents=True, exist_ok=True)
     with files.locked(home / ".init.lock"):
         return _prepare(home, given, copies)
 
 
-def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
+def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome:
     secrets = home / "secrets"
     before = parse(files.read(home / ".env"))
     for path in (secrets, *(secrets / name for name in secretfiles.NAMES)):
         if path.is_symlink():
             raise Refused(f"{path} is a link; put the file itself there")
-    draft = dotenv.draft(home, secrets, given, machine(home))
-    furnish(
+    draft = dotenv.draft_dotenv(home, secrets, given, machine_values(home))
+    ensure_folders(
         home,
         Path(draft.values["HOST_CONFIG_DIR"]),
         named=bool(given.get("HOST_CONFIG_DIR")) or _is_root_s(home / ".env"),
@@ -99,7 +99,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
     secretfiles.check(secrets)
     _write_pgpass(secrets, draft.secrets["POSTGRES_SUPERUSER_PASSWORD"])
     fresh = [name for name, value in draft.secrets.items() if before.get(name) != value]
-    copy = write_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
+    copy = write_secrets_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
     if not files.holds(home / ".env", draft.text):
         files.replace(home / ".env", draft.text, owner=owner)
     for litter in (home / ".env.secrets", CHECKOUT / ".env.secrets"):
@@ -107,7 +107,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> Made:
             litter.unlink()
     after = parse(draft.text)
     changed = [name for name in after if name not in draft.secrets and before.get(name) != after[name]]
-    return Made(draft.made, copy, changed if before else [])
+    return PreparedHome(draft.made, copy, changed if before else [])
 
 
 def _write_pgpass(secrets: Path, password: str) -> None:
@@ -118,7 +118,7 @@ def _write_pgpass(secrets: Path, password: str) -> None:
         files.replace(secrets / "pgpass", text, owner=(LAUNCHDB, LAUNCHDB))
 
 
-def machine(home: Path) -> dict[str, str]:
+def machine_values(home: Path) -> dict[str, str]:
     """Return what only this machine knows."""
     fields = Settings.model_fields
     socket = Path(fields["docker_socket"].default)
@@ -130,22 +130,22 @@ def machine(home: Path) -> dict[str, str]:
     }
 
 
-def furnish(home: Path, configurations: Path, *, named: bool = True) -> None:
+def ensure_folders(home: Path, configurations: Path, *, named: bool = True) -> None:
     """Let every folder be there with its owner and mode. Raises Refused.
 
     Services may rename what is theirs here, and put a link in its place: root follows none.
 
     named  whether root itself has said where the data APIs' configurations go, and not a file of the services'
     """
-    with files.worded(home):
+    with files.translate_os_errors(home):
         os.chown(home, 0, LAUNCHDB)
         home.chmod(HOME_MODE)
     for folder in FOLDERS:
-        files.settle(home, folder.path, folder.mode, (folder.owner, folder.group))
+        files.ensure_owned_folder(home, folder.path, folder.mode, (folder.owner, folder.group))
     if home in configurations.parents:
-        files.settle(home, str(configurations.relative_to(home)), 0o700, (LAUNCHDB, LAUNCHDB))
+        files.ensure_owned_folder(home, str(configurations.relative_to(home)), 0o700, (LAUNCHDB, LAUNCHDB))
         return
-    with files.worded(configurations):
+    with files.translate_os_errors(configurations):
         theirs = configurations.is_dir() and configurations.stat().st_uid == LAUNCHDB
         # The services could name there what root's programs are looked for in.
         if not (theirs or named):
@@ -158,7 +158,7 @@ def furnish(home: Path, configurations: Path, *, named: bool = True) -> None:
                 f"HOST_CONFIG_DIR is {configurations}, which holds somebody else's files; choose an empty one"
             )
         configurations.mkdir(parents=True, exist_ok=True)
-    files.settle(configurations.parent.resolve(), configurations.name, 0o700, (LAUNCHDB, LAUNCHDB))
+    files.ensure_owned_folder(configurations.parent.resolve(), configurations.name, 0o700, (LAUNCHDB, LAUNCHDB))
 
 
 def _is_root_s(path: Path) -> bool:
@@ -168,14 +168,14 @@ def _is_root_s(path: Path) -> bool:
         return False
 
 
-def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
+def write_secrets_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
     """Write a dated copy (0400) for the operator to take somewhere else; one that is there stays. Raises Refused."""
     today = datetime.now(UTC)
     text = f"# LaunchDB's secrets as of {today:%Y-%m-%d %H:%M:%S} UTC. Keep a copy off this machine, then remove it.\n"
     text += "".join(f"{name}={value}\n" for name, value in secrets.items())
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         path = folder / f"launchdb-secrets-{today:%Y%m%d}{suffix}.txt"
-        with files.worded(path):
+        with files.translate_os_errors(path):
             try:
                 handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
             except FileExistsError:
@@ -186,7 +186,7 @@ def write_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
     raise Refused(f"{folder} is full of copies of today")
 
 
-def own(path: Path) -> None:
+def give_to_containers(path: Path) -> None:
     """Let a file that root wrote belong to the containers' account. Raises Refused."""
-    with files.worded(path):
+    with files.translate_os_errors(path):
         os.chown(path, LAUNCHDB, LAUNCHDB, follow_symlinks=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line, with the time at which Docker got it."""
 
     container: str
@@ -25,7 +25,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Range:
+class LogRange:
     """How far back: a time or an age as Docker reads it ("10m"), and so many lines of each container at most."""
 
     since: str | None = None
@@ -37,17 +37,17 @@ class Range:
         return [*since, *(["--tail", str(self.tail)] if self.tail is not None else [])]
 
 
-def read(containers: Sequence[str], reach: Range) -> list[Line]:
+def read(containers: Sequence[str], reach: LogRange) -> list[LogLine]:
     """Return what they printed, in the order of time. Raises Refused, Unavailable."""
-    found: list[Line] = []
+    found: list[LogLine] = []
     for name in containers:
         _follow(name, reach, found.append, again=False)
     return sorted(found, key=lambda line: line.at)
 
 
-def follow(containers: Sequence[str], reach: Range) -> Iterator[Line]:
+def follow(containers: Sequence[str], reach: LogRange) -> Iterator[LogLine]:
     """Yield what they print, as it comes, until all of them have ended. Raises nothing for one that is gone."""
-    lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[LogLine | None] = queue.SimpleQueue()
 
     def watch(name: str) -> None:
         try:
@@ -68,11 +68,11 @@ def follow(containers: Sequence[str], reach: Range) -> Iterator[Line]:
             yield line
 
 
-def _follow(name: str, reach: Range, tell: Callable[[Line], None], *, again: bool) -> None:
+def _follow(name: str, reach: LogRange, tell: Callable[[LogLine], None], *, again: bool) -> None:
     argv = ["docker", "logs", "--timestamps", *reach.options(), *(["--follow"] if again else []), name]
 
     def told(text: str) -> None:
         at, _, rest = text.partition(" ")
-        tell(Line(name, at, rest))
+        tell(LogLine(name, at, rest))
 
     pipeline.follow(argv, told, env=program_environment())

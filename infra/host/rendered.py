@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import files
-from infra.edge.proxy import Proxy
+from infra.edge.proxy import CaddyProxy
 from infra.host.home import LAUNCHDB
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def write(settings: Settings) -> bool:
+def write_caddyfile(settings: Settings) -> bool:
     """Let Caddy find the configuration that the settings make; say whether it is another now. Raises Refused."""
-    proxy = Proxy(settings)
+    proxy = CaddyProxy(settings)
     text = proxy.text()
     if files.holds(proxy.file, text):
         return False

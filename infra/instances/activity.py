@@ -17,7 +17,7 @@ FILE = "last-request"
 TOUCH_SECONDS = 1.0
 
 
-class Mark:
+class ActivityMark:
     """Notes that requests come, by a file in a folder that is there, at most once a second. Safe to use by threads."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,15 +9,15 @@ import httpx
 
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import shape
-from infra.instances.containers.protocol import Container
-from infra.sockets import listens
+from infra.instances.containers.protocol import ProjectContainer
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from config.settings import Settings
     from infra.instances.containers.protocol import Signal
-    from infra.instances.instances import By
+    from infra.instances.instances import CreatedBy
 
 # Stopping a container takes its grace time, and Docker may be slow; no step of a job takes longer.
 SECONDS = 25.0
@@ -25,7 +25,7 @@ CONNECT_SECONDS = 2.0
 REASON_CHARACTERS = 3000
 
 
-def socket_of(settings: Settings) -> Path:
+def broker_socket(settings: Settings) -> Path:
     """Return where the broker of an installation listens."""
     return settings.run_folder / "broker" / "broker.sock"
 
@@ -42,16 +42,16 @@ class BrokerClient:
             timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS),
         )
 
-    def look(self, project_id: str) -> Container | None:
+    def look(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
         found = self._ask("GET", project_id)["container"]
-        return None if found is None else Container(**found)
+        return None if found is None else ProjectContainer(**found)
 
-    def list(self) -> list[Container]:
+    def list(self) -> list[ProjectContainer]:
         """List the containers of this installation's projects."""
-        return [Container(**found) for found in self._sent("GET", "/projects")["containers"]]
+        return [ProjectContainer(**found) for found in self._sent("GET", "/projects")["containers"]]
 
-    def create(self, project_id: str, by: By) -> bool:
+    def create(self, project_id: str, by: CreatedBy) -> bool:
         """Create the project's container without starting it; say False when its name is taken."""
         return bool(self._ask("POST", project_id, "create", {"job": by.job, "fence": by.fence})["created"])
 
@@ -80,12 +80,12 @@ class BrokerClient:
         self._http.close()
 
     def _ask(self, method: str, project_id: str, verb: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
-        path = f"/projects/{shape.checked(project_id)}"
+        path = f"/projects/{shape.checked_project_id(project_id)}"
         return self._sent(method, f"{path}/{verb}" if verb else path, body)
 
     def _sent(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         # Asked first: of a connection that is refused, the library leaves a socket open.
-        if not listens(self._socket):
+        if not is_listening(self._socket):
             raise Unavailable("the broker does not answer on its socket", dependency="docker")
         try:
             answer = self._http.request(method, path, json=body)

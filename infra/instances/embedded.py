@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 
 if TYPE_CHECKING:
     from infra.instances.folders import InstanceFolders
-    from infra.instances.instances import InstanceSpec, Part, Sight
+    from infra.instances.instances import InstanceSnapshot, InstanceSpec, Part
 
 
 class EmbeddedInstances:
@@ -19,11 +19,11 @@ class EmbeddedInstances:
         self.fault, self.serves, self.exists = folders.fault, folders.holds, folders.exists
         self.remove, self.list, self.address = folders.remove, folders.list, folders.address
 
-    def look(self) -> Sight:
+    def look(self) -> InstanceSnapshot:
         """Look at each folder when it is asked for: that costs nothing."""
         return self
 
-    def ensure(self, spec: InstanceSpec, by: By = By()) -> None:  # noqa: B008 - frozen
+    def ensure(self, spec: InstanceSpec, by: CreatedBy = CreatedBy()) -> None:  # noqa: B008 - frozen
         """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
         del by
         self._folders.write(spec)

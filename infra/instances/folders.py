@@ -10,9 +10,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
-from infra.files import folder, holds, replace
-from infra.instances.activity import Mark
-from infra.instances.instances import Instance
+from infra.files import ensure_folder, holds, replace
+from infra.instances.activity import ActivityMark
+from infra.instances.instances import InstanceState
 from infra.render import render
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class InstanceFolders:
 
     def write(self, spec: InstanceSpec) -> None:
         """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
-        folder(self._root)
-        home = folder(self._root / spec.id, owner=self._owner)
+        ensure_folder(self._root)
+        home = ensure_folder(self._root / spec.id, owner=self._owner)
         home.chmod(0o700)
         if not self.holds(spec):
             # Half a file after a loss of power differs, and what differs is found by the sweep and written anew.
             replace(home / CONFIGURATION, self._text(spec), durable=False, owner=self._owner)
-            Mark(home).touch()
+            ActivityMark(home).touch()
 
     def holds(self, spec: InstanceSpec) -> bool:
         """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""
@@ -82,14 +82,14 @@ class InstanceFolders:
         """Return the hash of what this spec's configuration says."""
         return sha256(self._plain(spec).encode()).hexdigest()
 
-    def taken(self, instance_id: str) -> str:
+    def taken_hash(self, instance_id: str) -> str:
         """Return the hash of the configuration that a program which does not tell it was started with, if known."""
         try:
             return (self._root / instance_id / TAKEN).read_text()
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def take(self, spec: InstanceSpec) -> None:
+    def remember_taken(self, spec: InstanceSpec) -> None:
         """Remember that it was started with this spec's configuration."""
         replace(self._root / spec.id / TAKEN, self.hash(spec), durable=False, owner=self._owner)
 
@@ -107,10 +107,10 @@ class InstanceFolders:
         except OSError as error:
             raise Unavailable(f"the instance's folder cannot be removed ({error.strerror})") from error
 
-    def list(self) -> list[Instance]:
+    def list(self) -> list[InstanceState]:
         """List the folders whose configuration bears our label."""
         found = [(path.parent.name, _label(path)) for path in sorted(self._root.glob(f"*/{CONFIGURATION}"))]
-        return [Instance(name, *label) for name, label in found if label is not None]
+        return [InstanceState(name, *label) for name, label in found if label is not None]
 
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach the instance at."""
@@ -137,8 +137,8 @@ class SocketFolders:
 
     def make(self, instance_id: str) -> None:
         """Let the folder be there, for nobody else's eyes. Raises Refused."""
-        folder(self._root)
-        home = folder(self._root / instance_id, owner=self._owner)
+        ensure_folder(self._root)
+        home = ensure_folder(self._root / instance_id, owner=self._owner)
         home.chmod(0o700)
         if self._owner is not None:
             os.chown(home, *self._owner)

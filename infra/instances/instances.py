@@ -35,7 +35,7 @@ class InstanceSpec:
 
 
 @dataclass(frozen=True)
-class Instance:
+class InstanceState:
     """An instance as it is found: whose it is, and the hash of what it was told to serve."""
 
     id: str
@@ -44,14 +44,14 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class By:
+class CreatedBy:
     """Who makes an instance: the job and its fence, which a container bears as labels."""
 
     job: str = ""
     fence: int = 0
 
 
-class Sight(Protocol):
+class InstanceSnapshot(Protocol):
     """Instances as they were found by one look, so that a sweep asks once for all of them."""
 
     def fault(self, spec: InstanceSpec) -> str:
@@ -60,14 +60,14 @@ class Sight(Protocol):
     def exists(self, instance_id: str) -> bool:
         """Say whether there is an instance of this name, whatever it serves."""
 
-    def list(self) -> list[Instance]:
+    def list(self) -> list[InstanceState]:
         """List the instances that bear our label."""
 
     def ended(self) -> tuple[str, ...]:
         """List the instances of ours of which only what has ended is left."""
 
 
-class Unseen:
+class EmptySnapshot:
     """What is known of instances while whoever runs them cannot be asked: nothing that is wrong."""
 
     def fault(self, spec: InstanceSpec) -> str:
@@ -80,7 +80,7 @@ class Unseen:
         del instance_id
         return False
 
-    def list(self) -> list[Instance]:
+    def list(self) -> list[InstanceState]:
         """Know of none."""
         return []
 
@@ -89,16 +89,16 @@ class Unseen:
         return ()
 
 
-class Instances(Sight, Protocol):
+class Instances(InstanceSnapshot, Protocol):
     """Verbs that state the wanted end, whichever way instances are run."""
 
-    def look(self) -> Sight:
+    def look(self) -> InstanceSnapshot:
         """Look at all instances once. Raises Unavailable."""
 
     def serves(self, spec: InstanceSpec) -> bool:
         """Say whether the instance is there and serves exactly this spec."""
 
-    def ensure(self, spec: InstanceSpec, by: By = ...) -> None:
+    def ensure(self, spec: InstanceSpec, by: CreatedBy = ...) -> None:
         """Let the instance serve exactly this spec. Raises Unavailable, Refused."""
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:

@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from typing import TYPE_CHECKING, Protocol
 
-from config.logging import hide
+from config.logging import hide_values
 from infra.errors import Refused, Unavailable
 from infra.mail.mailbox import Mailbox
 from infra.secrets import secretfiles
@@ -34,12 +34,12 @@ _ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\
 _LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1", re.ASCII)
 
 
-class InDoubt(Unavailable):
+class DeliveryInDoubt(Unavailable):
     """The connection was lost after the letter had been handed over: the server may have taken it or not."""
 
 
 @dataclass(frozen=True)
-class Letter:
+class Email:
     """What is to be mailed. name: of the addressee, may be empty."""
 
     to: str
@@ -48,7 +48,7 @@ class Letter:
     name: str = ""
 
 
-class Carrier(Protocol):
+class MailTransport(Protocol):
     """Whoever takes letters."""
 
     @property
@@ -58,18 +58,18 @@ class Carrier(Protocol):
     def deliver(self, message: EmailMessage, to: str, handing: Callable[[], None]) -> None:
         """Let the message be taken. handing: called right before it may be.
 
-        Raises InDoubt when it may have been taken, Unavailable when trying again may help, else Refused.
+        Raises DeliveryInDoubt when it may have been taken, Unavailable when trying again may help, else Refused.
         """
 
 
-def of(settings: Settings) -> Carrier | None:
+def transport_of(settings: Settings) -> MailTransport | None:
     """Return what carries the mail of this installation, or None where mail is off."""
     if settings.mail == "smtp":
-        return Server(settings)
+        return SmtpServer(settings)
     return Mailbox(settings.mailbox_folder) if settings.mail == "mailbox" else None
 
 
-def check(letter: Letter) -> None:
+def check_email(letter: Email) -> None:
     """Raise Refused for a letter with an address that is none, or with anything that could forge a header."""
     if len(letter.to) > 254 or _ADDRESS.fullmatch(letter.to) is None or not letter.to.isprintable():
         raise Refused("this is not an e-mail address")
@@ -80,12 +80,12 @@ def check(letter: Letter) -> None:
         raise Refused(f"the text of a mail must be at most {LONGEST_TEXT} characters, none of them U+0000")
 
 
-def message(letter: Letter, *, sender: str, identity: str, at: datetime) -> EmailMessage:
+def to_message(letter: Email, *, sender: str, identity: str, at: datetime) -> EmailMessage:
     """Return the letter as a message, the same one each time. Raises Refused.
 
     identity  makes its Message-ID, by which a reader's program knows a second copy
     """
-    check(letter)
+    check_email(letter)
     made = EmailMessage(policy=SMTP if letter.to.isascii() else SMTPUTF8)
     user, _, domain = letter.to.rpartition("@")
     try:
@@ -102,15 +102,15 @@ def message(letter: Letter, *, sender: str, identity: str, at: datetime) -> Emai
     return made
 
 
-class Server:
+class SmtpServer:
     """An SMTP server: TLS from the beginning on port 465, STARTTLS elsewhere, neither only on this machine."""
 
     def __init__(self, settings: Settings, *, password: str | None = None) -> None:
         """Name the server. password: to be tried instead of the one in force."""
         self._settings = settings
         self._tried = password
-        hide(password or "")
-        hide(settings.smtp_password.get_secret_value())
+        hide_values(password or "")
+        hide_values(settings.smtp_password.get_secret_value())
         self._implicit = settings.smtp_tls == "implicit" or (settings.smtp_tls == "auto" and settings.smtp_port == 465)
         # Nobody between us and ourselves can read or strip anything.
         self._may_be_plain = settings.smtp_tls == "auto" and _LOOPBACK.fullmatch(settings.smtp_host) is not None
@@ -121,7 +121,7 @@ class Server:
         return f"{self._settings.smtp_host}:{self._settings.smtp_port}"
 
     def deliver(self, message: EmailMessage, to: str, handing: Callable[[], None]) -> None:
-        """Let the server take the message. Raises InDoubt, Unavailable for its 4xx, Refused for its 5xx."""
+        """Let the server take the message. Raises DeliveryInDoubt, Unavailable for its 4xx, Refused for its 5xx."""
         handed = threading.Event()
         with _translated(handed), self._session() as smtp:
             international = [] if to.isascii() else ["SMTPUTF8"]
@@ -214,7 +214,9 @@ def _translated(handed: threading.Event) -> Iterator[None]:
         raise Refused(f"the mail server's certificate is not trusted: {error.verify_message}") from error
     except (smtplib.SMTPException, OSError) as error:
         if handed.is_set():
-            raise InDoubt("the connection was lost before the mail server said whether it took the mail") from error
+            raise DeliveryInDoubt(
+                "the connection was lost before the mail server said whether it took the mail"
+            ) from error
         raise Unavailable(f"the mail server cannot be reached ({type(error).__name__})", dependency="mail") from error
 
 

@@ -21,7 +21,7 @@ _ID = re.compile(r"mail_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedMail:
     """A message in the mailbox. at: RFC 5322, as it stands in the message."""
 
     id: str
@@ -42,20 +42,20 @@ class Mailbox:
     def deliver(self, message: EmailMessage, _to: str, _handing: Callable[[], None]) -> None:
         """Let the message be in the mailbox. Raises Refused when the disk is full."""
         identity = str(message["Message-ID"]).strip("<>").partition("@")[0]
-        files.folder(self._folder, mode=0o700)
+        files.ensure_folder(self._folder, mode=0o700)
         files.replace(self._folder / f"{identity}.eml", message.as_bytes())
         for old in self._paths()[MOST_LETTERS:]:
             old.unlink(missing_ok=True)
 
-    def listing(self) -> list[Received]:
+    def listing(self) -> list[ReceivedMail]:
         """Return the messages, newest first. Raises Refused for a folder that may not be read."""
-        with files.worded(self._folder):
+        with files.translate_os_errors(self._folder):
             return [_read(path) for path in self._paths()]
 
-    def show(self, identity: str) -> Received | None:
+    def show(self, identity: str) -> ReceivedMail | None:
         """Return a message by its id, or None. Raises Refused when it may not be read."""
         path = self._folder / f"{identity}.eml"
-        with files.worded(path):
+        with files.translate_os_errors(path):
             return _read(path) if _ID.fullmatch(identity) and path.exists() else None
 
     def _paths(self) -> list[Path]:
@@ -66,8 +66,8 @@ class Mailbox:
         return sorted(found, key=lambda path: path.name, reverse=True)
 
 
-def _read(path: Path) -> Received:
+def _read(path: Path) -> ReceivedMail:
     message = message_from_bytes(path.read_bytes(), policy=SMTPUTF8)
     body = message.get_body(("plain",))
     text = body.get_content().replace("\r\n", "\n") if body is not None else ""
-    return Received(path.stem, str(message["Date"]), str(message["To"]), str(message["Subject"]), text)
+    return ReceivedMail(path.stem, str(message["Date"]), str(message["To"]), str(message["Subject"]), text)

@@ -20,7 +20,7 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 10.0
 
 
-class NoAnswer(Unavailable):
+class ConsoleTimeout(Unavailable):
     """The console did not answer in time; what was asked may still be done."""
 
 
@@ -31,7 +31,7 @@ class Console:
         self._wire = session.pgconn
 
     def ask(self, command: str, *, seconds: float = ANSWER_SECONDS) -> list[dict[str, str]]:
-        """Carry out a command; return what it shows, by column. Raises Unavailable, NoAnswer."""
+        """Carry out a command; return what it shows, by column. Raises Unavailable, ConsoleTimeout."""
         try:
             self._wire.send_query(command.encode())
             result = self._answer(time.monotonic() + seconds)
@@ -53,7 +53,7 @@ class Console:
             while self._wire.is_busy():
                 left = deadline - time.monotonic()
                 if left <= 0 or not readable.poll(left * 1000):
-                    raise NoAnswer("PgBouncer does not answer in time", dependency=DEPENDENCY)
+                    raise ConsoleTimeout("PgBouncer does not answer in time", dependency=DEPENDENCY)
                 self._wire.consume_input()
             result = self._wire.get_result()
             if result is None:
@@ -65,7 +65,7 @@ class Console:
 
 
 @contextmanager
-def console(url: str, password: str) -> Iterator[Console]:
+def open_console(url: str, password: str) -> Iterator[Console]:
     """Log in to the console. Raises Unavailable while PgBouncer is away, hangs, or does not take the password."""
     try:
         session: psycopg.Connection[Any] = psycopg.connect(

@@ -18,7 +18,7 @@ SQL = statements(__file__)
 NAME = POOLER
 
 
-def ensure(cluster: Cluster, platform: str, password: str, session: str) -> None:
+def ensure_pooler_login(cluster: Cluster, platform: str, password: str, session: str) -> None:
     """Let the login be there with this password, and with no more rights than it needs. Raises Unavailable."""
     cluster.persistently(lambda: _ensure(cluster, platform, password, session))
 
@@ -39,7 +39,7 @@ def _ensure(cluster: Cluster, platform: str, password: str, session: str) -> Non
             inside.execute(SQL.let_ask)
 
 
-def administrators(cluster: Cluster, session: str) -> dict[str, str]:
+def administrator_verifier(cluster: Cluster, session: str) -> dict[str, str]:
     """Return by what Postgres knows the superuser's password: with anything else no login could be passed on."""
     with cluster.session(session) as admin:
         return {str(name): str(known) for name, known in admin.execute(SQL.administrator).fetchall()}

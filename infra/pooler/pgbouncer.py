@@ -17,9 +17,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from infra.errors import Unavailable
 from infra.pooler import login, pooler_files
-from infra.pooler.console import Console, NoAnswer, console
-from infra.pooler.pooler import Entry
-from infra.pooler.pooler_files import Folder, Frame
+from infra.pooler.console import Console, ConsoleTimeout, open_console
+from infra.pooler.pooler import PoolerEntry
+from infra.pooler.pooler_files import PgBouncerFolder, PgBouncerFrame
 from infra.postgres import scram
 from infra.postgres.database import CONNECT_TIMEOUT_SECONDS
 from infra.secrets import secretfiles
@@ -47,7 +47,7 @@ _COLUMNS = ("host", "port", "database", "pool_size", "reserve_pool_size", "max_c
 
 
 @dataclass(frozen=True)
-class Place:
+class PgBouncerAddress:
     """Where a PgBouncer is.
 
     url      URI of its administration database, without a password
@@ -79,18 +79,18 @@ class PgBouncer:
 
     exists = True
 
-    def __init__(self, place: Place, cluster: Cluster, *, platform: str) -> None:
+    def __init__(self, place: PgBouncerAddress, cluster: Cluster, *, platform: str) -> None:
         self._place, self._cluster = place, cluster
-        self._platform = Entry(platform, *PLATFORM_POOL)
-        self._folder = Folder(place.folder)
+        self._platform = PoolerEntry(platform, *PLATFORM_POOL)
+        self._folder = PgBouncerFolder(place.folder)
 
     def prepare(self, session: str) -> None:
         """Let the secrets be there, and the login by which PgBouncer asks for the projects' logins."""
         secretfiles.ensure_own(self._place.secrets)
         password = secretfiles.current(self._place.secrets, "POOLER_AUTH_PASSWORD")
-        login.ensure(self._cluster, self._platform.database, password, session)
+        login.ensure_pooler_login(self._cluster, self._platform.database, password, session)
 
-    def serve(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
+    def serve(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
         """Let PgBouncer serve exactly what is wanted, and its files say so, also when it is away.
 
         Raises Unavailable when it is away or does not take its file; then the last good one is put back.
@@ -111,16 +111,16 @@ class PgBouncer:
                 raise
         return True
 
-    def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
+    def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
         """Let the files say what is wanted, for a PgBouncer that is about to start; say whether they were written."""
         with self._folder.locked():
             return self._write(sorted(wanted(), key=lambda entry: entry.database))
 
-    def served(self) -> list[Entry]:
+    def served(self) -> list[PoolerEntry]:
         """Return the projects' databases that PgBouncer has taken."""
         with self._console() as admin:
             return [
-                Entry(name, int(row["pool_size"]), int(row["reserve_pool_size"]), row["paused"] == "1")
+                PoolerEntry(name, int(row["pool_size"]), int(row["reserve_pool_size"]), row["paused"] == "1")
                 for name, row in self._shown(admin).items()
                 if name != self._platform.database
             ]
@@ -136,7 +136,7 @@ class PgBouncer:
             if self._shown(admin).get(database, {}).get("paused") != "0":
                 return
             self._await_logins(admin, database)
-            with suppress(NoAnswer):  # who is busy still is for the caller to put out; nobody new comes in
+            with suppress(ConsoleTimeout):  # who is busy still is for the caller to put out; nobody new comes in
                 admin.ask(f'PAUSE "{database}"', seconds=seconds)
 
     def resume(self, database: str) -> None:
@@ -191,17 +191,17 @@ class PgBouncer:
         return f"postgresql://{who}@{self._place.host}:{self._place.port}/{quote(database)}"
 
     def _console(self) -> AbstractContextManager[Console]:
-        return console(self._place.url, secretfiles.current(self._place.secrets, "POOLER_ADMIN_PASSWORD"))
+        return open_console(self._place.url, secretfiles.current(self._place.secrets, "POOLER_ADMIN_PASSWORD"))
 
-    def _write(self, entries: Sequence[Entry]) -> bool:
-        text = pooler_files.configuration(self._frame(), entries)
+    def _write(self, entries: Sequence[PoolerEntry]) -> bool:
+        text = pooler_files.render_configuration(self._frame(), entries)
         # Who may log in first: a configuration names the file.
         users = self._folder.keep_users(self._users())
         return self._folder.keep_configuration(text) or users
 
-    def _frame(self) -> Frame:
+    def _frame(self) -> PgBouncerFrame:
         place, server = self._place, conninfo_to_dict(self._cluster.conninfo)
-        return Frame(
+        return PgBouncerFrame(
             host=str(server.get("host") or "127.0.0.1"),
             port=str(server.get("port") or "5432"),
             platform=self._platform,
@@ -220,12 +220,12 @@ class PgBouncer:
         # The salt is made of the password, which nobody can guess: the same file comes of the same secrets.
         salt = hashlib.sha256(f"{ADMIN} {admin}".encode()).digest()[: scram.SALT_BYTES]
         return {
-            **login.administrators(self._cluster, SESSION),
+            **login.administrator_verifier(self._cluster, SESSION),
             login.NAME: own,  # it logs in with it, so it has to know it
             ADMIN: scram.verifier(admin, rounds=scram.FEW_ROUNDS, salt=salt),
         }
 
-    def _await(self, admin: Console, entries: Sequence[Entry]) -> None:
+    def _await(self, admin: Console, entries: Sequence[PoolerEntry]) -> None:
         """Wait until PgBouncer shows what it was told: it answers a RELOAD of any file with success."""
         deadline = time.monotonic() + TAKE_SECONDS
         while found := self._differences(admin, entries):
@@ -250,12 +250,12 @@ class PgBouncer:
             if quiet < QUIET_LOOKS:
                 time.sleep(LOOK_SECONDS)
 
-    def _differences(self, admin: Console, entries: Sequence[Entry]) -> list[str]:
+    def _differences(self, admin: Console, entries: Sequence[PoolerEntry]) -> list[str]:
         """Say in words in what PgBouncer differs from its file and from what is wanted."""
         frame = self._frame()
         wanted = {entry.database: _row(frame, entry) for entry in (self._platform, *entries)}
         shown = {name: {column: row[column] for column in _COLUMNS} for name, row in self._shown(admin).items()}
-        said = pooler_files.parse(self._folder.configuration.read_text())["pgbouncer"]
+        said = pooler_files.parse_configuration(self._folder.configuration.read_text())["pgbouncer"]
         config = {row["key"]: row for row in admin.ask("SHOW CONFIG")}
         return [
             *(f"{name} is not served" for name in wanted.keys() - shown.keys()),
@@ -284,8 +284,8 @@ def _log_in(uri: str) -> None:
         raise Unavailable("the pooler does not take a password that Postgres takes") from error
 
 
-def _row(frame: Frame, entry: Entry) -> dict[str, str]:
-    sizes = str(entry.pool_size), str(entry.reserve), str(entry.most)
+def _row(frame: PgBouncerFrame, entry: PoolerEntry) -> dict[str, str]:
+    sizes = str(entry.pool_size), str(entry.reserve), str(entry.max_connections)
     return dict(zip(_COLUMNS, (frame.host, frame.port, entry.database, *sizes), strict=True))
 
 

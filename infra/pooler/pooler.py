@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PoolerEntry:
     """One database that the pooler serves: so many connections, and so many more when they are not enough.
 
     paused  whether its clients are held back; nobody asks for that but `release`
@@ -24,7 +24,7 @@ class Entry:
     paused: bool = False
 
     @property
-    def most(self) -> int:
+    def max_connections(self) -> int:
         """How many connections all its logins share."""
         return self.pool_size + self.reserve
 
@@ -39,7 +39,7 @@ class Pooler(Protocol):
     def prepare(self, session: str) -> None:
         """Let the pooler's own login be there, by which it asks for the projects' logins; cheap when it is."""
 
-    def serve(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
+    def serve(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
         """Let the pooler serve exactly the databases that are wanted; say whether anything had to be changed.
 
         wanted  asked while nobody else changes them, so that no older list goes over a newer one
@@ -47,10 +47,10 @@ class Pooler(Protocol):
         Raises Unavailable, Refused.
         """
 
-    def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:
+    def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
         """Let its files say what is wanted, for a pooler that is about to start; say whether they were written."""
 
-    def served(self) -> list[Entry]:
+    def served(self) -> list[PoolerEntry]:
         """Return what it serves now of the projects."""
 
     def databases(self) -> list[str]:
@@ -95,15 +95,15 @@ class NoPooler:
     def prepare(self, session: str) -> None:
         """Nothing has to be there."""
 
-    def serve(self, wanted: Callable[[], Sequence[Entry]]) -> bool:  # noqa: ARG002 - nobody is asked
+    def serve(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:  # noqa: ARG002 - nobody is asked
         """Nothing stands between."""
         return False
 
-    def write(self, wanted: Callable[[], Sequence[Entry]]) -> bool:  # noqa: ARG002 - nobody is asked
+    def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:  # noqa: ARG002 - nobody is asked
         """Nothing has to start."""
         return False
 
-    def served(self) -> list[Entry]:
+    def served(self) -> list[PoolerEntry]:
         """Nothing is served."""
         return []
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from infra.pooler.pooler import Entry
+    from infra.pooler.pooler import PoolerEntry
 
 CONFIGURATION, USERS = "pgbouncer.ini", "userlist.txt"
 BACKUPS = 5
@@ -36,12 +36,12 @@ Sections = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Frame:
+class PgBouncerFrame:
     """What a configuration says besides its entries. platform: the database that logins are asked of."""
 
     host: str
     port: str
-    platform: Entry
+    platform: PoolerEntry
     listen_addr: str
     listen_port: str
     socket_folder: str
@@ -51,12 +51,12 @@ class Frame:
     max_clients: int = 5000
 
 
-def configuration(frame: Frame, entries: Sequence[Entry]) -> str:
+def render_configuration(frame: PgBouncerFrame, entries: Sequence[PoolerEntry]) -> str:
     """Return the text of pgbouncer.ini. Raises Refused when it does not say exactly what was asked."""
     known = {name: value for name, value in asdict(frame).items() if name != "platform"}
     text = _sealed(render(CONFIGURATION, {**known, "platform": frame.platform, "entries": entries}))
-    said = parse(text)
-    served = {name: options(line) for name, line in said["databases"].items()}
+    said = parse_configuration(text)
+    served = {name: parse_database_line(line) for name, line in said["databases"].items()}
     if set(served) != {frame.platform.database, *(entry.database for entry in entries)}:
         raise Refused("the pooler's configuration does not name the databases that it should")
     for entry in (frame.platform, *entries):
@@ -70,7 +70,7 @@ def _sealed(text: str) -> str:
     return f"{text}{WHOLE}{sha256(text.encode()).hexdigest()}\n"
 
 
-def parse(text: str) -> Sections:
+def parse_configuration(text: str) -> Sections:
     """Return what a pgbouncer.ini says, by section. Raises Refused, naming the line, for what is none of ours."""
     if not text.endswith("\n"):
         raise Refused("pgbouncer.ini is empty or cut off")
@@ -85,7 +85,7 @@ def parse(text: str) -> Sections:
     if tuple(found) != SECTIONS or not found["databases"] or NEEDED - set(found["pgbouncer"]):
         raise Refused("pgbouncer.ini lacks a section or a setting that it needs")
     for name, line in found["databases"].items():
-        options(line, name)
+        parse_database_line(line, name)
     return found
 
 
@@ -99,7 +99,7 @@ def _take(line: str, found: Sections) -> bool:
     return True
 
 
-def options(line: str, name: str = "") -> dict[str, str]:
+def parse_database_line(line: str, name: str = "") -> dict[str, str]:
     """Return the options of one database's line. Raises Refused."""
     pairs = _OPTION.findall(line)
     if "".join(f"{key}={value} " for key, value in pairs).strip() != line or not pairs:
@@ -107,7 +107,7 @@ def options(line: str, name: str = "") -> dict[str, str]:
     return dict(pairs)
 
 
-def users(known: Mapping[str, str], date: datetime | None = None) -> str:
+def render_userlist(known: Mapping[str, str], date: datetime | None = None) -> str:
     """Return the text of userlist.txt: who may log in besides the projects' logins. Raises Refused."""
     date = date or datetime.now(UTC)
     text = render(USERS, {"date": f"{date:%Y-%m-%d %H:%M:%S} UTC", "users": sorted(known.items())})
@@ -129,7 +129,7 @@ def md5_hash(user: str, password: str) -> str:
     return "md5" + md5((password + user).encode()).hexdigest()  # noqa: S324 - the format is Postgres's
 
 
-class Folder:
+class PgBouncerFolder:
     """The folder that PgBouncer reads its files from. Whoever changes them holds the lock."""
 
     def __init__(self, path: Path) -> None:
@@ -157,7 +157,7 @@ class Folder:
         """Let userlist.txt name exactly these; say whether it had to be written."""
         if _users(_read(self.users)) == dict(known) and self._is_closed(self.users):
             return False
-        self._replace(self.users, users(known))
+        self._replace(self.users, render_userlist(known))
         return True
 
     def keep_configuration(self, text: str) -> bool:
@@ -191,7 +191,7 @@ class Folder:
         if faults(now) or (kept and files.holds(kept[-1], now)):
             return
         name = f"{CONFIGURATION}.backup-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        with files.worded(self.configuration), suppress(FileNotFoundError):
+        with files.translate_os_errors(self.configuration), suppress(FileNotFoundError):
             os.link(self.configuration, self.path / name)
             for path in kept[: max(0, len(kept) + 1 - BACKUPS)]:
                 path.unlink(missing_ok=True)
@@ -214,7 +214,7 @@ class Folder:
 def faults(text: str) -> str:
     """Say in words why PgBouncer should not be started with this text; empty when it may be."""
     try:
-        parse(text)
+        parse_configuration(text)
     except Refused as refused:
         return str(refused)
     said, _, _digest = text.rpartition(WHOLE)
@@ -227,4 +227,4 @@ def _read(path: Path) -> str:
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
     except OSError as error:
-        raise files.fault(error, str(path)) from error
+        raise files.os_error_text(error, str(path)) from error

@@ -13,7 +13,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, RECONNECT_SECONDS, ensure_alive, renewed, translated
+from infra.postgres.database import (
+    CONNECT_TIMEOUT_SECONDS,
+    RECONNECT_SECONDS,
+    ensure_alive,
+    renew_sessions_on_failure,
+    translate_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +72,7 @@ class Cluster:
         Raises Unavailable when the server is away or the statement lost a race for good.
         """
         pool = self._opened_pool()
-        with translated(DEPENDENCY), renewed(pool), pool.connection() as session:
+        with translate_errors(DEPENDENCY), renew_sessions_on_failure(pool), pool.connection() as session:
             session.execute("SELECT set_config('application_name', %s, false)", (name,))
             try:
                 yield session
@@ -77,12 +83,12 @@ class Cluster:
     @contextmanager
     def inside(self, database: str, name: str) -> Iterator[Session]:
         """Open a session in a project's database, for catalogue work. Raises Unavailable."""
-        with translated(DEPENDENCY), self.opened_inside(database, name) as session:
+        with translate_errors(DEPENDENCY), self.opened_inside(database, name) as session:
             yield session
 
     def opened_inside(self, database: str, name: str) -> Session:
         """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
-        with translated(DEPENDENCY):
+        with translate_errors(DEPENDENCY):
             return psycopg.connect(
                 self._conninfo,
                 dbname=database,

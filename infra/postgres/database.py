@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 RECONNECT_SECONDS = 2.0
 
 
-class Rings(Protocol):
+class JobBell(Protocol):
     """Whoever is told, after a commit, that jobs wait."""
 
     def ring(self, queue: str, job_ids: list[str]) -> bool:
@@ -52,7 +52,7 @@ def is_transient(error: psycopg.Error) -> bool:
     return state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES)
 
 
-def is_outlived(error: psycopg.Error) -> bool:
+def is_plan_invalidated(error: psycopg.Error) -> bool:
     """Say whether what a session had prepared is of no use to it any more; one that begins anew knows of nothing.
 
     A table got a column while we were serving, or somebody ran DEALLOCATE. Only a session of ours is to be asked
@@ -83,7 +83,7 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
 
 
 @contextmanager
-def renewed(pool: ConnectionPool[Any]) -> Iterator[None]:
+def renew_sessions_on_failure(pool: ConnectionPool[Any]) -> Iterator[None]:
     """Begin all sessions of a pool anew when one fails of what it had prepared: the others have prepared the same.
 
     Raises Unavailable then: what was asked may be asked again.
@@ -91,14 +91,14 @@ def renewed(pool: ConnectionPool[Any]) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        if not is_outlived(error):
+        if not is_plan_invalidated(error):
             raise
         pool.drain()
         raise Unavailable(f"what a session had prepared is of no use any more ({error.sqlstate})") from error
 
 
 @contextmanager
-def translated(dependency: str | None = None) -> Iterator[None]:
+def translate_errors(dependency: str | None = None) -> Iterator[None]:
     """Turn transient psycopg errors into Unavailable; leave the rest to who knows what they mean.
 
     dependency  what the errors name when the server is away as a whole
@@ -118,7 +118,7 @@ def translated(dependency: str | None = None) -> Iterator[None]:
             raise Unavailable(said, dependency=away) from error
         raise
     except (MemoryError, RuntimeError) as error:
-        if exhaustion.tells(error):
+        if exhaustion.is_shortage(error):
             raise Unavailable(str(error)) from error
         raise
 
@@ -167,7 +167,9 @@ class Transaction:
 class Database:
     """A pool of connections to one database, opened at once but connecting in the background."""
 
-    def __init__(self, conninfo: str, *, name: str = "launchdb", max_size: int = 8, bell: Rings | None = None) -> None:
+    def __init__(
+        self, conninfo: str, *, name: str = "launchdb", max_size: int = 8, bell: JobBell | None = None
+    ) -> None:
         self.conninfo = conninfo
         self.bell = bell
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
@@ -182,7 +184,7 @@ class Database:
             open=False,
             name=name,
         )
-        with translated():
+        with translate_errors():
             self._pool.open(wait=False)
 
     @contextmanager
@@ -191,7 +193,12 @@ class Database:
 
         Raises Unavailable when Postgres is away, busy or the transaction lost a race.
         """
-        with translated(), renewed(self._pool), self._pool.connection() as connection, connection.transaction():
+        with (
+            translate_errors(),
+            renew_sessions_on_failure(self._pool),
+            self._pool.connection() as connection,
+            connection.transaction(),
+        ):
             tx = Transaction(connection)
             yield tx
         self._ring(tx)
@@ -199,7 +206,7 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:
         """Statements that each commit by themselves: one round trip where a transaction needs three."""
-        with translated(), renewed(self._pool):
+        with translate_errors(), renew_sessions_on_failure(self._pool):
             # Not the pool's own context manager: it also commits, which costs, and here nothing is left to commit.
             connection = self._pool.getconn()
             try:
@@ -218,14 +225,14 @@ class Database:
     def notify(self, job_ids: list[str]) -> None:
         """Ring the bell inside Postgres, while Redis is away; the polling workers make up for one that fails."""
         try:
-            with translated(), self._pool.connection() as connection:
+            with translate_errors(), self._pool.connection() as connection:
                 connection.execute("SELECT pg_notify('launchdb_jobs', %s)", (job_ids[0],))
         except Unavailable:
             log.info("the bell inside Postgres was not rung")
 
     def connect(self, *, application_name: str, autocommit: bool = True) -> psycopg.Connection[Any]:
         """Open a direct session of its own (liveness, LISTEN). Raises Unavailable."""
-        with translated():
+        with translate_errors():
             return psycopg.connect(
                 self.conninfo,
                 autocommit=autocommit,

@@ -13,10 +13,10 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
-from infra.postgres.project_roles import LABEL, Principals, identifiers
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translate_errors
+from infra.postgres.project_roles import LABEL, RoleAdmin, role_identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
-from infra.postgres.schema_drift import Objects
+from infra.postgres.schema_drift import SchemaInspector
 from infra.postgres.sql import statements
 from infra.postgres.template import FOLDER, Templates
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.postgres.cluster import Cluster, Session
-    from infra.postgres.limits import Limits
+    from infra.postgres.limits import ProjectLimits
     from infra.postgres.role_names import ProjectRoles
 
 SQL = statements(__file__)
@@ -33,7 +33,7 @@ LOOKS, LOOK_SECONDS, QUIET_LOOKS = 60, 0.05, 2
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledObject:
     """A thing on the server that bears our label."""
 
     kind: str
@@ -42,13 +42,13 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ServerSurvey:
     """Databases and roles that are named as projects' are, by name, as they were found."""
 
     databases: Mapping[str, Mapping[str, Any]]
     roles: Mapping[str, Mapping[str, Any]]
 
-    def takes(self, login: str, password: str) -> bool:
+    def accepts_password(self, login: str, password: str) -> bool:
         """Say whether a login was found to take this password."""
         return login in self.roles and scram.matches(self.roles[login]["password"], password)
 
@@ -56,14 +56,14 @@ class Survey:
 class Databases:
     """Verbs of the administrator. `session` names the run: sessions of an older attempt are ended by that name."""
 
-    def __init__(self, cluster: Cluster, limits: Limits, *, platform: str, migrations: str = "") -> None:
+    def __init__(self, cluster: Cluster, limits: ProjectLimits, *, platform: str, migrations: str = "") -> None:
         self.cluster = cluster
         self.templates = Templates(cluster, migrations or FOLDER)
-        self.objects = Objects(cluster, self.templates)
+        self.objects = SchemaInspector(cluster, self.templates)
         self._limits = limits
-        self._principals = Principals(cluster, platform=platform)
+        self._principals = RoleAdmin(cluster, platform=platform)
 
-    def limited(self, limits: Limits) -> Databases:
+    def with_limits(self, limits: ProjectLimits) -> Databases:
         """Return the same verbs for a project that has limits of its own."""
         other = copy(self)
         other._limits = limits  # noqa: SLF001 - it is one of us
@@ -152,7 +152,7 @@ class Databases:
             time.sleep(LOOK_SECONDS)
         raise Unavailable("clients of the project connect faster than they can be put out")
 
-    def survey(self, roles: ProjectRoles | None, session: str) -> Survey:
+    def survey(self, roles: ProjectRoles | None, session: str) -> ServerSurvey:
         """Look at one project's database and roles, or with None at everything that is named as a project's."""
         wanted = {"name": roles.prefix if roles else None, "template": self.templates.name}
         names = list(roles.all) if roles else None
@@ -160,9 +160,11 @@ class Databases:
             with admin.cursor(row_factory=dict_row) as cursor:
                 cursor.execute(SQL.look_at_many)
                 databases = {row["name"]: row for row in cursor.execute(SQL.look_at_database, wanted) if row["present"]}
-            return Survey(databases, self._principals.look_by(admin, names))
+            return ServerSurvey(databases, self._principals.look_by(admin, names))
 
-    def faults(self, seen: Survey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool) -> list[str]:
+    def faults(
+        self, seen: ServerSurvey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool
+    ) -> list[str]:
         """Say in words in what a project differs from what it has to be; nothing when all is right."""
         database = seen.databases.get(roles.prefix)
         if database is None:
@@ -200,7 +202,7 @@ class Databases:
         label = sql.Literal(f"{LABEL}{roles.prefix}")
         parts = [
             *self._settled(name, roles, ["public"], closed=False),
-            SQL.furnish.format(database=sql.Identifier(name), label=label, **identifiers(roles)),
+            SQL.furnish.format(database=sql.Identifier(name), label=label, **role_identifiers(roles)),
         ]
         with self.cluster.inside(name, session) as admin:
             admin.execute(sql.SQL("\n").join(parts))
@@ -219,8 +221,8 @@ class Databases:
         taken = [sql.SQL("PUBLIC") if grantee == "public" else sql.Identifier(grantee) for grantee in grantees]
         return [
             SQL.revoke.format(database=database, grantees=sql.SQL(", ").join(taken)),
-            SQL.grant_closed.format(database=database, **identifiers(roles)),
-            *(() if closed else (SQL.grant_connect.format(database=database, **identifiers(roles)),)),
+            SQL.grant_closed.format(database=database, **role_identifiers(roles)),
+            *(() if closed else (SQL.grant_connect.format(database=database, **role_identifiers(roles)),)),
             *self._limits.statements(name, roles),
         ]
 
@@ -238,24 +240,24 @@ class Databases:
                 admin.execute(SQL.forbid_connections.format(database=sql.Identifier(name)))
             admin.execute(SQL.drop_database.format(database=sql.Identifier(name)))
 
-    def labelled(self, session: str = "launchdb-inventory") -> list[Labelled]:
+    def labelled(self, session: str = "launchdb-inventory") -> list[LabelledObject]:
         """List every database and role on the server that bears our label, whichever project it names."""
         with self.cluster.session(session) as admin:
-            return [Labelled(*row) for row in admin.execute(SQL.labelled).fetchall()]
+            return [LabelledObject(*row) for row in admin.execute(SQL.labelled).fetchall()]
 
-    def prove(self, uri: str, roles: ProjectRoles, session: str) -> None:
+    def check_round_trip(self, uri: str, roles: ProjectRoles, session: str) -> None:
         """Go the data API's way once: log in, write as the service role, read as each; leave nothing.
 
         Raises Unavailable, or Refused when the answer is not what row security makes of it.
         """
         with (
-            translated(),
+            translate_errors(),
             psycopg.connect(
                 uri, autocommit=True, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)
             ) as login,
             login.cursor() as cursor,
         ):
-            cursor.execute(SQL.prove.format(**identifiers(roles)))
+            cursor.execute(SQL.prove.format(**role_identifiers(roles)))
             counts = [row[0] for row in _rows(cursor)]
         if counts != [1, 0, 0]:
             raise Refused("the project's database does not answer as its roles require")

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from infra.errors import Refused
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translate_errors
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Extensions:
     @contextmanager
     def _logged_in(self) -> Iterator[Session]:
         with (
-            translated(),
+            translate_errors(),
             psycopg.connect(
                 self._uri,
                 autocommit=True,

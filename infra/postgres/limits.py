@@ -22,7 +22,7 @@ SEARCH_PATH = '"$user", public, extensions'
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProjectLimits:
     """What a tenant cannot lift: set on its database and logins from outside.
 
     connections  how many sessions the owner may have, and as many the data API
@@ -67,7 +67,7 @@ class Limits:
         return {f"search_path={SEARCH_PATH}", *(f"{name}={value}" for name, value in self.settings.items())}
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> ProjectLimits:
         """Read from the settings the limits of a project that has none of its own."""
         return cls.make(
             connections=settings.project_connections,
@@ -77,7 +77,9 @@ class Limits:
         )
 
     @classmethod
-    def make(cls, *, connections: int, temp_mb: int, statement_seconds: int, idle_transaction_seconds: int) -> Limits:
+    def make(
+        cls, *, connections: int, temp_mb: int, statement_seconds: int, idle_transaction_seconds: int
+    ) -> ProjectLimits:
         """Return these limits as Postgres is told them."""
         return cls(
             connections=connections,

@@ -46,7 +46,7 @@ class Migration:
         return dict(_REPLACES.findall(self.text))
 
 
-def read(folder: str) -> list[Migration]:
+def read_migrations(folder: str) -> list[Migration]:
     """Return the migrations of `migrations/<folder>`, or of an absolute folder, in order."""
     return [
         Migration(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), path.read_text())
@@ -56,10 +56,12 @@ def read(folder: str) -> list[Migration]:
 
 def checksum(folder: str) -> str:
     """Return one checksum over all migrations of a folder: it names the template built from them."""
-    return hashlib.sha256("".join(migration.checksum for migration in read(folder)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(migration.checksum for migration in read_migrations(folder)).encode()).hexdigest()[
+        :16
+    ]
 
 
-def apply(connection: psycopg.Connection[Any], folder: str, *, upto: str = "") -> list[str]:
+def apply_migrations(connection: psycopg.Connection[Any], folder: str, *, upto: str = "") -> list[str]:
     """Bring a database to the newest version, or to the version `upto`; return the versions applied now.
 
     Several processes may start at once: a lock lets one of them do it. A database that is ahead (an older program
@@ -71,7 +73,7 @@ def apply(connection: psycopg.Connection[Any], folder: str, *, upto: str = "") -
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(19524, 0)")
         connection.execute(_LEDGER)
-        functions = repeatables.changed(connection, folder)
+        functions = repeatables.changed_repeatables(connection, folder)
         for one in functions:
             connection.execute(sql.SQL(one.before))  # our own files, not outside input
         applied = _apply_numbered(connection, folder, upto)
@@ -85,7 +87,7 @@ def apply(connection: psycopg.Connection[Any], folder: str, *, upto: str = "") -
 def _apply_numbered(connection: psycopg.Connection[Any], folder: str, upto: str) -> list[str]:
     applied: list[str] = []
     known = dict(connection.execute("SELECT version, checksum FROM schema_migrations").fetchall())
-    for migration in read(folder):
+    for migration in read_migrations(folder):
         if upto and migration.version > upto:
             break
         if migration.version in known:

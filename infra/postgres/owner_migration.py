@@ -12,8 +12,8 @@ import psycopg
 from psycopg import pq
 
 from infra.errors import Refused, Unavailable
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translated
-from infra.postgres.split import Statement, split
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translate_errors
+from infra.postgres.split import SqlStatement, split_statements
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class TransactionEnded(MigrationFailed):
     """The migration has ended the transaction that it ran in: what came before stays."""
 
 
-class Watcher(Protocol):
+class MigrationWatcher(Protocol):
     """Whoever has a migration applied."""
 
     def begun(self, transaction: str | None) -> None:
@@ -55,7 +55,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Script:
+class MigrationScript:
     """A migration as it is to be applied; `overwrite`: although the database has a record of that version."""
 
     version: str
@@ -73,7 +73,7 @@ class OwnerSession:
         self._uri = uri
         self._session = session
 
-    def apply(self, script: Script, watcher: Watcher) -> None:
+    def apply(self, script: MigrationScript, watcher: MigrationWatcher) -> None:
         """Run a migration and write its record, in one transaction.
 
         Raises MigrationFailed when the server refuses it, Unavailable when it may be tried again.
@@ -83,7 +83,7 @@ class OwnerSession:
             owner.execute("BEGIN")
             began_as = str(_value(owner, SQL.transaction))
             watcher.begun(began_as)
-            self._run(owner, Statement(script.text, 0), script, watcher)
+            self._run(owner, SqlStatement(script.text, 0), script, watcher)
             if owner.info.transaction_status != pq.TransactionStatus.INTRANS or began_as != str(
                 _value(owner, SQL.transaction)
             ):
@@ -91,12 +91,12 @@ class OwnerSession:
             _record(owner, script)
             _commit(owner)
 
-    def apply_plainly(self, script: Script, watcher: Watcher) -> None:
+    def apply_plainly(self, script: MigrationScript, watcher: MigrationWatcher) -> None:
         """Run a migration statement by statement, each by itself, and write its record afterwards.
 
         Raises MigrationFailed, which names the statement that was refused, and Unavailable when the session was lost.
         """
-        parts = split(script.text)
+        parts = split_statements(script.text)
         deadline = time.monotonic() + script.timeout_ms / 1000
         with self._logged_in(script.timeout_ms) as owner:
             _refuse_recorded(owner, script)
@@ -127,7 +127,13 @@ class OwnerSession:
             raise Refused(f"the records of migrations cannot be read ({error.sqlstate})") from None
 
     def _run(
-        self, owner: Session, part: Statement, script: Script, watcher: Watcher, *, deadline: float | None = None
+        self,
+        owner: Session,
+        part: SqlStatement,
+        script: MigrationScript,
+        watcher: MigrationWatcher,
+        *,
+        deadline: float | None = None,
     ) -> None:
         until = (deadline or time.monotonic() + script.timeout_ms / 1000) + GRACE_SECONDS
         try:
@@ -154,7 +160,7 @@ class OwnerSession:
             f" -c idle_in_transaction_session_timeout=60s {more}"
         )
         with (
-            translated(),
+            translate_errors(),
             psycopg.connect(
                 self._uri,
                 autocommit=True,
@@ -168,7 +174,7 @@ class OwnerSession:
 
 
 @contextmanager
-def _heard(owner: Session, watcher: Watcher) -> Iterator[None]:
+def _heard(owner: Session, watcher: MigrationWatcher) -> Iterator[None]:
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         watcher.told(f"{diagnostic.severity_nonlocalized}: {diagnostic.message_primary}")
 
@@ -179,12 +185,12 @@ def _heard(owner: Session, watcher: Watcher) -> Iterator[None]:
         owner.remove_notice_handler(notice)
 
 
-def _heed(until: float, script: Script) -> None:
+def _heed(until: float, script: MigrationScript) -> None:
     if time.monotonic() > until:
         raise MigrationFailed(f"the migration took longer than {script.timeout_ms} ms", sqlstate="57014")
 
 
-def _drive(owner: Session, text: str, watcher: Watcher, heed: Callable[[], None]) -> psycopg.Error | None:
+def _drive(owner: Session, text: str, watcher: MigrationWatcher, heed: Callable[[], None]) -> psycopg.Error | None:
     """Send the text and throw its rows away as they come, for no memory holds them all; return what was refused.
 
     Waits on the socket, not inside the library, whose waiting would hold up every thread of the process.
@@ -221,7 +227,7 @@ def _await(owner: Session) -> None:
         owner.pgconn.consume_input()
 
 
-def _taken(result: pq.abc.PGresult, watcher: Watcher) -> psycopg.Error | None:
+def _taken(result: pq.abc.PGresult, watcher: MigrationWatcher) -> psycopg.Error | None:
     if result.status == pq.ExecStatus.FATAL_ERROR:
         return psycopg.errors.error_from_result(result, encoding="utf-8")
     if result.status != pq.ExecStatus.SINGLE_TUPLE and result.command_status:
@@ -229,7 +235,7 @@ def _taken(result: pq.abc.PGresult, watcher: Watcher) -> psycopg.Error | None:
     return None
 
 
-def _failure(error: psycopg.Error, part: Statement, text: str) -> Exception:
+def _failure(error: psycopg.Error, part: SqlStatement, text: str) -> Exception:
     if is_transient(error):
         return Unavailable(f"the session that migrates was lost or in somebody's way ({error.sqlstate})")
     message = (error.diag.message_primary or str(error))[:LONGEST_DETAIL]
@@ -245,27 +251,27 @@ def _failure(error: psycopg.Error, part: Statement, text: str) -> Exception:
     )
 
 
-def _refuse_recorded(owner: Session, script: Script) -> None:
+def _refuse_recorded(owner: Session, script: MigrationScript) -> None:
     known = _value(owner, SQL.has_records) and _value(owner, SQL.is_recorded, {"version": script.version})
     if known and not script.overwrite:
         raise MigrationFailed(f"the database has a record of version {script.version} already, and not by us")
 
 
-def _record(owner: Session, script: Script) -> None:
+def _record(owner: Session, script: MigrationScript) -> None:
     values = {"version": script.version, "name": script.name, "statements": [script.text]}
     try:
         for statement in (SQL.make_schema, SQL.make_table):
             owner.execute(statement)
         owner.execute(SQL.record, values)
     except psycopg.Error as error:
-        raise _failure(error, Statement("", 0), "") from None
+        raise _failure(error, SqlStatement("", 0), "") from None
 
 
 def _commit(owner: Session) -> None:
     try:
         owner.execute("COMMIT")
     except psycopg.Error as error:  # a deferred constraint, or a trigger that waits for the end
-        raise _failure(error, Statement("", 0), "") from None
+        raise _failure(error, SqlStatement("", 0), "") from None
 
 
 def _value(session: Session, query: Any, values: Any = None) -> Any:

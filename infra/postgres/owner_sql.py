@@ -14,7 +14,7 @@ from psycopg.pq import DiagnosticField, ExecStatus
 
 from infra.errors import InfraError
 from infra.postgres.bounded_query import SqlRefused, SqlTooLarge, SqlTooLong, Wire
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ CANCELLED, TOO_MANY, COPY = "57014", ("53300", "53400"), "0A000"
 _COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 
 
-class SqlCrowded(InfraError):
+class NoConnectionLeft(InfraError):
     """The project has no connection left for it."""
 
 
 @dataclass(frozen=True)
-class Bounds:
+class QueryBounds:
     """seconds the whole may take, rows and bytes that an answer keeps."""
 
     seconds: float
@@ -50,7 +50,7 @@ class Bounds:
 
 
 @dataclass
-class Found:
+class QueryResult:
     """What came of it: the last set of rows, the last command's tag and count, and what the server had to say."""
 
     columns: list[tuple[str, str]] = field(default_factory=list)
@@ -69,15 +69,15 @@ class OwnerSql:
         self._uri = uri
         self._login = login
 
-    def run(self, query: str, params: list[Any] | None, bounds: Bounds, *, read_only: bool) -> Found:
+    def run(self, query: str, params: list[Any] | None, bounds: QueryBounds, *, read_only: bool) -> QueryResult:
         """Run `query`: one statement when it has parameters ($1, …), any number in one transaction otherwise.
 
-        Raises SqlRefused, SqlTooLong, SqlTooLarge, SqlCrowded; Unavailable.
+        Raises SqlRefused, SqlTooLong, SqlTooLarge, NoConnectionLeft; Unavailable.
         """
         deadline = time.monotonic() + bounds.seconds + GRACE_SECONDS
         with self._logged_in(bounds, read_only=read_only) as session:
             wire = Wire(session, deadline, bounds.size * READ_FACTOR)
-            found = Found()
+            found = QueryResult()
             session.add_notice_handler(lambda notice: _keep_notice(found, notice))
             try:
                 _collect(wire, found, query, params, bounds)
@@ -94,7 +94,7 @@ class OwnerSql:
             admin.execute(SQL.end, {"pid": pid, "login": self._login})
 
     @contextmanager
-    def _logged_in(self, bounds: Bounds, *, read_only: bool) -> Iterator[Session]:
+    def _logged_in(self, bounds: QueryBounds, *, read_only: bool) -> Iterator[Session]:
         options = f"-c statement_timeout={max(1, int(bounds.seconds * 1000))}"
         options += " -c default_transaction_read_only=on" if read_only else ""
         try:
@@ -108,8 +108,8 @@ class OwnerSql:
             )
         except psycopg.OperationalError as error:
             if error.sqlstate in TOO_MANY or "too many connections" in str(error):
-                raise SqlCrowded("all connections of the project are in use") from error
-            with translated():
+                raise NoConnectionLeft("all connections of the project are in use") from error
+            with translate_errors():
                 raise
         try:
             yield session
@@ -117,7 +117,7 @@ class OwnerSql:
             session.close()
 
 
-def _collect(wire: Wire, found: Found, query: str, params: list[Any] | None, bounds: Bounds) -> None:
+def _collect(wire: Wire, found: QueryResult, query: str, params: list[Any] | None, bounds: QueryBounds) -> None:
     types: list[int] = []
     kept, fresh = 0, True
     for result in wire.send(query, params):
@@ -179,7 +179,7 @@ _FIELDS = {
 }
 
 
-def _keep_notice(found: Found, notice: Any) -> None:
+def _keep_notice(found: QueryResult, notice: Any) -> None:
     if len(found.notices) < MOST_NOTICES:
         message = (notice.message_primary or "")[:LONGEST_NOTICE]
         found.notices.append({"severity": notice.severity_nonlocalized or "NOTICE", "message": message})

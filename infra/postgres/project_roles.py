@@ -33,7 +33,7 @@ LABEL = "launchdb:"
 READ_ALL = "pg_read_all_data"
 
 
-class Principals:
+class RoleAdmin:
     """Verbs on roles. `session` names the run: sessions of an older attempt are ended by that name."""
 
     def __init__(self, cluster: Cluster, *, platform: str) -> None:
@@ -68,7 +68,7 @@ class Principals:
         ]
         if parts:
             with self._cluster.session(session) as admin:
-                admin.execute(sql.SQL("\n").join([*parts, SQL.memberships.format(**identifiers(roles))]))
+                admin.execute(sql.SQL("\n").join([*parts, SQL.memberships.format(**role_identifiers(roles))]))
 
     def faults(
         self, known: Mapping[str, Mapping[str, Any]], roles: ProjectRoles, passwords: Mapping[str, str]
@@ -118,7 +118,7 @@ class Principals:
             return {row["name"]: row for row in cursor.execute(SQL.look, {"names": names})}
 
 
-def identifiers(roles: ProjectRoles) -> dict[str, sql.Identifier]:
+def role_identifiers(roles: ProjectRoles) -> dict[str, sql.Identifier]:
     """Return the project's roles by the part they play, as statements name them."""
     return {name.rpartition("_")[2]: sql.Identifier(name) for name in roles.all}
 

@@ -40,7 +40,7 @@ _TABLES = re.compile(r"^-- after the tables$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Repeatable:
+class RepeatableFile:
     """One file of functions.
 
     number  raised with every change: of two programs at one database, that with the higher has the newer functions
@@ -60,39 +60,39 @@ class Repeatable:
         return f"{self.name}@{self.number}"
 
 
-def read(folder: str) -> list[Repeatable]:
+def read_repeatables(folder: str) -> list[RepeatableFile]:
     """Return the files that come with `migrations/<folder>`. Raises ValueError for one without number or mark."""
     return [_parse(name, path.read_bytes()) for name, path in FILES.get(folder, {}).items()]
 
 
-def changed(connection: psycopg.Connection[Any], folder: str) -> list[Repeatable]:
+def changed_repeatables(connection: psycopg.Connection[Any], folder: str) -> list[RepeatableFile]:
     """Return the files that have to be applied to a database.
 
     Where a newer program has been, its functions stay. Raises Refused for a file that was edited and whose number was
     not raised: nothing would say which of the two is newer.
     """
-    found = read(folder)
+    found = read_repeatables(folder)
     if found:  # a database that has none gets no record of them
         connection.execute(_LEDGER)
     return [one for one in found if _is_due(connection, one)]
 
 
-def record(connection: psycopg.Connection[Any], one: Repeatable) -> None:
+def record(connection: psycopg.Connection[Any], one: RepeatableFile) -> None:
     """Write down that a file has been applied."""
     connection.execute(_RECORD, (one.name, one.number, one.checksum))
 
 
-def _parse(name: str, content: bytes) -> Repeatable:
+def _parse(name: str, content: bytes) -> RepeatableFile:
     text = content.decode()
     number, parts = _NUMBER.match(text), _TABLES.split(text)
     if number is None or len(parts) != 2:
         raise ValueError(
             f"the functions of {name} want a number in their first line and one mark after their triggers'"
         )
-    return Repeatable(name, int(number[1]), hashlib.sha256(content).hexdigest(), *parts)
+    return RepeatableFile(name, int(number[1]), hashlib.sha256(content).hexdigest(), *parts)
 
 
-def _is_due(connection: psycopg.Connection[Any], one: Repeatable) -> bool:
+def _is_due(connection: psycopg.Connection[Any], one: RepeatableFile) -> bool:
     row = connection.execute(_KNOWN, (one.name,)).fetchone()
     if row is None:
         return True

@@ -35,7 +35,7 @@ GRANTED = ("schema", "function", "table")
 
 
 @dataclass(frozen=True)
-class Thing:
+class SchemaObject:
     """An object of ours. state: what must be equal; made: its definition, where it can be made again."""
 
     kind: str
@@ -62,20 +62,20 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Fault:
+class SchemaFault:
     """What differs of one thing: in words, with what puts it back, where that is safe."""
 
     words: str
     remedy: tuple[sql.Composed, ...] = ()
 
 
-class Objects:
+class SchemaInspector:
     """Looks into databases as the administrator. `session` names the run."""
 
     def __init__(self, cluster: Cluster, templates: Templates) -> None:
         self._cluster, self._templates = cluster, templates
 
-    def writes(self, session: str) -> dict[str, int]:
+    def write_counts(self, session: str) -> dict[str, int]:
         """Return for each project's database what was ever written in it. One query, nothing is opened."""
         with self._cluster.session(session) as admin:
             return dict(admin.execute(SQL.writes).fetchall())
@@ -114,10 +114,10 @@ class Objects:
                 _attempt(admin, [SQL.stamp.format()])
             return _told_shortly(self._faults(admin, roles, wanted))
 
-    def _faults(self, admin: Session, roles: ProjectRoles, wanted: list[dict[str, Any]]) -> list[Fault]:
+    def _faults(self, admin: Session, roles: ProjectRoles, wanted: list[dict[str, Any]]) -> list[SchemaFault]:
         parts = {OWNER: roles.owner, AUTH: roles.auth, STORAGE: roles.storage}
         found = _look(admin, roles.owner, {name: part for part, name in parts.items()})
-        expected = [Thing(**{**thing, "rights": tuple(thing["rights"])}) for thing in wanted]
+        expected = [SchemaObject(**{**thing, "rights": tuple(thing["rights"])}) for thing in wanted]
         order = {"schema": 0, "table": 1, "function": 2, "event trigger": 3}
         expected.sort(key=lambda thing: (order.get(thing.kind, 4), thing.name))
         # What lay in a table or schema that is gone needs no word of its own.
@@ -126,11 +126,13 @@ class Objects:
         return [fault for thing in told for fault in _compare(thing, found.get(thing.key), parts)]
 
 
-def _look(admin: Session, owner: str, parts: dict[str, str]) -> dict[tuple[str, str], Thing]:
+def _look(admin: Session, owner: str, parts: dict[str, str]) -> dict[tuple[str, str], SchemaObject]:
     with admin.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(SQL.look, {"owner": owner}).fetchall()
     things = [
-        Thing(**{**row, "owner": parts.get(row["owner"], row["owner"]), "rights": _parts_of(row["rights"], parts)})
+        SchemaObject(
+            **{**row, "owner": parts.get(row["owner"], row["owner"]), "rights": _parts_of(row["rights"], parts)}
+        )
         for row in rows
     ]
     return {thing.key: thing for thing in things}
@@ -141,12 +143,12 @@ def _parts_of(rights: Iterable[str], parts: dict[str, str]) -> tuple[str, ...]:
     return tuple(sorted(f"{parts.get(who, who)}:{what}" for who, _, what in pairs))
 
 
-def _told_shortly(faults: list[Fault]) -> list[str]:
+def _told_shortly(faults: list[SchemaFault]) -> list[str]:
     words = [fault.words for fault in faults]
     return words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], f"and {len(words) - MOST_WORDS} more"]
 
 
-def _default_privileges() -> list[Thing]:
+def _default_privileges() -> list[SchemaObject]:
     """What the owner's new things in schema public are open to: the template has no owner yet, so it is said here."""
     each = {
         "tables": ("DELETE", "INSERT", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE"),
@@ -154,31 +156,33 @@ def _default_privileges() -> list[Thing]:
         "functions": ("EXECUTE",),
     }
     return [
-        Thing("default privileges", f"of {word} in public", "", "", None, tuple(f"{w}:{p}" for w in API for p in what))
+        SchemaObject(
+            "default privileges", f"of {word} in public", "", "", None, tuple(f"{w}:{p}" for w in API for p in what)
+        )
         for word, what in each.items()
     ]
 
 
-def _compare(thing: Thing, found: Thing | None, parts: dict[str, str]) -> Iterator[Fault]:
+def _compare(thing: SchemaObject, found: SchemaObject | None, parts: dict[str, str]) -> Iterator[SchemaFault]:
     if found is None:
-        yield Fault(f"{thing.label}: it is missing", _made(thing, parts))
+        yield SchemaFault(f"{thing.label}: it is missing", _made(thing, parts))
         return
     if found.made != thing.made or not _is_in(thing, found):
-        yield Fault(f"{thing.label}: it was changed", _remade(thing, found, parts))
+        yield SchemaFault(f"{thing.label}: it was changed", _remade(thing, found, parts))
     if found.owner != thing.owner:
-        yield Fault(f"{thing.label}: it has another owner", _owned(thing, parts))
+        yield SchemaFault(f"{thing.label}: it has another owner", _owned(thing, parts))
     missing = sorted(set(thing.rights) - set(found.rights))
     if missing:
         given = () if thing.is_owners else tuple(_right(SQL.grant, thing, right, parts) for right in missing)
-        yield Fault(f"{thing.label}: what was granted is missing ({_told(missing)})", given)
+        yield SchemaFault(f"{thing.label}: what was granted is missing ({_told(missing)})", given)
     strange = [] if thing.is_owners else sorted(set(found.rights) - set(thing.rights))
     if strange and thing.kind in GRANTED:
         ours = "launchdb" in (thing.name, thing.name.partition(".")[0])
         taken = tuple(_right(SQL.revoke, thing, right, parts) for right in strange) if ours else ()
-        yield Fault(f"{thing.label}: more was granted ({_told(strange)})", taken)
+        yield SchemaFault(f"{thing.label}: more was granted ({_told(strange)})", taken)
 
 
-def _is_in(thing: Thing, found: Thing) -> bool:
+def _is_in(thing: SchemaObject, found: SchemaObject) -> bool:
     """Whether the state is as wanted; row security that an owner has added is no fault."""
     return found.state == thing.state or (thing.state, found.state) == ("plain", "row security")
 
@@ -190,7 +194,7 @@ def _told(rights: list[str]) -> str:
     return ", ".join(sorted({f"{what} to {who.strip('<>') if who in known else 'somebody'}" for who, _, what in pairs}))
 
 
-def _made(thing: Thing, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
+def _made(thing: SchemaObject, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
     if thing.made is None:
         return ()
     made = sql.Composed([sql.SQL(thing.made)])  # as the server printed it from our own template
@@ -201,7 +205,7 @@ def _made(thing: Thing, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
     return (made, *_owned(thing, parts), closed, *granted)
 
 
-def _remade(thing: Thing, found: Thing, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
+def _remade(thing: SchemaObject, found: SchemaObject, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
     if thing.kind == "function":
         return _made(thing, parts)[:1]
     if thing.kind == "event trigger" and found.made == thing.made:
@@ -213,25 +217,25 @@ def _remade(thing: Thing, found: Thing, parts: dict[str, str]) -> tuple[sql.Comp
     return ()
 
 
-def _owned(thing: Thing, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
+def _owned(thing: SchemaObject, parts: dict[str, str]) -> tuple[sql.Composed, ...]:
     if thing.kind not in (*GRANTED, "event trigger"):
         return ()
     owner = sql.Identifier(parts.get(thing.owner, thing.owner))
     return (SQL.own.format(kind=_kind(thing), name=_name(thing), owner=owner),)
 
 
-def _right(statement: sql.SQL, thing: Thing, right: str, parts: dict[str, str]) -> sql.Composed:
+def _right(statement: sql.SQL, thing: SchemaObject, right: str, parts: dict[str, str]) -> sql.Composed:
     who, _, what = right.rpartition(":")
     grantee = sql.SQL("PUBLIC") if who == "public" else sql.Identifier(parts.get(who, who))
     privilege = sql.SQL(what)
     return statement.format(privilege=privilege, kind=_kind(thing), name=_name(thing), grantee=grantee)
 
 
-def _kind(thing: Thing) -> sql.SQL:
+def _kind(thing: SchemaObject) -> sql.SQL:
     return sql.SQL(thing.kind.upper())
 
 
-def _name(thing: Thing) -> sql.SQL:
+def _name(thing: SchemaObject) -> sql.SQL:
     # Quoted by the server when the template was looked at: no tenant has a say in it.
     return sql.SQL(thing.name)
 

@@ -16,7 +16,7 @@ SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
-class Size:
+class DatabaseSize:
     """A database's size, in bytes and as people say it."""
 
     name: str
@@ -24,7 +24,7 @@ class Size:
     words: str
 
 
-def sizes(cluster: Cluster, session: str) -> list[Size]:
+def database_sizes(cluster: Cluster, session: str) -> list[DatabaseSize]:
     """Return every database but template0 and template1, the largest first. Raises Unavailable."""
-    with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Size)) as cursor:
+    with cluster.session(session) as admin, admin.cursor(row_factory=class_row(DatabaseSize)) as cursor:
         return cursor.execute(SQL.sizes).fetchall()

@@ -24,40 +24,40 @@ MOST_QUESTIONS = 200
 _Token = tuple[int, int, int]
 
 
-class NotText(ValueError):
+class InvalidEncoding(ValueError):
     """What should be SQL is not text in UTF-8."""
 
 
 @dataclass(frozen=True)
-class Statement:
+class SqlStatement:
     """A statement and where it begins in the whole text, counted in characters from 0."""
 
     text: str
     offset: int
 
 
-def split(text: str) -> list[Statement]:
+def split_statements(text: str) -> list[SqlStatement]:
     """Return the statements of a text; what holds nothing but blanks and comments is left out.
 
     What is no SQL is cut somewhere, too: the server that is given the piece says what is wrong with it.
     """
-    found: list[Statement] = []
+    found: list[SqlStatement] = []
     plain = text.encode()
     closed, start, offset = plain + b"\n;", 0, 0
     while start < len(plain):
-        first = First(start)
+        first = StatementScanner(start)
         end = _confirmed(first, closed, start)
         # Without an end a quote or a comment is open, which is something to complain of.
         piece = plain[start : len(plain) if end is None else end].decode()
         if first.says_something or end is None:
-            found.append(Statement(piece, offset))
+            found.append(SqlStatement(piece, offset))
         if end is None:
             break
         start, offset = end + 1, offset + len(piece) + 1
     return found
 
 
-class First:
+class StatementScanner:
     """Looks for the end of a statement in a text that may still grow, and reads no part of it twice without need.
 
     start   where in the text the statement begins, in bytes
@@ -78,7 +78,7 @@ class First:
 
         data  at least what was given at the last call
 
-        Raises NotText.
+        Raises InvalidEncoding.
         """
         return next((place for place, _ in self.all_ends(data)), None)
 
@@ -116,12 +116,12 @@ class First:
         return False
 
 
-def _confirmed(first: First, data: bytes, start: int) -> int | None:
+def _confirmed(first: StatementScanner, data: bytes, start: int) -> int | None:
     """Return where a statement ends: with a body, where the grammar agrees."""
     end = first.end(data)
     if not first.has_body or (end is not None and _is_whole(data[start:end])):
         return end
-    ends = First(start, bodies=False).all_ends(data)
+    ends = StatementScanner(start, bodies=False).all_ends(data)
     behind_end = (place for place, before in ends if before == _kinds().end)
     return next((place for place in islice(behind_end, MOST_QUESTIONS) if _is_whole(data[start:place])), end)
 
@@ -180,7 +180,7 @@ def _tokens(text: bytes) -> list[_Token]:
     try:
         plain, _ = codecs.utf_8_decode(text, "strict", False)
     except UnicodeDecodeError as error:
-        raise NotText("the SQL is not text in UTF-8") from error
+        raise InvalidEncoding("the SQL is not text in UTF-8") from error
     try:
         found = scan(plain)
     except PgQueryError as error:

@@ -13,9 +13,9 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram, stand_ins
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translate_errors
 from infra.postgres.extensions import NOT_LISTED, OF_UNTRUSTED, create_untrusted, is_administrators, offered
-from infra.postgres.project_roles import identifiers
+from infra.postgres.project_roles import role_identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.sql import statements
 
@@ -81,7 +81,7 @@ class Beside:
 
     def _hollow(self, without: Collection[str]) -> list[sql.Composed]:
         dropped = [schema for schema in BROUGHT if schema not in without]
-        roles = identifiers(self._roles)
+        roles = role_identifiers(self._roles)
         parts = [SQL.hollow.format(**roles)]
         parts += [SQL.drop_schema.format(schema=sql.Identifier(schema)) for schema in dropped]
         if len(dropped) < len(BROUGHT):
@@ -97,7 +97,7 @@ class Beside:
         password = secrets.token_urlsafe(32)
         self._cluster.persistently(lambda: self._make_restorer(name, password))
         with (
-            translated(),
+            translate_errors(),
             psycopg.connect(
                 self._databases.uri(name, self._roles.restore, password),
                 autocommit=True,

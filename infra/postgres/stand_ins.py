@@ -22,7 +22,7 @@ LABEL = "launchdb:"
 MOST = 100
 
 
-class StandIns:
+class StandInRoles:
     """Tells what each role is called here. `session` names the run; of: the project that the dump is of."""
 
     def __init__(self, cluster: Cluster, roles: ProjectRoles, session: str, *, of: str) -> None:

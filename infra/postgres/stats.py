@@ -21,7 +21,7 @@ OPTIONS = "-c search_path=pg_catalog -c statement_timeout=5s -c lock_timeout=1s 
 
 
 @dataclass(frozen=True)
-class Stats:
+class ProjectStats:
     """What was seen. rows are estimates of the server's own statistics; limit -1: none."""
 
     database_bytes: int
@@ -32,7 +32,7 @@ class Stats:
     object_bytes: int
 
 
-def read(uri: str, session: str) -> Stats:
+def read_stats(uri: str, session: str) -> ProjectStats:
     """Look at the project that `uri` leads to. Raises Unavailable when nobody can log in, or it takes too long."""
     try:
         with psycopg.connect(
@@ -51,7 +51,7 @@ def read(uri: str, session: str) -> Stats:
             raise LoginRefused("the project did not take the password") from error
         state = error.sqlstate or type(error).__name__
         raise Unavailable(f"the project could not be looked at ({state})") from error
-    return Stats(
+    return ProjectStats(
         database_bytes=database["bytes"],
         used=database["used"],
         limit=database["limit"],

@@ -35,7 +35,7 @@ class Templates:
     @cached_property
     def version(self) -> str:
         """The newest migration of this version."""
-        return migrations.read(self.folder)[-1].version
+        return migrations.read_migrations(self.folder)[-1].version
 
     def ensure(self, session: str) -> str:
         """Let the template be there, closed to everybody; return its name. Several starters may call at once.
@@ -67,7 +67,7 @@ class Templates:
         with self._cluster.inside(database, session) as inside:
             inside.execute(SQL.prepare.format(database=sql.Identifier(database)))
             inside.execute("SET search_path = launchdb")
-            migrations.apply(inside, self.folder, upto=version)
+            migrations.apply_migrations(inside, self.folder, upto=version)
 
     def _build(self, admin: Session, session: str) -> None:
         building = f"{self.name}_new"
@@ -79,7 +79,7 @@ class Templates:
         with self._cluster.inside(building, session) as inside:
             inside.execute(SQL.prepare.format(database=database))
             inside.execute("SET search_path = launchdb")
-            migrations.apply(inside, self.folder)
+            migrations.apply_migrations(inside, self.folder)
         admin.execute(SQL.label.format(database=database))
         admin.execute(SQL.seal.format(database=database))
         # The switch: until the name is right, nobody copies from it.

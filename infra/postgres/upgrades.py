@@ -11,7 +11,7 @@ from psycopg import sql
 from infra.errors import Refused
 from infra.postgres import migrations
 from infra.postgres.database import is_transient
-from infra.postgres.project_roles import identifiers
+from infra.postgres.project_roles import role_identifiers
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedUpgrade:
     """A line of the ledger in a project's database, which only we can write."""
 
     version: str
@@ -34,7 +34,7 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Standing:
+class UpgradeStatus:
     """How far a project's database is.
 
     missing  what this program would apply, in order
@@ -42,25 +42,25 @@ class Standing:
     ahead    versions that this program does not have: a newer one has been here
     """
 
-    applied: tuple[Applied, ...]
+    applied: tuple[AppliedUpgrade, ...]
     missing: tuple[str, ...]
     edited: tuple[str, ...]
     ahead: tuple[str, ...]
 
 
-class Upgrades:
+class TemplateUpgrades:
     """Brings copies of older templates up to the files of `folder`."""
 
     def __init__(self, cluster: Cluster, folder: str) -> None:
         self._cluster = cluster
-        self._files = {migration.version: migration for migration in migrations.read(folder)}
+        self._files = {migration.version: migration for migration in migrations.read_migrations(folder)}
 
-    def look(self, database: str, session: str) -> Standing:
+    def look(self, database: str, session: str) -> UpgradeStatus:
         """Say how far a project's database is. Raises Unavailable, Refused when there is no ledger in it."""
         with self._cluster.inside(database, session) as admin:
             applied = _ledger(admin)
         known = {line.version: line.checksum for line in applied}
-        return Standing(
+        return UpgradeStatus(
             applied=tuple(applied),
             missing=tuple(version for version in self._files if version not in known),
             edited=tuple(v for v, file in self._files.items() if v in known and known[v] != file.checksum),
@@ -75,7 +75,7 @@ class Upgrades:
         self._cluster.persistently(lambda: self._apply(self._files[version], database, roles, session))
 
     def _apply(self, file: Migration, database: str, roles: ProjectRoles, session: str) -> None:
-        names = identifiers(roles)
+        names = role_identifiers(roles)
         with self._cluster.inside(database, session) as admin, admin.transaction():
             admin.execute(SQL.begin)
             if file.version in {line.version for line in _ledger(admin)}:
@@ -93,8 +93,8 @@ class Upgrades:
             admin.execute(SQL.stamp)
 
 
-def _ledger(admin: Session) -> list[Applied]:
+def _ledger(admin: Session) -> list[AppliedUpgrade]:
     try:
-        return [Applied(*row) for row in admin.execute(SQL.ledger).fetchall()]
+        return [AppliedUpgrade(*row) for row in admin.execute(SQL.ledger).fetchall()]
     except psycopg.errors.UndefinedTable as error:
         raise Refused("the project's database has no ledger of migrations; restore it from a backup") from error

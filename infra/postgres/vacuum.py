@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from infra.errors import Unavailable
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Table:
+class TableStats:
     """A table of the project as its statistics know it.
 
     pages    its size when it was last vacuumed or analysed
@@ -51,7 +51,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Bloat:
+class TableBloat:
     """How large a table is, and how much of that its rows do not need, in bytes; an estimate from its statistics."""
 
     name: str
@@ -67,9 +67,9 @@ class Vacuum:
         self._uri = uri
         self._session = session
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TableStats]:
         """List the tables that the login may vacuum, the small ones first. Raises Unavailable."""
-        with self._logged_in() as login, login.cursor(row_factory=class_row(Table)) as cursor:
+        with self._logged_in() as login, login.cursor(row_factory=class_row(TableStats)) as cursor:
             return cursor.execute(SQL.tables).fetchall()
 
     def size(self) -> int:
@@ -78,12 +78,12 @@ class Vacuum:
             row = login.execute(SQL.size).fetchone()
         return int(row[0]) if row else 0
 
-    def bloat(self) -> list[Bloat]:
+    def bloat(self) -> list[TableBloat]:
         """Estimate for each table what of its space is bloat, the most bloated first. Raises Unavailable."""
-        with self._logged_in() as login, login.cursor(row_factory=class_row(Bloat)) as cursor:
+        with self._logged_in() as login, login.cursor(row_factory=class_row(TableBloat)) as cursor:
             return cursor.execute(SQL.bloat).fetchall()
 
-    def run(self, table: Table, look: Callable[[int], None]) -> Outcome:
+    def run(self, table: TableStats, look: Callable[[int], None]) -> Outcome:
         """Vacuum and analyse one table; `look` is told the pages scanned so far and may raise to break it off.
 
         Returns what became of it: busy when its lock was not to be had. Raises Unavailable.
@@ -112,7 +112,7 @@ class Vacuum:
     @contextmanager
     def _logged_in(self) -> Iterator[Session]:
         with (
-            translated(),
+            translate_errors(),
             psycopg.connect(
                 self._uri,
                 autocommit=True,

@@ -22,22 +22,22 @@ FOLDER = "master-keys"
 PURPOSE = b"launchdb retired master key"
 
 
-def keep(folder: Path) -> None:
+def seal_earlier_keys(folder: Path) -> None:
     """Let every master key of before be sealed by the newest one; twice is harmless. Raises Refused."""
     newest, *before = secretfiles.read(folder, NAME)
-    known = {master_key_id(key): key for key in [*retired(folder), *before] if key != newest}
-    kept = files.folder(folder / FOLDER)
+    known = {master_key_id(key): key for key in [*earlier_keys(folder), *before] if key != newest}
+    kept = files.ensure_folder(folder / FOLDER)
     for key_id, key in known.items():
         path = kept / key_id
         if _open(path, [newest]) is None:
             files.replace(path, base64.b64encode(seal_by(newest, PURPOSE, key.encode())).decode() + "\n")
 
 
-def retired(folder: Path) -> list[str]:
+def earlier_keys(folder: Path) -> list[str]:
     """Return the master keys of before. Raises Refused when one does not open."""
     kept, valid = folder / FOLDER, secretfiles.read(folder, NAME)
     found = []
-    with files.worded(kept):
+    with files.translate_os_errors(kept):
         paths = sorted(path for path in kept.iterdir() if not path.name.startswith(".")) if kept.is_dir() else []
     for path in paths:
         key = _open(path, valid)
@@ -50,7 +50,7 @@ def retired(folder: Path) -> list[str]:
 def _open(path: Path, keys: list[str]) -> str | None:
     if not path.exists():
         return None
-    with files.worded(path):
+    with files.translate_os_errors(path):
         text = path.read_text().strip()
     for key in keys:
         try:

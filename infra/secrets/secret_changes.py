@@ -7,7 +7,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from config.logging import hide
+from config.logging import hide_values
 from infra import files
 from infra.secrets import secretfiles
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
 LOCK = ".lock"
 
 
-def identity(value: str) -> str:
+def secret_id(value: str) -> str:
     """Return by what a random secret is known: nothing can be concluded from it."""
     return hashlib.sha256(b"launchdb secret id\0" + value.encode()).hexdigest()[:16]
 
 
-def offer(folder: Path, name: str, rotation: str, value: str) -> None:
+def stage_value(folder: Path, name: str, rotation: str, value: str) -> None:
     """Lay a new value beside the one in force, unless this rotation has laid one before. Raises Refused."""
     path = _offer(folder, name, rotation)
     if not path.exists():
-        hide(value)
+        hide_values(value)
         files.replace(path, value + "\n")
 
 
-def offered(folder: Path, name: str, rotation: str) -> str | None:
+def staged_value(folder: Path, name: str, rotation: str) -> str | None:
     """Return the value that a rotation has laid beside the one in force."""
     path = _offer(folder, name, rotation)
-    with files.worded(path):
+    with files.translate_os_errors(path):
         return path.read_text().strip() if path.exists() else None
 
 
-def withdraw(folder: Path, name: str, rotation: str) -> None:
+def discard_staged(folder: Path, name: str, rotation: str) -> None:
     """Let nothing of a rotation lie about."""
-    with files.worded(folder):
+    with files.translate_os_errors(folder):
         _offer(folder, name, rotation).unlink(missing_ok=True)
 
 
 @contextmanager
-def changing(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
     """Be the only one who changes the folder."""
     with files.locked(folder / LOCK):
         yield
 
 
-def put_in_force(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: bool) -> None:
+def activate(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: bool) -> None:
     """Let `value` be in force, in the folder and in `.env`; twice is harmless.
 
     keep_old  the one before stays valid besides, until it is retired; else all that were before end at once
@@ -67,7 +67,7 @@ def put_in_force(folder: Path, dotenv: Path, name: str, value: str, *, keep_old:
             _write(folder / f"{name}.previous", "".join(f"{other}\n" for other in previous), like=path)
         _write(path, value + "\n", like=path)
     if not keep_old:
-        with files.worded(path):
+        with files.translate_os_errors(path):
             (folder / f"{name}.previous").unlink(missing_ok=True)
     if dotenv.exists():
         _write(dotenv, secretfiles.with_lines(dotenv.read_text(), {name: value}), like=dotenv)
@@ -77,8 +77,8 @@ def retire(folder: Path, name: str, old_id: str) -> bool:
     """Let an old value be good for nothing; return whether it was still there. Raises Refused."""
     path = folder / f"{name}.previous"
     known = secretfiles.previous(folder, name)
-    left = [value for value in known if identity(value) != old_id]
-    with files.worded(path):
+    left = [value for value in known if secret_id(value) != old_id]
+    with files.translate_os_errors(path):
         if left == known:
             return False
         if left:

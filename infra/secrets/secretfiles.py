@@ -8,7 +8,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from config.logging import hide
+from config.logging import hide_values
 from infra import files
 from infra.errors import Refused
 
@@ -49,7 +49,7 @@ def ensure(folder: Path, dotenv: Path) -> None:
 
     Raises Refused for secrets that are gone, weak, equal, examples, or readable by others.
     """
-    files.folder(folder, mode=0o700)
+    files.ensure_folder(folder, mode=0o700)
     missing = [name for name in NAMES if not (folder / name).exists()]
     _refuse_lost(missing, folder, dotenv)
     for name in missing:
@@ -60,7 +60,7 @@ def ensure(folder: Path, dotenv: Path) -> None:
 
 def ensure_own(folder: Path) -> None:
     """Let the secrets be there that only our own parts tell each other; one that is there is never overwritten."""
-    files.folder(folder, mode=0o700)
+    files.ensure_folder(folder, mode=0o700)
     with files.locked(folder / ".own.lock"):
         for name, form in OWN.items():
             if not (folder / name).exists():
@@ -69,7 +69,7 @@ def ensure_own(folder: Path) -> None:
 
 def _repeat(folder: Path, dotenv: Path) -> None:
     """Let `.env` name what is in force; whatever else it says stays as it is."""
-    with files.worded(dotenv):
+    with files.translate_os_errors(dotenv):
         before = dotenv.read_text() if dotenv.exists() else ""
         if before and dotenv.stat().st_mode & 0o077:
             raise Refused(f"{dotenv} can be read by others; let its mode be 0600")
@@ -97,7 +97,7 @@ def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise files.fault(error, str(dotenv)) from error
+        raise files.os_error_text(error, str(dotenv)) from error
     lost = [name for name in missing if name in known]
     if lost:
         raise Refused(f"{', '.join(lost)} is gone from {folder}; put it back: its last value stands in {dotenv}")
@@ -116,7 +116,7 @@ def faults(folder: Path) -> list[str]:
     for name in NAMES:
         value = current(folder, name)
         found += [f"{path.name} can be read by others" for path in _files(folder, name) if path.stat().st_mode & 0o077]
-        if value.lower().startswith(EXAMPLES) or strength(value) < ENOUGH_BITS:
+        if value.lower().startswith(EXAMPLES) or entropy_bits(value) < ENOUGH_BITS:
             found.append(f"{name} is weak or an example")
         if value in seen:
             found.append(f"{name} equals {seen[value]}")
@@ -128,7 +128,7 @@ def _files(folder: Path, name: str) -> list[Path]:
     return [path for path in (folder / name, folder / f"{name}.previous") if path.exists()]
 
 
-def strength(value: str) -> float:
+def entropy_bits(value: str) -> float:
     """Return how many bits of chance a secret can hold at most: of as many characters as it may be made of.
 
     A few characters over and over count as often as there are different ones.
@@ -171,10 +171,10 @@ def _value(path: Path) -> str:
         if known is None or known[0] != identity:
             known = (identity, path.read_text().strip())
             for line in known[1].splitlines():
-                hide(line.strip())
+                hide_values(line.strip())
             _read[path] = known
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise files.fault(error, str(path)) from error
+        raise files.os_error_text(error, str(path)) from error
     return known[1]

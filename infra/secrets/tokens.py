@@ -30,7 +30,7 @@ class TokenRefused(Refused):
     """The token is not one of ours, or no longer good."""
 
 
-def sign(claims: dict[str, Any], key: str) -> str:
+def sign_token(claims: dict[str, Any], key: str) -> str:
     """Return the token of these claims, signed with `key`."""
     return jwt.encode(claims, key, algorithm=ALGORITHM)
 
@@ -42,7 +42,7 @@ def access_token(owner_id: str, key: str, *, now: int, seconds: int, session: st
     session  the sign-in that it ends with; None: it ends by its time alone
     """
     claims = {"iss": ISSUER, "aud": AUDIENCE, "typ": ACCESS, "sub": owner_id, "iat": now, "exp": now + seconds}
-    return sign(claims if session is None else {**claims, "sid": session}, key)
+    return sign_token(claims if session is None else {**claims, "sid": session}, key)
 
 
 def verify_access(token: str, keys: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class SignatureRefused(Refused):
 
 
 @dataclass(frozen=True)
-class NamedKey:
+class VerificationKey:
     """A key, which is good for one algorithm; kid: its name in a JWKS, or empty; until: in seconds of the epoch."""
 
     key: jwt.PyJWK
@@ -120,7 +120,7 @@ def key_set(keys: Sequence[tuple[str, float | None]]) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def keys_of(secret: str, *, is_base64: bool = False) -> tuple[NamedKey, ...]:
+def verification_keys(secret: str, *, is_base64: bool = False) -> tuple[VerificationKey, ...]:
     """Return the keys that a secret stands for: a text is pinned to HS256, a JWKS names the algorithm of each.
 
     A key of a JWKS that cannot be used (too short, for encryption, of an unknown kind) is left out. Its member exp,
@@ -138,7 +138,7 @@ def keys_of(secret: str, *, is_base64: bool = False) -> tuple[NamedKey, ...]:
     return tuple(key for each in listed if (key := _named(each)) is not None) if isinstance(listed, list) else ()
 
 
-def signed_claims(token: str, keys: Sequence[NamedKey]) -> tuple[bytes, float]:
+def signed_claims(token: str, keys: Sequence[VerificationKey]) -> tuple[bytes, float]:
     """Return the claims, as they were signed, of a token that one of `keys` signed, and when that key ends.
 
     Of several keys for its algorithm the one it names (kid) is tried, or all when it names none of them. Whether the
@@ -166,7 +166,7 @@ def signed_claims(token: str, keys: Sequence[NamedKey]) -> tuple[bytes, float]:
 _KNOWN = frozenset(jwt.PyJWS().get_algorithms()) - {"none"}
 
 
-def _named(key: Any) -> NamedKey | None:
+def _named(key: Any) -> VerificationKey | None:
     if not isinstance(key, dict) or key.get("use", "sig") != "sig":
         return None
     try:
@@ -178,7 +178,7 @@ def _named(key: Any) -> NamedKey | None:
     until = key.get("exp", math.inf)
     if isinstance(until, bool) or not isinstance(until, int | float):
         return None
-    return NamedKey(made, str(key.get("kid", "")), until)
+    return VerificationKey(made, str(key.get("kid", "")), until)
 
 
 def _header(token: str) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class Vault:
     def __init__(self, master_keys: Callable[[], list[str]]) -> None:
         self._master_keys = master_keys
 
-    def prove(self, tx: Transaction) -> None:
+    def check_master_key(self, tx: Transaction) -> None:
         """Raise Refused unless the master key opens what was sealed at the first start."""
         key_id, newest = next(iter(self._keys().items()))
         tx.execute(SQL.lay_canary, {"key": key_id, "sealed": _seal(newest, CANARY, _bound("canary", key_id))})
@@ -64,16 +64,16 @@ class Vault:
 
     def reseal_canary(self, tx: Transaction) -> None:
         """Let the newest master key be the one that this installation is known by. Raises Refused."""
-        self.prove(tx)
+        self.check_master_key(tx)
         key_id, newest = next(iter(self._keys().items()))
         tx.execute(SQL.reseal_canary, {"key": key_id, "sealed": _seal(newest, CANARY, _bound("canary", key_id))})
 
-    def expect(self, tx: Transaction, key: str) -> None:
+    def allow_master_key(self, tx: Transaction, key: str) -> None:
         """Let data keys be wrapped by this master key too, which is about to be in force. Raises Refused."""
-        self.prove(tx)
+        self.check_master_key(tx)
         tx.execute(SQL.expect, {"key": master_key_id(key)})
 
-    def expect_no_more(self, tx: Transaction, key: str) -> None:
+    def disallow_master_key(self, tx: Transaction, key: str) -> None:
         """Let data keys not be wrapped by a master key that did not come into force."""
         tx.execute(SQL.expect_none, {"key": master_key_id(key)})
 
@@ -117,7 +117,7 @@ def master_key_id(text: str) -> str:
     return _derive(text, b"launchdb master key id").hex()[:16]
 
 
-def derived(key: str, purpose: bytes) -> bytes:
+def derive_key(key: str, purpose: bytes) -> bytes:
     """Return 32 bytes made of a random key for one purpose alone."""
     return _derive(key, purpose)
 

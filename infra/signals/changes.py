@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 HEARING_POLL_SECONDS, DEAF_POLL_SECONDS = 0.5, 0.25
 
 
-class Changes:
+class JobChanges:
     """One subscription for all who wait in this process; its thread starts with the first of them."""
 
     def __init__(self, url: str) -> None:
@@ -39,7 +39,7 @@ class Changes:
         with self._lock:
             self._waiting[job_id].add(event)
             if self._thread is None:
-                self._thread = exhaustion.thread_of(self._listen, name="changes")
+                self._thread = exhaustion.start_thread(self._listen, name="changes")
         try:
             yield event
         finally:
@@ -64,7 +64,7 @@ class Changes:
             try:
                 self._hear()
             except (redis.RedisError, OSError) as error:
-                reason = exhaustion.current() or type(error).__name__
+                reason = exhaustion.current_shortage() or type(error).__name__
                 log.info("changes of jobs are not heard", extra={"error": reason})
             self._hears = False
             self._stop.wait(REST_SECONDS)

@@ -88,7 +88,7 @@ class Doorbell:
         with self._news:
             self._changed[job_id] = None
             if self._announcer is None:
-                self._announcer = exhaustion.thread_of(self._announce, name="announcer")
+                self._announcer = exhaustion.start_thread(self._announce, name="announcer")
             if len(self._changed) == 1:
                 self._news.notify()
 
@@ -140,7 +140,7 @@ class Doorbell:
     def _say(self, *, away: str) -> None:
         """Log that Redis is away, and that it is back: once each."""
         if away and not self._away:
-            log.warning("doorbell unreachable", extra={"error": exhaustion.current() or away})
+            log.warning("doorbell unreachable", extra={"error": exhaustion.current_shortage() or away})
         elif self._away and not away:
             log.info("doorbell reached again")
         self._away = bool(away)

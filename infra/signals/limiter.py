@@ -19,7 +19,7 @@ WINDOW_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Count:
+class RateCount:
     """What is left of a limit. reset_seconds: until the window ends."""
 
     limit: int
@@ -28,7 +28,7 @@ class Count:
     passed: bool
 
 
-class Limiter:
+class RateLimiter:
     """Counts per name and minute of the clock: one round trip to Redis a request."""
 
     def __init__(self, url: str) -> None:
@@ -38,7 +38,7 @@ class Limiter:
         )
         self._silent_until = 0.0
 
-    def hit(self, per_minute: int, *name: str, amount: int = 1) -> Count | None:
+    def hit(self, per_minute: int, *name: str, amount: int = 1) -> RateCount | None:
         """Count so many requests under a name; None when Redis is away."""
         if time.monotonic() < self._silent_until:
             return None
@@ -48,30 +48,30 @@ class Limiter:
             used = self._storage.incr(item.key_for(*name, str(now // WINDOW_SECONDS)), WINDOW_SECONDS, amount)
         except (redis.RedisError, OSError) as error:
             self._silent_until = time.monotonic() + REST_SECONDS
-            reason = exhaustion.current() or type(error).__name__
+            reason = exhaustion.current_shortage() or type(error).__name__
             log.warning("rate limits are not counted", extra={"error": reason})
             return None
         left = WINDOW_SECONDS - now % WINDOW_SECONDS
-        return Count(per_minute, max(0, per_minute - used), left, passed=used <= per_minute)
+        return RateCount(per_minute, max(0, per_minute - used), left, passed=used <= per_minute)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
 
-class Shares:
+class BatchedRateLimiter:
     """Counts the requests of projects by shares of a hundredth of their limit: Redis is asked once for each share.
 
     A process may leave the rest of its last share unused, so a limit of 100 or more is met to one part in a hundred for
     each process, and a smaller one exactly.
     """
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
         self._lock = threading.Lock()
         self._left: dict[tuple[str, int, int], int] = {}
 
-    def hit(self, name: str, per_minute: int) -> Count | None:
+    def hit(self, name: str, per_minute: int) -> RateCount | None:
         """Count one request under a name; None when nobody counts, since Redis is away."""
         window = int(time.time()) // WINDOW_SECONDS
         with self._lock:

@@ -18,7 +18,7 @@ from infra.backup.fingerprint import Contents, looking
 from infra.backup.sets import File, Manifest
 from infra.errors import Refused, Unavailable
 from infra.gpg import Gpg
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,7 +69,7 @@ def write(
 
     Raises DiskFull, Unavailable.
     """
-    folder = files.folder(run.infra.settings.backups_folder)
+    folder = files.ensure_folder(run.infra.settings.backups_folder)
     keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
     path = sets.path_of(folder, backup.stem)
     if path.exists():
@@ -161,7 +161,7 @@ def remove(run: Run[Any]) -> None:
         return
     sets.remove(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
-        backups.forget(tx, backup.id)
+        backups.delete(tx, backup.id)
 
 
 def opened(infra: Infra, stem: str) -> Opened:
@@ -204,5 +204,5 @@ def _as_unavailable() -> Iterator[None]:
     """Let what ended badly be tried again: the server may be away, a lock be held, a password just be changed."""
     try:
         yield
-    except Failed as error:
+    except ProgramFailed as error:
         raise Unavailable(str(error)) from error

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
 from catalog import project_states as states
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, Transaction, translate_errors
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 
@@ -40,7 +40,7 @@ TABLES = (
 def reading(conninfo: str, session: str) -> Iterator[Transaction]:
     """Lend one view of a platform's database that is there. Raises Unavailable, Refused when it lets nobody in."""
     with (
-        translated(),
+        translate_errors(),
         psycopg.connect(conninfo, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)) as source,
     ):
         source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -91,7 +91,7 @@ def _carry(source: Transaction, target: Transaction, row: dict[str, Any]) -> Non
     _copy(source, target, "projects", "id", row["id"], **changed)
     for table, column in TABLES:
         _copy(source, target, table, column, row["id"])
-    audit.record(target, audit.Entry("operator", "project.carry", owner_id=owner, project_id=row["id"]))
+    audit.record(target, audit.AuditEntry("operator", "project.carry", owner_id=owner, project_id=row["id"]))
 
 
 def _name(target: Transaction, owner: str, row: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ def check(infra: Infra, head: Head) -> None:
 
 def _check_details(infra: Infra, scope: str, details: dict[str, Any]) -> None:
     try:
-        settings.within(details["settings"], infra.settings)
+        settings.fitting(details["settings"], infra.settings)
         given = {str(name): str(value) for name, value in details["secrets"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"its settings or secrets are not what they should be: {type(error).__name__}") from None
@@ -57,7 +57,7 @@ def _check_details(infra: Infra, scope: str, details: dict[str, Any]) -> None:
     roles = names.roles(scope)
     for name, role in ((names.ANON_KEY, roles.anon), (names.SERVICE_KEY, roles.service)):
         try:
-            claims, _ = tokens.signed_claims(given[name], tokens.keys_of(given[names.JWT_SECRET]))
+            claims, _ = tokens.signed_claims(given[name], tokens.verification_keys(given[names.JWT_SECRET]))
             ours = json.loads(claims).get("db_role") == role
         except (tokens.SignatureRefused, ValueError, AttributeError):
             ours = False

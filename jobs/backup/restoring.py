@@ -13,7 +13,7 @@ from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
 from infra.errors import LoginRefused, Refused
 from infra.postgres.staging import Beside
-from infra.postgres.stand_ins import StandIns
+from infra.postgres.stand_ins import StandInRoles
 from jobs.backup.backups import DATABASE, gpg, told
 from jobs.projects.data_api_check import prove_by_data_api
 from jobs.projects.data_plane import stored_secrets
@@ -62,7 +62,9 @@ def restore_beside(
     try:
         beside.make(database, source.manifest.schema, without=source.contents.lacks_schemas)
         beside.drop_restorer()  # an attempt that was killed has left those who stood in
-        stand_ins = StandIns(run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope)
+        stand_ins = StandInRoles(
+            run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope
+        )
         played = _replayed(run, source, beside, database, stand_ins)
         run.check()
         beside.settle(database)
@@ -97,7 +99,7 @@ def _judged(played: Played, found: list[Difference], *, partial: bool) -> Restor
 
 
 def compare(
-    run: Run[Any], source: Opened, database: str, project: str, stand_ins: StandIns | None = None
+    run: Run[Any], source: Opened, database: str, project: str, stand_ins: StandInRoles | None = None
 ) -> list[Difference]:
     """Return in what a database differs from what was backed up. Raises Unavailable."""
     login = names.roles(project).dump
@@ -126,10 +128,10 @@ def prove_beside(run: Run[Any], contents: Contents, database: str, project: str)
     name = names.password(roles.authenticator)
     uri = run.infra.databases.uri(database, roles.authenticator, known.wanted(name))
     try:
-        run.infra.databases.prove(uri, roles, run.session)
+        run.infra.databases.check_round_trip(uri, roles, run.session)
     except LoginRefused:
         uri = run.infra.databases.uri(database, roles.authenticator, known[name])
-        run.infra.databases.prove(uri, roles, run.session)
+        run.infra.databases.check_round_trip(uri, roles, run.session)
     return prove_by_data_api(run, uri, project, contents)
 
 
@@ -140,7 +142,7 @@ def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
     beside.drop_restorer()
 
 
-def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandIns) -> Played:
+def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandInRoles) -> Played:
     manifest, form = source.manifest, cast("Format", source.manifest.format)
     file = manifest.file(DATABASE)
     if file is None:

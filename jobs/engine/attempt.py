@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from infra.errors import Refused
 from jobs.engine import breakers, table
 from jobs.engine import kind as kinds
-from jobs.engine.claimed_job import EngineContext, Hold
-from jobs.engine.commands import say_failed
+from jobs.engine.claimed_job import ClaimedJob, EngineContext
+from jobs.engine.commands import call_on_failed
 from jobs.engine.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
 from jobs.engine.failure import as_problem, is_transient
 from jobs.engine.ledger import Ledger
 from jobs.engine.retry import delay_seconds
 from jobs.engine.run import Run
-from jobs.engine.table import Begins, Ended, Release
+from jobs.engine.table import Checkpoint, NextStep, ReleaseInto
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
     from jobs.engine.lease import Lease
-    from jobs.engine.table import Claims, Job, Taken
+    from jobs.engine.table import Claim, ClaimRequest, Job
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class Attempt:
     asked   whether it was asked for
     """
 
-    def __init__(self, engine: EngineContext, job: Taken, lease: Lease, claims: Claims | None = None) -> None:
-        self.next: Taken | None = None
+    def __init__(self, engine: EngineContext, job: Claim, lease: Lease, claims: ClaimRequest | None = None) -> None:
+        self.next: Claim | None = None
         self.asked = False
         self._claims = claims
         self._engine = engine
@@ -44,9 +44,9 @@ class Attempt:
         self._job: Job = job
         self._begun_by_claim = job.begun
         self._kind = kinds.find(job.kind, job.version)
-        self._hold = hold = Hold(engine, job, lease, self._kind)
+        self._hold = hold = ClaimedJob(engine, job, lease, self._kind)
         self._losses = engine.losses()
-        self._pending: Ended | None = None
+        self._pending: Checkpoint | None = None
         self._finished = False
         self._status: dict[str, str] = {}
         self._run: Run[Any] = Run(
@@ -57,7 +57,7 @@ class Attempt:
             ledger=Ledger(self._database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
             result=deepcopy(hold.kept),
             _check=hold.check,
-            _log=hold.tell,
+            _log=hold.log_event,
             _progress=hold.progress,
             _transaction=hold.transaction,
             _spawn=hold.spawn,
@@ -75,17 +75,17 @@ class Attempt:
     def _stop(self, error: Exception) -> None:
         if isinstance(error, (LeaseLost, HandedBack)):
             # The row decides: when nobody has taken the job yet, this gives it back; otherwise it changes nothing.
-            self._rest(Release("queued", refund=True))
+            self._rest(ReleaseInto("queued", refund=True))
         elif isinstance(error, Parked):
             self._engine.changed(self._job.id)
         else:
             self._fail(error)
 
-    def _rest(self, into: Release) -> None:
+    def _rest(self, into: ReleaseInto) -> None:
         """Let the job go, with the checkpoint that is still to be written; Postgres may be away for a while."""
         if self._pending is not None:
             into = replace(into, result=self._run.result or None)
-        self._hold.insist(lambda tx: self._hold.fenced.release(tx, into, self._pending))
+        self._hold.write_persistently(lambda tx: self._hold.fenced.release(tx, into, self._pending))
         self._engine.changed(self._job.id)
 
     def _walk(self) -> None:
@@ -137,8 +137,8 @@ class Attempt:
         if self._hold.expired:
             raise LeaseLost(self._job.id)
         with self._database.autocommit() as tx:
-            self._hold.keep(tx, self._run.result)
-            goes_on = self._hold.fenced.advance(tx, self._pending, Begins(step.name, step.no_return))
+            self._hold.keep_result(tx, self._run.result)
+            goes_on = self._hold.fenced.advance(tx, self._pending, NextStep(step.name, step.no_return))
         self._settled()
         if not goes_on:
             raise Cancelled(self._job.id)
@@ -176,7 +176,7 @@ class Attempt:
             if last:
                 self._end(tx, ended)
             else:
-                self._hold.keep(tx, self._run.result)
+                self._hold.keep_result(tx, self._run.result)
                 self._hold.fenced.advance(tx, ended, None)
         self._hold.passing("after_checkpoint")
         self._finished = last
@@ -189,17 +189,17 @@ class Attempt:
         self._settled()
         self._engine.finished(self._job, "succeeded")
 
-    def _end(self, tx: Transaction, ended: Ended | None) -> None:
+    def _end(self, tx: Transaction, ended: Checkpoint | None) -> None:
         """End the job well, with the last checkpoint; whoever drains is given the next job by the same statement."""
         if self._claims is None or self._engine.stopping:
-            self._hold.fenced.release(tx, Release("succeeded", result=self._run.result), ended)
+            self._hold.fenced.release(tx, ReleaseInto("succeeded", result=self._run.result), ended)
             return
         self.next = self._hold.fenced.finish(tx, self._run.result, ended, self._claims)
         self.asked = True
 
-    def _ended(self, step: kinds.Step) -> Ended:
+    def _ended(self, step: kinds.Step) -> Checkpoint:
         steps = self._kind.steps
-        return Ended(step.name, "succeeded", done=steps.index(step) + 1, total=len(steps))
+        return Checkpoint(step.name, "succeeded", done=steps.index(step) + 1, total=len(steps))
 
     def _settled(self) -> None:
         if self._pending is not None:
@@ -227,8 +227,8 @@ class Attempt:
         final = "cancelled" if job.cancel_requested_at is not None else "failed"
         detail = str((job.error or {}).get("detail") or job.cancel_reason or final)
         with self._database.transaction() as tx:
-            say_failed(tx, job, detail)
-            self._hold.fenced.release(tx, Release(final))
+            call_on_failed(tx, job, detail)
+            self._hold.fenced.release(tx, ReleaseInto(final))
         self._engine.finished(job, final)
 
     def _undo(self, step: kinds.Step) -> None:
@@ -239,12 +239,12 @@ class Attempt:
             step.undo(self._run)
         self._hold.passing("after_act")
         with self._database.autocommit() as tx:
-            self._hold.fenced.advance(tx, Ended(step.name, "undone"), None)
+            self._hold.fenced.advance(tx, Checkpoint(step.name, "undone"), None)
         self._hold.passing("after_checkpoint")
 
     def _reread(self) -> Job:
         with self._database.autocommit() as tx:
-            self._hold.fenced.look(tx)
+            self._hold.fenced.read_status(tx)
             return table.find(tx, self._job.id) or self._job
 
     # --- failure
@@ -254,14 +254,14 @@ class Attempt:
         permanent = isinstance(error, (GiveUp, Refused))
         worn_out = self._job.attempt >= self._job.max_attempts and not interrupted
         described = as_problem(error, self._hold.step, retryable=not permanent, scrub=self._engine.scrub)
-        snooze = None if interrupted else breakers.snooze(self._database, error, self._job.kind)
+        snooze = None if interrupted else breakers.breaker_pause(self._database, error, self._job.kind)
         if snooze is not None:
-            self._rest(Release("retrying", delay_seconds=snooze, refund=True, error=described))
+            self._rest(ReleaseInto("retrying", delay_seconds=snooze, refund=True, error=described))
             return
         if not (permanent or worn_out):
             delay = 0.0 if interrupted else delay_seconds(self._job.attempt, self._engine.random)
             log.info("attempt failed", extra={"step": self._hold.step, "error": described["detail"], "delay": delay})
-            self._rest(Release("retrying", delay_seconds=delay, refund=interrupted, error=described))
+            self._rest(ReleaseInto("retrying", delay_seconds=delay, refund=interrupted, error=described))
             return
         log.error("job given up", extra={"step": self._hold.step, "error": described["detail"]}, exc_info=error)
         if self._hold.undoing:
@@ -277,7 +277,7 @@ class Attempt:
             self._turn_back(described)
             self._back()
         except (LeaseLost, HandedBack):
-            self._rest(Release("queued", refund=True))
+            self._rest(ReleaseInto("queued", refund=True))
         except Exception as error:  # noqa: BLE001 - undoing is tried again like any step
             self._fail(error)
 
@@ -285,15 +285,15 @@ class Attempt:
         if not self._hold.step:
             return
         with self._database.autocommit() as tx:
-            self._hold.fenced.advance(tx, Ended(self._hold.step, "failed", message=str(described["detail"])), None)
+            self._hold.fenced.advance(tx, Checkpoint(self._hold.step, "failed", message=str(described["detail"])), None)
 
     def _rest_as_failed(self, described: dict[str, Any]) -> None:
         # What was taken back half is made again by a retry.
-        half = Ended(self._hold.step, "failed", message=str(described["detail"])) if self._hold.step else None
+        half = Checkpoint(self._hold.step, "failed", message=str(described["detail"])) if self._hold.step else None
 
         def write(tx: Transaction) -> None:
-            say_failed(tx, self._job, str(described["detail"]))
-            self._hold.fenced.release(tx, Release("failed", error=described), half)
+            call_on_failed(tx, self._job, str(described["detail"]))
+            self._hold.fenced.release(tx, ReleaseInto("failed", error=described), half)
 
-        self._hold.insist(write)
+        self._hold.write_persistently(write)
         self._engine.finished(self._job, "failed")

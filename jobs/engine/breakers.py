@@ -26,7 +26,7 @@ PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class State:
+class BreakerState:
     """A dependency that has failed lately; open: whether the jobs of these kinds wait for it."""
 
     dependency: str
@@ -37,20 +37,20 @@ class State:
     open: bool
 
 
-def trip(tx: Transaction, dependency: str, kind: str, *, pause_seconds: float = PAUSE_SECONDS) -> float | None:
+def count_failure(tx: Transaction, dependency: str, kind: str, *, pause_seconds: float = PAUSE_SECONDS) -> float | None:
     """Count a failure of a job; return for how many seconds its kind waits now, or None while the breaker is closed."""
     values = {"dependency": dependency, "kind": kind, "most": MOST_FAILURES}
     found = tx.value(SQL.trip, {**values, "window": WINDOW_SECONDS, "pause": pause_seconds})
     return None if found is None else float(found)
 
 
-def snooze(database: Database, error: Exception, kind: str) -> float | None:
+def breaker_pause(database: Database, error: Exception, kind: str) -> float | None:
     """Return for how long a job that failed so waits at no attempt's cost; None when it is a failure like any other."""
     if not isinstance(error, Unavailable) or error.dependency is None:
         return None
     try:
         with database.autocommit() as tx:
-            seconds = trip(tx, error.dependency, kind)
+            seconds = count_failure(tx, error.dependency, kind)
     except Unavailable:
         return None
     if seconds is not None:
@@ -58,12 +58,12 @@ def snooze(database: Database, error: Exception, kind: str) -> float | None:
     return seconds
 
 
-def settle(database: Database) -> int:
+def close_recovered(database: Database) -> int:
     """Close the breakers whose dependency is back; return how many. Raises Unavailable when Postgres is away."""
     with database.autocommit() as tx:
         return tx.execute(SQL.settle)
 
 
-def states(tx: Transaction) -> list[State]:
+def states(tx: Transaction) -> list[BreakerState]:
     """Return the dependencies that have failed lately."""
-    return tx.all(State, SQL.states)
+    return tx.all(BreakerState, SQL.states)

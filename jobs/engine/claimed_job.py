@@ -11,7 +11,7 @@ from infra.errors import Unavailable
 from jobs.engine.crash import CrashPoint
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
-from jobs.engine.table import Holder
+from jobs.engine.table import FencedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ class EngineContext:
         self.changed(job.id)
 
 
-class Hold:
+class ClaimedJob:
     """What an attempt may do to its own job, and no longer than it holds it.
 
     fenced       the writes that name the fence
@@ -82,7 +82,7 @@ class Hold:
     """
 
     def __init__(self, engine: EngineContext, job: Job, lease: Lease, kind: Kind) -> None:
-        self.fenced = Holder(job.id, job.fence)
+        self.fenced = FencedWriter(job.id, job.fence)
         self.step = ""
         self.undoing = job.undoing
         self.past_return = job.past_return
@@ -106,14 +106,14 @@ class Hold:
         if self._engine.stopping and self.step and self._kind.step(self.step).long:
             raise HandedBack(self._job.id)
         with self._database.autocommit() as tx:
-            status = self.fenced.look(tx)
+            status = self.fenced.read_status(tx)
         if status == "cancelling" and not self.past_return and not self.undoing:
             raise Cancelled(self._job.id)
 
-    def tell(self, message: str) -> None:
+    def log_event(self, message: str) -> None:
         """Add a line to the job's events. Raises LeaseLost."""
         with self._database.autocommit() as tx:
-            self.fenced.tell(tx, self._engine.scrub(message))
+            self.fenced.add_event(tx, self._engine.scrub(message))
         self._engine.changed(self._job.id)
 
     def progress(self, done: int, total: int, message: str) -> None:
@@ -126,7 +126,7 @@ class Hold:
             self.fenced.progress(tx, done, total, self._engine.scrub(message))
         self._engine.changed(self._job.id)
 
-    def keep(self, tx: Transaction, result: dict[str, Any]) -> None:
+    def keep_result(self, tx: Transaction, result: dict[str, Any]) -> None:
         """Write down what the steps so far report: a new attempt need not do them again to find out."""
         if result != self.kept:
             self.fenced.keep_result(tx, result)
@@ -144,9 +144,9 @@ class Hold:
         """Open a transaction that commits only while the job is held. Raises LeaseLost."""
         with self._database.transaction() as tx:
             yield tx
-            self.fenced.look(tx)
+            self.fenced.read_status(tx)
 
-    def insist(self, write: Callable[[Transaction], None]) -> None:
+    def write_persistently(self, write: Callable[[Transaction], None]) -> None:
         """Write, while Postgres is away and back; stop when the lease turns out to be lost."""
         deadline = self._engine.clock() + INSIST_SECONDS
         while self._engine.clock() < deadline:

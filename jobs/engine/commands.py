@@ -44,7 +44,7 @@ def cancel(tx: Transaction, job_id: str, *, by: str) -> Job:
         tx.ring(job.queue, job.id)
     else:
         changed = tx.one(Job, SQL.cancel_waiting, values)
-        say_failed(tx, job, "cancelled")
+        call_on_failed(tx, job, "cancelled")
         _tell_parent(tx, job)
     tx.execute(SQL.tell_job, values)
     if job.lane is not None:
@@ -99,7 +99,7 @@ def _tell_parent(tx: Transaction, job: Job) -> None:
         tx.ring(released.queue, released.id)
 
 
-def say_failed(tx: Transaction, job: Job, reason: str) -> None:
+def call_on_failed(tx: Transaction, job: Job, reason: str) -> None:
     """Let the kind say in the catalogue that its job has failed or was cancelled."""
     try:
         declared = kinds.find(job.kind, job.version)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def is_transient(error: Exception) -> bool:
     """Say whether something outside was away, or this process had run out of something."""
-    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError)) or exhaustion.tells(error)
+    return isinstance(error, (Unavailable, psycopg.OperationalError, OSError)) or exhaustion.is_shortage(error)
 
 
 def describe(error: Exception) -> str:
     """Say what went wrong in words that hold no statement, address or secret."""
     if isinstance(error, (Unavailable, Refused, JobError)):
         return str(error) or type(error).__name__
-    if exhaustion.tells(error):
+    if exhaustion.is_shortage(error):
         return exhaustion.shortage(error)
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return f"Postgres refused: {error.diag.message_primary} ({error.sqlstate})"

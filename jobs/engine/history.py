@@ -13,7 +13,7 @@ SQL = statements(__file__)
 MOST_JOBS = 2000
 
 
-class Historian:
+class JobStatistics:
     """Several may run: they take turns by the row that says how far the sums go."""
 
     def __init__(self, database: Database) -> None:

@@ -81,7 +81,7 @@ class Kind:
     retried: Retried | None = None
 
     @property
-    def served(self) -> str:
+    def name_and_version(self) -> str:
         """Name and version, as stored rows and workers compare them."""
         return f"{self.name}@{self.version}"
 
@@ -90,7 +90,7 @@ class Kind:
         for step in self.steps:
             if step.name == name:
                 return step
-        raise UnknownKind(f"{self.served} has no step {name} in this version")
+        raise UnknownKind(f"{self.name_and_version} has no step {name} in this version")
 
 
 _KINDS: dict[str, Kind] = {}
@@ -155,13 +155,13 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
             failed=failed,
             retried=retried,
         )
-        if declared.served in _KINDS:
-            raise ValueError(f"kind {declared.served} is declared twice")
+        if declared.name_and_version in _KINDS:
+            raise ValueError(f"kind {declared.name_and_version} is declared twice")
         if len({step.name for step in steps}) != len(steps) or not steps:
-            raise ValueError(f"kind {declared.served} needs steps of different names")
+            raise ValueError(f"kind {declared.name_and_version} needs steps of different names")
         if any(step.lasting and (step.atomic or step.joins) for step in steps):
-            raise ValueError(f"kind {declared.served}: only what is made outside can last or vanish")
-        _KINDS[declared.served] = declared
+            raise ValueError(f"kind {declared.name_and_version}: only what is made outside can last or vanish")
+        _KINDS[declared.name_and_version] = declared
         arguments.kind = declared  # type: ignore[attr-defined]
         return arguments
 

@@ -52,14 +52,14 @@ class Leases:
         self._wake = threading.Event()
         self._stopped = threading.Event()
 
-    def hold(self, job_id: str, fence: int) -> Lease:
+    def add(self, job_id: str, fence: int) -> Lease:
         """Begin to renew a lease that was just claimed."""
         lease = Lease(job_id, fence, self._next_deadline(self._clock()))
         with self._lock:
             self._held[job_id, fence] = lease
         return lease
 
-    def let_go(self, lease: Lease) -> None:
+    def remove(self, lease: Lease) -> None:
         """Stop renewing."""
         with self._lock:
             self._held.pop((lease.job_id, lease.fence), None)
@@ -104,7 +104,7 @@ class Leases:
             pause = self._settings.beat_seconds
             try:
                 self.beat()
-                alive.tell(self._settings.alive_file)
+                alive.touch_alive_file(self._settings.alive_file)
             except Unavailable:
                 pause = RETRY_SECONDS
                 log.info("beat missed")

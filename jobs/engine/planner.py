@@ -24,7 +24,7 @@ SQL = statements(__file__)
 MOST_SLOTS = 100
 
 
-class Planner:
+class SchedulePlanner:
     """Several may run: the row of a slot can be written once. Time is the database's."""
 
     def __init__(self, database: Database, *, offsite: bool = False) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from infra.errors import Unavailable
 from infra.postgres.sql import statements
 from jobs.engine import kind as kinds
-from jobs.engine.commands import say_failed
+from jobs.engine.commands import call_on_failed
 from jobs.engine.errors import UnknownKind
-from jobs.engine.table import Holder, Job, Release
+from jobs.engine.table import FencedWriter, Job, ReleaseInto
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,14 +112,14 @@ class Reaper:
             "step": job.progress_step,
             "retryable": False,
         }
-        holder = Holder(job.id, job.fence)
+        holder = FencedWriter(job.id, job.fence)
         if not job.undoing and _can_undo(job):
             holder.turn_back(tx, error)
-            holder.release(tx, Release("queued", refund=True))
+            holder.release(tx, ReleaseInto("queued", refund=True))
             tx.ring(job.queue, job.id)
             return
-        say_failed(tx, job, detail)
-        holder.release(tx, Release("failed", error=error))
+        call_on_failed(tx, job, detail)
+        holder.release(tx, ReleaseInto("failed", error=error))
 
 
 def _can_undo(job: Job) -> bool:

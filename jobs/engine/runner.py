@@ -7,18 +7,18 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
-from config.logging import bound
+from config.logging import log_context
 from infra.errors import Unavailable
 from jobs.engine.attempt import Attempt
 from jobs.engine.claimed_job import EngineContext
-from jobs.engine.table import Claims
+from jobs.engine.table import ClaimRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.composition import Infra
     from jobs.engine.lease import Leases
-    from jobs.engine.table import Taken
+    from jobs.engine.table import Claim
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Runner(EngineContext):
         self.worker = worker
         self.queues = queues
         self.serves = serves
-        self._claims = Claims(worker, queues, serves, infra.settings.lease_seconds)
+        self._claims = ClaimRequest(worker, queues, serves, infra.settings.lease_seconds)
 
     def drain(self) -> int:
         """Run jobs until none can be claimed or the worker is asked to leave; return how many."""
@@ -73,7 +73,7 @@ class Runner(EngineContext):
             self._carry(job, None)
         return job is not None
 
-    def _claim(self) -> Taken | None:
+    def _claim(self) -> Claim | None:
         if self.stopping:
             return None
         try:
@@ -82,17 +82,17 @@ class Runner(EngineContext):
         except Unavailable:
             return None  # the bell is rung again once Postgres is back
 
-    def _carry(self, job: Taken, claims: Claims | None) -> Taken | None:
+    def _carry(self, job: Claim, claims: ClaimRequest | None) -> Claim | None:
         """Carry a job to its next resting place; with `claims`, return the next one to carry."""
-        lease = self.leases.hold(job.id, job.fence)
+        lease = self.leases.add(job.id, job.fence)
         self.changed(job.id)
         try:
-            with bound(job_id=job.id, project_id=job.project_id, request_id=job.request_id):
+            with log_context(job_id=job.id, project_id=job.project_id, request_id=job.request_id):
                 log.info("job claimed", extra={"kind": job.kind, "attempt": job.attempt, "fence": job.fence})
                 attempt = Attempt(self, job, lease, claims)
                 attempt.carry()
         finally:
-            self.leases.let_go(lease)
+            self.leases.remove(lease)
         if claims is None or attempt.asked:
             return attempt.next
         return self._claim()

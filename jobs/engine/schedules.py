@@ -58,7 +58,7 @@ def listing(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     return [_told(row) for row in tx.rows(SQL.list, {"name": name})]
 
 
-def shown(tx: Transaction, name: str) -> dict[str, Any]:
+def show_schedule(tx: Transaction, name: str) -> dict[str, Any]:
     """Return one schedule as `listing` does. Raises ScheduleNotFound."""
     found = listing(tx, name)
     if "\0" in name or not found:

@@ -78,7 +78,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Taken(Job):
+class Claim(Job):
     """A job as its claim hands it out; begun: the step that the claim has begun with it."""
 
     begun: str | None
@@ -94,9 +94,9 @@ def steps(tx: Transaction, job_id: str) -> list[dict[str, Any]]:
     return tx.rows(SQL.steps, {"id": job_id})
 
 
-def claim(tx: Transaction, *, worker: str, queues: list[str], served: list[str], lease_seconds: float) -> Taken | None:
+def claim(tx: Transaction, *, worker: str, queues: list[str], served: list[str], lease_seconds: float) -> Claim | None:
     """Take the best job that this worker may run, or None."""
-    return Claims(worker, queues, served, lease_seconds).take(tx)
+    return ClaimRequest(worker, queues, served, lease_seconds).take(tx)
 
 
 def array_literal(texts: list[str]) -> str:
@@ -105,7 +105,7 @@ def array_literal(texts: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Claims:
+class ClaimRequest:
     """Who asks for jobs: a worker, its queues in order, what it serves (kind@version), and for how long it leases."""
 
     worker: str
@@ -123,13 +123,13 @@ class Claims:
             "lease": self.lease_seconds,
         }
 
-    def take(self, tx: Transaction) -> Taken | None:
+    def take(self, tx: Transaction) -> Claim | None:
         """Take the best job that this worker may run, or None."""
-        return tx.one(Taken, SQL.claim, self.parameters)
+        return tx.one(Claim, SQL.claim, self.parameters)
 
 
 @dataclass(frozen=True)
-class Ended:
+class Checkpoint:
     """A step's checkpoint."""
 
     step: str
@@ -140,7 +140,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Begins:
+class NextStep:
     """The step that comes next; no_return: from here on the job cannot be cancelled."""
 
     step: str
@@ -148,7 +148,7 @@ class Begins:
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseInto:
     """The state a running job is let go into; refund: as if this attempt had never been."""
 
     status: str
@@ -159,7 +159,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Holder:
+class FencedWriter:
     """Names a job together with the fence under which it is held; every write goes through it.
 
     Each method raises LeaseLost when the row is held under another fence by now.
@@ -177,11 +177,11 @@ class Holder:
             raise LeaseLost(self.id)
         return value
 
-    def look(self, tx: Transaction) -> str:
+    def read_status(self, tx: Transaction) -> str:
         """Return the status: running, or cancelling when somebody wants it stopped."""
         return self._status(tx.value(SQL.look, self._key))
 
-    def advance(self, tx: Transaction, ended: Ended | None, begins: Begins | None) -> bool:
+    def advance(self, tx: Transaction, ended: Checkpoint | None, begins: NextStep | None) -> bool:
         """Write the checkpoint between two steps; say whether the job may go on (False: somebody wants it stopped)."""
         row = tx.row(
             SQL.advance,
@@ -212,11 +212,11 @@ class Holder:
         """Write down what the steps so far report."""
         self._status(tx.value(SQL.keep_result, {**self._key, "result": Jsonb(result)}))
 
-    def tell(self, tx: Transaction, message: str) -> None:
+    def add_event(self, tx: Transaction, message: str) -> None:
         """Add a line to the job's events."""
         self._status(tx.value(SQL.tell, {**self._key, "message": message}))
 
-    def release(self, tx: Transaction, into: Release, ended: Ended | None = None) -> None:
+    def release(self, tx: Transaction, into: ReleaseInto, ended: Checkpoint | None = None) -> None:
         """Let the job go, with the last step's checkpoint; ring for whom its lane may run next."""
         rows = tx.rows(
             SQL.release,
@@ -238,7 +238,9 @@ class Holder:
             if row["next_id"] is not None and row["next_id"] != self.id:
                 tx.ring(row["next_queue"], row["next_id"])
 
-    def finish(self, tx: Transaction, result: dict[str, Any], ended: Ended | None, claims: Claims) -> Taken | None:
+    def finish(
+        self, tx: Transaction, result: dict[str, Any], ended: Checkpoint | None, claims: ClaimRequest
+    ) -> Claim | None:
         """End the job well and take the next in the same transaction; return that one. Ring for what else may run."""
         row = tx.row(
             SQL.finish, {**self._key, **claims.parameters, "result": Jsonb(result), "step": ended and ended.step}
@@ -249,7 +251,7 @@ class Holder:
         for queue, job_id in rings:
             if job_id != row["id"]:
                 tx.ring(queue, job_id)
-        return None if row["id"] is None else Taken(**row)
+        return None if row["id"] is None else Claim(**row)
 
     def park(self, tx: Transaction) -> bool:
         """Let a parent rest until its children have; say whether any is open, so that it does."""

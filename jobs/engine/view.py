@@ -27,7 +27,7 @@ def rfc3339(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def show(tx: Transaction, job_id: str) -> dict[str, Any]:
+def show_job(tx: Transaction, job_id: str) -> dict[str, Any]:
     """Return one job as the API shows it. Raises JobNotFound."""
     row = tx.row(SQL.show, {"id": job_id})
     if row is None:
@@ -39,7 +39,7 @@ def job_json(tx: Transaction, job: Job) -> dict[str, Any]:
     """Return a job as the API shows it; one that was enqueued in this transaction costs no further query."""
     if job.fence == 0 and job.ready and job.status == "queued":
         return _json(job, waiting_for=None, steps=[], children=None)
-    return show(tx, job.id)
+    return show_job(tx, job.id)
 
 
 def list_jobs(  # noqa: PLR0913 - the documented filters of the list
@@ -220,11 +220,11 @@ def workers(tx: Transaction) -> list[dict[str, Any]]:
     ]
 
 
-def counts(tx: Transaction) -> list[dict[str, Any]]:
+def open_job_counts(tx: Transaction) -> list[dict[str, Any]]:
     """Return how many open jobs of each kind are in each status: for metrics."""
     return tx.rows(SQL.counts)
 
 
-def schedules(tx: Transaction) -> list[dict[str, Any]]:
+def last_successes(tx: Transaction) -> list[dict[str, Any]]:
     """Return when each schedule's last job that succeeded ended (None: none has), in epoch seconds: for metrics."""
     return tx.rows(SQL.schedules)

@@ -138,7 +138,7 @@ def _serve(tx: Transaction, declared: kinds.Kind) -> None:
     tx.execute(
         SQL.serve,
         {
-            "served": declared.served,
+            "served": declared.name_and_version,
             "kind": declared.name,
             "version": declared.version,
             "max_running": declared.max_running,

@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 1.0
 PAUSE_SECONDS = 0.02
 
 
-class Sealer:
+class AuditSealer:
     """Several may run: they take turns by the row that ends the chain.
 
     A row may be seen while a lower id is still in a transaction that has not committed. Whoever inserts holds a
@@ -32,7 +32,7 @@ class Sealer:
     def run_once(self) -> int:
         """Seal one batch; return how many rows. Raises Unavailable when Postgres is away."""
         with self._database.autocommit() as tx:
-            upto = audit_chain.newest(tx)
+            upto = audit_chain.newest_unsealed(tx)
         if upto is None or not self._quiet():
             return 0
         with self._database.transaction() as tx:
@@ -41,10 +41,10 @@ class Sealer:
     def _quiet(self) -> bool:
         """Wait a moment for those who write now; say whether all of them are done."""
         with self._database.autocommit() as tx:
-            before = audit_chain.writers(tx)
+            before = audit_chain.open_writers(tx)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while before and time.monotonic() < deadline:
             self._sleep(PAUSE_SECONDS)
             with self._database.autocommit() as tx:
-                before &= audit_chain.writers(tx)
+                before &= audit_chain.open_writers(tx)
         return not before

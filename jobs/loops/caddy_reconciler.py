@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from infra.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from infra.edge.proxy import Proxy
+    from infra.edge.proxy import CaddyProxy
 
 log = logging.getLogger(__name__)
 
 
-class Doorkeeper:
+class CaddyReconciler:
     """Several may run: what Caddy serves already is not loaded again."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: CaddyProxy) -> None:
         self._proxy = proxy
         self._said = ""
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 SQL = statements(__file__)
 
 
-class Sleeper:
+class IdleScaler:
     """Several may run: a job that is open already is returned, and one too many finds nothing to do."""
 
     def __init__(self, infra: Infra) -> None:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jobs.kinds  # noqa: F401 - registers every kind
-from config.logging import setup
+from config.logging import setup_logging
 from infra import alive, exhaustion, stop_signals
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs.engine import breakers
-from jobs.engine.history import MOST_JOBS, Historian
-from jobs.engine.planner import Planner
+from jobs.engine.history import MOST_JOBS, JobStatistics
+from jobs.engine.planner import SchedulePlanner
 from jobs.engine.pruner import Pruner
 from jobs.engine.reaper import Reaper
 from jobs.engine.relay import Relay
-from jobs.loops.audit_sealer import Sealer
-from jobs.loops.caddy_reconciler import Doorkeeper
-from jobs.loops.idle_scaler import Sleeper
+from jobs.loops.audit_sealer import AuditSealer
+from jobs.loops.caddy_reconciler import CaddyReconciler
+from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -67,17 +67,17 @@ def loops(infra: Infra) -> list[Loop]:
     settings = infra.settings
     relay = Relay(infra.database, infra.doorbell)
     reaper = Reaper(infra.database, settings)
-    planner = Planner(infra.database, offsite=bool(infra.settings.rsync_dest))
+    planner = SchedulePlanner(infra.database, offsite=bool(infra.settings.rsync_dest))
     sweeper = Sweeper(infra)
-    sleeper = Sleeper(infra)
-    sealer = Sealer(infra.database)
-    historian = Historian(infra.database)
+    sleeper = IdleScaler(infra)
+    sealer = AuditSealer(infra.database)
+    historian = JobStatistics(infra.database)
     pruner = Pruner(infra.database, settings)
-    doors = [Doorkeeper(infra.proxy)] if infra.proxy else []
+    doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
 
     def reap() -> int:
         found = reaper.run_once()
-        alive.tell(settings.alive_file)
+        alive.touch_alive_file(settings.alive_file)
         return found
 
     return [
@@ -93,7 +93,7 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
-        Loop("breakers", lambda: breakers.settle(infra.database), lambda _count: BREAKER_SECONDS),
+        Loop("breakers", lambda: breakers.close_recovered(infra.database), lambda _count: BREAKER_SECONDS),
         # Beside the scheduled platform.prune: letters are forgotten soon after their time, also while no worker runs.
         Loop("pruner", pruner.run_once, lambda count: 0.0 if count else PRUNE_SECONDS),
     ]
@@ -101,10 +101,10 @@ def loops(infra: Infra) -> list[Loop]:
 
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    setup("scheduler")
-    exhaustion.watch()
+    setup_logging("scheduler")
+    exhaustion.watch_for_shortage()
     told_to_stop, stopped = stop_signals.listen(), threading.Event()
-    with exhaustion.ending("scheduler cannot start"):
+    with exhaustion.end_process_on_shortage("scheduler cannot start"):
         infra = Infra.open(settings, name="launchdb-scheduler")
         threads = [
             threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)

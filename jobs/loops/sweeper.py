@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import audit, secrets
 from catalog import project_states as states
 from infra.errors import InfraError, Unavailable
-from infra.instances.instances import Unseen
+from infra.instances.instances import EmptySnapshot
 from infra.postgres.sql import statements
 from jobs.engine.enqueue import enqueue
 from jobs.kinds.project.reconcile import ReconcileProject
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infra.composition import Infra
-    from infra.instances.instances import Sight
-    from infra.pooler.pooler import Entry
-    from infra.postgres.databases import Survey
+    from infra.instances.instances import InstanceSnapshot
+    from infra.pooler.pooler import PoolerEntry
+    from infra.postgres.databases import ServerSurvey
 
 log = logging.getLogger(__name__)
 SQL = statements(__file__)
@@ -33,12 +33,12 @@ REST_MINUTES = 10
 
 
 @dataclass(frozen=True)
-class World:
+class SweepSnapshot:
     """What one sweep saw: databases and roles, what the pooler serves (None: nobody could ask), data APIs."""
 
-    seen: Survey
-    served: dict[str, Entry] | None
-    instances: Sight
+    seen: ServerSurvey
+    served: dict[str, PoolerEntry] | None
+    instances: InstanceSnapshot
 
 
 class Sweeper:
@@ -46,7 +46,7 @@ class Sweeper:
 
     def __init__(self, infra: Infra) -> None:
         self._infra = infra
-        self._looks = schema_drift.Looks(infra, SESSION)
+        self._looks = schema_drift.DriftScanner(infra, SESSION)
         self.opened = 0  # databases that the last look went into
 
     def run_once(self) -> int:
@@ -58,18 +58,18 @@ class Sweeper:
         served, instances = self._served(), self._instances()
         self._name_strays(seen, instances, now)
         rows = self._settled(now)
-        looked = self._looks.faults(row for row in rows if schema_drift.admits(seen, row["id"]))
+        looked = self._looks.faults(row for row in rows if schema_drift.can_be_opened(seen, row["id"]))
         self.opened = len(looked)
-        world = World(seen, served, instances)
+        world = SweepSnapshot(seen, served, instances)
         return sum(self._mend(world, row, looked.get(row["id"], row["drift"])) for row in rows)
 
-    def _instances(self) -> Sight:
+    def _instances(self) -> InstanceSnapshot:
         """Look at all data APIs once; while that cannot be done, the rest is looked at all the same."""
         try:
             return self._infra.instances.look()
         except Unavailable as error:
             log.warning("data APIs cannot be looked at", extra={"error": str(error)})
-            return Unseen()
+            return EmptySnapshot()
 
     def _settled(self, now: datetime) -> list[dict[str, Any]]:
         """Return the projects that no job has been changing since then, with their secrets."""
@@ -78,23 +78,23 @@ class Sweeper:
             known = secrets.read_scopes(tx, self._infra.vault, [row["id"] for row in rows])
         return [{**row, "known": known[row["id"]]} for row in rows]
 
-    def _served(self) -> dict[str, Entry] | None:
+    def _served(self) -> dict[str, PoolerEntry] | None:
         """Let the pooler be what the ledger says, and look what it serves then; None when nobody can ask it.
 
         Its files belong to no project, so no project's job would find them damaged.
         """
         try:
             self._infra.pooler.prepare(SESSION)
-            if pooling.bring(self._infra):
+            if pooling.update_pooler(self._infra):
                 log.warning("the pooler had to be put right")
             return {entry.database: entry for entry in self._infra.pooler.served()}
         except Unavailable as error:
             log.warning("the pooler cannot be looked at", extra={"reason": str(error)})
             return None
 
-    def _mend(self, world: World, row: dict[str, Any], within: list[str]) -> bool:
+    def _mend(self, world: SweepSnapshot, row: dict[str, Any], within: list[str]) -> bool:
         """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
-        project = drift.Wanted(row["id"], row["status"], row["pool_size"], row["settings"])
+        project = drift.WantedProject(row["id"], row["status"], row["pool_size"], row["settings"])
         found = drift.faults(
             self._infra, world.seen, project, row["known"], served=world.served, instances=world.instances
         )
@@ -109,7 +109,7 @@ class Sweeper:
         log.warning("project differs", extra={"project_id": project.id, "job_id": job.id, "faults": found})
         return True
 
-    def _name_strays(self, seen: Survey, instances: Sight, now: datetime) -> None:
+    def _name_strays(self, seen: ServerSurvey, instances: InstanceSnapshot, now: datetime) -> None:
         """Name what bears our label and belongs to no project. It is never removed here: the catalogue may be wrong.
 
         A container that has ended holds nothing, and is removed.
@@ -121,7 +121,9 @@ class Sweeper:
             for kind, name, project in things:
                 detail = {"kind": kind, "name": name}
                 if project not in known and not tx.value(SQL.named, {"project": project, **detail}):
-                    audit.record(tx, audit.Entry("system", "drift.stray", "named", project_id=project, detail=detail))
+                    audit.record(
+                        tx, audit.AuditEntry("system", "drift.stray", "named", project_id=project, detail=detail)
+                    )
                     log.warning("something of ours belongs to no project", extra={**_plain(detail), "project": project})
         for project in ended:
             if project not in known:
@@ -135,10 +137,10 @@ class Sweeper:
             return
         if gone:
             with self._infra.database.transaction() as tx:
-                audit.record(tx, audit.Entry("system", "drift.ended", "removed", project_id=project))
+                audit.record(tx, audit.AuditEntry("system", "drift.ended", "removed", project_id=project))
             log.info("ended container removed", extra={"project": project})
 
-    def _things(self, seen: Survey, instances: Sight) -> Iterator[tuple[str, str, str]]:
+    def _things(self, seen: ServerSurvey, instances: InstanceSnapshot) -> Iterator[tuple[str, str, str]]:
         for kind, found in (("database", seen.databases), ("role", seen.roles)):
             for name, row in found.items():
                 if (row["label"] or "").startswith(LABEL):

@@ -79,4 +79,4 @@ def _refuse_failure(answer: httpx.Response, what: str) -> None:
 def _header(roles: ProjectRoles, role: str, secret: str) -> dict[str, str]:
     now = int(time.time())
     claims = {"iss": "launchdb", "ref": roles.prefix, "role": role, "sub": "00000000-0000-4000-8000-000000000000"}
-    return {"Authorization": f"Bearer {tokens.sign({**claims, 'iat': now, 'exp': now + TOKEN_SECONDS}, secret)}"}
+    return {"Authorization": f"Bearer {tokens.sign_token({**claims, 'iat': now, 'exp': now + TOKEN_SECONDS}, secret)}"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from catalog import names, secrets, settings
 from catalog import project_states as states
 from infra.errors import LoginRefused
-from infra.instances.instances import By, InstanceSpec
-from infra.postgres.limits import Limits
+from infra.instances.instances import CreatedBy, InstanceSpec
+from infra.postgres.limits import ProjectLimits
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from infra.secrets import tokens
@@ -16,10 +16,10 @@ from jobs.engine.errors import GiveUp
 from jobs.projects import pooling
 
 if TYPE_CHECKING:
-    from catalog.secrets import Known
+    from catalog.secrets import ScopeSecrets
     from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
-    from infra.postgres.databases import Survey
+    from infra.postgres.databases import ServerSurvey
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
@@ -31,7 +31,7 @@ def open_data_api(run: Run[Any]) -> None:
     spec = stored_spec(run)
     run.ledger.intend("instance", instance)
     run.check()
-    run.infra.instances.ensure(spec, By(run.job_id, run.fence))
+    run.infra.instances.ensure(spec, CreatedBy(run.job_id, run.fence))
     run.ledger.present("instance", instance)
 
 
@@ -107,11 +107,11 @@ def check_round_trip(run: Run[Any]) -> None:
     wanted, before = _data_passwords(project, known)
     run.check()
     try:
-        run.infra.databases.prove(_own_uri(run, wanted), roles, run.session)
+        run.infra.databases.check_round_trip(_own_uri(run, wanted), roles, run.session)
     except LoginRefused:
         if not before:
             raise
-        run.infra.databases.prove(_own_uri(run, before), roles, run.session)
+        run.infra.databases.check_round_trip(_own_uri(run, before), roles, run.session)
 
 
 def _own_uri(run: Run[Any], password: str) -> str:
@@ -131,16 +131,16 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
     return spec(run.infra, project, stored_secrets(run), chosen, pool_size=row["pool_size"])
 
 
-def stored_limits(run: Run[Any]) -> Limits:
+def stored_limits(run: Run[Any]) -> ProjectLimits:
     """Say what limits the project's database has, by its settings."""
     with run.infra.database.autocommit() as tx:
         kept = settings.read(tx, run.args.project_id)
     return limits(settings.effective(kept.settings, run.infra.settings))
 
 
-def limits(chosen: ProjectSettings) -> Limits:
+def limits(chosen: ProjectSettings) -> ProjectLimits:
     """Return the limits of a project's database."""
-    return Limits.make(
+    return ProjectLimits.make(
         connections=chosen.connections,
         temp_mb=chosen.temp_mb,
         statement_seconds=chosen.statement_seconds,
@@ -148,7 +148,7 @@ def limits(chosen: ProjectSettings) -> Limits:
     )
 
 
-def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
+def spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
     """Say what a project's data API serves, from its stored secrets and its settings."""
     wanted, before = _data_passwords(project, known)
     database, login = names.database(project), names.roles(project).authenticator
@@ -160,7 +160,7 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
         jwt_secret=jwt_secret(known),
         anon_role=names.roles(project).anon,
         # A pool that takes all connections of its login would leave none to who listens.
-        pool_size=pooling.entry(infra, project, pool_size, chosen).pool_size,
+        pool_size=pooling.pooler_entry(infra, project, pool_size, chosen).pool_size,
         max_rows=chosen.max_rows,
         schemas=tuple(chosen.schemas),
         cors_origins=tuple(chosen.cors_origins),
@@ -170,18 +170,18 @@ def spec(infra: Infra, project: str, known: Known, chosen: ProjectSettings, *, p
     )
 
 
-def jwt_secret(known: Known) -> str:
+def jwt_secret(known: ScopeSecrets) -> str:
     """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
     listed = known.versions[names.JWT_SECRET]
     return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
 
 
-def passwords(project: str, known: Known) -> dict[str, str]:
+def passwords(project: str, known: ScopeSecrets) -> dict[str, str]:
     """Return the password that each of the project's logins is to have."""
     return {login: known.wanted(names.password(login)) for login in names.roles(project).logins}
 
 
-def standing_passwords(seen: Survey, project: str, known: Known) -> dict[str, str]:
+def standing_passwords(seen: ServerSurvey, project: str, known: ScopeSecrets) -> dict[str, str]:
     """Return the password that each login keeps: the one in force, or the one that is coming where a rotation set it.
 
     Nobody but a rotation sets one that is coming: the data API may not know it yet, and it is not shown.
@@ -189,19 +189,19 @@ def standing_passwords(seen: Survey, project: str, known: Known) -> dict[str, st
     kept = passwords(project, known)
     for login, wanted in kept.items():
         in_force = known[names.password(login)]
-        if wanted != in_force and not seen.takes(login, wanted):
+        if wanted != in_force and not seen.accepts_password(login, wanted):
             kept[login] = in_force
     return kept
 
 
-def _data_passwords(project: str, known: Known) -> tuple[str, str]:
+def _data_passwords(project: str, known: ScopeSecrets) -> tuple[str, str]:
     """Return the data API's password, and the one that is good until it is in force; empty when none is coming."""
     secret = names.password(names.roles(project).authenticator)
     before, wanted = known[secret], known.wanted(secret)
     return wanted, "" if before == wanted else before
 
 
-def stored_secrets(run: Run[Any]) -> Known:
+def stored_secrets(run: Run[Any]) -> ScopeSecrets:
     """Read the project's secrets. Raises Refused when one does not open."""
     with run.infra.database.autocommit() as tx:
         return secrets.read_all(tx, run.infra.vault, run.args.project_id)
@@ -209,6 +209,6 @@ def stored_secrets(run: Run[Any]) -> Known:
 
 def _mend(run: Run[Any], *, closed: bool) -> None:
     project = run.args.project_id
-    databases = run.infra.databases.limited(stored_limits(run))
+    databases = run.infra.databases.with_limits(stored_limits(run))
     run.check()
     databases.mend_database(names.database(project), names.roles(project), run.session, closed=closed)

@@ -13,15 +13,15 @@ from jobs.projects.data_plane import limits, spec, standing_passwords
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from catalog.secrets import Known
+    from catalog.secrets import ScopeSecrets
     from infra.composition import Infra
-    from infra.instances.instances import InstanceSpec, Sight
-    from infra.pooler.pooler import Entry
-    from infra.postgres.databases import Survey
+    from infra.instances.instances import InstanceSnapshot, InstanceSpec
+    from infra.pooler.pooler import PoolerEntry
+    from infra.postgres.databases import ServerSurvey
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedProject:
     """A project as the catalogue knows it. settings: what is kept of them."""
 
     id: str
@@ -42,12 +42,12 @@ class Wanted:
 
 def faults(
     infra: Infra,
-    seen: Survey,
-    project: Wanted,
-    known: Known,
+    seen: ServerSurvey,
+    project: WantedProject,
+    known: ScopeSecrets,
     *,
-    served: Mapping[str, Entry] | None = None,
-    instances: Sight | None = None,
+    served: Mapping[str, PoolerEntry] | None = None,
+    instances: InstanceSnapshot | None = None,
 ) -> list[str]:
     """Say in words in what a project differs from what it has to be; nothing when all is right.
 
@@ -63,17 +63,17 @@ def faults(
     if needed - set(known):
         return [f"project {project.id}: stored secrets are missing"]
     chosen = effective(project.settings, infra.settings)
-    databases = infra.databases.limited(limits(chosen))
+    databases = infra.databases.with_limits(limits(chosen))
     passwords = standing_passwords(seen, project.id, known)
     found = databases.faults(seen, roles, passwords, closed=project.closed)
     if served is not None and infra.pooler.exists:
-        entry = pooling.entry(infra, names.database(project.id), project.pool_size, chosen)
+        entry = pooling.pooler_entry(infra, names.database(project.id), project.pool_size, chosen)
         found += pooling.faults(served, entry, closed=project.closed)
     wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size)
     return found + _faults_of_instance(instances or infra.instances, project, wanted)
 
 
-def _faults_of_instance(instances: Sight, project: Wanted, wanted: InstanceSpec) -> list[str]:
+def _faults_of_instance(instances: InstanceSnapshot, project: WantedProject, wanted: InstanceSpec) -> list[str]:
     instance = names.instance(project.id)
     if not project.served:
         return [f"instance {instance}: a {project.status} project is served"] if instances.exists(instance) else []

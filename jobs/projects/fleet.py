@@ -22,7 +22,7 @@ def projects(tx: Transaction, states: Sequence[str]) -> list[str]:
     return [row["id"] for row in tx.rows(SQL.projects, {"states": list(states)})]
 
 
-def conclude(run: Run[Any], done: str, states: Sequence[str], **more: Any) -> None:
+def conclude_fleet(run: Run[Any], done: str, states: Sequence[str], **more: Any) -> None:
     """Report how many children are done and which failed. Raises GiveUp when more failed than `args.budget` allows.
 
     done    what was done to each, as a word; the result counts by it

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, owner_migrations
 from infra.errors import Unavailable
-from infra.postgres.owner_migration import MigrationFailed, OwnerSession, Script, TransactionEnded
+from infra.postgres.owner_migration import MigrationFailed, MigrationScript, OwnerSession, TransactionEnded
 from jobs.engine.errors import GiveUp, HandedBack
 from jobs.projects.data_plane import stored_secrets
 
@@ -72,10 +72,10 @@ def _became(run: Run[Any], owner: OwnerSession, migration: OwnerMigration) -> Ow
 def _apply_now(run: Run[Any], owner: OwnerSession, migration: OwnerMigration) -> None:
     with run.infra.database.autocommit() as tx:
         before = owner_migrations.failed_before(tx, migration)
-        text = owner_migrations.text(tx, migration.id)
+        text = owner_migrations.sql_of(tx, migration.id)
     if before is not None:
         raise GiveUp(f"version {before}, which comes before it, has failed")
-    script = Script(migration.version, migration.name, text, migration.timeout_ms, overwrite=migration.rerun)
+    script = MigrationScript(migration.version, migration.name, text, migration.timeout_ms, overwrite=migration.rerun)
     watcher = _Watcher(run, migration)
     run.check()
     try:
@@ -93,7 +93,7 @@ def _apply_now(run: Run[Any], owner: OwnerSession, migration: OwnerMigration) ->
 
 def _say(run: Run[Any], migration: OwnerMigration, status: str) -> None:
     with run.transaction() as tx:
-        owner_migrations.settle(tx, migration.id, status)
+        owner_migrations.mark_settled(tx, migration.id, status)
 
 
 class _Watcher:
@@ -109,7 +109,7 @@ class _Watcher:
     def begun(self, transaction: str | None) -> None:
         """Keep the transaction; from now on it may have had an effect."""
         with self._run.transaction() as tx:
-            owner_migrations.begin(tx, self._migration.id, transaction)
+            owner_migrations.mark_begun(tx, self._migration.id, transaction)
         self.has_begun = True
 
     def told(self, line: str) -> None:

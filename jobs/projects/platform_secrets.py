@@ -15,7 +15,7 @@ from infra.secrets import master_keys, secret_changes, secretfiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from catalog.platform_secrets import Copy
+    from catalog.platform_secrets import SecretCopy
     from infra.postgres.database import Transaction
     from infra.secrets.vault import Vault
 
@@ -25,7 +25,7 @@ BACKUP_KEY, MASTER_KEY = "backupEncryptionKey", "masterKey"
 
 
 @dataclass(frozen=True)
-class Rotated:
+class RotatableSecret:
     """A secret as it is rotated.
 
     file     its name in the secrets folder
@@ -39,11 +39,11 @@ class Rotated:
 
 
 ALL = {
-    INTERNAL_KEY: Rotated("INTERNAL_API_KEY", grace=DAY),
-    JWT_SECRET: Rotated("PLATFORM_JWT_SECRET", grace=DAY),
-    MASTER_KEY: Rotated(master_keys.NAME, grace=60, least=30),
-    BACKUP_KEY: Rotated(keys.NAME),
-    SMTP_PASSWORD: Rotated(secretfiles.CHOSEN),
+    INTERNAL_KEY: RotatableSecret("INTERNAL_API_KEY", grace=DAY),
+    JWT_SECRET: RotatableSecret("PLATFORM_JWT_SECRET", grace=DAY),
+    MASTER_KEY: RotatableSecret(master_keys.NAME, grace=60, least=30),
+    BACKUP_KEY: RotatableSecret(keys.NAME),
+    SMTP_PASSWORD: RotatableSecret(secretfiles.CHOSEN),
 }
 
 
@@ -56,21 +56,21 @@ def seconds_of_grace(secret: str, asked: int | None) -> int:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenPassword:
     """A password that people chose, and where a mail goes that proves it."""
 
     password: str = field(repr=False)
     to: str
 
 
-def keep_chosen(tx: Transaction, vault: Vault, chosen: Chosen) -> str:
+def keep_chosen(tx: Transaction, vault: Vault, chosen: ChosenPassword) -> str:
     """Seal what was chosen for the job that puts it in force; return by what it is found."""
-    return job_secrets.keep(tx, vault, json.dumps({"password": chosen.password, "to": chosen.to}))
+    return job_secrets.store(tx, vault, json.dumps({"password": chosen.password, "to": chosen.to}))
 
 
-def read_chosen(tx: Transaction, vault: Vault, name: str) -> Chosen:
+def read_chosen(tx: Transaction, vault: Vault, name: str) -> ChosenPassword:
     """Return what was chosen. Raises SecretMissing once it is forgotten."""
-    return Chosen(**json.loads(job_secrets.read(tx, vault, name)))
+    return ChosenPassword(**json.loads(job_secrets.read(tx, vault, name)))
 
 
 # Without these two, no backup opens: a copy of them belongs somewhere else.
@@ -80,37 +80,37 @@ OVERDUE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Standing:
+class SecretStatus:
     """What is known of a secret, but for its value. overdue: an earlier value is still good though its time is over."""
 
     secret: str
     file: str
     rotated_at: datetime | None
     old_good_until: datetime | None
-    copy: Copy | None
+    copy: SecretCopy | None
     copy_needed: bool
     overdue: bool
 
 
-def standing(tx: Transaction, folder: Path) -> list[Standing]:
+def secret_statuses(tx: Transaction, folder: Path) -> list[SecretStatus]:
     """Say of each secret that is rotated how it stands. Raises Refused when one is missing."""
     rotations, copies, found = catalogue.newest(tx), catalogue.copies(tx), []
     for name, rotated in ALL.items():
         if not (folder / rotated.file).exists() and name == SMTP_PASSWORD:
             continue
-        value = secret_changes.identity(secretfiles.current(folder, rotated.file))
+        value = secret_changes.secret_id(secretfiles.current(folder, rotated.file))
         last, copy = rotations.get(name), copies.get(name)
         kept = copy if copy is not None and copy.value_id == value else None
         until = last.good_until if last is not None and last.retired_at is None else None
         at = None if last is None else last.in_force_at
         late = until is None or until < datetime.now(UTC) - OVERDUE
         overdue = late and bool(secretfiles.previous(folder, rotated.file))
-        found.append(Standing(name, rotated.file, at, until, kept, name in COPIED and kept is None, overdue))
+        found.append(SecretStatus(name, rotated.file, at, until, kept, name in COPIED and kept is None, overdue))
     return found
 
 
-def acknowledge(tx: Transaction, folder: Path, *, by: str) -> None:
+def acknowledge_copies(tx: Transaction, folder: Path, *, by: str) -> None:
     """Write down that copies of the keys that no backup opens without lie off this machine. Raises Refused."""
     for name in COPIED:
-        value = secret_changes.identity(secretfiles.current(folder, ALL[name].file))
+        value = secret_changes.secret_id(secretfiles.current(folder, ALL[name].file))
         catalogue.acknowledge(tx, name, value, by=by)

@@ -11,7 +11,7 @@ from catalog import names, settings
 from config.settings import load
 from infra.composition import Infra
 from infra.errors import InfraError
-from infra.pooler.pooler import Entry
+from infra.pooler.pooler import PoolerEntry
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_to_pooler(run: Run[Any]) -> None:
     database = names.database(run.args.project_id)
     run.ledger.intend(KIND, database)
     run.check()
-    bring(run.infra)
+    update_pooler(run.infra)
     run.infra.pooler.resume(database)
     run.ledger.present(KIND, database)
 
@@ -47,12 +47,12 @@ def remove_from_pooler(run: Run[Any]) -> None:
     database = names.database(run.args.project_id)
     run.ledger.releasing(KIND, database)
     run.check()
-    bring(run.infra)
+    update_pooler(run.infra)
     run.ledger.gone(KIND, database)
 
 
 @contextmanager
-def let_go(run: Run[Any]) -> Iterator[None]:
+def paused_database(run: Run[Any]) -> Iterator[None]:
     """Let the pooler hold no session of the database while it is renamed; its clients wait for `go_on`.
 
     When that fails they need not wait for another attempt.
@@ -67,34 +67,34 @@ def let_go(run: Run[Any]) -> Iterator[None]:
         raise
 
 
-def go_on(run: Run[Any]) -> None:
+def resume_database(run: Run[Any]) -> None:
     """Let the clients that have waited be served, by sessions that begin under what is in force now."""
     run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 
-def bring(infra: Infra) -> bool:
+def update_pooler(infra: Infra) -> bool:
     """Let the pooler serve what the ledger says; say whether it had to be told. Raises Unavailable."""
-    return infra.pooler.serve(lambda: entries(infra))
+    return infra.pooler.serve(lambda: pooler_entries(infra))
 
 
-def entries(infra: Infra) -> Sequence[Entry]:
+def pooler_entries(infra: Infra) -> Sequence[PoolerEntry]:
     """Return what the pooler has to serve."""
     with infra.database.autocommit() as tx:
         rows = tx.rows(SQL.entries)
     return [
-        entry(infra, row["database"], row["pool_size"], settings.effective(row["settings"], infra.settings))
+        pooler_entry(infra, row["database"], row["pool_size"], settings.effective(row["settings"], infra.settings))
         for row in rows
     ]
 
 
-def entry(infra: Infra, database: str, pool_size: int, chosen: ProjectSettings) -> Entry:
+def pooler_entry(infra: Infra, database: str, pool_size: int, chosen: ProjectSettings) -> PoolerEntry:
     """Return how the pooler has to serve a database: within what the database itself admits."""
     room = chosen.connections - CONNECTIONS_OF_OTHERS
     size = min(pool_size, room)
-    return Entry(database, size, min(infra.settings.pool_reserve, room - size))
+    return PoolerEntry(database, size, min(infra.settings.pool_reserve, room - size))
 
 
-def faults(served: Mapping[str, Entry], wanted: Entry, *, closed: bool) -> list[str]:
+def faults(served: Mapping[str, PoolerEntry], wanted: PoolerEntry, *, closed: bool) -> list[str]:
     """Say in words in what the pooler's serving of a project differs from what it should be."""
     seen = served.get(wanted.database)
     found: str | None = None
@@ -107,7 +107,7 @@ def faults(served: Mapping[str, Entry], wanted: Entry, *, closed: bool) -> list[
     return [f"pooler {wanted.database}: {found}"] if found else []
 
 
-def hold(infra: Infra) -> None:
+def hold_all_clients(infra: Infra) -> None:
     """Hold back the clients of all databases, so that none fails while Postgres is restarted. Raises Unavailable.
 
     Whoever is killed before `resume` leaves that to the sweep.
@@ -116,7 +116,7 @@ def hold(infra: Infra) -> None:
         list(threads.map(infra.pooler.release, infra.pooler.databases()))
 
 
-def resume(infra: Infra) -> None:
+def resume_all_clients(infra: Infra) -> None:
     """Let all clients go on. Raises Unavailable for those that cannot be, after all others."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         resumed = [threads.submit(infra.pooler.resume, database) for database in infra.pooler.databases()]
@@ -127,10 +127,10 @@ def resume(infra: Infra) -> None:
 def _prepare(infra: Infra) -> None:
     """Write the pooler's files for its start, and let its login be there."""
     infra.pooler.prepare(SESSION)
-    infra.pooler.write(lambda: entries(infra))
+    infra.pooler.write(lambda: pooler_entries(infra))
 
 
-ERRANDS = {"prepare": _prepare, "hold": hold, "resume": resume}
+ERRANDS = {"prepare": _prepare, "hold": hold_all_clients, "resume": resume_all_clients}
 
 
 def main(errand: str = "prepare") -> int:

@@ -21,15 +21,15 @@ JWT_SECRET, DATABASE_PASSWORD = "jwtSecret", "databasePassword"
 ROTATED = (DATABASE_PASSWORD, JWT_SECRET)
 
 
-def makers(project: str, now: int) -> Makers:
+def secret_makers(project: str, now: int) -> Makers:
     """Return what makes each secret of a project, from those before it.
 
     now  the present in seconds of the epoch
     """
-    return {**makers_of(project, JWT_SECRET, now), **makers_of(project, DATABASE_PASSWORD, now)}
+    return {**secret_makers_of(project, JWT_SECRET, now), **secret_makers_of(project, DATABASE_PASSWORD, now)}
 
 
-def makers_of(project: str, secret: str, now: int) -> Makers:
+def secret_makers_of(project: str, secret: str, now: int) -> Makers:
     """Return what makes the part of a project's secrets that is rotated under one name."""
     roles = names.roles(project)
     if secret == DATABASE_PASSWORD:
@@ -47,4 +47,4 @@ def _random(_known: dict[str, str]) -> str:
 
 def _key(known: dict[str, str], project: str, role: str, db_role: str, now: int) -> str:
     claims = {"iss": "launchdb", "ref": project, "role": role, "db_role": db_role, "iat": now}
-    return tokens.sign({**claims, "exp": now + KEY_LIFE_SECONDS}, known[names.JWT_SECRET])
+    return tokens.sign_token({**claims, "exp": now + KEY_LIFE_SECONDS}, known[names.JWT_SECRET])

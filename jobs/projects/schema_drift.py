@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.composition import Infra
-    from infra.postgres.databases import Survey
+    from infra.postgres.databases import ServerSurvey
 
 log = logging.getLogger(__name__)
 # A database is opened when something was written in it since the last look: no schema changes without a write to the
@@ -23,27 +23,27 @@ MOST_LOOKS = 100
 ANYWAY = 1
 
 
-def wanted(infra: Infra, template: str | None, session: str) -> list[dict[str, Any]] | None:
+def wanted_schema(infra: Infra, template: str | None, session: str) -> list[dict[str, Any]] | None:
     """Return what a project of this template has to hold; None when nobody knows (any more). Raises Unavailable."""
     if template is None:
         return None
     with infra.database.autocommit() as tx:
-        found = templates.objects(tx, template)
+        found = templates.schema_of(tx, template)
     if found is None:
         found = infra.databases.objects.of_template(template, session)
         if found is not None:
             with infra.database.autocommit() as tx:
-                templates.keep(tx, template, found)
+                templates.store(tx, template, found)
     return found
 
 
-def admits(seen: Survey, project: str) -> bool:
+def can_be_opened(seen: ServerSurvey, project: str) -> bool:
     """Say whether a project's database is there and can be opened."""
     database = seen.databases.get(names.database(project))
     return database is not None and bool(database["open"]) and database["connections"] != INVALID
 
 
-class Looks:
+class DriftScanner:
     """Which databases a sweeper has opened, and what had been written in them by then."""
 
     def __init__(self, infra: Infra, session: str) -> None:
@@ -59,7 +59,7 @@ class Looks:
         """
         found: dict[str, list[str]] = {}
         rows = {row["id"]: row for row in projects}
-        writes = self._infra.databases.objects.writes(self._session)
+        writes = self._infra.databases.objects.write_counts(self._session)
         self._seen = {project: seen for project, seen in self._seen.items() if project in writes}
         for project in self._due([project for project in rows if project in writes], writes):
             objects = self._of(rows[project]["template"])
@@ -83,5 +83,5 @@ class Looks:
 
     def _of(self, template: str | None) -> list[dict[str, Any]] | None:
         if template is not None and self._wanted.get(template) is None:
-            self._wanted[template] = wanted(self._infra, template, self._session)
+            self._wanted[template] = wanted_schema(self._infra, template, self._session)
         return self._wanted.get(template) if template is not None else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from catalog import project_states as states
-from infra.edge.proxy import Proxy
+from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from infra.secrets import secretfiles
@@ -35,7 +35,7 @@ class NoSuchCheck(Exception):
 
 
 @dataclass(frozen=True)
-class Finding:
+class PlatformFinding:
     """What a check saw. fixable: a job can mend it."""
 
     check: str
@@ -46,47 +46,51 @@ class Finding:
     subject: str = ""
 
 
-def registration(_tx: Transaction, settings: Settings) -> Iterator[Finding]:
+def registration(_tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
     """Say who may register."""
     if settings.env == "production" and settings.registration == "open":
         quota = settings.max_projects_per_owner or 3
         said = f"anybody may register and have {quota} projects"
-        yield Finding("registration", "warning", said, "set REGISTRATION to invite or closed, if that is not meant")
+        yield PlatformFinding(
+            "registration", "warning", said, "set REGISTRATION to invite or closed, if that is not meant"
+        )
     else:
-        yield Finding("registration", "ok", f"registration is {settings.registration}")
+        yield PlatformFinding("registration", "ok", f"registration is {settings.registration}")
 
 
-def secrets(tx: Transaction, settings: Settings) -> Iterator[Finding]:
+def secrets(tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
     """Look at the platform's secrets, and at whether a copy of those that no backup opens without lies elsewhere."""
     folder = settings.secrets_folder
     faults = secretfiles.faults(folder)
     for fault in faults:
-        yield Finding("secrets", "failure", fault, "launchdb secrets rotate, or chmod 600")
-    for one in platform_secrets.standing(tx, folder):
+        yield PlatformFinding("secrets", "failure", fault, "launchdb secrets rotate, or chmod 600")
+    for one in platform_secrets.secret_statuses(tx, folder):
         if one.copy_needed:
             said = f"nobody has said that a copy of {one.file} lies somewhere else"
             remedy = "copy the folder to where the machine is not, then: launchdb secrets check --acknowledge"
-            yield Finding("secrets", "warning", said, remedy, subject=one.secret)
+            yield PlatformFinding("secrets", "warning", said, remedy, subject=one.secret)
         elif one.copy is not None:
             said = (
                 f"a copy of {one.file} is kept, says {one.copy.acknowledged_by} ({one.copy.acknowledged_at:%Y-%m-%d})"
             )
-            yield Finding("secrets", "ok", said, subject=one.secret)
+            yield PlatformFinding("secrets", "ok", said, subject=one.secret)
         if one.overdue:
             said = f"an earlier {one.file} is still good, though its time is over"
-            yield Finding("secrets", "warning", said, f"launchdb secrets rotate {one.secret}", subject=one.secret)
+            yield PlatformFinding(
+                "secrets", "warning", said, f"launchdb secrets rotate {one.secret}", subject=one.secret
+            )
 
 
-def certificate(_tx: Transaction, settings: Settings) -> Iterator[Finding]:
+def certificate(_tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
     """Look at the certificate that clients are shown: for whom it is, from whom, and how long it is good."""
-    shown = None if settings.runtime == "embedded" else Proxy(settings).certificate()
+    shown = None if settings.runtime == "embedded" else CaddyProxy(settings).certificate()
     if shown is None:
-        yield Finding("certificate", "ok", "TLS is not this installation's own")
+        yield PlatformFinding("certificate", "ok", "TLS is not this installation's own")
     else:
-        yield judged(shown, settings)
+        yield judge_certificate(shown, settings)
 
 
-def judged(shown: Certificate, settings: Settings) -> Finding:
+def judge_certificate(shown: Certificate, settings: Settings) -> PlatformFinding:
     """Say whether clients will take this certificate, today and in two weeks."""
     said = f"{shown.subject}, of {shown.issuer}, is good until {shown.not_after:%Y-%m-%d}"
     status: Status = "ok"
@@ -100,35 +104,35 @@ def judged(shown: Certificate, settings: Settings) -> Finding:
     elif public and shown.seconds_left < RENEWED_SECONDS:
         status, said = "warning", f"{said}: it ought to have been renewed"
     remedy = "" if status == "ok" else "launchdb doctor domain; launchdb logs reverse-proxy says more"
-    return Finding("certificate", status, said, remedy)
+    return PlatformFinding("certificate", status, said, remedy)
 
 
-def workers(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
+def workers(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     """Say whether somebody works."""
     for queue, live in tx.connection.execute(SQL.workers).fetchall():
         if live:
-            yield Finding("workers", "ok", f"{live} serve the queue {queue}", subject=queue)
+            yield PlatformFinding("workers", "ok", f"{live} serve the queue {queue}", subject=queue)
         else:
             remedy = "launchdb status names its log; start one with: launchdb worker"
-            yield Finding("workers", "failure", f"nobody serves the queue {queue}", remedy, subject=queue)
+            yield PlatformFinding("workers", "failure", f"nobody serves the queue {queue}", remedy, subject=queue)
 
 
-def projects(tx: Transaction, _settings: Settings) -> Iterator[Finding]:
+def projects(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     """Name the projects that are not as they should be."""
     rows = tx.rows(SQL.ailing, states.SETS)
     for row in rows[:MOST_NAMED]:
         said = f"{row['name']} is {row['status']}: {row['reason']}"
         remedy = "a reconcile mends it" if row["settled"] else "launchdb jobs list shows the job that failed"
         status: Status = "warning" if row["settled"] else "failure"
-        yield Finding("projects", status, said, remedy, fixable=row["settled"], subject=row["id"])
+        yield PlatformFinding("projects", status, said, remedy, fixable=row["settled"], subject=row["id"])
     if len(rows) > MOST_NAMED:
         said = f"{len(rows) - MOST_NAMED} more are not as they should be"
-        yield Finding("projects", "warning", said, "launchdb projects list", fixable=True)
+        yield PlatformFinding("projects", "warning", said, "launchdb projects list", fixable=True)
     if not rows:
-        yield Finding("projects", "ok", "all are as they should be")
+        yield PlatformFinding("projects", "ok", "all are as they should be")
 
 
-CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[PlatformFinding]]] = {
     "registration": registration,
     "secrets": secrets,
     "certificate": certificate,
@@ -137,18 +141,18 @@ CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[Finding]]] = {
 }
 
 
-def findings(tx: Transaction, settings: Settings) -> list[Finding]:
+def run_checks(tx: Transaction, settings: Settings) -> list[PlatformFinding]:
     """Run every check. One that cannot look is a finding of its own; Unavailable is left to the caller's database."""
-    found: list[Finding] = []
+    found: list[PlatformFinding] = []
     for name, look in CHECKS.items():
         try:
             found += look(tx, settings)
         except InfraError as error:
-            found.append(Finding(name, "failure", f"could not be looked at: {error}", "see to that first"))
+            found.append(PlatformFinding(name, "failure", f"could not be looked at: {error}", "see to that first"))
     return found
 
 
-def served(tx: Transaction) -> set[str]:
+def databases_to_serve(tx: Transaction) -> set[str]:
     """Return the ids of the projects that a pooler should serve."""
     return {row["id"] for row in tx.rows(SQL.served)}
 

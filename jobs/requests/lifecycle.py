@@ -51,7 +51,7 @@ def resume(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy.
     """
-    if states.of(tx, project_id, lock=True) == "sleeping":
+    if states.state_of(tx, project_id, lock=True) == "sleeping":
         return wake(tx, project_id, **asked)
     return _ask(tx, ResumeProject(project_id), states.PAUSED, asked)
 
@@ -66,7 +66,7 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
 
     Raises ProjectBusy, also for a while after a project could not be woken.
     """
-    status = states.of(tx, project_id, lock=True)
+    status = states.state_of(tx, project_id, lock=True)
     open_job = tx.one(Job, SQL.waking, {"project": project_id})
     if open_job is not None:
         return open_job
@@ -125,7 +125,7 @@ def undo_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
     return _ask(tx, UndoRestore(project_id), states.SETTLED, asked)
 
 
-def keep_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
+def confirm_restore(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for what a project was before its last restore to be dropped. Raises NothingKept, ProjectBusy."""
     return _ask(tx, ForgetDatabase(project_id, _kept(tx, project_id)), states.SETTLED, asked)
 
@@ -140,16 +140,16 @@ def is_exported(tx: Transaction, project_id: str, job_id: str) -> bool:
     return bool(tx.value(SQL.is_exported, {"project": project_id, "job": job_id}))
 
 
-def take_in(
+def import_project(
     tx: Transaction, project_id: str, *, file: str, form: str, passphrase: str, partial: bool = False, **asked: Any
 ) -> Job:
     """Ask for a project that was just written to be made of an export. Raises ProjectBusy."""
     return _behind(tx, ImportProject(project_id, file, form, passphrase, partial), states.RESTORING, asked)
 
 
-def extend(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
+def change_extension(tx: Transaction, project_id: str, extension: str, wanted: dict[str, bool], **asked: Any) -> Job:
     """Ask for an extension of an active project to be as `wanted` (present, cascade). Raises ProjectBusy."""
-    status = states.of(tx, project_id, lock=True)
+    status = states.state_of(tx, project_id, lock=True)
     if status != "active":
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, ExtendProject(project_id, extension, **wanted), **asked)
@@ -169,7 +169,7 @@ def _kept(tx: Transaction, project_id: str) -> str:
 
 def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue what may wait behind other jobs, unless the state is against it."""
-    status = states.of(tx, arguments.project_id, lock=True)
+    status = states.state_of(tx, arguments.project_id, lock=True)
     if status not in wanted:
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, arguments, **asked)
@@ -178,7 +178,7 @@ def _behind(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dic
 def _ask(tx: Transaction, arguments: Any, wanted: tuple[str, ...], asked: dict[str, Any]) -> Job:
     """Enqueue as `asked` says (by, owner_id, request_id), unless the state or another job is in the way."""
     # The row is the lock: the last step of a job that changes the state takes turns with us.
-    status = states.of(tx, arguments.project_id, lock=True)
+    status = states.state_of(tx, arguments.project_id, lock=True)
     declared = kinds.of(arguments)
     lane = f"{arguments.project_id}/{declared.lane}"
     open_job = tx.one(Job, SQL.in_the_way, {"lane": lane})

@@ -12,7 +12,7 @@ from jobs.kinds.project.mail import SendMail
 
 if TYPE_CHECKING:
     from infra.composition import Infra
-    from infra.mail.mail import Letter
+    from infra.mail.mail import Email
     from infra.postgres.database import Transaction
     from jobs.engine.table import Job
 
@@ -22,7 +22,7 @@ class MailOff(Exception):
 
 
 @dataclass(frozen=True)
-class Sending:
+class SendOptions:
     """Who lets a letter be sent, and how. seconds: how long it is of use."""
 
     seconds: int
@@ -39,12 +39,12 @@ def require_mail(infra: Infra) -> None:
         raise MailOff("this installation sends no mail: SMTP_HOST is not set")
 
 
-def room(tx: Transaction, infra: Infra, scope: str = PLATFORM) -> bool:
+def has_quota(tx: Transaction, infra: Infra, scope: str = PLATFORM) -> bool:
     """Say whether this scope may send another mail within the hour."""
     return outbox.wait_seconds(tx, scope, per_hour=infra.settings.mails_per_hour) == 0
 
 
-def send(tx: Transaction, infra: Infra, letter: Letter, how: Sending) -> Job:
+def send_email(tx: Transaction, infra: Infra, letter: Email, how: SendOptions) -> Job:
     """Let the letter be sent once the transaction has committed; return the job.
 
     Raises MailOff, MailQuotaExceeded, and Refused for a malformed letter.

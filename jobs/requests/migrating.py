@@ -8,7 +8,7 @@ from catalog import names, owner_migrations
 from catalog import project_states as states
 from catalog.projects import ProjectBusy
 from infra.postgres.sql import statements
-from infra.postgres.upgrades import Upgrades
+from infra.postgres.upgrades import TemplateUpgrades
 from jobs.engine.enqueue import enqueue
 from jobs.engine.table import Job
 from jobs.kinds.project.migrate import MigrateProject
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from catalog.owner_migrations import OwnerMigration
     from infra.composition import Infra
     from infra.postgres.database import Transaction
-    from infra.postgres.upgrades import Standing
+    from infra.postgres.upgrades import UpgradeStatus
 
 SQL = statements(__file__)
 
 
-def migrate(tx: Transaction, project_id: str, **asked: Any) -> Job:
+def request_migration(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for a project to be brought to the newest template; one under way is returned. Raises ProjectBusy."""
     _allow(tx, project_id, states.SETTLED)
     under_way = tx.one(Job, SQL.under_way, {"project": project_id})
     return under_way or enqueue(tx, MigrateProject(project_id), **asked)
 
 
-def apply(tx: Transaction, migration: OwnerMigration, **asked: Any) -> Job:
+def request_owner_migration(tx: Transaction, migration: OwnerMigration, **asked: Any) -> Job:
     """Ask for an owner's migration to be applied, after those that wait already. Raises ProjectBusy."""
     _allow(tx, migration.project_id, states.ACTIVE)
     job = enqueue(tx, MigrateProject(migration.project_id, migration.id), **asked)
-    owner_migrations.given_to(tx, migration.id, job.id)
+    owner_migrations.assign_job(tx, migration.id, job.id)
     return job
 
 
-def behind(tx: Transaction, infra: Infra) -> list[dict[str, Any]]:
+def projects_behind(tx: Transaction, infra: Infra) -> list[dict[str, Any]]:
     """Return the projects that are not equal to the newest template, by the catalogue: id, name, status, template."""
     return tx.rows(SQL.behind, {**states.SETS, "template": infra.databases.templates.name})
 
 
-def standing(infra: Infra, project_id: str, session: str) -> Standing:
+def migration_status(infra: Infra, project_id: str, session: str) -> UpgradeStatus:
     """Look how far a project's database is; changes nothing. Raises Unavailable, Refused."""
-    upgrades = Upgrades(infra.databases.cluster, infra.databases.templates.folder)
+    upgrades = TemplateUpgrades(infra.databases.cluster, infra.databases.templates.folder)
     return upgrades.look(names.database(project_id), session)
 
 
 def _allow(tx: Transaction, project_id: str, wanted: tuple[str, ...]) -> None:
     # The row is the lock: the last step of a job that changes the state takes turns with us.
-    status = states.of(tx, project_id, lock=True)
+    status = states.state_of(tx, project_id, lock=True)
     in_the_way = tx.value(SQL.in_the_way, {"project": project_id})
     if status not in wanted or in_the_way is not None:
         raise ProjectBusy(status or "deleted", in_the_way)

@@ -23,7 +23,7 @@ from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
 from infra.errors import InfraError, Refused, Unavailable
 from infra.postgres import migrations
-from infra.postgres.database import Transaction, translated
+from infra.postgres.database import Transaction, translate_errors
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from infra.secrets import master_keys, secretfiles
@@ -77,8 +77,8 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         tell("restoring beside the live one")
         _fill(infra, source, uri)
         _compare(source, uri)
-        with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
-            migrations.apply(login, "platform")
+        with translate_errors(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
+            migrations.apply_migrations(login, "platform")
             for statement in (SQL.rest, SQL.forget_workers):
                 login.execute(statement)
             _give_up_moving(Transaction(login))
@@ -94,7 +94,7 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
     return kept
 
 
-def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
+def adopt_unknown(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
     """Take into the catalogue what there is and it does not know; and restore projects whose database is gone.
 
     Returns what was done: backups, carried, restored (by project, their job), lost.
@@ -127,7 +127,7 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
 
 def _give_up_moving(tx: Transaction) -> None:
     """No job will see to these any more."""
-    for project, status in states.moving(tx):
+    for project, status in states.in_transition(tx):
         reason = f"it was {status} when the platform was backed up; delete it, or restore a backup of it"
         states.move(tx, project, "failed", by="restore-platform", reason=reason)
 
@@ -196,7 +196,7 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
     file = source.manifest.files[0]
     path = infra.settings.backups_folder / file.name
     with (
-        translated(),
+        translate_errors(),
         psycopg.connect(
             uri,
             autocommit=True,
@@ -215,7 +215,7 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
 def _rewrap(infra: Infra, tx: Transaction) -> None:
     """Let today's master key open what one of before has wrapped. Raises Refused when that one is not kept."""
     folder = infra.settings.secrets_folder
-    known = [*secretfiles.read(folder, master_keys.NAME), *master_keys.retired(folder)]
+    known = [*secretfiles.read(folder, master_keys.NAME), *master_keys.earlier_keys(folder)]
     vault = Vault(lambda: known)
     vault.reseal_canary(tx)
     while secrets.rewrap_some(tx, vault, limit=REWRAPPED_AT_A_TIME):

@@ -13,12 +13,12 @@ from infra.postgres import migrations
 from infra.postgres.database import Database
 from infra.postgres.sql import statements
 from jobs.engine.enqueue import enqueue
-from jobs.engine.table import Claims
+from jobs.engine.table import ClaimRequest
 from scripts.bench.figures import Figure, percentile
 from scripts.bench.kinds import Tick
 
 if TYPE_CHECKING:
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 SQL = statements(__file__)
 DEPTHS = (100, 1_000, 10_000, 100_000)
@@ -31,7 +31,7 @@ FLAT = 1.5
 
 def claim_ms(database: Database, depth: int) -> list[float]:
     """Let `depth` jobs wait; time claims."""
-    claims = Claims("bench", ["control"], [Tick.kind.served], LEASE_SECONDS)  # type: ignore[attr-defined]
+    claims = ClaimRequest("bench", ["control"], [Tick.kind.served], LEASE_SECONDS)  # type: ignore[attr-defined]
     with database.autocommit() as tx:
         tx.execute(SQL.clear)
         tx.execute(SQL.serve, {"served": Tick.kind.served, "kind": Tick.kind.name})  # type: ignore[attr-defined]
@@ -49,14 +49,14 @@ def claim_ms(database: Database, depth: int) -> list[float]:
     return times
 
 
-def backlog(at: Installation) -> list[Figure]:
+def backlog(at: BenchInstallation) -> list[Figure]:
     """Return the median claim at each depth; it must not grow with it."""
     url = make_conninfo(at.settings.database_url, dbname=DATABASE)
     with psycopg.connect(at.settings.database_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         try:
             with psycopg.connect(url, autocommit=True) as connection:
-                migrations.apply(connection, "platform")
+                migrations.apply_migrations(connection, "platform")
             database = Database(url, name="bench")
             medians = {depth: percentile(claim_ms(database, depth), 0.5) for depth in DEPTHS}
             database.close()

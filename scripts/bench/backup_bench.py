@@ -23,7 +23,7 @@ from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import installation
 
 if TYPE_CHECKING:
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 ROUNDS = 3
 ROWS = 1_200_000
@@ -49,7 +49,7 @@ GATE, GATE_ZST, GATE_RESTORE, GATE_MB = 0.9, 2.5, 0.9, 50.0
 class Bench:
     """One project, its backups, and the same by hand."""
 
-    def __init__(self, at: Installation) -> None:
+    def __init__(self, at: BenchInstallation) -> None:
         self.at = at
         body = at.create("bench", wait_seconds=60)
         self.id = str(body["project"]["id"])

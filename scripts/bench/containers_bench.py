@@ -124,9 +124,9 @@ def idle_memory(at: Bench) -> tuple[list[Figure], list[str]]:
 
 def weight_mb(project: str) -> tuple[float, float]:
     """Return the proportional set size of a container's processes, and of Docker's processes for it, in MB."""
-    shown = json.loads(docker_cli.docker("container", "inspect", f"postgrest-{project}"))[0]
+    shown = json.loads(docker_cli.run_docker("container", "inspect", f"postgrest-{project}"))[0]
     first = int(shown["State"]["Pid"])
-    inside = [int(pid) for pid in docker_cli.docker("top", f"postgrest-{project}", "-eo", "pid").split()[1:]]
+    inside = [int(pid) for pid in docker_cli.run_docker("top", f"postgrest-{project}", "-eo", "pid").split()[1:]]
     shim = _parent(first)
     return sum(map(_pss_mb, inside)), _pss_mb(shim)
 

@@ -14,10 +14,10 @@ from catalog.ids import new_project_id
 from infra.host import docker_cli
 from infra.instances.containers import health
 from infra.instances.containers.docker import Docker
-from infra.instances.containers.shape import Shape
-from infra.instances.instances import By
+from infra.instances.containers.shape import ContainerShape
+from infra.instances.instances import CreatedBy
 from infra.postgres import scram
-from infra.postgres.project_roles import LABEL, identifiers
+from infra.postgres.project_roles import LABEL, role_identifiers
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.sql import statements
 from scripts.bench import provision_floor
@@ -40,7 +40,7 @@ TEMPLATE = (
 def container_ms(settings: Settings, like: str) -> float:
     """Start a container as the platform makes them, with the configuration of project `like`; time until it answers."""
     project = new_project_id()
-    docker = Docker(Shape.of(settings), settings.docker_socket)
+    docker = Docker(ContainerShape.of(settings), settings.docker_socket)
     configuration = settings.instances_folder / project
     sockets = settings.run_folder / "projects" / project
     shutil.copytree(settings.instances_folder / like, configuration)
@@ -49,7 +49,7 @@ def container_ms(settings: Settings, like: str) -> float:
         shutil.chown(path, 10001, 10001)
     try:
         start = time.perf_counter()
-        docker.create(project, By())
+        docker.create(project, CreatedBy())
         docker.start(project)
         _wait_for(sockets / "api.sock")
         return (time.perf_counter() - start) * 1000
@@ -62,7 +62,7 @@ def container_ms(settings: Settings, like: str) -> float:
 
 def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + ANSWER_SECONDS
-    while health.ask(path) is None:
+    while health.ask_health(path) is None:
         if time.monotonic() > deadline:
             raise TimeoutError("the container does not answer")
         time.sleep(LOOK_SECONDS)
@@ -91,7 +91,7 @@ def _script(project: str, template: str) -> str:
             scram.verifier(secrets.token_urlsafe(32), rounds=rounds)
         )
     named = {
-        **identifiers(roles),
+        **role_identifiers(roles),
         **words,
         "database": sql.Identifier(project),
         "label": sql.Literal(f"{LABEL}{project}"),

@@ -26,7 +26,7 @@ from scripts.bench.installation import free_port, installation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 ROUNDS, WARM_ROUNDS = 1000, 50
 START_SECONDS = 20.0
@@ -36,7 +36,7 @@ MOST_FRONT_MS = 20.0
 QUERY = "/items?id=eq.7"
 
 
-def prepare(at: Installation) -> str:
+def prepare(at: BenchInstallation) -> str:
     """Make a project with a small table that everybody may read; return its id."""
     project: str = at.create("bench", wait_seconds=60)["project"]["id"]
     with psycopg.connect(at.infra.database.conninfo, dbname=project, autocommit=True) as admin:

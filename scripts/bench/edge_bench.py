@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
-from infra.edge.proxy import Proxy, Upstreams
+from infra.edge.proxy import CaddyProxy, Upstreams
 from infra.errors import Unavailable
 from infra.pipeline import spawn
-from infra.sockets import listens
+from infra.sockets import is_listening
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
-from scripts.bench.installation import Installation, free_port, installation
+from scripts.bench.installation import BenchInstallation, free_port, installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def program(home: Path, *argv: str) -> Iterator[None]:
         process.wait(30)
 
 
-def answers(proxy: Proxy) -> bool:
+def answers(proxy: CaddyProxy) -> bool:
     """Say whether Caddy serves."""
     try:
         proxy.served()
@@ -85,7 +85,7 @@ def ask_ms(connection: HTTPConnection, path: str, headers: dict[str, str]) -> fl
     return taken
 
 
-def measure(at: Installation, stack: ExitStack) -> tuple[list[float], list[float]]:
+def measure(at: BenchInstallation, stack: ExitStack) -> tuple[list[float], list[float]]:
     """Return the times straight at the socket and through Caddy."""
     project = at.create("edge", wait_seconds=60)["project"]["id"]
     known = at.http.get(f"/api/projects/{project}/connection").json()
@@ -93,7 +93,7 @@ def measure(at: Installation, stack: ExitStack) -> tuple[list[float], list[float
     for statement in sql["query"].split("; "):
         at.http.post(f"/api/projects/{project}/sql", json={"query": statement}).raise_for_status()
     settings = at.settings.model_copy(update={"domain": "bench.test", "tls": "off", "http_port": free_port()})
-    proxy = Proxy(settings, Upstreams(platform=at.settings.base_url.removeprefix("http://")))
+    proxy = CaddyProxy(settings, Upstreams(platform=at.settings.base_url.removeprefix("http://")))
     place = settings.run_folder / "projects" / project / "api.sock"
     place.parent.mkdir(parents=True)
     configuration = place.with_name("data-api.conf")
@@ -101,7 +101,7 @@ def measure(at: Installation, stack: ExitStack) -> tuple[list[float], list[float
     configuration.write_text(f'{text}server-unix-socket = "{place}"\n')
     stack.callback(shutil.rmtree, place.parent)
     stack.enter_context(program(settings.home, sys.executable, "-m", "app.data.serve.standalone", str(configuration)))
-    until(lambda: listens(place))
+    until(lambda: is_listening(place))
     proxy.write()
     stack.enter_context(program(settings.home, "caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"))
     until(lambda: answers(proxy))

@@ -30,7 +30,7 @@ UNFINISHED = "SELECT count(*) FROM jobs WHERE status IN ('queued', 'retrying', '
 
 
 @dataclass
-class Installation:
+class BenchInstallation:
     """A running installation: http is its operator, signed in; visitor is nobody."""
 
     settings: Settings
@@ -76,7 +76,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def installation(**environment: str) -> Iterator[Installation]:
+def installation(**environment: str) -> Iterator[BenchInstallation]:
     """Start an installation with these settings; stop and remove it in the end."""
     home = Path(tempfile.mkdtemp(prefix="ldb-bench-"))
     home.chmod(0o711)
@@ -93,7 +93,7 @@ def installation(**environment: str) -> Iterator[Installation]:
         answer.raise_for_status()
         http.headers["Authorization"] = f"Bearer {answer.json()['accessToken']}"
         try:
-            yield Installation(settings, infra, http, visitor)
+            yield BenchInstallation(settings, infra, http, visitor)
         finally:
             infra.close()
             run([*launchdb, "down"], timeout_seconds=60.0, cwd=CHECKOUT)

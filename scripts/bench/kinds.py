@@ -22,22 +22,22 @@ class Tick:
     """One step of nothing."""
 
 
-def first(run: Run[Three]) -> None:
+def first(run: Run[ThreeSteps]) -> None:
     """Do nothing but say so."""
     run.result["first"] = True
 
 
-def second(run: Run[Three]) -> None:
+def second(run: Run[ThreeSteps]) -> None:
     """Do nothing but say so."""
     run.result["second"] = True
 
 
-def third(run: Run[Three]) -> None:
+def third(run: Run[ThreeSteps]) -> None:
     """Do nothing but say so."""
     run.result["third"] = True
 
 
 @kind("bench.three", steps=(Step(first), Step(second), Step(third)), lane=None)
 @dataclass(frozen=True)
-class Three:
+class ThreeSteps:
     """Three steps of nothing, each with its checkpoint."""

@@ -10,7 +10,7 @@ from scripts.bench.figures import Figure
 from scripts.bench.installation import installation
 
 if TYPE_CHECKING:
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 MANY = 525
 WINDOW = 50
@@ -18,7 +18,7 @@ FEW, PLENTY = 10, 500
 WITHIN = 0.2
 
 
-def made_ms(at: Installation, number: int) -> float:
+def made_ms(at: BenchInstallation, number: int) -> float:
     """Time one project from its request to its end."""
     start = time.perf_counter()
     job = at.create(f"one of many {number}", wait_seconds=30)["job"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.bench import provision_floor
 from scripts.bench.bare_view import TABLE, bare_view
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
-from scripts.bench.installation import Installation, installation
+from scripts.bench.installation import BenchInstallation, installation
 from scripts.bench.many import many
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def timed_ms(act: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def answers(at: Installation, bare: httpx.Client) -> tuple[list[float], list[float]]:
+def answers(at: BenchInstallation, bare: httpx.Client) -> tuple[list[float], list[float]]:
     """Time the 202 and the bare view by turns, so that both meet the same machine; no project is made meanwhile."""
     at.http.post("/api/admin/queues/control/pause").raise_for_status()
     ours, floor = [], []
@@ -46,7 +46,7 @@ def answers(at: Installation, bare: httpx.Client) -> tuple[list[float], list[flo
     return ours, floor
 
 
-def first_query_ms(at: Installation, number: int) -> float:
+def first_query_ms(at: BenchInstallation, number: int) -> float:
     """Time a project from its request to its first answered query, as a client that waits for the job sees it."""
 
     def make_and_ask() -> None:
@@ -61,7 +61,7 @@ def first_query_ms(at: Installation, number: int) -> float:
     return timed_ms(make_and_ask)
 
 
-def at_once(at: Installation) -> float:
+def at_once(at: BenchInstallation) -> float:
     """Ask for many projects at once; return how many became active a second."""
     start = time.perf_counter()
     with ThreadPoolExecutor(20) as pool:

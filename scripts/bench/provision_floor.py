@@ -20,7 +20,7 @@ from catalog.ids import new_project_id
 from config.settings import load
 from infra.composition import Infra
 from infra.postgres import scram
-from infra.postgres.project_roles import LABEL, identifiers
+from infra.postgres.project_roles import LABEL, role_identifiers
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.sql import statements
 from scripts.bench.figures import Figure, percentile, print_figures
@@ -45,7 +45,7 @@ def bare(admin: Session, infra: Infra, project: str) -> None:
         for login, word in passwords.items()
     }
     named = {
-        **identifiers(roles),
+        **role_identifiers(roles),
         **words,
         "database": sql.Identifier(project),
         "label": sql.Literal(f"{LABEL}{project}"),
@@ -66,7 +66,7 @@ def verbs(infra: Infra, project: str) -> None:
     passwords = {login: secrets.token_urlsafe(32) for login in roles.logins}
     infra.databases.ensure_roles(roles, passwords, "bench")
     infra.databases.ensure_database(project, roles, "bench")
-    infra.databases.prove(
+    infra.databases.check_round_trip(
         infra.databases.uri(project, roles.authenticator, passwords[roles.authenticator]), roles, "bench"
     )
 

@@ -17,7 +17,7 @@ from scripts.bench.kinds import Tick
 from scripts.bench.race import PROCFILE, race
 
 if TYPE_CHECKING:
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 PICK_UPS = 200
 # Longer than every pause between two looks, so that each job meets a system at rest.
@@ -26,7 +26,7 @@ IDLE_SECONDS = 30.0
 PICK_UP = "SELECT extract(epoch FROM started_at - created_at)::float8 FROM jobs WHERE id = %s"
 
 
-def pick_ups_ms(at: Installation) -> list[float]:
+def pick_ups_ms(at: BenchInstallation) -> list[float]:
     """Time from the INSERT of a job to its claim, by the database's clock, one job now and then."""
     waits = []
     for _ in range(PICK_UPS):
@@ -46,7 +46,7 @@ def idle_percent(root: int) -> float:
     return 100 * (cpu_seconds(pids) - before) / IDLE_SECONDS
 
 
-def whole(at: Installation) -> list[Figure]:
+def whole(at: BenchInstallation) -> list[Figure]:
     """Measure what a person who runs an installation sees."""
     at.wait_until_quiet()
     idle = idle_percent(at.supervisor)

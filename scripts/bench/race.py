@@ -17,11 +17,11 @@ from infra.pipeline import run
 from jobs.engine.enqueue import enqueue
 from scripts.bench.figures import Figure
 from scripts.bench.installation import installation
-from scripts.bench.kinds import Three, Tick
+from scripts.bench.kinds import ThreeSteps, Tick
 from scripts.bench.peers.stopwatch import Task
 
 if TYPE_CHECKING:
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 THREADS = 8
 ROUNDS = 3
@@ -46,7 +46,7 @@ class Peer:
     steps: int
     way: str = ""
 
-    def drain(self, at: Installation) -> float:
+    def drain(self, at: BenchInstallation) -> float:
         """Run it in a database of its own; return jobs a second."""
         database = f"bench_{self.program}"
         with psycopg.connect(at.settings.database_url, autocommit=True) as admin:
@@ -70,10 +70,10 @@ class Ours:
     """Our engine, drained the same way."""
 
     name: str
-    kind: type[Tick | Three]
+    kind: type[Tick | ThreeSteps]
     jobs: int
 
-    def drain(self, at: Installation) -> float:
+    def drain(self, at: BenchInstallation) -> float:
         """Enqueue while the queue is paused, then let go; return jobs a second from the first claim to the last end."""
         at.http.post("/api/admin/queues/control/pause").raise_for_status()
         for _ in range(self.jobs // AT_A_TIME):
@@ -87,7 +87,7 @@ class Ours:
             return self.jobs / float(tx.value(LAST, {"kind": kind, "jobs": self.jobs}))
 
 
-OURS_ONE, OURS_THREE = Ours("ours, one step", Tick, 2000), Ours("ours, three steps", Three, 2000)
+OURS_ONE, OURS_THREE = Ours("ours, one step", Tick, 2000), Ours("ours, three steps", ThreeSteps, 2000)
 FLOOR_ONE = Peer("SKIP LOCKED by hand, one step", "skip_locked", 4000, 1)
 FLOOR_THREE = Peer("SKIP LOCKED by hand, three steps", "skip_locked", 4000, 3)
 ROW_ONE = Peer("Dramatiq and a row by hand, one step", "dramatiq_row", 2000, 1)

@@ -18,7 +18,7 @@ from scripts.bench.queue_bench import idle_percent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scripts.bench.installation import Installation
+    from scripts.bench.installation import BenchInstallation
 
 PROJECTS, SWEEPS, ROUNDS = 200, 20, 3
 # Backends report what they have counted once a second, or when they have been idle for a while.
@@ -28,13 +28,13 @@ SETTLING_SECONDS = 75.0
 MOST_DATABASE_MS, MOST_IDLE_PERCENT = 100.0, 5.0
 
 
-def database_ms(at: Installation) -> float:
+def database_ms(at: BenchInstallation) -> float:
     """Return the time that the server has spent on statements so far, all databases together."""
     with at.infra.database.autocommit() as tx:
         return float(tx.value("SELECT coalesce(sum(active_time), 0)::float8 FROM pg_stat_database"))
 
 
-def spent(at: Installation, act: Callable[[], None]) -> tuple[float, float]:
+def spent(at: BenchInstallation, act: Callable[[], None]) -> tuple[float, float]:
     """Do something; return the database's time meanwhile, and how long it took with the wait for the count."""
     before, began = database_ms(at), time.perf_counter()
     act()
@@ -54,7 +54,7 @@ def opened_once(sweeper: Sweeper) -> float:
         time.sleep(1.0)
 
 
-def sweeps(at: Installation, sweeper: Sweeper) -> tuple[float, float]:
+def sweeps(at: BenchInstallation, sweeper: Sweeper) -> tuple[float, float]:
     """Return the database's time for one sweep, and how long one takes, the median of several rounds."""
     each, took = [], []
     for _ in range(ROUNDS):

@@ -43,7 +43,7 @@ cli.nouns.update({home.rpartition(".")[2]: home for home in NOUNS})
 def main() -> None:
     """Run the command line and leave with its exit code."""
     # Before a noun is loaded, and with it what reads the environment behind our back.
-    surroundings.enter()
+    surroundings.enter_own_environment()
     sys.exit(run())
 
 

@@ -13,14 +13,14 @@ from config.client import ClientSettings, load_client
 from config.settings import Settings, load
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.signin import ContextFile
-from scripts.cli.target import connect
+from scripts.cli.target import connect_client
 
 if TYPE_CHECKING:
     from scripts.cli.client import Client
 
 
 @dataclass
-class Session:
+class CliSession:
     """Settings and client are made when first asked for, so that `--help` needs neither."""
 
     @cached_property
@@ -41,7 +41,7 @@ class Session:
     @cached_property
     def client(self) -> Client:
         """The signed-in client of the platform API. Raises CliError."""
-        client = connect(self.settings, self.environment, self.context_file)
+        client = connect_client(self.settings, self.environment, self.context_file)
         click.get_current_context().find_root().call_on_close(client.close)
         return client
 
@@ -62,4 +62,4 @@ class Session:
         raise CliError(f"there is no project {wanted}", NOT_FOUND)
 
 
-pass_session = click.make_pass_decorator(Session, ensure=True)
+pass_session = click.make_pass_decorator(CliSession, ensure=True)

@@ -11,10 +11,10 @@ from scripts.cli.errors import NOT_ALLOWED, CliError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from scripts.cli.signin import ContextFile, SignIn
+    from scripts.cli.signin import ContextFile, StoredSignIn
 
 
-class Bearer(httpx.Auth):
+class BearerAuth(httpx.Auth):
     """A token as it was given."""
 
     def __init__(self, token: str) -> None:
@@ -55,10 +55,10 @@ class RefreshingAuth(httpx.Auth):
             request.headers["Authorization"] = f"Bearer {self._known.access_token}"
             yield request
 
-    def _refresh(self, known: SignIn) -> httpx.Request:
+    def _refresh(self, known: StoredSignIn) -> httpx.Request:
         return httpx.Request("POST", f"{self._url}/api/auth/refresh", json={"refreshToken": known.refresh_token})
 
-    def _kept(self, known: SignIn, answer: httpx.Response) -> SignIn:
+    def _kept(self, known: StoredSignIn, answer: httpx.Response) -> StoredSignIn:
         if answer.status_code != 200:
             return known
         given = answer.json()

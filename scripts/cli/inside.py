@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from config.client import load_client
-from config.installation import found, program_environment
+from config.installation import find_home, program_environment
 from infra import pipeline
 from infra.errors import Unavailable
 from infra.host import docker_cli
@@ -35,16 +35,16 @@ def forward(arguments: Sequence[str]) -> None:
     argv = forwarded(arguments)
     if argv is not None:
         _refuse_absent(argv[-len(arguments) - 2])
-        pipeline.become(argv, {**program_environment(), **_passed()})
+        pipeline.exec_program(argv, {**program_environment(), **_passed()})
 
 
 def _refuse_absent(container: str) -> None:
     """Raise Refused, Unavailable when there is nobody of this home's to hand a command to."""
     from scripts.stack.stack import refuse_others  # noqa: PLC0415 - only a host's command pays for loading it
 
-    if (home := found()) is not None:
+    if (home := find_home()) is not None:
         refuse_others(home)
-    if not docker_cli.runs(container):
+    if not docker_cli.is_running(container):
         raise Unavailable(
             f"{container} does not run; `launchdb status` shows what does, `launchdb up --docker` starts it"
         )
@@ -60,7 +60,7 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
     if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
         return None
     # Whoever names an installation means its API, from wherever he is.
-    if found() is None or load_client().url:
+    if find_home() is None or load_client().url:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]

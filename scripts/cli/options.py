@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from scripts.cli.errors import USAGE, CliError
-from scripts.cli.output import printable
+from scripts.cli.output import strip_control
 
 F = TypeVar("F", bound=Any)
 
@@ -31,6 +31,6 @@ def confirm(name: str, what: str, *, yes: bool) -> None:
     """Ask for the name of what is about to be destroyed. Raises CliError (2) unless it is given."""
     if yes:
         return
-    click.echo(f"This destroys {what}. Type its name ({printable(name)}) to go on: ", nl=False, err=True)
+    click.echo(f"This destroys {what}. Type its name ({strip_control(name)}) to go on: ", nl=False, err=True)
     if sys.stdin.readline().rstrip("\n") != name:
         raise CliError("the name was not given; nothing was changed (--yes goes without asking)", USAGE)

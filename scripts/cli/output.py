@@ -24,13 +24,13 @@ _COLOURS = {
 }
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Say something to the person, who may have gone meanwhile; never data."""
     with suppress(OSError):
-        click.echo(printable(text), err=True)
+        click.echo(strip_control(text), err=True)
 
 
-def emit(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Print data. A reader that has seen enough (`| head -1`) ends the command quietly."""
     try:
         for line in lines:
@@ -42,34 +42,34 @@ def emit(lines: Iterable[str]) -> None:
         raise click.exceptions.Exit(DONE) from None
 
 
-def emit_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Print data as one JSON document."""
-    emit([json.dumps(data, indent=2, ensure_ascii=False)])
+    print_lines([json.dumps(data, indent=2, ensure_ascii=False)])
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def format_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     """Return aligned lines, the headers in capitals; values stay whole however narrow the terminal is."""
-    cells = [[header.upper() for header in headers], *([cell(value) for value in row] for row in rows)]
+    cells = [[header.upper() for header in headers], *([format_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     return [_line(row, widths) for row in cells]
 
 
-def pairs(values: dict[str, Any]) -> list[str]:
+def format_pairs(values: dict[str, Any]) -> list[str]:
     """Return `name  value` lines, aligned."""
     width = max((len(name) for name in values), default=0)
-    return [f"{name.ljust(width)}  {_painted(cell(value))}" for name, value in values.items()]
+    return [f"{name.ljust(width)}  {_painted(format_cell(value))}" for name, value in values.items()]
 
 
-def cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """Return a value as a table shows it."""
     if value is None or value == "":
         return "-"
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
-    return printable(str(value))
+    return strip_control(str(value))
 
 
-def age(seconds: float | None) -> str | None:
+def format_age(seconds: float | None) -> str | None:
     """Return a duration as people say it: its largest unit, and the next one while that is a small number."""
     if seconds is None:
         return None
@@ -83,7 +83,7 @@ def age(seconds: float | None) -> str | None:
     return "0 s"
 
 
-def printable(text: str) -> str:
+def strip_control(text: str) -> str:
     """Take out what could steer a terminal; line breaks stay."""
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 

@@ -15,10 +15,10 @@ from config.version import VERSION
 from infra.errors import InfraError
 from scripts.cli import inside
 from scripts.cli.errors import FAILURE, INTERRUPTED, USAGE, CliError
-from scripts.cli.output import note
+from scripts.cli.output import print_note
 
 
-class Nouns(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are loaded when they are asked for."""
 
     nouns: dict[str, str]
@@ -39,7 +39,7 @@ class Nouns(click.Group):
         return command
 
 
-@click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, message="%(version)s")
 def cli() -> None:
     """Many Supabase-compatible projects on one server, every operation a resumable job.
@@ -62,15 +62,15 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        note("interrupted")
+        print_note("interrupted")
         return INTERRUPTED
     except CliError as error:
-        note(f"launchdb: {error}")
+        print_note(f"launchdb: {error}")
         return error.code
     except SettingsError as error:
-        note(f"launchdb: {error}")
+        print_note(f"launchdb: {error}")
         return USAGE
     except (InfraError, httpx.HTTPError, OSError) as error:
-        note(f"launchdb: {error}")
+        print_note(f"launchdb: {error}")
         return FAILURE
     return code if isinstance(code, int) else 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SignIn:
+class StoredSignIn:
     """An installation and the tokens that it gave."""
 
     url: str
@@ -32,20 +32,20 @@ class ContextFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> SignIn | None:
+    def read(self) -> StoredSignIn | None:
         """Return what is remembered; None when nothing is. Raises CliError for a file that others can read."""
         try:
             if self.path.stat().st_mode & 0o077:
                 raise CliError(f"{self.path} can be read by others; run `chmod 600` on it and sign in again", USAGE)
             known = json.loads(self.path.read_text())
             members = ("url", "email", "access_token", "refresh_token")
-            return SignIn(**{name: str(known.get(name, "")) for name in members})
+            return StoredSignIn(**{name: str(known.get(name, "")) for name in members})
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, AttributeError):
             raise CliError(f"{self.path} is damaged; sign in again with `launchdb login`", USAGE) from None
 
-    def write(self, sign_in: SignIn) -> None:
+    def write(self, sign_in: StoredSignIn) -> None:
         """Replace what is remembered, at once; at no moment can anybody else read it."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")

@@ -9,10 +9,10 @@ import httpx
 from config import surroundings
 from config.installation import local_url
 from scripts.cli.client import TIMEOUT_SECONDS, Client
-from scripts.cli.credentials import Bearer, RefreshingAuth
+from scripts.cli.credentials import BearerAuth, RefreshingAuth
 from scripts.cli.errors import USAGE, CliError
 from scripts.cli.operator import OperatorAuth
-from scripts.cli.output import note
+from scripts.cli.output import print_note
 
 if TYPE_CHECKING:
     from config.client import ClientSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 2.0
 
 
-def connect(settings: Settings, environment: ClientSettings, context_file: ContextFile) -> Client:
+def connect_client(settings: Settings, environment: ClientSettings, context_file: ContextFile) -> Client:
     """Return a signed-in client.
 
     LAUNCHDB_TOKEN wins over the tokens of `login`, those over the operator of the home folder. Without a URL the
@@ -32,19 +32,19 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
     signed_in = context_file.read()
     url = (environment.url or (signed_in.url if signed_in and not environment.token else "")).rstrip("/")
     local = not url or (url == settings.base_url and not environment.url)
-    meant = checked(url) or settings.base_url
+    meant = checked_url(url) or settings.base_url
     # What clients call it by may lead through a proxy that is not to be reached from here.
     url = local_url(settings) if local else meant
     world = _World(settings)
     auth: httpx.Auth
     if environment.token:
-        auth = Bearer(environment.token)
+        auth = BearerAuth(environment.token)
     # A token goes to the installation that gave it and to no other.
     elif signed_in and signed_in.url.rstrip("/") in (meant, url):
         auth = RefreshingAuth(url, context_file)
     else:
         auth = OperatorAuth(world.open)
-    if local and not answers(url):
+    if local and not is_launchdb(url):
         transport: dict[str, Any] = {"transport": _in_process(settings, world.open())}
     else:
         transport = {}
@@ -52,15 +52,15 @@ def connect(settings: Settings, environment: ClientSettings, context_file: Conte
     return Client(http, close=world.close)
 
 
-def anonymous(settings: Settings, url: str) -> Client:
+def anonymous_client(settings: Settings, url: str) -> Client:
     """Return a client that has signed nobody in yet."""
-    if checked(url) or answers(local_url(settings)):
+    if checked_url(url) or is_launchdb(local_url(settings)):
         meant = url or local_url(settings)
         return Client(httpx.Client(base_url=meant, timeout=TIMEOUT_SECONDS, proxy=_proxy(meant)))
     raise CliError(f"the API at {local_url(settings)} does not answer; start it with `launchdb up`")
 
 
-def checked(url: str) -> str:
+def checked_url(url: str) -> str:
     """Return a URL that can be called. Raises CliError (2) for any other."""
     try:
         usable = not url or (httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host))
@@ -86,7 +86,7 @@ def _proxy(url: str) -> str | None:
     return proxy
 
 
-def answers(url: str) -> bool:
+def is_launchdb(url: str) -> bool:
     """Say whether a LaunchDB answers there."""
     try:
         found = httpx.get(f"{url}/api/health", timeout=PROBE_SECONDS).json()
@@ -98,7 +98,7 @@ def answers(url: str) -> bool:
 def _in_process(settings: Settings, infra: Infra) -> httpx.BaseTransport:
     from app.factory import create_app  # noqa: PLC0415 - only who finds the API down pays for loading it
 
-    note("the API is down; working in this process")
+    print_note("the API is down; working in this process")
     return httpx.WSGITransport(app=create_app(settings, infra))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra import files
 from infra.errors import Unavailable
-from infra.files import Locked
+from infra.files import FileLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def alone(home: Path, command: str, *, wait: bool = False) -> Iterator[None]:
     with ExitStack() as held:
         try:
             handle = held.enter_context(files.locked(path, wait=wait))
-        except Locked as error:
+        except FileLocked as error:
             who = path.read_text() or "another command"
             raise Unavailable(f"{who}, is at work on {home}; wait until it has ended, or end it") from error
         with suppress(OSError):  # who it is, is a courtesy

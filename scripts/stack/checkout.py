@@ -69,7 +69,7 @@ def keep(name: str, kept: str) -> None:
     """Let what runs of a version have a second name: the first may have been given to others by now. Raises Refused."""
     # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
     for image in (*IMAGES, *(["host"] if docker_cli.image_exists(f"launchdb/host:{name}") else [])):
-        docker_cli.docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+        docker_cli.run_docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
 
 
 def runs(name: str, image: str = "app") -> bool:
@@ -80,14 +80,16 @@ def runs(name: str, image: str = "app") -> bool:
     tag = f"launchdb/{image}:{name}"
     if not docker_cli.image_exists(tag):
         return False
-    return docker_cli.docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
+    return docker_cli.run_docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
 
 
 def started(image: str) -> str:
     """Return the id of the image that this part of the installation was started from; empty where none is."""
     try:
         return (
-            docker_cli.docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip() if image in STARTED else ""
+            docker_cli.run_docker("inspect", "--format", "{{.Image}}", STARTED[image]).strip()
+            if image in STARTED
+            else ""
         )
     except Refused:
         return ""
@@ -95,13 +97,13 @@ def started(image: str) -> str:
 
 def migrations_of(name: str) -> set[str]:
     """Return which schema migrations a version knows. Raises Refused, Unavailable."""
-    listed = docker_cli.in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
+    listed = docker_cli.run_in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
     return {line.removesuffix(".sql") for line in listed.split()}
 
 
 def postgres_of(name: str) -> str:
     """Return the major version of Postgres in a version's image. Raises Refused, Unavailable."""
-    listed = docker_cli.in_image(f"launchdb/postgres:{name}", "ls", "/usr/lib/postgresql")
+    listed = docker_cli.run_in_image(f"launchdb/postgres:{name}", "ls", "/usr/lib/postgresql")
     return max(re.findall(r"\d+", listed), key=int, default="")
 
 

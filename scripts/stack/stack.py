@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from infra.host.compose import Compose
-    from infra.host.docker_cli import Container
+    from infra.host.docker_cli import ContainerStatus
 
     Tell = Callable[[str], None]
 
@@ -65,11 +65,11 @@ class Stack:
         refuse_others(home)
         return cls(home, settings_of(home), compose.find(FILE, home / ".env"))
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[ContainerStatus]:
         """Return our own containers, one for each service, in the order in which they start; "missing" ones, too."""
         there = {one.name: one for one in docker_cli.containers(project=self.compose.project)}
         absent = [
-            docker_cli.Container(name, "missing", "", None, "", service)
+            docker_cli.ContainerStatus(name, "missing", "", None, "", service)
             for service, name in NAMES.items()
             if name not in there
         ]
@@ -77,9 +77,9 @@ class Stack:
         known = [*there.values(), *absent]
         return sorted(known, key=lambda one: order.index(one.name) if one.name in order else len(order))
 
-    def projects(self) -> list[Container]:
+    def projects(self) -> list[ContainerStatus]:
         """Return the containers of this installation's projects."""
-        return docker_cli.containers(label=f"{shape.INSTALLATION}={shape.installation(self.home)}")
+        return docker_cli.containers(label=f"{shape.INSTALLATION}={shape.installation_label(self.home)}")
 
 
 def refuse_others(home: Path) -> None:
@@ -121,7 +121,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                 if one.state == "exited" and one.name not in started:
                     started.add(one.name)
                     tell(f"{one.name} was stopped; starting it")
-                    docker_cli.docker("start", one.name)
+                    docker_cli.run_docker("start", one.name)
             elif one.name not in told:
                 told.add(one.name)
                 tell(f"{one.name} is {one.health or one.state}")
@@ -132,7 +132,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
         time.sleep(LOOK_SECONDS)
 
 
-def complaint(one: Container) -> str:
+def complaint(one: ContainerStatus) -> str:
     """Say what is wrong with a container, and where its last words are."""
     # The health of one that does not run is that of before.
     said = one.health if one.state == "running" and one.health else one.state

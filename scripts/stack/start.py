@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from infra import files
-from infra.edge.proxy import Proxy
+from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError, Refused, Unavailable
 from infra.host import docker_cli, rendered
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 from scripts.stack import checkout, edge, stack
 from scripts.stack.stack import API, POSTGRES, Stack, record, require_images, wait_until_well
 
@@ -40,7 +40,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     _have_data_api(there, tell)
     _refuse_others_data(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
-    changed = rendered.write(there.settings)
+    changed = rendered.write_caddyfile(there.settings)
     # The Compose of today looks at an image's id besides.
     replaced = there.compose.differs(DATABASE) or not checkout.runs(there.settings.version, DATABASE)
     if replaced and {DATABASE, *HOLDS} <= ran:
@@ -90,7 +90,7 @@ def _refuse_others_data(there: Stack, tell: Tell) -> None:
     wait_until_well(there, tell, services=["postgres"])
     try:
         docker_cli.execute(POSTGRES, ["psql", "-Atc", "SELECT 1"], seconds=LOOK_PATIENCE)
-    except Failed as error:
+    except ProgramFailed as error:
         if "password authentication failed" not in error.said:
             raise
         there.compose.down(tell=tell)
@@ -103,7 +103,7 @@ def _refuse_others_data(there: Stack, tell: Tell) -> None:
 def _let_caddy_read(there: Stack, tell: Tell) -> None:
     """Let Caddy take up the file that it did not start with; no request of its clients is lost. Raises Refused."""
     try:
-        Proxy(there.settings).apply()
+        CaddyProxy(there.settings).apply()
         tell("Caddy has read its new file")
     except Unavailable:
         there.compose.restart(PROXY, tell=tell)
@@ -115,7 +115,7 @@ def _have_data_api(there: Stack, tell: Tell) -> None:
     if not docker_cli.image_exists(image):
         tell(f"pulling {image}")
         try:
-            docker_cli.docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS)
+            docker_cli.run_docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS)
         except InfraError as error:
             raise Refused(
                 f"{image} cannot be pulled ({error}); leave LAUNCHDB_DATA_API_IMAGE empty in .env for our own"
@@ -153,7 +153,7 @@ def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
         # Whoever cut an earlier stop short has written down what that has stopped.
         known = projects | set(files.read(path, private=False).split())
         files.replace(path, "".join(f"{name}\n" for name in sorted(known)))
-        docker_cli.docker("stop", *sorted(projects), timeout_seconds=600)
+        docker_cli.run_docker("stop", *sorted(projects), timeout_seconds=600)
     tell("stopping everything else")
     there.compose.down(tell=tell, volumes=volumes)
     return bool(running or projects)
@@ -167,5 +167,5 @@ def start_projects(there: Stack, tell: Tell) -> None:
     }
     if names:
         tell(f"starting {len(names)} containers of projects")
-        docker_cli.docker("start", *sorted(names), timeout_seconds=600)
+        docker_cli.run_docker("start", *sorted(names), timeout_seconds=600)
     path.unlink(missing_ok=True)

@@ -194,13 +194,13 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
 def _differ(image: str, old: str, new: str) -> bool:
     """Say so by what runs: a change that was cut short may have come to some of them only."""
     named = f"launchdb/{image}"
-    layers = [docker_cli.docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
+    layers = [docker_cli.run_docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
               for one in (checkout.started(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip
     return layers[0] != layers[1]
 
 
 def _require_running() -> None:
-    if not docker_cli.runs(POSTGRES):
+    if not docker_cli.is_running(POSTGRES):
         raise Refused(f"{POSTGRES} does not run: start the installation first (`launchdb up --docker --detach`)")
 
 

@@ -115,7 +115,7 @@ def _container(trial: Trial) -> str:
     found = [one for one in docker_cli.containers(name=PROJECTS) if one.name == name]
     if [one.state for one in found] != ["running"]:
         raise Wrong(f"there should be one running container {name}, and there are {len(found)}")
-    said = logs.read([name], logs.Range(tail=5))
+    said = logs.read([name], logs.LogRange(tail=5))
     return f"{name} runs" + (f" and says: {said[-1].text[:120]}" if said else "")
 
 

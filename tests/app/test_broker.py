@@ -11,8 +11,8 @@ import pytest
 
 from config.settings import load
 from infra.errors import Refused, Unavailable
-from infra.instances.broker_client import BrokerClient, socket_of
-from infra.instances.instances import By
+from infra.instances.broker_client import BrokerClient, broker_socket
+from infra.instances.instances import CreatedBy
 from tests.fixtures import containers
 from tests.fixtures.containers import new_spec
 
@@ -53,7 +53,7 @@ def sent(place, raw: bytes) -> tuple[int, dict, bytes]:
     """Send bytes as they are; return status, document and head of the answer."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
-        client.connect(str(socket_of(place)))
+        client.connect(str(broker_socket(place)))
         client.sendall(raw)
         answer = b""
         while b"\r\n\r\n" not in answer or len(answer.partition(b"\r\n\r\n")[2]) < length_of(answer):
@@ -79,9 +79,9 @@ def asked(place, path, body=None, *, method="POST", kind="application/json", mor
 
 
 def test_it_listens_on_a_socket_of_its_own_account_alone(place):
-    found = socket_of(place).stat()
+    found = broker_socket(place).stat()
     assert stat.S_IMODE(found.st_mode) == 0o600
-    assert stat.S_IMODE(socket_of(place).parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(broker_socket(place).parent.stat().st_mode) == 0o700
     assert found.st_uid == os.geteuid()
 
 
@@ -232,10 +232,10 @@ def test_headers_change_nothing(place, header):
 
 def test_whatever_is_created_is_of_the_one_shape(dockerd, place):
     """The same body as Docker's own implementation makes: told apart by nothing but the labels of job and fence."""
-    spec, client = new_spec(), BrokerClient(socket_of(place))
+    spec, client = new_spec(), BrokerClient(broker_socket(place))
     for folder in (place.instances_folder / spec.id, place.run_folder / "projects" / spec.id):
         folder.mkdir(parents=True)
-    assert client.create(spec.id, By(JOB, 1))
+    assert client.create(spec.id, CreatedBy(JOB, 1))
     shown = dockerd.inspect_container(f"postgrest-{spec.id}")
     assert (shown["HostConfig"]["NetworkMode"], shown["HostConfig"]["CapDrop"]) == ("none", ["ALL"])
     found = client.look(spec.id)
@@ -246,7 +246,7 @@ def test_whatever_is_created_is_of_the_one_shape(dockerd, place):
 
 def test_a_container_of_ours_that_is_no_projects_cannot_be_named(dockerd, place):
     """Even when it bears every label of a project."""
-    client = BrokerClient(socket_of(place))
+    client = BrokerClient(broker_socket(place))
     with pytest.raises(Refused):
         client.stop("launchdb-postgres")
     client.close()
@@ -257,12 +257,12 @@ def test_a_docker_that_is_away_is_told_as_such(place):
     home.mkdir()
     settings = load({"LAUNCHDB_HOME": str(home), "LAUNCHDB_DOCKER_SOCKET": str(home / "none.sock")}, recall=False)
     with containers.broker(settings):
-        client = BrokerClient(socket_of(settings))
+        client = BrokerClient(broker_socket(settings))
         with pytest.raises(Unavailable) as told:
             client.list()
         client.close()
     assert told.value.dependency == "docker"
-    client = BrokerClient(socket_of(settings))
+    client = BrokerClient(broker_socket(settings))
     with pytest.raises(Unavailable) as told:
         client.list()
     client.close()

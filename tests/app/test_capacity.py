@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catalog import capacity
-from catalog.capacity import Connections, PoolsDoNotFit
+from catalog.capacity import ConnectionUse, PoolsDoNotFit
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def test_more_connections_cost_memory():
 
 def test_the_disk_is_what_the_guide_plans():
     assert capacity.storage_gb(50, 5, 30) == 222
-    assert capacity.advice_gb(222) == (250, 300)
+    assert capacity.recommended_disk_gb(222) == (250, 300)
 
 
 def test_the_guides_own_hundred_projects_fit_a_thousand_connections_only():
     pools = {"reserved": 3, "direct": 128, "pools": 500, "reserves": 200, "in_use": 0}
-    assert (Connections(500, **pools).room, Connections(500, **pools).proposal) == (-131, 700)
-    assert Connections(1000, **pools).room == 369
+    assert (ConnectionUse(500, **pools).available, ConnectionUse(500, **pools).proposal) == (-131, 700)
+    assert ConnectionUse(1000, **pools).available == 369
 
 
 def pooled(settings, **more):
@@ -39,7 +39,7 @@ def pooled(settings, **more):
 
 def room(infra):
     with infra.database.autocommit() as tx:
-        return capacity.connections(tx, pooled(infra.settings, database_pool_size=2)).room
+        return capacity.connection_use(tx, pooled(infra.settings, database_pool_size=2)).available
 
 
 def test_pools_that_do_not_fit_are_refused_where_there_is_a_pooler(infra, project):
@@ -48,10 +48,10 @@ def test_pools_that_do_not_fit_are_refused_where_there_is_a_pooler(infra, projec
     assert most > 0
     with infra.database.transaction() as tx:
         tx.execute("UPDATE projects SET pool_size = 5 + least(%s, 95) WHERE id = %s", (most, project))
-        capacity.heed(tx, settings)
+        capacity.check_pools_fit(tx, settings)
         with pytest.raises(PoolsDoNotFit, match=r"set POSTGRES_MAX_CONNECTIONS to [0-9]+00 or more"):
-            capacity.heed(tx, pooled(infra.settings, database_pool_size=200))
-        capacity.heed(tx, infra.settings)
+            capacity.check_pools_fit(tx, pooled(infra.settings, database_pool_size=200))
+        capacity.check_pools_fit(tx, infra.settings)
 
 
 def test_an_operator_sees_what_fits_and_plans_ahead(operator):
@@ -83,4 +83,4 @@ def test_whatever_number_a_live_worker_has_nobody_waits_for_it(infra):
         worker.execute("SELECT pg_advisory_lock(19524, number) FROM generate_series(1, 100) AS number")
         with infra.database.transaction() as tx:
             tx.execute("SET LOCAL lock_timeout = '2s'")
-            capacity.heed(tx, pooled(infra.settings, database_pool_size=2))
+            capacity.check_pools_fit(tx, pooled(infra.settings, database_pool_size=2))

@@ -77,7 +77,7 @@ def test_what_no_job_mends_is_not_found_and_nothing_to_mend_is_fine(boss):
 def test_a_certificate_that_clients_will_not_take_is_named_before_they_do(tls, days, name, trusted, status, said):
     ends = datetime.now(UTC) + timedelta(days=days)
     shown = Certificate("CN=An Authority", f"CN={name}", (name,), ends, trusted)
-    found = doctor.judged(shown, load({"DOMAIN": DOMAIN, "LAUNCHDB_TLS": tls}, recall=False))
+    found = doctor.judge_certificate(shown, load({"DOMAIN": DOMAIN, "LAUNCHDB_TLS": tls}, recall=False))
     assert (found.check, found.status) == ("certificate", status)
     assert said in found.evidence
     assert bool(found.remedy) == (status != "ok")

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.platform.operations.internal import create_internal_app
 from jobs.engine import view
-from jobs.engine.history import Historian
+from jobs.engine.history import JobStatistics
 from tests.fixtures.servers import wait_until
 from tests.jobs.trial_kinds import Nothing
 
@@ -20,7 +20,7 @@ def test_the_exposition_is_valid_and_holds_steps_queues_claims_and_take_overs(ap
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET run_at = now() - interval '7 seconds' WHERE id <> %s", (ended.id,))
     # The sums take what ended a second ago.
-    wait_until(Historian(infra.database).run_once)
+    wait_until(JobStatistics(infra.database).run_once)
     answer = create_internal_app(app).test_client().get("/metrics")
     assert (answer.status_code, answer.mimetype) == (200, "text/plain")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}

@@ -94,7 +94,7 @@ def many(town, infra):
                 "INSERT INTO projects (id, owner_id, name, status) VALUES (%s, %s, %s, 'active')",
                 (project, owner.id, project),
             )
-            makers = project_secrets.makers(project, 1_700_000_000)
+            makers = project_secrets.secret_makers(project, 1_700_000_000)
             secrets.store_once(tx, infra.vault, project, makers)
     return owner, made
 

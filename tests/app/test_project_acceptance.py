@@ -67,7 +67,7 @@ class Shop:
     def user(self, sub):
         """A token of a signed-in user, as the project's own secret signs it."""
         claims = {"role": "authenticated", "sub": sub, "aud": "authenticated", "exp": int(time.time()) + 300}
-        return tokens.sign(claims, self.secret)
+        return tokens.sign_token(claims, self.secret)
 
     @property
     def secret(self):
@@ -215,7 +215,7 @@ def test_the_keys_of_one_project_are_good_for_no_other(place, shop):
         assert httpx.get(plain, headers={"Authorization": f"Bearer {key}"}).status_code == 401
         assert httpx.get(f"{place.url}/api/projects", headers={"Authorization": f"Bearer {key}"}).status_code == 401
     claims = {"role": "service_role", "db_role": f"{shop.id}_service", "exp": int(time.time()) + 60}
-    foreign = other.call("GET", "/shelves", bearer=tokens.sign(claims, other.secret))
+    foreign = other.call("GET", "/shelves", bearer=tokens.sign_token(claims, other.secret))
     assert foreign.status_code == 403
     owners = place.owner.headers["Authorization"].removeprefix("Bearer ")
     assert other.call("GET", "/shelves", bearer=owners).status_code == 401

@@ -101,9 +101,9 @@ def test_without_its_database_the_platform_says_so_to_clients_of_projects_too(tm
         raise Unavailable("postgres is away")
 
     app = Flask("test")
-    problems.register(app)
-    app.register_blueprint(blueprint.make(load({"LAUNCHDB_HOME": str(tmp_path)}), status_of=away))
-    app.register_blueprint(edge.make(tmp_path, away, waking=None, greets=False))
+    problems.register_error_handlers(app)
+    app.register_blueprint(blueprint.make_blueprint(load({"LAUNCHDB_HOME": str(tmp_path)}), status_of=away))
+    app.register_blueprint(edge.make_blueprint(tmp_path, away, waking=None, greets=False))
     client = app.test_client()
     asked = {"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": PLACES[0]}
     for path in (*PLACES[:2], "/api/edge/project"):

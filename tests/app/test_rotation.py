@@ -223,7 +223,7 @@ def test_tokens_of_signed_in_users_follow_the_secret_that_signed_them(shop, infr
     with infra.database.autocommit() as tx:
         secret = secrets.read(tx, infra.vault, scope, names.JWT_SECRET)
     claims = {"role": "authenticated", "db_role": names.roles(scope).authenticated, "exp": int(time.time()) + 3600}
-    bearer = {"Authorization": f"Bearer {tokens.sign(claims, secret)}"}
+    bearer = {"Authorization": f"Bearer {tokens.sign_token(claims, secret)}"}
     shop.rotate("jwtSecret")
     shop.rotate("jwtSecret")
     fresh = shop.client(shop.known["anonKey"])  # two rotations ago, and still in its grace time

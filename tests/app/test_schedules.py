@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
-from jobs.engine.planner import Planner
+from jobs.engine.planner import SchedulePlanner
 from jobs.engine.schedules import declare
 from tests.app.test_bad_input import problem
 
@@ -57,7 +57,7 @@ def test_a_change_counts_from_now_and_survives_the_next_start(operator, town):
     with town.infra.database.transaction() as tx:
         declare(tx, offsite=False)
     assert listed(operator)["prune"]["cron"] == "0 5 * * *"
-    assert Planner(town.infra.database).run_once() == 0
+    assert SchedulePlanner(town.infra.database).run_once() == 0
 
 
 def test_what_nobody_changed_follows_a_new_default(operator, town):

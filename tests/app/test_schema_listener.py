@@ -12,7 +12,7 @@ import time
 import psycopg
 import pytest
 
-from app.manager.listener import SESSION, Listener
+from app.manager.listener import SESSION, SchemaListener
 from catalog import names
 from catalog.ids import new_id
 from infra.instances.embedded import EmbeddedInstances
@@ -73,7 +73,7 @@ def heard(tmp_path):
 def listener(infra, settings, provisioned, heard):
     """The listener of one such project."""
     instances = Signalled(settings.instances_folder, settings.base_url, {provisioned: heard[0]})
-    made = Listener(infra.database, infra.databases.cluster, instances, most=2)
+    made = SchemaListener(infra.database, infra.databases.cluster, instances, most=2)
     made.instances = instances
     yield made
     made.close()

@@ -15,7 +15,7 @@ def look(infra):
 
     def verdicts(project):
         with infra.database.autocommit() as tx:
-            things = inventory.of_project(inventory.take(tx, infra), project)
+            things = inventory.of_project(inventory.take_inventory(tx, infra), project)
         return {(thing.kind, thing.verdict) for thing in things}
 
     return verdicts
@@ -64,7 +64,7 @@ def test_secrets_of_a_deleted_project_are_orphans_and_the_platforms_own_are_not_
     with infra.database.transaction() as tx:
         secrets.put(tx, infra.vault, project, "x", "y")
         secrets.put(tx, infra.vault, secrets.PLATFORM, "x", "y")
-        things = inventory.take(tx, infra)
+        things = inventory.take_inventory(tx, infra)
     assert look(project) == {("secrets", "orphan")}
     assert secrets.PLATFORM not in {thing.name for thing in things}
 
@@ -77,7 +77,7 @@ def test_what_bears_no_label_of_ours_is_not_listed(infra, server_url):
         stranger.execute(f'CREATE ROLE "{tenant.roles.owner}"')
         try:
             with infra.database.autocommit() as tx:
-                assert inventory.of_project(inventory.take(tx, infra), tenant.id) == []
+                assert inventory.of_project(inventory.take_inventory(tx, infra), tenant.id) == []
         finally:
             stranger.execute(f'DROP DATABASE "{tenant.id}"')
             stranger.execute(f'DROP ROLE "{tenant.roles.owner}"')

@@ -99,7 +99,7 @@ def test_a_way_that_nobody_goes_is_a_mistake_of_ours_and_says_so(tx, project):
 
 def test_a_project_that_is_not_there_moves_nowhere(tx):
     assert not states.move(tx, new_project_id(), "paused", by="project.pause")
-    assert states.of(tx, new_project_id()) is None
+    assert states.state_of(tx, new_project_id()) is None
 
 
 def test_the_database_knows_the_same_states(tx):
@@ -196,7 +196,7 @@ def test_of_two_that_move_a_project_at_once_one_is_refused(tx, project, platform
         wait_for_a_lock(tx)
         connection.commit()
     second.join(20)
-    assert (refused, states.of(tx, project)) == ([True], "paused")
+    assert (refused, states.state_of(tx, project)) == ([True], "paused")
 
 
 def test_a_project_that_may_move_stays_where_it_is_until_the_transaction_ends(tx, project, platform_url):
@@ -218,20 +218,20 @@ def wait_for_a_lock(tx):
 @pytest.mark.parametrize("status", STATES)
 def test_only_a_settled_project_is_complained_about(tx, project, status):
     put(tx, project, status)
-    states.complain(tx, project, "not as it should be: a role is gone")
+    states.set_complaint(tx, project, "not as it should be: a role is gone")
     complains = row(tx, project)["status_reason"] != "as before"
     assert complains == (status in states.SETTLED)
 
 
 def test_a_complaint_is_taken_back_but_for_what_was_found_and_another_reason_stays(tx, project):
-    states.complain(tx, project, "not as it should be: a role is gone")
-    states.settle_complaint(tx, project)
+    states.set_complaint(tx, project, "not as it should be: a role is gone")
+    states.clear_complaint(tx, project)
     assert row(tx, project)["status_reason"] is None
     tx.execute("UPDATE projects SET drift = '{a table is gone}' WHERE id = %s", (project,))
-    states.settle_complaint(tx, project)
+    states.clear_complaint(tx, project)
     assert row(tx, project)["status_reason"] == "not as it should be: a table is gone"
-    states.complain(tx, project, "its deletion did not finish")
-    states.settle_complaint(tx, project)
+    states.set_complaint(tx, project, "its deletion did not finish")
+    states.clear_complaint(tx, project)
     assert row(tx, project)["status_reason"] == "its deletion did not finish"
 
 

@@ -41,14 +41,14 @@ def test_what_is_coming_is_not_shown_before_it_is_in_force_and_the_old_one_stays
         assert (secrets.read(tx, vault, A, "x"), secrets.read_all(tx, vault, A)) == ("one", {"x": "one", "y": "other"})
         assert secrets.read_all(tx, vault, A).wanted("x") == "two"
         assert secrets.read_all(tx, vault, A).wanted("y") == "other"
-        until = secrets.enforce(tx, A, ["x", "y"], keep_seconds=60)
+        until = secrets.activate(tx, A, ["x", "y"], keep_seconds=60)
         assert secrets.read(tx, vault, A, "x") == "two"
         assert [version.value for version in secrets.read_all(tx, vault, A).versions["x"]] == ["two", "one"]
         assert secrets.read_all(tx, vault, A).versions["x"][1].expires_at == until
-        assert secrets.enforce(tx, A, ["x"], keep_seconds=0) is None, "said twice it changes nothing"
-        assert secrets.forget_expired(tx, A) == 0
+        assert secrets.activate(tx, A, ["x"], keep_seconds=0) is None, "said twice it changes nothing"
+        assert secrets.delete_expired(tx, A) == 0
         tx.execute("UPDATE secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
-        assert secrets.forget_expired(tx, A) == 1
+        assert secrets.delete_expired(tx, A) == 1
         assert [kept.version for kept in secrets.listing(tx, A)] == [2, 1]
 
 

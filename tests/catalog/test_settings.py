@@ -44,4 +44,4 @@ def test_settings_cannot_be_changed_in_place(settings):
 def test_what_the_lists_of_names_say_exists(settings):
     assert set(ProjectSettings.model_fields) >= OUTSIDE | set(INSTALLATION)
     assert all(hasattr(settings, name) for name in INSTALLATION.values())
-    kept.effective(kept.shown(kept.effective({}, settings)), settings)
+    kept.effective(kept.as_json(kept.effective({}, settings)), settings)

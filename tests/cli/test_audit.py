@@ -5,14 +5,14 @@ from __future__ import annotations
 import psycopg
 
 from catalog import audit
-from catalog.audit import Entry
-from jobs.loops.audit_sealer import Sealer
+from catalog.audit import AuditEntry
+from jobs.loops.audit_sealer import AuditSealer
 
 
 def test_verify_names_the_row_that_was_changed(launchdb, operator, infra):
     with infra.database.transaction() as tx:
-        audit.record(tx, Entry("anonymous", "project.create"))
-    Sealer(infra.database).run_once()
+        audit.record(tx, AuditEntry("anonymous", "project.create"))
+    AuditSealer(infra.database).run_once()
     intact = launchdb.run("audit", "verify", "--json")
     assert (intact.code, intact.json["intact"]) == (0, True)
     with psycopg.connect(infra.database.conninfo) as session:

@@ -34,7 +34,7 @@ def test_what_is_told_to_somebody_who_has_gone_ends_nothing():
     """An update whose terminal is gone has to be taken back all the same."""
     reader, writer = os.pipe()
     os.close(reader)
-    code = "from scripts.cli.output import note; note('going back'); print('went on')"
+    code = "from scripts.cli.output import print_note; print_note('going back'); print('went on')"
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, cwd=CHECKOUT, check=False
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.postgres.upgrades import Upgrades
+from infra.postgres.upgrades import TemplateUpgrades
 from jobs.kinds import ProvisionProject
 from tests.fixtures.successor import NEXT
 from tests.jobs.conftest import Engine
@@ -26,7 +26,7 @@ def test_who_is_behind_is_said_without_a_change_and_brought_on(behind, newer, la
     checked = launchdb.run("db", "migrate", "--check", "--json")
     assert checked.code == 1
     assert [(row["id"], row["missing"], row["edited"]) for row in checked.json["behind"]] == [(behind, [NEXT], [])]
-    upgrades = Upgrades(newer.databases.cluster, newer.databases.templates.folder)
+    upgrades = TemplateUpgrades(newer.databases.cluster, newer.databases.templates.folder)
     assert upgrades.look(behind, "test").missing == (NEXT,)
     asked = launchdb.run("db", "migrate", "--no-wait", "--json")
     assert (asked.code, asked.json["job"]["kind"]) == (0, "fleet.migrate"), asked.err

@@ -9,7 +9,7 @@ import pytest
 
 from catalog import owners, sessions
 from infra.secrets.passwords import Passwords
-from scripts.cli.installation.demo import EMAIL, furnish
+from scripts.cli.installation.demo import EMAIL, ensure_demo
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def start(infra, home, unused_port, capsys):
 
     def started():
         with pytest.raises(httpx.ConnectError):
-            furnish(settings)
+            ensure_demo(settings)
         password = json.loads((home / "operator.json").read_text())["password"]
         return capsys.readouterr().err, password
 
@@ -37,7 +37,7 @@ def test_a_lost_file_means_a_new_password_and_that_is_said(start, infra, home):
     assert "created" not in said
     assert f"operator account {EMAIL} has a new password, and what the old one had opened has ended" in said
     with infra.database.transaction() as tx:
-        stored = owners.password_of(tx, owner)
+        stored = owners.password_hash(tx, owner)
         assert [Passwords(1).matches(each, stored) for each in (first, second)] == [False, True]
         assert tx.value("SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL") == 0
 

@@ -137,7 +137,7 @@ def remove_everything(installation: Installation) -> None:
         installation.stack.compose.down(tell=lambda _line: None, volumes=True)
         projects = [one.name for one in installation.stack.projects()]
         if projects:
-            docker_cli.docker("rm", "--force", *projects, timeout_seconds=300)
+            docker_cli.run_docker("rm", "--force", *projects, timeout_seconds=300)
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +156,8 @@ def place():
     What a killed run has left is taken away. An installation that somebody uses is not: then nothing is done.
     """
     with files.locked(Path(tempfile.gettempdir()) / "launchdb-stack.lock"):
-        ids = docker_cli.docker("ps", "--all", "--quiet", "--filter", "name=^/launchdb-").split()
-        shown = json.loads(docker_cli.docker("inspect", *ids)) if ids else []
+        ids = docker_cli.run_docker("ps", "--all", "--quiet", "--filter", "name=^/launchdb-").split()
+        shown = json.loads(docker_cli.run_docker("inspect", *ids)) if ids else []
         homes = {
             line.partition("=")[2]
             for one in shown
@@ -165,9 +165,9 @@ def place():
             if line.startswith("LAUNCHDB_HOME=")
         }
         if homes and all(home.startswith(f"{tempfile.gettempdir()}/ldb-") for home in homes):
-            docker_cli.docker("rm", "--force", *ids, timeout_seconds=300)
-            docker_cli.docker("volume", "rm", "--force", VOLUME)
-        elif ids or VOLUME in docker_cli.docker("volume", "ls", "--format", "{{.Name}}").split():
+            docker_cli.run_docker("rm", "--force", *ids, timeout_seconds=300)
+            docker_cli.run_docker("volume", "rm", "--force", VOLUME)
+        elif ids or VOLUME in docker_cli.run_docker("volume", "ls", "--format", "{{.Name}}").split():
             pytest.fail(
                 "an installation in containers is on this machine; these tests would take its place and its data"
             )

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from config.settings import load
-from infra.edge.proxy import Proxy
+from infra.edge.proxy import CaddyProxy
 from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
 from tests.fixtures.servers import wait_until
@@ -54,24 +54,24 @@ def folder():
 def started(images, folder):
     """Start the image of Caddy under a name in DNS; its address."""
     name, made = f"ldbtest-{secrets.token_hex(4)}", []
-    docker_cli.docker("network", "create", name)
+    docker_cli.run_docker("network", "create", name)
 
     def start(alias: str, *environment: str) -> str:
         for path in folder.rglob("*"):
             shutil.chown(path, LAUNCHDB, LAUNCHDB)
         made.append(f"{name}-{len(made)}")
         options = [part for line in environment for part in ("--env", line)]
-        docker_cli.docker(
+        docker_cli.run_docker(
             "run", "--detach", "--name", made[-1], "--network", name, "--network-alias", alias, *CONFINED,
             "--volume", f"{folder}:{folder}", *options, images["caddy"],
         )  # fmt: skip
         address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        return docker_cli.docker("inspect", "--format", address, made[-1]).strip()
+        return docker_cli.run_docker("inspect", "--format", address, made[-1]).strip()
 
     yield start
     if made:
-        docker_cli.docker("rm", "--force", *made)
-    docker_cli.docker("network", "rm", name)
+        docker_cli.run_docker("rm", "--force", *made)
+    docker_cli.run_docker("network", "rm", name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="folders are given to the container's account")
@@ -86,7 +86,7 @@ def test_a_certificate_is_had_by_itself_and_http_leads_to_it(started, folder):
     settings = load(
         {"LAUNCHDB_HOME": str(folder / "home"), "DOMAIN": DOMAIN, "ACME_EMAIL": "a@launchdb.test"}, recall=False
     )
-    text = Proxy(settings).text()
+    text = CaddyProxy(settings).text()
     mail = "\temail a@launchdb.test\n"
     assert mail in text
     assert (settings.tls, settings.http_port, settings.https_port) == ("auto", 80, 443)

@@ -10,7 +10,7 @@ import pytest
 
 from config.deployment import DeploymentSettings
 from config.settings import Settings
-from infra.pooler.pooler_files import Frame
+from infra.pooler.pooler_files import PgBouncerFrame
 from infra.secrets import secretfiles
 from tests.fixtures.images import CHECKOUT, command
 
@@ -81,7 +81,7 @@ def test_every_service_has_limits_rotation_restart_and_grace(services):
         assert service["restart"] == "unless-stopped", name
         assert service["stop_grace_period"] == "35s", name
         assert service["healthcheck"]["test"], name
-        assert service["ulimits"]["nofile"]["soft"] >= 2 * Frame.max_clients, name
+        assert service["ulimits"]["nofile"]["soft"] >= 2 * PgBouncerFrame.max_clients, name
 
 
 def test_every_service_is_confined(services):

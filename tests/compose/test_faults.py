@@ -130,24 +130,24 @@ def doctored(installation, check: str) -> list[str]:
 
 
 def began(container: str) -> str:
-    return docker_cli.docker("inspect", "--format", "{{.State.StartedAt}}", container)
+    return docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", container)
 
 
 @pytest.mark.usefixtures("neighbour")
 def test_project_containers_that_were_removed_killed_and_stopped_serve_again(project, victim):
     killed, stopped = project(), project()
     before = {one.container: began(one.container) for one in (victim, killed, stopped)}
-    docker_cli.docker("rm", "--force", victim.container)
-    docker_cli.docker("kill", killed.container)
-    docker_cli.docker("stop", stopped.container)
+    docker_cli.run_docker("rm", "--force", victim.container)
+    docker_cli.run_docker("kill", killed.container)
+    docker_cli.run_docker("stop", stopped.container)
     for one, act in ((victim, "removed"), (killed, "killed"), (stopped, "stopped")):
         healed(one.answers, f"a container that was {act}")
         assert began(one.container) != before[one.container]
 
 
 def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_once_it_is_gone(installation, victim):
-    docker_cli.docker("rm", "--force", victim.container)
-    stranger = docker_cli.docker("run", "--detach", "--name", victim.container, "--network", "none", "debian:trixie-slim",
+    docker_cli.run_docker("rm", "--force", victim.container)
+    stranger = docker_cli.run_docker("run", "--detach", "--name", victim.container, "--network", "none", "debian:trixie-slim",
                              "sleep", "1000").strip()  # fmt: skip
     try:
         what = "a stranger is noticed"
@@ -156,10 +156,11 @@ def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_on
         assert said.startswith("projects: project.reconcile failed (")
         assert "is not ours" in said
         assert (
-            docker_cli.docker("ps", "--quiet", "--no-trunc", "--filter", f"name={victim.container}").strip() == stranger
+            docker_cli.run_docker("ps", "--quiet", "--no-trunc", "--filter", f"name={victim.container}").strip()
+            == stranger
         )
     finally:
-        docker_cli.docker("rm", "--force", stranger)
+        docker_cli.run_docker("rm", "--force", stranger)
     assert doctored(installation, "projects") == ["projects: project.reconcile succeeded"]
     assert victim.answers()
     assert "all are as they should be" in installation.launchdb("doctor", "projects").stdout
@@ -194,7 +195,7 @@ def is_whole(installation) -> bool:
     text = pooler_file(installation).read_text()
     if pooler_files.faults(text):
         return False
-    named = {name for name in pooler_files.parse(text)["databases"] if name.startswith("proj_")}
+    named = {name for name in pooler_files.parse_configuration(text)["databases"] if name.startswith("proj_")}
     return named == {one.name.removeprefix("postgrest-") for one in installation.stack.projects()}
 
 
@@ -235,7 +236,7 @@ def test_the_doctor_mends_a_spoilt_pooler_file_at_once(installation, victim, dam
 def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation, victim):
     """`docker stop` means it: nobody starts a container again that was stopped so. The operator does."""
     before = starts(installation)
-    docker_cli.docker("stop", CADDY)
+    docker_cli.run_docker("stop", CADDY)
     found = installation.json("doctor", "service.health", code=1)["findings"]
     assert [one["subject"] for one in found if one["status"] == "failure"] == [CADDY]
     assert state(CADDY) == "exited"
@@ -250,7 +251,7 @@ def test_caddy_that_was_stopped_is_named_and_started_by_the_doctor(installation,
 
 @pytest.mark.usefixtures("neighbour")
 def test_a_creation_waits_for_the_broker_and_says_so(installation, operator):  # noqa: F811
-    docker_cli.docker("stop", BROKER)
+    docker_cli.run_docker("stop", BROKER)
     answer = operator.post("/api/projects", json={"name": f"fault {secrets.token_hex(4)}"})
     assert answer.status_code == 202, answer.text
     project, job = answer.json()["project"]["id"], answer.json()["job"]["id"]
@@ -276,7 +277,7 @@ def test_a_worker_that_dies_comes_back_by_itself_and_one_that_was_killed_by_the_
     began = starts(installation)[WORKER]
     installation.command("docker", "exec", WORKER, "sh", "-c", "kill -9 -1")
     healed(lambda: starts(installation)[WORKER] != began and state(WORKER) == "running", "a worker that died")
-    docker_cli.docker("kill", WORKER)  # to Docker that is a stop
+    docker_cli.run_docker("kill", WORKER)  # to Docker that is a stop
     assert f"service.health: {WORKER} restarted" in doctored(installation, "service.health")
     assert state(WORKER) == "running"
 
@@ -311,8 +312,8 @@ def test_workers_killed_again_and_again_finish_what_was_begun(installation, time
     with ThreadPoolExecutor(6) as pool:
         lives = [pool.submit(life, number) for number in range(6)]
         for _ in range(times):
-            docker_cli.docker("kill", WORKER)
-            docker_cli.docker("start", WORKER)
+            docker_cli.run_docker("kill", WORKER)
+            docker_cli.run_docker("start", WORKER)
             time.sleep(4)
         ended = [one.result() for one in lives]
     retried = sum(more for _project, more in ended)
@@ -359,7 +360,7 @@ def restart_docker() -> None:
 @pytest.mark.full
 def test_docker_restarted_brings_projects_back_and_leaves_paused_ones_asleep(installation, project, victim):
     dockerd()
-    others = set(docker_cli.docker("ps", "--format", "{{.Names}}").split()) - set(starts(installation))
+    others = set(docker_cli.run_docker("ps", "--format", "{{.Names}}").split()) - set(starts(installation))
     if others:
         pytest.skip(f"somebody else uses Docker: {', '.join(sorted(others))}")
     paused = project()

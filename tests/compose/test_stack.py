@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.edge.proxy import Proxy
+from infra.edge.proxy import CaddyProxy
 from infra.host import docker_cli
 from infra.secrets import secretfiles
 from scripts.stack import edge
@@ -116,15 +116,17 @@ def test_health_says_what_the_guide_expects(installation):
 @pytest.mark.parametrize("service", ["auth-service", "storage-service", "postgrest-manager"])
 def test_a_service_that_is_told_to_stop_is_gone_within_seconds(installation, service):
     began = time.monotonic()
-    docker_cli.docker("stop", NAMES[service])
+    docker_cli.run_docker("stop", NAMES[service])
     took = time.monotonic() - began
-    docker_cli.docker("start", NAMES[service])
+    docker_cli.run_docker("start", NAMES[service])
     wait_until_well(installation.stack, lambda _line: None)
     assert took < 5
 
 
 def test_services_say_where_they_listen(installation):
-    said = {name: docker_cli.docker("logs", name) for name in ("launchdb-platform-api", "launchdb-postgrest-manager")}
+    said = {
+        name: docker_cli.run_docker("logs", name) for name in ("launchdb-platform-api", "launchdb-postgrest-manager")
+    }
     errors = {name: installation.command("docker", "logs", name).stderr for name in said}
     assert re.search(
         r"[Ll]istening on port 8000|:8000", said["launchdb-platform-api"] + errors["launchdb-platform-api"]
@@ -150,8 +152,8 @@ def test_the_certificate_is_the_domain_s_and_not_for_long(installation):
 
 
 def test_nothing_but_caddy_is_published_beyond_loopback(installation):
-    ids = docker_cli.docker("ps", "--quiet").split()
-    shown = json.loads(docker_cli.docker("inspect", *ids))
+    ids = docker_cli.run_docker("ps", "--quiet").split()
+    shown = json.loads(docker_cli.run_docker("inspect", *ids))
     mine = [one for one in shown if one["Name"].startswith(("/launchdb-", "/postgrest-"))]
     published = {
         (one["Name"].lstrip("/"), bound["HostIp"], int(bound["HostPort"]))
@@ -270,9 +272,9 @@ def test_nothing_that_docker_shows_holds_a_secret(installation):
     names = [one.name for one in [*docker_cli.containers(name="launchdb-"), *installation.stack.projects()]]
     images = sorted({one.image for one in docker_cli.containers(name="launchdb-")})
     shown = {
-        "inspect": docker_cli.docker("inspect", *names),
-        "images": "".join(docker_cli.docker("history", "--no-trunc", image) for image in images),
-        "processes": "".join(docker_cli.docker("top", name, "-eo", "pid,args") for name in names),
+        "inspect": docker_cli.run_docker("inspect", *names),
+        "images": "".join(docker_cli.run_docker("history", "--no-trunc", image) for image in images),
+        "processes": "".join(docker_cli.run_docker("top", name, "-eo", "pid,args") for name in names),
         "environments": "".join(environments(names)),
     }
     for name in names:
@@ -289,7 +291,7 @@ def test_nothing_that_docker_shows_holds_a_secret(installation):
 
 def environments(names: list[str]) -> list[str]:
     """The environment of every process in these containers, as the kernel shows it."""
-    pids = [pid for name in names for pid in docker_cli.docker("top", name, "-eo", "pid").split()[1:]]
+    pids = [pid for name in names for pid in docker_cli.run_docker("top", name, "-eo", "pid").split()[1:]]
     found = []
     for pid in pids:
         try:
@@ -330,7 +332,7 @@ def test_logs_of_one_service_of_all_and_of_a_project(installation):
 
 def test_logs_are_rotated(installation):
     shown = json.loads(
-        docker_cli.docker("inspect", *NAMES.values(), *(one.name for one in installation.stack.projects()))
+        docker_cli.run_docker("inspect", *NAMES.values(), *(one.name for one in installation.stack.projects()))
     )
     for one in shown:
         config = one["HostConfig"]["LogConfig"]
@@ -359,13 +361,13 @@ def test_a_host_without_python_sees_and_does_the_same(installation):
 
 def test_caddy_takes_up_another_configuration_without_a_restart(installation, operator):
     def started() -> str:
-        return docker_cli.docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
+        return docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
 
     before, body = started(), {"name": "x" * 70_000}
     # Whoever would put it right by himself.
-    docker_cli.docker("stop", NAMES["scheduler"])
+    docker_cli.run_docker("stop", NAMES["scheduler"])
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
-    assert Proxy(smaller).apply() is True
+    assert CaddyProxy(smaller).apply() is True
     assert operator.post("/api/projects", json=body).status_code == 413
     assert "Caddy has read its new file" in installation.launchdb("up", "--docker", "--detach", seconds=300).stderr
     assert operator.post("/api/projects", json=body).status_code == 422
@@ -409,7 +411,7 @@ def test_nor_do_they_touch_them_without_python(installation, another_home, words
 def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_the_end(installation):
     """As it is when an update is interrupted while Compose stops a container, and goes back."""
     auth, told = NAMES["auth-service"], []
-    docker_cli.docker("stop", auth)
+    docker_cli.run_docker("stop", auth)
     wait_until_well(installation.stack, told.append, services=["auth-service"], seconds=60)
     assert told == [f"{auth} was stopped; starting it", f"{auth} is healthy"]
 
@@ -448,7 +450,7 @@ def _ended(operator, job: str) -> dict | None:
 
 def test_starting_everything_at_once_converges(installation):
     """`docker restart` knows no order."""
-    docker_cli.docker("restart", *NAMES.values(), timeout_seconds=300)
+    docker_cli.run_docker("restart", *NAMES.values(), timeout_seconds=300)
     wait_for(lambda: edge.answers(installation.settings), 120)
     wait_for(lambda: installation.command("scripts/launchdb", "status").returncode == 0, 120)
     wait_for(lambda: installation.rows().status_code == 200, 60)

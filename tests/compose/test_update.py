@@ -93,7 +93,7 @@ def versions(installation):
     """Two more versions: the same under another name, and one whose API does not start."""
     for image in (*IMAGES, "host"):
         for version in (NEW, BROKEN):
-            docker_cli.docker("tag", f"launchdb/{image}:{OLD}", f"launchdb/{image}:{version}")
+            docker_cli.run_docker("tag", f"launchdb/{image}:{OLD}", f"launchdb/{image}:{version}")
     recipe = f"FROM launchdb/app:{OLD}\nUSER 0\nRUN rm /opt/launchdb-app/app/factory.py\nUSER 10001:10001\n"
     subprocess.run(
         ["docker", "build", "-q", "--network", "none", "-t", f"launchdb/app:{BROKEN}", "-"],
@@ -106,7 +106,7 @@ def versions(installation):
     yield
     for image in (*IMAGES, "host"):
         for version in (NEW, BROKEN):
-            docker_cli.docker("image", "rm", f"launchdb/{image}:{version}")
+            docker_cli.run_docker("image", "rm", f"launchdb/{image}:{version}")
 
 
 @pytest.mark.usefixtures("versions")
@@ -144,16 +144,18 @@ def test_a_version_that_is_not_well_is_taken_back_by_itself(installation):
 
 def test_what_runs_is_kept_though_its_name_means_another_image_by_now(installation):
     kept, names = f"{OLD}-kept", (*IMAGES, "host")
-    runs = docker_cli.docker("inspect", "--format", "{{.Image}}", NAMES["redis"]).strip()
-    docker_cli.docker("tag", f"launchdb/caddy:{OLD}", f"launchdb/redis:{OLD}")
+    runs = docker_cli.run_docker("inspect", "--format", "{{.Image}}", NAMES["redis"]).strip()
+    docker_cli.run_docker("tag", f"launchdb/caddy:{OLD}", f"launchdb/redis:{OLD}")
     try:
         checkout.keep(OLD, kept)
-        assert docker_cli.docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/redis:{kept}").strip() == runs
+        assert (
+            docker_cli.run_docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/redis:{kept}").strip() == runs
+        )
         assert checkout.runs(kept)
         assert checkout.has_images(kept)
     finally:
-        docker_cli.docker("tag", runs, f"launchdb/redis:{OLD}")
-        docker_cli.docker("image", "rm", *(f"launchdb/{image}:{kept}" for image in names))
+        docker_cli.run_docker("tag", runs, f"launchdb/redis:{OLD}")
+        docker_cli.run_docker("image", "rm", *(f"launchdb/{image}:{kept}" for image in names))
 
 
 @pytest.mark.usefixtures("versions")

@@ -10,11 +10,11 @@ import pytest
 
 from config.settings import load
 from infra.composition import instances as composed
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 from tests.fixtures import containers
 from tests.fixtures.containers import new_spec
 
-BY = By(f"job_{'0' * 32}", 7)
+BY = CreatedBy(f"job_{'0' * 32}", 7)
 
 
 @pytest.fixture(

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from infra.composition import Infra, instances
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 from tests.app.data.conftest import SECRET, token
 from tests.fixtures import containers
 from tests.fixtures.projects import drop, new_tenant
@@ -91,7 +91,7 @@ def path(place, pooled):
         db_uri=containers.SocketFolder(infra.databases.cluster).data_uri(tenant.id, login, tenant.passwords[login]),
     )  # fmt: skip
     made = instances(settings.model_copy(update={"pooler_url": "postgresql://somewhere"}))
-    made.ensure(spec, By())
+    made.ensure(spec, CreatedBy())
     yield settings.run_folder / "projects" / tenant.id / "api.sock"
     made.remove(tenant.id)
     made.close()

@@ -51,7 +51,7 @@ def pooled_settings(dockerd, pgbouncer, pooled_settings):
     """Those of an installation whose data APIs are containers behind its pooler."""
     settings = load(environment(pooled_settings), recall=False)
     yield settings
-    label = f"{shape.INSTALLATION}={shape.installation(settings.home)}"
+    label = f"{shape.INSTALLATION}={shape.installation_label(settings.home)}"
     for found in dockerd.containers(all=True, filters={"label": [label]}):
         dockerd.remove_container(found["Id"], force=True, v=True)
 

@@ -9,11 +9,11 @@ import pytest
 
 from config.logging import scrub
 from infra.instances.containers import shape
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 from tests.fixtures.containers import new_spec
 
 pytestmark = pytest.mark.docker
-BY = By(f"job_{'3' * 32}", 5)
+BY = CreatedBy(f"job_{'3' * 32}", 5)
 # Tries every way out, and says what answered.
 PROBE = """
 import json, os, pathlib, socket
@@ -104,7 +104,7 @@ def test_it_bears_whose_it_is_and_who_made_it(shown, contained, spec):
     made = labels.pop(shape.SPEC)
     assert len(made) == 64
     assert labels == {
-        shape.INSTALLATION: shape.installation(contained.home),
+        shape.INSTALLATION: shape.installation_label(contained.home),
         shape.PROJECT: spec.id,
         shape.JOB: BY.job,
         shape.FENCE: "5",

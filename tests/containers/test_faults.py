@@ -12,12 +12,12 @@ from infra.composition import docker as verbs_of
 from infra.composition import instances
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import health, shape
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 from tests.fixtures.containers import IMAGE, new_spec
 from tests.fixtures.servers import wait_until
 
 pytestmark = pytest.mark.docker
-BY = By(f"job_{'1' * 32}", 3)
+BY = CreatedBy(f"job_{'1' * 32}", 3)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_one_that_was_created_and_never_started_is_adopted(verbs, dockerd, made_
     assert verbs.create(spec.id, BY)
     assert not verbs.create(spec.id, BY)
     before = id_of(dockerd, spec)
-    made_by_docker.ensure(spec, By(f"job_{'2' * 32}", 4))
+    made_by_docker.ensure(spec, CreatedBy(f"job_{'2' * 32}", 4))
     assert id_of(dockerd, spec) == before
     assert dockerd.inspect_container(before)["Config"]["Labels"][shape.JOB] == BY.job
 
@@ -94,7 +94,7 @@ def test_one_that_was_made_otherwise_is_replaced(dockerd, contained, made_by_doc
 
 @pytest.mark.parametrize("labels", ["none", "of another installation", "of another project"])
 def test_one_of_somebody_else_is_refused_and_never_touched(dockerd, contained, verbs, made_by_docker, spec, labels):
-    ours = {shape.INSTALLATION: shape.installation(contained.home), shape.PROJECT: spec.id}
+    ours = {shape.INSTALLATION: shape.installation_label(contained.home), shape.PROJECT: spec.id}
     given = {
         "none": {},
         "of another installation": {**ours, shape.INSTALLATION: "0" * 12},
@@ -120,7 +120,7 @@ def test_one_of_somebody_else_is_refused_and_never_touched(dockerd, contained, v
 
 def test_a_container_with_our_labels_and_another_name_is_none_of_ours(dockerd, contained, made_by_docker):
     spec = new_spec()
-    labels = {shape.INSTALLATION: shape.installation(contained.home), shape.PROJECT: spec.id}
+    labels = {shape.INSTALLATION: shape.installation_label(contained.home), shape.PROJECT: spec.id}
     made = dockerd.create_container(dockerd.inspect_image(made_by_image(contained))["Id"], labels=labels)
     try:
         assert spec.id not in made_by_docker.look().containers
@@ -141,7 +141,7 @@ def test_a_new_configuration_is_taken_without_a_new_start(dockerd, contained, ma
     started = dockerd.inspect_container(f"postgrest-{served.id}")["State"]["StartedAt"]
     other = dataclasses.replace(served, max_rows=7)
     made_by_docker.ensure(other, BY)
-    answer = health.ask(contained.run_folder / "projects" / served.id / "api.sock")
+    answer = health.ask_health(contained.run_folder / "projects" / served.id / "api.sock")
     assert answer.spec == made_by_docker._configurations.hash(other)
     assert dockerd.inspect_container(f"postgrest-{served.id}")["State"]["StartedAt"] == started
 
@@ -150,7 +150,7 @@ def test_a_writer_that_died_before_it_told_of_a_new_configuration_is_made_up_for
     other = dataclasses.replace(served, max_rows=7)
     made_by_docker._configurations.write(other)
     made_by_docker.ensure(other, BY)
-    answer = health.ask(contained.run_folder / "projects" / served.id / "api.sock")
+    answer = health.ask_health(contained.run_folder / "projects" / served.id / "api.sock")
     assert answer.spec == made_by_docker._configurations.hash(other)
 
 
@@ -166,7 +166,7 @@ def test_one_whose_process_was_killed_comes_back_by_itself_over_its_old_socket(d
     path = contained.run_folder / "projects" / served.id / "api.sock"
     dockerd.exec_start(dockerd.exec_create(f"postgrest-{served.id}", ["/bin/sh", "-c", "kill -9 -1"])["Id"])
     wait_until(lambda: dockerd.inspect_container(f"postgrest-{served.id}")["RestartCount"] > 0, 10)
-    wait_until(lambda: health.ask(path) is not None)
+    wait_until(lambda: health.ask_health(path) is not None)
 
 
 def test_many_at_once_make_one_container(dockerd, made_by_docker, spec):

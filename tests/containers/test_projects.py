@@ -12,7 +12,7 @@ import pytest
 from catalog import names
 from infra.composition import Infra
 from infra.instances.containers import shape
-from infra.instances.instances import By
+from infra.instances.instances import CreatedBy
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.loops.sweeper import Sweeper
 from tests.fixtures import containers
@@ -163,7 +163,7 @@ def test_the_sweep_removes_what_ended_of_nobody_and_leaves_the_rest(dockerd, lif
     life.provision()
     instances, stray, running = life.infra.instances, containers.new_spec(), containers.new_spec()
     for spec in (stray, running):
-        instances.ensure(spec, By())
+        instances.ensure(spec, CreatedBy())
     dockerd.stop(f"postgrest-{stray.id}")
     dockerd.stop(f"postgrest-{life.id}")
     with life.infra.database.autocommit() as tx:

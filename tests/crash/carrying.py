@@ -67,7 +67,7 @@ def due_now(infra, job_id: str) -> None:
 def seen(infra, project: str) -> list[tuple[str, str, str]]:
     """The inventory of a project, its id left out so that two projects can be compared."""
     with infra.database.autocommit() as tx:
-        things = inventory.of_project(inventory.take(tx, infra), project)
+        things = inventory.of_project(inventory.take_inventory(tx, infra), project)
     return [(thing.kind, thing.name.replace(project, "<id>"), thing.verdict) for thing in things]
 
 
@@ -123,7 +123,7 @@ def run_here(infra, job) -> None:
 def shown(infra, job) -> dict:
     """The job as people see it."""
     with infra.database.autocommit() as tx:
-        return view.show(tx, job.id)
+        return view.show_job(tx, job.id)
 
 
 def prepare(settings, infra, before: tuple[type, ...]) -> str:

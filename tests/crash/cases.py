@@ -164,7 +164,7 @@ def rotate_keys(place):
 
 @case(migrate.MigrateProject, rare=True)
 def apply_owners_migration(place):
-    wanted = owner_migrations.Wanted(
+    wanted = owner_migrations.NewOwnerMigration(
         "1", "a change", "CREATE TABLE fruit (id int);\nINSERT INTO fruit VALUES (1);", 30_000
     )
     with place.infra.database.transaction() as tx:
@@ -246,7 +246,7 @@ def retain(place):
 @case(export.ExportProject, gpg=True, rare=True)
 def export_(place):
     with place.infra.database.transaction() as tx:
-        kept = job_secrets.keep(tx, place.infra.vault, PASSPHRASE)
+        kept = job_secrets.store(tx, place.infra.vault, PASSPHRASE)
     return export.ExportProject(place.id, kept), place.id
 
 
@@ -257,7 +257,7 @@ def import_as_new(place):
     folder.mkdir(mode=0o700, exist_ok=True)
     shutil.move(export.path_of(place.settings.exports_folder, place.id, job.id), folder / "shop.gpg")
     with place.infra.database.transaction() as tx:
-        kept = job_secrets.keep(tx, place.infra.vault, PASSPHRASE)
+        kept = job_secrets.store(tx, place.infra.vault, PASSPHRASE)
         owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (place.id,))
         project = projects.create(tx, owner, name="copy", pool_size=5, quota=0).id
         projects.mark_restoring(tx, project)

@@ -194,7 +194,7 @@ class Delete(Operation):
 
     def ask(self, infra, tx, project):
         owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (project,))
-        projects.mark_deleting(tx, projects.owned(tx, project, owner, lock=True))
+        projects.mark_deleting(tx, projects.find_owned(tx, project, owner, lock=True))
         return enqueue(tx, DeleteProject(project))
 
     def foresee(self, model):

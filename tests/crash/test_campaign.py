@@ -113,7 +113,7 @@ def test_all_projects_survive_dead_workers_a_lost_redis_and_a_restarted_postgres
     with at.infra.database.autocommit() as tx:
         projects = tx.rows("SELECT id, status, status_reason FROM projects WHERE name LIKE 'campaign %%'")
         provisions = tx.value("SELECT count(*) FROM jobs WHERE kind = 'project.provision'")
-        things = inventory.take(tx, at.infra)
+        things = inventory.take_inventory(tx, at.infra)
     assert len(projects) == count
     assert provisions == count + 1
     assert all(project["status"] == "active" or project["status_reason"] for project in projects)

@@ -52,7 +52,7 @@ def children(infra, job):
 
 def shown(infra, job):
     with infra.database.autocommit() as tx:
-        return view.show(tx, job.id)
+        return view.show_job(tx, job.id)
 
 
 def test_all_others_are_done_and_the_two_are_named_and_tried_again_alone(processes, infra, projects):

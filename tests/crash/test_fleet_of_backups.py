@@ -84,7 +84,7 @@ def test_all_others_are_backed_up_and_the_one_that_does_not_fit_is_named(process
     with infra.database.autocommit() as tx:
         listed = {project: backups.page(tx, project, before=None, limit=9) for project in projects}
         assert tx.value("SELECT count(*) FROM backups WHERE finished_at IS NULL") == 0
-        told = view.show(tx, job.id)
+        told = view.show_job(tx, job.id)
     assert {project: len(found) for project, found in listed.items()} == {
         project: int(project != large) for project in projects
     }

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from infra.mail.mail import Letter
+from infra.mail.mail import Email
 from infra.mail.mailbox import Mailbox
 from jobs.engine import kind as kinds
 from jobs.engine.crash import EXIT_STATUS
@@ -15,14 +15,14 @@ from jobs.engine.runner import Runner
 from jobs.engine.table import find
 from jobs.kinds.project.mail import SendMail
 from jobs.requests import mailing
-from jobs.requests.mailing import Sending
+from jobs.requests.mailing import SendOptions
 from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.carrying import pass_on
 from tests.crash.places import places
 from tests.crash.test_cancel_matrix import Request
 from tests.fixtures.projects import keep_master_key
 
-LETTER = Letter("ann@example.org", "Another password", "a link\n")
+LETTER = Email("ann@example.org", "Another password", "a link\n")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def posted(settings, infra):
     """A letter in the outbox of an installation."""
     keep_master_key(settings)
     with infra.database.transaction() as tx:
-        return mailing.send(tx, infra, LETTER, Sending(600))
+        return mailing.send_email(tx, infra, LETTER, SendOptions(600))
 
 
 def ended(infra, job) -> tuple:

@@ -32,11 +32,11 @@ def project(settings, installation):
 def send(infra, project: str, sql: str, version: str = "1"):
     """Write a migration and its job, as the API does."""
     with infra.database.transaction() as tx:
-        wanted = owner_migrations.Wanted(version, "a change", sql, 30_000)
+        wanted = owner_migrations.NewOwnerMigration(version, "a change", sql, 30_000)
         made = owner_migrations.submit(tx, project, wanted)
     job = write(infra, MigrateProject(project, made.id))
     with infra.database.transaction() as tx:
-        owner_migrations.given_to(tx, made.id, job.id)
+        owner_migrations.assign_job(tx, made.id, job.id)
     return made.id, job
 
 

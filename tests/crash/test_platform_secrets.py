@@ -16,7 +16,7 @@ from jobs.engine.crash import EXIT_STATUS
 from jobs.kinds.platform.retire_platform_secret import RetirePlatformSecret
 from jobs.kinds.platform.rewrap_secrets import RewrapSecrets
 from jobs.kinds.platform.rotate_platform_secret import RotatePlatformSecret
-from jobs.projects.platform_secrets import ALL, Chosen, keep_chosen
+from jobs.projects.platform_secrets import ALL, ChosenPassword, keep_chosen
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, run_here, steps, write
 from tests.crash.places import places, places_with
@@ -115,7 +115,7 @@ def test_a_killed_rotation_resumes_and_ends_the_same(crash, secret, settings, se
         assert not (folder / f"{file}.previous").exists()
         opens_everything(sealed)
     if secret == "masterKey":
-        assert master_keys.retired(folder) == [old], "backups of the platform from before need it"
+        assert master_keys.earlier_keys(folder) == [old], "backups of the platform from before need it"
         assert old not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert set(steps(sealed, job).values()) == {"succeeded"}
 
@@ -135,7 +135,7 @@ def test_a_killed_rewrapping_resumes_and_the_old_key_opens_nothing(crash, settin
             with pytest.raises(Refused, match="is not among the secrets"):
                 secrets.read_all(tx, before, f"scope {n}")
         with pytest.raises(Refused):
-            before.prove(tx)
+            before.check_master_key(tx)
         told = tx.value("SELECT result FROM jobs WHERE kind = 'platform.rewrap_secrets'")
     assert told["rewrapped"] <= SCOPES + 1
     opens_everything(sealed)
@@ -204,7 +204,7 @@ def test_two_new_master_keys_in_a_row_each_retire_their_own(settings, sealed):
         tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE id = %s", (retire_first,))
     run_here(sealed, Found(retire_first))
     assert secretfiles.read(folder, master_keys.NAME) == [third, second]
-    assert set(master_keys.retired(folder)) == {first, second}
+    assert set(master_keys.earlier_keys(folder)) == {first, second}
     opens_everything(sealed)
 
 
@@ -224,7 +224,7 @@ def test_no_data_key_is_wrapped_by_a_master_key_that_is_being_retired(sealed, se
 @pytest.mark.parametrize("crash", places(RotatePlatformSecret))
 def test_a_killed_change_of_the_mail_password_resumes_and_keeps_no_copy(crash, settings, sealed, mail_server):
     with sealed.database.transaction() as tx:
-        chosen = keep_chosen(tx, sealed.vault, Chosen("the mail password", "operator@example.org"))
+        chosen = keep_chosen(tx, sealed.vault, ChosenPassword("the mail password", "operator@example.org"))
     job = write(sealed, RotatePlatformSecret("smtpPassword", 0, chosen))
     assert attempt_in_a_process(settings, crash=crash, **mail_server.environment) == EXIT_STATUS
     pass_on(sealed)
@@ -241,7 +241,7 @@ def test_a_killed_change_of_the_mail_password_resumes_and_keeps_no_copy(crash, s
 def test_a_mail_password_that_the_server_refuses_changes_nothing(settings, sealed, mail_server):
     (settings.secrets_folder / "SMTP_PASSWORD").write_text("the mail password\n")
     with sealed.database.transaction() as tx:
-        chosen = keep_chosen(tx, sealed.vault, Chosen("not the mail password", "operator@example.org"))
+        chosen = keep_chosen(tx, sealed.vault, ChosenPassword("not the mail password", "operator@example.org"))
     job = write(sealed, RotatePlatformSecret("smtpPassword", 0, chosen))
     attempt_in_a_process(settings, **mail_server.environment)
     with sealed.database.autocommit() as tx:

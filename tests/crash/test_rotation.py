@@ -42,7 +42,7 @@ def keys_of_data_api(settings, project):
     """The keys that the data API takes, each with its end."""
     lines = (settings.instances_folder / project / "data-api.conf").read_text().splitlines()
     secret = json.loads(next(line.partition(" = ")[2] for line in lines if line.startswith("jwt-secret = ")))
-    return tokens.keys_of(secret), any("before" in line for line in lines)
+    return tokens.verification_keys(secret), any("before" in line for line in lines)
 
 
 def is_good(settings, project, token) -> bool:
@@ -101,7 +101,7 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
         with installation.database.autocommit() as tx:
             row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
             retiring = tx.value("SELECT count(*) FROM jobs WHERE kind = 'project.retire_secret' AND run_at > now()")
-        assert drift.faults(installation, seen, drift.Wanted(**row), after) == [], "what was rotated is no drift"
+        assert drift.faults(installation, seen, drift.WantedProject(**row), after) == [], "what was rotated is no drift"
         assert retiring == (1 if secret == "jwtSecret" else 0)
         assert set(steps(installation, job).values()) == {"succeeded"}
     finally:
@@ -180,7 +180,7 @@ def test_what_mends_a_project_sets_no_password_that_is_not_in_force(settings, in
         seen = installation.databases.survey(names.roles(project), "test")
         with installation.database.autocommit() as tx:
             row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
-        found = drift.faults(installation, seen, drift.Wanted(**row), known(installation, project))
+        found = drift.faults(installation, seen, drift.WantedProject(**row), known(installation, project))
         assert not [fault for fault in found if "password" in fault]
         run_here(installation, write(installation, RestartProject(project)))
         run_here(installation, write(installation, ReconcileProject(project)))

@@ -105,7 +105,7 @@ def check(infra, project: str, model: Model) -> None:
     told = f"{project}: {model}"
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT * FROM projects WHERE id = %s", (project,))
-        things = inventory.of_project(inventory.take(tx, infra), project)
+        things = inventory.of_project(inventory.take_inventory(tx, infra), project)
         known = secrets.read_all(tx, infra.vault, project)
     assert row["status"] == model.status, told
     if model.status in ("failed", "deleted"):
@@ -115,7 +115,7 @@ def check(infra, project: str, model: Model) -> None:
     assert {thing.verdict for thing in things} == {"owned"}, told
     assert row["pool_size"] == model.pool_size, told
     limit = {} if model.statement_seconds is None else {"statementSeconds": model.statement_seconds}
-    wanted = drift.Wanted(project, model.status, model.pool_size, limit)
+    wanted = drift.WantedProject(project, model.status, model.pool_size, limit)
     assert drift.faults(infra, infra.databases.survey(None, "test"), wanted, known) == [], told
     tenant = stored_tenant(infra, project)
     if model.status == "paused":

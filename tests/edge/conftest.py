@@ -21,7 +21,7 @@ import pytest
 
 from config.settings import Settings, load
 from infra.composition import Infra
-from infra.edge.proxy import Proxy, Upstreams
+from infra.edge.proxy import CaddyProxy, Upstreams
 from infra.errors import Unavailable
 from infra.secrets import secretfiles
 from tests.app.server import free_port, served
@@ -37,7 +37,7 @@ class Edge:
     """Caddy as clients reach it."""
 
     settings: Settings
-    proxy: Proxy
+    proxy: CaddyProxy
     log: Path
     said: Path
     ports: Upstreams
@@ -157,7 +157,7 @@ def edge(edge_world):
         stack.enter_context(witness(auth, "auth"))
         stack.enter_context(witness(storage, "storage"))
         ports = Upstreams(platform.removeprefix("http://"), f"127.0.0.1:{auth}", f"127.0.0.1:{storage}")
-        yield stack.enter_context(caddy(Proxy(settings, ports), settings, stack, ports))
+        yield stack.enter_context(caddy(CaddyProxy(settings, ports), settings, stack, ports))
 
 
 @pytest.fixture

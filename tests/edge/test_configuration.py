@@ -14,9 +14,9 @@ import pytest
 
 from app.platform.operations.edge_metrics import EdgeMetrics
 from infra.edge import certificates
-from infra.edge.proxy import Proxy, Upstreams
+from infra.edge.proxy import CaddyProxy, Upstreams
 from infra.errors import Refused, Unavailable
-from jobs.loops.caddy_reconciler import Doorkeeper
+from jobs.loops.caddy_reconciler import CaddyReconciler
 from tests.app.server import free_port
 from tests.edge.conftest import DOMAIN, caddy, edge_settings
 from tests.edge.witness import witness
@@ -37,7 +37,7 @@ def secured(tmp_path_factory):
         for port, who in zip(ports, ("platform", "auth", "storage"), strict=True):
             stack.enter_context(witness(port, who))
         upstreams = Upstreams(*(f"127.0.0.1:{port}" for port in ports))
-        yield stack.enter_context(caddy(Proxy(settings, upstreams), settings, stack, upstreams))
+        yield stack.enter_context(caddy(CaddyProxy(settings, upstreams), settings, stack, upstreams))
     shutil.rmtree(home)
 
 
@@ -68,23 +68,23 @@ def test_http_leads_to_https_of_our_name_and_of_no_other(secured):
 
 
 def test_a_certificate_is_told_by_issuer_name_and_end(secured):
-    found = certificates.shown("127.0.0.1", secured.port, DOMAIN)
+    found = certificates.fetch_certificate("127.0.0.1", secured.port, DOMAIN)
     assert "Caddy Local Authority" in found.issuer
     assert found.is_for(DOMAIN)
     assert not found.is_for("other.test")
     assert 0 < found.seconds_left < 90 * 86400
     assert found.trusted is False
     with pytest.raises(Unavailable):
-        certificates.shown("127.0.0.1", free_port(), DOMAIN)
+        certificates.fetch_certificate("127.0.0.1", free_port(), DOMAIN)
 
 
 def test_a_public_certificate_is_asked_for_by_its_name_and_mail(secured, tmp_path):
     settings = edge_settings(tmp_path, LAUNCHDB_TLS="auto", ACME_EMAIL="admin@launchdb.test")
-    understood = secured.proxy.check(Proxy(settings).text())
+    understood = secured.proxy.check(CaddyProxy(settings).text())
     assert "admin@launchdb.test" in str(understood)
     assert "internal" not in str(understood["apps"]["tls"])
     assert "platform-api:8000" in str(understood)
-    tunnel = secured.proxy.check(Proxy(edge_settings(tmp_path, LAUNCHDB_TLS="off", DOMAIN="")).text())
+    tunnel = secured.proxy.check(CaddyProxy(edge_settings(tmp_path, LAUNCHDB_TLS="off", DOMAIN="")).text())
     assert "tls" not in tunnel["apps"]
 
 
@@ -93,7 +93,7 @@ def test_a_public_certificate_is_asked_for_by_its_name_and_mail(secured, tmp_pat
 )
 def test_settings_that_would_be_another_configuration_are_refused(tmp_path, faulty):
     with pytest.raises(Refused):
-        Proxy(edge_settings(tmp_path, LAUNCHDB_TLS="auto", **faulty)).text()
+        CaddyProxy(edge_settings(tmp_path, LAUNCHDB_TLS="auto", **faulty)).text()
 
 
 def test_what_caddy_refuses_changes_nothing(secured):
@@ -103,7 +103,7 @@ def test_what_caddy_refuses_changes_nothing(secured):
         proxy.check(text.replace("reverse_proxy", "reverse_prxy"))
     taken = int(secured.ports.auth.rpartition(":")[2])
     with pytest.raises(Refused, match="address already in use"):
-        Proxy(secured.settings.model_copy(update={"https_port": taken}), secured.ports).apply()
+        CaddyProxy(secured.settings.model_copy(update={"https_port": taken}), secured.ports).apply()
     assert (proxy.file.read_text(), proxy.served()) == (text, serving)
     assert secured.client().get("/").status_code == 200
 
@@ -111,7 +111,7 @@ def test_what_caddy_refuses_changes_nothing(secured):
 def test_a_changed_file_is_loaded_once_kept_and_put_back(secured):
     proxy, settings = secured.proxy, secured.settings
     assert proxy.apply() is False
-    changed = Proxy(settings.model_copy(update={"max_body_bytes": 4096}), secured.ports)
+    changed = CaddyProxy(settings.model_copy(update={"max_body_bytes": 4096}), secured.ports)
     before = proxy.file.read_text()
     assert changed.apply() is True
     assert changed.apply() is False
@@ -120,7 +120,7 @@ def test_a_changed_file_is_loaded_once_kept_and_put_back(secured):
     assert proxy.apply() is True
     assert proxy.file.read_text() == before
     for number in range(7):
-        Proxy(settings.model_copy(update={"max_body_bytes": 5000 + number}), secured.ports).apply()
+        CaddyProxy(settings.model_copy(update={"max_body_bytes": 5000 + number}), secured.ports).apply()
     assert len(proxy.kept()) == 5
     assert proxy.apply() is True
     assert {path.stat().st_mode & 0o077 for path in (proxy.file, *proxy.kept())} == {0}
@@ -151,7 +151,7 @@ def test_a_reload_cuts_no_request_off(secured):
         asking = [pool.submit(ask_on, secured.client()) for _ in range(4)]
         slow = pool.submit(secured.client().post, "/api/slow", content=slowly())
         for number in range(3):
-            Proxy(secured.settings.model_copy(update={"max_body_bytes": 9000 + number}), secured.ports).apply()
+            CaddyProxy(secured.settings.model_copy(update={"max_body_bytes": 9000 + number}), secured.ports).apply()
             time.sleep(0.3)
         proxy.apply()
         stop.set()
@@ -163,31 +163,31 @@ def test_a_reload_cuts_no_request_off(secured):
 
 
 def test_without_caddy_its_file_is_written_and_loading_says_that_it_is_away(tmp_path):
-    proxy = Proxy(edge_settings(tmp_path, LAUNCHDB_TLS="internal"))
+    proxy = CaddyProxy(edge_settings(tmp_path, LAUNCHDB_TLS="internal"))
     assert (proxy.write(), proxy.write()) == (True, False)
     with pytest.raises(Unavailable, match="Caddy does not answer"):
         proxy.apply()
 
 
 def test_the_doorkeeper_puts_back_what_was_loaded_by_hand(secured):
-    doorkeeper = Doorkeeper(secured.proxy)
+    doorkeeper = CaddyReconciler(secured.proxy)
     assert doorkeeper.run_once() == 0
-    other = Proxy(secured.settings.model_copy(update={"max_body_bytes": 7777}), secured.ports)
+    other = CaddyProxy(secured.settings.model_copy(update={"max_body_bytes": 7777}), secured.ports)
     assert other.apply() is True
     assert doorkeeper.run_once() == 1
     assert "7777" not in secured.proxy.file.read_text()
-    away = Proxy(secured.settings.model_copy(update={"home": secured.settings.home / "none"}), secured.ports)
-    assert Doorkeeper(away).run_once() == 0
+    away = CaddyProxy(secured.settings.model_copy(update={"home": secured.settings.home / "none"}), secured.ports)
+    assert CaddyReconciler(away).run_once() == 0
 
 
 def test_the_end_of_the_certificate_is_a_metric_while_there_is_one(secured):
-    shown = Proxy(secured.settings, secured.ports, address="127.0.0.1")
+    shown = CaddyProxy(secured.settings, secured.ports, address="127.0.0.1")
     (metric,) = EdgeMetrics(shown).collect()
     assert metric.name == "launchdb_certificate_expiry_seconds"
     assert 0 < metric.samples[0].value < 90 * 86400
-    assert list(EdgeMetrics(Proxy(secured.settings.model_copy(update={"tls": "off"}))).collect()) == []
+    assert list(EdgeMetrics(CaddyProxy(secured.settings.model_copy(update={"tls": "off"}))).collect()) == []
     gone = secured.settings.model_copy(update={"https_port": free_port()})
-    assert list(EdgeMetrics(Proxy(gone, address="127.0.0.1")).collect()) == []
+    assert list(EdgeMetrics(CaddyProxy(gone, address="127.0.0.1")).collect()) == []
 
 
 def test_requests_are_held_while_a_service_is_restarted(secured):
@@ -196,7 +196,7 @@ def test_requests_are_held_while_a_service_is_restarted(secured):
         gone = free_port()
         ports = Upstreams(f"127.0.0.1:{gone}", secured.ports.auth, secured.ports.storage_service)
         stack.callback(secured.proxy.apply)
-        Proxy(secured.settings, ports).apply()
+        CaddyProxy(secured.settings, ports).apply()
         client = secured.client()
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(client.request, method, "/api/x", content=body) for method, body in (

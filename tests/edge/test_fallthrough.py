@@ -153,7 +153,9 @@ def test_many_first_requests_make_one_start_and_all_are_answered(shop):
 
 def test_what_is_no_client_is_answered_and_wakes_nobody(shop):
     shop.sleep()
-    foreign = tokens.sign({"role": "service_role", "exp": int(time.time()) + 60}, "another secret, of another project")
+    foreign = tokens.sign_token(
+        {"role": "service_role", "exp": int(time.time()) + 60}, "another secret, of another project"
+    )
     origin = {"Origin": "https://a.example.org"}
     preflight = {**origin, "Access-Control-Request-Method": "POST"}
     stranger = shop.edge.client()
@@ -193,9 +195,9 @@ def test_a_killed_data_api_costs_readers_time_and_writers_a_clear_word(shop):
 
 
 def shop_listens(shop):
-    from infra.sockets import listens
+    from infra.sockets import is_listening
 
-    return listens(shop.edge.socket(shop.id))
+    return is_listening(shop.edge.socket(shop.id))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from config.limits import URL_BYTES_MAX
 from infra.edge import proxy
-from infra.edge.proxy import Proxy, Upstreams
+from infra.edge.proxy import CaddyProxy, Upstreams
 from tests.app.data.test_refusals import spoken
 from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings
@@ -102,7 +102,7 @@ def lonely(monkeypatch):
     with tempfile.TemporaryDirectory(prefix="ldbr-") as name, ExitStack() as stack:
         settings = edge_settings(Path(name), LAUNCHDB_TLS="off")
         nobody = Upstreams(*[f"127.0.0.1:{free_port()}" for _ in range(3)])
-        yield stack.enter_context(caddy(Proxy(settings, nobody), settings, stack, nobody))
+        yield stack.enter_context(caddy(CaddyProxy(settings, nobody), settings, stack, nobody))
 
 
 def test_where_nobody_is_there_clients_hear_so_and_may_ask_first(lonely):

@@ -18,7 +18,7 @@ from gunicorn.config import Config
 
 from app.data.serve.process import KEEPALIVE_SECONDS
 from config.settings import CHECKOUT
-from infra.edge.proxy import Proxy, Upstreams
+from infra.edge.proxy import CaddyProxy, Upstreams
 from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings
 from tests.fixtures.servers import wait_until
@@ -84,7 +84,7 @@ def test_no_write_and_no_read_fails_while_a_service_is_restarted(home, tmp_path)
             time.sleep(0.01)
 
     with ExitStack() as stack:
-        edge = stack.enter_context(caddy(Proxy(settings, upstreams), settings, stack, upstreams))
+        edge = stack.enter_context(caddy(CaddyProxy(settings, upstreams), settings, stack, upstreams))
         asking = [("POST", b"x" * 100)] * 5 + [("GET", b"")] * 3 + [("DELETE", b"")] * 2
         threads = [threading.Thread(target=ask_on, args=(edge, *how)) for how in asking]
         for number in range(RESTARTS):
@@ -115,7 +115,7 @@ def test_a_connection_that_rests_is_let_go_by_caddy_before_the_server_lets_it_go
 def served(home):
     """Caddy's configuration as it understands it."""
     settings = edge_settings(home, LAUNCHDB_TLS="off")
-    with ExitStack() as stack, caddy(Proxy(settings), settings, stack, Upstreams()) as edge:
+    with ExitStack() as stack, caddy(CaddyProxy(settings), settings, stack, Upstreams()) as edge:
         yield edge.proxy.served()
 
 

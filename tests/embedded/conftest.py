@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import CHECKOUT, load, remembered
-from infra.embedded.postgres import is_free, leftover
+from config.settings import CHECKOUT, load, remembered_state
+from infra.embedded.postgres import is_port_free, leftover_server
 from infra.embedded.report import FAULT, READY, read
 from infra.pipeline import spawn
 from tests.fixtures.servers import throwaway, wait_until
@@ -23,7 +23,7 @@ PROCFILE = "api: sleep 10001\nworker: sleep 10002\nscheduler: sleep 10003\n"
 
 
 def free_port() -> int:
-    while not is_free(port := 25500 + secrets.randbelow(4000)):
+    while not is_port_free(port := 25500 + secrets.randbelow(4000)):
         continue
     return port
 
@@ -111,9 +111,9 @@ class Home:
             process.wait()
             for stream in (process.stdout, process.stderr):
                 stream.close()
-        data = remembered(self.path).get("LAUNCHDB_POSTGRES_DATA")
+        data = remembered_state(self.path).get("LAUNCHDB_POSTGRES_DATA")
         if data:
-            wait_until(lambda: leftover(Path(data)) is None)
+            wait_until(lambda: leftover_server(Path(data)) is None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from config.settings import CHECKOUT
 from infra import files
 from infra.errors import Refused, Unavailable
-from infra.pipeline import Failed, run
+from infra.pipeline import ProgramFailed, run
 from tests.fixtures.servers import wait_until
 
 
@@ -22,7 +22,7 @@ def test_a_program_gets_its_input_and_returns_its_output():
 
 
 def test_a_failing_program_tells_its_status_and_its_last_words():
-    with pytest.raises(Failed, match="sh ended with exit status 3: oh") as failure:
+    with pytest.raises(ProgramFailed, match="sh ended with exit status 3: oh") as failure:
         run(["sh", "-c", "echo oh >&2; exit 3"], timeout_seconds=10)
     assert failure.value.status == 3
 
@@ -62,7 +62,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_old_file(tmp_path, m
 def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     with (
         files.locked(tmp_path / "lock"),
-        pytest.raises(files.Locked, match="held by another process"),
+        pytest.raises(files.FileLocked, match="held by another process"),
         files.locked(tmp_path / "lock", wait=False),
     ):
         raise AssertionError

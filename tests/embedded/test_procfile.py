@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import CHECKOUT
 from infra.embedded import procfile
-from infra.embedded.output import Log, Pipe
+from infra.embedded.output import OutputPipe, ProcessLog
 from infra.errors import Refused
 
 
@@ -48,7 +48,7 @@ def test_a_formation_nobody_can_read_is_refused(write, formation):
 
 
 def test_a_log_stays_within_its_bounds_and_keeps_the_newest_lines(tmp_path):
-    log = Log(tmp_path / "api.log", largest_bytes=1000)
+    log = ProcessLog(tmp_path / "api.log", largest_bytes=1000)
     for number in range(500):
         log.write("api.1", f"line {number}".encode())
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2000
@@ -58,13 +58,13 @@ def test_a_log_stays_within_its_bounds_and_keeps_the_newest_lines(tmp_path):
 def test_a_full_disk_loses_log_lines_and_nothing_else():
     from pathlib import Path
 
-    Log(Path("/dev/full")).write("api.1", b"line")
+    ProcessLog(Path("/dev/full")).write("api.1", b"line")
 
 
 def test_a_line_that_comes_in_pieces_is_logged_whole(tmp_path):
     import os
 
-    pipe = Pipe(Log(tmp_path / "log"), "api.1")
+    pipe = OutputPipe(ProcessLog(tmp_path / "log"), "api.1")
     os.write(pipe.write_end, b"half ")
     assert pipe.pump()
     os.write(pipe.write_end, b"line\nrest")

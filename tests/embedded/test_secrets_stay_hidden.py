@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.embedded import launch
-from infra.embedded.postgres import leftover
+from infra.embedded.postgres import leftover_server
 from tests.embedded.test_up import installation, launchdb
 
 __all__ = ["installation"]
@@ -83,7 +83,7 @@ def eventful(installation):
     with Watch() as watch:
         assert launchdb(installation, "up", "--detach").returncode == 0
         assert launchdb(installation, "projects", "create", "shop", "--no-wait").returncode == 0
-        os.kill(leftover(installation.path / "postgres" / "data"), signal.SIGKILL)
+        os.kill(leftover_server(installation.path / "postgres" / "data"), signal.SIGKILL)
         # Postgres comes back: one of these finds it there.
         assert any(launchdb(installation, "projects", "create", f"more{n}").returncode == 0 for n in range(20))
     return installation, watch

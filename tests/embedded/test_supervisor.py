@@ -18,7 +18,7 @@ import redis
 
 from infra.embedded import launch, programs
 from infra.embedded.accounts import reachable, service_account
-from infra.embedded.postgres import DATA, is_free, leftover
+from infra.embedded.postgres import DATA, is_port_free, leftover_server
 from infra.pipeline import Account
 from infra.secrets import secretfiles
 from tests.embedded.conftest import child_of, children_of, is_alive
@@ -85,7 +85,7 @@ def test_a_killed_postgres_is_back_and_holds_what_it_held(home):
     home.start()
     with psycopg.connect(home.settings.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-    os.kill(leftover(data_folder(home)), signal.SIGKILL)
+    os.kill(leftover_server(data_folder(home)), signal.SIGKILL)
 
     def holds():
         try:
@@ -112,14 +112,14 @@ def test_after_a_killed_supervisor_nothing_is_left_and_the_next_start_is_quick(h
 
 def test_a_postgres_that_outlived_its_supervisor_is_ended_in_order(home):
     supervisor = home.start()
-    pid = leftover(data_folder(home))
+    pid = leftover_server(data_folder(home))
     os.kill(pid, signal.SIGSTOP)  # it cannot hear that its supervisor dies
     supervisor.kill()
     supervisor.wait()
     os.kill(pid, signal.SIGCONT)
     home.start()
     assert_servers_answer(home)
-    assert leftover(data_folder(home)) != pid
+    assert leftover_server(data_folder(home)) != pid
 
 
 def test_a_second_supervisor_on_one_home_is_refused_in_one_sentence(home):
@@ -145,7 +145,7 @@ def test_a_taken_port_is_named_and_nothing_is_begun(home):
 def test_a_server_port_taken_between_two_starts_is_named(home):
     home.stop(home.start())
     port = int(re.search(r"127.0.0.1:(\d+)", home.settings.database_url)[1])
-    wait_until(lambda: is_free(port))
+    wait_until(lambda: is_port_free(port))
     with socket.create_server(("127.0.0.1", port)):
         assert home.refusal().startswith(f"port {port} of this home's Postgres is taken")
 
@@ -211,7 +211,7 @@ def test_a_start_waits_for_the_recovery_of_a_database_that_was_cut_off(home):
     with psycopg.connect(home.settings.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE work AS SELECT n, repeat('x', 500) AS t FROM generate_series(1, 60000) AS n")
         os.kill(supervisor.pid, signal.SIGSTOP)  # it must not start another one
-        os.kill(leftover(data_folder(home)), signal.SIGKILL)
+        os.kill(leftover_server(data_folder(home)), signal.SIGKILL)
         supervisor.kill()
         supervisor.wait()
     home.start()

@@ -98,8 +98,8 @@ def test_the_verification_passes_and_one_that_fails_leaves_nothing_either(instal
         steps = [(title, broken if title == at else act) for title, act in trials.STEPS]
         with monkeypatch.context() as patched:
             patched.setattr(trials, "STEPS", tuple(steps))
-            trial = verify.embedded(installation.settings)
-            done = verify.run(trial)
+            trial = verify.embedded_trial(installation.settings)
+            done = verify.run_steps(trial)
             trial.http.close()
         outcomes = {step.step: step.outcome for step in done}
         assert outcomes[at] == "failed"

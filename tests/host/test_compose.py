@@ -10,7 +10,7 @@ import pytest
 
 from infra.errors import Refused
 from infra.host import compose, docker_cli, logs
-from infra.host.logs import Range
+from infra.host.logs import LogRange
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]  # which bring the base
 
@@ -87,15 +87,15 @@ def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_sta
     """It renames the old container, makes the new one, and removes the old one."""
     name = f"{project.project}-steady"
     half = f"0123456789ab_{name}"
-    docker_cli.docker("rename", name, half)
+    docker_cli.run_docker("rename", name, half)
     project.up(tell=lambda _line: None)
     assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
-    docker_cli.docker("rename", name, half)
-    docker_cli.docker("stop", "--time", "1", half)
-    shown = json.loads(docker_cli.docker("inspect", half))[0]["Config"]["Labels"]
+    docker_cli.run_docker("rename", name, half)
+    docker_cli.run_docker("stop", "--time", "1", half)
+    shown = json.loads(docker_cli.run_docker("inspect", half))[0]["Config"]["Labels"]
     labels = [part for label, value in shown.items() for part in ("--label", f"{label}={value}")]
     healthy = ("--health-cmd", "true", "--health-interval", "1s")
-    docker_cli.docker("create", "--name", name, "--network", "none", *healthy, *labels, IMAGE, "sleep", "1000")
+    docker_cli.run_docker("create", "--name", name, "--network", "none", *healthy, *labels, IMAGE, "sleep", "1000")
     project.up(tell=lambda _line: None)
     assert sorted(one.name for one in project.containers()) == [f"{project.project}-other", name]
     assert named(project)["steady"].state == "running"
@@ -105,16 +105,16 @@ def test_what_a_killed_compose_has_left_half_replaced_is_settled_by_the_next_sta
 def test_lines_of_several_containers_come_in_the_order_of_time(project):
     names = [f"{project.project}-{service}" for service in ("other", "steady")]
     deadline = time.monotonic() + 60
-    while len(found := logs.read(names, Range())) < 3:
+    while len(found := logs.read(names, LogRange())) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert found == sorted(found, key=lambda line: line.at)
     assert {line.text for line in found} == {"first", "error of steady", "second"}
-    assert [line.text for line in logs.read(names[1:], Range(tail=0))] == []
+    assert [line.text for line in logs.read(names[1:], LogRange(tail=0))] == []
 
 
 def test_what_comes_is_followed(project):
-    lines = logs.follow([f"{project.project}-steady"], Range())
+    lines = logs.follow([f"{project.project}-steady"], LogRange())
     assert {next(lines).text, next(lines).text} == {"first", "error of steady"}
 
 

@@ -29,15 +29,15 @@ def there(tmp_path):
         load({"LAUNCHDB_HOME": str(home)}, recall=False),
         compose.find(tmp_path / "compose.yaml", home / ".env", project=name),
     )
-    label = f"{shape.INSTALLATION}={shape.installation(home)}"
+    label = f"{shape.INSTALLATION}={shape.installation_label(home)}"
     for kind, command in (("well", "sleep 1000"), ("dying", "exit 1"), ("paused", "sleep 1000")):
-        docker_cli.docker(
+        docker_cli.run_docker(
             "run", "--detach", "--init", "--network", "none", "--restart", "unless-stopped", "--stop-timeout", "1", "--label", label,
             "--name", f"{name}-{kind}", IMAGE, "sh", "-c", command,
         )  # fmt: skip
-    docker_cli.docker("pause", f"{name}-paused")
+    docker_cli.run_docker("pause", f"{name}-paused")
     yield found
-    docker_cli.docker("rm", "--force", *(one.name for one in found.projects()))
+    docker_cli.run_docker("rm", "--force", *(one.name for one in found.projects()))
 
 
 def states(there) -> dict[str, str]:

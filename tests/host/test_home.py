@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.installation import in_containers, parse, read, settings_of
+from config.installation import is_containers_home, parse, read, settings_of
 from config.settings import SettingsError, load
 from infra import files
 from infra.errors import Refused
@@ -46,7 +46,7 @@ def test_a_new_home_has_every_secret_once_in_a_file_once_in_dotenv_and_once_in_a
     for name in secretfiles.NAMES:
         value = (home / "secrets" / name).read_text().strip()
         assert lines[name] == copy[name] == value
-        assert secretfiles.strength(value) >= secretfiles.ENOUGH_BITS
+        assert secretfiles.entropy_bits(value) >= secretfiles.ENOUGH_BITS
     assert sorted(done.secrets) == sorted(secretfiles.NAMES)
     assert mode(home / ".env") == 0o600
     assert mode(done.copy) == 0o400
@@ -134,7 +134,7 @@ def test_dotenv_takes_values_as_they_are():
 
 
 def test_an_embedded_home_is_no_installation_in_containers(folder):
-    assert not in_containers(folder)
+    assert not is_containers_home(folder)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_production_names_everything_that_it_lacks(given, said):
 
 
 def test_the_copy_of_today_is_never_written_over(folder):
-    first = homes.write_copy(folder, {"A": "1"})
-    second = homes.write_copy(folder, {"A": "2"})
+    first = homes.write_secrets_copy(folder, {"A": "1"})
+    second = homes.write_secrets_copy(folder, {"A": "2"})
     assert first != second
     assert "A=1" in first.read_text()
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.version import VERSION
 from infra.errors import Refused, Unavailable
-from infra.postgres.migrations import Migration, read
+from infra.postgres.migrations import Migration, read_migrations
 from scripts.stack import checkout, versions
 from scripts.stack.alone import LOCK, alone
 from scripts.stack.update import add_told, refuse_irreversible
@@ -52,7 +52,7 @@ def test_a_migration_says_in_its_header_that_there_is_no_way_back():
 
 
 def test_every_schema_change_so_far_can_be_lived_with():
-    assert [one.version for one in read("platform") if not one.reversible] == []
+    assert [one.version for one in read_migrations("platform") if not one.reversible] == []
 
 
 def test_the_checkout_says_its_version():

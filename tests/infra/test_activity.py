@@ -6,13 +6,13 @@ import os
 import time
 
 from config.settings import load
-from infra.instances.activity import FILE, Mark, idle_seconds
+from infra.instances.activity import FILE, ActivityMark, idle_seconds
 
 PROJECT = "proj_0123456789abcdef"
 
 
 def test_a_request_is_noted_at_most_once_a_second(tmp_path):
-    mark = Mark(tmp_path)
+    mark = ActivityMark(tmp_path)
     mark.touch()
     os.utime(tmp_path / FILE, (0, 0))
     mark.touch()
@@ -24,12 +24,12 @@ def test_a_request_is_noted_at_most_once_a_second(tmp_path):
 
 
 def test_a_folder_that_is_gone_or_a_link_refuses_no_request(tmp_path):
-    Mark(tmp_path / "gone").touch()
+    ActivityMark(tmp_path / "gone").touch()
     victim = tmp_path / "victim"
     victim.write_text("as it was")
     os.utime(victim, (0, 0))
     (tmp_path / FILE).symlink_to(victim)
-    Mark(tmp_path).touch()
+    ActivityMark(tmp_path).touch()
     assert victim.stat().st_mtime == 0
 
 
@@ -38,6 +38,6 @@ def test_the_last_of_all_notes_counts_and_none_is_not_idleness(tmp_path):
     assert idle_seconds(settings, PROJECT) is None
     for folder, ago in ((settings.instances_folder / PROJECT, 500), (settings.run_folder / "projects" / PROJECT, 100)):
         folder.mkdir(parents=True)
-        Mark(folder).touch()
+        ActivityMark(folder).touch()
         os.utime(folder / FILE, (time.time() - ago, time.time() - ago))
     assert 95 < idle_seconds(settings, PROJECT) < 110

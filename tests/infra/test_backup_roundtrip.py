@@ -14,7 +14,7 @@ from infra.backup import archive
 from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.gpg import Gpg
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 from infra.postgres.extensions import Extensions
 from infra.postgres.staging import Beside
 from tests.fixtures.roundtrip import KEY, differences, dumped, restored
@@ -123,7 +123,7 @@ def test_plain_gpg_and_gunzip_read_it(tenant, tmp_path):
 def test_a_wrong_key_lets_nothing_out(form, tmp_path):
     gpg, path = Gpg(tmp_path / "gnupg"), tmp_path / "x"
     archive.store(io.BytesIO(b"secret" * 100000), path, form, gpg, KEY, lambda _done: None)
-    with pytest.raises((Failed, archive.Damaged)), archive.opened(path, form, gpg, KEY + "x") as plain:
+    with pytest.raises((ProgramFailed, archive.Damaged)), archive.opened(path, form, gpg, KEY + "x") as plain:
         assert plain.read() == b""
 
 

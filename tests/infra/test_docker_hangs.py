@@ -12,8 +12,8 @@ import pytest
 from config.settings import load
 from infra.errors import Unavailable
 from infra.instances.containers import docker as sdk
-from infra.instances.containers.shape import Shape
-from infra.instances.instances import By
+from infra.instances.containers.shape import ContainerShape
+from infra.instances.instances import CreatedBy
 
 PROJECT = "proj_0123456789abcdef"
 
@@ -26,7 +26,7 @@ def hung(monkeypatch):
         path = Path(name) / "docker.sock"
         deaf.bind(str(path))
         deaf.listen(64)
-        verbs = sdk.Docker(Shape.of(load({"LAUNCHDB_HOME": name}, recall=False)), path)
+        verbs = sdk.Docker(ContainerShape.of(load({"LAUNCHDB_HOME": name}, recall=False)), path)
         yield verbs
         verbs.close()
 
@@ -37,7 +37,7 @@ def hung(monkeypatch):
     [
         lambda verbs: verbs.list(),
         lambda verbs: verbs.look(PROJECT),
-        lambda verbs: verbs.create(PROJECT, By()),
+        lambda verbs: verbs.create(PROJECT, CreatedBy()),
         lambda verbs: verbs.stop(PROJECT),
         lambda verbs: verbs.log_tail(PROJECT),
     ],

@@ -13,12 +13,12 @@ from config.logging import scrub
 from config.settings import SettingsError, load
 from infra.errors import Refused, Unavailable
 from infra.mail import mail
-from infra.mail.mail import InDoubt, Letter
+from infra.mail.mail import DeliveryInDoubt, Email
 from infra.mail.mailbox import MOST_LETTERS, Mailbox
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IDENTITY = "mail_" + "0" * 31
-LETTER = Letter("ann@example.org", "Grüße", "Zeile eins\n.\n..zwei\n", "Ann Ö.")
+LETTER = Email("ann@example.org", "Grüße", "Zeile eins\n.\n..zwei\n", "Ann Ö.")
 
 
 def settings_of(running, tmp_path, **more):
@@ -26,8 +26,8 @@ def settings_of(running, tmp_path, **more):
 
 
 def send(settings, letter=LETTER, identity=IDENTITY + "1", handing=lambda: None):
-    carrier = mail.of(settings)
-    made = mail.message(letter, sender=settings.smtp_from, identity=identity, at=AT)
+    carrier = mail.transport_of(settings)
+    made = mail.to_message(letter, sender=settings.smtp_from, identity=identity, at=AT)
     carrier.deliver(made, letter.to, handing)
 
 
@@ -108,7 +108,7 @@ def test_a_four_may_be_tried_again_and_a_five_may_not(smtp, tmp_path, stage, ans
     handed = []
     with pytest.raises(raised) as error:
         send(settings_of(running, tmp_path), handing=lambda: handed.append(True))
-    assert not isinstance(error.value, InDoubt)
+    assert not isinstance(error.value, DeliveryInDoubt)
     assert answer[:3] in str(error.value)
     assert "ann@example.org" not in str(error.value)
     assert str(error.value).isprintable()
@@ -124,13 +124,13 @@ def test_a_lost_connection_is_in_doubt_only_once_the_letter_was_handed_over(smtp
     with pytest.raises(Unavailable) as early:
         send(settings_of(running, tmp_path))
     running.sink.at_data.append("hang up")
-    with pytest.raises(InDoubt):
+    with pytest.raises(DeliveryInDoubt):
         send(settings_of(running, tmp_path))
-    assert not isinstance(early.value, InDoubt)
+    assert not isinstance(early.value, DeliveryInDoubt)
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(("stage", "raised"), [("at_rcpt", Unavailable), ("at_data", InDoubt)])
+@pytest.mark.parametrize(("stage", "raised"), [("at_rcpt", Unavailable), ("at_data", DeliveryInDoubt)])
 def test_a_server_that_hangs_is_left(smtp, tmp_path, monkeypatch, stage, raised):
     monkeypatch.setattr(mail, "ANSWER_SECONDS", 0.5)
     running = smtp.start()
@@ -148,7 +148,7 @@ def test_a_server_that_takes_for_ever_is_left_whatever_it_says_meanwhile(smtp, t
     running = smtp.start(tls=tls)
     running.sink.at_data.append("hang")
     started = time.monotonic()
-    with pytest.raises(InDoubt):
+    with pytest.raises(DeliveryInDoubt):
         send(settings_of(running, tmp_path))
     assert time.monotonic() - started < 10
 
@@ -182,39 +182,39 @@ def unused_tcp_port():
 @pytest.mark.parametrize(
     "letter",
     [
-        Letter("ann@example.org\r\nBcc: eve@example.org", "s", "t"),
-        Letter("ann@example.org\n", "s", "t"),
-        Letter("ann@example.org\0", "s", "t"),
-        Letter("ann@example.org, eve@example.org", "s", "t"),
-        Letter("<ann@example.org> SIZE=1", "s", "t"),
-        Letter('"a b"@example.org', "s", "t"),
-        Letter("ann", "s", "t"),
-        Letter("", "s", "t"),
-        Letter("ann@exa mple.org", "s", "t"),
-        Letter("ann@example.org>", "s", "t"),
-        Letter("a\u202enn@example.org", "s", "t"),
-        Letter("a" * 65 + "@example.org", "s", "t"),
-        Letter("ann@" + "e" * 300, "s", "t"),
-        Letter("ann@example.org", "s\r\nBcc: eve@example.org", "t"),
-        Letter("ann@example.org", "s\0", "t"),
-        Letter("ann@example.org", "s" * 201, "t"),
-        Letter("ann@example.org", "s", "t", "Ann\r\nBcc: eve@example.org"),
-        Letter("ann@example.org", "s", "t", "Ann\0"),
-        Letter("ann@example.org", "s", "t", "Ann\u2028"),
-        Letter("ann@example.org", "s", "t\0"),
-        Letter("ann@example.org", "s", "t" * 100_001),
+        Email("ann@example.org\r\nBcc: eve@example.org", "s", "t"),
+        Email("ann@example.org\n", "s", "t"),
+        Email("ann@example.org\0", "s", "t"),
+        Email("ann@example.org, eve@example.org", "s", "t"),
+        Email("<ann@example.org> SIZE=1", "s", "t"),
+        Email('"a b"@example.org', "s", "t"),
+        Email("ann", "s", "t"),
+        Email("", "s", "t"),
+        Email("ann@exa mple.org", "s", "t"),
+        Email("ann@example.org>", "s", "t"),
+        Email("a\u202enn@example.org", "s", "t"),
+        Email("a" * 65 + "@example.org", "s", "t"),
+        Email("ann@" + "e" * 300, "s", "t"),
+        Email("ann@example.org", "s\r\nBcc: eve@example.org", "t"),
+        Email("ann@example.org", "s\0", "t"),
+        Email("ann@example.org", "s" * 201, "t"),
+        Email("ann@example.org", "s", "t", "Ann\r\nBcc: eve@example.org"),
+        Email("ann@example.org", "s", "t", "Ann\0"),
+        Email("ann@example.org", "s", "t", "Ann\u2028"),
+        Email("ann@example.org", "s", "t\0"),
+        Email("ann@example.org", "s", "t" * 100_001),
     ],
 )
 def test_nothing_in_a_letter_forges_a_header(letter):
     with pytest.raises(Refused):
-        mail.check(letter)
+        mail.check_email(letter)
     with pytest.raises(Refused):
-        mail.message(letter, sender="launchdb@sender.test", identity=IDENTITY, at=AT)
+        mail.to_message(letter, sender="launchdb@sender.test", identity=IDENTITY, at=AT)
 
 
 def test_what_looks_like_a_header_stays_text(smtp, tmp_path):
     running = smtp.start()
-    letter = Letter("ann@example.org", "Bcc: eve@example.org", "Bcc: eve\r\n.\r\nMAIL FROM:<x@y.z>\n", 'Eve" <e@x.org>')
+    letter = Email("ann@example.org", "Bcc: eve@example.org", "Bcc: eve\r\n.\r\nMAIL FROM:<x@y.z>\n", 'Eve" <e@x.org>')
     send(settings_of(running, tmp_path), letter)
     [message] = running.sink.messages
     assert message["Bcc"] is None
@@ -224,7 +224,7 @@ def test_what_looks_like_a_header_stays_text(smtp, tmp_path):
 
 
 def test_an_address_beyond_ascii_goes_where_the_server_takes_it(smtp, tmp_path):
-    letter = Letter("jürgen@example.org", "s", "t")
+    letter = Email("jürgen@example.org", "s", "t")
     running = smtp.start(enable_SMTPUTF8=True)
     send(settings_of(running, tmp_path), letter)
     assert running.sink.envelopes[0][1] == ["jürgen@example.org"]
@@ -236,7 +236,7 @@ def test_an_address_beyond_ascii_goes_where_the_server_takes_it(smtp, tmp_path):
 def test_a_mailbox_keeps_a_letter_once_for_its_owner_alone_and_makes_room(tmp_path):
     box = Mailbox(tmp_path / "mailbox")
     for number in range(MOST_LETTERS + 3):
-        made = mail.message(LETTER, sender="a@b.test", identity=f"mail_{number:032x}", at=AT)
+        made = mail.to_message(LETTER, sender="a@b.test", identity=f"mail_{number:032x}", at=AT)
         for _ in range(2):
             box.deliver(made, LETTER.to, lambda: None)
     found = box.listing()
@@ -252,10 +252,10 @@ def test_where_mail_goes_is_told_by_the_settings(tmp_path):
     home = {"LAUNCHDB_HOME": str(tmp_path)}
     assert load(home).mail == "mailbox"
     assert load({**home, "LAUNCHDB_ENV": "production"}).mail == "off"
-    assert mail.of(load({**home, "LAUNCHDB_ENV": "production"})) is None
+    assert mail.transport_of(load({**home, "LAUNCHDB_ENV": "production"})) is None
     known = {"SMTP_HOST": "smtp.example.org", "SMTP_FROM": "a@example.org"}
     assert load({**home, **known, "LAUNCHDB_ENV": "production"}).mail == "smtp"
-    assert mail.of(load({**home, **known})).name == "smtp.example.org:587"
+    assert mail.transport_of(load({**home, **known})).name == "smtp.example.org:587"
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.errors import Unavailable
 from infra.pooler import pooler_files
-from infra.pooler.console import console
-from infra.pooler.pooler import Entry
+from infra.pooler.console import open_console
+from infra.pooler.pooler import PoolerEntry
 from infra.secrets import secretfiles
 from tests.fixtures.pooler import READER, WRITER, Traffic
 from tests.fixtures.projects import drop, new_tenant
@@ -35,7 +35,7 @@ def pooler(pooled):
 def tenants(pooled):
     """Two projects that the pooler serves."""
     made = [new_tenant(pooled), new_tenant(pooled)]
-    pooled.pooler.serve(lambda: [Entry(tenant.id, 5, 2) for tenant in made])
+    pooled.pooler.serve(lambda: [PoolerEntry(tenant.id, 5, 2) for tenant in made])
     yield made
     for tenant in made:
         drop(pooled, tenant.id)
@@ -49,7 +49,7 @@ def through(pooler, tenant, login, database=None, **options):
 
 def admin(pooled):
     password = secretfiles.current(pooled.settings.secrets_folder, "POOLER_ADMIN_PASSWORD")
-    return console(pooled.settings.pooler_url, password)
+    return open_console(pooled.settings.pooler_url, password)
 
 
 def configuration(pgbouncer):
@@ -186,7 +186,7 @@ def test_clients_that_send_settings_at_the_start_come_in(pooler, tenants):
 
 def test_a_pool_bounds_the_sessions_of_all_logins_of_a_project(pooled, pooler, tenants):
     one = tenants[0]
-    pooler.serve(lambda: [Entry(one.id, 2, 1)])
+    pooler.serve(lambda: [PoolerEntry(one.id, 2, 1)])
     uris = [pooler.uri(one.id, login, one.passwords[login]) for login in (one.roles.owner, one.roles.authenticator)]
     with Traffic(uris, 400, clients=20) as load:
         time.sleep(1.5)
@@ -237,7 +237,7 @@ POISON = {
 @pytest.mark.parametrize("damage", POISON)
 def test_a_damaged_configuration_is_put_right_whether_it_was_taken_or_not(damage, pooled, pooler, tenants, pgbouncer):
     file = configuration(pgbouncer)
-    wanted = [Entry(tenant.id, 5, 2) for tenant in sorted(tenants, key=lambda tenant: tenant.id)]
+    wanted = [PoolerEntry(tenant.id, 5, 2) for tenant in sorted(tenants, key=lambda tenant: tenant.id)]
     good = file.read_text()
     for reload in (False, True):
         file.write_text(POISON[damage](good))
@@ -252,7 +252,7 @@ def test_a_damaged_configuration_is_put_right_whether_it_was_taken_or_not(damage
 
 
 def test_a_wrong_mode_and_a_damaged_userlist_are_put_right(pooler, tenants, pgbouncer):
-    wanted = [Entry(tenant.id, 5, 2) for tenant in tenants]
+    wanted = [PoolerEntry(tenant.id, 5, 2) for tenant in tenants]
     users = pgbouncer.home / "pgbouncer" / "userlist.txt"
     before = users.read_text()
     configuration(pgbouncer).chmod(0o644)
@@ -264,7 +264,7 @@ def test_a_wrong_mode_and_a_damaged_userlist_are_put_right(pooler, tenants, pgbo
 
 def test_the_last_five_good_configurations_are_kept(pooler, tenants, pgbouncer):
     for size in range(1, 9):
-        pooler.serve(lambda size=size: [Entry(tenants[0].id, size, 2)])
+        pooler.serve(lambda size=size: [PoolerEntry(tenants[0].id, size, 2)])
     kept = sorted(pgbouncer.home.glob("pgbouncer/pgbouncer.ini.backup-*"))
     assert len(kept) == 5
     assert all(f"pool_size={size} reserve_pool_size=2" in path.read_text() for size, path in enumerate(kept, 3))
@@ -277,12 +277,12 @@ def test_what_pgbouncer_does_not_take_is_put_back(pooler, tenants, pgbouncer):
     folder.chmod(0o755)
     try:
         with pytest.raises(Unavailable, match="did not take"):
-            pooler.serve(lambda: [Entry(tenants[0].id, 9, 2)])
+            pooler.serve(lambda: [PoolerEntry(tenants[0].id, 9, 2)])
         assert configuration(pgbouncer).read_text() == good
     finally:
         os.chown(folder, WRITER, READER)
         folder.chmod(0o2750)
-    assert pooler.serve(lambda: [Entry(tenants[0].id, 9, 2)])
+    assert pooler.serve(lambda: [PoolerEntry(tenants[0].id, 9, 2)])
     assert [entry.pool_size for entry in pooler.served()] == [9]
 
 
@@ -292,7 +292,7 @@ def test_a_hundred_callers_at_once_lose_nothing(pooler):
     def publish():
         try:
             with lock:
-                ledger.append(Entry(f"proj_{secrets.token_hex(8)}", 5, 2))
+                ledger.append(PoolerEntry(f"proj_{secrets.token_hex(8)}", 5, 2))
             pooler.serve(lambda: list(ledger))
         except Exception as error:
             failures.append(error)
@@ -309,7 +309,7 @@ def test_a_hundred_callers_at_once_lose_nothing(pooler):
 def test_who_was_killed_before_the_rename_or_before_the_reload_leaves_it_to_the_next(pooler, tenants, pgbouncer):
     folder = pgbouncer.home / "pgbouncer"
     (folder / ".pgbouncer.ini.half").write_text("[databases]\nhalf")
-    wanted = [Entry(tenants[0].id, 7, 2)]
+    wanted = [PoolerEntry(tenants[0].id, 7, 2)]
     pooler.write(lambda: wanted)
     assert [entry.pool_size for entry in pooler.served()] == [5, 5], "it was told nothing yet"
     assert pooler.serve(lambda: wanted)
@@ -320,7 +320,7 @@ def test_who_was_killed_before_the_rename_or_before_the_reload_leaves_it_to_the_
 def test_a_pooler_that_is_away_is_unavailable_and_right_from_its_next_start_on(pooler, tenants, pgbouncer):
     pgbouncer.kill()
     try:
-        wanted = [Entry(tenants[0].id, 7, 2)]
+        wanted = [PoolerEntry(tenants[0].id, 7, 2)]
         with pytest.raises(Unavailable) as caught:
             pooler.serve(lambda: wanted)
         assert caught.value.dependency == "pooler"
@@ -334,14 +334,14 @@ def test_a_pooler_that_is_away_is_unavailable_and_right_from_its_next_start_on(p
 def test_changes_fail_no_request_of_others_and_cut_the_clients_of_what_is_removed(pooled, pooler, tenants):
     calm = [pooler.uri(t.id, login, t.passwords[login]) for t in tenants for login in (t.roles.owner, t.roles.auth)]
     removed = new_tenant(pooled)
-    others = [Entry(tenant.id, 5, 2) for tenant in tenants]
+    others = [PoolerEntry(tenant.id, 5, 2) for tenant in tenants]
     try:
         with Traffic(calm, 140) as kept, Traffic(calm, 60, fresh=True, clients=4) as coming:
             end, size = time.monotonic() + 10, 5
             while time.monotonic() < end:
                 size = 3 + (size + 1) % 6
-                changed = [Entry(others[0].database, size, 2), others[1]]
-                pooler.serve(lambda changed=changed: [*changed, Entry(removed.id, 5, 2)])
+                changed = [PoolerEntry(others[0].database, size, 2), others[1]]
+                pooler.serve(lambda changed=changed: [*changed, PoolerEntry(removed.id, 5, 2)])
                 client = through(pooler, removed, removed.roles.owner)
                 client.execute("SELECT 1")
                 pooler.serve(lambda: others)

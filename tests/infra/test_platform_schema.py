@@ -21,7 +21,7 @@ FUNCTIONS_BY_NUMBER = {
     "catalogue@1": "0e9db4318bfc99ed7c4ba0c43acb9660cd46cdb394a9bc5f1c3e617e31ad6af3",
     "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
 }
-NEWEST = [one.version for one in (*migrations.read("platform"), *repeatables.read("platform"))]
+NEWEST = [one.version for one in (*migrations.read_migrations("platform"), *repeatables.read_repeatables("platform"))]
 ROWS = "SELECT xpath('/table/row', query_to_xml(format('SELECT * FROM %%I ORDER BY 1, 2', %s::text), true, false, ''))::text"
 # Whatever would get another number if it were made anew.
 THINGS = """
@@ -45,7 +45,7 @@ CHANGED_IN_THE_TEMPLATE = {"launchdb.schema_changed"}
 
 def migrate(url, upto=""):
     with psycopg.connect(url, autocommit=True) as connection:
-        return migrations.apply(connection, "platform", upto=upto)
+        return migrations.apply_migrations(connection, "platform", upto=upto)
 
 
 def ask(url, statement, values=None):
@@ -197,7 +197,7 @@ def test_functions_of_which_one_does_not_apply_are_not_applied_at_all(platform_u
 def test_a_file_of_functions_says_its_number_and_where_the_tables_come(text, newer):
     newer(text, 0)
     with pytest.raises(ValueError, match="engine"):
-        repeatables.read("platform")
+        repeatables.read_repeatables("platform")
 
 
 def test_a_schema_up_to_a_version_has_no_functions_but_those_of_its_triggers(empty_url):
@@ -216,8 +216,10 @@ def test_no_function_is_defined_twice():
 
 def test_functions_that_were_changed_have_another_number():
     """A new number is added above with its checksum; the one of an older number is never changed."""
-    assert {one.version: one.checksum for one in repeatables.read("platform")}.items() <= FUNCTIONS_BY_NUMBER.items()
+    assert {
+        one.version: one.checksum for one in repeatables.read_repeatables("platform")
+    }.items() <= FUNCTIONS_BY_NUMBER.items()
 
 
 def test_numbered_files_define_no_function():
-    assert [one.version for one in migrations.read("platform") if DEFINES.search(one.text)] == []
+    assert [one.version for one in migrations.read_migrations("platform") if DEFINES.search(one.text)] == []

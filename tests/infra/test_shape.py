@@ -12,12 +12,12 @@ from config.settings import load
 from infra.composition import instances
 from infra.errors import Refused
 from infra.instances.containers import shape
-from infra.instances.containers.shape import Shape
-from infra.instances.instances import By
+from infra.instances.containers.shape import ContainerShape
+from infra.instances.instances import CreatedBy
 from tests.fixtures.containers import new_spec
 
 PROJECT, JOB = "proj_0123456789abcdef", f"job_{'0' * 32}"
-SHAPE = Shape.of(load({"LAUNCHDB_HOME": "/srv/launchdb", "LAUNCHDB_RUNTIME": "docker"}, recall=False))
+SHAPE = ContainerShape.of(load({"LAUNCHDB_HOME": "/srv/launchdb", "LAUNCHDB_RUNTIME": "docker"}, recall=False))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def short():
 
 
 def test_who_made_it_is_said_and_changes_nothing_else():
-    one, other = SHAPE.body(PROJECT, "sha256:1", By(JOB, 1)), SHAPE.body(PROJECT, "sha256:1", By("", 0))
+    one, other = SHAPE.body(PROJECT, "sha256:1", CreatedBy(JOB, 1)), SHAPE.body(PROJECT, "sha256:1", CreatedBy("", 0))
     told = [name for name in one["Labels"] if one["Labels"][name] != other["Labels"][name]]
     assert sorted(told) == [shape.FENCE, shape.JOB]
     assert {**one, "Labels": 0} == {**other, "Labels": 0}
@@ -51,27 +51,29 @@ def test_another_image_of_the_same_name_changes_its_hash():
 )
 def test_only_a_project_has_a_container(wrong):
     for act in (
-        lambda: shape.name_of(wrong),
-        lambda: SHAPE.body(wrong, "sha256:1", By()),
+        lambda: shape.container_name(wrong),
+        lambda: SHAPE.body(wrong, "sha256:1", CreatedBy()),
         lambda: SHAPE.spec(wrong, ""),
     ):
         with pytest.raises(Refused):
             act()
 
 
-@pytest.mark.parametrize("by", [By("job_x", 1), By(f"{JOB}\n", 1), By(JOB, -1), By(JOB, 2**63)])
+@pytest.mark.parametrize(
+    "by", [CreatedBy("job_x", 1), CreatedBy(f"{JOB}\n", 1), CreatedBy(JOB, -1), CreatedBy(JOB, 2**63)]
+)
 def test_only_a_job_makes_one(by):
     with pytest.raises(Refused):
         SHAPE.body(PROJECT, "sha256:1", by)
 
 
 def test_its_environment_holds_nothing_of_ours():
-    assert "Env" not in json.dumps(SHAPE.body(PROJECT, "sha256:1", By()))
+    assert "Env" not in json.dumps(SHAPE.body(PROJECT, "sha256:1", CreatedBy()))
 
 
 def test_a_home_whose_sockets_would_have_too_long_a_name_is_refused():
     with pytest.raises(Refused, match="LAUNCHDB_HOME is too long"):
-        Shape.of(load({"LAUNCHDB_HOME": f"/srv/{'x' * 80}"}, recall=False))
+        ContainerShape.of(load({"LAUNCHDB_HOME": f"/srv/{'x' * 80}"}, recall=False))
 
 
 @pytest.mark.parametrize(
@@ -88,9 +90,9 @@ def test_a_home_whose_sockets_would_have_too_long_a_name_is_refused():
 def test_postgrests_own_image_is_told_by_its_name_and_gets_its_own_options_alone(short, image, ours):
     given = {"LAUNCHDB_HOME": short, "LAUNCHDB_RUNTIME": "docker", "LAUNCHDB_DATA_API_IMAGE": image}
     settings = load(given, recall=False)
-    made, spec = Shape.of(settings), new_spec(db_uri_before="postgresql://before")
-    assert made.ours is ours
-    assert ("Cmd" in made.body(PROJECT, "sha256:1", By())) is not ours
+    made, spec = ContainerShape.of(settings), new_spec(db_uri_before="postgresql://before")
+    assert made.is_own_image is ours
+    assert ("Cmd" in made.body(PROJECT, "sha256:1", CreatedBy())) is not ours
     folders = instances(settings)._configurations
     folders.write(spec)
     text = (settings.instances_folder / spec.id / "data-api.conf").read_text()

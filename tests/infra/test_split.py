@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.backup.dump_text import DumpText
-from infra.postgres.split import MOST_QUESTIONS, split
+from infra.postgres.split import MOST_QUESTIONS, split_statements
 
 CASES = {
     "SELECT 1; SELECT 2": ["SELECT 1", " SELECT 2"],
@@ -58,12 +58,12 @@ CASES = {
 
 @pytest.mark.parametrize("text", CASES)
 def test_a_text_is_cut_at_the_ends_of_its_statements(text):
-    assert [statement.text for statement in split(text)] == CASES[text]
+    assert [statement.text for statement in split_statements(text)] == CASES[text]
 
 
 @pytest.mark.parametrize("text", CASES)
 def test_a_statement_knows_where_it_begins(text):
-    assert all(text[part.offset : part.offset + len(part.text)] == part.text for part in split(text))
+    assert all(text[part.offset : part.offset + len(part.text)] == part.text for part in split_statements(text))
 
 
 # Pieces that statements are made of here: names that are key words elsewhere, and every way to hide a semicolon.
@@ -148,7 +148,7 @@ def test_the_server_takes_each_piece_for_one_statement_and_no_part_of_it_for_one
     @given(st.lists(st.tuples(statements, blanks), min_size=1, max_size=5))
     def check(parts):
         text = ";".join(part + blank for part, blank in parts)
-        pieces = split(text)
+        pieces = split_statements(text)
         if count(server, text) is None:
             return  # no SQL to the server: where it is cut is of no consequence
         assert [count(server, piece.text) for piece in pieces] == [1] * len(pieces), text
@@ -211,5 +211,5 @@ def test_a_statement_that_no_end_is_found_for_costs_a_bounded_number_of_question
     asked = []
     monkeypatch.setattr("infra.postgres.split._is_whole", lambda text: asked.append(text))
     body = "SELECT 1 AS end; " * 5000
-    assert split(f"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {body}")
+    assert split_statements(f"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {body}")
     assert len(asked) <= 1 + MOST_QUESTIONS

@@ -34,7 +34,7 @@ def test_an_absent_server_snoozes_its_jobs_until_one_succeeds(engine, infra, awa
         engine.runner.run_one()
     with infra.database.autocommit() as tx:
         assert breakers.states(tx)[0].open
-        waiting = view.show(tx, engine.enqueue(Nothing("y")).id)["waitingFor"]
+        waiting = view.show_job(tx, engine.enqueue(Nothing("y")).id)["waitingFor"]
     assert (waiting["reason"], waiting["dependency"]) == ("dependency", "postgres")
     assert waiting["at"]
     assert not engine.runner.run_one()
@@ -47,7 +47,7 @@ def test_an_absent_server_snoozes_its_jobs_until_one_succeeds(engine, infra, awa
     BEHAVIOUR.clear()
     again(infra)
     assert engine.runner.run_one()
-    assert breakers.settle(infra.database) == 1
+    assert breakers.close_recovered(infra.database) == 1
     again(infra)
     while engine.runner.run_one():
         again(infra)
@@ -68,6 +68,6 @@ def test_one_job_at_a_time_finds_out_whether_it_is_back(engine, other_engine, in
     assert not other_engine.runner.run_one()
     gate.set()
     probe.join(10)
-    assert breakers.settle(infra.database) == 1
+    assert breakers.close_recovered(infra.database) == 1
     again(infra)
     assert other_engine.runner.run_one()

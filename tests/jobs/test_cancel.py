@@ -93,14 +93,14 @@ def test_a_job_that_succeeded_cannot_be_retried(engine):
 def test_every_pair_of_states_is_allowed_or_refused_by_the_fence(engine):
     """A job that nobody holds can be released by nobody."""
     from jobs.engine.errors import LeaseLost
-    from jobs.engine.table import Holder, Release
+    from jobs.engine.table import FencedWriter, ReleaseInto
 
     for status in ("queued", "retrying", "succeeded", "failed", "cancelled"):
         job = engine.enqueue(Nothing(status))
         with engine.infra.database.autocommit() as tx:
             tx.execute("UPDATE jobs SET status = %s WHERE id = %s", (status, job.id))
         with pytest.raises(LeaseLost), engine.infra.database.transaction() as tx:
-            Holder(job.id, 0).release(tx, Release("succeeded"))
+            FencedWriter(job.id, 0).release(tx, ReleaseInto("succeeded"))
         assert engine.job(job.id).status == status
 
 

@@ -11,7 +11,7 @@ import pytest
 from jobs.engine import table
 from jobs.engine.commands import JobConflict, cancel
 from jobs.engine.errors import LeaseLost
-from jobs.engine.table import Holder, Release
+from jobs.engine.table import FencedWriter, ReleaseInto
 from tests.jobs.conftest import Engine
 from tests.jobs.trial_kinds import Bulk, Nothing, Turn
 
@@ -68,7 +68,7 @@ class Claimers:
     def finish(self, job) -> None:
         try:
             with self.engine.infra.database.autocommit() as tx:
-                Holder(job.id, job.fence).release(tx, Release("succeeded"))
+                FencedWriter(job.id, job.fence).release(tx, ReleaseInto("succeeded"))
         except LeaseLost:
             self.refused += 1
 

@@ -47,7 +47,7 @@ def claim(tx, declared: kinds.Kind) -> str | None:
     """Ask for a job as a worker does that serves this kind alone."""
     taken = tx.row(
         "SELECT (job).id FROM take_job('somebody', %s::text[], %s::text[], interval '1 minute')",
-        ([declared.queue], [declared.served]),
+        ([declared.queue], [declared.name_and_version]),
     )
     return None if taken is None else taken["id"]
 
@@ -100,7 +100,7 @@ def test_a_job_that_says_nothing_of_a_conflict_waits_for_the_one_that_names_it(e
     bulk = engine.enqueue(Bulk("bulk", P))
     assert other_engine.runner.run_one() is False
     with engine.infra.database.autocommit() as tx:
-        told = view.show(tx, bulk.id)["waitingFor"]
+        told = view.show_job(tx, bulk.id)["waitingFor"]
     assert (told["reason"], told["jobId"]) == ("behind", alone.id)
     gate.set()
     running.join(20)

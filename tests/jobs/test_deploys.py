@@ -15,7 +15,7 @@ OLD_RELEASE = "SELECT (released).status FROM release_job(%s, %s, %s, interval '0
 
 def waiting(infra, job_id):
     with infra.database.autocommit() as tx:
-        return view.show(tx, job_id)["waitingFor"]
+        return view.show_job(tx, job_id)["waitingFor"]
 
 
 def write(infra, statement, *values):
@@ -73,4 +73,4 @@ def test_steps_pinned_by_an_older_version_do_not_hinder_a_newer_one(engine, infr
     assert engine.job(job.id).status == "succeeded"
     assert engine.world() == {"a/first", "a/second"}
     with infra.database.autocommit() as tx:
-        assert {"gone", "first_thing_is_there"} <= {step["name"] for step in view.show(tx, job.id)["steps"]}
+        assert {"gone", "first_thing_is_there"} <= {step["name"] for step in view.show_job(tx, job.id)["steps"]}

@@ -76,7 +76,7 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     wipe(infra)
     kept = platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     assert kept.endswith("_before")
-    done = platform_restore.adopt(infra, TOLD.append)
+    done = platform_restore.adopt_unknown(infra, TOLD.append)
     # The platform is backed up first: that night's backups of the projects are not in its own.
     assert done["backups"] >= 2
     assert (set(done["restored"]), done["lost"]) == ({first, second}, [])
@@ -88,7 +88,12 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     assert sql(infra, first, "SELECT count(*) FROM notes") == (100,)
     assert stored_tenant(infra, first).passwords == known, "its own secrets came back with the platform"
     assert (infra.settings.instances_folder / second).exists()
-    assert platform_restore.adopt(infra, TOLD.append) == {"backups": 0, "carried": [], "restored": {}, "lost": []}
+    assert platform_restore.adopt_unknown(infra, TOLD.append) == {
+        "backups": 0,
+        "carried": [],
+        "restored": {},
+        "lost": [],
+    }
     assert later not in states
 
 
@@ -128,7 +133,7 @@ def test_a_project_that_was_being_deleted_then_has_failed_and_leaves_its_name_to
 
 def test_a_project_without_a_backup_is_named_as_lost(shops, engine, infra):
     lose(infra, shops[2])
-    assert platform_restore.adopt(infra, TOLD.append)["lost"] == [shops[2]]
+    assert platform_restore.adopt_unknown(infra, TOLD.append)["lost"] == [shops[2]]
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT status, status_reason FROM projects WHERE id = %s", (shops[2],))
     assert row == {"status": "failed", "status_reason": "its database is gone, and there is no backup of it"}
@@ -184,13 +189,15 @@ def test_a_project_and_an_owner_that_are_newer_than_the_backup_go_on(shops, engi
         )
     assert stored == "$argon2id$now"
     assert stored_tenant(infra, later).passwords == known
-    assert platform_restore.adopt(infra, TOLD.append)["carried"] == [], "twice is once"
+    assert platform_restore.adopt_unknown(infra, TOLD.append)["carried"] == [], "twice is once"
     with infra.database.transaction() as tx:
-        assert {thing.verdict for thing in inventory.take(tx, infra) if thing.project_id in shops} == {"owned"}
+        assert {thing.verdict for thing in inventory.take_inventory(tx, infra) if thing.project_id in shops} == {
+            "owned"
+        }
     engine.enqueue(DeleteProject(later, purge=True))
     engine.runner.drain()
     with infra.database.transaction() as tx:
-        assert inventory.of_project(inventory.take(tx, infra), later) == []
+        assert inventory.of_project(inventory.take_inventory(tx, infra), later) == []
 
 
 def test_a_restore_that_was_killed_while_it_swapped_carries_over_when_it_is_run_again(shops, infra):
@@ -213,7 +220,7 @@ def test_a_damaged_platform_is_restored_and_what_is_given_up_is_said(shops, infr
         if known != set(shops[:2]) or not any("NOT carried over" in line for line in told):
             wrong.append((what, known, told))
         # Also afterwards, it keeps nothing else away.
-        assert platform_restore.adopt(infra, told.append)["carried"] == []
+        assert platform_restore.adopt_unknown(infra, told.append)["carried"] == []
     assert wrong == []
 
 
@@ -262,7 +269,7 @@ def test_a_project_that_only_the_platform_of_before_knows_is_adopted(shops, infr
         kept.execute(
             "UPDATE projects SET owner_id = %s, name = %s, status = 'restoring' WHERE id = %s", (owner, first, later)
         )
-    assert platform_restore.adopt(infra, TOLD.append)["carried"] == [later]
+    assert platform_restore.adopt_unknown(infra, TOLD.append)["carried"] == [later]
     with infra.database.autocommit() as tx:
         row = tx.row("SELECT name, status, status_reason FROM projects WHERE id = %s", (later,))
     assert (row["name"], row["status"]) == (f"{first}-{later[5:9]}", "failed")

@@ -92,7 +92,7 @@ def last_job(life):
 
 
 def objects(life):
-    wanted = schema_drift.wanted(life.infra, life.infra.databases.templates.name, "test")
+    wanted = schema_drift.wanted_schema(life.infra, life.infra.databases.templates.name, "test")
     return life.infra.databases.objects.faults(life.tenant().roles, wanted, "test")
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.engine import view
-from jobs.engine.history import Historian, sums
+from jobs.engine.history import JobStatistics, sums
 from tests.jobs.trial_kinds import Nothing, Turn
 
 PROJECT = "proj_" + "0" * 16
@@ -17,7 +17,7 @@ PROJECT = "proj_" + "0" * 16
 def shown(infra):
     def look(job):
         with infra.database.autocommit() as tx:
-            return view.show(tx, job.id)
+            return view.show_job(tx, job.id)
 
     return look
 
@@ -39,8 +39,8 @@ def test_nothing_is_said_without_a_history_and_the_median_with_one(engine, infra
     assert shown(job)["estimatedFinishAt"] is None
     engine.runner.run_one()
     age(infra, 100)
-    assert Historian(infra.database).run_once() == 1
-    assert Historian(infra.database).run_once() == 0
+    assert JobStatistics(infra.database).run_once() == 1
+    assert JobStatistics(infra.database).run_once() == 0
     first, second = engine.enqueue(Turn("b", PROJECT)), engine.enqueue(Turn("c", PROJECT))
     assert 90 < from_now(shown(first)) < 101
     assert shown(second)["waitingFor"]["jobId"] == first.id
@@ -51,7 +51,7 @@ def test_a_running_step_counts_down_and_reported_work_counts_more(engine, infra,
     engine.enqueue(Turn("a", PROJECT))
     engine.runner.run_one()
     age(infra, 100)
-    Historian(infra.database).run_once()
+    JobStatistics(infra.database).run_once()
     entered, gate = at_gate("b/nothing")
     job = engine.enqueue(Turn("b", PROJECT))
     thread = engine.in_background()
@@ -75,7 +75,7 @@ def test_the_sums_count_each_ended_job_once(engine, infra):
         engine.runner.run_one()
     age(infra, 1)
     for _look in range(2):
-        Historian(infra.database).run_once()
+        JobStatistics(infra.database).run_once()
     with infra.database.autocommit() as tx:
         found = {(row["measure"], row["label"]): row["count"] for row in sums(tx)}
     assert found == {("step", "nothing"): 3, ("job", "succeeded"): 3, ("claim", ""): 3, ("attempts", ""): 3}

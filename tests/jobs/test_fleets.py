@@ -10,7 +10,7 @@ from tests.jobs.trial_kinds import BEHAVIOUR, End, Fleet, Turn
 
 def shown(engine, job):
     with engine.infra.database.autocommit() as tx:
-        return view.show(tx, job.id)
+        return view.show_job(tx, job.id)
 
 
 def children(engine, job):

@@ -34,7 +34,7 @@ def test_what_was_found_out_so_far_is_not_shown_before_the_job_has_succeeded(eng
     job = engine.enqueue(Consume("a"))
     engine.runner.drain()
     with engine.infra.database.autocommit() as tx:
-        assert view.show(tx, job.id)["result"] is None
+        assert view.show_job(tx, job.id)["result"] is None
 
 
 def test_a_retry_by_hand_goes_on_with_what_was_found_out(engine):

@@ -29,7 +29,7 @@ def platform_url(request):
     url = request.getfixturevalue("empty_url" if how == "new" else "platform_of_before")
     if how != "as it was left":
         with psycopg.connect(url, autocommit=True) as connection:
-            assert migrations.apply(connection, "platform")
+            assert migrations.apply_migrations(connection, "platform")
     return url
 
 
@@ -58,7 +58,7 @@ def test_jobs_run_on_a_platform_that_was_taken_over(engine, infra):
     (waiting,) = ask(infra, "SELECT id FROM jobs WHERE kind = 'project.pause'")
     with infra.database.transaction() as tx:
         # The one that was accepted before the update goes first.
-        assert view.show(tx, kept_.id)["waitingFor"]["jobId"] == waiting["id"]
+        assert view.show_job(tx, kept_.id)["waitingFor"]["jobId"] == waiting["id"]
         commands.cancel(tx, waiting["id"], by="operator")
     assert serves(engine, "trial.keep@1").drain() == 1
     assert engine.job(kept_.id).status == "succeeded"
@@ -70,7 +70,7 @@ def test_what_the_version_before_wrote_is_read_and_gone_on_with(infra, keys):
         infra.vault.prove(tx)
         assert names.JWT_SECRET in kept.read_all(tx, infra.vault, shop["id"])
         (job,) = tx.rows("SELECT id FROM jobs WHERE kind = 'project.provision'")
-        assert {step["status"] for step in view.show(tx, job["id"])["steps"]} == {"succeeded"}
+        assert {step["status"] for step in view.show_job(tx, job["id"])["steps"]} == {"succeeded"}
         assert audit_chain.verify(tx) == []
         assert audit_chain.seal(tx, 1000, most=1000) == 1
         assert audit_chain.verify(tx) == []
@@ -96,7 +96,7 @@ def test_a_backup_that_the_version_before_made_comes_back(infra, settings, keys,
             assert kept.read_all(tx, infra.vault, shop["id"])
             assert audit_chain.verify(tx) == []
         with psycopg.connect(platform_url, autocommit=True) as connection:
-            assert migrations.apply(connection, "platform") == [], "it has been brought on"
+            assert migrations.apply_migrations(connection, "platform") == [], "it has been brought on"
         engine = request.getfixturevalue("engine")
         ask(infra, WORLD)
         job = engine.enqueue(Build("c"))

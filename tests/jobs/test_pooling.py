@@ -130,13 +130,13 @@ def test_clients_that_are_all_held_back_wait_and_none_fails(life):
     """As for a restart of Postgres; new logins wait, too."""
     with Traffic(uris(life), 40, clients=4) as load, Traffic(uris(life), 10, clients=2, fresh=True) as comers:
         time.sleep(0.5)
-        pooling.hold(life.infra)
+        pooling.hold_all_clients(life.infra)
         assert served(life) == {life.id: (5, True)}
         time.sleep(0.1)  # what was answered is counted
         before, began = load.answered + comers.answered, time.monotonic()
         time.sleep(1)
         assert load.answered + comers.answered == before
-        pooling.resume(life.infra)
+        pooling.resume_all_clients(life.infra)
         wait_until(lambda: load.answered + comers.answered > before + 10)
     assert load.slowest > 0.9
     assert time.monotonic() - began < 30
@@ -145,7 +145,7 @@ def test_clients_that_are_all_held_back_wait_and_none_fails(life):
 
 
 def test_whoever_was_held_back_by_a_command_that_was_killed_goes_on_after_the_sweep(life, sweeper):
-    pooling.hold(life.infra)
+    pooling.hold_all_clients(life.infra)
     assert healed(life, sweeper) == [f"pooler {life.id}: its clients are held back"]
     for uri in uris(life):
         psycopg.connect(uri, connect_timeout=10).close()

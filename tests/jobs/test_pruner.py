@@ -77,7 +77,7 @@ def test_idempotency_keys_are_kept_a_day(infra):
 
 def test_links_go_a_day_after_their_end(infra):
     with infra.database.transaction() as tx:
-        old, young = (one_time.invite(tx, email, by="operator") for email in ("old@x.org", "young@x.org"))
+        old, young = (one_time.create_invitation(tx, email, by="operator") for email in ("old@x.org", "young@x.org"))
         assert old.value != young.value
         tx.execute("UPDATE one_time_tokens SET expires_at = now() - interval '25 hours' WHERE email = 'old@x.org'")
     Pruner(infra.database, infra.settings).run_once()
@@ -89,7 +89,7 @@ def test_what_a_job_was_handed_goes_once_no_open_job_names_it(engine, infra):
     secretfiles.ensure(infra.settings.secrets_folder, infra.settings.home / ".env")
     with infra.database.transaction() as tx:
         infra.vault.prove(tx)
-        superseded, waits, young = (job_secrets.keep(tx, infra.vault, "a passphrase") for _ in range(3))
+        superseded, waits, young = (job_secrets.store(tx, infra.vault, "a passphrase") for _ in range(3))
         secrets.put(tx, infra.vault, secrets.PLATFORM, "another", "of the platform's own")
     stopped = engine.enqueue(Turn(superseded, project))
     engine.enqueue(End("deletion", project))

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from catalog import audit, audit_chain
-from catalog.audit import Entry
-from jobs.loops.audit_sealer import Sealer
+from catalog.audit import AuditEntry
+from jobs.loops.audit_sealer import AuditSealer
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def write(infra):
     def lines(count=1):
         for number in range(count):
             with infra.database.transaction() as tx:
-                audit.record(tx, Entry("anonymous", "project.create", detail={"number": number}))
+                audit.record(tx, AuditEntry("anonymous", "project.create", detail={"number": number}))
 
     return lines
 
@@ -44,11 +44,11 @@ def faults(infra):
 
 def unsealed(infra):
     with infra.database.autocommit() as tx:
-        return audit_chain.state(tx).unsealed
+        return audit_chain.chain_state(tx).unsealed
 
 
 def test_a_sealed_audit_is_intact_and_grows(infra, write):
-    sealer = Sealer(infra.database)
+    sealer = AuditSealer(infra.database)
     assert sealer.run_once() == 0
     for _round in range(3):
         write(4)
@@ -59,7 +59,7 @@ def test_a_sealed_audit_is_intact_and_grows(infra, write):
 
 def test_a_changed_row_is_named(infra, write, tamper):
     write(5)
-    Sealer(infra.database).run_once()
+    AuditSealer(infra.database).run_once()
     victim = ids(infra)[2]
     tamper("UPDATE audit SET actor = 'somebody' WHERE id = %s", (victim,))
     assert faults(infra) == [(victim, "changed")]
@@ -68,7 +68,7 @@ def test_a_changed_row_is_named(infra, write, tamper):
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_a_removed_row_is_named_be_it_the_first_or_the_last(place, infra, write, tamper):
     write(5)
-    Sealer(infra.database).run_once()
+    AuditSealer(infra.database).run_once()
     victim = ids(infra)[place]
     tamper("DELETE FROM audit WHERE id = %s", (victim,))
     assert faults(infra) == [(victim, "removed")]
@@ -78,10 +78,10 @@ def test_a_removed_row_is_named_be_it_the_first_or_the_last(place, infra, write,
 def test_an_inserted_row_is_named(link, infra, write, tamper):
     write(2)
     with pytest.raises(ZeroDivisionError), infra.database.transaction() as tx:
-        audit.record(tx, Entry("anonymous", "nothing"))  # draws an id that is never used
+        audit.record(tx, AuditEntry("anonymous", "nothing"))  # draws an id that is never used
         raise ZeroDivisionError
     write(2)
-    Sealer(infra.database).run_once()
+    AuditSealer(infra.database).run_once()
     assert faults(infra) == []
     gap = next(number for number in range(ids(infra)[0], ids(infra)[-1]) if number not in ids(infra))
     tamper(
@@ -92,7 +92,7 @@ def test_an_inserted_row_is_named(link, infra, write, tamper):
 
 
 def test_a_seal_waits_for_a_lower_id_that_is_not_committed(infra, write, platform_url):
-    sealer = Sealer(infra.database)
+    sealer = AuditSealer(infra.database)
     with psycopg.connect(platform_url) as slow:
         slow.execute("INSERT INTO audit (actor, action) VALUES ('slow', 'x')")
         write(3)
@@ -107,7 +107,7 @@ def test_sealers_beside_writers_make_one_chain(infra, write):
 
     def seal():
         while not done.is_set() or unsealed(infra):
-            Sealer(infra.database).run_once()
+            AuditSealer(infra.database).run_once()
 
     writers = [threading.Thread(target=write, args=(40,)) for _ in range(3)]
     sealers = [threading.Thread(target=seal) for _ in range(2)]
@@ -125,6 +125,6 @@ def test_sealers_beside_writers_make_one_chain(infra, write):
 
 def test_a_sealed_row_is_not_sealed_again(infra, write):
     write()
-    Sealer(infra.database).run_once()
+    AuditSealer(infra.database).run_once()
     with psycopg.connect(infra.database.conninfo) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
         session.execute("UPDATE audit SET chain_hash = '\\x00'")

@@ -11,7 +11,7 @@ from infra.errors import Unavailable
 from jobs.engine.errors import LeaseLost
 from jobs.engine.reaper import Reaper
 from jobs.engine.relay import Relay
-from jobs.engine.table import Holder, Release
+from jobs.engine.table import FencedWriter, ReleaseInto
 from tests.jobs.conftest import Engine, wait_until
 from tests.jobs.trial_kinds import BEHAVIOUR, Build, Nothing, Turn, outside
 
@@ -69,12 +69,12 @@ def test_a_stale_worker_can_write_nothing(engine, other_engine, reaper):
     with engine.infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET leased_until = now() - interval '1 s' WHERE id = %s", (job.id,))
     wait_until(lambda: reaper.run_once() == 1)
-    stale = Holder(job.id, held.fence)
+    stale = FencedWriter(job.id, held.fence)
     before = engine.job(job.id)
     for write in (
-        lambda tx: stale.look(tx),
-        lambda tx: stale.release(tx, Release("succeeded")),
-        lambda tx: stale.tell(tx, "x"),
+        lambda tx: stale.read_status(tx),
+        lambda tx: stale.release(tx, ReleaseInto("succeeded")),
+        lambda tx: stale.add_event(tx, "x"),
         lambda tx: stale.progress(tx, 1, 2, "x"),
         lambda tx: stale.turn_back(tx, None),
         lambda tx: stale.advance(tx, None, None),

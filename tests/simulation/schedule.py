@@ -217,11 +217,11 @@ class Schedule:
             try:
                 with self.database.transaction() as tx:
                     # The stage may have given others the turn before: what is asked is decided here.
-                    named = idempotency.Key("own", "POST /simulated", f"{self.stage.seed}/{key}", b"same")
+                    named = idempotency.IdempotencyKey("own", "POST /simulated", f"{self.stage.seed}/{key}", b"same")
                     kept = idempotency.reserve(tx, named)
                     if kept is None:
                         body = {"job": ask(tx)}
-                        idempotency.keep(tx, named, idempotency.Kept(202, {}, body))
+                        idempotency.store_answer(tx, named, idempotency.StoredAnswer(202, {}, body))
                     else:
                         body = kept.body
             except Unavailable:

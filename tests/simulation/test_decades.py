@@ -9,7 +9,7 @@ import pytest
 
 from infra.errors import Unavailable
 from jobs.engine.cron import slots
-from jobs.engine.planner import Planner
+from jobs.engine.planner import SchedulePlanner
 from tests.jobs import trial_kinds  # noqa: F401 - the kind that fires
 from tests.simulation.stage import Chances, Stage
 from tests.simulation.test_schedules import connection, simulated
@@ -89,7 +89,7 @@ class Planners:
         self.stage.cast(f"planner-{self.deaths}", self.plan, mortal=True)
 
     def plan(self, _actor) -> None:
-        planner = Planner(self.database)
+        planner = SchedulePlanner(self.database)
         while True:
             try:
                 planner.run_once()

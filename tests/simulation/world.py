@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from infra.errors import Unavailable
-from infra.postgres.database import Transaction, translated
+from infra.postgres.database import Transaction, translate_errors
 from jobs.engine import reaper
 
 CLOCK = """
@@ -83,7 +83,7 @@ class SimulatedDatabase:
 
     @contextmanager
     def transaction(self):
-        with self._stage.transaction("a transaction") as before_commit, translated():
+        with self._stage.transaction("a transaction") as before_commit, translate_errors():
             with self._connection.transaction():
                 tx = self._tx()
                 yield tx
@@ -93,7 +93,7 @@ class SimulatedDatabase:
 
     @contextmanager
     def autocommit(self):
-        with self._stage.transaction("a statement") as before_commit, translated():
+        with self._stage.transaction("a statement") as before_commit, translate_errors():
             before_commit()
             tx = self._tx()
             yield tx

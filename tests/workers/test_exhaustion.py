@@ -43,10 +43,10 @@ home = Path(sys.argv[1])
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(str(home / "docker.sock"))
 listening.listen(1)
-bell, limits = doorbell.Doorbell(settings.redis_url), limiter.Limiter(settings.redis_url)
+bell, limits = doorbell.Doorbell(settings.redis_url), limiter.RateLimiter(settings.redis_url)
 pool = database.Database(settings.database_url, name="asked")
 direct = lambda: pool.connect(application_name="asked")
-shape = infra.instances.containers.shape.Shape.of(settings)
+shape = infra.instances.containers.shape.ContainerShape.of(settings)
 asked = {
     "postgres": direct,
     "docker": lambda: infra.instances.containers.docker.Docker(shape, str(home / "docker.sock")).list(),
@@ -286,7 +286,7 @@ def test_one_that_cannot_have_its_threads_says_why_and_ends(processes, role):
     ],
 )
 def test_what_a_failure_tells_of_whose_shortage_it_is(error, ours):
-    assert exhaustion.tells(error) == ours
+    assert exhaustion.is_shortage(error) == ours
     with pytest.raises(Unavailable) as raised:
         unavailable(error)
     assert bool(raised.value.exhausted) == ours

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from app.data.faults import body_fault
+from app.data.faults import body_error
 from app.data.parse import media
 
 DEPTH_MAX = 100
@@ -28,7 +28,7 @@ class Payload:
 
 
 def read(raw: bytes, kind: str, columns: tuple[str, ...] | None, *, routine: bool) -> Payload:
-    """Read a body of a media type. Raises Fault (PGRST102)."""
+    """Read a body of a media type. Raises PgrstError (PGRST102)."""
     if kind == media.JSON:
         return _json(raw, columns, routine=routine)
     if kind == media.CSV:
@@ -41,21 +41,21 @@ def read(raw: bytes, kind: str, columns: tuple[str, ...] | None, *, routine: boo
         return Payload(raw)
     if routine and kind in (media.TEXT, media.XML):
         return Payload(_text(raw))
-    raise body_fault(f"Content-Type not acceptable: {kind}")
+    raise body_error(f"Content-Type not acceptable: {kind}")
 
 
 def parse_json(raw: bytes) -> tuple[str, Any]:
     """Return a JSON text and its value. Refuses what Postgres could not keep or two readers would read differently."""
     text = _text(raw)
-    if depth(text) > DEPTH_MAX:
-        raise body_fault("The json is nested too deeply")
+    if nesting_depth(text) > DEPTH_MAX:
+        raise body_error("The json is nested too deeply")
     try:
         value = json.loads(text, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=_object)
         json.dumps(value, ensure_ascii=False).encode() if "\\u" in text else None
     except (ValueError, RecursionError):
-        raise body_fault(NOT_JSON) from None
+        raise body_error(NOT_JSON) from None
     if "\\u0000" in text and "\0" in json.dumps(value, ensure_ascii=False).replace("\\u0000", "\0"):
-        raise body_fault("The json holds a NUL character, which Postgres has no text for")
+        raise body_error("The json holds a NUL character, which Postgres has no text for")
     return text, value
 
 
@@ -71,17 +71,17 @@ def _json(raw: bytes, columns: tuple[str, ...] | None, *, routine: bool) -> Payl
         return Payload("[]")
     keys = value[0].keys() if isinstance(value[0], dict) else None
     if keys is None or any(not isinstance(row, dict) or row.keys() != keys for row in value):
-        raise body_fault("All object keys must match")
+        raise body_error("All object keys must match")
     return Payload(text, tuple(sorted(keys)))
 
 
 def _csv(raw: bytes) -> Payload:
     rows = [row for row in csv.reader(io.StringIO(_text(raw), newline=""), strict=False) if row]
     if not rows:
-        raise body_fault("not enough input")
+        raise body_error("not enough input")
     header, *lines = rows
     if any(len(line) != len(header) for line in lines):
-        raise body_fault("All lines must have same number of fields")
+        raise body_error("All lines must have same number of fields")
     table = [
         {name: None if cell == "NULL" else cell for name, cell in zip(header, line, strict=True)} for line in lines
     ]
@@ -92,20 +92,20 @@ def _form(raw: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(_text(raw), keep_blank_values=True, max_num_fields=1000)
     except ValueError:
-        raise body_fault("The form cannot be read") from None
+        raise body_error("The form cannot be read") from None
 
 
 def _text(raw: bytes) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise body_fault("The body is not UTF-8") from None
+        raise body_error("The body is not UTF-8") from None
     if "\0" in text:
-        raise body_fault("The body holds a NUL character, which Postgres has no text for")
+        raise body_error("The body holds a NUL character, which Postgres has no text for")
     return text
 
 
-def depth(text: str) -> int:
+def nesting_depth(text: str) -> int:
     """Return how deeply a JSON text is nested; 0 where it cannot be more than DEPTH_MAX.
 
     Counted before parsing, because the parser itself would run out of stack.

@@ -13,7 +13,7 @@ def read_select(text: str) -> tuple[SelectItem, ...]:
     """Read a select list."""
     reader = Reader(text, "select parameter")
     items = _items(reader)
-    if not reader.done:
+    if not reader.at_end:
         reader.fail('"," or end of input')
     return items
 
@@ -21,25 +21,25 @@ def read_select(text: str) -> tuple[SelectItem, ...]:
 def read_names(text: str, what: str) -> tuple[str, ...]:
     """Read names separated by commas, each once."""
     reader = Reader(text, what)
-    found = [name(reader)]
+    found = [read_name(reader)]
     while True:
-        reader.blanks()
-        if not reader.takes(","):
+        reader.skip_blanks()
+        if not reader.skip_if(","):
             break
-        reader.blanks()
-        found.append(name(reader))
-    if not reader.done:
+        reader.skip_blanks()
+        found.append(read_name(reader))
+    if not reader.at_end:
         reader.fail('"," or end of input')
     return tuple(dict.fromkeys(found))
 
 
-def name(reader: Reader) -> str:
+def read_name(reader: Reader) -> str:
     """Read one name, quoted or plain."""
-    if reader.sees('"'):
-        return reader.quoted()
+    if reader.starts_with('"'):
+        return reader.read_quoted()
     start = reader.at
     parts = [_identifier(reader)]
-    while reader.sees("-") and not reader.sees("->"):
+    while reader.starts_with("-") and not reader.starts_with("->"):
         reader.at += 1
         parts.append(_identifier(reader))
     if reader.at == start:
@@ -47,27 +47,27 @@ def name(reader: Reader) -> str:
     return "-".join(parts)
 
 
-def field(reader: Reader) -> Field:
+def read_field(reader: Reader) -> Field:
     """Read a name with its JSON path."""
-    reader.blanks()
-    found = Field(name(reader), path(reader))
-    reader.blanks()
+    reader.skip_blanks()
+    found = Field(read_name(reader), read_path(reader))
+    reader.skip_blanks()
     return found
 
 
-def path(reader: Reader) -> tuple[JsonStep, ...]:
+def read_path(reader: Reader) -> tuple[JsonStep, ...]:
     """Read any number of `->key` and `->>key`."""
     steps = []
-    while reader.sees("->"):
-        arrow = "->>" if reader.sees("->>") else "->"
+    while reader.starts_with("->"):
+        arrow = "->>" if reader.starts_with("->>") else "->"
         reader.at += len(arrow)
         steps.append(_index(reader, arrow) or JsonStep(arrow, _key(reader)))
     return tuple(steps)
 
 
-def cast_name(reader: Reader) -> str:
+def read_type_name(reader: Reader) -> str:
     """Read the name of a type after `::`; nothing in it can end the name and begin other SQL."""
-    found = reader.run_of(_is_name_character).strip()
+    found = reader.take_while(_is_name_character).strip()
     if not found:
         reader.fail("letter or digit")
     return found
@@ -79,7 +79,7 @@ def _is_name_character(character: str) -> bool:
 
 def _identifier(reader: Reader) -> str:
     start = reader.at
-    found = reader.run_of(_is_name_character)
+    found = reader.take_while(_is_name_character)
     if not found:
         reader.fail(NAME, start)
     return found.strip()
@@ -87,9 +87,11 @@ def _identifier(reader: Reader) -> str:
 
 def _index(reader: Reader, arrow: str) -> JsonStep | None:
     start = reader.at
-    sign = "-" if reader.takes("-") else "+"
-    digits = reader.run_of(lambda character: character in "0123456789")
-    if digits and (reader.done or reader.text[reader.at] in ".,)" or reader.sees("->") or reader.sees("::")):
+    sign = "-" if reader.skip_if("-") else "+"
+    digits = reader.take_while(lambda character: character in "0123456789")
+    if digits and (
+        reader.at_end or reader.text[reader.at] in ".,)" or reader.starts_with("->") or reader.starts_with("::")
+    ):
         return JsonStep(arrow, sign + digits, index=True)
     if sign == "-":
         reader.fail("digit" if not digits else 'digit, "->", "::", ".", "," or end of input')
@@ -98,85 +100,85 @@ def _index(reader: Reader, arrow: str) -> JsonStep | None:
 
 
 def _key(reader: Reader) -> str:
-    if reader.sees('"'):
-        return reader.quoted()
+    if reader.starts_with('"'):
+        return reader.read_quoted()
     parts = [_key_part(reader)]
-    while reader.sees("-") and not reader.sees("->"):
+    while reader.starts_with("-") and not reader.starts_with("->"):
         reader.at += 1
         parts.append(_key_part(reader))
     return "-".join(parts)
 
 
 def _key_part(reader: Reader) -> str:
-    found = reader.run_of(lambda character: character not in "(-:.,>)")
+    found = reader.take_while(lambda character: character not in "(-:.,>)")
     if not found:
         reader.fail("any non reserved character different from: .,>()")
     return found.strip()
 
 
 def _items(reader: Reader) -> tuple[SelectItem, ...]:
-    if reader.done or reader.sees(")"):
+    if reader.at_end or reader.starts_with(")"):
         return ()
     items = [_item(reader)]
     while True:
-        reader.blanks()
-        if not reader.takes(","):
+        reader.skip_blanks()
+        if not reader.skip_if(","):
             return tuple(items)
-        reader.blanks()
+        reader.skip_blanks()
         items.append(_item(reader))
 
 
 def _item(reader: Reader) -> SelectItem:
-    reader.blanks()
-    if reader.takes("..."):
-        return _relation(reader, name(reader), None, spread=True)
-    if reader.takes("*"):
+    reader.skip_blanks()
+    if reader.skip_if("..."):
+        return _relation(reader, read_name(reader), None, spread=True)
+    if reader.skip_if("*"):
         return SelectField(Field("*"))
     alias, found = _aliased(reader)
-    if reader.sees("(") and found == "count":
-        reader.needs("()")
+    if reader.starts_with("(") and found == "count":
+        reader.expect("()")
         return SelectField(Field("*"), alias, None, "count", _cast(reader))
-    if reader.sees("!") or reader.sees("("):
+    if reader.starts_with("!") or reader.starts_with("("):
         return _relation(reader, found, alias, spread=False)
     return _plain(reader, found, alias)
 
 
 def _aliased(reader: Reader) -> tuple[str | None, str]:
-    first = name(reader)
-    if reader.sees(":") and not reader.sees("::"):
+    first = read_name(reader)
+    if reader.starts_with(":") and not reader.starts_with("::"):
         reader.at += 1
-        reader.blanks()
-        return first, name(reader)
+        reader.skip_blanks()
+        return first, read_name(reader)
     return None, first
 
 
 def _plain(reader: Reader, found: str, alias: str | None) -> SelectField:
-    column = Field(found, path(reader))
-    reader.blanks()
+    column = Field(found, read_path(reader))
+    reader.skip_blanks()
     cast = _cast(reader)
-    aggregate = next((each for each in AGGREGATES if reader.takes(f".{each}()")), None)
+    aggregate = next((each for each in AGGREGATES if reader.skip_if(f".{each}()")), None)
     item = SelectField(column, alias, cast, aggregate, _cast(reader) if aggregate else None)
-    reader.blanks()
-    if not (reader.done or reader.sees(",") or reader.sees(")")):
+    reader.skip_blanks()
+    if not (reader.at_end or reader.starts_with(",") or reader.starts_with(")")):
         reader.fail('letter, digit, "-", "->>", "->", "::", ".", ")", "," or end of input')
     return item
 
 
 def _cast(reader: Reader) -> str | None:
-    return cast_name(reader) if reader.takes("::") else None
+    return read_type_name(reader) if reader.skip_if("::") else None
 
 
 def _relation(reader: Reader, found: str, alias: str | None, *, spread: bool) -> SelectRelation:
     hint = join = None
-    while reader.takes("!"):
-        given = name(reader)
+    while reader.skip_if("!"):
+        given = read_name(reader)
         if given in ("inner", "left"):
             join = join or given
         else:
             hint = hint or given
-    reader.needs("(")
-    reader.deeper()
+    reader.expect("(")
+    reader.enter_nesting()
     items = _items(reader)
-    reader.needs(")")
+    reader.expect(")")
     reader.depth -= 1
     return SelectRelation(found, items, alias, hint, join, spread)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 
 OBJECT, ARRAY, PLAN = "application/vnd.pgrst.object", "application/vnd.pgrst.array", "application/vnd.pgrst.plan"
 JSON, CSV, OPENAPI, ANY = "application/json", "text/csv", "application/openapi+json", "*/*"
@@ -53,7 +53,7 @@ def read(text: str) -> Media:
     return Media(kind)
 
 
-def accepted(header: str | None) -> list[Media]:
+def parse_accept(header: str | None) -> list[Media]:
     """Return what an Accept header lists, best first."""
     if not header or not header.strip():
         return [Media(ANY)]
@@ -66,14 +66,14 @@ def accepted(header: str | None) -> list[Media]:
 
 
 def negotiate(wanted: list[Media]) -> Media:
-    """Return the first that can be answered with. Raises Fault (PGRST107)."""
+    """Return the first that can be answered with. Raises PgrstError (PGRST107)."""
     for media in wanted:
         if media.kind in (OBJECT, ARRAY, JSON, CSV):
             return media
         if media.kind in (ANY, "application/*"):
             return Media(JSON)
     names = ", ".join(media.content_type.partition("; charset")[0] for media in wanted)
-    raise Fault("PGRST107", f"None of these media types are available: {names}")
+    raise PgrstError("PGRST107", f"None of these media types are available: {names}")
 
 
 def _split(header: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 
 CHOICES = {
     "resolution": ("merge-duplicates", "ignore-duplicates"),
@@ -38,10 +38,12 @@ class Preferences:
         return self.handling == "strict"
 
     def check(self) -> None:
-        """Raise Fault (PGRST122) when an unknown preference was to be an error."""
+        """Raise PgrstError (PGRST122) when an unknown preference was to be an error."""
         if self.strict and self.invalid:
             names = ", ".join(self.invalid)
-            raise Fault("PGRST122", "Invalid preferences given with handling=strict", f"Invalid preferences: {names}")
+            raise PgrstError(
+                "PGRST122", "Invalid preferences given with handling=strict", f"Invalid preferences: {names}"
+            )
 
     def applied(self, names: tuple[str, ...]) -> str | None:
         """Return the Preference-Applied header for those of `names` that were given."""

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote_plus
 
-from app.data.faults import Fault, parse_fault
+from app.data.faults import PgrstError, parse_error
 from app.data.parse import fields, filters
-from app.data.parse.terms import ALL, Filter, Query, Window
+from app.data.parse.terms import ALL, Filter, Query, RowRange
 
 if TYPE_CHECKING:
     from app.data.parse.terms import Path
@@ -20,7 +20,7 @@ _INTEGER = re.compile(r"\s*-?[0-9]{1,30}\s*")
 
 
 def read(text: str, *, arguments: bool) -> Query:
-    """Read a query string; with `arguments`, what is no filter is an argument of a function. Raises Fault."""
+    """Read a query string; with `arguments`, what is no filter is an argument of a function. Raises PgrstError."""
     pairs = _pairs(text)
     named: dict[str, str] = {}
     for key, value in pairs:
@@ -32,7 +32,9 @@ def read(text: str, *, arguments: bool) -> Query:
         filters=tuple(found),
         logic=tuple(filters.read_logic(key, value) for key, value in pairs if _last(key) in ("and", "or")),
         orders=tuple(
-            (filters.read_place(key)[0], filters.read_order(value)) for key, value in pairs if _last(key) == "order"
+            (filters.read_filter_target(key)[0], filters.read_order(value))
+            for key, value in pairs
+            if _last(key) == "order"
         ),
         windows=_windows(pairs),
         columns=fields.read_names(named["columns"], "columns parameter") if "columns" in named else None,
@@ -49,9 +51,9 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
     except ValueError:
-        raise parse_fault("Too many parameters", f"at most {PARAMETERS_MAX} are read") from None
+        raise parse_error("Too many parameters", f"at most {PARAMETERS_MAX} are read") from None
     if any("\0" in key or "\0" in value for key, value in pairs):
-        raise parse_fault("The query string holds a NUL character", "Postgres has no such text")
+        raise parse_error("The query string holds a NUL character", "Postgres has no such text")
     return pairs
 
 
@@ -68,26 +70,26 @@ def _filters(
 ) -> tuple[list[tuple[Path, Filter]], list[tuple[str, str]]]:
     found, given = [], []
     for key, value in pairs:
-        path, column = filters.read_place(key)
+        path, column = filters.read_filter_target(key)
         try:
             found.append((path, Filter(column, filters.read_operation(value))))
-        except Fault:
+        except PgrstError:
             if not arguments:
                 raise
             given.append((column.name, value))
     return found, given
 
 
-def _windows(pairs: list[tuple[str, str]]) -> dict[Path, Window]:
-    windows: dict[Path, Window] = {}
+def _windows(pairs: list[tuple[str, str]]) -> dict[Path, RowRange]:
+    windows: dict[Path, RowRange] = {}
     for key, value in pairs:
         if _last(key) not in ("limit", "offset"):
             continue
-        path = filters.read_place(key)[0]
+        path = filters.read_filter_target(key)[0]
         if not _INTEGER.fullmatch(value):
             continue
         window = windows.get(path, ALL)
         windows[path] = (
-            Window(window.offset, int(value)) if _last(key) == "limit" else Window(max(int(value), 0), window.limit)
+            RowRange(window.offset, int(value)) if _last(key) == "limit" else RowRange(max(int(value), 0), window.limit)
         )
     return windows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from app.data.faults import Fault, parse_fault
+from app.data.faults import PgrstError, parse_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +13,7 @@ NESTING_MAX = 50
 
 
 class Reader:
-    """Reads a text from left to right. Raises Fault (PGRST100) where it does not follow the grammar."""
+    """Reads a text from left to right. Raises PgrstError (PGRST100) where it does not follow the grammar."""
 
     def __init__(self, text: str, what: str, shown: str | None = None) -> None:
         self.text, self.at, self.what = text, 0, what
@@ -21,43 +21,43 @@ class Reader:
         self.depth = 0
 
     @property
-    def done(self) -> bool:
+    def at_end(self) -> bool:
         """Say whether the text is read to its end."""
         return self.at >= len(self.text)
 
-    def sees(self, expected: str) -> bool:
+    def starts_with(self, expected: str) -> bool:
         """Say whether the text goes on with `expected`."""
         return self.text.startswith(expected, self.at)
 
-    def takes(self, expected: str) -> bool:
+    def skip_if(self, expected: str) -> bool:
         """Step over `expected` when the text goes on with it."""
-        if not self.sees(expected):
+        if not self.starts_with(expected):
             return False
         self.at += len(expected)
         return True
 
-    def needs(self, expected: str, called: str | None = None) -> None:
+    def expect(self, expected: str, called: str | None = None) -> None:
         """Step over `expected`, or raise."""
-        if not self.takes(expected):
+        if not self.skip_if(expected):
             self.fail(called or f'"{expected}"')
 
-    def run_of(self, allowed: Callable[[str], bool]) -> str:
+    def take_while(self, allowed: Callable[[str], bool]) -> str:
         """Take characters as long as they are allowed."""
         start = self.at
         while self.at < len(self.text) and allowed(self.text[self.at]):
             self.at += 1
         return self.text[start : self.at]
 
-    def blanks(self) -> None:
+    def skip_blanks(self) -> None:
         """Step over blanks and tabs."""
         while self.at < len(self.text) and self.text[self.at] in " \t":
             self.at += 1
 
-    def quoted(self) -> str:
+    def read_quoted(self) -> str:
         """Take a text in double quotes, in which a backslash makes the next character plain."""
-        self.needs('"')
+        self.expect('"')
         taken: list[str] = []
-        while not self.done:
+        while not self.at_end:
             character = self.text[self.at]
             self.at += 1
             if character == '"':
@@ -68,9 +68,9 @@ class Reader:
                 character = self.text[self.at]
                 self.at += 1
             taken.append(character)
-        raise self.fault('"\\\\" or "\\""')
+        raise self.error('"\\\\" or "\\""')
 
-    def deeper(self) -> None:
+    def enter_nesting(self) -> None:
         """Count one level of nesting; raise when there are too many of them."""
         self.depth += 1
         if self.depth > NESTING_MAX:
@@ -78,11 +78,11 @@ class Reader:
 
     def fail(self, expecting: str, at: int | None = None) -> NoReturn:
         """Raise the fault that says where, what was there, and what could have been."""
-        raise self.fault(expecting, at)
+        raise self.error(expecting, at)
 
-    def fault(self, expecting: str, at: int | None = None) -> Fault:
+    def error(self, expecting: str, at: int | None = None) -> PgrstError:
         """Return the fault that says where, what was there, and what could have been."""
         position = self.at if at is None else at
         there = f'"{self.text[position]}"' if position < len(self.text) else "end of input"
         message = f'"failed to parse {self.what} ({self.shown})" (line 1, column {position + 1})'
-        return parse_fault(message, f"unexpected {there} expecting {expecting}")
+        return parse_error(message, f"unexpected {there} expecting {expecting}")

@@ -9,10 +9,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.names import Name
 from app.data.parse import body, media, preferences, querystring
-from app.data.parse.terms import ALL, Window
+from app.data.parse.terms import ALL, RowRange
 
 if TYPE_CHECKING:
     from app.data.config import DataConfig
@@ -30,7 +30,7 @@ _RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawRequest:
     """A request as it came: the path below the API's root, undecoded."""
 
     method: str
@@ -44,12 +44,12 @@ class Raw:
 class Request:
     """A request as it is understood."""
 
-    raw: Raw
+    raw: RawRequest
     resource: str
     target: Name
     negotiated: bool
     query: Query
-    window: Window
+    window: RowRange
     preferences: Preferences
     accepts: list[Media]
     content: str
@@ -61,13 +61,13 @@ class Request:
         return self.raw.method
 
     @property
-    def reads(self) -> bool:
+    def is_read(self) -> bool:
         """Say whether the request only reads."""
         return self.method in ("GET", "HEAD")
 
 
-def read(raw: Raw, config: DataConfig) -> Request:
-    """Understand a request. Raises Fault."""
+def read(raw: RawRequest, config: DataConfig) -> Request:
+    """Understand a request. Raises PgrstError."""
     resource, name = _resource(raw, config)
     schema, negotiated = _schema(raw, config)
     _check_method(resource, raw.method)
@@ -86,13 +86,13 @@ def read(raw: Raw, config: DataConfig) -> Request:
         query,
         window,
         preferences.read(raw.headers.get("prefer"), may_override_end=config.may_override_end),
-        media.accepted(raw.headers.get("accept")),
+        media.parse_accept(raw.headers.get("accept")),
         content,
         payload,
     )
 
 
-def settings_of(raw: Raw) -> tuple[str, str]:
+def request_settings(raw: RawRequest) -> tuple[str, str]:
     """Return the headers and the cookies as JSON, which SQL reads as request.headers and request.cookies."""
     headers = {name: value for name, value in raw.headers.items() if name != "cookie"}
     cookies: dict[str, str] = {}
@@ -103,30 +103,30 @@ def settings_of(raw: Raw) -> tuple[str, str]:
     return json.dumps(headers, ensure_ascii=False), json.dumps(cookies, ensure_ascii=False)
 
 
-def _resource(raw: Raw, config: DataConfig) -> tuple[str, str]:
+def _resource(raw: RawRequest, config: DataConfig) -> tuple[str, str]:
     parts = [unquote(part, errors="replace") for part in raw.path.split("/") if part]
     if any("\0" in part for part in parts):
-        raise Fault("PGRST125", "Invalid path specified in request URL")
+        raise PgrstError("PGRST125", "Invalid path specified in request URL")
     if not parts:
         if config.openapi_mode == "disabled":
-            raise Fault("PGRST126", "Root endpoint metadata is disabled")
+            raise PgrstError("PGRST126", "Root endpoint metadata is disabled")
         return (ROUTINE, config.db_root_spec.rpartition(".")[2]) if config.db_root_spec else (ROOT, "")
     if len(parts) == 1:
         return TABLE, parts[0]
     if len(parts) == 2 and parts[0] == "rpc":
         return ROUTINE, parts[1]
-    raise Fault("PGRST125", "Invalid path specified in request URL")
+    raise PgrstError("PGRST125", "Invalid path specified in request URL")
 
 
 def _check_method(resource: str, method: str) -> None:
     if method in METHODS[resource]:
         return
     if resource == ROUTINE:
-        raise Fault("PGRST101", f"Cannot use the {method} method on RPC")
-    raise Fault("PGRST117", f"Unsupported HTTP method: {method}")
+        raise PgrstError("PGRST101", f"Cannot use the {method} method on RPC")
+    raise PgrstError("PGRST117", f"Unsupported HTTP method: {method}")
 
 
-def _schema(raw: Raw, config: DataConfig) -> tuple[str, bool]:
+def _schema(raw: RawRequest, config: DataConfig) -> tuple[str, bool]:
     header = "content-profile" if raw.method in ("POST", "PUT", "PATCH", "DELETE") else "accept-profile"
     wanted = raw.headers.get(header)
     if wanted is None:
@@ -134,11 +134,13 @@ def _schema(raw: Raw, config: DataConfig) -> tuple[str, bool]:
     wanted = wanted.strip()
     if wanted not in config.db_schemas:
         known = ", ".join(config.db_schemas)
-        raise Fault("PGRST106", f"Invalid schema: {wanted}", None, f"Only the following schemas are exposed: {known}")
+        raise PgrstError(
+            "PGRST106", f"Invalid schema: {wanted}", None, f"Only the following schemas are exposed: {known}"
+        )
     return wanted, True
 
 
-def _window(raw: Raw, query: Query) -> Window:
+def _window(raw: RawRequest, query: Query) -> RowRange:
     given = query.windows.get((), ALL)
     if given.limit is not None and given.limit < 0:
         raise _unsatisfiable("Limit should be greater than or equal to zero.")
@@ -150,21 +152,21 @@ def _window(raw: Raw, query: Query) -> Window:
             raise _unsatisfiable(
                 "The lower boundary must be lower than or equal to the upper boundary in the Range header."
             )
-        ranged = Window(lower, None if upper is None else upper - lower + 1)
+        ranged = RowRange(lower, None if upper is None else upper - lower + 1)
     both = _both(given, ranged)
     if raw.method == "PUT" and not both.is_all:
-        raise Fault("PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+        raise PgrstError("PGRST114", "limit/offset querystring parameters are not allowed for PUT")
     query.windows[()] = both
     return both
 
 
-def _both(one: Window, two: Window) -> Window:
+def _both(one: RowRange, two: RowRange) -> RowRange:
     if one.limit == 0 or two.is_all:
         return one
     offset = max(one.offset, two.offset)
     ends = [window.offset + window.limit for window in (one, two) if window.limit is not None]
-    return Window(offset, max(min(ends) - offset, 0) if ends else None)
+    return RowRange(offset, max(min(ends) - offset, 0) if ends else None)
 
 
-def _unsatisfiable(details: str) -> Fault:
-    return Fault("PGRST103", "Requested range not satisfiable", details)
+def _unsatisfiable(details: str) -> PgrstError:
+    return PgrstError("PGRST103", "Requested range not satisfiable", details)

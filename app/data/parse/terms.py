@@ -92,7 +92,7 @@ class OrderTerm:
 
 
 @dataclass(frozen=True)
-class Window:
+class RowRange:
     """Which rows are wanted: from `offset` on, at most `limit` of them."""
 
     offset: int = 0
@@ -103,14 +103,14 @@ class Window:
         """Say whether nothing is left out."""
         return self.offset == 0 and self.limit is None
 
-    def at_most(self, rows: int | None) -> Window:
+    def limited_to(self, rows: int | None) -> RowRange:
         """Return the same window, never longer than `rows`."""
         if rows is None:
             return self
         return replace(self, limit=rows if self.limit is None else min(self.limit, rows))
 
 
-ALL = Window()
+ALL = RowRange()
 Path: TypeAlias = tuple[str, ...]
 
 
@@ -122,7 +122,7 @@ class Query:
     filters: tuple[tuple[Path, Filter], ...] = ()
     logic: tuple[tuple[Path, Condition], ...] = ()
     orders: tuple[tuple[Path, tuple[OrderTerm, ...]], ...] = ()
-    windows: dict[Path, Window] = field(default_factory=dict)
+    windows: dict[Path, RowRange] = field(default_factory=dict)
     columns: tuple[str, ...] | None = None
     on_conflict: tuple[str, ...] | None = None
     arguments: tuple[tuple[str, str], ...] = ()

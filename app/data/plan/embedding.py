@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.names import Name
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_relationship(schema: str, origin: str, target: str, hint: str | None, cache: SchemaCache) -> Relationship:
-    """Return the relationship from `origin` to `target`. Raises Fault: none (PGRST200), several (PGRST201)."""
+    """Return the relationship from `origin` to `target`. Raises PgrstError: none (PGRST200), several (PGRST201)."""
     candidates = cache.relationships.get(Name(schema, origin), ())
     found = [rel for rel in candidates if rel.foreign.schema == schema or rel.kind == "computed"]
     found = [rel for rel in found if _fits(rel, target, hint)]
@@ -56,9 +56,9 @@ def _is_far_column(rel: Relationship, name: str) -> bool:
     return len(rel.pairs) == 1 and rel.pairs[0][1] == name
 
 
-def _none(schema: str, origin: str, target: str, hint: str | None, cache: SchemaCache) -> Fault:
+def _none(schema: str, origin: str, target: str, hint: str | None, cache: SchemaCache) -> PgrstError:
     hinted = f"' using the hint '{hint}" if hint is not None else ""
-    return Fault(
+    return PgrstError(
         "PGRST200",
         f"Could not find a relationship between '{origin}' and '{target}' in the schema cache",
         f"Searched for a foreign key relationship between '{origin}' and '{target}{hinted}' in the schema '{schema}',"
@@ -80,9 +80,9 @@ def _suggestion(schema: str, origin: str, target: str, cache: SchemaCache) -> st
     return f"Perhaps you meant '{close[0]}' instead of '{wrong}'." if close else None
 
 
-def _several(origin: str, target: str, found: list[Relationship]) -> Fault:
+def _several(origin: str, target: str, found: list[Relationship]) -> PgrstError:
     hints = ", ".join(f"'{target}!{_hint(rel)}'" for rel in found if rel.kind != "computed")
-    return Fault(
+    return PgrstError(
         "PGRST201",
         f"Could not embed because more than one relationship was found for '{origin}' and '{target}'",
         [_described(rel) for rel in found if rel.kind != "computed"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.names import Name
 from app.data.parse.terms import (
     ALL,
@@ -15,9 +15,9 @@ from app.data.parse.terms import (
     Logic,
     OrderTerm,
     Query,
+    RowRange,
     SelectField,
     SelectRelation,
-    Window,
 )
 from app.data.plan.embedding import find_relationship
 
@@ -44,7 +44,7 @@ Where: TypeAlias = "Condition | NullEmbed | Logic"
 
 
 @dataclass
-class Read:
+class ReadPlan:
     """One relation to be read, with the relations embedded in it."""
 
     table: Name
@@ -59,11 +59,11 @@ class Read:
     picks: list[SelectField] = field(default_factory=list)
     where: list[Where] = field(default_factory=list)
     order: list[OrderTerm] = field(default_factory=list)
-    window: Window = ALL
+    window: RowRange = ALL
     relationship: Relationship | None = None
     parent: Name | None = None
     aggregate_alias: str = ""
-    children: list[Read] = field(default_factory=list)
+    children: list[ReadPlan] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -76,7 +76,7 @@ class Read:
         return Name("", self.alias) if self.alias else self.source
 
     @property
-    def gathers(self) -> bool:
+    def aggregates_rows(self) -> bool:
         """Say whether it is spread from many rows, so that each of its columns becomes an array."""
         return self.spread and self.relationship is not None and not self.relationship.to_one
 
@@ -90,12 +90,12 @@ class PlanRules:
     target_names: bool
 
 
-def read_plan(table: Name, query: Query, cache: SchemaCache, rules: PlanRules, *, through_source: bool) -> Read:
+def read_plan(table: Name, query: Query, cache: SchemaCache, rules: PlanRules, *, through_source: bool) -> ReadPlan:
     """Plan the reading part of a request; `through_source` reads what a mutation or function returned.
 
-    Raises Fault when the query names what is not there.
+    Raises PgrstError when the query names what is not there.
     """
-    root = _grown(Read(table, table, table.name), query.select)
+    root = _grown(ReadPlan(table, table, table.name), query.select)
     _place(root, query.filters, _add_filter, rules)
     _place(root, query.logic, _add_filter, rules)
     _place(root, query.orders, _set_order, rules)
@@ -105,16 +105,16 @@ def read_plan(table: Name, query: Query, cache: SchemaCache, rules: PlanRules, *
     _relate(root, cache, table.schema)
     _finish(root, rules, cache)
     if not rules.aggregates and _aggregates(root):
-        raise Fault("PGRST123", "Use of aggregate functions is not allowed")
+        raise PgrstError("PGRST123", "Use of aggregate functions is not allowed")
     return root
 
 
 def find_table(table: Name, cache: SchemaCache) -> Table:
-    """Return an exposed relation. Raises Fault (PGRST205)."""
+    """Return an exposed relation. Raises PgrstError (PGRST205)."""
     found = cache.tables.get(table)
     if found is None:
         hint = _nearest(table, cache)
-        raise Fault(
+        raise PgrstError(
             "PGRST205", f"Could not find the table '{table.schema}.{table.name}' in the schema cache", None, hint
         )
     return found
@@ -128,23 +128,25 @@ def _nearest(table: Name, cache: SchemaCache) -> str | None:
     return f"Perhaps you meant the table '{table.schema}.{close[0]}'" if close else None
 
 
-def _grown(read: Read, items: tuple[SelectField | SelectRelation, ...]) -> Read:
+def _grown(read: ReadPlan, items: tuple[SelectField | SelectRelation, ...]) -> ReadPlan:
     for item in items:
         if isinstance(item, SelectField):
             read.picks.append(item)
             continue
         table = Name(read.table.schema, item.name)
-        child = Read(table, table, item.name, read.depth + 1, None, item.alias, item.hint, item.join, item.spread)
+        child = ReadPlan(table, table, item.name, read.depth + 1, None, item.alias, item.hint, item.join, item.spread)
         read.children.append(_grown(child, item.items))
     return read
 
 
-def _place(root: Read, entries: tuple[tuple[Path, T], ...], put: Callable[[Read, T], None], rules: PlanRules) -> None:
+def _place(
+    root: ReadPlan, entries: tuple[tuple[Path, T], ...], put: Callable[[ReadPlan, T], None], rules: PlanRules
+) -> None:
     for path, entry in entries:
         put(_at(root, path, rules), entry)
 
 
-def _at(read: Read, path: Path, rules: PlanRules) -> Read:
+def _at(read: ReadPlan, path: Path, rules: PlanRules) -> ReadPlan:
     for name in path:
         by_label = [child for child in read.children if child.label == name]
         by_name = [child for child in read.children if child.name == name]
@@ -155,29 +157,29 @@ def _at(read: Read, path: Path, rules: PlanRules) -> Read:
     return read
 
 
-def _not_embedded(name: str, aliased: list[Read]) -> Fault:
+def _not_embedded(name: str, aliased: list[ReadPlan]) -> PgrstError:
     message = f"'{name}' is not an embedded resource in this request"
     if aliased:
         details = "Target names are not allowed in filters if they have an alias"
-        return Fault(
+        return PgrstError(
             "PGRST108", message, details, f"Change '{name}' to '{aliased[0].label}' in filters, orders or limits."
         )
-    return Fault("PGRST108", message, None, f"Verify that '{name}' is included in the 'select' query parameter.")
+    return PgrstError("PGRST108", message, None, f"Verify that '{name}' is included in the 'select' query parameter.")
 
 
-def _add_filter(read: Read, condition: Condition) -> None:
+def _add_filter(read: ReadPlan, condition: Condition) -> None:
     read.where.append(condition)
 
 
-def _set_order(read: Read, terms: tuple[OrderTerm, ...]) -> None:
+def _set_order(read: ReadPlan, terms: tuple[OrderTerm, ...]) -> None:
     read.order = list(terms)
 
 
-def _set_window(read: Read, window: Window) -> None:
+def _set_window(read: ReadPlan, window: RowRange) -> None:
     read.window = window
 
 
-def _relate(read: Read, cache: SchemaCache, schema: str) -> None:
+def _relate(read: ReadPlan, cache: SchemaCache, schema: str) -> None:
     for child in read.children:
         origin = read.alias if read.depth == 0 and read.alias else read.table.name
         found = find_relationship(schema, origin, child.name, child.hint, cache)
@@ -189,15 +191,15 @@ def _relate(read: Read, cache: SchemaCache, schema: str) -> None:
         _relate(child, cache, schema)
 
 
-def _finish(read: Read, rules: PlanRules, cache: SchemaCache, *, expands: bool = False) -> None:
-    read.window = read.window.at_most(rules.max_rows)
+def _finish(read: ReadPlan, rules: PlanRules, cache: SchemaCache, *, expands: bool = False) -> None:
+    read.window = read.window.limited_to(rules.max_rows)
     read.where = [_null_embeds(condition, read) for condition in read.where]
     read.order = [_related(term, read) for term in read.order]
-    expands = expands or read.gathers or any(pick.aggregate for pick in read.picks)
+    expands = expands or read.aggregates_rows or any(pick.aggregate for pick in read.picks)
     if expands:
         read.picks = [each for pick in read.picks for each in _expanded(pick, cache.tables.get(read.table))]
-    if read.gathers and _aggregates(read):
-        raise Fault(
+    if read.aggregates_rows and _aggregates(read):
+        raise PgrstError(
             "PGRST127",
             "Feature not implemented",
             "Aggregates are not implemented for one-to-many or many-to-many spreads.",
@@ -212,7 +214,7 @@ def _expanded(pick: SelectField, table: Table | None) -> list[SelectField]:
     return [SelectField(Field(name)) for name in table.columns]
 
 
-def _null_embeds(condition: Where, read: Read) -> Where:
+def _null_embeds(condition: Where, read: ReadPlan) -> Where:
     if isinstance(condition, Logic):
         members = tuple(_null_embeds(member, read) for member in condition.members)
         return Logic(condition.operator, members, condition.negated)  # type: ignore[arg-type]
@@ -226,14 +228,14 @@ def _null_embeds(condition: Where, read: Read) -> Where:
     return NullEmbed(found.aggregate_alias, negated)
 
 
-def _related(term: OrderTerm, read: Read) -> OrderTerm:
+def _related(term: OrderTerm, read: ReadPlan) -> OrderTerm:
     if term.relation is None:
         return term
     found = next((child for child in read.children if child.label == term.relation), None)
     if found is None or found.relationship is None:
         raise _not_embedded(term.relation, [])
     if not found.relationship.to_one:
-        raise Fault(
+        raise PgrstError(
             "PGRST118",
             f"A related order on '{found.label}' is not possible",
             f"'{read.table.name}' and '{found.label}' do not form a many-to-one or one-to-one relationship",
@@ -241,5 +243,5 @@ def _related(term: OrderTerm, read: Read) -> OrderTerm:
     return OrderTerm(term.field, term.direction, term.nulls, found.aggregate_alias)
 
 
-def _aggregates(read: Read) -> bool:
+def _aggregates(read: ReadPlan) -> bool:
     return any(pick.aggregate for pick in read.picks) or any(_aggregates(child) for child in read.children)

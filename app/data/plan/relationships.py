@@ -86,7 +86,7 @@ def view_keys(dependencies: list[Dependency], rows: list[Any]) -> list[ViewKey]:
     return found
 
 
-def linked(
+def relationships(
     foreign_keys: list[list[Any]],
     computed: list[list[Any]],
     keys: list[ViewKey],

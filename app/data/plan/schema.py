@@ -176,7 +176,7 @@ def _links(
             names = (*tables[key.view].key, *(columns[0] for _, columns in key.columns))
             tables[key.view] = replace(tables[key.view], key=names)
     all_keys = {name: table.key for name, table in tables.items()}
-    return relationships.linked(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
+    return relationships.relationships(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
 
 
 def _table(entry: list[Any]) -> Table:

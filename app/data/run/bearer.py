@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.data.faults import Fault
-from app.data.run.connections import login_of
+from app.data.faults import PgrstError
+from app.data.run.connections import login_role
 from infra.secrets import tokens
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ class Identity:
 def identify(header: str | None, config: DataConfig, now: Callable[[], float] = time.time) -> Identity:
     """Return the identity that an Authorization header proves; none means the anonymous role.
 
-    Raises Fault: PGRST301 undecodable, PGRST303 claims refused, PGRST302 anonymous access disabled.
+    Raises PgrstError: PGRST301 undecodable, PGRST303 claims refused, PGRST302 anonymous access disabled.
     """
     token = bearer_token(header)
     if token is None:
         if not config.db_anon_role:
-            raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+            raise PgrstError("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
         return _anonymous(config)
-    claims = decoded(token, config, now)
+    claims = decode_token(token, config, now)
     check_claims(claims, config.jwt_aud, now(), config.jwt_leeway)
     role = role_of(claims, config)
     if not role:
-        raise Fault("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
-    refuse_escape(role, config)
+        raise PgrstError("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
+    refuse_role_escape(role, config)
     return Identity(role, _claims_text(claims, role, config), authenticated=True)
 
 
@@ -63,8 +63,8 @@ def bearer_token(header: str | None) -> str | None:
     return token.strip()
 
 
-def decoded(token: str, config: DataConfig, now: Callable[[], float] = time.time) -> dict[str, Any]:
-    """Return the claims of a token whose signature holds, by a key that has not ended. Raises Fault."""
+def decode_token(token: str, config: DataConfig, now: Callable[[], float] = time.time) -> dict[str, Any]:
+    """Return the claims of a token whose signature holds, by a key that has not ended. Raises PgrstError."""
     if not token:
         raise _undecodable("Empty JWT is sent in Authorization header")
     if len(token) > TOKEN_BYTES_MAX:
@@ -72,8 +72,8 @@ def decoded(token: str, config: DataConfig, now: Callable[[], float] = time.time
     parts = token.split(".")
     if len(parts) != 3:
         raise _undecodable(f"Expected 3 parts in JWT; got {len(parts)}")
-    if not tokens.keys_of(config.jwt_secret, is_base64=config.jwt_secret_is_base64):
-        raise Fault("PGRST300", "Server lacks JWT secret")
+    if not tokens.verification_keys(config.jwt_secret, is_base64=config.jwt_secret_is_base64):
+        raise PgrstError("PGRST300", "Server lacks JWT secret")
     read = _remembered if len(token) <= REMEMBERED_BYTES_MAX else _verified
     claims, until = read(token, config.jwt_secret, config.jwt_secret_is_base64)
     if now() >= until:
@@ -82,7 +82,7 @@ def decoded(token: str, config: DataConfig, now: Callable[[], float] = time.time
 
 
 def check_claims(claims: dict[str, Any], audience: str, now: float, leeway: int) -> None:
-    """Raise Fault unless the times, give or take `leeway` seconds, and the audience of a token allow it."""
+    """Raise PgrstError unless the times, give or take `leeway` seconds, and the audience of a token allow it."""
     for name, message in (("exp", "JWT expired"), ("nbf", "JWT not yet valid"), ("iat", "JWT issued at future")):
         at = claims.get(name)
         if at is None:
@@ -118,12 +118,12 @@ def role_of(claims: dict[str, Any], config: DataConfig) -> str:
         return found if isinstance(found, str) else json.dumps(found)
     plain = claims.get("role")
     if config.jwt_role_claim_key != ".role" and isinstance(plain, str):
-        return namesakes(config.db_anon_role).get(plain, plain)
+        return role_aliases(config.db_anon_role).get(plain, plain)
     return config.db_anon_role
 
 
 @functools.lru_cache(maxsize=1024)
-def namesakes(anon_role: str) -> dict[str, str]:
+def role_aliases(anon_role: str) -> dict[str, str]:
     """Return the project's roles by the names that clients use, told from its anonymous role."""
     prefix, _, last = anon_role.rpartition("_")
     if last != "anon" or not prefix:
@@ -131,13 +131,13 @@ def namesakes(anon_role: str) -> dict[str, str]:
     return {"anon": anon_role, "authenticated": f"{prefix}_authenticated", "service_role": f"{prefix}_service"}
 
 
-def refuse_escape(role: str, config: DataConfig) -> None:
-    """Raise Fault for names that Postgres would take, and that would leave the request with our login's rights."""
+def refuse_role_escape(role: str, config: DataConfig) -> None:
+    """Raise PgrstError for names that Postgres would take, and that would leave the request with our login's rights."""
     if role == "none":
-        raise Fault("22023", 'role "none" does not exist', status=401, headers=(("WWW-Authenticate", "Bearer"),))
-    own = namesakes(config.db_anon_role)
-    if role == login_of(config.db_uri) or (own and role not in own.values()):
-        raise Fault("42501", f'permission denied to set role "{role}"', status=403)
+        raise PgrstError("22023", 'role "none" does not exist', status=401, headers=(("WWW-Authenticate", "Bearer"),))
+    own = role_aliases(config.db_anon_role)
+    if role == login_role(config.db_uri) or (own and role not in own.values()):
+        raise PgrstError("42501", f'permission denied to set role "{role}"', status=403)
 
 
 def _step(found: Any, part: re.Match[str]) -> Any:
@@ -154,7 +154,7 @@ def _anonymous(config: DataConfig) -> Identity:
 
 def _claims_text(claims: dict[str, Any], role: str, config: DataConfig) -> str:
     if config.jwt_role_claim_key == ".role" or "role" not in claims:
-        names = {full: plain for plain, full in namesakes(config.db_anon_role).items()}
+        names = {full: plain for plain, full in role_aliases(config.db_anon_role).items()}
         claims = {**claims, "role": names.get(role, role)}
     text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
     try:
@@ -176,7 +176,7 @@ _SAID: dict[str, tuple[str, str | None]] = {
 
 def _verified(token: str, secret: str, is_base64: bool) -> tuple[dict[str, Any], float]:
     try:
-        signed, until = tokens.signed_claims(token, tokens.keys_of(secret, is_base64=is_base64))
+        signed, until = tokens.signed_claims(token, tokens.verification_keys(secret, is_base64=is_base64))
     except tokens.SignatureRefused as error:
         raise _undecodable(*_SAID[error.why]) from None
     try:
@@ -192,12 +192,12 @@ def _verified(token: str, secret: str, is_base64: bool) -> tuple[dict[str, Any],
 _remembered = functools.lru_cache(maxsize=1024)(_verified)
 
 
-def _undecodable(message: str, details: str | None = None) -> Fault:
-    return Fault("PGRST301", message, details, headers=(_invalid_token(message),))
+def _undecodable(message: str, details: str | None = None) -> PgrstError:
+    return PgrstError("PGRST301", message, details, headers=(_invalid_token(message),))
 
 
-def _refused(message: str) -> Fault:
-    return Fault("PGRST303", message, headers=(_invalid_token(message),))
+def _refused(message: str) -> PgrstError:
+    return PgrstError("PGRST303", message, headers=(_invalid_token(message),))
 
 
 def _invalid_token(message: str) -> tuple[str, str]:

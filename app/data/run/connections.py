@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.data.faults import Fault
-from app.data.run.pipeline import Connection
+from app.data.faults import PgrstError
+from app.data.run.pipeline import PipelineConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,18 +65,18 @@ class Pool:
 
     def __init__(self, config: DataConfig, budget: Budget, name: str) -> None:
         self._config, self._budget, self._name = config, budget, name
-        self._idle: deque[tuple[float, Connection]] = deque()
+        self._idle: deque[tuple[float, PipelineConnection]] = deque()
         self._changed = threading.Condition()
         self._open = 0
         self._closed = False
         self._age = 0
-        self._ages: dict[Connection, int] = {}
+        self._ages: dict[PipelineConnection, int] = {}
         # Looks whether the configuration has changed, and heeds it.
         self.refresh: Callable[[], object] = lambda: None
 
     @contextmanager
-    def lend(self) -> Iterator[Connection]:
-        """Lend a connection. Raises Fault: PGRST000 when Postgres is away, PGRST003 when none was free in time."""
+    def lend(self) -> Iterator[PipelineConnection]:
+        """Lend a connection. Raises PgrstError: PGRST000 when Postgres is away, PGRST003 when none was free in time."""
         connection = self._take()
         try:
             yield connection
@@ -115,7 +115,7 @@ class Pool:
         """Return how many connections are open."""
         return self._open
 
-    def _take(self) -> Connection:
+    def _take(self) -> PipelineConnection:
         deadline = time.monotonic() + self._config.db_pool_acquisition_timeout
         while True:
             connection = self._reserve(deadline)
@@ -125,7 +125,7 @@ class Pool:
                 return connection
             self._discard(connection)
 
-    def _reserve(self, deadline: float) -> Connection | None:
+    def _reserve(self, deadline: float) -> PipelineConnection | None:
         """Return an idle connection, or None when the caller may open one."""
         with self._changed:
             while True:
@@ -136,12 +136,12 @@ class Pool:
                     return None
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
+                    raise PgrstError("PGRST003", "Timed out acquiring connection from connection pool.")
 
-    def _connect(self, deadline: float) -> Connection:
+    def _connect(self, deadline: float) -> PipelineConnection:
         if not self._budget.take(max(deadline - time.monotonic(), 0)):
             self._forget()
-            raise Fault("PGRST003", "Timed out acquiring connection from connection pool.")
+            raise PgrstError("PGRST003", "Timed out acquiring connection from connection pool.")
         try:
             age, connection = self._log_in()
         except BaseException as error:
@@ -150,14 +150,14 @@ class Pool:
             if not isinstance(error, psycopg.Error | UnicodeError | ValueError):
                 raise
             # The driver's own message names hosts, users and files, which are no business of the client's.
-            raise Fault(
+            raise PgrstError(
                 "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
             ) from None
         with self._changed:
             self._ages[connection] = age
         return connection
 
-    def _log_in(self) -> tuple[int, Connection]:
+    def _log_in(self) -> tuple[int, PipelineConnection]:
         """Open a connection; while its password is changed one of two is right, and may become wrong meanwhile."""
         for _ in range(LOGIN_ROUNDS):
             with self._changed:
@@ -172,7 +172,7 @@ class Pool:
                     break
         raise refused
 
-    def _opened_with(self, config: DataConfig) -> Connection:
+    def _opened_with(self, config: DataConfig) -> PipelineConnection:
         """Try the new password, the one before it, and the new one again: it may have been set between the two."""
         if not config.launchdb_db_uri_before:
             return self._opened_by(config.db_uri, config)
@@ -181,9 +181,9 @@ class Pool:
                 return self._opened_by(uri, config)
         return self._opened_by(config.db_uri, config)
 
-    def _opened_by(self, uri: str, config: DataConfig) -> Connection:
+    def _opened_by(self, uri: str, config: DataConfig) -> PipelineConnection:
         given = conninfo_to_dict(uri)
-        connection = Connection.connect(
+        connection = PipelineConnection.connect(
             make_conninfo(uri, **{name: value for name, value in KEEPALIVES.items() if name not in given}),
             autocommit=True,
             application_name=self._name,
@@ -195,7 +195,7 @@ class Pool:
             connection.book = None
         return connection
 
-    def _put_back(self, connection: Connection) -> None:
+    def _put_back(self, connection: PipelineConnection) -> None:
         usable = connection.is_clean
         with self._changed:
             fits = self._ages.get(connection) == self._age and self._open <= self._config.db_pool
@@ -205,7 +205,7 @@ class Pool:
                 return
         self._discard(connection)
 
-    def _discard(self, connection: Connection) -> None:
+    def _discard(self, connection: PipelineConnection) -> None:
         connection.close()
         with self._changed:
             self._ages.pop(connection, None)
@@ -227,7 +227,7 @@ def _passwords_of(config: DataConfig) -> tuple[str, str]:
     return config.db_uri, config.launchdb_db_uri_before
 
 
-def _is_alive(connection: Connection) -> bool:
+def _is_alive(connection: PipelineConnection) -> bool:
     # A healthy idle connection has nothing to say; one that can be read was closed by the server.
     if connection.closed:
         return False
@@ -237,7 +237,7 @@ def _is_alive(connection: Connection) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def login_of(db_uri: str) -> str | None:
+def login_role(db_uri: str) -> str | None:
     """Return the role that a URI logs in as, or None when it names none."""
     try:
         user = conninfo_to_dict(db_uri).get("user")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.parse import request as requests
 from app.data.parse.terms import SelectRelation
 from app.data.plan import schema
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.data.config import DataConfig
-    from app.data.parse.request import Raw, Request
+    from app.data.parse.request import RawRequest, Request
     from app.data.plan.schema import SchemaCache
     from app.data.run.bearer import Identity
-    from app.data.run.pipeline import Connection
-    from app.data.run.respond import Answer
-    from infra.instances.activity import Mark
+    from app.data.run.pipeline import PipelineConnection
+    from app.data.run.respond import DataResponse
+    from infra.instances.activity import ActivityMark
 
 # Where no stamp is kept, looking whether the schema has changed costs something, and is not done more often than this.
 LOOK_SECONDS = 0.5
@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 5.0
 T = TypeVar("T")
 
 
-def needs(request: Request) -> frozenset[str]:
+def needed_parts(request: Request) -> frozenset[str]:
     """Return the parts of the schema cache that a request is planned against, beyond the relations."""
     parts = set()
     if request.resource != requests.TABLE:
@@ -60,7 +60,7 @@ class Instance:
         name: str = "launchdb-data",
         *,
         pool: Pool | None = None,
-        mark: Mark | None = None,
+        mark: ActivityMark | None = None,
     ) -> None:
         self.config = config
         self.pool = pool or Pool(config, budget, name)
@@ -70,23 +70,23 @@ class Instance:
         self._checked = 0.0
         self._loading = threading.Lock()
 
-    def answer(self, raw: Raw) -> Answer:
+    def answer(self, raw: RawRequest) -> DataResponse:
         """Answer a request; an error is an answer too."""
         self.used = time.monotonic()
         if self._mark is not None:
             self._mark.touch()
         try:
             return self._answer(raw)
-        except Fault as fault:
+        except PgrstError as fault:
             minimal = self.config.client_error_verbosity == "minimal"
-            return respond.fault_answer(fault, head=raw.method == "HEAD", minimal=minimal)
+            return respond.error_response(fault, head=raw.method == "HEAD", minimal=minimal)
 
     def forget_schema(self) -> None:
         """Read the catalogue again before the next request."""
         self._cache = None
 
     def ready(self) -> None:
-        """Raise Fault unless the database answers and its catalogue can be read."""
+        """Raise PgrstError unless the database answers and its catalogue can be read."""
         self._with_a_session(lambda connection: self._known(connection, frozenset()))
 
     def close(self) -> None:
@@ -94,30 +94,30 @@ class Instance:
         self._cache = None
         self.pool.close()
 
-    def _answer(self, raw: Raw) -> Answer:
+    def _answer(self, raw: RawRequest) -> DataResponse:
         identity = identify(raw.headers.get("authorization"), self.config)
         request = requests.read(raw, self.config)
         return self._with_a_session(lambda connection: self._answered(connection, request, identity))
 
-    def _with_a_session(self, act: Callable[[Connection], T]) -> T:
+    def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
         for _ in range(SESSIONS):
-            with suppress(session.Ended), self.pool.lend() as connection:
+            with suppress(session.SessionEnded), self.pool.lend() as connection:
                 return act(connection)
-        raise Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
+        raise PgrstError("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
-    def _answered(self, connection: Connection, request: Request, identity: Identity) -> Answer:
-        began, parts = time.monotonic(), needs(request)
+    def _answered(self, connection: PipelineConnection, request: Request, identity: Identity) -> DataResponse:
+        began, parts = time.monotonic(), needed_parts(request)
         cache, guard_first = self._known(connection, parts), False
         while True:
             cache = self._deepened(connection, cache, request)
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
-                terms = session.Terms(request, identity, self.config, cache, looks, guard_first)
+                terms = session.ExecutionContext(request, identity, self.config, cache, looks, guard_first)
                 return self._attempt(connection, terms)
-            except session.ChangesSchema:
+            except session.SchemaChanged:
                 guard_first = True
-            except session.Outdated:
+            except session.PlanOutdated:
                 over = time.monotonic() > began + PATIENCE_SECONDS
                 if over and guard_first:
                     raise _unreadable() from None
@@ -125,42 +125,42 @@ class Instance:
                 guard_first = guard_first or over
                 cache = self._renewed(connection, cache, parts)
 
-    def _attempt(self, connection: Connection, terms: session.Terms) -> Answer:
+    def _attempt(self, connection: PipelineConnection, terms: session.ExecutionContext) -> DataResponse:
         request, cache = terms.request, terms.cache
         try:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
                 self._look(connection, terms)
                 return self._described(request, cache)
             planned = statement.plan(request, cache, self.config)
-        except Fault:
+        except PgrstError:
             self._look(connection, terms)
             raise
         started = time.monotonic()
         outcome = session.run(connection, planned, terms)
         if terms.looks:
             self._checked = started
-        return respond.answer(outcome, planned, request, self.config)
+        return respond.data_response(outcome, planned, request, self.config)
 
-    def _described(self, request: Request, cache: SchemaCache) -> Answer:
+    def _described(self, request: Request, cache: SchemaCache) -> DataResponse:
         if request.method != "OPTIONS":
-            return respond.root_answer(request, cache, self.config)
+            return respond.root_response(request, cache, self.config)
         if request.resource == requests.TABLE:
             find_table(request.target, cache)
-        return respond.options_answer(request, cache)
+        return respond.options_response(request, cache)
 
-    def _look(self, connection: Connection, terms: session.Terms) -> None:
-        """Raise Outdated when what a request was planned against is not so any more."""
+    def _look(self, connection: PipelineConnection, terms: session.ExecutionContext) -> None:
+        """Raise PlanOutdated when what a request was planned against is not so any more."""
         if not terms.looks:
             return
         started = time.monotonic()
-        stamp = session.stamp_of(connection, terms.cache)
+        stamp = session.read_stamp(connection, terms.cache)
         if connection.closed:
-            raise session.Ended
+            raise session.SessionEnded
         if stamp != terms.cache.stamp:
-            raise session.Outdated
+            raise session.PlanOutdated
         self._checked = started
 
-    def _known(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
+    def _known(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
         cache = self._cache
         if cache is not None and parts <= cache.parts:
             return cache
@@ -170,24 +170,24 @@ class Instance:
                 cache = self._cache = self._load(connection, parts | (cache.parts if cache is not None else parts))
             return cache
 
-    def _deepened(self, connection: Connection, cache: SchemaCache, request: Request) -> SchemaCache:
+    def _deepened(self, connection: PipelineConnection, cache: SchemaCache, request: Request) -> SchemaCache:
         """Read the keys of views too when a view is written to: they are those of the tables below."""
         table = cache.tables.get(request.target)
-        if table is None or not table.is_view or request.reads:
+        if table is None or not table.is_view or request.is_read:
             return cache
         return self._known(connection, frozenset({schema.LINKS}))
 
-    def _load(self, connection: Connection, parts: frozenset[str]) -> SchemaCache:
+    def _load(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
         except psycopg.Error:
             if connection.closed:
-                raise session.Ended from None
+                raise session.SessionEnded from None
             raise _unreadable() from None
         self._checked = cache.read_at
         return cache
 
-    def _renewed(self, connection: Connection, cache: SchemaCache, parts: frozenset[str]) -> SchemaCache:
+    def _renewed(self, connection: PipelineConnection, cache: SchemaCache, parts: frozenset[str]) -> SchemaCache:
         """Read the catalogue again, unless somebody has done that since."""
         with self._loading:
             if self._cache is cache or self._cache is None:
@@ -195,8 +195,8 @@ class Instance:
         return self._known(connection, parts)
 
 
-def _unreadable() -> Fault:
-    return Fault(
+def _unreadable() -> PgrstError:
+    return PgrstError(
         "PGRST002",
         "Could not query the database for the schema cache. Retrying.",
         headers=(("Retry-After", "1"),),

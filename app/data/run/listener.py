@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS_MAX = 5.0
 
 
-class Told(Protocol):
+class ReloadTarget(Protocol):
     """Whoever learns that a schema or a configuration has changed."""
 
     @property
@@ -28,10 +28,10 @@ class Told(Protocol):
         """Read the catalogue again before the next request."""
 
 
-class Listener:
+class NotifyListener:
     """One connection that listens; whatever it missed while away is made up for by reading the catalogue again."""
 
-    def __init__(self, instance: Told) -> None:
+    def __init__(self, instance: ReloadTarget) -> None:
         self._instance = instance
 
     def start(self) -> None:

@@ -14,7 +14,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def description(schema: str, cache: SchemaCache, config: DataConfig) -> dict[str, Any]:
+def swagger(schema: str, cache: SchemaCache, config: DataConfig) -> dict[str, Any]:
     """Return Swagger 2.0 with a definition for each relation and a path for each relation and function."""
     tables = {name.name: table for name, table in sorted(cache.tables.items(), key=_by_name) if name.schema == schema}
     routines = sorted({name.name for name in cache.routines if name.schema == schema})

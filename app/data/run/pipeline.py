@@ -18,7 +18,7 @@ from psycopg import capabilities
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
-from app.data.run.prepared import LONGEST_BYTES, Book, key_of
+from app.data.run.prepared import LONGEST_BYTES, PreparedStatements, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ CLOSE, PREPARE, RUN = "close", "prepare", "run"
 
 
 @dataclass(frozen=True)
-class Step:
+class PipelineStep:
     """One statement: its text with $1, $2, …, and their values. keep: it will come again, so it may be prepared."""
 
     text: bytes
@@ -42,7 +42,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Said:
+class PipelineResult:
     """What came of a pipeline: a result for each step, or for those before the one that failed.
 
     failed: its number, -1 for none. outlived: a prepared statement of ours was gone or no longer of use.
@@ -54,12 +54,12 @@ class Said:
     outlived: bool = False
 
 
-class Connection(psycopg.Connection[Any]):
+class PipelineConnection(psycopg.Connection[Any]):
     """A connection whose pipelines are ours. It prepares what comes again, unless it has no book."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.book: Book | None = Book() if capabilities.has_send_close_prepared() else None
+        self.book: PreparedStatements | None = PreparedStatements() if capabilities.has_send_close_prepared() else None
 
     @property
     def is_clean(self) -> bool:
@@ -72,11 +72,11 @@ class Connection(psycopg.Connection[Any]):
         )
 
 
-def step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> Step:
+def make_step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> PipelineStep:
     """Write a statement with named placeholders as the server reads it. Raises psycopg.DataError for its values."""
     whole = text.as_string(None)
     written, names = _numbered(whole) if len(whole) <= LONGEST_BYTES else _numbered.__wrapped__(whole)
-    return Step(written, tuple(encoded((values or {})[name]) for name in names), keep)
+    return PipelineStep(written, tuple(encode_parameter((values or {})[name]) for name in names), keep)
 
 
 @functools.lru_cache(maxsize=512)
@@ -89,7 +89,7 @@ def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(written, text).encode(), tuple(names)
 
 
-def encoded(value: object) -> bytes | None:
+def encode_parameter(value: object) -> bytes | None:
     """Return a value as the text of a parameter. Raises psycopg.DataError for what no text can hold."""
     if value is None:
         return None
@@ -102,7 +102,9 @@ def encoded(value: object) -> bytes | None:
     return raw
 
 
-def converse(connection: Connection, steps: Sequence[Step], *, stamp: str | None = None) -> Said:
+def run_pipeline(
+    connection: PipelineConnection, steps: Sequence[PipelineStep], *, stamp: str | None = None
+) -> PipelineResult:
     """Run the steps one after another, up to the first that fails, in one round trip.
 
     stamp: the schema's, under which the statements were planned. The transaction is as the steps leave it. Raises
@@ -110,7 +112,7 @@ def converse(connection: Connection, steps: Sequence[Step], *, stamp: str | None
     """
     book, pg = connection.book, connection.pgconn
     if book is not None and stamp is not None:
-        book.turn_to(stamp)
+        book.use_stamp(stamp)
     sent = _messages(book, steps)
     try:
         pg.enter_pipeline_mode()
@@ -138,14 +140,14 @@ class _Message:
     name: bytes = b""
 
 
-def _messages(book: Book | None, steps: Iterable[Step]) -> list[_Message]:
+def _messages(book: PreparedStatements | None, steps: Iterable[PipelineStep]) -> list[_Message]:
     if book is None:
         return [_plain(number, each) for number, each in enumerate(steps)]
-    sent = [_Message(methodcaller("send_close_prepared", name), CLOSE) for name in book.unwanted()]
+    sent = [_Message(methodcaller("send_close_prepared", name), CLOSE) for name in book.take_closable()]
     for number, each in enumerate(steps):
         key = key_of(each.text) if each.keep else b""
         name = book.name_of(key) if key else None
-        if name is None and key and (name := book.offered(key)) is not None:
+        if name is None and key and (name := book.offer_name(key)) is not None:
             text = b"%b /* %b */" % (each.text, book.mark)
             sent.append(_Message(methodcaller("send_prepare", name, text), PREPARE, number, key, name))
         if name is None:
@@ -155,7 +157,7 @@ def _messages(book: Book | None, steps: Iterable[Step]) -> list[_Message]:
     return sent
 
 
-def _plain(number: int, each: Step, key: bytes = b"") -> _Message:
+def _plain(number: int, each: PipelineStep, key: bytes = b"") -> _Message:
     return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
 
 
@@ -199,7 +201,7 @@ def _sqlstate(result: PGresult) -> bytes | None:
     return result.error_field(DiagnosticField.SQLSTATE) if result.status == ExecStatus.FATAL_ERROR else None
 
 
-def _said(book: Book | None, sent: list[_Message], results: list[PGresult]) -> Said:
+def _said(book: PreparedStatements | None, sent: list[_Message], results: list[PGresult]) -> PipelineResult:
     done: list[PGresult] = []
     failure: tuple[_Message, PGresult] | None = None
     for message, result in zip(sent, results, strict=False):
@@ -211,22 +213,22 @@ def _said(book: Book | None, sent: list[_Message], results: list[PGresult]) -> S
         if book is not None:
             _noted(book, message, good=good)
     if failure is None:
-        return Said(done)
+        return PipelineResult(done)
     message, result = failure
     error = error_from_result(result)
     # Not when a function says so, which has a context.
     named, diagnosis = message.kind == RUN and bool(message.name), error.diag
     outlived = named and diagnosis.source_function in OUTLIVED and not diagnosis.context
     if outlived and book is not None:
-        book.lose()
-    return Said(done, message.number, error, outlived)
+        book.forget_all()
+    return PipelineResult(done, message.number, error, outlived)
 
 
-def _noted(book: Book, message: _Message, *, good: bool) -> None:
+def _noted(book: PreparedStatements, message: _Message, *, good: bool) -> None:
     if message.kind == PREPARE:
         if good:
             book.confirm(message.key, message.name)
         else:
             book.refuse(message.name)
     elif message.kind == RUN and message.key and good:
-        book.count(message.key)
+        book.count_success(message.key)

@@ -17,7 +17,7 @@ def key_of(text: bytes) -> bytes:
     return blake2b(text, digest_size=16).digest() if len(text) <= LONGEST_BYTES else b""
 
 
-class Book:
+class PreparedStatements:
     """The prepared statements of one session, by a key of their text.
 
     A plan keeps the types that its parameters had when it was made, and the server never looks at them again. So what
@@ -33,13 +33,13 @@ class Book:
         self._losses = 0
         self._unwanted: list[bytes] = []
 
-    def turn_to(self, stamp: str) -> None:
+    def use_stamp(self, stamp: str) -> None:
         """Give up what was prepared under another stamp."""
         if stamp != self._stamp:
             self._clear()
             self._stamp = stamp
 
-    def unwanted(self) -> list[bytes]:
+    def take_closable(self) -> list[bytes]:
         """Return the names to be closed now, and forget them."""
         names, self._unwanted = self._unwanted, []
         return names
@@ -51,7 +51,7 @@ class Book:
             self._names.move_to_end(key)
         return name
 
-    def offered(self, key: bytes) -> bytes | None:
+    def offer_name(self, key: bytes) -> bytes | None:
         """Return a name to prepare a statement by, new each time, or None when that is not worth it yet."""
         if self._runs.get(key, 0) < WORTH:
             return None
@@ -69,7 +69,7 @@ class Book:
         """Note that the server may or may not have it; closing what is not there is no error."""
         self._unwanted.append(name)
 
-    def lose(self) -> None:
+    def forget_all(self) -> None:
         """Give up everything, for the server has lost it; what is prepared from here on has another mark.
 
         A pooler does not know of the loss, and would take the same text for prepared.
@@ -82,7 +82,7 @@ class Book:
         """Return what the text of a statement that is prepared now differs by, which is no SQL."""
         return b"%b %d" % ((self._stamp or "").encode(), self._losses)
 
-    def count(self, key: bytes) -> None:
+    def count_success(self, key: bytes) -> None:
         """Note a run that succeeded."""
         if key not in self._names:
             self._runs[key] = self._runs.get(key, 0) + 1

@@ -9,8 +9,10 @@ import json
 import re
 from typing import Any
 
-from app.data.faults import Fault, headers_of, status_of_state
-from app.data.parse.body import DEPTH_MAX, depth
+import psycopg
+
+from app.data.faults import PgrstError, headers_of, status_of_sqlstate
+from app.data.parse.body import DEPTH_MAX, nesting_depth
 
 # What ends a request: what is below is no answer yet, what is beyond no client's.
 STATUSES = range(200, 600)
@@ -35,13 +37,32 @@ _HEADERS_HINT = (
 )
 
 
-def fault(message: str, detail: str | None) -> Fault:
+def error_of_postgres(error: psycopg.Error, *, authenticated: bool) -> PgrstError:
+    """Translate what Postgres reports into the error shape; what the driver says itself stays inside."""
+    state, diagnosis = error.sqlstate, error.diag
+    if state is None:
+        if isinstance(error, psycopg.DataError):
+            return PgrstError("22021", "A value cannot be represented in the database's encoding", status=400)
+        return PgrstError(
+            "PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),)
+        )
+    message = diagnosis.message_primary or ""
+    if state == "PGRST":
+        return error_of_raise(message, diagnosis.message_detail)
+    if state.startswith("PT"):
+        return error_of_pt_state(state, message, diagnosis.message_detail, diagnosis.message_hint)
+    status = status_of_sqlstate(state, message, authenticated=authenticated)
+    headers = headers_of(status)
+    return PgrstError(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
+
+
+def error_of_raise(message: str, detail: str | None) -> PgrstError:
     """Return the fault that `RAISE SQLSTATE 'PGRST'` describes, or PGRST121 that says what is wrong with it."""
     said = _object(message)
     if said is None or not _is_text(said, "code", "message") or not _is_optional(said, "details", "hint"):
-        return Fault("PGRST121", _BROKEN, f"Invalid JSON value for MESSAGE: '{message}'", _MESSAGE_HINT)
+        return PgrstError("PGRST121", _BROKEN, f"Invalid JSON value for MESSAGE: '{message}'", _MESSAGE_HINT)
     if detail is None:
-        return Fault("PGRST121", _BROKEN, "DETAIL is missing in the RAISE statement", _DETAIL_HINT)
+        return PgrstError("PGRST121", _BROKEN, "DETAIL is missing in the RAISE statement", _DETAIL_HINT)
     how = _object(detail)
     if how is None or not isinstance(how.get("headers"), dict) or not _is_optional(how, "status_text"):
         return _invalid(detail, _DETAIL_HINT)
@@ -51,22 +72,22 @@ def fault(message: str, detail: str | None) -> Fault:
     given, reason = list(how["headers"].items()), how.get("status_text") or ""
     if not _are_headers(given) or not _is_reason(reason):
         return _invalid(detail, _HEADERS_HINT)
-    found = Fault(said["code"], said["message"], said.get("details"), said.get("hint"), status=int(asked))
+    found = PgrstError(said["code"], said["message"], said.get("details"), said.get("hint"), status=int(asked))
     found.headers, found.reason = _unframed(given), reason
     return found
 
 
-def chosen(state: str, message: str, detail: str | None, hint: str | None) -> Fault:
+def error_of_pt_state(state: str, message: str, detail: str | None, hint: str | None) -> PgrstError:
     """Return the fault of an SQLSTATE such as `PT402`: its status, and its message as the phrase where fit."""
-    status = status_of_state(state, message, authenticated=True)
-    found = Fault(state, message, detail, hint, status=status, headers=headers_of(status))
+    status = status_of_sqlstate(state, message, authenticated=True)
+    found = PgrstError(state, message, detail, hint, status=status, headers=headers_of(status))
     found.reason = message if state.endswith(str(status)) and _is_reason(message) else ""
     return found
 
 
-def headers(text: bytes) -> list[tuple[str, str]]:
-    """Return the headers of `response.headers`. Raises Fault (PGRST111)."""
-    wrong = Fault(
+def response_headers(text: bytes) -> list[tuple[str, str]]:
+    """Return the headers of `response.headers`. Raises PgrstError (PGRST111)."""
+    wrong = PgrstError(
         "PGRST111",
         "response.headers guc must be a JSON array composed of objects with a single key and a string value",
     )
@@ -79,17 +100,17 @@ def headers(text: bytes) -> list[tuple[str, str]]:
     return list(_unframed(given))
 
 
-def status(text: bytes) -> int:
-    """Return the status of `response.status`. Raises Fault (PGRST112)."""
+def response_status(text: bytes) -> int:
+    """Return the status of `response.status`. Raises PgrstError (PGRST112)."""
     said = text.decode("utf-8", "replace")
     if not _STATUS.fullmatch(said) or int(said) not in STATUSES:
-        raise Fault("PGRST112", "response.status guc must be a valid status code")
+        raise PgrstError("PGRST112", "response.status guc must be a valid status code")
     return int(said)
 
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text) if depth(text) <= DEPTH_MAX else None
+        return json.loads(text) if nesting_depth(text) <= DEPTH_MAX else None
     except (ValueError, RecursionError):
         return None
 
@@ -122,5 +143,5 @@ def _unframed(given: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in given if name.lower() not in _FRAMING)
 
 
-def _invalid(detail: str, hint: str) -> Fault:
-    return Fault("PGRST121", _BROKEN, f"Invalid JSON value for DETAIL: '{detail}'", hint)
+def _invalid(detail: str, hint: str) -> PgrstError:
+    return PgrstError("PGRST121", _BROKEN, f"Invalid JSON value for DETAIL: '{detail}'", hint)

@@ -13,7 +13,7 @@ from app.data import config
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from catalog.ids import is_project_id
-from infra.instances.activity import Mark
+from infra.instances.activity import ActivityMark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ class Registry:
                 return loaded.instance
             # Requests under way go on with the connections that they have; no more are open than the pool may hold.
             pool = None if loaded is None else loaded.instance.pool
-            mark = Mark(self._folder / project_id)
+            mark = ActivityMark(self._folder / project_id)
             fresh = Instance(read, self.budget, f"launchdb-data:{project_id}", pool=pool, mark=mark)
             if pool is None:
                 fresh.pool.refresh = functools.partial(self.find, project_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.parse.request import ROOT, ROUTINE
 from app.data.plan.schema import DELETE, INSERT, UPDATE
 from app.data.run import openapi, raised
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache, Table
     from app.data.run.session import Outcome
-    from app.data.sql.statement import Statement
+    from app.data.sql.statement import PlannedStatement
 
 # Clients take so many bytes of an answer's head as they send of a request's: undici 16 KiB, of all headers together.
 LOCATION_MAX = 4096
@@ -25,7 +25,7 @@ READ_PREFERENCES = ("count", "tx", "handling", "timezone")
 
 
 @dataclass(frozen=True)
-class Answer:
+class DataResponse:
     """An answer. Its headers are text; the wire sends them as UTF-8."""
 
     status: int
@@ -34,8 +34,8 @@ class Answer:
     reason: str = ""  # phrase of the status line; the usual one when empty
 
 
-def answer(outcome: Outcome, statement: Statement, request: Request, config: DataConfig) -> Answer:
-    """Return the answer to a request that Postgres has carried out. Raises Fault for bad response settings."""
+def data_response(outcome: Outcome, statement: PlannedStatement, request: Request, config: DataConfig) -> DataResponse:
+    """Return the answer to a request that Postgres has carried out. Raises PgrstError for bad response settings."""
     if statement.writes and statement.routine is None:
         found = _written(outcome, statement, request)
     else:
@@ -43,12 +43,12 @@ def answer(outcome: Outcome, statement: Statement, request: Request, config: Dat
     return _overridden(found, outcome)
 
 
-def fault_answer(fault: Fault, *, head: bool = False, minimal: bool = False) -> Answer:
+def error_response(fault: PgrstError, *, head: bool = False, minimal: bool = False) -> DataResponse:
     """Return the answer that a fault is."""
-    return Answer(fault.status, fault.head(), b"" if head else fault.payload(minimal=minimal), fault.reason)
+    return DataResponse(fault.status, fault.head(), b"" if head else fault.payload(minimal=minimal), fault.reason)
 
 
-def options_answer(request: Request, cache: SchemaCache) -> Answer:
+def options_response(request: Request, cache: SchemaCache) -> DataResponse:
     """Return what may be done with a resource."""
     allowed = "OPTIONS,GET,HEAD"
     if request.resource == ROUTINE:
@@ -56,18 +56,18 @@ def options_answer(request: Request, cache: SchemaCache) -> Answer:
         allowed = "OPTIONS,POST" if any(each.volatility == "v" for each in routines) else "OPTIONS,GET,HEAD,POST"
     elif request.resource != ROOT:
         allowed = _methods(cache.tables[request.target])
-    return Answer(200, [("Allow", allowed), ("Access-Control-Allow-Origin", "*")])
+    return DataResponse(200, [("Allow", allowed), ("Access-Control-Allow-Origin", "*")])
 
 
-def root_answer(request: Request, cache: SchemaCache, config: DataConfig) -> Answer:
-    """Return the description of the API. Raises Fault for a media type it does not come in."""
+def root_response(request: Request, cache: SchemaCache, config: DataConfig) -> DataResponse:
+    """Return the description of the API. Raises PgrstError for a media type it does not come in."""
     kinds = {media.kind for media in request.accepts}
     if not kinds & {"application/openapi+json", "application/json", "*/*"}:
         names = ", ".join(media.kind for media in request.accepts)
-        raise Fault("PGRST107", f"None of these media types are available: {names}")
+        raise PgrstError("PGRST107", f"None of these media types are available: {names}")
     headers = [("Content-Type", "application/openapi+json; charset=utf-8"), *_profile(request)]
-    text = json.dumps(openapi.description(request.target.schema, cache, config)).encode()
-    return Answer(200, headers, b"" if request.method == "HEAD" else text)
+    text = json.dumps(openapi.swagger(request.target.schema, cache, config)).encode()
+    return DataResponse(200, headers, b"" if request.method == "HEAD" else text)
 
 
 def _methods(table: Table) -> str:
@@ -80,7 +80,7 @@ def _methods(table: Table) -> str:
     return ",".join(allowed)
 
 
-def _rows(outcome: Outcome, statement: Statement, request: Request, config: DataConfig) -> Answer:
+def _rows(outcome: Outcome, statement: PlannedStatement, request: Request, config: DataConfig) -> DataResponse:
     lower = request.window.offset
     upper = lower + outcome.page - 1
     total = int(outcome.total) if outcome.total is not None else None
@@ -88,7 +88,7 @@ def _rows(outcome: Outcome, statement: Statement, request: Request, config: Data
     if total is not None:
         status = 416 if lower > total else 206 if 1 + upper - lower < total else 200
     if status == 416:
-        raise Fault(
+        raise PgrstError(
             "PGRST103",
             "Requested range not satisfiable",
             f"An offset of {lower} was requested, but there are only {total} rows.",
@@ -100,17 +100,17 @@ def _rows(outcome: Outcome, statement: Statement, request: Request, config: Data
     )
     headers += [("Preference-Applied", applied)] if applied else []
     if statement.routine is not None and statement.routine.is_void:
-        return Answer(204, headers)
+        return DataResponse(204, headers)
     if statement.routine is None:
         query = f"?{request.query.canonical}" if request.query.canonical else ""
         location = f"/{quote(request.target.name)}{query}"
         headers += [("Content-Location", location)] if len(location) <= LOCATION_MAX else []
     headers += [("Content-Type", statement.media.content_type), *_profile(request)]
     del config
-    return Answer(status, headers, b"" if request.method == "HEAD" else outcome.body)
+    return DataResponse(status, headers, b"" if request.method == "HEAD" else outcome.body)
 
 
-def _written(outcome: Outcome, statement: Statement, request: Request) -> Answer:
+def _written(outcome: Outcome, statement: PlannedStatement, request: Request) -> DataResponse:
     prefer, method = request.preferences, request.method
     counted = outcome.page if prefer.count in ("exact", "estimated") else None
     headers = []
@@ -127,11 +127,11 @@ def _written(outcome: Outcome, statement: Statement, request: Request) -> Answer
     if prefer.returning == "representation":
         status = 200 if method in ("PATCH", "DELETE") or updated else 201
         headers += [("Content-Type", statement.media.content_type), *_profile(request)]
-        return Answer(status, headers, outcome.body)
-    return Answer((200 if updated else 201) if method == "POST" else 204, headers)
+        return DataResponse(status, headers, outcome.body)
+    return DataResponse((200 if updated else 201) if method == "POST" else 204, headers)
 
 
-def _applicable(statement: Statement, request: Request) -> tuple[str, ...]:
+def _applicable(statement: PlannedStatement, request: Request) -> tuple[str, ...]:
     names = ["return", "count", "tx", "handling", "timezone"]
     if request.method in ("POST", "PATCH"):
         names.append("missing")
@@ -157,12 +157,12 @@ def _profile(request: Request) -> list[tuple[str, str]]:
     return [("Content-Profile", request.target.schema)] if request.negotiated else []
 
 
-def _overridden(found: Answer, outcome: Outcome) -> Answer:
+def _overridden(found: DataResponse, outcome: Outcome) -> DataResponse:
     status, headers = found.status, found.headers
     if outcome.status is not None:
-        status = raised.status(outcome.status)
+        status = raised.response_status(outcome.status)
     if outcome.headers is not None:
-        given = raised.headers(outcome.headers)
+        given = raised.response_headers(outcome.headers)
         names = {name.lower() for name, _ in given}
         headers = [header for header in headers if header[0].lower() not in names] + given
-    return Answer(status, headers, found.body)
+    return DataResponse(status, headers, found.body)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from app.data.faults import Fault, headers_of, status_of_state
+from app.data.faults import PgrstError
 from app.data.names import Name
-from app.data.parse.request import settings_of
+from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run import raised
-from app.data.run.pipeline import Step, converse, encoded, step
+from app.data.run.pipeline import PipelineStep, encode_parameter, make_step, run_pipeline
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache
     from app.data.run.bearer import Identity
-    from app.data.run.pipeline import Connection, Said
-    from app.data.sql.statement import Statement
+    from app.data.run.pipeline import PipelineConnection, PipelineResult
+    from app.data.sql.statement import PlannedStatement
 
 NOTHING = "NULL"
 BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
@@ -40,20 +40,20 @@ SHUTDOWN = "57P"
 OF_THE_SCHEMA = ("42", "XX")
 
 
-class Outdated(Exception):
+class PlanOutdated(Exception):
     """The schema has changed since the request was planned, and nothing of it remains; plan it anew."""
 
 
-class ChangesSchema(Exception):
+class SchemaChanged(Exception):
     """The request itself has changed the schema, and nothing of it remains; carry it out with the guard before it."""
 
 
-class Ended(Exception):
+class SessionEnded(Exception):
     """The session was ended before the request itself had begun; another session can carry it out."""
 
 
 @dataclass(frozen=True)
-class Terms:
+class ExecutionContext:
     """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp.
 
     guard_first: the guard stands before the write, not behind it.
@@ -79,12 +79,12 @@ class Outcome:
     inserted: bytes | None
 
 
-def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
+def run(connection: PipelineConnection, statement: PlannedStatement, terms: ExecutionContext) -> Outcome:
     """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
 
     A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
-    Raises Fault, Outdated, ChangesSchema or Ended; nothing of the request remains then, and the connection is clean or
-    closed.
+    Raises PgrstError, PlanOutdated, SchemaChanged or SessionEnded; nothing of the request remains then, and the
+    connection is clean or closed.
     """
     try:
         steps, ends = _begun(statement, terms), _ends(statement, terms)
@@ -95,17 +95,19 @@ def run(connection: Connection, statement: Statement, terms: Terms) -> Outcome:
         outcome = _estimated(connection, outcome, statement, terms)
         _carried_out(connection, ends, terms)
     except psycopg.Error as error:
-        raise fault_of(error, authenticated=terms.identity.authenticated) from None
+        raise raised.error_of_postgres(error, authenticated=terms.identity.authenticated) from None
     finally:
         _leave(connection)
     return outcome
 
 
-def stamp_of(connection: Connection, cache: SchemaCache) -> str | None:
+def read_stamp(connection: PipelineConnection, cache: SchemaCache) -> str | None:
     """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
-    steps = [] if connection.is_clean else [Step(b"ROLLBACK")]
+    steps = [] if connection.is_clean else [PipelineStep(b"ROLLBACK")]
     try:
-        said = converse(connection, [*steps, Step(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp)
+        said = run_pipeline(
+            connection, [*steps, PipelineStep(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp
+        )
     except psycopg.OperationalError:
         return None
     if said.error is not None:
@@ -114,44 +116,27 @@ def stamp_of(connection: Connection, cache: SchemaCache) -> str | None:
     return found.decode() if found is not None else None
 
 
-def fault_of(error: psycopg.Error, *, authenticated: bool) -> Fault:
-    """Translate what Postgres reports into the error shape; what the driver says itself stays inside."""
-    state, diagnosis = error.sqlstate, error.diag
-    if state is None:
-        if isinstance(error, psycopg.DataError):
-            return Fault("22021", "A value cannot be represented in the database's encoding", status=400)
-        return Fault("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
-    message = diagnosis.message_primary or ""
-    if state == "PGRST":
-        return raised.fault(message, diagnosis.message_detail)
-    if state.startswith("PT"):
-        return raised.chosen(state, message, diagnosis.message_detail, diagnosis.message_hint)
-    status = status_of_state(state, message, authenticated=authenticated)
-    headers = headers_of(status)
-    return Fault(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
-
-
-def _begun(statement: Statement, terms: Terms) -> dict[str, Step]:
+def _begun(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
     setup, values = _settings(statement, terms)
     path = values[1] or b""
     # Never another level: the guard would see the schema as it was when the transaction began.
     level = b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"" if statement.writes else b" READ ONLY")
-    steps = {BEGIN: Step(level), SETUP: Step(setup, values, keep=True)}
+    steps = {BEGIN: PipelineStep(level), SETUP: PipelineStep(setup, values, keep=True)}
     if terms.config.db_pre_request:
-        steps["pre-request"] = step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    written = step(statement.text, statement.values, keep=True)
+        steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
+    written = make_step(statement.text, statement.values, keep=True)
     if statement.writes and terms.guard_first:
         # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
-        steps[LOCKS] = Step(b"EXPLAIN " + written.text, written.values)
+        steps[LOCKS] = PipelineStep(b"EXPLAIN " + written.text, written.values)
         steps[GUARD] = _guarded(terms)
     # What a text means depends on where its names are looked up.
     steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
     return steps
 
 
-def _settings(statement: Statement, terms: Terms) -> tuple[bytes, tuple[bytes | None, ...]]:
+def _settings(statement: PlannedStatement, terms: ExecutionContext) -> tuple[bytes, tuple[bytes | None, ...]]:
     request, config = terms.request, terms.config
-    headers, cookies = settings_of(request.raw)
+    headers, cookies = request_settings(request.raw)
     schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
     settings = [
         ("search_path", ", ".join(ident(name).as_string(None).replace("%%", "%") for name in schemas)),
@@ -168,7 +153,7 @@ def _settings(statement: Statement, terms: Terms) -> tuple[bytes, tuple[bytes | 
         hoisted = config.db_hoisted_tx_settings
         settings += [(name, value) for name, value in statement.routine.settings if name in hoisted]
     settings += config.app_settings
-    values = tuple(encoded(text) for setting in settings for text in setting)
+    values = tuple(encode_parameter(text) for setting in settings for text in setting)
     return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
 
 
@@ -178,21 +163,21 @@ def _setup(count: int, stamp: str) -> bytes:
     return f"SELECT ({stamp}), {calls}".encode()
 
 
-def _ends(statement: Statement, terms: Terms) -> dict[str, Step]:
+def _ends(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
     steps = {}
     asked = terms.request.preferences.end
     rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
     if rolls_back:
         # A deferred constraint would only speak at the commit that never comes.
-        steps["constraints"] = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
+        steps["constraints"] = PipelineStep(b"SET CONSTRAINTS ALL IMMEDIATE")
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)
-    steps[END] = Step(b"ROLLBACK" if rolls_back else b"COMMIT")
+    steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
     return steps
 
 
-def _guarded(terms: Terms) -> Step:
-    return Step(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
+def _guarded(terms: ExecutionContext) -> PipelineStep:
+    return PipelineStep(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
 
 
 @functools.lru_cache(maxsize=4)
@@ -201,13 +186,18 @@ def _guard(stamp: str) -> bytes:
     return f"SELECT (CASE WHEN ({stamp}) = $1 THEN '0' ELSE 'outdated' END)::pg_catalog.int4".encode()
 
 
-def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -> dict[str, PGresult]:
-    """Run the steps; return their results. Raises Fault, Outdated, ChangesSchema, Ended; psycopg.OperationalError."""
-    said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+def _carried_out(
+    connection: PipelineConnection, steps: dict[str, PipelineStep], terms: ExecutionContext
+) -> dict[str, PGresult]:
+    """Run the steps; return their results.
+
+    Raises PgrstError, PlanOutdated, SchemaChanged, SessionEnded; psycopg.OperationalError.
+    """
+    said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
         # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
-        said = converse(connection, list(steps.values()), stamp=terms.cache.stamp)
+        said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.error is not None:
         raise _why(connection, said, steps, terms)
     results = dict(zip(steps, said.results, strict=True))
@@ -218,57 +208,61 @@ def _carried_out(connection: Connection, steps: dict[str, Step], terms: Terms) -
         and GUARD not in results
         and results[SETUP].get_value(0, 0) != terms.cache.stamp.encode()
     ):
-        raise Outdated
+        raise PlanOutdated
     return results
 
 
-def _why(connection: Connection, said: Said, steps: dict[str, Step], terms: Terms) -> Exception:
+def _why(
+    connection: PipelineConnection, said: PipelineResult, steps: dict[str, PipelineStep], terms: ExecutionContext
+) -> Exception:
     """Return what a failure means for the request; the transaction is ended."""
     assert said.error is not None  # noqa: S101 - the caller looked
     at = list(steps)[max(said.failed, 0)]
     if connection.closed and at == BEGIN and (said.error.sqlstate or "").startswith(SHUTDOWN):
-        return Ended()
+        return SessionEnded()
     if at == GUARD and (said.error.sqlstate == NOT_A_NUMBER or said.outlived):
         # What the transaction saw and is not there without it, it did itself.
-        alone = not said.outlived and stamp_of(connection, terms.cache) == terms.cache.stamp
-        return ChangesSchema() if alone and not terms.guard_first else Outdated()
+        alone = not said.outlived and read_stamp(connection, terms.cache) == terms.cache.stamp
+        return SchemaChanged() if alone and not terms.guard_first else PlanOutdated()
     # It may have failed because it was planned against what is no longer so.
     looks = terms.looks or (said.error.sqlstate or "").startswith(OF_THE_SCHEMA)
-    if looks and not connection.closed and stamp_of(connection, terms.cache) != terms.cache.stamp:
-        return Outdated()
+    if looks and not connection.closed and read_stamp(connection, terms.cache) != terms.cache.stamp:
+        return PlanOutdated()
     return said.error
 
 
-def _is_judged(statement: Statement, request: Request) -> bool:
+def _is_judged(statement: PlannedStatement, request: Request) -> bool:
     """Say whether a result may be refused, or asks for more, before the transaction ends."""
     strict = request.preferences.max_affected is not None and request.preferences.strict
     return request.method == "PUT" or statement.media.single or statement.count is not None or strict
 
 
-def _judge(outcome: Outcome, statement: Statement, request: Request) -> None:
-    """Raise Fault when what happened is not what the request allowed: the transaction is then rolled back."""
+def _judge(outcome: Outcome, statement: PlannedStatement, request: Request) -> None:
+    """Raise PgrstError when what happened is not what the request allowed: the transaction is then rolled back."""
     if request.method == "PUT" and outcome.page != 1:
-        raise Fault("PGRST115", "Payload values do not match URL in primary key column(s)")
+        raise PgrstError("PGRST115", "Payload values do not match URL in primary key column(s)")
     if statement.media.single and outcome.page != 1:
-        raise Fault(
+        raise PgrstError(
             "PGRST116", "Cannot coerce the result to a single JSON object", f"The result contains {outcome.page} rows"
         )
     most = request.preferences.max_affected
     limited = request.method in ("PATCH", "DELETE") or statement.routine is not None
     if limited and most is not None and request.preferences.strict and outcome.page > most:
-        raise Fault(
+        raise PgrstError(
             "PGRST124",
             "Query result exceeds max-affected preference constraint",
             f"The query affects {outcome.page} rows",
         )
 
 
-def _estimated(connection: Connection, outcome: Outcome, statement: Statement, terms: Terms) -> Outcome:
+def _estimated(
+    connection: PipelineConnection, outcome: Outcome, statement: PlannedStatement, terms: ExecutionContext
+) -> Outcome:
     asked, most = terms.request.preferences.count, terms.config.db_max_rows or 0
     if statement.count is None or (asked == "estimated" and int(outcome.total or 0) <= most):
         return outcome
     text, values = statement.count
-    found = _carried_out(connection, {"plan": step(text, values)}, terms)["plan"].get_value(0, 0)
+    found = _carried_out(connection, {"plan": make_step(text, values)}, terms)["plan"].get_value(0, 0)
     planned = int(json.loads(found or b"")[0]["Plan"]["Plan Rows"])
     total = planned if asked == "planned" else max(planned, int(outcome.total or 0))
     return replace(outcome, total=str(total).encode())
@@ -280,12 +274,12 @@ def _outcome(results: dict[str, PGresult]) -> Outcome:
     return Outcome(total, int(page or 0), body or b"", headers, status, inserted)
 
 
-def _leave(connection: Connection) -> None:
+def _leave(connection: PipelineConnection) -> None:
     """Leave nothing behind: what cannot be rolled back goes with its session."""
     if connection.closed or connection.is_clean:
         return
     with contextlib.suppress(psycopg.Error):
-        converse(connection, [Step(b"ROLLBACK")])
+        run_pipeline(connection, [PipelineStep(b"ROLLBACK")])
     if not connection.is_clean:
         connection.close()
 

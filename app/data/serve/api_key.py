@@ -8,23 +8,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.run import bearer
 
 if TYPE_CHECKING:
     from app.data.config import DataConfig
-    from app.data.parse.request import Raw
+    from app.data.parse.request import RawRequest
 
 WINDOW_SECONDS = 60
 
 
-def admitted(raw: Raw, config: DataConfig) -> Raw:
-    """Return the request with its identity filled in from the API key that admits it. Raises Fault (401)."""
+def authenticate_by_api_key(raw: RawRequest, config: DataConfig) -> RawRequest:
+    """Return the request with its identity filled in from the API key that admits it. Raises PgrstError (401)."""
     pairs = parse_qsl(raw.query, keep_blank_values=True) if "apikey" in raw.query.lower() else []
     named = [value for name, value in pairs if name.lower() == "apikey"]
     key = raw.headers.get("apikey") or (named[0] if named else None)
     if not key:
-        raise Fault("401", "No API key found in request", None, "Send the key as apikey header", status=401)
+        raise PgrstError("401", "No API key found in request", None, "Send the key as apikey header", status=401)
     _check_key(key, config)
     headers = raw.headers if "authorization" in raw.headers else {**raw.headers, "authorization": f"Bearer {key}"}
     if not named:
@@ -36,17 +36,17 @@ def admitted(raw: Raw, config: DataConfig) -> Raw:
 def _check_key(key: str, config: DataConfig) -> None:
     try:
         bearer.identify(f"Bearer {key}", config)
-    except Fault as fault:
-        raise Fault(
+    except PgrstError as fault:
+        raise PgrstError(
             "401", "Invalid API key", None, "Double check your API key.", status=401, headers=fault.headers
         ) from None
 
 
-def too_many(limit: int, reset_seconds: int) -> Fault:
+def rate_limit_error(limit: int, reset_seconds: int) -> PgrstError:
     """Return the fault of a caller beyond the limit. reset_seconds: until the window ends."""
     seconds = str(reset_seconds)
     limits = {"Limit": str(limit), "Remaining": "0", "Reset": seconds}
-    return Fault(
+    return PgrstError(
         "429",
         "Too many requests",
         None,
@@ -56,7 +56,7 @@ def too_many(limit: int, reset_seconds: int) -> Fault:
     )
 
 
-class Minute:
+class MinuteCounter:
     """Counts the requests of one project per minute of the clock, in this process, which alone serves it."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Minute:
         self._window = self._used = 0
 
     def count(self, limit: int) -> None:
-        """Count one request. Raises Fault (429) beyond the limit; 0 is none."""
+        """Count one request. Raises PgrstError (429) beyond the limit; 0 is none."""
         if not limit:
             return
         now = int(time.time())
@@ -74,4 +74,4 @@ class Minute:
             self._used += 1
             passed = self._used <= limit
         if not passed:
-            raise too_many(limit, WINDOW_SECONDS - now % WINDOW_SECONDS)
+            raise rate_limit_error(limit, WINDOW_SECONDS - now % WINDOW_SECONDS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Asked:
+class UnservedRequest:
     """A request for a project's data API.
 
     path   below the API's own address

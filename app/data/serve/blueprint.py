@@ -7,11 +7,11 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, request
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.run.registry import Registry
-from app.data.run.respond import Answer
+from app.data.run.respond import DataResponse
 from app.data.serve import api_key, wsgi
-from app.data.serve.asked import Asked
+from app.data.serve.asked import UnservedRequest
 from catalog.project_states import AWAY, REACHABLE
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from app.data.run.instance import Instance
     from config.settings import Settings
-    from infra.signals.limiter import Count
+    from infra.signals.limiter import RateCount
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 GREETING = b'{"message":"root path","hint":"Try GET /table_name"}'
 JSON = [("Content-Type", "application/json; charset=utf-8")]
 
 
-def make(
+def make_blueprint(
     settings: Settings,
     status_of: Callable[[str], str | None],
     registry: Registry | None = None,
-    counted: Callable[[str, int], Count | None] = lambda _project_id, _per_minute: None,
-    served: Callable[[Asked, Callable[[], bool]], bool] = lambda _asked, answers: answers(),
+    counted: Callable[[str, int], RateCount | None] = lambda _project_id, _per_minute: None,
+    served: Callable[[UnservedRequest, Callable[[], bool]], bool] = lambda _asked, answers: answers(),
 ) -> Blueprint:
     """Make the blueprint. `status_of` tells a project's state, or None when there is no such project.
 
@@ -65,8 +65,8 @@ class _Views:
         self,
         registry: Registry,
         status_of: Callable[[str], str | None],
-        counted: Callable[[str, int], Count | None],
-        served: Callable[[Asked, Callable[[], bool]], bool],
+        counted: Callable[[str, int], RateCount | None],
+        served: Callable[[UnservedRequest, Callable[[], bool]], bool],
     ) -> None:
         self.registry, self._status_of, self._counted, self._served_again = registry, status_of, counted, served
 
@@ -85,8 +85,8 @@ class _Views:
         if wsgi.is_preflight(request):
             return wsgi.preflight(request)
         if self.registry.find(project_id) is None and self._status_of(project_id) != "sleeping":
-            return wsgi.refusal(absent(project_id, self._status_of), request)
-        return wsgi.response(Answer(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
+            return wsgi.http_error_response(not_serving_error(project_id, self._status_of), request)
+        return wsgi.response(DataResponse(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
     def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
         instance = self.registry.find(project_id)
@@ -98,16 +98,16 @@ class _Views:
                 instance = self._awaited(project_id, below, gated=gated)
             self._count(project_id, instance.config.launchdb_rate_per_minute)
             raw = wsgi.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
-            answer = instance.answer(api_key.admitted(raw, instance.config) if gated else raw)
-        except Fault as fault:
-            return wsgi.refusal(fault, request, origins)
+            answer = instance.answer(api_key.authenticate_by_api_key(raw, instance.config) if gated else raw)
+        except PgrstError as fault:
+            return wsgi.http_error_response(fault, request, origins)
         return wsgi.response(answer, request, origins)
 
     def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
-        """Return the instance of a project that comes to serve soon. Raises Fault."""
+        """Return the instance of a project that comes to serve soon. Raises PgrstError."""
         # A status of up to a second ago spares the catalogue those who ask for what is not there.
         if self._status_of(project_id) in REACHABLE:
-            asked = Asked(
+            asked = UnservedRequest(
                 project_id=project_id,
                 method=request.method,
                 path=request.path.removeprefix(below),
@@ -120,13 +120,13 @@ class _Views:
             instance = self.registry.find(project_id)
             if instance is not None:
                 return instance
-        raise absent(project_id, self._status_of)
+        raise not_serving_error(project_id, self._status_of)
 
     def _count(self, project_id: str, per_minute: int) -> None:
         counted = self._counted(project_id, per_minute) if per_minute else None
         if counted is None or counted.passed:
             return
-        raise api_key.too_many(counted.limit, counted.reset_seconds)
+        raise api_key.rate_limit_error(counted.limit, counted.reset_seconds)
 
 
 def key_of(header: str | None, query: str) -> str | None:
@@ -135,11 +135,11 @@ def key_of(header: str | None, query: str) -> str | None:
     return header or next((value for name, value in pairs if name.lower() == "apikey"), None)
 
 
-def absent(project_id: str, status_of: Callable[[str], str | None]) -> Fault:
+def not_serving_error(project_id: str, status_of: Callable[[str], str | None]) -> PgrstError:
     """Return what a project that serves nothing now says, by its state in the catalogue."""
     state = status_of(project_id)
     if state == "active":
-        return Fault("PGRST000", "The project does not answer now", status=503, headers=(("Retry-After", "1"),))
+        return PgrstError("PGRST000", "The project does not answer now", status=503, headers=(("Retry-After", "1"),))
     if state in AWAY:
-        return Fault("PGRST000", f"The project is {state}", status=503, headers=(("Retry-After", "5"),))
-    return Fault("404", "There is no such project", status=404)
+        return PgrstError("PGRST000", f"The project is {state}", status=503, headers=(("Retry-After", "5"),))
+    return PgrstError("404", "There is no such project", status=404)

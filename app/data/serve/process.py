@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from app.data.run.listener import Listener, Told
+from app.data.run.listener import NotifyListener, ReloadTarget
 from app.server.server import ProblemWorker
 from infra import exhaustion
 
@@ -40,7 +40,7 @@ KEEPALIVE_SECONDS = 30  # longer than the edge keeps a connection that rests
 log = logging.getLogger("launchdb.data")
 
 
-class Served(Told, Protocol):
+class ReloadableApp(ReloadTarget, Protocol):
     """A data API: a WSGI application that is reloaded while it serves."""
 
     @property
@@ -53,11 +53,11 @@ class Served(Told, Protocol):
     def reconfigure(self) -> None:
         """Read the configuration again."""
 
-    def rest(self) -> None:
+    def release_idle(self) -> None:
         """Let go of what nobody has asked for in a while."""
 
 
-def serve(api: Served, admin: Admin) -> int:
+def serve(api: ReloadableApp, admin: Admin) -> int:
     """Serve until SIGTERM. SIGUSR1 reads the database's catalogue again, SIGUSR2 the configuration.
 
     admin  makes the application of the admin server, where one is configured
@@ -65,10 +65,10 @@ def serve(api: Served, admin: Admin) -> int:
     # Whoever signals sooner than the server is there to be told must not end it.
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    exhaustion.watch()
+    exhaustion.watch_for_shortage()
     read = api.config
     listening, where = _listen(read)
-    Listener(api).start()
+    NotifyListener(api).start()
     if read.admin_server_port:
         _serve_admin(admin(lambda: api.instance), read)
     log.info("listening on %s", where)
@@ -87,11 +87,11 @@ class _Process(ProblemWorker):
 
     projects_alone = True
 
-    def __init__(self, api: Served, settings: Config, listening: socket.socket) -> None:
+    def __init__(self, api: ReloadableApp, settings: Config, listening: socket.socket) -> None:
         self._api = api
         super().__init__(0, os.getppid(), [listening], self, settings.timeout, settings, Logger(settings))
 
-    def wsgi(self) -> Served:
+    def wsgi(self) -> ReloadableApp:
         """Return the application, as gunicorn asks for it."""
         return self._api
 
@@ -111,7 +111,7 @@ class _Process(ProblemWorker):
     def murder_pending(self) -> None:
         """Let go of what is idle, too: this is called once a second."""
         super().murder_pending()
-        self._api.rest()
+        self._api.release_idle()
 
     def _told(self, act: Any) -> Any:
         def handle(_number: int, _frame: FrameType | None) -> None:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request, Response
 
 from app.data import config
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from app.data.serve import api_key, wsgi
 from app.server.status_line import status_line
-from infra.instances.activity import Mark
+from infra.instances.activity import ActivityMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,7 @@ _LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})
 log = logging.getLogger("launchdb.data")
 
 
-class Source:
+class ConfigSource:
     """Where the configuration comes from, and whose it says it is."""
 
     def __init__(self, environ: Mapping[str, str], file: str | None) -> None:
@@ -68,10 +68,10 @@ class Source:
 class DataApi:
     """The WSGI application, with what of it changes while it serves."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ConfigSource) -> None:
         self._source = source
         self._reading = threading.Lock()
-        self._minute = api_key.Minute()
+        self._minute = api_key.MinuteCounter()
         read, project, self.spec = source.read()
         name = f"launchdb-data:{project}" if project else "launchdb-data"
         self._mark = _mark(read)
@@ -109,7 +109,7 @@ class DataApi:
         self.instance.forget_schema()
         log.info("schema cache dropped")
 
-    def rest(self) -> None:
+    def release_idle(self) -> None:
         """Let go of what nobody has asked for in a while: connections, and the schema cache with the last of them."""
         instance = self.instance
         before = time.monotonic() - instance.config.db_pool_max_idletime
@@ -143,11 +143,11 @@ def create_app(
             if behind:
                 raw = _of_client(raw, read, gated=request.headers.get(GATE) == "apikey")
             return _traced(wsgi.response(instance.answer(raw), request, origins), request, instance)
-        except Fault as fault:
-            return wsgi.refusal(fault, request, origins)
+        except PgrstError as fault:
+            return wsgi.http_error_response(fault, request, origins)
         except Exception:
             log.exception("request failed")
-            return wsgi.refusal(Fault("XX000", "Something went wrong", status=500), request, origins)
+            return wsgi.http_error_response(PgrstError("XX000", "Something went wrong", status=500), request, origins)
 
     def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         return answer(Request(environ))(environ, start)
@@ -163,7 +163,7 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
         if environ["PATH_INFO"] == "/ready":
             try:
                 instance().ready()
-            except Fault:
+            except PgrstError:
                 status = 503
         return Response(status=status_line(status))(environ, start)
 
@@ -171,17 +171,17 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
 
 
 def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
-    """Return the request as its client sent it, admitted by its key where one is asked for. Raises Fault (401)."""
+    """Return the request as its client sent it, admitted by its key where one is asked for. Raises PgrstError (401)."""
     told = (PREFIX.lower(), GATE.lower())
     raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in told})
-    return api_key.admitted(raw, read) if gated else raw
+    return api_key.authenticate_by_api_key(raw, read) if gated else raw
 
 
-def _mark(read: DataConfig) -> Mark | None:
+def _mark(read: DataConfig) -> ActivityMark | None:
     """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
     if Path(read.server_unix_socket).name != SOCKET:
         return None
-    mark = Mark(Path(read.server_unix_socket).parent)
+    mark = ActivityMark(Path(read.server_unix_socket).parent)
     mark.touch()
     return mark
 
@@ -198,7 +198,7 @@ def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
     from app.data.serve.process import serve  # noqa: PLC0415 - the server, which those who only want the app do not load
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return serve(DataApi(Source(environ, configuration)), create_admin)
+    return serve(DataApi(ConfigSource(environ, configuration)), create_admin)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Response
 
-from app.data.faults import Fault
-from app.data.parse.request import Raw
-from app.data.run.respond import Answer, fault_answer
+from app.data.faults import PgrstError
+from app.data.parse.request import RawRequest
+from app.data.run.respond import DataResponse, error_response
 from app.server import cors, refusals
 from app.server.status_line import status_line
 from config.limits import URL_BYTES_MAX
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 10 * 1024 * 1024
 
 
-def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> Raw:
-    """Read the request below a mount point, such as `/db/<id>`. Raises Fault when it is larger than allowed."""
+def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> RawRequest:
+    """Read the request below a mount point, such as `/db/<id>`. Raises PgrstError when it is larger than allowed."""
     environ = request.environ
     query = str(environ.get("QUERY_STRING", ""))
     path = _path(environ, below)
     if len(query) + len(path) > URL_BYTES_MAX:
         raise refusals.URL_TOO_LONG.fault
-    return Raw(str(environ["REQUEST_METHOD"]), path, query, _headers(environ), _body(request, body_bytes_max))
+    return RawRequest(str(environ["REQUEST_METHOD"]), path, query, _headers(environ), _body(request, body_bytes_max))
 
 
-def response(answer: Answer, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
+def response(answer: DataResponse, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return the response, with CORS headers where a browser asks."""
     headers = [
         *answer.headers,
@@ -53,9 +53,9 @@ def response(answer: Answer, request: Request, allowed_origins: tuple[str, ...] 
     return made
 
 
-def refusal(fault: Fault, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
+def http_error_response(fault: PgrstError, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return a fault as a response."""
-    return response(fault_answer(fault, head=request.method == "HEAD"), request, allowed_origins)
+    return response(error_response(fault, head=request.method == "HEAD"), request, allowed_origins)
 
 
 def is_preflight(request: Request) -> bool:
@@ -66,7 +66,7 @@ def is_preflight(request: Request) -> bool:
 def preflight(request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Answer a preflight: no key is needed and no database is asked."""
     asked = request.headers.get("Access-Control-Request-Headers")
-    return response(Answer(200, cors.preflight(asked)), request, allowed_origins)
+    return response(DataResponse(200, cors.preflight(asked)), request, allowed_origins)
 
 
 def _path(environ: dict[str, Any], below: str) -> str:
@@ -105,12 +105,12 @@ def _body(request: Request, most: int) -> bytes:
     if request.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
         return b""
     if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-        raise Fault("PGRST102", "Compressed bodies are not accepted", status=415)
+        raise PgrstError("PGRST102", "Compressed bodies are not accepted", status=415)
     if (request.content_length or 0) > most:
-        raise Fault("PGRST102", "The body is too large", status=413)
+        raise PgrstError("PGRST102", "The body is too large", status=413)
     read = _arrived(request, most)
     if len(read) > most:
-        raise Fault("PGRST102", "The body is too large", status=413)
+        raise PgrstError("PGRST102", "The body is too large", status=413)
     return read
 
 
@@ -121,14 +121,14 @@ def _arrived(request: Request, most: int) -> bytes:
     except TimeoutError:
         raise _cut_off(refusals.NOT_IN_TIME.fault) from None
     except (OSError, ParseException, ClientDisconnected):  # the client hung up, or its chunks are not chunks
-        raise _cut_off(Fault("PGRST102", "The body ended early")) from None
+        raise _cut_off(PgrstError("PGRST102", "The body ended early")) from None
     # The server ends the stream where the client does. A part of a body may be good CSV, and is not what was sent.
     if length is not None and len(read) < length:
-        raise _cut_off(Fault("PGRST102", "The body ended early"))
+        raise _cut_off(PgrstError("PGRST102", "The body ended early"))
     return read
 
 
-def _cut_off(fault: Fault) -> Fault:
+def _cut_off(fault: PgrstError) -> PgrstError:
     """Return a fault after which nobody knows where the next request begins."""
     fault.headers = (*fault.headers, ("Connection", "close"))
     return fault

@@ -9,7 +9,7 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Filter, Logic
 from app.data.plan.plan import NullEmbed
-from app.data.sql.fragments import Values, cast_type, column, compose, ident, joined
+from app.data.sql.fragments import Parameters, cast_type, column, compose, ident, join_sql
 
 if TYPE_CHECKING:
     from app.data.parse.terms import Operation, OrderTerm, SelectField
@@ -41,7 +41,7 @@ NULLS = {"nullsfirst": sql.SQL(" NULLS FIRST"), "nullslast": sql.SQL(" NULLS LAS
 NOTHING = sql.SQL("")
 
 
-def field_sql(found: Field, qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def field_sql(found: Field, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     """Write a column with its JSON path; what is no JSON becomes JSON first."""
     written = column(qualifier, found.name)
     if not found.path:
@@ -56,19 +56,19 @@ def field_sql(found: Field, qualifier: Name, table: Table | None, values: Values
     return compose(*parts)
 
 
-def where_sql(condition: Where, qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def where_sql(condition: Where, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     """Write a condition or a tree of them."""
     if isinstance(condition, NullEmbed):
         word = sql.SQL(" IS DISTINCT FROM NULL" if condition.negated else " IS NOT DISTINCT FROM NULL")
         return compose(ident(condition.alias), word)
     if isinstance(condition, Logic):
         members = [where_sql(member, qualifier, table, values) for member in condition.members]
-        inner = joined(" AND " if condition.operator == "and" else " OR ", members)
+        inner = join_sql(" AND " if condition.operator == "and" else " OR ", members)
         return compose("NOT (" if condition.negated else "(", inner, ")")
     return _filter(condition, qualifier, table, values)
 
 
-def order_sql(terms: list[OrderTerm], qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def order_sql(terms: list[OrderTerm], qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     """Write an ORDER BY, or nothing."""
     if not terms:
         return NOTHING
@@ -82,10 +82,10 @@ def order_sql(terms: list[OrderTerm], qualifier: Name, table: Table | None, valu
         )
         for term in terms
     ]
-    return compose(" ORDER BY ", joined(", ", written))
+    return compose(" ORDER BY ", join_sql(", ", written))
 
 
-def pick_sql(pick: SelectField, qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def select_field_sql(pick: SelectField, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     """Write one column of a select list with cast, aggregate and alias."""
     if pick.aggregate and pick.field.name == "*":
         written: sql.Composable = sql.SQL("count(*)")
@@ -119,7 +119,7 @@ def array_literal(values: tuple[str, ...]) -> str:
     return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
 
 
-def _filter(condition: Filter, qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def _filter(condition: Filter, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     operation = condition.operation
     left = field_sql(condition.field, qualifier, table, values)
     if operation.name in SEARCHES:
@@ -128,18 +128,18 @@ def _filter(condition: Filter, qualifier: Name, table: Table | None, values: Val
     return compose("NOT ", written) if operation.negated else written
 
 
-def _searchable(condition: Filter, left: sql.Composable, table: Table | None, values: Values) -> sql.Composable:
+def _searchable(condition: Filter, left: sql.Composable, table: Table | None, values: Parameters) -> sql.Composable:
     known = table.columns.get(condition.field.name) if table is not None else None
     if known is None or (known.type == "tsvector" and not condition.field.path):
         return left
     return compose("to_tsvector(", _language(condition.operation, values), left, ")")
 
 
-def _language(operation: Operation, values: Values) -> sql.Composable:
+def _language(operation: Operation, values: Parameters) -> sql.Composable:
     return compose(values.add(operation.language), "::regconfig, ") if operation.language else NOTHING
 
 
-def _right(operation: Operation, values: Values) -> sql.Composable:
+def _right(operation: Operation, values: Parameters) -> sql.Composable:
     name = operation.name
     if name == "is":
         return STATES[operation.value]

@@ -17,7 +17,7 @@ Piece: TypeAlias = "LiteralString | sql.Composable"
 _CAST = re.compile(r"[\w $]+")
 
 
-class Values:
+class Parameters:
     """The parameters of one statement, by the names they are given."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ def compose(*parts: Piece) -> sql.Composed:
     return sql.Composed([sql.SQL(part) if isinstance(part, str) else part for part in parts])
 
 
-def joined(separator: LiteralString, parts: Iterable[sql.Composable]) -> sql.Composed:
+def join_sql(separator: LiteralString, parts: Iterable[sql.Composable]) -> sql.Composed:
     """Put pieces after one another, with a separator between them."""
     return sql.SQL(separator).join(parts)
 
@@ -67,7 +67,7 @@ def cast_type(name: str) -> sql.Composable:
     return _written(name)
 
 
-def catalogued(text: str) -> sql.Composable:
+def from_catalogue(text: str) -> sql.Composable:
     """Return a type or a default expression as Postgres itself printed it from its catalogue."""
     return _written(text.replace("%", "%%"))
 

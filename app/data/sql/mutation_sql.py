@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.names import Name
 from app.data.parse.terms import Operation
 from app.data.sql.conditions import NOTHING, where_sql
-from app.data.sql.fragments import Values, catalogued, column, compose, ident, joined, qualified
+from app.data.sql.fragments import Parameters, column, compose, from_catalogue, ident, join_sql, qualified
 
 if TYPE_CHECKING:
     from app.data.parse.body import Payload
     from app.data.parse.request import Request
     from app.data.parse.terms import Condition
-    from app.data.plan.plan import Read
+    from app.data.plan.plan import ReadPlan
     from app.data.plan.schema import Column, Table
 
 BODY = Name("", "pgrst_body")
@@ -38,8 +38,8 @@ class Mutation:
     single: bool
 
 
-def plan_mutation(request: Request, table: Table, read: Read) -> Mutation:
-    """Check a mutation against its table. Raises Fault (PGRST204 for an unknown column, PGRST105 for a bad PUT)."""
+def plan_mutation(request: Request, table: Table, read: ReadPlan) -> Mutation:
+    """Check a mutation against its table. Raises PgrstError: PGRST204 an unknown column, PGRST105 a bad PUT."""
     query, prefer = request.query, request.preferences
     where = [condition for path, condition in (*query.filters, *query.logic) if not path]
     if request.method == "PUT":
@@ -61,7 +61,7 @@ def plan_mutation(request: Request, table: Table, read: Read) -> Mutation:
     )
 
 
-def mutation_sql(mutation: Mutation, method: str, values: Values) -> sql.Composable:
+def mutation_sql(mutation: Mutation, method: str, values: Parameters) -> sql.Composable:
     """Write the statement."""
     if method in ("POST", "PUT"):
         return _insert(mutation, values)
@@ -76,17 +76,17 @@ def _check_put(request: Request, table: Table) -> None:
     plain = all(entry.operation == Operation("eq", entry.operation.value) and not entry.field.path for entry in filters)
     names = {entry.field.name for entry in filters}
     if not table.key or request.query.logic or not plain or names != set(table.key) or len(filters) != len(names):
-        raise Fault("PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
+        raise PgrstError("PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
 
 
 def _column(table: Table, name: str) -> Column:
     found = table.columns.get(name)
     if found is None:
-        raise Fault("PGRST204", f"Could not find the '{name}' column of '{table.name.name}' in the schema cache")
+        raise PgrstError("PGRST204", f"Could not find the '{name}' column of '{table.name.name}' in the schema cache")
     return found
 
 
-def _returning(read: Read, table: Table, wanted: str | None) -> tuple[str, ...]:
+def _returning(read: ReadPlan, table: Table, wanted: str | None) -> tuple[str, ...]:
     if wanted not in ("representation", "headers-only"):
         return ()
     names = {pick.field.name for pick in read.picks}
@@ -101,14 +101,14 @@ def _returning(read: Read, table: Table, wanted: str | None) -> tuple[str, ...]:
     return tuple(sorted(names | set(table.key)))
 
 
-def _insert(mutation: Mutation, values: Values) -> sql.Composable:
-    names = joined(", ", [ident(each.name) for each in mutation.columns])
+def _insert(mutation: Mutation, values: Parameters) -> sql.Composable:
+    names = join_sql(", ", [ident(each.name) for each in mutation.columns])
     columns = compose("(", names, ") ") if mutation.columns else sql.SQL(" ")
-    selected = joined(", ", [column(BODY, each.name) for each in mutation.columns])
+    selected = join_sql(", ", [column(BODY, each.name) for each in mutation.columns])
     guard: sql.Composable = NOTHING
     if mutation.single:
         conditions = [where_sql(condition, BODY, mutation.table, values) for condition in mutation.where]
-        guard = compose(" WHERE ", _counted(inserted=True), " AND ", joined(" AND ", conditions))
+        guard = compose(" WHERE ", _counted(inserted=True), " AND ", join_sql(" AND ", conditions))
     elif mutation.resolution == "merge-duplicates" and mutation.conflict is not None:
         guard = compose(" WHERE ", _counted(inserted=True))
     return compose(
@@ -117,37 +117,37 @@ def _insert(mutation: Mutation, values: Values) -> sql.Composable:
     )  # fmt: skip
 
 
-def _update(mutation: Mutation, values: Values) -> sql.Composable:
+def _update(mutation: Mutation, values: Parameters) -> sql.Composable:
     table = mutation.table.name
     if not mutation.columns:
         names = [column(Name("", table.name), name) for name in mutation.returning] or [sql.SQL("NULL")]
-        return compose("SELECT ", joined(", ", names), " FROM ", qualified(table), " WHERE false")
+        return compose("SELECT ", join_sql(", ", names), " FROM ", qualified(table), " WHERE false")
     assignments = [compose(ident(each.name), " = ", column(BODY, each.name)) for each in mutation.columns]
     return compose(
-        "UPDATE ", qualified(table), " SET ", joined(", ", assignments), " ",
+        "UPDATE ", qualified(table), " SET ", join_sql(", ", assignments), " ",
         _rows(mutation, values, one=False), _where(mutation, table, values), _returned(mutation),
     )  # fmt: skip
 
 
-def _where(mutation: Mutation, table: Name, values: Values) -> sql.Composable:
+def _where(mutation: Mutation, table: Name, values: Parameters) -> sql.Composable:
     conditions = [where_sql(condition, table, mutation.table, values) for condition in mutation.where]
-    return compose(" WHERE ", joined(" AND ", conditions)) if conditions else NOTHING
+    return compose(" WHERE ", join_sql(" AND ", conditions)) if conditions else NOTHING
 
 
 def _returned(mutation: Mutation) -> sql.Composable:
     if not mutation.returning:
         return sql.SQL(" RETURNING 1")
-    return compose(" RETURNING ", joined(", ", [column(mutation.table.name, name) for name in mutation.returning]))
+    return compose(" RETURNING ", join_sql(", ", [column(mutation.table.name, name) for name in mutation.returning]))
 
 
 def _on_conflict(mutation: Mutation) -> sql.Composable:
     if not mutation.conflict:
         return NOTHING
-    target = compose(" ON CONFLICT (", joined(", ", [ident(name) for name in mutation.conflict]), ") ")
+    target = compose(" ON CONFLICT (", join_sql(", ", [ident(name) for name in mutation.conflict]), ") ")
     if mutation.resolution == "ignore-duplicates" or not mutation.columns:
         return compose(target, "DO NOTHING")
     taken = [compose(ident(each.name), " = EXCLUDED.", ident(each.name)) for each in mutation.columns]
-    return compose(target, "DO UPDATE SET ", joined(", ", taken), " WHERE ", _counted(inserted=False))
+    return compose(target, "DO UPDATE SET ", join_sql(", ", taken), " WHERE ", _counted(inserted=False))
 
 
 def _counted(*, inserted: bool) -> sql.Composable:
@@ -158,7 +158,7 @@ def _counted(*, inserted: bool) -> sql.Composable:
     return compose("set_config('pgrst.inserted', ", held, " - 1)::text, true) <> '-1'")
 
 
-def _rows(mutation: Mutation, values: Values, *, one: bool) -> sql.Composable:
+def _rows(mutation: Mutation, values: Parameters, *, one: bool) -> sql.Composable:
     payload = mutation.payload
     if payload is None:
         return NOTHING
@@ -170,11 +170,12 @@ def _rows(mutation: Mutation, values: Values, *, one: bool) -> sql.Composable:
     return compose(
         "FROM (SELECT ", values.add(payload.text), sql.SQL("::jsonb" if mutation.defaults else "::json"),
         " AS json_data) pgrst_payload, ", defaults, "LATERAL (",
-        records(mutation.columns, source, is_object=is_object, binary=mutation.defaults, one=one), ") pgrst_body",
+        rows_from_json(mutation.columns, source, is_object=is_object, binary=mutation.defaults, one=one),
+        ") pgrst_body",
     )  # fmt: skip
 
 
-def records(
+def rows_from_json(
     columns: tuple[Column, ...], source: sql.Composable, *, is_object: bool, binary: bool, one: bool
 ) -> sql.Composable:
     """Write the SELECT that reads rows with typed columns out of JSON."""
@@ -184,19 +185,19 @@ def records(
         if is_object:
             return sql.SQL("SELECT FROM (VALUES (1)) _")
         return compose("SELECT FROM ", kind, "_array_elements(", source, ") _")
-    names = joined(", ", [ident(each.name) for each in columns])
-    typed = joined(", ", [compose(ident(each.name), " ", catalogued(each.nominal)) for each in columns])
+    names = join_sql(", ", [ident(each.name) for each in columns])
+    typed = join_sql(", ", [compose(ident(each.name), " ", from_catalogue(each.nominal)) for each in columns])
     function = sql.SQL("_to_record(" if is_object else "_to_recordset(")
     return compose("SELECT ", names, " FROM ", kind, function, source, ") AS _(", typed, ")", limit)
 
 
-def _defaults(mutation: Mutation, values: Values, *, is_object: bool) -> sql.Composable:
+def _defaults(mutation: Mutation, values: Parameters, *, is_object: bool) -> sql.Composable:
     pairs = [
-        compose(values.add(each.name), "::text, ", catalogued(each.default))
+        compose(values.add(each.name), "::text, ", from_catalogue(each.default))
         for each in mutation.columns
         if each.default is not None
     ]
-    built = compose("jsonb_build_object(", joined(", ", pairs), ")")
+    built = compose("jsonb_build_object(", join_sql(", ", pairs), ")")
     if is_object:
         return compose("LATERAL (SELECT ", built, " || pgrst_payload.json_data AS val) pgrst_json_defs, ")
     return compose(

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.names import Name
 from app.data.parse import media
 from app.data.plan.schema import Column
 from app.data.sql.conditions import array_literal
-from app.data.sql.fragments import Values, catalogued, column, compose, ident, joined, qualified
-from app.data.sql.mutation_sql import records
+from app.data.sql.fragments import Parameters, column, compose, from_catalogue, ident, join_sql, qualified
+from app.data.sql.mutation_sql import rows_from_json
 
 if TYPE_CHECKING:
     from app.data.parse.request import Request
-    from app.data.plan.plan import Read
+    from app.data.plan.plan import ReadPlan
     from app.data.plan.schema import Parameter, Routine, SchemaCache
 
 CALL = Name("", "pgrst_call")
@@ -38,7 +38,7 @@ class Call:
 
 
 def plan_call(request: Request, cache: SchemaCache) -> Call:
-    """Find the function that takes these arguments. Raises Fault: none (PGRST202), several (PGRST203)."""
+    """Find the function that takes these arguments. Raises PgrstError: none (PGRST202), several (PGRST203)."""
     direct = request.method != "POST" or request.content == media.FORM
     pairs = request.query.arguments
     if request.method == "POST":
@@ -68,7 +68,7 @@ def find_routine(request: Request, keys: frozenset[str], cache: SchemaCache) -> 
     return found[0]
 
 
-def call_sql(call: Call, read: Read, names: frozenset[str], values: Values) -> sql.Composable:
+def call_sql(call: Call, read: ReadPlan, names: frozenset[str], values: Parameters) -> sql.Composable:
     """Write the statement that calls the function."""
     routine = call.routine
     scalar = not routine.composite
@@ -76,25 +76,25 @@ def call_sql(call: Call, read: Read, names: frozenset[str], values: Values) -> s
     return compose("SELECT ", wanted, " FROM ", _source(call, values))
 
 
-def _source(call: Call, values: Values) -> sql.Composable:
+def _source(call: Call, values: Parameters) -> sql.Composable:
     parameters = call.parameters
     if len(parameters) == 1 and not parameters[0].name:
-        argument = compose(values.add(call.text), "::", catalogued(parameters[0].type))
+        argument = compose(values.add(call.text), "::", from_catalogue(parameters[0].type))
         return _called(call, argument)
     if not parameters:
         return _called(call, sql.SQL(""))
     if call.arguments is not None:
-        return _called(call, joined(", ", [_argument(each, call.arguments, values) for each in parameters]))
+        return _called(call, join_sql(", ", [_argument(each, call.arguments, values) for each in parameters]))
     columns = tuple(Column(each.name, each.type, each.wide_type, None, nullable=True) for each in parameters)
     is_object = isinstance(call.text, str) and call.text.lstrip().startswith("{")
-    rows = records(columns, sql.SQL("pgrst_payload.json_data"), is_object=is_object, binary=False, one=True)
+    rows = rows_from_json(columns, sql.SQL("pgrst_payload.json_data"), is_object=is_object, binary=False, one=True)
     passed = [
         compose(_variadic(each), ident(each.name), " := ", column(Name("", "pgrst_body"), each.name))
         for each in parameters
     ]
     return compose(
         "(SELECT ", values.add(call.text), "::json AS json_data) pgrst_payload, LATERAL (", rows,
-        ") pgrst_body, LATERAL ", _called(call, joined(", ", passed)),
+        ") pgrst_body, LATERAL ", _called(call, join_sql(", ", passed)),
     )  # fmt: skip
 
 
@@ -105,24 +105,26 @@ def _called(call: Call, arguments: sql.Composable) -> sql.Composable:
     return compose(name, "(", arguments, ") pgrst_call")
 
 
-def _argument(parameter: Parameter, given: dict[str, tuple[str, ...]], values: Values) -> sql.Composable:
+def _argument(parameter: Parameter, given: dict[str, tuple[str, ...]], values: Parameters) -> sql.Composable:
     texts = given.get(parameter.name, ())
     if parameter.variadic:
         value = values.add("{}" if not texts else array_literal(texts) if texts != ("",) else '{""}')
     else:
         value = values.add(texts[-1] if texts else None)
-    return compose(_variadic(parameter), ident(parameter.name), " := ", value, "::", catalogued(parameter.wide_type))
+    return compose(
+        _variadic(parameter), ident(parameter.name), " := ", value, "::", from_catalogue(parameter.wide_type)
+    )
 
 
 def _variadic(parameter: Parameter) -> sql.Composable:
     return sql.SQL("VARIADIC " if parameter.variadic else "")
 
 
-def _columns(read: Read, names: frozenset[str]) -> sql.Composable:
+def _columns(read: ReadPlan, names: frozenset[str]) -> sql.Composable:
     wanted = {pick.field.name for pick in read.picks}
     if not wanted or "*" in wanted or read.children:
         return sql.SQL("pgrst_call.*")
-    return joined(", ", [column(CALL, name) for name in sorted(wanted | names)])
+    return join_sql(", ", [column(CALL, name) for name in sorted(wanted | names)])
 
 
 def _fits(routine: Routine, keys: frozenset[str], content: str, *, posted: bool) -> bool:
@@ -141,7 +143,7 @@ def _takes_body(routine: Routine, content: str) -> bool:
     return routine.parameters[0].type in UNNAMED.get(content, ())
 
 
-def _none(request: Request, keys: frozenset[str], cache: SchemaCache) -> Fault:
+def _none(request: Request, keys: frozenset[str], cache: SchemaCache) -> PgrstError:
     function, names = f"{request.target.schema}.{request.target.name}", ", ".join(sorted(keys))
     unnamed = {media.TEXT: "text", media.XML: "xml", media.OCTETS: "bytea"}.get(request.content)
     if request.method == "POST" and unnamed:
@@ -151,7 +153,7 @@ def _none(request: Request, keys: frozenset[str], cache: SchemaCache) -> Fault:
         searched = f" with parameter{'s' if len(keys) > 1 else ''} {names}" if keys else " without parameters"
         if request.method == "POST" and request.content == media.JSON:
             searched += " or with a single unnamed json/jsonb parameter"
-    return Fault(
+    return PgrstError(
         "PGRST202",
         f"Could not find the function {function}{shown} in the schema cache",
         f"Searched for the function {function}{searched}, but no matches were found in the schema cache.",
@@ -172,14 +174,14 @@ def _nearest(request: Request, keys: frozenset[str], cache: SchemaCache) -> str 
     return f"Perhaps you meant to call the function {schema}.{close[0]}" if close else None
 
 
-def _several(found: list[Routine]) -> Fault:
+def _several(found: list[Routine]) -> PgrstError:
     shapes = ", ".join(
         f"{each.name.schema}.{each.name.name}("
         + ", ".join(f"{parameter.name} => {parameter.type}" for parameter in each.parameters)
         + ")"
         for each in found
     )
-    return Fault(
+    return PgrstError(
         "PGRST203",
         f"Could not choose the best candidate function between: {shapes}",
         None,

@@ -9,35 +9,35 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Logic, OrderTerm, SelectField
 from app.data.plan.plan import NullEmbed
-from app.data.sql.conditions import NOTHING, field_sql, order_sql, path_name, pick_sql, where_sql
-from app.data.sql.fragments import Values, column, compose, ident, joined, qualified
+from app.data.sql.conditions import NOTHING, field_sql, order_sql, path_name, select_field_sql, where_sql
+from app.data.sql.fragments import Parameters, column, compose, ident, join_sql, qualified
 
 if TYPE_CHECKING:
-    from app.data.plan.plan import Read, Where
+    from app.data.plan.plan import ReadPlan, Where
     from app.data.plan.schema import SchemaCache, Table
 
 
-def read_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
+def read_sql(read: ReadPlan, cache: SchemaCache, values: Parameters) -> sql.Composable:
     """Write the SELECT of a read and all that is embedded in it."""
     table, qualifier = cache.tables.get(read.table), read.qualifier
     picks = read.picks or ([] if read.children else [SelectField(Field("*"))])
-    selected = [pick_sql(pick, qualifier, table, values) for pick in picks]
-    selected += _order_items(read, table, values) if read.gathers else []
+    selected = [select_field_sql(pick, qualifier, table, values) for pick in picks]
+    selected += _order_items(read, table, values) if read.aggregates_rows else []
     selected += [item for child in read.children for item in _embedded_items(child)]
     joins = [_join(child, cache, values) for child in read.children]
     return compose(
         "SELECT ",
-        joined(", ", selected),
+        join_sql(", ", selected),
         _from(read),
         *joins,
         _where(read, table, values),
         _group(read, qualifier, table, values),
-        order_sql([] if read.gathers else read.order, qualifier, table, values),
+        order_sql([] if read.aggregates_rows else read.order, qualifier, table, values),
         _window(read, values),
     )
 
 
-def count_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
+def count_sql(read: ReadPlan, cache: SchemaCache, values: Parameters) -> sql.Composable:
     """Write the SELECT whose rows are counted: filters only, inner joins as EXISTS."""
     conditions = [_counted(condition, read, cache, values) for condition in read.where]
     conditions += _join_conditions(read)
@@ -46,10 +46,10 @@ def count_sql(read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
     ]
     if not conditions:
         return compose("SELECT 1", _from(read))
-    return compose("SELECT 1", _from(read), " WHERE ", joined(" AND ", conditions))
+    return compose("SELECT 1", _from(read), " WHERE ", join_sql(" AND ", conditions))
 
 
-def _counted(condition: Where, read: Read, cache: SchemaCache, values: Values) -> sql.Composable:
+def _counted(condition: Where, read: ReadPlan, cache: SchemaCache, values: Parameters) -> sql.Composable:
     if isinstance(condition, NullEmbed):
         child = next(child for child in read.children if child.aggregate_alias == condition.alias)
         return compose(
@@ -57,12 +57,12 @@ def _counted(condition: Where, read: Read, cache: SchemaCache, values: Values) -
         )
     if isinstance(condition, Logic):
         members = [_counted(member, read, cache, values) for member in condition.members]
-        inner = joined(" AND " if condition.operator == "and" else " OR ", members)
+        inner = join_sql(" AND " if condition.operator == "and" else " OR ", members)
         return compose("NOT (" if condition.negated else "(", inner, ")")
     return where_sql(condition, read.qualifier, cache.tables.get(read.table), values)
 
 
-def _from(read: Read) -> sql.Composable:
+def _from(read: ReadPlan) -> sql.Composable:
     rel = read.relationship
     alias = compose(" AS ", ident(read.alias)) if read.alias else NOTHING
     if rel is not None and rel.function is not None and read.parent is not None:
@@ -72,7 +72,7 @@ def _from(read: Read) -> sql.Composable:
     return compose(" FROM ", qualified(read.source), alias, junction)
 
 
-def _join_conditions(read: Read) -> list[sql.Composable]:
+def _join_conditions(read: ReadPlan) -> list[sql.Composable]:
     rel, parent = read.relationship, read.parent
     if rel is None or parent is None:
         return []
@@ -83,13 +83,13 @@ def _join_conditions(read: Read) -> list[sql.Composable]:
     return [compose(column(read.qualifier, far), " = ", column(parent, own)) for own, far in rel.pairs]
 
 
-def _where(read: Read, table: Table | None, values: Values) -> sql.Composable:
+def _where(read: ReadPlan, table: Table | None, values: Parameters) -> sql.Composable:
     conditions = [where_sql(condition, read.qualifier, table, values) for condition in read.where]
     conditions += _join_conditions(read)
-    return compose(" WHERE ", joined(" AND ", conditions)) if conditions else NOTHING
+    return compose(" WHERE ", join_sql(" AND ", conditions)) if conditions else NOTHING
 
 
-def _group(read: Read, qualifier: Name, table: Table | None, values: Values) -> sql.Composable:
+def _group(read: ReadPlan, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
     if not any(pick.aggregate for pick in read.picks):
         return NOTHING
     terms = []
@@ -103,10 +103,10 @@ def _group(read: Read, qualifier: Name, table: Table | None, values: Values) -> 
             terms += [column(Name("", child.aggregate_alias), name) for name in spread_names(child)]
         elif not _is_empty(child):
             terms.append(ident(child.label))
-    return compose(" GROUP BY ", joined(", ", terms)) if terms else NOTHING
+    return compose(" GROUP BY ", join_sql(", ", terms)) if terms else NOTHING
 
 
-def _window(read: Read, values: Values) -> sql.Composable:
+def _window(read: ReadPlan, values: Parameters) -> sql.Composable:
     window = read.window
     if window.is_all:
         return NOTHING
@@ -114,7 +114,7 @@ def _window(read: Read, values: Values) -> sql.Composable:
     return compose(" LIMIT ", limit, " OFFSET ", values.add(str(window.offset)))
 
 
-def spread_names(read: Read) -> list[str]:
+def spread_names(read: ReadPlan) -> list[str]:
     """Name the columns that a spread relation lifts into its parent."""
     names = [pick.alias or path_name(pick.field) or pick.aggregate or pick.field.name for pick in read.picks]
     for child in read.children:
@@ -122,11 +122,11 @@ def spread_names(read: Read) -> list[str]:
     return names
 
 
-def _is_empty(read: Read) -> bool:
+def _is_empty(read: ReadPlan) -> bool:
     return not read.picks and all(_is_empty(child) for child in read.children)
 
 
-def _embedded_items(child: Read) -> list[sql.Composable]:
+def _embedded_items(child: ReadPlan) -> list[sql.Composable]:
     alias = ident(child.aggregate_alias)
     if child.spread:
         return [column(Name("", child.aggregate_alias), name) for name in spread_names(child)]
@@ -137,11 +137,11 @@ def _embedded_items(child: Read) -> list[sql.Composable]:
     return [compose("COALESCE(", alias, ".", alias, ", '[]') AS ", ident(child.label))]
 
 
-def _order_name(read: Read, number: int) -> str:
+def _order_name(read: ReadPlan, number: int) -> str:
     return f"{read.aggregate_alias}_{read.order[number].field.name}_{number + 1}"
 
 
-def _order_items(read: Read, table: Table | None, values: Values) -> list[sql.Composable]:
+def _order_items(read: ReadPlan, table: Table | None, values: Parameters) -> list[sql.Composable]:
     """Select what the arrays of a spread are ordered by, under names that collide with nothing."""
     written: list[sql.Composable] = []
     for number, term in enumerate(read.order):
@@ -151,7 +151,7 @@ def _order_items(read: Read, table: Table | None, values: Values) -> list[sql.Co
     return written
 
 
-def _join(child: Read, cache: SchemaCache, values: Values) -> sql.Composable:
+def _join(child: ReadPlan, cache: SchemaCache, values: Parameters) -> sql.Composable:
     alias = ident(child.aggregate_alias)
     inner = read_sql(child, cache, values)
     word = sql.SQL(" INNER JOIN LATERAL (" if child.join == "inner" else " LEFT JOIN LATERAL (")

@@ -11,8 +11,8 @@ from app.data.names import Name
 from app.data.parse import media
 from app.data.parse.request import ROUTINE
 from app.data.parse.terms import Filter, Logic
-from app.data.plan.plan import PlanRules, Read, find_table, read_plan
-from app.data.sql.fragments import Values, compose, joined
+from app.data.plan.plan import PlanRules, ReadPlan, find_table, read_plan
+from app.data.sql.fragments import Parameters, compose, join_sql
 from app.data.sql.mutation_sql import Mutation, mutation_sql, plan_mutation
 from app.data.sql.rpc_sql import Call, call_sql, plan_call
 from app.data.sql.select_sql import count_sql, read_sql
@@ -39,7 +39,7 @@ EMPTY = sql.SQL("''::text")
 
 
 @dataclass(frozen=True)
-class Statement:
+class PlannedStatement:
     """A planned request: the statement and what its answer depends on."""
 
     text: sql.Composed
@@ -52,26 +52,26 @@ class Statement:
     count: tuple[sql.Composed, dict[str, object]] | None = None
 
 
-def plan(request: Request, cache: SchemaCache, config: DataConfig) -> Statement:
-    """Plan a request against the schema cache. Raises Fault."""
+def plan(request: Request, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
+    """Plan a request against the schema cache. Raises PgrstError."""
     if request.resource == ROUTINE:
         return _routine(request, cache, config)
     table = find_table(request.target, cache)
-    if request.reads:
+    if request.is_read:
         return _read(request, table, cache, config)
     return _write(request, table, cache, config)
 
 
-def rules(config: DataConfig, *, limited: bool = True) -> PlanRules:
+def plan_rules(config: DataConfig, *, limited: bool = True) -> PlanRules:
     """Return what the configuration says about planning."""
     return PlanRules(
         config.db_max_rows if limited else None, config.db_aggregates_enabled, config.url_use_legacy_target_names
     )
 
 
-def _read(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> Statement:
-    values = Values()
-    read = read_plan(table.name, request.query, cache, rules(config), through_source=False)
+def _read(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
+    values = Parameters()
+    read = read_plan(table.name, request.query, cache, plan_rules(config), through_source=False)
     wanted = media.negotiate(request.accepts)
     request.preferences.check()
     source = read_sql(read, cache, values)
@@ -82,14 +82,14 @@ def _read(request: Request, table: Table, cache: SchemaCache, config: DataConfig
         " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ", SETTINGS,
         NOT_INSERTED, " FROM (SELECT * FROM pgrst_source) _postgrest_t",
     )  # fmt: skip
-    return Statement(text, values.held, wanted, writes=False, table=table, count=_planned(request, read, cache))
+    return PlannedStatement(text, values.held, wanted, writes=False, table=table, count=_planned(request, read, cache))
 
 
-def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> Statement:
-    values = Values()
+def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
+    values = Parameters()
     represented = request.preferences.returning == "representation"
     unbounded = replace(request.query, windows={})
-    read = read_plan(table.name, unbounded, cache, rules(config, limited=False), through_source=True)
+    read = read_plan(table.name, unbounded, cache, plan_rules(config, limited=False), through_source=True)
     mutation = plan_mutation(request, table, read)
     request.preferences.check()
     wanted = media.negotiate(request.accepts)
@@ -104,15 +104,15 @@ def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfi
         _body(wanted, None) if represented else EMPTY, " AS body, ", SETTINGS,
         INSERTED if merging else NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
     )  # fmt: skip
-    return Statement(text, values.held, wanted, writes=True, table=table, mutation=mutation)
+    return PlannedStatement(text, values.held, wanted, writes=True, table=table, mutation=mutation)
 
 
-def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> Statement:
-    values = Values()
+def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
+    values = Parameters()
     call: Call = plan_call(request, cache)
     routine = call.routine
     target = Name(routine.name.schema, routine.table or routine.name.name)
-    read = read_plan(target, request.query, cache, rules(config), through_source=True)
+    read = read_plan(target, request.query, cache, plan_rules(config), through_source=True)
     wanted = media.negotiate(request.accepts)
     request.preferences.check()
     called = call_sql(call, read, _filtered(read.where), values)
@@ -125,7 +125,7 @@ def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> Statem
         " AS page_total, ", body, " AS body, ", SETTINGS, NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
     )  # fmt: skip
     writes = request.method == "POST" and routine.volatility == "v"
-    return Statement(text, values.held, wanted, writes=writes, routine=routine)
+    return PlannedStatement(text, values.held, wanted, writes=writes, routine=routine)
 
 
 def _filtered(conditions: list[Where]) -> frozenset[str]:
@@ -139,7 +139,7 @@ def _filtered(conditions: list[Where]) -> frozenset[str]:
 
 
 def _count(
-    request: Request, read: Read, cache: SchemaCache, config: DataConfig, values: Values
+    request: Request, read: ReadPlan, cache: SchemaCache, config: DataConfig, values: Parameters
 ) -> tuple[sql.Composable, sql.Composable]:
     if request.preferences.count not in ("exact", "estimated"):
         return sql.SQL(""), sql.SQL("NULL::bigint")
@@ -154,10 +154,10 @@ def _count(
     )
 
 
-def _planned(request: Request, read: Read, cache: SchemaCache) -> tuple[sql.Composed, dict[str, object]] | None:
+def _planned(request: Request, read: ReadPlan, cache: SchemaCache) -> tuple[sql.Composed, dict[str, object]] | None:
     if request.preferences.count not in ("planned", "estimated"):
         return None
-    values = Values()
+    values = Parameters()
     return compose("EXPLAIN (FORMAT JSON) ", count_sql(read, cache, values)), values.held
 
 
@@ -173,10 +173,10 @@ def _body(wanted: Media, routine: Routine | None) -> sql.Composable:
     return compose("coalesce(", written, sql.SQL(", 'null')" if one else ", '[]')"))
 
 
-def _location(table: Table, values: Values) -> sql.Composable:
+def _location(table: Table, values: Parameters) -> sql.Composable:
     if not table.key:
         return sql.SQL("NULL")
-    names = joined(", ", [compose(values.add(name), "::text") for name in table.key])
+    names = join_sql(", ", [compose(values.add(name), "::text") for name in table.key])
     return compose(
         "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (WITH data AS (SELECT row_to_json(_) AS row FROM "
         "pgrst_source AS _ LIMIT 1) SELECT json_agg(json_build_array(json_data.key, "

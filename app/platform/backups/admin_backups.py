@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.http import waiting
 from app.http.answers import AcceptedOut
-from app.http.models import Nothing
-from app.http.routing import Answer, Call, Routes
+from app.http.models import EmptyBody
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.backups.answers_backups import ReportOut
-from app.platform.backups.backups import view
-from app.platform.operations.schedules import fired
+from app.platform.backups.backups import backup_out
+from app.platform.operations.schedules import run_response
 from catalog import backups
 from jobs.engine.enqueue import enqueue
 from jobs.engine.view import job_json, rfc3339
@@ -24,22 +24,22 @@ LISTED = 50
 
 
 @routes.get("/api/admin/backups", who="operator", answers={200: ReportOut})
-def report(call: Call) -> Answer:
+def report(call: Call) -> ViewResponse:
     """Reports for each project how old its newest backup is, when one was proven and how long that took."""
     with call.world.infra.database.autocommit() as tx:
         lines = backups.report(tx)
         own = backups.page(tx, backups.PLATFORM, before=None, limit=LISTED)
-    return Answer({"report": [_line(row) for row in lines], "backups": [view(backup) for backup in own]})
+    return ViewResponse({"report": [_line(row) for row in lines], "backups": [backup_out(backup) for backup in own]})
 
 
 @routes.change(
-    "POST", "/api/admin/backups", action="backup.all", who="operator", body=Nothing, final=fired,
+    "POST", "/api/admin/backups", action="backup.all", who="operator", body=EmptyBody, final=run_response,
     answers={202: AcceptedOut, 200: AcceptedOut},
 )  # fmt: skip
-def create(call: Call, tx: Transaction) -> Answer:
+def create(call: Call, tx: Transaction) -> ViewResponse:
     """Backs up the platform and every project."""
     job = enqueue(tx, BackupFleet(), by=call.owner_id, request_id=call.request_id)
-    return waiting.accepted(job_json(tx, job))
+    return waiting.accepted_response(job_json(tx, job))
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads it
 
-from app.http.answers import JobOut, Out
+from app.http.answers import JobOut, ResponseBody
 
 
-class BackupOut(Out):
+class BackupOut(ResponseBody):
     """A finished backup.
 
     verify_error  what is wrong with it
@@ -35,27 +35,27 @@ class BackupOut(Out):
     offsite_at: datetime | None
 
 
-class BackupsOut(Out):
+class BackupsOut(ResponseBody):
     """A page of backups, newest first."""
 
     backups: list[BackupOut]
     next_cursor: str | None
 
 
-class DeletedOut(Out):
+class DeletedOut(ResponseBody):
     """Deleted projects that can be brought back, each by its newest backup."""
 
     backups: list[BackupOut]
 
 
-class BackupAcceptedOut(Out):
+class BackupAcceptedOut(ResponseBody):
     """A job about a project's backups."""
 
     project_id: str
     job: JobOut
 
 
-class ExportOut(Out):
+class ExportOut(ResponseBody):
     """The job of an export; the passphrase is in the first answer only."""
 
     project_id: str
@@ -63,7 +63,7 @@ class ExportOut(Out):
     job: JobOut
 
 
-class ReportLineOut(Out):
+class ReportLineOut(ResponseBody):
     """How far back a project could be brought (RPO), and how long that took when it was tried (RTO)."""
 
     project_id: str | None
@@ -80,7 +80,7 @@ class ReportLineOut(Out):
     rto_seconds: float | None
 
 
-class ReportOut(Out):
+class ReportOut(ResponseBody):
     """The report on all projects and the platform, and the platform's own backups."""
 
     report: list[ReportLineOut]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.http.models import Id, In, ProjectName, Secret
+from app.http.models import Id, ProjectName, RequestBody, Secret
 from catalog.ids import is_id
 
 
@@ -20,13 +20,13 @@ def _one_line(passphrase: SecretStr) -> SecretStr:
 Passphrase = Annotated[Secret, Field(min_length=16, max_length=200), AfterValidator(_one_line)]
 
 
-class Export(In):
+class Export(RequestBody):
     """An export. passphrase: one of your own; else one is made."""
 
     passphrase: Passphrase | None = None
 
 
-class Import(In):
+class Import(RequestBody):
     """An export that becomes a project.
 
     file      its name in the imports folder of this installation
@@ -44,7 +44,7 @@ class Import(In):
     partial: bool = False
 
 
-class Restore(In):
+class Restore(RequestBody):
     """Where a backup is restored to; name: of the new project; partial: also when something of it cannot come back."""
 
     into: Literal["same", "new"] = "same"
@@ -58,7 +58,7 @@ class Restore(In):
         return self
 
 
-class Undelete(In):
+class Undelete(RequestBody):
     """Which backup brings a deleted project back.
 
     name     when its old one was given away

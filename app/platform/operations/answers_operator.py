@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - pydantic reads it
 from typing import Literal
 
-from app.http.answers import JobOut, Out
+from app.http.answers import JobOut, ResponseBody
 
 
-class LastJobOut(Out):
+class LastJobOut(ResponseBody):
     """The newest job of a schedule."""
 
     id: str
@@ -16,7 +16,7 @@ class LastJobOut(Out):
     finished_at: datetime | None
 
 
-class ScheduleOut(Out):
+class ScheduleOut(ResponseBody):
     """A schedule. next: its next three times; reason: why it cannot fire."""
 
     name: str
@@ -33,13 +33,13 @@ class ScheduleOut(Out):
     reason: str | None
 
 
-class SchedulesOut(Out):
+class SchedulesOut(ResponseBody):
     """All schedules."""
 
     schedules: list[ScheduleOut]
 
 
-class DatabaseOut(Out):
+class DatabaseOut(ResponseBody):
     """A database and its size, in bytes and in words."""
 
     name: str
@@ -49,13 +49,13 @@ class DatabaseOut(Out):
     project_name: str | None
 
 
-class DatabasesOut(Out):
+class DatabasesOut(ResponseBody):
     """All databases, the largest first."""
 
     databases: list[DatabaseOut]
 
 
-class FindingOut(Out):
+class FindingOut(ResponseBody):
     """What a check saw. fixable: a job can mend it."""
 
     check: str
@@ -66,19 +66,19 @@ class FindingOut(Out):
     subject: str
 
 
-class DoctorOut(Out):
+class DoctorOut(ResponseBody):
     """What every check saw."""
 
     findings: list[FindingOut]
 
 
-class FixOut(Out):
+class FixOut(ResponseBody):
     """The jobs that were begun."""
 
     jobs: list[JobOut]
 
 
-class ConnectionsOut(Out):
+class ConnectionsOut(ResponseBody):
     """Where Postgres's connections go."""
 
     max: int
@@ -91,7 +91,7 @@ class ConnectionsOut(Out):
     proposal: int
 
 
-class StorageOut(Out):
+class StorageOut(ResponseBody):
     """What the databases take, and what is planned."""
 
     database_bytes: int
@@ -100,7 +100,7 @@ class StorageOut(Out):
     advice_to_gb: int
 
 
-class CapacityOut(Out):
+class CapacityOut(ResponseBody):
     """What fits on this server."""
 
     projects: int
@@ -111,7 +111,7 @@ class CapacityOut(Out):
     storage: StorageOut
 
 
-class PoolsOut(Out):
+class PoolsOut(ResponseBody):
     """The size of all pools, how many were changed, and the jobs that bring them."""
 
     pool_size: int

@@ -41,7 +41,7 @@ class BackupMetrics:
         """Give the metrics; none while Postgres is away, and no age where there is nothing to have one."""
         try:
             with self._infra.database.autocommit() as tx:
-                worst = backups.worst(tx)
+                worst = backups.worst_figures(tx)
         except Unavailable:
             return
         for figure, (name, said) in FIGURES.items():

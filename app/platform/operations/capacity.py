@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.http.routing import Answer, Call, Routes
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations.answers_operator import CapacityOut, PoolsOut
-from app.platform.operations.models_operator import CapacityQuery, Pools
+from app.platform.operations.models_operator import CapacityQuery, NewPoolSize
 from catalog import capacity
 from jobs.requests.lifecycle import configure
 
@@ -17,16 +17,16 @@ routes = Routes("capacity")
 
 
 @routes.get("/api/admin/capacity", who="operator", query=CapacityQuery, answers={200: CapacityOut})
-def show(call: Call) -> Answer:
+def show_capacity(call: Call) -> ViewResponse:
     """Says what the projects need by the guide's formulas, for those there are or for ?projects=N, and what is used."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer(capacity.picture(tx, call.world.settings, call.query.projects))
+        return ViewResponse(capacity.capacity_report(tx, call.world.settings, call.query.projects))
 
 
 @routes.change(
-    "PATCH", "/api/admin/capacity", action="capacity.pools", who="operator", body=Pools, answers={200: PoolsOut}
+    "PATCH", "/api/admin/capacity", action="capacity.pools", who="operator", body=NewPoolSize, answers={200: PoolsOut}
 )
-def set_pools(call: Call, tx: Transaction) -> Answer:
+def set_pools(call: Call, tx: Transaction) -> ViewResponse:
     """Gives every project a pool of this size, those to come included; a job brings each active one its own."""
     changed = capacity.set_pools(tx, call.world.settings, call.body.pool_size)
     by = {"by": call.owner_id, "request_id": call.request_id}
@@ -35,4 +35,4 @@ def set_pools(call: Call, tx: Transaction) -> Answer:
         for project in changed
         if project["status"] == "active"
     ]
-    return Answer({"poolSize": call.body.pool_size, "changed": len(changed), "jobs": jobs})
+    return ViewResponse({"poolSize": call.body.pool_size, "changed": len(changed), "jobs": jobs})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from app.http.models import Nothing
-from app.http.routing import Answer, Call, Routes
+from app.http.models import EmptyBody
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations.answers_operator import DoctorOut, FixOut
 from jobs.engine.view import job_json
 from jobs.requests import doctor
@@ -18,20 +18,20 @@ routes = Routes("doctor")
 
 
 @routes.get("/api/admin/doctor", who="operator", answers={200: DoctorOut})
-def look(call: Call) -> Answer:
+def run_checks(call: Call) -> ViewResponse:
     """Runs every check that needs no look at the machine: each finding with its evidence and its remedy."""
     with call.world.infra.database.autocommit() as tx:
-        found = doctor.findings(tx, call.world.settings)
-    return Answer({"findings": [asdict(one) for one in found]}, headers={"Cache-Control": "no-store"})
+        found = doctor.run_checks(tx, call.world.settings)
+    return ViewResponse({"findings": [asdict(one) for one in found]}, headers={"Cache-Control": "no-store"})
 
 
 @routes.change(
-    "POST", "/api/admin/doctor/<check>/fix", action="doctor.fix", who="operator", body=Nothing,
+    "POST", "/api/admin/doctor/<check>/fix", action="doctor.fix", who="operator", body=EmptyBody,
     answers={202: FixOut, 200: FixOut},
 )  # fmt: skip
-def fix(call: Call, tx: Transaction, check: str) -> Answer:
+def fix(call: Call, tx: Transaction, check: str) -> ViewResponse:
     """Begins the jobs that mend what a check finds, one for each project; 200 with none when all is well."""
     begun = doctor.fix(tx, check, by=call.owner_id, request_id=call.request_id)
     headers = {"Location": f"/api/jobs/{begun[0].id}", "Retry-After": "1"} if begun else {}
     body = {"jobs": [job_json(tx, job) for job in begun]}
-    return Answer(body, 202 if begun else 200, headers, told={"check": check, "jobs": len(begun)})
+    return ViewResponse(body, 202 if begun else 200, headers, told={"check": check, "jobs": len(begun)})

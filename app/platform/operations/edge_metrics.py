@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from infra.edge.proxy import Proxy
+    from infra.edge.proxy import CaddyProxy
 
 LOOK_SECONDS = 60.0
 
@@ -22,7 +22,7 @@ LOOK_SECONDS = 60.0
 class EdgeMetrics:
     """Looks at the certificate at most once a minute; what Caddy does not show is no number."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: CaddyProxy) -> None:
         self._proxy = proxy
         self._looked = -LOOK_SECONDS
         self._ends: float | None = None

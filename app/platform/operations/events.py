@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 
 from app.http.problems import Problem
-from app.http.waiting import fingerprint
+from app.http.waiting import job_fingerprint
 from jobs.engine import view
 from jobs.engine.table import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.http.context import World
+    from app.http.context import AppContext
 
 # A comment now and then keeps proxies from closing a quiet stream, and tells us when the client has gone.
 QUIET_SECONDS = 10.0
@@ -26,28 +26,28 @@ LONGEST_SECONDS = 900.0
 BATCH = 200
 
 
-def stream(world: World, job_id: str) -> Response:
+def event_stream(world: AppContext, job_id: str) -> Response:
     """Answer with the events after Last-Event-ID; 204 when the job is final and nothing is left to tell."""
     after = _last_seen()
-    mark = fingerprint(world, job_id)
+    mark = job_fingerprint(world, job_id)
     if after and mark is not None and mark[0] in FINAL and after >= (mark[2] or 0):
         return Response(status=204)
-    if not world.slots.take():
+    if not world.slots.acquire():
         headers = {"Retry-After": "5"}
         raise Problem(503, "too-many-streams", "too many requests wait for jobs; poll, or try again", headers=headers)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     response = Response(_lines(world, job_id, after), content_type="text/event-stream", headers=headers)
-    response.call_on_close(world.slots.give_back)
+    response.call_on_close(world.slots.release)
     return response
 
 
-def _lines(world: World, job_id: str, after: int) -> Iterator[str]:
+def _lines(world: AppContext, job_id: str, after: int) -> Iterator[str]:
     deadline, told, ended = time.monotonic() + LONGEST_SECONDS, time.monotonic(), False
     yield "retry: 1000\n\n"
     with world.changes.watch(job_id) as changed:
         while time.monotonic() < deadline:
             changed.clear()
-            mark = fingerprint(world, job_id)
+            mark = job_fingerprint(world, job_id)
             found = _after(world, job_id, after)
             for event in found:
                 after = event["id"]
@@ -66,7 +66,7 @@ def _lines(world: World, job_id: str, after: int) -> Iterator[str]:
                 changed.wait(world.changes.poll_seconds)
 
 
-def _after(world: World, job_id: str, after: int) -> list[dict[str, Any]]:
+def _after(world: AppContext, job_id: str, after: int) -> list[dict[str, Any]]:
     with world.infra.database.autocommit() as tx:
         return view.events_after(tx, job_id, after, limit=BATCH)
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.serving import make_server
 
-from app.http.context import EXTENSION, World
+from app.http.context import EXTENSION
 from app.platform.operations.backup_metrics import BackupMetrics
 from app.platform.operations.edge_metrics import EdgeMetrics
 from app.platform.operations.job_metrics import JobMetrics
 from app.server.status_line import status_line
 from infra.sockets import socket_path
 
+if TYPE_CHECKING:
+    from app.http.context import AppContext
+
 SOCKET = "api.internal.sock"
 
 
 def create_internal_app(public: Flask) -> Flask:
     """Return the application of the internal listener: the metrics of a public one, and of the jobs."""
-    world = cast("World", public.extensions[EXTENSION])
+    world = cast("AppContext", public.extensions[EXTENSION])
     world.metrics.registry.register(JobMetrics(world.infra))
     world.metrics.registry.register(BackupMetrics(world.infra))
     if world.infra.proxy is not None:
@@ -40,9 +43,9 @@ def create_internal_app(public: Flask) -> Flask:
     return app
 
 
-def listen(public: Flask) -> None:
+def serve_internal_app(public: Flask) -> None:
     """Serve the internal application on `<home>/run/api.internal.sock`, in a thread that ends with the process."""
-    path = socket_path(cast("World", public.extensions[EXTENSION]).settings, SOCKET)
+    path = socket_path(cast("AppContext", public.extensions[EXTENSION]).settings, SOCKET)
     path.unlink(missing_ok=True)
     server = make_server(f"unix://{path}", 0, create_internal_app(public), threaded=True)
     path.chmod(0o600)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, g, json, request
 
 from app.http import problems, requests
-from app.http.context import EXTENSION, World, world
+from app.http.context import EXTENSION, AppContext, app_context
 from app.http.problems import Problem
 from catalog import audit, projects
 from infra.errors import Refused
@@ -25,39 +25,41 @@ if TYPE_CHECKING:
 HEADER, SECRET = "X-Internal-API-Key", "INTERNAL_API_KEY"
 
 
-def create(name: str, settings: Settings, infra: Infra, *, open_to_all: tuple[str, ...] = ()) -> Flask:
+def create_internal_service(name: str, settings: Settings, infra: Infra, *, open_to_all: tuple[str, ...] = ()) -> Flask:
     """Return an application in which all but /health wants the internal key, one of the two that may be valid.
 
     open_to_all  paths that do not, either: they tell nothing of anybody, and change nothing
     """
     app = Flask(name, static_folder=None)
-    app.extensions[EXTENSION] = World.of(settings, infra)
-    problems.register(app)
-    requests.register(app, trusted_proxies="")
+    app.extensions[EXTENSION] = AppContext.of(settings, infra)
+    problems.register_error_handlers(app)
+    requests.register_request_hooks(app, trusted_proxies="")
     app.before_request(lambda: None if request.path in ("/health", *open_to_all) else _admit())
-    app.add_url_rule("/health", "health", lambda: answer({"status": "healthy", "service": name}), methods=["GET"])
+    app.add_url_rule(
+        "/health", "health", lambda: json_response({"status": "healthy", "service": name}), methods=["GET"]
+    )
     return app
 
 
-def answer(body: dict[str, Any], status: int = 200) -> Response:
+def json_response(body: dict[str, Any], status: int = 200) -> Response:
     """Return a body as an answer."""
     return Response(json.dumps(body), status, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def asked(project_id: str, action: str, ask: Callable[..., Job]) -> Response:
+def request_job(project_id: str, action: str, ask: Callable[..., Job]) -> Response:
     """Ask for a job of a project and answer 202 with it. Raises ProjectNotFound, ProjectBusy."""
-    with world().infra.database.transaction() as tx:
+    with app_context().infra.database.transaction() as tx:
         owner = projects.owner_of(tx, project_id)
         job = ask(tx, project_id, by="system", owner_id=owner, request_id=g.request_id)
-        entry = audit.Entry("system", action, address=g.address, request_id=g.request_id, owner_id=owner)
-        audit.record(tx, audit.Entry(**{**vars(entry), "project_id": project_id, "job_id": job.id}))
-        return answer({"job": job_json(tx, job)}, 202)
+        entry = audit.AuditEntry("system", action, address=g.address, request_id=g.request_id, owner_id=owner)
+        audit.record(tx, audit.AuditEntry(**{**vars(entry), "project_id": project_id, "job_id": job.id}))
+        return json_response({"job": job_json(tx, job)}, 202)
 
 
 def _admit() -> None:
     given = request.headers.get(HEADER, "").encode("latin-1", "replace")
     try:
-        known = secretfiles.read(world().settings.secrets_folder, SECRET)
+        known = secretfiles.read(app_context().settings.secrets_folder, SECRET)
     except Refused:
         known = []
     # All are compared, so that the time tells nothing of which one it was.

@@ -41,8 +41,8 @@ class JobMetrics:
         """Give the metrics; none while Postgres is away."""
         try:
             with self._infra.database.autocommit() as tx:
-                counts, queues, workers = view.counts(tx), view.queues(tx), view.workers(tx)
-                sums, schedules, found = history.sums(tx), view.schedules(tx), breakers.states(tx)
+                counts, queues, workers = view.open_job_counts(tx), view.queues(tx), view.workers(tx)
+                sums, schedules, found = history.sums(tx), view.last_successes(tx), breakers.states(tx)
         except Unavailable:
             return
         yield from _sums(sums)

@@ -6,23 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from app.http.models import Email, In, Number, PoolSize, Query, Secret
+from app.http.models import Email, Number, PoolSize, QueryParameters, RequestBody, Secret
 from jobs.projects.platform_secrets import ALL, SMTP_PASSWORD
 
 
-class CapacityQuery(Query):
+class CapacityQuery(QueryParameters):
     """projects: for how many projects is planned, if not for those there are."""
 
     projects: Number | None = None
 
 
-class Pools(In):
+class NewPoolSize(RequestBody):
     """The size of all pools."""
 
     pool_size: PoolSize
 
 
-class ScheduleChanges(In):
+class ScheduleChanges(RequestBody):
     """What is to change of a schedule; what is left out stays."""
 
     cron: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -37,7 +37,7 @@ class ScheduleChanges(In):
         return self
 
 
-class PlatformRotation(In):
+class PlatformRotation(RequestBody):
     """Which secret of the platform's own is rotated.
 
     grace_seconds  how long the old one is good besides, by default a day (a minute for the master key, at least half)

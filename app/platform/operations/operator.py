@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.http import paging
 from app.http.answers import JobsOut, QueueOut, QueuesOut, WorkersOut
-from app.http.models import JobsQuery, Nothing, PageQuery
+from app.http.models import EmptyBody, JobsQuery, PageQuery
 from app.http.problems import Problem
-from app.http.routing import Answer, Call, Routes
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations import jobs
-from app.platform.projects.answers_project import SealedAuditOut, audit_line
+from app.platform.projects.answers_project import SealedAuditOut, audit_entry_out
 from catalog import audit_chain
 from jobs.engine import view
 
@@ -22,30 +22,30 @@ routes = Routes("operator")
 
 
 @routes.get("/api/admin/jobs", who="operator", query=JobsQuery, answers={200: JobsOut})
-def all_jobs(call: Call) -> Answer:
+def all_jobs(call: Call) -> ViewResponse:
     """Lists the jobs of all owners, newest first."""
-    return jobs.page(call, owner_id=None)
+    return jobs.jobs_page(call, owner_id=None)
 
 
 @routes.get("/api/admin/workers", who="operator", answers={200: WorkersOut})
-def workers(call: Call) -> Answer:
+def workers(call: Call) -> ViewResponse:
     """Lists the workers that have not signed off."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer({"workers": view.workers(tx)})
+        return ViewResponse({"workers": view.workers(tx)})
 
 
 @routes.get("/api/admin/queues", who="operator", answers={200: QueuesOut})
-def queues(call: Call) -> Answer:
+def queues(call: Call) -> ViewResponse:
     """Lists the queues with their depth and the age of what waits longest."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer({"queues": view.queues(tx)})
+        return ViewResponse({"queues": view.queues(tx)})
 
 
 @routes.change(
-    "POST", "/api/admin/queues/<queue>/pause", action="queue.pause", who="operator", body=Nothing,
+    "POST", "/api/admin/queues/<queue>/pause", action="queue.pause", who="operator", body=EmptyBody,
     answers={200: QueueOut},
 )  # fmt: skip
-def pause(call: Call, tx: Transaction, queue: str) -> Answer:
+def pause(call: Call, tx: Transaction, queue: str) -> ViewResponse:
     """Lets no worker take anything more from a queue."""
     if "\0" in queue or not view.pause_queue(tx, queue, by=call.owner_id):
         raise _unknown()
@@ -53,10 +53,10 @@ def pause(call: Call, tx: Transaction, queue: str) -> Answer:
 
 
 @routes.change(
-    "POST", "/api/admin/queues/<queue>/resume", action="queue.resume", who="operator", body=Nothing,
+    "POST", "/api/admin/queues/<queue>/resume", action="queue.resume", who="operator", body=EmptyBody,
     answers={200: QueueOut},
 )  # fmt: skip
-def resume(_call: Call, tx: Transaction, queue: str) -> Answer:
+def resume(_call: Call, tx: Transaction, queue: str) -> ViewResponse:
     """Lets workers take from a queue again."""
     if "\0" in queue or not view.resume_queue(tx, queue):
         raise _unknown()
@@ -64,13 +64,15 @@ def resume(_call: Call, tx: Transaction, queue: str) -> Answer:
 
 
 @routes.get("/api/admin/audit", who="operator", query=PageQuery, answers={200: SealedAuditOut})
-def audited(call: Call) -> Answer:
+def list_audit(call: Call) -> ViewResponse:
     """Lists who did what in the whole installation, newest first, and where the hash chain ends."""
-    before = paging.number_of(call.query.cursor)
+    before = paging.decode_number(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:
         found = audit_chain.page(tx, before=before, limit=call.query.limit + 1)
-        end = audit_chain.state(tx)
-    page = paging.page("audit", found, call.query.limit, show=_line, place=lambda line: paging.cursor_of(str(line.id)))
+        end = audit_chain.chain_state(tx)
+    page = paging.page(
+        "audit", found, call.query.limit, show=_line, place=lambda line: paging.encode_cursor(str(line.id))
+    )
     chain = {
         "lastId": end.last_id,
         "link": end.link,
@@ -78,16 +80,16 @@ def audited(call: Call) -> Answer:
         "unsealed": end.unsealed,
         "oldestUnsealedSeconds": end.oldest_unsealed_seconds,
     }
-    return Answer({**page, "chain": chain})
+    return ViewResponse({**page, "chain": chain})
 
 
 def _line(line: SealedLine) -> dict[str, Any]:
     more = {"id": line.id, "ownerId": line.owner_id, "projectId": line.project_id, "sealed": line.sealed}
-    return {**audit_line(line), **more}
+    return {**audit_entry_out(line), **more}
 
 
-def _shown(tx: Transaction, queue: str) -> Answer:
-    return Answer(next(found for found in view.queues(tx) if found["name"] == queue))
+def _shown(tx: Transaction, queue: str) -> ViewResponse:
+    return ViewResponse(next(found for found in view.queues(tx) if found["name"] == queue))
 
 
 def _unknown() -> Problem:

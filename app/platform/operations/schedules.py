@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.http import waiting
 from app.http.answers import AcceptedOut
-from app.http.models import Nothing
-from app.http.routing import Answer, Call, Routes
+from app.http.models import EmptyBody
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations.answers_operator import ScheduleOut, SchedulesOut
 from app.platform.operations.models_operator import ScheduleChanges
 from jobs.engine import schedules
@@ -19,37 +19,38 @@ if TYPE_CHECKING:
 routes = Routes("schedules")
 
 
-def fired(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
+def run_response(_call: Call, _tx: Transaction, answer: ViewResponse) -> ViewResponse:
     """Make the answer of a job that the client waited for."""
-    return Answer({"job": (answer.body or {})["job"]}, 200, answer.headers, answer.job_id)
+    return ViewResponse({"job": (answer.body or {})["job"]}, 200, answer.headers, answer.job_id)
 
 
 @routes.get("/api/admin/schedules", who="operator", answers={200: SchedulesOut})
-def listing(call: Call) -> Answer:
+def listing(call: Call) -> ViewResponse:
     """Lists what happens by itself: the next three times of each, and what became of the last."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer({"schedules": [_shown(row) for row in schedules.listing(tx)]})
+        return ViewResponse({"schedules": [_shown(row) for row in schedules.listing(tx)]})
 
 
 @routes.change(
     "PATCH", "/api/admin/schedules/<schedule>", action="schedule.update", who="operator", body=ScheduleChanges,
     answers={200: ScheduleOut},
 )  # fmt: skip
-def update(call: Call, tx: Transaction, schedule: str) -> Answer:
+def update(call: Call, tx: Transaction, schedule: str) -> ViewResponse:
     """Changes when a schedule fires, and whether it does; it counts from now on."""
     given = call.body.model_dump(include=call.body.model_fields_set)
     schedules.change(tx, schedule, given)
-    return Answer(_shown(schedules.shown(tx, schedule)), told=given)
+    return ViewResponse(_shown(schedules.show_schedule(tx, schedule)), told=given)
 
 
 @routes.change(
-    "POST", "/api/admin/schedules/<schedule>/run", action="schedule.run", who="operator", body=Nothing, final=fired,
+    "POST", "/api/admin/schedules/<schedule>/run", action="schedule.run", who="operator",
+    body=EmptyBody, final=run_response,
     answers={202: AcceptedOut, 200: AcceptedOut},
 )  # fmt: skip
-def run(call: Call, tx: Transaction, schedule: str) -> Answer:
+def run(call: Call, tx: Transaction, schedule: str) -> ViewResponse:
     """Begins a schedule's job at once, whenever its next time is."""
     job = schedules.run_now(tx, schedule, by=call.owner_id, request_id=call.request_id)
-    return waiting.accepted(job_json(tx, job))
+    return waiting.accepted_response(job_json(tx, job))
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

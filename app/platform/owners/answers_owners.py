@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 
-from app.http.answers import MeOut, Out
+from app.http.answers import MeOut, ResponseBody
 
 
-class SessionOut(Out):
+class SessionOut(ResponseBody):
     """A sign-in that goes on. current: the one that asks."""
 
     id: str
@@ -18,7 +18,7 @@ class SessionOut(Out):
     current: bool
 
 
-class SessionsOut(Out):
+class SessionsOut(ResponseBody):
     """A page of sign-ins."""
 
     sessions: list[SessionOut]
@@ -32,14 +32,14 @@ class OwnerForOperatorsOut(MeOut):
     projects: int
 
 
-class OwnersOut(Out):
+class OwnersOut(ResponseBody):
     """A page of owners."""
 
     owners: list[OwnerForOperatorsOut]
     next_cursor: str | None
 
 
-class LinkOut(Out):
+class LinkOut(ResponseBody):
     """A link that works once. Token and link are in the first answer only."""
 
     email: str
@@ -49,7 +49,7 @@ class LinkOut(Out):
     link: str | None = None
 
 
-class ResetAskedOut(Out):
+class ResetAskedOut(ResponseBody):
     """The same answer whether the address is known or not."""
 
     detail: str

@@ -6,21 +6,21 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from app.http.models import Email, In
+from app.http.models import Email, RequestBody
 
 Password = Annotated[str, Field(max_length=4096)]
 Link = Annotated[str, Field(min_length=1, max_length=200)]
 Quota = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class PasswordChange(In):
+class PasswordChange(RequestBody):
     """Another password for the owner who asks."""
 
     current: Password
     new: Password
 
 
-class PasswordReset(In):
+class PasswordReset(RequestBody):
     """Either `email`: a link is wanted; or the `token` of one with the `new` password."""
 
     email: Email | None = None
@@ -34,13 +34,13 @@ class PasswordReset(In):
         return self
 
 
-class NewInvitation(In):
+class NewInvitation(RequestBody):
     """Who is invited."""
 
     email: Email
 
 
-class OwnerChanges(In):
+class OwnerChanges(RequestBody):
     """What is to change of an owner; what is left out stays. maxProjects null: the installation's own quota."""
 
     max_projects: Quota | None = None
@@ -53,7 +53,7 @@ class OwnerChanges(In):
         return self
 
 
-class TrialMail(In):
+class TrialMail(RequestBody):
     """Where a trial mail goes."""
 
     to: Email

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 from typing import Literal
 
-from app.http.answers import JobOut, Out
+from app.http.answers import JobOut, ResponseBody
 
 
-class MigrationOut(Out):
+class MigrationOut(ResponseBody):
     """A migration that an owner has sent. drift: in what the record in the project's database differs, in words."""
 
     version: str
@@ -22,7 +22,7 @@ class MigrationOut(Out):
     drift: str | None = None
 
 
-class MigrationsOut(Out):
+class MigrationsOut(ResponseBody):
     """A project's migrations by version.
 
     drift_checked  whether the records in its database could be read
@@ -34,7 +34,7 @@ class MigrationsOut(Out):
     unknown: list[str]
 
 
-class MigrationAcceptedOut(Out):
+class MigrationAcceptedOut(ResponseBody):
     """A migration that waits for its turn, or is applied already: then there is no job."""
 
     migration: MigrationOut

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from app.http.answers import JobOut, Out
+from app.http.answers import JobOut, ResponseBody
 from catalog.settings_model import ProjectSettings  # noqa: TC001 - pydantic reads the annotations
 from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
-    from catalog.audit import Line
+    from catalog.audit import AuditLine
 
 
-class SettingsOut(Out):
+class SettingsOut(ResponseBody):
     """The settings of a project.
 
     version          raised by each change; 0: nothing was ever set
@@ -39,7 +39,7 @@ class SettingsAcceptedOut(SettingsOut):
     job: JobOut
 
 
-class TablesOut(Out):
+class TablesOut(ResponseBody):
     """Tables of a schema, with their rows as the statistics estimate them."""
 
     name: str = Field(alias="schema")
@@ -47,21 +47,21 @@ class TablesOut(Out):
     rows: int
 
 
-class FilesOut(Out):
+class FilesOut(ResponseBody):
     """Files of a project's storage."""
 
     objects: int
     bytes: int
 
 
-class ConnectionsOut(Out):
+class ConnectionsOut(ResponseBody):
     """Sessions in a project's database. limit: null where there is none."""
 
     used: int
     limit: int | None
 
 
-class StatsOut(Out):
+class StatsOut(ResponseBody):
     """How large a project is, and how busy."""
 
     database_bytes: int
@@ -72,7 +72,7 @@ class StatsOut(Out):
     last_backup: datetime | None
 
 
-class AuditEntryOut(Out):
+class AuditEntryOut(ResponseBody):
     """Who did what, when, from where."""
 
     at: datetime
@@ -85,7 +85,7 @@ class AuditEntryOut(Out):
     detail: dict[str, Any]
 
 
-class AuditOut(Out):
+class AuditOut(ResponseBody):
     """A page of the audit of a project."""
 
     audit: list[AuditEntryOut]
@@ -101,7 +101,7 @@ class SealedEntryOut(AuditEntryOut):
     sealed: bool
 
 
-class ChainOut(Out):
+class ChainOut(ResponseBody):
     """Where the audit's hash chain ends, and how much is not in it yet."""
 
     last_id: int
@@ -111,7 +111,7 @@ class ChainOut(Out):
     oldest_unsealed_seconds: float | None
 
 
-class SealedAuditOut(Out):
+class SealedAuditOut(ResponseBody):
     """A page of the whole installation's audit."""
 
     audit: list[SealedEntryOut]
@@ -119,7 +119,7 @@ class SealedAuditOut(Out):
     chain: ChainOut
 
 
-def audit_line(line: Line) -> dict[str, Any]:
+def audit_entry_out(line: AuditLine) -> dict[str, Any]:
     """Return a line of the audit as the API shows it."""
     return {
         "at": rfc3339(line.at),

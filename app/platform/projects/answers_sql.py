@@ -6,24 +6,24 @@ from typing import Any
 
 from pydantic import Field
 
-from app.http.answers import Out
+from app.http.answers import ResponseBody
 
 
-class ColumnOut(Out):
+class ColumnOut(ResponseBody):
     """A column of an answer."""
 
     name: str
     type: str
 
 
-class NoticeOut(Out):
+class NoticeOut(ResponseBody):
     """Something that the server had to say."""
 
     severity: str
     message: str
 
 
-class QueryOut(Out):
+class QueryOut(ResponseBody):
     """What a query gave: the rows of the last statement that has any, and the count of the last one."""
 
     columns: list[ColumnOut]
@@ -35,7 +35,7 @@ class QueryOut(Out):
     duration_ms: int
 
 
-class ExtensionOut(Out):
+class ExtensionOut(ResponseBody):
     """An extension; reason says why it cannot be had."""
 
     name: str
@@ -46,7 +46,7 @@ class ExtensionOut(Out):
     reason: str | None
 
 
-class ExtensionsOut(Out):
+class ExtensionsOut(ResponseBody):
     """The extensions that a project may have, and those it has."""
 
     extensions: list[ExtensionOut]

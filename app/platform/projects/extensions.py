@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from app.http import waiting
 from app.http.answers import ProjectAcceptedOut
 from app.http.problems import Problem, invalid
-from app.http.routing import Answer, Call, Routes
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.projects.answers_sql import ExtensionsOut
-from app.platform.projects.lifecycle import done
-from app.platform.projects.logins import logged_in
-from app.platform.projects.models_sql import NewExtension, OldExtension
-from app.platform.projects.projects import shown
+from app.platform.projects.lifecycle import finished_response
+from app.platform.projects.logins import with_project_login
+from app.platform.projects.models_sql import ExtensionRemoval, NewExtension
+from app.platform.projects.projects import project_out
 from catalog import names, projects
 from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, offered
 from jobs.engine.view import job_json
@@ -27,40 +27,40 @@ _PATH = "/api/projects/<project_id>/extensions"
 
 
 @routes.get(_PATH, who="owner", answers={200: ExtensionsOut})
-def listing(call: Call, project_id: str) -> Answer:
+def listing(call: Call, project_id: str) -> ViewResponse:
     """Lists the extensions that a project may have and those it has, each with why it cannot be had."""
     infra = call.world.infra
     with infra.database.autocommit() as tx:
-        project = projects.owned(tx, project_id, call.owner_id)
+        project = projects.find_owned(tx, project_id, call.owner_id)
         if project.status != "active":
             raise projects.ProjectBusy(project.status, project.current_job)
     with call.world.rooms.hold(project_id) as held:
         if not held:
             raise Problem(429, "too-many-queries", "as many queries run as may", headers={"Retry-After": "1"})
-        found = logged_in(
+        found = with_project_login(
             infra,
             project.id,
             names.roles(project.id).owner,
             lambda uri: Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).listing(),
         )
-    return Answer({"extensions": [_shown(extension) for extension in found]})
+    return ViewResponse({"extensions": [_shown(extension) for extension in found]})
 
 
 @routes.change(
-    "POST", _PATH, action="project.extension", who="owner", body=NewExtension, final=done,
+    "POST", _PATH, action="project.extension", who="owner", body=NewExtension, final=finished_response,
     answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
-def add(call: Call, tx: Transaction, project_id: str) -> Answer:
+def add(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Installs an extension of the list in a project."""
     known = _offered(call)
     return _asked(call, tx, project_id, known.reason or "" if known else NOT_LISTED, present=True)
 
 
 @routes.change(
-    "DELETE", _PATH, action="project.extension", who="owner", body=OldExtension, final=done,
+    "DELETE", _PATH, action="project.extension", who="owner", body=ExtensionRemoval, final=finished_response,
     answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
-def remove(call: Call, tx: Transaction, project_id: str) -> Answer:
+def remove(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Drops an extension from a project; refused while something depends on it, unless with cascade."""
     reason = "" if _offered(call) else NOT_LISTED
     return _asked(call, tx, project_id, reason, present=False, cascade=call.body.cascade)
@@ -70,15 +70,15 @@ def _offered(call: Call) -> Extension | None:
     return offered(call.world.infra.databases.cluster, SESSION).get(call.body.name)
 
 
-def _asked(call: Call, tx: Transaction, project_id: str, reason: str, **wanted: Any) -> Answer:
-    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+def _asked(call: Call, tx: Transaction, project_id: str, reason: str, **wanted: Any) -> ViewResponse:
+    project = projects.find_owned(tx, project_id, call.owner_id, lock=True)
     if reason:
         raise invalid("/name", reason)
     who = {"by": call.owner_id, "owner_id": call.owner_id, "request_id": call.request_id}
-    job = lifecycle.extend(tx, project.id, call.body.name, wanted, **who)
-    asked = projects.owned(tx, project_id, call.owner_id)
-    return waiting.accepted(
-        job_json(tx, job), project={**shown(call, asked), "currentJob": asked.current_job or job.id}
+    job = lifecycle.change_extension(tx, project.id, call.body.name, wanted, **who)
+    asked = projects.find_owned(tx, project_id, call.owner_id)
+    return waiting.accepted_response(
+        job_json(tx, job), project={**project_out(call, asked), "currentJob": asked.current_job or job.id}
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def logged_in(infra: Infra, project_id: str, login: str, act: Callable[[str], T]) -> T:
+def with_project_login(infra: Infra, project_id: str, login: str, act: Callable[[str], T]) -> T:
     """Return what `act` makes of the URI by which a login reaches its project.
 
     A password that is refused may just be changed: then the one that is coming is tried, and once that is in force, it.

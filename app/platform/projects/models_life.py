@@ -6,24 +6,24 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from app.http.models import In, Query
+from app.http.models import QueryParameters, RequestBody
 from jobs.projects.project_secrets import DATABASE_PASSWORD
 
 
-class DeleteQuery(Query):
+class DeleteQuery(QueryParameters):
     """purge: keep nothing that could bring the project back."""
 
     purge: bool = False
 
 
-class Rotation(In):
+class SecretRotationRequest(RequestBody):
     """Which secret of a project is rotated. grace_seconds: how long old API keys are good besides, by default a day."""
 
     secret: Literal["databasePassword", "jwtSecret"]
     grace_seconds: int | None = Field(None, ge=0, le=30 * 24 * 3600)
 
     @model_validator(mode="after")
-    def _only_of_keys(self) -> Rotation:
+    def _only_of_keys(self) -> SecretRotationRequest:
         if self.secret == DATABASE_PASSWORD and self.grace_seconds is not None:
             raise ValueError("a password has no grace time: Postgres knows one at a time")
         return self

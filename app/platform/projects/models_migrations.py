@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from app.http.models import In, Title
+from app.http.models import RequestBody, Title
 
 LONGEST_SQL = 500_000
 
@@ -17,7 +17,7 @@ def _sql(text: str) -> str:
     return text
 
 
-class NewMigration(In):
+class NewMigration(RequestBody):
     """A migration that is to be applied. rerun: although an earlier try may have been half applied."""
 
     # The engine of these patterns takes $ as the very end, a newline before it included.

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.http.models import In
+from app.http.models import RequestBody
 
 
-class NewQuery(In):
+class NewQuery(RequestBody):
     """SQL that is to run as the project's owner. params stand for $1, $2, … of a single statement."""
 
     query: str = Field(min_length=1)
@@ -18,13 +18,13 @@ class NewQuery(In):
     timeout_ms: int | None = Field(None, ge=1)
 
 
-class NewExtension(In):
+class NewExtension(RequestBody):
     """An extension that is wanted."""
 
     name: str = Field(min_length=1, max_length=63)
 
 
-class OldExtension(NewExtension):
+class ExtensionRemoval(NewExtension):
     """An extension that is no longer wanted. cascade: with everything that depends on it."""
 
     cascade: bool = False

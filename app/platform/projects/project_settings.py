@@ -11,7 +11,7 @@ from flask import request
 
 from app.http import waiting
 from app.http.problems import Problem
-from app.http.routing import Answer, Call, Routes
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.projects.answers_project import SettingsAcceptedOut, SettingsOut
 from catalog import projects, settings
 from catalog.settings_model import SettingsChanges
@@ -19,32 +19,32 @@ from jobs.engine.view import job_json, rfc3339
 from jobs.requests.lifecycle import configure
 
 if TYPE_CHECKING:
-    from catalog.settings import Kept
+    from catalog.settings import StoredSettings
     from infra.postgres.database import Transaction
 
 routes = Routes("settings")
 
 
-def in_force(call: Call, tx: Transaction, answer: Answer) -> Answer:
+def applied_response(call: Call, tx: Transaction, answer: ViewResponse) -> ViewResponse:
     """Make the answer of a change that the client waited for."""
     return _answer(_shown(call, tx, settings.read(tx, str(answer.project_id))), answer.job_id)
 
 
 @routes.get("/api/projects/<project_id>/settings", who="owner", answers={200: SettingsOut})
-def show(call: Call, project_id: str) -> Answer:
+def show(call: Call, project_id: str) -> ViewResponse:
     """Shows the settings of a project, defaults included."""
     with call.world.infra.database.autocommit() as tx:
-        project = projects.owned(tx, project_id, call.owner_id)
+        project = projects.find_owned(tx, project_id, call.owner_id)
         return _answer(_shown(call, tx, settings.read(tx, project.id)))
 
 
 @routes.change(
     "PATCH", "/api/projects/<project_id>/settings", action="project.settings", who="owner", body=SettingsChanges,
-    final=in_force, answers={200: SettingsOut, 202: SettingsAcceptedOut},
+    final=applied_response, answers={200: SettingsOut, 202: SettingsAcceptedOut},
 )  # fmt: skip
-def update(call: Call, tx: Transaction, project_id: str) -> Answer:
+def update(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Changes settings of a project; what the database or the data API must be told by a job. If-Match is heeded."""
-    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    project = projects.find_owned(tx, project_id, call.owner_id, lock=True)
     if project.status == "deleting":
         raise projects.ProjectBusy(project.status, project.current_job)
     kept = settings.read(tx, project.id)
@@ -59,11 +59,11 @@ def update(call: Call, tx: Transaction, project_id: str) -> Answer:
     if not changed.outside:
         return replace(_answer(body), told=told)
     job = configure(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
-    answer = waiting.accepted(job_json(tx, job), **body)
+    answer = waiting.accepted_response(job_json(tx, job), **body)
     return replace(answer, headers={**answer.headers, "ETag": _tag(body)}, told=told)
 
 
-def _check_precondition(kept: Kept) -> None:
+def _check_precondition(kept: StoredSettings) -> None:
     """Refuse a change of what has become something else. The version decides: what else is shown cannot be lost."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
@@ -71,8 +71,8 @@ def _check_precondition(kept: Kept) -> None:
         raise Problem(412, "precondition-failed", f"the settings have version {kept.version} by now; read them again")
 
 
-def _answer(body: dict[str, Any], job_id: str | None = None) -> Answer:
-    return Answer(body, headers={"ETag": _tag(body)}, job_id=job_id, project_id=body["projectId"])
+def _answer(body: dict[str, Any], job_id: str | None = None) -> ViewResponse:
+    return ViewResponse(body, headers={"ETag": _tag(body)}, job_id=job_id, project_id=body["projectId"])
 
 
 def _tag(body: dict[str, Any]) -> str:
@@ -80,13 +80,13 @@ def _tag(body: dict[str, Any]) -> str:
     return f'"{body["version"]}-{digest[:24]}"'
 
 
-def _shown(call: Call, tx: Transaction, kept: Kept) -> dict[str, Any]:
+def _shown(call: Call, tx: Transaction, kept: StoredSettings) -> dict[str, Any]:
     return {
         "projectId": kept.project_id,
         "version": kept.version,
         "appliedVersion": kept.applied_version,
         "updatedAt": kept.updated_at and rfc3339(kept.updated_at),
-        "settings": settings.shown(settings.effective(kept.settings, call.world.settings)),
+        "settings": settings.as_json(settings.effective(kept.settings, call.world.settings)),
         "changed": sorted(kept.settings),
         "secrets": settings.secrets_set(tx, kept.project_id),
     }

@@ -7,17 +7,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.http.problems import Problem, invalid
-from app.http.routing import Answer, Call, Routes
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.projects.answers_sql import QueryOut
-from app.platform.projects.logins import logged_in
+from app.platform.projects.logins import with_project_login
 from app.platform.projects.models_sql import NewQuery
 from catalog import audit, names, projects
 from catalog.project_states import REACHABLE
 from infra.postgres.bounded_query import SqlRefused, SqlTooLarge, SqlTooLong
-from infra.postgres.owner_sql import Bounds, OwnerSql, SqlCrowded
+from infra.postgres.owner_sql import NoConnectionLeft, OwnerSql, QueryBounds
 
 if TYPE_CHECKING:
-    from infra.postgres.owner_sql import Found
+    from infra.postgres.owner_sql import QueryResult
 
 routes = Routes("sql")
 _VERB = re.compile(r"\s*([A-Za-z]{1,20})\b", re.ASCII)
@@ -28,7 +28,7 @@ _LATER = {"Retry-After": "1"}
     "POST", "/api/projects/<project_id>/sql", who="owner", action="project.sql", body=NewQuery,
     answers={200: QueryOut},
 )  # fmt: skip
-def run(call: Call, project_id: str) -> Answer:
+def run(call: Call, project_id: str) -> ViewResponse:
     """Runs SQL as the project's owner login, within limits; each run is audited, without its text."""
     bounds = _bounds(call)
     with call.world.rooms.hold(project_id) as held:
@@ -38,28 +38,28 @@ def run(call: Call, project_id: str) -> Answer:
         began = time.monotonic()
         found = _asked(call, project_id, bounds)
     took = int((time.monotonic() - began) * 1000)
-    return Answer(_shown(found, took), headers={"Cache-Control": "no-store"}, project_id=project_id)
+    return ViewResponse(_shown(found, took), headers={"Cache-Control": "no-store"}, project_id=project_id)
 
 
-def _bounds(call: Call) -> Bounds:
+def _bounds(call: Call) -> QueryBounds:
     settings = call.world.settings
     asked = call.body.timeout_ms
     if asked is not None and asked > settings.sql_seconds * 1000:
         raise invalid("/timeoutMs", f"is at most {settings.sql_seconds * 1000} here")
-    return Bounds(asked / 1000 if asked else settings.sql_seconds, settings.sql_max_rows, settings.sql_max_bytes)
+    return QueryBounds(asked / 1000 if asked else settings.sql_seconds, settings.sql_max_rows, settings.sql_max_bytes)
 
 
 def _audit(call: Call, project_id: str) -> None:
     """Audit that the owner login of a project that serves, or sleeps, is used: the verb alone, since SQL holds data."""
     with call.world.infra.database.transaction() as tx:
-        project = projects.owned(tx, project_id, call.owner_id)
+        project = projects.find_owned(tx, project_id, call.owner_id)
         if project.status not in REACHABLE:
             raise projects.ProjectBusy(project.status, project.current_job)
         verb = _VERB.match(call.body.query)
         detail = {"verb": verb[1].upper() if verb else "", "readOnly": call.body.read_only}
         audit.record(
             tx,
-            audit.Entry(
+            audit.AuditEntry(
                 call.caller.actor if call.caller else call.owner_id,
                 "project.sql",
                 address=call.address,
@@ -71,15 +71,15 @@ def _audit(call: Call, project_id: str) -> None:
         )
 
 
-def _asked(call: Call, project_id: str, bounds: Bounds) -> Found:
+def _asked(call: Call, project_id: str, bounds: QueryBounds) -> QueryResult:
     infra, login = call.world.infra, names.roles(project_id).owner
 
-    def ask(uri: str) -> Found:
+    def ask(uri: str) -> QueryResult:
         owner = OwnerSql(infra.databases.cluster, uri, login)
         return owner.run(call.body.query, call.body.params, bounds, read_only=call.body.read_only)
 
     try:
-        return logged_in(infra, project_id, login, ask)
+        return with_project_login(infra, project_id, login, ask)
     except SqlRefused as error:
         more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
         raise Problem(422, "sql-error", str(error), more=more) from None
@@ -88,11 +88,11 @@ def _asked(call: Call, project_id: str, bounds: Bounds) -> Found:
         raise Problem(422, "sql-timeout", told) from None
     except SqlTooLarge as error:
         raise Problem(422, "sql-too-large", str(error)) from None
-    except SqlCrowded as error:
+    except NoConnectionLeft as error:
         raise Problem(429, "too-many-queries", str(error), headers=_LATER) from None
 
 
-def _shown(found: Found, took: int) -> dict[str, Any]:
+def _shown(found: QueryResult, took: int) -> dict[str, Any]:
     labels = _told_apart([name for name, _kind in found.columns])
     return {
         "columns": [{"name": label, "type": kind} for label, (_, kind) in zip(labels, found.columns, strict=True)],

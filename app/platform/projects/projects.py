@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from app.http import paging, waiting
 from app.http.answers import ConnectionOut, ProjectAcceptedOut, ProjectOut, ProjectsOut
-from app.http.models import NewProject, Nothing, PageQuery, ProjectChanges
-from app.http.routing import Answer, Call, Routes
+from app.http.models import EmptyBody, NewProject, PageQuery, ProjectChanges
+from app.http.routing import Call, Routes, ViewResponse
 from app.platform.projects.models_life import DeleteQuery
 from catalog import audit, capacity, names, projects, secrets
 from catalog.project_states import SETTLED
@@ -29,108 +29,111 @@ QUOTA_IN_PRODUCTION = 3
 NOT_PUBLIC = "the database is reached from within only; DATABASE_PUBLIC_HOST would name a public port"
 
 
-def created(call: Call, tx: Transaction, answer: Answer) -> Answer:
+def created_response(call: Call, tx: Transaction, answer: ViewResponse) -> ViewResponse:
     """Make the answer of a creation that the client waited for."""
-    project = projects.owned(tx, str(answer.project_id), call.owner_id)
-    body = {"project": shown(call, project), "job": (answer.body or {})["job"]}
+    project = projects.find_owned(tx, str(answer.project_id), call.owner_id)
+    body = {"project": project_out(call, project), "job": (answer.body or {})["job"]}
     headers = {**answer.headers, "Location": f"/api/projects/{project.id}"}
-    return Answer(body, 201, headers, answer.job_id, project.id)
+    return ViewResponse(body, 201, headers, answer.job_id, project.id)
 
 
-def updated(call: Call, tx: Transaction, answer: Answer) -> Answer:
+def updated_response(call: Call, tx: Transaction, answer: ViewResponse) -> ViewResponse:
     """Make the answer of a change that the client waited for."""
-    project = projects.owned(tx, str(answer.project_id), call.owner_id)
-    return Answer(shown(call, project), 200, answer.headers, answer.job_id, project.id)
+    project = projects.find_owned(tx, str(answer.project_id), call.owner_id)
+    return ViewResponse(project_out(call, project), 200, answer.headers, answer.job_id, project.id)
 
 
-def gone(_call: Call, _tx: Transaction, answer: Answer) -> Answer:
+def deleted_response(_call: Call, _tx: Transaction, answer: ViewResponse) -> ViewResponse:
     """Make the answer of a deletion that the client waited for."""
-    return Answer({"job": (answer.body or {})["job"]}, 200, answer.headers, answer.job_id, answer.project_id)
+    return ViewResponse({"job": (answer.body or {})["job"]}, 200, answer.headers, answer.job_id, answer.project_id)
 
 
 @routes.change(
-    "POST", "/api/projects", action="project.create", who="owner", body=NewProject, final=created,
+    "POST", "/api/projects", action="project.create", who="owner", body=NewProject, final=created_response,
     answers={202: ProjectAcceptedOut, 201: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
-def create(call: Call, tx: Transaction) -> Answer:
+def create(call: Call, tx: Transaction) -> ViewResponse:
     """Creates a project; the job provisions it."""
-    size = call.body.pool_size or capacity.pool_size(tx)
-    project = projects.create(tx, call.owner_id, name=call.body.name, pool_size=size, quota=quota(call.world.settings))
-    capacity.heed(tx, call.world.settings)
+    size = call.body.pool_size or capacity.default_pool_size(tx)
+    project = projects.create(
+        tx, call.owner_id, name=call.body.name, pool_size=size, quota=default_quota(call.world.settings)
+    )
+    capacity.check_pools_fit(tx, call.world.settings)
     job = enqueue(
         tx, ProvisionProject(project.id), by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id
     )
-    return waiting.accepted(job_json(tx, job), project={**shown(call, project), "currentJob": job.id})
+    return waiting.accepted_response(job_json(tx, job), project={**project_out(call, project), "currentJob": job.id})
 
 
 @routes.get("/api/projects", who="owner", query=PageQuery, answers={200: ProjectsOut})
-def listing(call: Call) -> Answer:
+def listing(call: Call) -> ViewResponse:
     """Lists the projects, newest first."""
-    before = paging.moment_of(call.query.cursor)
+    before = paging.decode_time_and_id(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:
         found = projects.page(tx, call.owner_id, before=before, limit=call.query.limit + 1)
-    return Answer(
+    return ViewResponse(
         paging.page(
             "projects",
             found,
             call.query.limit,
-            show=lambda project: shown(call, project),
-            place=lambda project: paging.cursor_of(project.created_at.isoformat(), project.id),
+            show=lambda project: project_out(call, project),
+            place=lambda project: paging.encode_cursor(project.created_at.isoformat(), project.id),
         )
     )
 
 
 @routes.get("/api/projects/<project_id>", who="owner", answers={200: ProjectOut})
-def show(call: Call, project_id: str) -> Answer:
+def show(call: Call, project_id: str) -> ViewResponse:
     """Shows a project."""
     with call.world.infra.database.autocommit() as tx:
-        return Answer(shown(call, projects.owned(tx, project_id, call.owner_id)))
+        return ViewResponse(project_out(call, projects.find_owned(tx, project_id, call.owner_id)))
 
 
 @routes.change(
-    "PATCH", "/api/projects/<project_id>", action="project.update", who="owner", body=ProjectChanges, final=updated,
+    "PATCH", "/api/projects/<project_id>", action="project.update", who="owner",
+    body=ProjectChanges, final=updated_response,
     answers={200: ProjectOut, 202: ProjectAcceptedOut},
 )  # fmt: skip
-def update(call: Call, tx: Transaction, project_id: str) -> Answer:
+def update(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Changes name and pool size; the pool of an active project by a job."""
-    project = projects.owned(tx, project_id, call.owner_id, lock=True)
-    projects.change(tx, project, name=call.body.name, pool_size=call.body.pool_size)
-    changed = projects.owned(tx, project_id, call.owner_id)
+    project = projects.find_owned(tx, project_id, call.owner_id, lock=True)
+    projects.update(tx, project, name=call.body.name, pool_size=call.body.pool_size)
+    changed = projects.find_owned(tx, project_id, call.owner_id)
     if changed.pool_size > project.pool_size:
-        capacity.heed(tx, call.world.settings)
+        capacity.check_pools_fit(tx, call.world.settings)
     if project.status != "active" or changed.pool_size == project.pool_size:
-        return Answer(shown(call, changed), project_id=project.id)
+        return ViewResponse(project_out(call, changed), project_id=project.id)
     job = configure(tx, project.id, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
     current = changed.current_job or job.id
-    return waiting.accepted(job_json(tx, job), project={**shown(call, changed), "currentJob": current})
+    return waiting.accepted_response(job_json(tx, job), project={**project_out(call, changed), "currentJob": current})
 
 
 @routes.change(
-    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=Nothing, query=DeleteQuery,
-    final=gone, answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+    "DELETE", "/api/projects/<project_id>", action="project.delete", who="owner", body=EmptyBody, query=DeleteQuery,
+    final=deleted_response, answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
 )  # fmt: skip
-def delete(call: Call, tx: Transaction, project_id: str) -> Answer:
+def delete(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Deletes a project; its name is free at once. It can be brought back for a while, unless `?purge=true`."""
-    project = projects.owned(tx, project_id, call.owner_id, lock=True)
+    project = projects.find_owned(tx, project_id, call.owner_id, lock=True)
     projects.mark_deleting(tx, project)
     wanted = DeleteProject(project.id, purge=call.query.purge)
     job = enqueue(tx, wanted, by=call.owner_id, owner_id=call.owner_id, request_id=call.request_id)
-    marked = projects.owned(tx, project_id, call.owner_id)
-    return waiting.accepted(job_json(tx, job), project={**shown(call, marked), "currentJob": job.id})
+    marked = projects.find_owned(tx, project_id, call.owner_id)
+    return waiting.accepted_response(job_json(tx, job), project={**project_out(call, marked), "currentJob": job.id})
 
 
 @routes.get("/api/projects/<project_id>/connection", who="owner", answers={200: ConnectionOut})
-def connection(call: Call, project_id: str) -> Answer:
+def connection(call: Call, project_id: str) -> ViewResponse:
     """Shows how to connect, with the keys; each look is audited."""
     with call.world.infra.database.transaction() as tx:
-        project = projects.owned(tx, project_id, call.owner_id)
+        project = projects.find_owned(tx, project_id, call.owner_id)
         if project.status not in SETTLED:
             raise projects.ProjectBusy(project.status, project.current_job)
         known = secrets.read_all(tx, call.world.infra.vault, project.id)
         actor = call.caller.actor if call.caller else call.owner_id
-        who = audit.Entry(actor, "project.connection", address=call.address, request_id=call.request_id)
-        audit.record(tx, audit.Entry(**{**vars(who), "owner_id": call.owner_id, "project_id": project.id}))
-    return Answer(_connection(call, project, known), headers={"Cache-Control": "no-store"})
+        who = audit.AuditEntry(actor, "project.connection", address=call.address, request_id=call.request_id)
+        audit.record(tx, audit.AuditEntry(**{**vars(who), "owner_id": call.owner_id, "project_id": project.id}))
+    return ViewResponse(_connection(call, project, known), headers={"Cache-Control": "no-store"})
 
 
 def _connection(call: Call, project: Project, known: dict[str, str]) -> dict[str, Any]:
@@ -164,7 +167,7 @@ def _database_urls(infra: Infra, database: str, owner: str, password: str) -> di
     return {"databaseUrl": straight, "poolerUrl": None, "reason": "the pooler is reached from within only"}
 
 
-def shown(call: Call, project: Project) -> dict[str, Any]:
+def project_out(call: Call, project: Project) -> dict[str, Any]:
     """Return a project as every answer shows it."""
     return {
         "id": project.id,
@@ -185,7 +188,7 @@ def _endpoints(call: Call, project: Project) -> dict[str, str]:
     return {"projectUrl": base, "restUrl": f"{base}/rest/v1"}
 
 
-def quota(settings: Settings) -> int:
+def default_quota(settings: Settings) -> int:
     """Return how many projects an owner may have of whom nothing else was said; 0: no limit."""
     open_in_production = settings.env == "production" and settings.registration == "open"
     return settings.max_projects_per_owner or (QUOTA_IN_PRODUCTION if open_in_production else 0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
-from app.http.context import EXTENSION, World
+from app.http.context import EXTENSION
 from catalog import projects
 from catalog.ids import is_project_id
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from app.http.context import AppContext
 
 Status = Literal["active", "paused", "provisioning", "sleeping"]
 # A failed, restoring or leaving project serves nobody; to its clients it is one that is not there yet, or gone.
@@ -27,7 +29,7 @@ def status_of(app: Flask, project_id: str) -> Status | None:
     """Return what a client of the project may know; None when there is none. Raises Unavailable."""
     if not is_project_id(project_id):
         return None
-    world = cast("World", app.extensions[EXTENSION])
+    world = cast("AppContext", app.extensions[EXTENSION])
 
     def find() -> str | None:
         with world.infra.database.autocommit() as tx:

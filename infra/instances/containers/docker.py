@@ -13,16 +13,16 @@ from docker.errors import APIError, DockerException, NotFound
 from config.logging import scrub
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import shape
-from infra.instances.containers.protocol import SIGNALS, Container
-from infra.sockets import listens
+from infra.instances.containers.protocol import SIGNALS, ProjectContainer
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from infra.instances.containers.protocol import Signal
-    from infra.instances.containers.shape import Shape
-    from infra.instances.instances import By
+    from infra.instances.containers.shape import ContainerShape
+    from infra.instances.instances import CreatedBy
 
 SECONDS = 10
 TAIL_LINES, TAIL_CHARACTERS = 20, 2000
@@ -32,20 +32,20 @@ STARTED = "running"
 class Docker:
     """Docker's own interface at a Unix socket. Connects when it is first asked."""
 
-    def __init__(self, made: Shape, socket: Path) -> None:
+    def __init__(self, made: ContainerShape, socket: Path) -> None:
         self._shape, self._socket = made, socket
         self._opened: docker.APIClient | None = None
         self._lock = threading.Lock()
 
-    def look(self, project_id: str) -> Container | None:
+    def look(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
         found = self._inspected(project_id)
         return None if found is None else self._container(project_id, found, self._image_id())
 
-    def list(self) -> list[Container]:
+    def list(self) -> list[ProjectContainer]:
         """List the containers of this installation's projects: one call, and one for the image."""
         label = f"{shape.INSTALLATION}={self._shape.installation}"
-        with translated():
+        with translate_docker_errors():
             found = self._client().containers(all=True, filters={"label": [label]})
         image = self._image_id()
         listed = []
@@ -56,15 +56,15 @@ class Docker:
                 listed.append(self._of_list(project, one, image))
         return listed
 
-    def create(self, project_id: str, by: By) -> bool:
+    def create(self, project_id: str, by: CreatedBy) -> bool:
         """Create the project's container without starting it; say False when its name is taken."""
         image = self._image_id()
         if not image:
             raise Refused(f"the image {self._shape.image} is not here; build or pull it")
         body = self._shape.body(project_id, image, by)
         try:
-            with translated():
-                self._client().create_container_from_config(body, shape.name_of(project_id))
+            with translate_docker_errors():
+                self._client().create_container_from_config(body, shape.container_name(project_id))
         except _Conflict:
             return False
         return True
@@ -74,7 +74,7 @@ class Docker:
         found = self._own(project_id)
         if found is None:
             raise Unavailable("the container is gone")
-        with translated():
+        with translate_docker_errors():
             if found["State"]["Status"] == "paused":
                 self._client().unpause(found["Id"])
             else:
@@ -85,7 +85,7 @@ class Docker:
         found = self._own(project_id)
         if found is None:
             return
-        with translated(), _gone_is_fine():
+        with translate_docker_errors(), _gone_is_fine():
             if found["State"]["Status"] == "paused":
                 self._client().unpause(found["Id"])
             self._client().stop(found["Id"], timeout=shape.STOP_SECONDS)
@@ -96,7 +96,7 @@ class Docker:
         if found is None:
             return
         try:
-            with translated(), _gone_is_fine():
+            with translate_docker_errors(), _gone_is_fine():
                 self._client().remove_container(found["Id"], v=True, force=True)
         except _Conflict:
             return  # somebody is removing it already
@@ -108,7 +108,7 @@ class Docker:
         found = self._own(project_id)
         if found is None or found["State"]["Status"] != STARTED:
             raise Unavailable("the container does not run")
-        with translated():
+        with translate_docker_errors():
             self._client().kill(found["Id"], f"SIG{name}")
 
     def log_tail(self, project_id: str) -> str:
@@ -116,7 +116,7 @@ class Docker:
         found = self._own(project_id)
         if found is None:
             return ""
-        with translated():
+        with translate_docker_errors():
             said = self._client().logs(found["Id"], tail=TAIL_LINES)
         return scrub(said.decode("utf-8", "replace"))[-TAIL_CHARACTERS:].strip()
 
@@ -129,7 +129,7 @@ class Docker:
 
     def _client(self) -> docker.APIClient:
         # Asked first: of a connection that is refused, the SDK leaves a socket open.
-        if not listens(self._socket):
+        if not is_listening(self._socket):
             raise Unavailable(f"Docker does not answer at {self._socket}", dependency="docker")
         with self._lock:
             if self._opened is None:
@@ -138,9 +138,9 @@ class Docker:
             return self._opened
 
     def _inspected(self, project_id: str) -> dict[str, Any] | None:
-        name = shape.name_of(project_id)
+        name = shape.container_name(project_id)
         try:
-            with translated():
+            with translate_docker_errors():
                 found: dict[str, Any] = self._client().inspect_container(name)
         except _Missing:
             return None
@@ -151,7 +151,7 @@ class Docker:
         """Return the container if it is there. Raises Refused when it is somebody else's."""
         found = self._inspected(project_id)
         if found is not None and not self._fits(project_id, found["Config"].get("Labels")):
-            raise Refused(f"the container {shape.name_of(project_id)} is not ours; it is left alone")
+            raise Refused(f"the container {shape.container_name(project_id)} is not ours; it is left alone")
         return found
 
     def _fits(self, project_id: str, labels: Mapping[str, str] | None) -> bool:
@@ -159,14 +159,14 @@ class Docker:
 
     def _image_id(self) -> str:
         try:
-            with translated():
+            with translate_docker_errors():
                 return str(self._client().inspect_image(self._shape.image)["Id"])
         except _Missing:
             return ""
 
-    def _container(self, project_id: str, found: dict[str, Any], image: str) -> Container:
+    def _container(self, project_id: str, found: dict[str, Any], image: str) -> ProjectContainer:
         state, labels = found["State"], found["Config"].get("Labels") or {}
-        return Container(
+        return ProjectContainer(
             project_id,
             state["Status"],
             ours=self._fits(project_id, labels),
@@ -175,10 +175,10 @@ class Docker:
             **_maker(labels),
         )
 
-    def _of_list(self, project_id: str, found: dict[str, Any], image: str) -> Container:
+    def _of_list(self, project_id: str, found: dict[str, Any], image: str) -> ProjectContainer:
         labels = found["Labels"]
         current = self._is_current(project_id, labels, image)
-        return Container(project_id, found["State"], ours=True, current=current, **_maker(labels))
+        return ProjectContainer(project_id, found["State"], ours=True, current=current, **_maker(labels))
 
     def _is_current(self, project_id: str, labels: Mapping[str, str], image: str) -> bool:
         # While the image is missing none could be made anew: what runs is kept.
@@ -194,7 +194,7 @@ class _Conflict(Unavailable):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_docker_errors() -> Iterator[None]:
     """Turn what the SDK raises into ours. Raises Unavailable, Refused."""
     try:
         yield

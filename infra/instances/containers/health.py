@@ -6,7 +6,7 @@ import http.client
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.sockets import Local
+from infra.sockets import UnixHTTPConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,15 @@ SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Health:
+class DataApiHealth:
     """An answer. spec: the hash of what is served, as far as the program tells."""
 
     spec: str | None
 
 
-def ask(path: Path) -> Health | None:
+def ask_health(path: Path) -> DataApiHealth | None:
     """Return what the data API at this socket answers; None while it does not, or says that it cannot yet."""
-    connection = Local(path, seconds=SECONDS)
+    connection = UnixHTTPConnection(path, seconds=SECONDS)
     try:
         connection.request("GET", PATH)
         answer = connection.getresponse()
@@ -35,4 +35,4 @@ def ask(path: Path) -> Health | None:
         return None
     finally:
         connection.close()
-    return None if answer.status == 503 else Health(answer.getheader(SPEC_HEADER))
+    return None if answer.status == 503 else DataApiHealth(answer.getheader(SPEC_HEADER))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import health, shape
-from infra.instances.instances import By, Instance
+from infra.instances.instances import CreatedBy, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from infra.instances.containers.protocol import Container, Verbs
+    from infra.instances.containers.protocol import ContainerProtocol, ProjectContainer
     from infra.instances.folders import InstanceFolders, SocketFolders
     from infra.instances.instances import InstanceSpec, Part
 
@@ -28,10 +28,10 @@ DIED = ("exited", "dead", "restarting")
 
 
 @dataclass(frozen=True)
-class ContainerSight:
+class ContainerSnapshot:
     """Containers, sockets and folders as one look found them."""
 
-    containers: dict[str, Container]
+    containers: dict[str, ProjectContainer]
     configurations: InstanceFolders
     sockets: SocketFolders
 
@@ -50,11 +50,11 @@ class ContainerSight:
         """Say whether there is a container or a configuration of this name."""
         return instance_id in self.containers or self.configurations.exists(instance_id)
 
-    def list(self) -> list[Instance]:
+    def list(self) -> list[InstanceState]:
         """List the configurations that bear our label, and the containers that have none."""
         found = self.configurations.list()
         bare = sorted(self.containers.keys() - {one.id for one in found})
-        return found + [Instance(project, project, "") for project in bare]
+        return found + [InstanceState(project, project, "") for project in bare]
 
     def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started."""
@@ -65,13 +65,18 @@ class ContainerInstances:
     """The verbs of instances, by verbs for containers, whoever carries those out."""
 
     def __init__(
-        self, verbs: Verbs, configurations: InstanceFolders, sockets: SocketFolders, *, sees_changes: bool = True
+        self,
+        verbs: ContainerProtocol,
+        configurations: InstanceFolders,
+        sockets: SocketFolders,
+        *,
+        sees_changes: bool = True,
     ) -> None:
         self._verbs, self._configurations, self._sockets = verbs, configurations, sockets
         self._sees_changes = sees_changes  # our own data API compares the schema's stamp with each request
         self.address, self.close = configurations.address, verbs.close
 
-    def look(self) -> ContainerSight:
+    def look(self) -> ContainerSnapshot:
         """Look at all containers with one call. Raises Unavailable."""
         return self._sight(self._verbs.list())
 
@@ -87,7 +92,7 @@ class ContainerInstances:
         """Say whether there is a container of ours or a configuration of this name. Raises Unavailable."""
         return self._sight_of(instance_id).exists(instance_id)
 
-    def list(self) -> list[Instance]:
+    def list(self) -> list[InstanceState]:
         """List the configurations that bear our label, and the containers that have none. Raises Unavailable."""
         return self.look().list()
 
@@ -95,7 +100,7 @@ class ContainerInstances:
         """List the containers that have ended, or were never started. Raises Unavailable."""
         return self.look().ended()
 
-    def ensure(self, spec: InstanceSpec, by: By = By()) -> None:  # noqa: B008 - frozen
+    def ensure(self, spec: InstanceSpec, by: CreatedBy = CreatedBy()) -> None:  # noqa: B008 - frozen
         """Let a container serve exactly this spec, and answer. Raises Unavailable, Refused."""
         self._configurations.write(spec)
         self._sockets.make(spec.id)
@@ -133,7 +138,7 @@ class ContainerInstances:
             return frozenset()
         return frozenset(one.project_id for one in self._verbs.list() if one.state == "running")
 
-    def _run(self, project: str, by: By, deadline: float) -> bool:
+    def _run(self, project: str, by: CreatedBy, deadline: float) -> bool:
         """Let a container made as it would be made now run; say whether it did before. Raises Unavailable, Refused."""
         made = False
         for _ in _until(deadline):
@@ -141,7 +146,7 @@ class ContainerInstances:
             if found is None:
                 made = self._verbs.create(project, by) or made
             elif not found.ours:
-                raise Refused(f"the container {shape.name_of(project)} is not ours; remove or rename it")
+                raise Refused(f"the container {shape.container_name(project)} is not ours; remove or rename it")
             elif found.state in ("running", "restarting") and found.current:
                 return not made
             elif found.state == "removing":
@@ -151,7 +156,7 @@ class ContainerInstances:
             else:
                 made = True
                 self._verbs.start(project)
-        raise Unavailable(f"the container {shape.name_of(project)} did not come to run in time")
+        raise Unavailable(f"the container {shape.container_name(project)} did not come to run in time")
 
     def _ask(self, spec: InstanceSpec, deadline: float, *, ran: bool) -> None:
         """Ask until it answers for this configuration; one that ran before is told of it, and failing that restarted.
@@ -162,7 +167,7 @@ class ContainerInstances:
         patience = time.monotonic() + (PATIENCE_SECONDS if ran else READY_SECONDS)
         told, looked = False, time.monotonic()
         for _ in _until(deadline):
-            answer = health.ask(path)
+            answer = health.ask_health(path)
             now = time.monotonic()
             if answer is not None and self._is_up_to_date(answer, spec, ran=ran):
                 return
@@ -178,14 +183,14 @@ class ContainerInstances:
             time.sleep(LOOK_SECONDS)
         raise Unavailable(f"the data API did not answer in time{self._last_words(spec.id)}")
 
-    def _is_up_to_date(self, answer: health.Health, spec: InstanceSpec, *, ran: bool) -> bool:
+    def _is_up_to_date(self, answer: health.DataApiHealth, spec: InstanceSpec, *, ran: bool) -> bool:
         wanted = self._configurations.hash(spec)
         if answer.spec is not None:
             return answer.spec == wanted
         # Another program than ours does not tell what it serves: it has read the file if it has just begun.
         if not ran:
-            self._configurations.take(spec)
-        return not ran or self._configurations.taken(spec.id) == wanted
+            self._configurations.remember_taken(spec)
+        return not ran or self._configurations.taken_hash(spec.id) == wanted
 
     def _say_if_it_died(self, project: str) -> None:
         found = self._verbs.look(project)
@@ -210,17 +215,17 @@ class ContainerInstances:
             if found is None or not found.ours:
                 return
             time.sleep(LOOK_SECONDS)
-        raise Unavailable(f"the container {shape.name_of(project)} is still being removed")
+        raise Unavailable(f"the container {shape.container_name(project)} is still being removed")
 
-    def _sight_of(self, project: str) -> ContainerSight:
+    def _sight_of(self, project: str) -> ContainerSnapshot:
         found = self._verbs.look(project)
         return self._sight([found] if found is not None and found.ours else [])
 
-    def _sight(self, found: Iterable[Container]) -> ContainerSight:
-        return ContainerSight({one.project_id: one for one in found}, self._configurations, self._sockets)
+    def _sight(self, found: Iterable[ProjectContainer]) -> ContainerSnapshot:
+        return ContainerSnapshot({one.project_id: one for one in found}, self._configurations, self._sockets)
 
 
-def _has_ended(found: Container) -> bool:
+def _has_ended(found: ProjectContainer) -> bool:
     return found.state in ("exited", "dead", "created")
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from infra.instances.instances import By
+    from infra.instances.instances import CreatedBy
 
 Signal = Literal["USR1", "USR2"]
 SIGNALS: tuple[Signal, ...] = ("USR1", "USR2")
 
 
 @dataclass(frozen=True)
-class Container:
+class ProjectContainer:
     """A container that bears the name of a project's, as it was found.
 
     state      Docker's word: created, running, paused, restarting, removing, exited, dead
@@ -32,19 +32,19 @@ class Container:
     exit_code: int = 0
 
 
-class Verbs(Protocol):
+class ContainerProtocol(Protocol):
     """What can be asked. Each raises Unavailable when Docker is away, Refused for what it will never do.
 
     A verb that changes a container looks first whether it is ours, and does nothing to one that is gone.
     """
 
-    def look(self, project_id: str) -> Container | None:
+    def look(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
 
-    def list(self) -> list[Container]:
+    def list(self) -> list[ProjectContainer]:
         """List the containers of this installation's projects."""
 
-    def create(self, project_id: str, by: By) -> bool:
+    def create(self, project_id: str, by: CreatedBy) -> bool:
         """Create the project's container without starting it; say False when its name is taken."""
 
     def start(self, project_id: str) -> None:

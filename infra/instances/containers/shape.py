@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.settings import Settings
-    from infra.instances.instances import By
+    from infra.instances.instances import CreatedBy
 
 USER = 10001
 INSTALLATION, PROJECT, JOB, FENCE, SPEC = (
@@ -36,7 +36,7 @@ _LONGEST_SOCKET = 100
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContainerShape:
     """What all project containers of an installation have in common.
 
     configurations, sockets  folders of the host with a folder for each project
@@ -53,14 +53,14 @@ class Shape:
     pids: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Shape:
+    def of(cls, settings: Settings) -> ContainerShape:
         """Take it from the settings. Raises Refused for a home whose sockets would have too long a name."""
         run = settings.run_folder.absolute()
         sockets = run / "projects"
         if len(bytes(sockets / f"proj_{'0' * 16}" / "api.sock")) > _LONGEST_SOCKET:
             raise Refused("LAUNCHDB_HOME is too long for the name of a Unix socket below it; choose a shorter one")
         return cls(
-            installation=installation(settings.home),
+            installation=installation_label(settings.home),
             image=settings.data_api,
             configurations=settings.instances_folder.absolute(),
             sockets=sockets,
@@ -71,7 +71,7 @@ class Shape:
         )
 
     @property
-    def ours(self) -> bool:
+    def is_own_image(self) -> bool:
         """Whether the image is our own data API; the other one there is, is PostgREST's."""
         return self.image.partition("@")[0].rpartition("/")[2].partition(":")[0] != "postgrest"
 
@@ -83,7 +83,7 @@ class Shape:
         """Return the hash of everything that a container of this project is made with, by whomever."""
         return sha256(json.dumps(self._plain(project_id, image_id), sort_keys=True).encode()).hexdigest()
 
-    def body(self, project_id: str, image_id: str, by: By) -> dict[str, Any]:
+    def body(self, project_id: str, image_id: str, by: CreatedBy) -> dict[str, Any]:
         """Return the body with which Docker is asked to create the container. Raises Refused for an unfit id."""
         if _JOB.fullmatch(by.job) is None or not 0 <= by.fence < 2**63:
             raise Refused("not the id of a job with its fence")
@@ -92,12 +92,12 @@ class Shape:
         return {**plain, "Labels": {**plain["Labels"], **made_by}}
 
     def _plain(self, project_id: str, image_id: str) -> dict[str, Any]:
-        command = [] if self.ours else ["postgrest", f"{CONFIGURATION}/data-api.conf"]
+        command = [] if self.is_own_image else ["postgrest", f"{CONFIGURATION}/data-api.conf"]
         return {
             "Image": image_id,
             **({"Cmd": command} if command else {}),
             "User": f"{USER}:{USER}",
-            "Labels": self.labels(checked(project_id)),
+            "Labels": self.labels(checked_project_id(project_id)),
             "StopSignal": "SIGTERM",
             "StopTimeout": STOP_SECONDS,
             # Its socket is asked instead, which takes no process of its own.
@@ -132,17 +132,17 @@ class Shape:
         }
 
 
-def installation(home: Path) -> str:
+def installation_label(home: Path) -> str:
     """Return the name that an installation's containers bear: by its path as it is written, the same in containers."""
     return sha256(bytes(home.absolute())).hexdigest()[:12]
 
 
-def name_of(project_id: str) -> str:
+def container_name(project_id: str) -> str:
     """Return the name of a project's container. Raises Refused for what is no project id."""
-    return PREFIX + checked(project_id)
+    return PREFIX + checked_project_id(project_id)
 
 
-def checked(project_id: str) -> str:
+def checked_project_id(project_id: str) -> str:
     """Return what is the id of a project. Raises Refused for anything else: it becomes part of paths and names."""
     if not is_project_id(project_id):
         raise Refused("not the id of a project")

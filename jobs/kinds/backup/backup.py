@@ -95,7 +95,7 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
     run.result.update(backupId=backup.id, file=file.name, bytes=manifest.bytes, sha256=file.sha256)
 
 
-def begin_again(args: BackupProject, tx: Transaction) -> None:
+def on_retry(args: BackupProject, tx: Transaction) -> None:
     """Let the backup be made once more. Raises JobConflict when the project is in no state for one."""
     row = tx.row(SQL.project, {"project": args.project_id})
     if row is None or row["status"] not in states.SETTLED:
@@ -115,7 +115,7 @@ def begin_again(args: BackupProject, tx: Transaction) -> None:
     max_running=AT_A_TIME,
     coalesces=True,
     conflicts=("project.restore", "project.delete", "project.migrate"),
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class BackupProject:

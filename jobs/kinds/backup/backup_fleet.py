@@ -25,7 +25,7 @@ def enqueue_backups(run: Run[BackupFleet], tx: Transaction) -> None:
 
 def wait_for_backups(run: Run[BackupFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "backedUp", states.SETTLED)
+    fleet.conclude_fleet(run, "backedUp", states.SETTLED)
 
 
 @kind(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def enqueue_backup(run: Run[ExportProject], tx: Transaction) -> None:
     """Let the project be backed up as it is now. Raises GiveUp when it is in no state for that."""
-    status = states.of(tx, run.args.project_id)
+    status = states.state_of(tx, run.args.project_id)
     if status not in states.SETTLED:
         raise GiveUp(f"the project is {status or 'deleted'}")
     run.spawn(tx, BackupProject(run.args.project_id))
@@ -64,7 +64,7 @@ def write_file(run: Run[ExportProject]) -> None:
     run.check()
     gpg, partial = backups.gpg(infra), path.with_name(f".{path.name}")
     partial.unlink(missing_ok=True)
-    archive.ensure_room(files.folder(path.parent), file.bytes)
+    archive.ensure_room(files.ensure_folder(path.parent), file.bytes)
     with archive.packed(infra.settings.backups_folder / file.name, gpg, source.key) as packed:
         transfer.write(partial, head, packed, gpg, passphrase, backups.told(run, file.bytes, "written"))
     run.check()
@@ -81,17 +81,17 @@ def remove_file(run: Run[ExportProject]) -> None:
 def report(run: Run[ExportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase: whoever asked for the export has it."""
     path = _path(run)
-    job_secrets.forget(tx, run.args.passphrase)
+    job_secrets.delete(tx, run.args.passphrase)
     told: dict[str, Any] = {"projectId": run.args.project_id, "file": path.name, "bytes": path.stat().st_size}
     run.result.update(**told, sha256=archive.sha256_of(path))
 
 
-def forget(args: ExportProject, tx: Transaction, _reason: str) -> None:
+def on_failed(args: ExportProject, tx: Transaction, _reason: str) -> None:
     """Keep no passphrase of an export that was given up."""
-    job_secrets.forget(tx, args.passphrase)
+    job_secrets.delete(tx, args.passphrase)
 
 
-def begin_again(_args: ExportProject, _tx: Transaction) -> None:
+def on_retry(_args: ExportProject, _tx: Transaction) -> None:
     """Refuse. Raises JobConflict: the passphrase is not kept."""
     raise JobConflict("its passphrase is not kept; export anew")
 
@@ -127,8 +127,8 @@ def _backup(run: Run[ExportProject]) -> catalogue.Backup:
     lane=None,
     on_failure="undo",
     max_running=1,
-    failed=forget,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class ExportProject:

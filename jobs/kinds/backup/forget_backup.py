@@ -27,7 +27,7 @@ def remove_files(run: Run[ForgetBackup]) -> None:
 
 def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:
     """List it no more."""
-    catalogue.forget(tx, run.args.backup_id)
+    catalogue.delete(tx, run.args.backup_id)
     run.result.update(projectId=run.args.project_id, backupId=run.args.backup_id)
 
 

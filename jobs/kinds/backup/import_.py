@@ -49,7 +49,7 @@ def take_over_file(run: Run[ImportProject]) -> None:
             passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)
         except SecretMissing:
             raise GiveUp("the passphrase is not kept any more; import anew") from None
-    folder = files.folder(infra.settings.backups_folder)
+    folder = files.ensure_folder(infra.settings.backups_folder)
     keys = backup_keys.backup_keys(infra.settings.secrets_folder)
     if sets.path_of(folder, backup.stem).exists():
         return
@@ -67,7 +67,7 @@ def take_over_file(run: Run[ImportProject]) -> None:
         stored = transfer.take_over(pieces, partial, head.plain_bytes, gpg, key, look)
     run.check()
     partial.replace(folder / name)
-    details = {**head.details, "settings": settings.within(head.details["settings"], infra.settings)}
+    details = {**head.details, "settings": settings.fitting(head.details["settings"], infra.settings)}
     manifest = _manifest(backup, head, File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
     sets.write(folder, replace(manifest, details=sets.seal(key, details)), key)
 
@@ -113,21 +113,21 @@ def remove_file(run: Run[ImportProject]) -> None:
 
 def report(run: Run[ImportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase."""
-    job_secrets.forget(tx, run.args.passphrase)
+    job_secrets.delete(tx, run.args.passphrase)
     run.result.update(projectId=run.args.project_id)
 
 
-def say_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
+def on_failed(args: ImportProject, tx: Transaction, reason: str) -> None:
     """Leave nothing in the way of another import, unless a backup is there that can be restored again.
 
     The passphrase is forgotten.
     """
-    job_secrets.forget(tx, args.passphrase)
+    job_secrets.delete(tx, args.passphrase)
     tx.execute(SQL.forget_unmade, {"project": args.project_id})
     states.move(tx, args.project_id, "failed", by="project.import failed", reason=reason)
 
 
-def begin_again(_args: ImportProject, _tx: Transaction) -> None:
+def on_retry(_args: ImportProject, _tx: Transaction) -> None:
     """Refuse. Raises JobConflict: the passphrase is not kept."""
     raise JobConflict("its passphrase is not kept; import anew")
 
@@ -150,8 +150,8 @@ def _path(run: Run[ImportProject]) -> Path:
     lane=None,
     on_failure="undo",
     max_running=1,
-    failed=say_failed,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class ImportProject:

@@ -23,7 +23,7 @@ from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, Step, kind
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.projects import data_plane, pooling
-from jobs.projects.project_secrets import makers
+from jobs.projects.project_secrets import secret_makers
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
@@ -45,7 +45,7 @@ def check_backup(run: Run[RestoreProject]) -> None:
 def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
     """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
     project = run.args.project_id
-    if states.of(tx, project) != "restoring":
+    if states.state_of(tx, project) != "restoring":
         return
     source = _opened(run)
     known = secrets.read_all(tx, run.infra.vault, project)
@@ -53,7 +53,7 @@ def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
         for name, value in source.details["secrets"].items():
             if name not in known:
                 secrets.put(tx, run.infra.vault, project, name, value)
-    secrets.store_once(tx, run.infra.vault, project, makers(project, int(tx.value(SQL.now))))
+    secrets.store_once(tx, run.infra.vault, project, secret_makers(project, int(tx.value(SQL.now))))
     settings.restore(tx, project, source.details["settings"])
 
 
@@ -112,7 +112,7 @@ def swap_database(run: Run[RestoreProject]) -> None:
     if beside.mark(live) != run.job_id:
         if beside.mark(restored) != run.job_id:
             raise GiveUp("what was restored beside the project is gone; retry the restore")
-        with pooling.let_go(run):
+        with pooling.paused_database(run):
             beside.swap(live, restored, kept)
     run.ledger.present("database", live)
     run.ledger.gone("database", restored)
@@ -126,19 +126,19 @@ def swap_database_back(run: Run[RestoreProject]) -> None:
     beside, status = _beside(run), _status(run)
     if status in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
-        with pooling.let_go(run):
+        with pooling.paused_database(run):
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
         if status in states.SETTLED:
             allow_logins(run)
         else:  # it lets in whom it let in before
-            pooling.go_on(run)
+            pooling.resume_database(run)
 
 
 def allow_logins(run: Run[RestoreProject]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
-    pooling.go_on(run)
+    pooling.resume_database(run)
 
 
 def add_to_pooler(run: Run[RestoreProject]) -> None:
@@ -185,12 +185,12 @@ def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     run.result.update(projectId=project, backupId=run.args.backup_id)
 
 
-def say_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
+def on_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
     """A project that was to be made of the backup is not there: it keeps its name for a retry or a deletion."""
     states.move(tx, args.project_id, "failed", by="project.restore failed", reason=reason)
 
 
-def begin_again(args: RestoreProject, tx: Transaction) -> None:
+def on_retry(args: RestoreProject, tx: Transaction) -> None:
     """Let the restore go on. Raises JobConflict when the project is in another state by now."""
     if states.is_in(tx, args.project_id, states.SETTLED):
         return
@@ -217,7 +217,7 @@ def _beside(run: Run[RestoreProject]) -> Beside:
 
 def _status(run: Run[RestoreProject]) -> str:
     with run.infra.database.autocommit() as tx:
-        return states.of(tx, run.args.project_id) or ""
+        return states.state_of(tx, run.args.project_id) or ""
 
 
 def _backup(run: Run[RestoreProject]) -> Backup:
@@ -255,8 +255,8 @@ def _opened(run: Run[RestoreProject]) -> Opened:
     on_failure="undo",
     max_running=2,
     conflicts=("project.backup", "project.verify_backup", "project.vacuum"),
-    failed=say_failed,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class RestoreProject:

@@ -21,7 +21,7 @@ TRANSFER_DAYS = 7
 
 def enqueue_drops(run: Run[RetainBackups], tx: Transaction) -> None:
     """Let a job of each project's own drop what was kept from before a restore."""
-    found = catalogue.outlived_databases(tx)
+    found = catalogue.expired_kept_databases(tx)
     for row in found:
         enqueue(tx, ForgetDatabase(row["project_id"], row["job_id"]))
     run.result["databases"] = len(found)
@@ -36,18 +36,18 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
         "final_days": settings.final_backup_days,
     }
     with run.infra.database.autocommit() as tx:
-        doomed = catalogue.doomed(tx, **kept)
+        doomed = catalogue.expired(tx, **kept)
     removed = 0
     for done, row in enumerate(doomed):
         run.check()
         run.progress(done, len(doomed), row["stem"])
         # What was to go when we looked may be the last one by now, or the newest that was proven: ask once more.
         with run.infra.database.autocommit() as tx:
-            again = catalogue.doomed(tx, **kept)
+            again = catalogue.expired(tx, **kept)
         if row["id"] in {other["id"] for other in again}:
             sets.remove(settings.backups_folder, row["stem"])
             with run.transaction() as tx:
-                catalogue.forget(tx, row["id"])
+                catalogue.delete(tx, row["id"])
             removed += 1
             run.log(f"removed {row['stem']}")
     run.result["removed"] = removed
@@ -57,7 +57,7 @@ def remove_strays(run: Run[RetainBackups]) -> None:
     """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
     folder = run.infra.settings.backups_folder
     with run.transaction() as tx:
-        catalogue.forget_abandoned(tx)
+        catalogue.delete_abandoned(tx)
     for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
         run.check()
         with run.infra.database.autocommit() as tx:

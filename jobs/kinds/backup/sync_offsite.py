@@ -26,7 +26,7 @@ def copy_sets(run: Run[SyncOffsite]) -> None:
     """
     offsite, folder = Offsite(run.infra.settings), run.infra.settings.backups_folder
     run.check()
-    offsite.tidy(files.folder(run.infra.settings.run_folder / "empty"))
+    offsite.tidy(files.ensure_folder(run.infra.settings.run_folder / "empty"))
     there, here = offsite.listing(), _files(run)
     # What would be removed there for its age is not copied first.
     doomed = _doomed(run, {_stem(name) for name in (*there, *here) if name.endswith(sets.SUFFIX)})
@@ -63,7 +63,7 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
     there = offsite.listing()
     whole = {_stem(name) for name in there if name.endswith(sets.SUFFIX)}
     doomed = _doomed(run, whole)
-    empty = files.folder(settings.run_folder / "empty")
+    empty = files.ensure_folder(settings.run_folder / "empty")
     if any(empty.iterdir()):
         raise Refused(f"{empty} must hold nothing")
     for done, stem in enumerate(doomed):
@@ -95,7 +95,7 @@ def _doomed(run: Run[SyncOffsite], stems: set[str]) -> list[str]:
         return []
     kept = {"days": settings.offsite_retention_days, "count": settings.backup_retention_count}
     with run.infra.database.autocommit() as tx:
-        return catalogue.doomed_offsite(tx, sorted(stems), **kept)
+        return catalogue.expired_offsite(tx, sorted(stems), **kept)
 
 
 def _look(run: Run[SyncOffsite], before: int, total: int) -> Callable[[int], None]:

@@ -28,7 +28,7 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
     if row is None:
         raise GiveUp("nothing is kept from before a restore")
     run.check()
-    with pooling.let_go(run):
+    with pooling.paused_database(run):
         beside.swap_back(live, kept)
     run.ledger.gone("database", kept)
 
@@ -36,9 +36,9 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
 def allow_logins(run: Run[UndoRestore]) -> None:
     """Let the project's logins in, with its limits; those of a paused one stay out."""
     with run.infra.database.autocommit() as tx:
-        status = states.of(tx, run.args.project_id)
+        status = states.state_of(tx, run.args.project_id)
     (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
-    pooling.go_on(run)
+    pooling.resume_database(run)
 
 
 def mark_undone(run: Run[UndoRestore], tx: Transaction) -> None:

@@ -23,7 +23,7 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
     """Restore the backup beside the project, compare, ask it as the data API would, and leave nothing."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "trial")
     with run.infra.database.autocommit() as tx:
-        if states.of(tx, project) not in states.SETTLED:
+        if states.state_of(tx, project) not in states.SETTLED:
             raise GiveUp("the project is neither active nor paused")
         try:
             backup = catalogue.find(tx, run.args.backup_id)
@@ -64,12 +64,12 @@ def remove_trial(run: Run[VerifyBackup]) -> None:
 
 def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
     """Say that the backup was proven."""
-    catalogue.verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
+    catalogue.mark_verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
 
 
-def say_not_verified(args: VerifyBackup, tx: Transaction, reason: str) -> None:
+def on_failed(args: VerifyBackup, tx: Transaction, reason: str) -> None:
     """Say in the catalogue what is wrong with the backup."""
-    catalogue.not_verified(tx, args.backup_id, reason)
+    catalogue.mark_not_verified(tx, args.backup_id, reason)
 
 
 @kind(
@@ -84,7 +84,7 @@ def say_not_verified(args: VerifyBackup, tx: Transaction, reason: str) -> None:
     max_running=1,
     coalesces=True,
     conflicts=("project.restore", "project.delete"),
-    failed=say_not_verified,
+    failed=on_failed,
 )
 @dataclass(frozen=True)
 class VerifyBackup:

@@ -25,7 +25,7 @@ def enqueue_verifications(run: Run[VerifyFleet], tx: Transaction) -> None:
 
 def wait_for_verifications(run: Run[VerifyFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "verified", states.SETTLED)
+    fleet.conclude_fleet(run, "verified", states.SETTLED)
 
 
 @kind(

@@ -29,7 +29,7 @@ def wait_for_migrations(run: Run[MigrateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     with run.infra.database.autocommit() as tx:
         behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
-    fleet.conclude(run, "migrated", states.SETTLED, behind=behind)
+    fleet.conclude_fleet(run, "migrated", states.SETTLED, behind=behind)
 
 
 def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:

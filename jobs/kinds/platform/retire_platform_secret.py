@@ -26,7 +26,7 @@ def check_unused(run: Run[RetirePlatformSecret]) -> None:
         known = catalogue.of_job(tx, run.args.rotation)
         if known is None or known.secret != MASTER_KEY:
             return
-        old = [key for key in secretfiles.previous(folder, NAME) if secret_changes.identity(key) == known.old_id]
+        old = [key for key in secretfiles.previous(folder, NAME) if secret_changes.secret_id(key) == known.old_id]
         left = sum(secrets.wrapped_by(tx, master_key_id(key)) for key in old)
     if left:
         raise GiveUp(f"{left} data keys still need the old master key; retry platform.rewrap_secrets, then this")
@@ -39,7 +39,7 @@ def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
     if known is None or known.old_id is None:
         return
     folder = run.infra.settings.secrets_folder
-    with secret_changes.changing(folder):
+    with secret_changes.locked_folder(folder):
         run.check()
         secret_changes.retire(folder, ALL[known.secret].file, known.old_id)
     run.result["secret"] = known.secret
@@ -47,7 +47,7 @@ def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
 
 def note_retirement(run: Run[RetirePlatformSecret], tx: Transaction) -> None:
     """Write it down."""
-    catalogue.retired(tx, run.args.rotation)
+    catalogue.mark_retired(tx, run.args.rotation)
 
 
 @kind(

@@ -39,7 +39,7 @@ def rewrap_data_keys(run: Run[RewrapSecrets]) -> None:
 def keep_earlier_keys(run: Run[RewrapSecrets]) -> None:
     """Keep the old master key sealed by the newest: backups of the platform from before need it."""
     run.check()
-    master_keys.keep(run.infra.settings.secrets_folder)
+    master_keys.seal_earlier_keys(run.infra.settings.secrets_folder)
 
 
 def check_rewrapped(run: Run[RewrapSecrets], tx: Transaction) -> None:

@@ -25,7 +25,7 @@ def enqueue_rotations(run: Run[RotateFleet], tx: Transaction) -> None:
 
 def wait_for_rotations(run: Run[RotateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "rotated", states.SETTLED)
+    fleet.conclude_fleet(run, "rotated", states.SETTLED)
 
 
 @kind(

@@ -10,7 +10,7 @@ from catalog import job_secrets
 from catalog import platform_secrets as catalogue
 from catalog.secrets import SecretMissing
 from infra.backup import keys
-from infra.mail.mail import Letter, Server, message
+from infra.mail.mail import Email, SmtpServer, to_message
 from infra.secrets import secret_changes, secretfiles
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
@@ -24,10 +24,10 @@ from jobs.projects.platform_secrets import ALL, BACKUP_KEY, MASTER_KEY, SMTP_PAS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from catalog.platform_secrets import Rotation
+    from catalog.platform_secrets import SecretRotation
     from infra.postgres.database import Transaction
     from jobs.engine.run import Run
-    from jobs.projects.platform_secrets import Chosen
+    from jobs.projects.platform_secrets import ChosenPassword
 
 TRIAL = (
     "The mail server's new password works",
@@ -42,14 +42,14 @@ def make_new_secret(run: Run[RotatePlatformSecret]) -> None:
     file = ALL[run.args.secret].file
     value = _chosen(run).password if run.args.chosen else secretfiles.generate(secretfiles.NAMES[file])
     run.check()
-    secret_changes.offer(_folder(run), file, run.job_id, value)
+    secret_changes.stage_value(_folder(run), file, run.job_id, value)
 
 
 def remove_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Take away what lies beside the one in force, unless that is in force already: then a retry goes on with it."""
     file = ALL[run.args.secret].file
-    if secret_changes.offered(_folder(run), file, run.job_id) not in _valid(run):
-        secret_changes.withdraw(_folder(run), file, run.job_id)
+    if secret_changes.staged_value(_folder(run), file, run.job_id) not in _valid(run):
+        secret_changes.discard_staged(_folder(run), file, run.job_id)
 
 
 def try_mail(run: Run[RotatePlatformSecret]) -> None:
@@ -59,9 +59,9 @@ def try_mail(run: Run[RotatePlatformSecret]) -> None:
     if run.infra.settings.mail != "smtp":
         raise GiveUp("this installation sends no mail: SMTP_HOST is not set")
     chosen, sender = _chosen(run), run.infra.settings.smtp_from
-    letter = message(Letter(chosen.to, *TRIAL), sender=sender, identity=run.job_id, at=datetime.now(UTC))
+    letter = to_message(Email(chosen.to, *TRIAL), sender=sender, identity=run.job_id, at=datetime.now(UTC))
     run.check()
-    Server(run.infra.settings, password=chosen.password).deliver(letter, chosen.to, run.check)
+    SmtpServer(run.infra.settings, password=chosen.password).deliver(letter, chosen.to, run.check)
 
 
 def note_begin(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
@@ -70,22 +70,22 @@ def note_begin(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     if run.args.chosen:
         catalogue.begin(tx, run.job_id, run.args.secret, old_id=None, new_id=None)
         return
-    ids = [secret_changes.identity(value) for value in (_valid(run)[0], new)]
+    ids = [secret_changes.secret_id(value) for value in (_valid(run)[0], new)]
     catalogue.begin(tx, run.job_id, run.args.secret, old_id=ids[0], new_id=ids[1])
     if run.args.secret == MASTER_KEY:
-        run.infra.vault.expect(tx, new)
+        run.infra.vault.allow_master_key(tx, new)
 
 
 def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
     """Forget it, unless the new value is in force already."""
     file = ALL[run.args.secret].file
-    new = secret_changes.offered(_folder(run), file, run.job_id)
+    new = secret_changes.staged_value(_folder(run), file, run.job_id)
     if new is None or new in _valid(run):
         return
     with run.transaction() as tx:
-        catalogue.take_back(tx, run.job_id)
+        catalogue.delete_unused(tx, run.job_id)
         if run.args.secret == MASTER_KEY:
-            run.infra.vault.expect_no_more(tx, new)
+            run.infra.vault.disallow_master_key(tx, new)
 
 
 def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
@@ -93,24 +93,24 @@ def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     if _is_in_force(run):
         return
     rotated, dotenv = ALL[run.args.secret], run.infra.settings.home / ".env"
-    with secret_changes.changing(_folder(run)):
+    with secret_changes.locked_folder(_folder(run)):
         run.check()
         if run.args.secret == BACKUP_KEY:
             keys.keep(_folder(run))
-        secret_changes.put_in_force(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
+        secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
 
 
 def note_rotation(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Write down that it is in force; let what the old master key has wrapped be wrapped anew."""
-    catalogue.in_force(tx, run.job_id)
-    job_secrets.forget(tx, run.args.chosen)
+    catalogue.mark_in_force(tx, run.job_id)
+    job_secrets.delete(tx, run.args.chosen)
     if run.args.secret == MASTER_KEY:
         run.spawn(tx, RewrapSecrets())
 
 
 def remove_copy(run: Run[RotatePlatformSecret]) -> None:
     """Take away the copy that lies beside the one in force."""
-    secret_changes.withdraw(_folder(run), ALL[run.args.secret].file, run.job_id)
+    secret_changes.discard_staged(_folder(run), ALL[run.args.secret].file, run.job_id)
 
 
 def wait_for_rewrapping(run: Run[RotatePlatformSecret]) -> None:
@@ -124,19 +124,19 @@ def report(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
     """Report, and let a later job retire the old value."""
     until: datetime | None = None
     if grace := _grace(run):
-        until = catalogue.good_for(tx, run.job_id, grace)
+        until = catalogue.set_grace_time(tx, run.job_id, grace)
         enqueue(tx, RetirePlatformSecret(run.job_id), run_at=until)
     else:
-        catalogue.retired(tx, run.job_id)
+        catalogue.mark_retired(tx, run.job_id)
     run.result.update(secret=run.args.secret, oldGoodUntil=None if until is None else until.isoformat())
 
 
-def forget_what_was_chosen(args: RotatePlatformSecret, tx: Transaction, _reason: str) -> None:
+def on_failed(args: RotatePlatformSecret, tx: Transaction, _reason: str) -> None:
     """Keep no password that was not put in force."""
-    job_secrets.forget(tx, args.chosen)
+    job_secrets.delete(tx, args.chosen)
 
 
-def begin_again(args: RotatePlatformSecret, _tx: Transaction) -> None:
+def on_retry(args: RotatePlatformSecret, _tx: Transaction) -> None:
     """Let a rotation go on, unless what was chosen for it is forgotten. Raises JobConflict."""
     if args.chosen:
         raise JobConflict("the password is not kept; rotate anew")
@@ -158,18 +158,18 @@ def _grace(run: Run[RotatePlatformSecret]) -> int:
 
 def _is_in_force(run: Run[RotatePlatformSecret]) -> bool:
     with run.infra.database.autocommit() as tx:
-        known: Rotation | None = catalogue.of_job(tx, run.job_id)
+        known: SecretRotation | None = catalogue.of_job(tx, run.job_id)
     return known is not None and known.in_force_at is not None
 
 
 def _offered(run: Run[RotatePlatformSecret]) -> str:
-    value = secret_changes.offered(_folder(run), ALL[run.args.secret].file, run.job_id)
+    value = secret_changes.staged_value(_folder(run), ALL[run.args.secret].file, run.job_id)
     if value is None:
         raise GiveUp("the new value that lay in the secrets folder is gone; rotate anew")
     return value
 
 
-def _chosen(run: Run[RotatePlatformSecret]) -> Chosen:
+def _chosen(run: Run[RotatePlatformSecret]) -> ChosenPassword:
     try:
         with run.infra.database.autocommit() as tx:
             return platform_secrets.read_chosen(tx, run.infra.vault, run.args.chosen)
@@ -192,8 +192,8 @@ def _chosen(run: Run[RotatePlatformSecret]) -> Chosen:
     lane=None,
     on_failure="undo",
     max_running=1,
-    failed=forget_what_was_chosen,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class RotatePlatformSecret:

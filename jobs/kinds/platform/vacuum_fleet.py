@@ -25,7 +25,7 @@ def enqueue_vacuums(run: Run[VacuumFleet], tx: Transaction) -> None:
 
 def wait_for_vacuums(run: Run[VacuumFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
-    fleet.conclude(run, "vacuumed", states.ACTIVE)
+    fleet.conclude_fleet(run, "vacuumed", states.ACTIVE)
 
 
 @kind(

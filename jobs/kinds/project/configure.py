@@ -20,7 +20,7 @@ SQL = statements(__file__)
 
 def read_settings(run: Run[ConfigureProject], tx: Transaction) -> None:
     """Note which version of the settings there is; the steps after this one bring it, or a newer one."""
-    settings.begin_applying(tx, run.args.project_id)
+    settings.mark_applying(tx, run.args.project_id)
 
 
 def report(run: Run[ConfigureProject], tx: Transaction) -> None:
@@ -30,8 +30,8 @@ def report(run: Run[ConfigureProject], tx: Transaction) -> None:
     run.result.update(
         projectId=project,
         poolSize=tx.value(SQL.pool_size, {"project": project}),
-        settingsVersion=settings.applied(tx, project),
-        settings=settings.shown(chosen, only=OUTSIDE),
+        settingsVersion=settings.mark_applied(tx, project),
+        settings=settings.as_json(chosen, only=OUTSIDE),
     )
 
 

@@ -115,7 +115,7 @@ def list_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
 def keep_last_backup(run: Run[DeleteProject]) -> None:
     """Let what was listed stay as any other backup: the data may be gone; a retry makes a last backup of its own."""
     with run.transaction() as tx:
-        catalogue.let_go(tx, run.job_id)
+        catalogue.demote_last_backup(tx, run.job_id)
 
 
 def is_begun(run: Run[DeleteProject]) -> bool:
@@ -145,13 +145,13 @@ def purge_backups(run: Run[DeleteProject]) -> None:
     if not run.args.purge:
         return
     with run.infra.database.autocommit() as tx:
-        found = catalogue.of_scope(tx, run.args.project_id)
+        found = catalogue.all_of_scope(tx, run.args.project_id)
     for backup in found:
         run.check()
         sets.remove(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         for backup in found:
-            catalogue.forget(tx, backup.id)
+            catalogue.delete(tx, backup.id)
 
 
 def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
@@ -160,21 +160,21 @@ def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
     secrets.delete_all(tx, run.args.project_id)
     tx.execute(SQL.forget_passphrases, {**project, "platform": secrets.PLATFORM})
     tx.execute(SQL.forget_settings, project)
-    owner_migrations.forget(tx, run.args.project_id)
+    owner_migrations.delete_all(tx, run.args.project_id)
     tx.execute(SQL.forget_databases, project)
     states.move(tx, run.args.project_id, "deleted", by="project.delete")
     tx.execute(SQL.forget_ledger, project)
     run.result["projectId"] = run.args.project_id
 
 
-def say_unfinished(args: DeleteProject, tx: Transaction, reason: str) -> None:
+def on_failed(args: DeleteProject, tx: Transaction, reason: str) -> None:
     """Let no project rest in a moving state: it says that its deletion did not finish, or serves on."""
     before = tx.value(SQL.unclosed, {"project": args.project_id})
     reason = f"the deletion did not finish: {reason}"
     states.move(tx, args.project_id, before or "failed", by="project.delete failed", reason=reason)
 
 
-def begin_again(args: DeleteProject, tx: Transaction) -> None:
+def on_retry(args: DeleteProject, tx: Transaction) -> None:
     """Let the deletion go on. Raises JobConflict when the project is deleted already."""
     if not states.move(tx, args.project_id, "deleting", by="project.delete asked"):
         raise JobConflict("the project is deleted already")
@@ -211,8 +211,8 @@ def begin_again(args: DeleteProject, tx: Transaction) -> None:
     supersedes=True,
     preempts=True,
     priority=1,
-    failed=say_unfinished,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class DeleteProject:

@@ -22,7 +22,7 @@ def change_extension(run: Run[ExtendProject]) -> None:
     """Install it or drop it. Raises GiveUp when the project is not active; Refused, saying why it cannot be."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        if states.of(tx, project) != "active":
+        if states.state_of(tx, project) != "active":
             raise GiveUp("the project is not active")
     owner = names.roles(project).owner
     uri = run.infra.databases.uri(names.database(project), owner, stored_secrets(run)[names.password(owner)])
@@ -36,9 +36,9 @@ def change_extension(run: Run[ExtendProject]) -> None:
     run.result.update(projectId=project, extension=run.args.extension, installed=run.args.present)
 
 
-def begin_again(args: ExtendProject, tx: Transaction) -> None:
+def on_retry(args: ExtendProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is not active."""
-    if states.of(tx, args.project_id) != "active":
+    if states.state_of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 
 
@@ -47,7 +47,7 @@ def begin_again(args: ExtendProject, tx: Transaction) -> None:
     steps=(Step(change_extension, title="Install or drop the extension"),),
     attempts=3,
     coalesces=True,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class ExtendProject:

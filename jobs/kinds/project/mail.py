@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from catalog import outbox
 from catalog.secrets import SecretMissing
 from infra.errors import Refused, Unavailable
-from infra.mail.mail import InDoubt, message
+from infra.mail.mail import DeliveryInDoubt, to_message
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import Step, kind
 
 if TYPE_CHECKING:
-    from catalog.outbox import Waiting
-    from infra.mail.mail import Carrier, Letter
+    from catalog.outbox import OutboxMail
+    from infra.mail.mail import Email, MailTransport
     from infra.postgres.database import Transaction
     from jobs.engine.run import Run
 
@@ -31,15 +31,15 @@ def hand_over_mail(run: Run[SendMail]) -> None:
         return
     if waiting.sealed is None or waiting.expired:
         with run.transaction() as tx:
-            outbox.expired(tx, waiting.id)
+            outbox.mark_expired(tx, waiting.id)
         raise GiveUp("the mail has expired")
     if not waiting.void:
         _hand_over(run, waiting)
     with run.transaction() as tx:
-        outbox.accepted(tx, waiting.id)
+        outbox.mark_accepted(tx, waiting.id)
 
 
-def _hand_over(run: Run[SendMail], waiting: Waiting) -> None:
+def _hand_over(run: Run[SendMail], waiting: OutboxMail) -> None:
     carrier = run.infra.mail
     if carrier is None:
         raise GiveUp("this installation sends no mail: SMTP_HOST is not set")
@@ -47,7 +47,7 @@ def _hand_over(run: Run[SendMail], waiting: Waiting) -> None:
         raise GiveUp("nobody knows whether the mail server took it: twice its answer was lost")
     with run.infra.database.autocommit() as tx:
         try:
-            letter = outbox.letter_of(tx, run.infra.vault, waiting)
+            letter = outbox.open_email(tx, run.infra.vault, waiting)
         except SecretMissing:
             raise GiveUp("the project of this mail is gone") from None
     run.check()
@@ -55,36 +55,38 @@ def _hand_over(run: Run[SendMail], waiting: Waiting) -> None:
     run.result["takenBy"] = carrier.name
 
 
-def _deliver(run: Run[SendMail], waiting: Waiting, letter: Letter, carrier: Carrier) -> None:
+def _deliver(run: Run[SendMail], waiting: OutboxMail, letter: Email, carrier: MailTransport) -> None:
     """Hand the letter over; what the server refused in so many words is not in doubt."""
     handed = False
 
     def handing() -> None:
         nonlocal handed
         with run.transaction() as tx:
-            outbox.hand(tx, waiting.id)
+            outbox.mark_handed_over(tx, waiting.id)
         handed = True
 
     sender = run.infra.settings.smtp_from
     try:
-        carrier.deliver(message(letter, sender=sender, identity=waiting.id, at=waiting.created_at), letter.to, handing)
-    except InDoubt:
+        carrier.deliver(
+            to_message(letter, sender=sender, identity=waiting.id, at=waiting.created_at), letter.to, handing
+        )
+    except DeliveryInDoubt:
         raise
     except (Unavailable, Refused):
         if handed:
             with run.transaction() as tx:
-                outbox.take_back(tx, waiting.id)
+                outbox.mark_not_delivered(tx, waiting.id)
         raise
 
 
-def say_failed(args: SendMail, tx: Transaction, _reason: str) -> None:
+def on_failed(args: SendMail, tx: Transaction, _reason: str) -> None:
     """Say in the outbox that the letter was given up."""
-    outbox.failed(tx, args.outbox_id)
+    outbox.mark_failed(tx, args.outbox_id)
 
 
-def begin_again(args: SendMail, tx: Transaction) -> None:
+def on_retry(args: SendMail, tx: Transaction) -> None:
     """Let the letter wait again. Raises JobConflict when it is no longer kept."""
-    if not outbox.begin_again(tx, args.outbox_id):
+    if not outbox.reopen(tx, args.outbox_id):
         raise JobConflict("the mail is no longer kept: it was taken, or has expired")
 
 
@@ -94,8 +96,8 @@ def begin_again(args: SendMail, tx: Transaction) -> None:
     attempts=12,
     on_failure="keep",
     max_running=4,
-    failed=say_failed,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class SendMail:

@@ -9,7 +9,7 @@ from catalog import names, owner_migrations
 from catalog import project_states as states
 from infra.errors import Refused
 from infra.postgres.sql import statements
-from infra.postgres.upgrades import Upgrades
+from infra.postgres.upgrades import TemplateUpgrades
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import Step, kind
@@ -17,7 +17,7 @@ from jobs.projects import data_plane, owner_migration
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from infra.postgres.upgrades import Standing
+    from infra.postgres.upgrades import UpgradeStatus
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
@@ -25,7 +25,7 @@ SQL = statements(__file__)
 
 def check_migratable(run: Run[MigrateProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is in a state in which it can be migrated."""
-    status = states.of(tx, run.args.project_id)
+    status = states.state_of(tx, run.args.project_id)
     if status not in _allowed(run.args):
         raise GiveUp(f"the project is {status or 'deleted'}")
 
@@ -47,7 +47,7 @@ def apply_missing(run: Run[MigrateProject]) -> None:
     _report(run, upgrades.look(database, run.session) if standing.missing else standing)
 
 
-def _report(run: Run[MigrateProject], standing: Standing) -> None:
+def _report(run: Run[MigrateProject], standing: UpgradeStatus) -> None:
     with run.infra.database.autocommit() as tx:
         since = tx.value(SQL.asked_at, {"job": run.job_id})
     run.result.update(
@@ -75,7 +75,7 @@ def check_round_trip(run: Run[MigrateProject]) -> None:
     if run.args.migration_id is not None:
         return
     with run.infra.database.autocommit() as tx:
-        status = states.of(tx, run.args.project_id)
+        status = states.state_of(tx, run.args.project_id)
     if status == "active":
         data_plane.check_round_trip(run)
 
@@ -87,15 +87,15 @@ def report(run: Run[MigrateProject], tx: Transaction) -> None:
         states.set_template(tx, run.args.project_id, template)
 
 
-def say_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
+def on_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
     """Let a migration that never began count as failed."""
     if args.migration_id is not None:
-        owner_migrations.fail_waiting(tx, args.migration_id)
+        owner_migrations.mark_waiting_failed(tx, args.migration_id)
 
 
-def begin_again(args: MigrateProject, tx: Transaction) -> None:
+def on_retry(args: MigrateProject, tx: Transaction) -> None:
     """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
-    status = states.of(tx, args.project_id)
+    status = states.state_of(tx, args.project_id)
     if status not in _allowed(args):
         raise JobConflict(f"the project is {status or 'deleted'}")
     if args.migration_id is not None:
@@ -109,8 +109,8 @@ def _allowed(args: MigrateProject) -> tuple[str, ...]:
     return states.SETTLED if args.migration_id is None else states.ACTIVE
 
 
-def _upgrades(run: Run[MigrateProject]) -> Upgrades:
-    return Upgrades(run.infra.databases.cluster, run.infra.databases.templates.folder)
+def _upgrades(run: Run[MigrateProject]) -> TemplateUpgrades:
+    return TemplateUpgrades(run.infra.databases.cluster, run.infra.databases.templates.folder)
 
 
 @kind(
@@ -123,8 +123,8 @@ def _upgrades(run: Run[MigrateProject]) -> Upgrades:
         Step(report, atomic=True),
     ),
     on_failure="undo",
-    failed=say_failed,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class MigrateProject:

@@ -50,7 +50,7 @@ def mark_paused(run: Run[PauseProject], tx: Transaction) -> None:
     run.result["projectId"] = run.args.project_id
 
 
-def begin_again(args: PauseProject, tx: Transaction) -> None:
+def on_retry(args: PauseProject, tx: Transaction) -> None:
     """Let the pause go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "paused", by="project.pause"):
         raise JobConflict("the project is in another state by now")
@@ -66,7 +66,7 @@ def begin_again(args: PauseProject, tx: Transaction) -> None:
     ),
     on_failure="undo",
     coalesces=True,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class PauseProject:

@@ -23,7 +23,7 @@ from jobs.projects.data_plane import (
     stored_secrets,
 )
 from jobs.projects.pooling import add_to_pooler, remove_from_pooler
-from jobs.projects.project_secrets import makers
+from jobs.projects.project_secrets import secret_makers
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -35,7 +35,7 @@ SQL = statements(__file__)
 def store_secrets(run: Run[ProvisionProject], tx: Transaction) -> None:
     """Make everything random now, so that each later step may run twice and still mean the same."""
     project = run.args.project_id
-    secrets.store_once(tx, run.infra.vault, project, makers(project, int(tx.value(SQL.now))))
+    secrets.store_once(tx, run.infra.vault, project, secret_makers(project, int(tx.value(SQL.now))))
 
 
 def forget_secrets(run: Run[ProvisionProject]) -> None:
@@ -52,7 +52,7 @@ def create_roles(run: Run[ProvisionProject]) -> None:
 def clone_template(run: Run[ProvisionProject]) -> None:
     """Let the project have its database: a copy of the template, granted to its own roles only."""
     database = names.database(run.args.project_id)
-    databases = run.infra.databases.limited(stored_limits(run))
+    databases = run.infra.databases.with_limits(stored_limits(run))
     run.ledger.intend("database", database)
     run.check()
     databases.ensure_database(database, names.roles(run.args.project_id), run.session)
@@ -67,12 +67,12 @@ def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
     run.result["projectId"] = run.args.project_id
 
 
-def say_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:
+def on_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:
     """Keep the project, with its name and the reason, for a retry or a deletion."""
     states.move(tx, args.project_id, "failed", by="project.provision failed", reason=reason)
 
 
-def begin_again(args: ProvisionProject, tx: Transaction) -> None:
+def on_retry(args: ProvisionProject, tx: Transaction) -> None:
     """Let a failed project be provisioned once more. Raises JobConflict when it is in another state by now."""
     if not states.move(tx, args.project_id, "provisioning", by="project.provision retried"):
         raise JobConflict("the project is no longer waiting to be provisioned")
@@ -90,8 +90,8 @@ def begin_again(args: ProvisionProject, tx: Transaction) -> None:
         Step(mark_active, atomic=True),
     ),
     on_failure="undo",
-    failed=say_failed,
-    retried=begin_again,
+    failed=on_failed,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class ProvisionProject:

@@ -29,7 +29,7 @@ def find_differences(run: Run[ReconcileProject]) -> None:
     served = {entry.database: entry for entry in run.infra.pooler.served()}
     found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run), served=served)
     within = _objects(run, project.id)
-    if within is not None and schema_drift.admits(seen, project.id):
+    if within is not None and schema_drift.can_be_opened(seen, project.id):
         found += run.infra.databases.objects.faults(names.roles(project.id), within, run.session)
     for fault in found:
         run.log(fault)
@@ -94,19 +94,19 @@ def check_round_trip(run: Run[ReconcileProject]) -> None:
 
 def report(run: Run[ReconcileProject], tx: Transaction) -> None:
     """Report what was found and mended, also by attempts before this one."""
-    states.settle_complaint(tx, run.args.project_id)
+    states.clear_complaint(tx, run.args.project_id)
     named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
     healed = [row["message"] for row in tx.rows(SQL.told, {"job": run.job_id}) if row["message"] not in named]
     run.result.update(projectId=run.args.project_id, healed=healed, named=named)
     if healed:
         # Whoever owns the project may have meant it: they are told that it was taken back.
-        who = audit.Entry("system", "project.heal", "healed", project_id=run.args.project_id, job_id=run.job_id)
+        who = audit.AuditEntry("system", "project.heal", "healed", project_id=run.args.project_id, job_id=run.job_id)
         audit.record(tx, replace(who, detail={"healed": healed}))
 
 
-def say_unhealed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
+def on_failed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     """Let the project say in what it is not as it should be."""
-    states.complain(tx, args.project_id, f"not as it should be: {reason}")
+    states.set_complaint(tx, args.project_id, f"not as it should be: {reason}")
 
 
 def is_settled(run: Run[Any]) -> bool:
@@ -117,13 +117,13 @@ def is_settled(run: Run[Any]) -> bool:
 def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] | None:
     with run.infra.database.autocommit() as tx:
         template = tx.value(SQL.template, {"project": project})
-    return schema_drift.wanted(run.infra, template, run.session)
+    return schema_drift.wanted_schema(run.infra, template, run.session)
 
 
-def _wanted(run: Run[Any]) -> drift.Wanted | None:
+def _wanted(run: Run[Any]) -> drift.WantedProject | None:
     """Return what the project has to be now; None when it is no longer one that others may mend."""
     with run.infra.database.autocommit() as tx:
-        return tx.one(drift.Wanted, SQL.wanted, {"project": run.args.project_id, **states.SETS})
+        return tx.one(drift.WantedProject, SQL.wanted, {"project": run.args.project_id, **states.SETS})
 
 
 @kind(
@@ -141,7 +141,7 @@ def _wanted(run: Run[Any]) -> drift.Wanted | None:
     attempts=3,
     preempts=True,
     coalesces=True,
-    failed=say_unhealed,
+    failed=on_failed,
 )
 @dataclass(frozen=True)
 class ReconcileProject:

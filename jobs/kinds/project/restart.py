@@ -23,7 +23,7 @@ def check_active(run: Run[RestartProject], tx: Transaction) -> None:
     run.result["projectId"] = run.args.project_id
 
 
-def begin_again(args: RestartProject, tx: Transaction) -> None:
+def on_retry(args: RestartProject, tx: Transaction) -> None:
     """Let the restart go on. Raises JobConflict when the project is in another state by now."""
     if not states.is_in(tx, args.project_id, states.ACTIVE, lock=True):
         raise JobConflict("the project is not active")
@@ -40,7 +40,7 @@ def begin_again(args: RestartProject, tx: Transaction) -> None:
     ),
     on_failure="undo",
     coalesces=True,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class RestartProject:

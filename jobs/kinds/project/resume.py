@@ -24,7 +24,7 @@ def mark_active(run: Run[ResumeProject], tx: Transaction) -> None:
     run.result["projectId"] = run.args.project_id
 
 
-def begin_again(args: ResumeProject, tx: Transaction) -> None:
+def on_retry(args: ResumeProject, tx: Transaction) -> None:
     """Let the resume go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "active", by="project.resume"):
         raise JobConflict("the project is in another state by now")
@@ -41,7 +41,7 @@ def begin_again(args: ResumeProject, tx: Transaction) -> None:
     ),
     on_failure="undo",
     coalesces=True,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class ResumeProject:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def forget_old_secret(run: Run[RetireSecret], tx: Transaction) -> None:
     """Forget what has expired, and let the data API be told in its turn among what else changes the project."""
-    if secrets.forget_expired(tx, run.args.project_id):
+    if secrets.delete_expired(tx, run.args.project_id):
         run.spawn(tx, ConfigureProject(run.args.project_id))
 
 

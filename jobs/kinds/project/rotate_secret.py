@@ -29,7 +29,7 @@ def make_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
     known = secrets.read_all(tx, run.infra.vault, project)
     if not known:
         raise GiveUp("the project was deleted meanwhile")
-    makers = project_secrets.makers_of(project, run.args.secret, int(tx.value(SQL.now)))
+    makers = project_secrets.secret_makers_of(project, run.args.secret, int(tx.value(SQL.now)))
     if any(version.coming for name in makers for version in known.versions[name]):
         return
     made: dict[str, str] = {}
@@ -55,9 +55,9 @@ def set_passwords(run: Run[RotateSecret]) -> None:
 def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
     """Show the new secret from now on, and let a later job retire the old one."""
     args = run.args
-    parts = list(project_secrets.makers_of(args.project_id, args.secret, 0))
-    until = secrets.enforce(tx, args.project_id, parts, keep_seconds=args.grace_seconds)
-    secrets.forget_expired(tx, args.project_id)
+    parts = list(project_secrets.secret_makers_of(args.project_id, args.secret, 0))
+    until = secrets.activate(tx, args.project_id, parts, keep_seconds=args.grace_seconds)
+    secrets.delete_expired(tx, args.project_id)
     if until is not None and args.grace_seconds > 0:
         owner = tx.value(SQL.owner, {"project": args.project_id})
         enqueue(tx, RetireSecret(args.project_id), owner_id=owner, run_at=until)
@@ -65,7 +65,7 @@ def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
 
 def report(run: Run[RotateSecret], tx: Transaction) -> None:
     """Report what was rotated, and until when the old one is good."""
-    parts = project_secrets.makers_of(run.args.project_id, run.args.secret, 0)
+    parts = project_secrets.secret_makers_of(run.args.project_id, run.args.secret, 0)
     ends = [kept.expires_at for kept in secrets.listing(tx, run.args.project_id) if kept.name in parts]
     until = max((end for end in ends if end is not None), default=None)
     told = None if until is None else until.isoformat()

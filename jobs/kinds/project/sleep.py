@@ -56,12 +56,12 @@ def wake_again(run: Run[SleepProject]) -> None:
 def close_data_api(run: Run[SleepProject]) -> None:
     """Let the data API be gone, with the memory that it holds. What asks from now on wakes the project, after this."""
     with run.infra.database.autocommit() as tx:
-        asleep = states.of(tx, run.args.project_id) == "sleeping"
+        asleep = states.state_of(tx, run.args.project_id) == "sleeping"
     if asleep:
         data_plane.close_data_api(run)
 
 
-def begin_again(args: SleepProject, tx: Transaction) -> None:
+def on_retry(args: SleepProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "sleeping", by="project.sleep"):
         raise JobConflict("the project is in another state by now")
@@ -76,7 +76,7 @@ def begin_again(args: SleepProject, tx: Transaction) -> None:
     on_failure="undo",
     coalesces=True,
     priority=-1,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class SleepProject:

@@ -15,7 +15,7 @@ from jobs.projects.data_plane import stored_secrets
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from infra.postgres.vacuum import Table
+    from infra.postgres.vacuum import TableStats
     from jobs.engine.run import Run
 
 # Tables that are worth a VACUUM FULL or a rebuilt table are named: so much of them, and of their own size, is empty.
@@ -27,7 +27,7 @@ def vacuum_tables(run: Run[VacuumProject]) -> None:
     """Vacuum and analyse what has changed. Raises GiveUp when the project is not active."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        if states.of(tx, project) != "active":
+        if states.state_of(tx, project) != "active":
             raise GiveUp("the project is not active")
     # Not as the owner, whose application may hold every session that the owner has: this login inherits what is theirs.
     login = names.roles(project).dump
@@ -41,7 +41,7 @@ def vacuum_tables(run: Run[VacuumProject]) -> None:
     run.result["bytes"] = {"before": size, "after": vacuum.size()}
 
 
-def vacuum_all(run: Run[Any], vacuum: Vacuum, changed: list[Table]) -> dict[str, str]:
+def vacuum_all(run: Run[Any], vacuum: Vacuum, changed: list[TableStats]) -> dict[str, str]:
     """Vacuum these tables; return why some were left out, by name."""
     total, done = sum(table.pages for table in changed), 0
     left: dict[str, str] = {}
@@ -61,7 +61,7 @@ def vacuum_all(run: Run[Any], vacuum: Vacuum, changed: list[Table]) -> dict[str,
     return left
 
 
-def report(run: Run[Any], vacuum: Vacuum, before: list[Table], left: dict[str, str]) -> None:
+def report(run: Run[Any], vacuum: Vacuum, before: list[TableStats], left: dict[str, str]) -> None:
     """Report what was vacuumed, what was left out and why, how old the oldest row is, and how much space is bloat."""
     after, bloat = vacuum.tables(), vacuum.bloat()
     worst = [table for table in bloat if table.bloat > max(BLOATED_BYTES, BLOATED_SHARE * table.bytes)]
@@ -80,9 +80,9 @@ def report(run: Run[Any], vacuum: Vacuum, before: list[Table], left: dict[str, s
         run.log("nothing has changed since the last vacuum")
 
 
-def begin_again(args: VacuumProject, tx: Transaction) -> None:
+def on_retry(args: VacuumProject, tx: Transaction) -> None:
     """Let the vacuum go on. Raises JobConflict when the project is not active."""
-    if states.of(tx, args.project_id) != "active":
+    if states.state_of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 
 
@@ -94,7 +94,7 @@ def begin_again(args: VacuumProject, tx: Transaction) -> None:
     max_running=2,
     coalesces=True,
     conflicts=("project.pause", "project.resume", "project.restart", "project.delete"),
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class VacuumProject:

@@ -29,7 +29,7 @@ def mark_active(run: Run[WakeProject], tx: Transaction) -> None:
     run.result["projectId"] = run.args.project_id
 
 
-def begin_again(args: WakeProject, tx: Transaction) -> None:
+def on_retry(args: WakeProject, tx: Transaction) -> None:
     """Let it go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "active", by="project.wake"):
         raise JobConflict("the project is in another state by now")
@@ -48,7 +48,7 @@ def begin_again(args: WakeProject, tx: Transaction) -> None:
     preempts=True,
     coalesces=True,
     priority=2,
-    retried=begin_again,
+    retried=on_retry,
 )
 @dataclass(frozen=True)
 class WakeProject:

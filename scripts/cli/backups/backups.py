@@ -11,11 +11,11 @@ from catalog.ids import is_project_id
 from scripts.cli.backups.offsite import offsite, pull, remote
 from scripts.cli.backups.platform import adopt, restore_platform
 from scripts.cli.backups.transfer import export_project, import_project
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
-from scripts.cli.jobs.progress import conclude, finished, said
+from scripts.cli.jobs.progress import print_outcome, remarks, wait_for_job
 from scripts.cli.options import confirm, partial_option, wait_options
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines
 
 PREFIX = "bkp_"
 words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] [BACKUP]")
@@ -37,7 +37,7 @@ for command in (restore_platform, adopt, offsite, pull, export_project, import_p
 @json_option
 @pass_session
 def create(
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     everything: bool,
@@ -49,8 +49,8 @@ def create(
     if everything and project:
         raise CliError("name a project or give --all", USAGE)
     path = "/api/admin/backups" if everything else f"/api/projects/{session.project(project)['id']}/backups"
-    answer = finished(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [_told(answer["job"]), *said(answer["job"])], as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: [_told(answer["job"]), *remarks(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command("list")
@@ -59,7 +59,9 @@ def create(
 @click.option("--remote", "elsewhere", is_flag=True, help="Those that lie at RSYNC_DEST (on the server itself).")
 @json_option
 @pass_session
-def list_backups(session: Session, project: str | None, *, limit: int | None, elsewhere: bool, as_json: bool) -> None:
+def list_backups(
+    session: CliSession, project: str | None, *, limit: int | None, elsewhere: bool, as_json: bool
+) -> None:
     """List the backups of PROJECT, newest first."""
     if elsewhere:
         _list_remote(session, project, limit, as_json=as_json)
@@ -67,10 +69,10 @@ def list_backups(session: Session, project: str | None, *, limit: int | None, el
     path = f"/api/projects/{session.project(project)['id']}/backups"
     found = list(session.client.pages(path, "backups", limit=limit))
     if as_json:
-        emit_json({"backups": found})
+        print_json({"backups": found})
         return
     rows = ((row["id"], row["file"], _size(row["bytes"]), _moment(row["createdAt"]), _proof(row)) for row in found)
-    emit(table(("id", "file", "size", "made", "verified"), rows))
+    print_lines(format_table(("id", "file", "size", "made", "verified"), rows))
 
 
 @backups.command()
@@ -78,12 +80,12 @@ def list_backups(session: Session, project: str | None, *, limit: int | None, el
 @wait_options
 @json_option
 @pass_session
-def verify(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def verify(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Prove BACKUP (the newest one, if none is named) by restoring it into a database of its own."""
     path, backup = _meant(session, words)
     answer = session.client.post(f"{path}/{backup['id']}/verify")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [_told(answer["job"]), *said(answer["job"])], as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: [_told(answer["job"]), *remarks(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command()
@@ -95,7 +97,7 @@ def verify(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: 
 @json_option
 @pass_session
 def restore(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     words: tuple[str, ...],
     *,
     name: str | None,
@@ -113,10 +115,10 @@ def restore(  # noqa: PLR0913 - one argument for each option
     body: dict[str, Any] = {"into": "same"} if name is None else {"into": "new", "name": name}
     body |= {"partial": True} if partial else {}
     answer = session.client.post(f"{path}/{backup['id']}/restore", body)
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     project = answer["project"]["id"]
     told = f"{project} {'asked for' if no_wait else 'restored'}"
-    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: [told, *remarks(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
 @backups.command()
@@ -126,7 +128,7 @@ def restore(  # noqa: PLR0913 - one argument for each option
 @json_option
 @pass_session
 def undo(
-    session: Session, project: str | None, *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, project: str | None, *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Take PROJECT back to what it was before its last restore."""
     found = session.project(project)
@@ -139,7 +141,7 @@ def undo(
 @wait_options
 @json_option
 @pass_session
-def keep(session: Session, project: str | None, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def keep(session: CliSession, project: str | None, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Say that the restore of PROJECT was right: what was there before is dropped now."""
     found = session.project(project)
     _after_restore(session, found["id"], "keep-restore", no_wait=no_wait, timeout=timeout, as_json=as_json)
@@ -150,13 +152,13 @@ def keep(session: Session, project: str | None, *, no_wait: bool, timeout: float
 @click.option("--to", "target", type=click.Path(path_type=Path), help="Folder or file (default: this folder).")
 @json_option
 @pass_session
-def download(session: Session, words: tuple[str, ...], *, target: Path | None, as_json: bool) -> None:
+def download(session: CliSession, words: tuple[str, ...], *, target: Path | None, as_json: bool) -> None:
     """Fetch the file of BACKUP (the newest one, if none is named), encrypted as it is."""
     path, backup = _meant(session, words)
     place = target or Path()
     place = place / backup["file"] if place.is_dir() else place
     session.client.fetch(f"{path}/{backup['id']}/file", place)
-    emit_json({"file": str(place), "backup": backup}) if as_json else emit([str(place)])
+    print_json({"file": str(place), "backup": backup}) if as_json else print_lines([str(place)])
 
 
 @backups.command()
@@ -166,7 +168,7 @@ def download(session: Session, words: tuple[str, ...], *, target: Path | None, a
 @json_option
 @pass_session
 def delete(
-    session: Session, words: tuple[str, ...], *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, words: tuple[str, ...], *, yes: bool, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Delete BACKUP."""
     if not words or not words[-1].startswith(PREFIX):
@@ -174,18 +176,18 @@ def delete(
     path, backup = _meant(session, words)
     confirm(backup["id"], f"the backup {backup['file']}", yes=yes)
     answer = session.client.delete(f"{path}/{backup['id']}")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [f"{backup['id']} deleted"], as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: [f"{backup['id']} deleted"], as_json=as_json, waited=not no_wait)
 
 
 @backups.command()
 @json_option
 @pass_session
-def report(session: Session, *, as_json: bool) -> None:
+def report(session: CliSession, *, as_json: bool) -> None:
     """Say of each project how old its newest backup is, and when one was proven (operators only)."""
     found = session.client.get("/api/admin/backups")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
     rows = (
         (
@@ -200,10 +202,10 @@ def report(session: Session, *, as_json: bool) -> None:
         )
         for row in found["report"]
     )
-    emit(table(("project", "name", "backups", "newest", "verified", "elsewhere", "rpo", "rto"), rows))
+    print_lines(format_table(("project", "name", "backups", "newest", "verified", "elsewhere", "rpo", "rto"), rows))
 
 
-def _list_remote(session: Session, project: str | None, limit: int | None, *, as_json: bool) -> None:
+def _list_remote(session: CliSession, project: str | None, limit: int | None, *, as_json: bool) -> None:
     found = remote(session)[::-1]
     if project is not None:
         # Of a project that is not known here, too: that is what one looks for when everything is lost.
@@ -211,13 +213,13 @@ def _list_remote(session: Session, project: str | None, limit: int | None, *, as
         found = [row for row in found if str(row["set"]).startswith(f"{scope}_")]
     found = found[:limit]
     if as_json:
-        emit_json({"backups": found})
+        print_json({"backups": found})
         return
     rows = ((str(row["set"]), _size(int(str(row["bytes"]))), "yes" if row["alsoHere"] else "no") for row in found)
-    emit(table(("set", "size", "also here"), rows))
+    print_lines(format_table(("set", "size", "also here"), rows))
 
 
-def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def _meant(session: CliSession, words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """Return the path of a project's backups, and the one that is meant. Raises CliError."""
     named = [word for word in words if word.startswith(PREFIX)]
     projects = [word for word in words if not word.startswith(PREFIX)]
@@ -234,11 +236,11 @@ def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, dict[str, Any
 
 
 def _after_restore(
-    session: Session, project_id: str, verb: str, *, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, project_id: str, verb: str, *, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     answer = session.client.post(f"/api/projects/{project_id}/{verb}")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: [f"{project_id}: done"], as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: [f"{project_id}: done"], as_json=as_json, waited=not no_wait)
 
 
 def _told(job: dict[str, Any]) -> str:

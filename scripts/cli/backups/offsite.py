@@ -11,9 +11,9 @@ from infra.backup import keys as backup_keys
 from infra.backup import sets as backup_sets
 from infra.backup.offsite import Offsite
 from infra.backup.sets import SUFFIX
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--trial", is_flag=True, help="Let a small file go over and be gone again.")
 @json_option
 @pass_session
-def offsite(session: Session, *, accept: str | None, trial: bool, as_json: bool) -> None:
+def offsite(session: CliSession, *, accept: str | None, trial: bool, as_json: bool) -> None:
     """Prepare copying to RSYNC_DEST: make a key, print the line for the other machine, pin that machine's own key."""
     there = Offsite(session.settings)
     line = there.prepare()
@@ -32,42 +32,44 @@ def offsite(session: Session, *, accept: str | None, trial: bool, as_json: bool)
     if accept is not None or not trial:
         pinned = _pin(there, pinned, accept)
     if trial:
-        folder = files.folder(session.settings.run_folder / "trial")
+        folder = files.ensure_folder(session.settings.run_folder / "trial")
         there.attempt(folder)
-        note("a small file went over and is gone again: copying works")
+        print_note("a small file went over and is gone again: copying works")
     if as_json:
-        emit_json({"authorizedKey": line, "hostKey": pinned})
+        print_json({"authorizedKey": line, "hostKey": pinned})
         return
-    emit([line])
-    note(f"the line above belongs into ~{there.destination.user}/.ssh/authorized_keys on {there.destination.address}")
+    print_lines([line])
+    print_note(
+        f"the line above belongs into ~{there.destination.user}/.ssh/authorized_keys on {there.destination.address}"
+    )
 
 
 @click.command()
 @click.argument("sets", nargs=-1, metavar="[SET]...")
 @json_option
 @pass_session
-def pull(session: Session, sets: tuple[str, ...], *, as_json: bool) -> None:
+def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch sets that lie at RSYNC_DEST and not here (all of them, if none is named); run `adopt` next."""
-    there, folder = Offsite(session.settings), files.folder(session.settings.backups_folder)
+    there, folder = Offsite(session.settings), files.ensure_folder(session.settings.backups_folder)
     listing = there.listing()
     known = {name.removesuffix(SUFFIX) for name in listing if name.endswith(SUFFIX)}
     if unknown := sorted(set(sets) - known):
         raise CliError(f"there is no whole backup {unknown[0]} on the other machine", NOT_FOUND)
     wanted = sorted((set(sets) or known) - set(backup_sets.stems(folder)))
-    incoming = files.folder(session.settings.home / "backup" / "incoming")
+    incoming = files.ensure_folder(session.settings.home / "backup" / "incoming")
     there.fetch(incoming, [name for name in listing if name.partition(".")[0] in wanted], lambda _done: None)
     keys = backup_keys.backup_keys(session.settings.secrets_folder)
     for stem in wanted:
         backup_sets.check(incoming, backup_sets.read(incoming, stem, keys))
         _take(incoming, folder, stem)
-        note(f"fetched {stem}")
+        print_note(f"fetched {stem}")
     if as_json:
-        emit_json({"fetched": wanted})
+        print_json({"fetched": wanted})
         return
-    emit([f"{len(wanted)} backups fetched; `launchdb backups adopt` lists them"])
+    print_lines([f"{len(wanted)} backups fetched; `launchdb backups adopt` lists them"])
 
 
-def remote(session: Session) -> list[dict[str, object]]:
+def remote(session: CliSession) -> list[dict[str, object]]:
     """Return the sets that lie on the other machine."""
     listing = Offsite(session.settings).listing()
     here = set(backup_sets.stems(session.settings.backups_folder))
@@ -81,10 +83,10 @@ def _pin(there: Offsite, pinned: str | None, accept: str | None) -> str:
     if fingerprint == pinned:
         return fingerprint
     if pinned is not None:
-        note(f"the host's key has CHANGED: it was {pinned}")
+        print_note(f"the host's key has CHANGED: it was {pinned}")
     if accept is None:
-        note(f"{there.destination.address} shows the ed25519 key {fingerprint}")
-        note("compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints there")
+        print_note(f"{there.destination.address} shows the ed25519 key {fingerprint}")
+        print_note("compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints there")
         click.confirm("Is it the same", abort=True, err=True)
     elif accept != fingerprint:
         raise CliError(f"the host shows the key {fingerprint}, not {accept}; nothing was pinned")

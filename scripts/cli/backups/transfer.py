@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from infra import files
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.jobs.progress import conclude, finished, said
+from scripts.cli.jobs.progress import print_outcome, remarks, wait_for_job
 from scripts.cli.options import partial_option, wait_options
-from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_lines, print_note
 
 
 @click.command("export")
@@ -26,7 +26,7 @@ from scripts.cli.output import emit, emit_json, json_option, note
 @json_option
 @pass_session
 def export_project(
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     target: Path | None,
@@ -39,19 +39,19 @@ def export_project(
     body = {"passphrase": sys.stdin.readline().rstrip("\n")} if passphrase_stdin else {}
     asked = session.client.post(path, body)
     passphrase = asked.pop("passphrase")
-    answer = finished(session.client, asked, wait=True, timeout=timeout)
+    answer = wait_for_job(session.client, asked, wait=True, timeout=timeout)
     job = answer["job"]
     if job["status"] != "succeeded":
-        conclude(answer, list, as_json=as_json, waited=True)
+        print_outcome(answer, list, as_json=as_json, waited=True)
         return
     place = target or Path()
     place = place / job["result"]["file"] if place.is_dir() else place
     session.client.fetch(f"{path}/{job['id']}/file", place)
     if as_json:
-        emit_json({"file": str(place), "passphrase": passphrase, "job": job})
+        print_json({"file": str(place), "passphrase": passphrase, "job": job})
         return
-    note("keep the passphrase now: it is not shown again, and without it nobody opens the file")
-    emit([str(place), passphrase])
+    print_note("keep the passphrase now: it is not shown again, and without it nobody opens the file")
+    print_lines([str(place), passphrase])
 
 
 @click.command("import")
@@ -65,7 +65,7 @@ def export_project(
 @json_option
 @pass_session
 def import_project(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     file: Path,
     *,
     keys: str,
@@ -86,22 +86,22 @@ def import_project(  # noqa: PLR0913 - one argument for each option
         body["name"] = name
     if owner is not None:
         body["ownerId"] = _owner(session, owner)
-    copy = files.folder(session.settings.imports_folder) / f"import-{token_hex(8)}.export.gpg"
+    copy = files.ensure_folder(session.settings.imports_folder) / f"import-{token_hex(8)}.export.gpg"
     try:
-        with files.worded(copy):
+        with files.translate_os_errors(copy):
             shutil.copyfile(file, copy)
             copy.chmod(0o600)
         answer = session.client.post("/api/projects/import", {**body, "file": copy.name})
     except BaseException:
         copy.unlink(missing_ok=True)
         raise
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     project = answer["project"]["id"]
     told = f"{project} {'asked for' if no_wait else 'imported'}"
-    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: [told, *remarks(answer["job"])], as_json=as_json, waited=not no_wait)
 
 
-def _owner(session: Session, email: str) -> str:
+def _owner(session: CliSession, email: str) -> str:
     wanted = email.strip().lower()
     for owner in session.client.pages("/api/admin/owners", "owners"):
         if owner["email"] == wanted:

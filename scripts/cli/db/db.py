@@ -15,12 +15,12 @@ from jobs.engine.enqueue import enqueue
 from jobs.engine.view import job_json
 from jobs.kinds import MigrateFleet
 from jobs.requests import migrating
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.db.inventory import inventory, schema
 from scripts.cli.errors import CONFLICT, FAILURE, NOT_FOUND, CliError
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ db.add_command(schema)
 @click.argument("name", required=False)
 @json_option
 @pass_session
-def dsn(session: Session, name: str | None, *, as_json: bool) -> None:
+def dsn(session: CliSession, name: str | None, *, as_json: bool) -> None:
     """Print the administrator's libpq URI of the platform database, or of the project NAME (its id or name).
 
     It is secret: it holds the superuser's password.
@@ -57,22 +57,26 @@ def dsn(session: Session, name: str | None, *, as_json: bool) -> None:
     )
     uri = Cluster(settings.database_url).uri(database, str(known.get("user") or "postgres"), password)
     if as_json:
-        emit_json({"dsn": uri})
+        print_json({"dsn": uri})
         return
-    emit([uri])
+    print_lines([uri])
 
 
 @db.command()
 @json_option
 @pass_session
-def sizes(session: Session, *, as_json: bool) -> None:
+def sizes(session: CliSession, *, as_json: bool) -> None:
     """List the databases by size, the largest first (operators only)."""
     found = session.client.get("/api/admin/databases")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
     columns = ("name", "size", "bytes", "projectName")
-    emit(table(("database", "size", "bytes", "project"), ([row[c] for c in columns] for row in found["databases"])))
+    print_lines(
+        format_table(
+            ("database", "size", "bytes", "project"), ([row[c] for c in columns] for row in found["databases"])
+        )
+    )
 
 
 @db.command()
@@ -82,7 +86,7 @@ def sizes(session: Session, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def vacuum(
-    session: Session, name: str | None, *, platform: bool, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, name: str | None, *, platform: bool, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Vacuum the project NAME, the platform's database, or without either all active projects."""
     if name and platform:
@@ -91,8 +95,8 @@ def vacuum(
         path = f"/api/projects/{session.project(name)['id']}/vacuum"
     else:
         path = f"/api/admin/schedules/{'vacuum-platform' if platform else 'vacuum'}/run"
-    answer = finished(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
-    conclude(
+    answer = wait_for_job(session.client, session.client.post(path), wait=not no_wait, timeout=timeout)
+    print_outcome(
         answer, lambda: [f"{answer['job']['kind']} {answer['job']['status']}"], as_json=as_json, waited=not no_wait
     )
 
@@ -105,7 +109,7 @@ def vacuum(
 @json_option
 @pass_session
 def migrate(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     name: str | None,
     *,
     check: bool,
@@ -123,7 +127,7 @@ def migrate(  # noqa: PLR0913 - one argument for each option
         chosen = (name if is_project_id(name) else str(session.project(name)["id"])) if name else None
         with infra.database.transaction() as tx:
             if chosen:
-                job = migrating.migrate(tx, chosen, by="operator")
+                job = migrating.request_migration(tx, chosen, by="operator")
             else:
                 job = enqueue(tx, MigrateFleet(budget=budget), by="operator")
             answer = {"job": job_json(tx, job)}
@@ -131,24 +135,24 @@ def migrate(  # noqa: PLR0913 - one argument for each option
         raise CliError(str(error), CONFLICT) from error
     finally:
         infra.close()
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(
         answer, lambda: [f"{answer['job']['kind']} {answer['job']['status']}"], as_json=as_json, waited=not no_wait
     )
 
 
 def _tell_behind(infra: Infra, *, as_json: bool) -> None:
     with infra.database.autocommit() as tx:
-        found = migrating.behind(tx, infra)
-    looked = [(row, migrating.standing(infra, row["id"], "launchdb-cli")) for row in found]
+        found = migrating.projects_behind(tx, infra)
+    looked = [(row, migrating.migration_status(infra, row["id"], "launchdb-cli")) for row in found]
     behind = [
         {"id": row["id"], "name": row["name"], "missing": list(seen.missing), "edited": list(seen.edited)}
         for row, seen in looked
         if seen.missing or seen.edited
     ]
     if as_json:
-        emit_json({"behind": behind})
+        print_json({"behind": behind})
     else:
-        emit(table(("id", "name", "missing", "edited"), ([*row.values()] for row in behind)))
+        print_lines(format_table(("id", "name", "missing", "edited"), ([*row.values()] for row in behind)))
     if behind:
         raise click.exceptions.Exit(FAILURE)

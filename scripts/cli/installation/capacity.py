@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
-from scripts.cli.output import emit, emit_json, json_option, note, pairs
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.output import format_pairs, json_option, print_json, print_lines, print_note
 
 PATH = "/api/admin/capacity"
 
@@ -17,16 +17,16 @@ PATH = "/api/admin/capacity"
 @click.option("--pool-size", type=click.IntRange(1, 100), metavar="N", help="Give every project, old and new, N.")
 @json_option
 @pass_session
-def capacity(session: Session, *, projects: int | None, pool_size: int | None, as_json: bool) -> None:
+def capacity(session: CliSession, *, projects: int | None, pool_size: int | None, as_json: bool) -> None:
     """Show what the projects need of connections, memory and disk, and what is used; or set the size of all pools."""
     if pool_size is not None:
         done = session.client.patch(PATH, {"poolSize": pool_size})
-        note(f"{done['changed']} pools are changed by {len(done['jobs'])} jobs; new ones are of {pool_size}")
+        print_note(f"{done['changed']} pools are changed by {len(done['jobs'])} jobs; new ones are of {pool_size}")
     found = session.client.get(PATH if projects is None else f"{PATH}?projects={projects}")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(_lines(found))
+    print_lines(_lines(found))
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -41,7 +41,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         "databases": f"{disk['databaseBytes'] / 1e9:.2f} GB",
         "disk planned": f"{disk['plannedGb']:g} GB; take {disk['adviceFromGb']} to {disk['adviceToGb']} GB",
     }
-    lines = pairs(shown)
+    lines = format_pairs(shown)
     if links["room"] < 0:
         lines.append(f"the pools do not fit: set POSTGRES_MAX_CONNECTIONS to {links['proposal']} or more")
     return lines

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from catalog.backups import PLATFORM
-from config.installation import default_home, in_containers, read
+from config.installation import default_home, is_containers_home, read
 from config.settings import CHECKOUT
 from infra import files
 from infra.backup import sets
 from scripts.cli.client import Client
-from scripts.cli.credentials import Bearer
+from scripts.cli.credentials import BearerAuth
 from scripts.cli.errors import CliError
-from scripts.cli.jobs.progress import follow, require_success
-from scripts.cli.output import note
+from scripts.cli.jobs.progress import follow_job, require_success
+from scripts.cli.output import print_note
 from scripts.cli.owners.account import ensure_operator
 from scripts.stack import edge
 
@@ -46,7 +46,7 @@ GRANT ALL ON public.todos TO service_role;
 
 
 @dataclass(frozen=True)
-class Operator:
+class OperatorRecord:
     """What `operator.json` holds; the project's members are empty until it answers."""
 
     url: str
@@ -75,16 +75,16 @@ class Operator:
             yield f"{program} backups restore-platform   # when this home is to be restored; then: backups adopt"
             yield f"{program} projects create shop"
             return
-        known = in_containers(home) and read(home).get("LAUNCHDB_TLS") == "internal"
+        known = is_containers_home(home) and read(home).get("LAUNCHDB_TLS") == "internal"
         checked = f"--cacert {shlex.quote(str(home / edge.AUTHORITY))} " if known else ""
         yield f"curl {checked}'{self.project_url.rstrip('/')}/rest/v1/todos' -H 'apikey: {self.anon_key}'"
         yield f"{program} projects create shop"
         yield f"{program} jobs list"
 
 
-def furnish(
+def ensure_demo(
     settings: Settings, ensure: Callable[[Settings, str, str], bool] = ensure_operator, *, demo: bool = True
-) -> Operator:
+) -> OperatorRecord:
     """Let the operator account and the project `demo` be there, tried once; return what reaches them.
 
     ensure  lets the account be there with that address and password; says whether it was made now
@@ -103,7 +103,7 @@ def furnish(
         found = _demo(client, makes=demo and not _is_to_be_restored(settings))
         operator = replace(operator, url=settings.base_url)
         if not found:
-            note(f"no project {NAME} was made")
+            print_note(f"no project {NAME} was made")
             _write(path, operator)
             return operator
         operator = _reach(client, operator, found)
@@ -117,14 +117,14 @@ def furnish(
     return operator
 
 
-def _account(settings: Settings, path: Path, ensure: Callable[[Settings, str, str], bool]) -> Operator:
+def _account(settings: Settings, path: Path, ensure: Callable[[Settings, str, str], bool]) -> OperatorRecord:
     """Let the account be there with a password of now, write it down, and say what became of one that was there."""
-    operator = Operator(settings.base_url, EMAIL, secrets.token_urlsafe(18))
+    operator = OperatorRecord(settings.base_url, EMAIL, secrets.token_urlsafe(18))
     # The account may be there, with a password that nobody has written down: it gets this one.
     made = ensure(settings, operator.email, operator.password)
     _write(path, operator)
     became = "created" if made else "has a new password, and what the old one had opened has ended"
-    note(f"operator account {operator.email} {became}")
+    print_note(f"operator account {operator.email} {became}")
     return operator
 
 
@@ -132,7 +132,7 @@ def _is_to_be_restored(settings: Settings) -> bool:
     return any(stem.startswith(f"{PLATFORM}_") for stem in sets.stems(settings.backups_folder))
 
 
-def _refreshed(settings: Settings, path: Path, operator: Operator) -> Operator:
+def _refreshed(settings: Settings, path: Path, operator: OperatorRecord) -> OperatorRecord:
     """Let the file hold today's keys: they may have been rotated. What cannot be asked for stays as it was."""
     try:
         client = _sign_in(settings, operator)
@@ -141,20 +141,20 @@ def _refreshed(settings: Settings, path: Path, operator: Operator) -> Operator:
         finally:
             client.close()
     except (CliError, httpx.HTTPError) as error:
-        note(f"operator.json is as it was written at an earlier start: {error}")
+        print_note(f"operator.json is as it was written at an earlier start: {error}")
         return operator
     if fresh != operator:
         _write(path, fresh)
     return fresh
 
 
-def _sign_in(settings: Settings, operator: Operator) -> Client:
+def _sign_in(settings: Settings, operator: OperatorRecord) -> Client:
     http = edge.client(settings)
     answer = http.post("/api/auth/login", json={"email": operator.email, "password": operator.password})
     if answer.status_code != httpx.codes.OK:
         http.close()
         raise CliError(f"the operator {operator.email} of operator.json cannot sign in ({answer.status_code})")
-    http.auth = Bearer(answer.json()["accessToken"])
+    http.auth = BearerAuth(answer.json()["accessToken"])
     return Client(http)
 
 
@@ -171,16 +171,16 @@ def _demo(client: Client, *, makes: bool) -> str:
     else:
         if there or not makes:
             return ""
-        note(f"provisioning the project {NAME}:")
+        print_note(f"provisioning the project {NAME}:")
         answer = client.post("/api/projects", {"name": NAME})
         project, job = answer["project"], answer["job"]
     if job:
         job_id = job if isinstance(job, str) else job["id"]
-        require_success(follow(client, client.get(f"/api/jobs/{job_id}"), timeout=None))
+        require_success(follow_job(client, client.get(f"/api/jobs/{job_id}"), timeout=None))
     return str(project["id"])
 
 
-def _reach(client: Client, operator: Operator, project_id: str) -> Operator:
+def _reach(client: Client, operator: OperatorRecord, project_id: str) -> OperatorRecord:
     found = client.get(f"/api/projects/{project_id}/connection")
     return replace(
         operator,
@@ -192,17 +192,17 @@ def _reach(client: Client, operator: Operator, project_id: str) -> Operator:
     )
 
 
-def _try(http: httpx.Client, operator: Operator) -> None:
+def _try(http: httpx.Client, operator: OperatorRecord) -> None:
     """Write a row with the service key, read it with the public one. Raises CliError."""
     url = f"{operator.project_url.rstrip('/')}/rest/v1/todos"
     title = "try LaunchDB"
     known = {"headers": {"Prefer": "return=representation"}, "json": {"title": title}}
     row = _answer(http, "POST", url, operator.service_role_key, **known)[0]
-    note(f"wrote a row through {url}")
+    print_note(f"wrote a row through {url}")
     found = {"id": f"eq.{row['id']}", "select": "title"}
     if _answer(http, "GET", url, operator.anon_key, params=found) != [{"title": title}]:
         raise CliError(f"the project {operator.project_id} gave back another row than was written")
-    note("read it back with the public key")
+    print_note("read it back with the public key")
 
 
 def _answer(
@@ -222,7 +222,7 @@ def _answer(
 
 def _program(home: Path) -> Path:
     """Return the command as this machine has it: on a server the one that needs no Python."""
-    if in_containers(home):
+    if is_containers_home(home):
         return Path(read(home).get("HOST_SCRIPT_DIR") or CHECKOUT / "scripts") / "launchdb"
     return Path(sys.executable).with_name("launchdb")
 
@@ -232,13 +232,13 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _read(path: Path) -> Operator | None:
+def _read(path: Path) -> OperatorRecord | None:
     try:
         found = json.loads(path.read_text())
-        return Operator(**{name: str(found[_camel(name)]) for name in Operator.__dataclass_fields__})
+        return OperatorRecord(**{name: str(found[_camel(name)]) for name in OperatorRecord.__dataclass_fields__})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(path: Path, operator: Operator) -> None:
+def _write(path: Path, operator: OperatorRecord) -> None:
     files.replace(path, json.dumps(operator.document(), indent=2) + "\n")

@@ -19,10 +19,10 @@ from infra.errors import InfraError, Refused
 from infra.host import docker_cli
 from jobs.requests import doctor as platform
 from scripts.cli import inside
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import DONE, FAILURE, USAGE, CliError
-from scripts.cli.jobs.progress import finished
-from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.jobs.progress import wait_for_job
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 from scripts.cli.target import open_home
 from scripts.stack.stack import refuse_others
 
@@ -40,7 +40,7 @@ GROUP = "platform"
 @click.option("--fix", is_flag=True, help="Mend what can be mended, and look again.")
 @json_option
 @pass_session
-def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> int:
+def doctor(session: CliSession, check: str | None, *, fix: bool, as_json: bool) -> int:
     """Look for what is wrong: all, or one CHECK or group (`host`, `platform`); exit 1 when something does not work.
 
     `doctor host` is for the machine alone, before anything is installed. `outbound` is only run when it is named.
@@ -49,7 +49,7 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
     if fix and _is_outside(session):
         refuse_others(settings.home)
     containers = settings.runtime != "embedded"
-    chosen = register.chosen(check, containers=containers)
+    chosen = register.select_checks(check, containers=containers)
     asked = _asked(session, check)
     there = _Inside() if _is_outside(session) else _Platform(session)
     if not chosen and not asked:
@@ -63,15 +63,15 @@ def doctor(session: Session, check: str | None, *, fix: bool, as_json: bool) -> 
         told = _mended(there, site, chosen, found)
         found = _looked(site, chosen) + _of_platform(there, asked)
     if as_json:
-        emit_json({"findings": [asdict(one) for one in found], "fixed": told})
+        print_json({"findings": [asdict(one) for one in found], "fixed": told})
     else:
         _show(found, told)
     return FAILURE if any(one.status == "failure" for one in found) else DONE
 
 
-def _settings(session: Session) -> Settings:
+def _settings(session: CliSession) -> Settings:
     """Return what the installation runs with: on the host of containers that is what its `.env` says."""
-    home = installation.found()
+    home = installation.find_home()
     if home is None or not _is_outside(session):
         return session.settings
     mine = {"host_root": session.settings.host_root}
@@ -79,7 +79,7 @@ def _settings(session: Session) -> Settings:
         return installation.settings_of(home).model_copy(update=mine)
     except SettingsError as error:
         # What is wrong there may be just what is to be mended.
-        note(f"{home}/.env: {error}")
+        print_note(f"{home}/.env: {error}")
         return session.settings.model_copy(update={"home": home, "runtime": "broker"})
 
 
@@ -93,7 +93,7 @@ def _rendered(site: Site) -> bool:
     return True
 
 
-def _asked(session: Session, check: str | None) -> list[str]:
+def _asked(session: CliSession, check: str | None) -> list[str]:
     """Return the checks to ask the platform for: all where there is one, or those that are named."""
     if check is not None:
         return [name for name in platform.CHECKS if check in (name, GROUP)]
@@ -101,9 +101,9 @@ def _asked(session: Session, check: str | None) -> list[str]:
     return list(platform.CHECKS) if is_there else []
 
 
-def _is_outside(session: Session) -> bool:
+def _is_outside(session: CliSession) -> bool:
     """Say whether this is the host of an installation in containers, whose API is asked inside."""
-    return installation.found() is not None and not session.environment.url
+    return installation.find_home() is not None and not session.environment.url
 
 
 class _Asked(Protocol):
@@ -120,7 +120,7 @@ class _Asked(Protocol):
 class _Platform:
     """The platform, asked by its API."""
 
-    session: Session
+    session: CliSession
 
     def findings(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.session.client.get("/api/admin/doctor")["findings"]
@@ -129,7 +129,7 @@ class _Platform:
     def mend(self, check: str) -> list[str]:
         client = self.session.client
         answer = client.post(f"/api/admin/doctor/{check}/fix")
-        done = [finished(client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
+        done = [wait_for_job(client, {"job": job}, wait=True, timeout=None)["job"] for job in answer["jobs"]]
         said = ", ".join(_ended(job) for job in done) or "nothing was left to do"
         return [f"{check}: {said}"]
 
@@ -194,14 +194,14 @@ def _mended(there: _Asked, site: Site, chosen: list[Check], found: list[Finding]
     return told + [line for name in by_jobs for line in there.mend(name)]
 
 
-def _projects(session: Session) -> set[str] | None:
+def _projects(session: CliSession) -> set[str] | None:
     """Return the projects that should be served, or None when nobody can be asked."""
     if not session.settings.database_url:
         return None
     infra = open_home(session.settings)
     try:
         with infra.database.autocommit() as tx:
-            return platform.served(tx)
+            return platform.databases_to_serve(tx)
     except InfraError:
         return None
     finally:
@@ -210,12 +210,12 @@ def _projects(session: Session) -> set[str] | None:
 
 def _show(found: list[Finding], told: list[str]) -> None:
     for line in told:
-        note(line)
+        print_note(line)
     rows = [(one.check, one.status, one.subject, one.evidence.splitlines()[0]) for one in found]
-    emit(table(("check", "status", "about", "found"), rows))
+    print_lines(format_table(("check", "status", "about", "found"), rows))
     for one in found:
         if one.status in ("warning", "failure") and (one.remedy or "\n" in one.evidence):
-            note(_more(one))
+            print_note(_more(one))
 
 
 def _more(one: Finding) -> str:

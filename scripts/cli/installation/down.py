@@ -9,7 +9,7 @@ import click
 from config import installation
 from config.settings import load
 from infra.embedded import launch
-from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import start
 from scripts.stack.alone import alone
 from scripts.stack.stack import Stack
@@ -23,15 +23,15 @@ def down(*, home: str | None, as_json: bool) -> None:
 
     An installation in containers: the workers, the projects' containers, then everything else. Data is kept.
     """
-    folder = installation.found({"LAUNCHDB_HOME": home}) if home else installation.found()
+    folder = installation.find_home({"LAUNCHDB_HOME": home}) if home else installation.find_home()
     if folder is not None:
         with alone(folder, "down"):
-            stopped = start.take_down(Stack.of(folder), note)
+            stopped = start.take_down(Stack.of(folder), print_note)
     else:
         settings = load(over={"LAUNCHDB_HOME": home} if home else None)
         folder = Path(settings.home)
         stopped = launch.stop(settings)
     if as_json:
-        emit_json({"stopped": stopped, "home": str(folder)})
+        print_json({"stopped": stopped, "home": str(folder)})
         return
-    emit([f"LaunchDB on {folder} {'stopped' if stopped else 'was not running'}"])
+    print_lines([f"LaunchDB on {folder} {'stopped' if stopped else 'was not running'}"])

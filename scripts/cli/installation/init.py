@@ -8,7 +8,7 @@ import click
 
 from config.installation import default_home, settings_of
 from infra.host import dotenv, home, rendered
-from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_lines, print_note
 
 
 @click.command()
@@ -30,15 +30,15 @@ def init(*, folder: str | None, chosen: tuple[str, ...], copy_to: str, as_json: 
     """
     path = Path(folder).expanduser().resolve() if folder else default_home()
     made = home.prepare(path, {**dotenv.from_environment(), **_lines(chosen)}, copies=Path(copy_to))
-    rendered.write(settings_of(path))
+    rendered.write_caddyfile(settings_of(path))
     if made.secrets:
-        note(f"made {len(made.secrets)} secrets; a copy lies in {made.copy}: keep it off this machine")
+        print_note(f"made {len(made.secrets)} secrets; a copy lies in {made.copy}: keep it off this machine")
     if made.changed:
-        note(f"changed in .env: {', '.join(sorted(made.changed))}")
+        print_note(f"changed in .env: {', '.join(sorted(made.changed))}")
     if as_json:
-        emit_json({"home": str(path), "secrets": made.secrets, "copy": str(made.copy) if made.copy else None})
+        print_json({"home": str(path), "secrets": made.secrets, "copy": str(made.copy) if made.copy else None})
         return
-    emit([f"{path} is ready; `launchdb up --docker` starts it"])
+    print_lines([f"{path} is ready; `launchdb up --docker` starts it"])
 
 
 def _lines(chosen: tuple[str, ...]) -> dict[str, str]:

@@ -12,10 +12,10 @@ from catalog.ids import is_project_id
 from config import installation
 from infra.host import docker_cli
 from infra.host import logs as printed
-from infra.host.logs import Line, Range
-from scripts.cli.context import Session, pass_session
+from infra.host.logs import LogLine, LogRange
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
-from scripts.cli.output import emit, emit_json, json_option
+from scripts.cli.output import json_option, print_json, print_lines
 from scripts.stack.stack import NAMES, PROJECTS, refuse_others
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.3
 @json_option
 @pass_session
 def logs(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     service: str | None,
     *,
     follow: bool,
@@ -49,23 +49,23 @@ def logs(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Print the log of SERVICE, or of all services; of an installation without containers: its files."""
     wanted = _filter(pattern, named)
-    home = installation.found()
+    home = installation.find_home()
     if home is None:
         if since or timestamps:
             raise CliError("--since and --timestamps are for containers; the lines of files say their time", USAGE)
         lines = _of_files(session.settings.home / "log", service, tail, follow=follow)
     else:
         refuse_others(home)
-        containers, reach = _containers(service, named), Range(since, tail)
+        containers, reach = _containers(service, named), LogRange(since, tail)
         lines = printed.follow(containers, reach) if follow else iter(printed.read(containers, reach))
     lines = (line for line in lines if wanted(line))
     if as_json and not follow:
-        emit_json({"lines": [{"container": line.container, "at": line.at, "text": line.text} for line in lines]})
+        print_json({"lines": [{"container": line.container, "at": line.at, "text": line.text} for line in lines]})
         return
-    emit(_shown(lines, alone=service is not None, timestamps=timestamps))
+    print_lines(_shown(lines, alone=service is not None, timestamps=timestamps))
 
 
-def _filter(pattern: str | None, project: str | None) -> Callable[[Line], bool]:
+def _filter(pattern: str | None, project: str | None) -> Callable[[LogLine], bool]:
     if project is not None and not is_project_id(project):
         raise CliError(f"{project} is no project's id; `launchdb projects list` shows them", USAGE)
     try:
@@ -73,7 +73,7 @@ def _filter(pattern: str | None, project: str | None) -> Callable[[Line], bool]:
     except re.error as error:
         raise CliError(f"--grep: {error}", USAGE) from None
 
-    def wanted(line: Line) -> bool:
+    def wanted(line: LogLine) -> bool:
         about = project is None or project in line.text or line.container == f"postgrest-{project}"
         return about and (expression is None or expression.search(line.text) is not None)
 
@@ -95,13 +95,13 @@ def _containers(service: str | None, project: str | None) -> list[str]:
     return [name]
 
 
-def _shown(lines: Iterable[Line], *, alone: bool, timestamps: bool) -> Iterator[str]:
+def _shown(lines: Iterable[LogLine], *, alone: bool, timestamps: bool) -> Iterator[str]:
     for line in lines:
         start = "" if alone else f"{line.container} | "
         yield start + (f"{line.at} " if timestamps else "") + line.text
 
 
-def _of_files(folder: Path, service: str | None, tail: int | None, *, follow: bool) -> Iterator[Line]:
+def _of_files(folder: Path, service: str | None, tail: int | None, *, follow: bool) -> Iterator[LogLine]:
     paths = sorted(folder.glob("*.log"))
     if service is not None:
         paths = [path for path in paths if path.stem == service]
@@ -112,12 +112,12 @@ def _of_files(folder: Path, service: str | None, tail: int | None, *, follow: bo
         with path.open(errors="replace") as file:
             lines = file.read().splitlines()
             places[path] = file.tell()
-        yield from (Line(path.stem, "", text) for text in (lines if tail is None else lines[len(lines) - tail :]))
+        yield from (LogLine(path.stem, "", text) for text in (lines if tail is None else lines[len(lines) - tail :]))
     while follow:
         for path, place in places.items():
             with path.open(errors="replace") as file:
                 # A file that is shorter than it was has been begun anew.
                 file.seek(place if path.stat().st_size >= place else 0)
-                yield from (Line(path.stem, "", text.rstrip("\n")) for text in file)
+                yield from (LogLine(path.stem, "", text.rstrip("\n")) for text in file)
                 places[path] = file.tell()
         time.sleep(PAUSE_SECONDS)

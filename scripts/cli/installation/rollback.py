@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from scripts.cli.installation.update import installed, interruptible, probe, told
-from scripts.cli.output import json_option, note
+from scripts.cli.output import json_option, print_note
 from scripts.stack import update as updates
 from scripts.stack.alone import alone
 
@@ -20,5 +20,5 @@ def rollback(*, version: str | None, as_json: bool) -> None:
     """
     there = installed()
     with alone(there.home, "rollback"), interruptible():
-        done = updates.rollback(there, version, probe, note)
+        done = updates.rollback(there, version, probe, print_note)
     told(done, as_json=as_json)

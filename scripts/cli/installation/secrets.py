@@ -14,15 +14,15 @@ from infra.secrets import secretfiles
 from jobs.engine.view import rfc3339
 from jobs.projects import platform_secrets
 from jobs.projects.platform_secrets import ALL, SMTP_PASSWORD
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import FAILURE
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
-    from jobs.projects.platform_secrets import Standing
+    from jobs.projects.platform_secrets import SecretStatus
 
 LONGEST_GRACE = 30 * 24 * 3600
 
@@ -43,7 +43,7 @@ def secrets() -> None:
 @json_option
 @pass_session
 def rotate(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     secret: str,
     *,
     grace: int | None,
@@ -62,8 +62,8 @@ def rotate(  # noqa: PLR0913 - one argument for each option
     if to is not None:
         body["to"] = to
     answer = session.client.post("/api/admin/rotate", body)
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: _told(answer["job"], waited=not no_wait), as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: _told(answer["job"], waited=not no_wait), as_json=as_json, waited=not no_wait)
 
 
 @secrets.command()
@@ -72,15 +72,15 @@ def rotate(  # noqa: PLR0913 - one argument for each option
 )
 @json_option
 @pass_session
-def check(session: Session, *, acknowledge: bool, as_json: bool) -> None:
+def check(session: CliSession, *, acknowledge: bool, as_json: bool) -> None:
     """Say how the secrets in LAUNCHDB_HOME stand; exit 1 when one is unfit, or no copy is known of."""
     folder, infra = session.settings.secrets_folder, open_home(session.settings)
     try:
-        with files.worded(folder), infra.database.transaction() as tx:
+        with files.translate_os_errors(folder), infra.database.transaction() as tx:
             if acknowledge:
-                platform_secrets.acknowledge(tx, folder, by=getpass.getuser())
-                audit.record(tx, audit.Entry("operator", "secrets.acknowledge", detail={"by": getpass.getuser()}))
-            faults, found = secretfiles.faults(folder), platform_secrets.standing(tx, folder)
+                platform_secrets.acknowledge_copies(tx, folder, by=getpass.getuser())
+                audit.record(tx, audit.AuditEntry("operator", "secrets.acknowledge", detail={"by": getpass.getuser()}))
+            faults, found = secretfiles.faults(folder), platform_secrets.secret_statuses(tx, folder)
     finally:
         infra.close()
     faults += [f"nobody has said that a copy of {one.file} lies somewhere else" for one in found if one.copy_needed]
@@ -89,18 +89,18 @@ def check(session: Session, *, acknowledge: bool, as_json: bool) -> None:
     ]
     shown = [_shown(one) for one in found]
     if as_json:
-        emit_json({"secrets": shown, "faults": faults})
+        print_json({"secrets": shown, "faults": faults})
     else:
         columns = ("secret", "file", "rotatedAt", "oldGoodUntil", "copyOf", "copyAt")
         headers = ("secret", "file", "rotated", "old good until", "copy kept by", "since")
-        emit(table(headers, ([one[column] for column in columns] for one in shown)))
+        print_lines(format_table(headers, ([one[column] for column in columns] for one in shown)))
         for fault in faults:
-            note(fault)
+            print_note(fault)
     if faults:
         raise click.exceptions.Exit(FAILURE)
 
 
-def _shown(one: Standing) -> dict[str, Any]:
+def _shown(one: SecretStatus) -> dict[str, Any]:
     return {
         "secret": one.secret,
         "file": one.file,

@@ -14,12 +14,12 @@ from config.installation import local_url
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from jobs.engine import view
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
 from scripts.cli.installation import status_docker
 from scripts.cli.jobs import queues, workers
-from scripts.cli.output import emit, emit_json, json_option, note, table
-from scripts.cli.target import answers, open_home
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
+from scripts.cli.target import is_launchdb, open_home
 
 if TYPE_CHECKING:
     from infra.composition import Infra
@@ -42,7 +42,7 @@ class Service:
 
 
 @dataclass
-class Picture:
+class StatusReport:
     """What was found; last: when the newest job of each enabled schedule that succeeded ended, None when none has."""
 
     url: str
@@ -58,35 +58,35 @@ class Picture:
 @click.command()
 @json_option
 @pass_session
-def status(session: Session, *, as_json: bool) -> int:
+def status(session: CliSession, *, as_json: bool) -> int:
     """Show services, workers, queues, projects and what wants attention; exit 1 when something is down.
 
     On the host of an installation in containers: these first, each with its health.
     """
-    home = installation.found()
+    home = installation.find_home()
     if home is not None and not session.environment.url:
-        return status_docker.show(home, as_json=as_json)
+        return status_docker.show_status(home, as_json=as_json)
     remote = session.environment.url or not session.settings.database_url
     picture = _from_api(session.client) if remote else _from_home(session)
     if as_json:
-        emit_json(asdict(picture))
+        print_json(asdict(picture))
     else:
-        emit(_lines(picture))
+        print_lines(_lines(picture))
     down = [service for service in picture.services if service.status == "down"]
     for service in down:
-        note(f"{service.name} is down" + (f"; its log is {service.log}" if service.log else ""))
+        print_note(f"{service.name} is down" + (f"; its log is {service.log}" if service.log else ""))
     return FAILURE if down else DONE
 
 
-def _from_home(session: Session) -> Picture:
+def _from_home(session: CliSession) -> StatusReport:
     """Look at each part by itself, so that one that is away hides no other."""
     settings = session.settings
     logs = settings.home / "log"
-    picture = Picture(settings.base_url, str(logs))
+    picture = StatusReport(settings.base_url, str(logs))
     infra = open_home(settings)
     try:
         url = local_url(settings)
-        api = Service("api", "up" if answers(url) else "down", url)
+        api = Service("api", "up" if is_launchdb(url) else "down", url)
         database = _probed("postgres", _answers(infra))
         picture.services = [api, database, _probed("redis", infra.doorbell.waiting("control") is not None)]
         picture.services += _from_database(infra, picture) if database.status == "up" else _unknown()
@@ -99,7 +99,7 @@ def _from_home(session: Session) -> Picture:
     return picture
 
 
-def _from_database(infra: Infra, picture: Picture) -> list[Service]:
+def _from_database(infra: Infra, picture: StatusReport) -> list[Service]:
     try:
         with infra.database.autocommit() as tx:
             picture.workers = view.workers(tx)
@@ -137,10 +137,10 @@ def _worker(found: list[dict[str, Any]]) -> Service:
     return Service("worker", "up" if found else "down", f"{len(found)} running", since=since)
 
 
-def _from_api(client: Client) -> Picture:
+def _from_api(client: Client) -> StatusReport:
     """Ask a remote installation; who is no operator there sees less."""
-    picture = Picture(client.url)
-    picture.services = [Service("api", "up" if answers(client.url) else "down", client.url)]
+    picture = StatusReport(client.url)
+    picture.services = [Service("api", "up" if is_launchdb(client.url) else "down", client.url)]
     if picture.services[0].status == "down":
         return picture
     found = Counter(project["status"] for project in client.pages("/api/projects", "projects"))
@@ -151,7 +151,7 @@ def _from_api(client: Client) -> Picture:
         failed = client.get(f"/api/admin/jobs?status=failed&limit={MOST_FAILED}")["jobs"]
         picture.attention = [_failed(job) for job in failed]
     except CliError as error:
-        note(f"workers and queues are not shown: {error}")
+        print_note(f"workers and queues are not shown: {error}")
     else:
         picture.services.append(_worker(picture.workers))
     return picture
@@ -162,21 +162,21 @@ def _failed(job: dict[str, Any]) -> dict[str, Any]:
     return {"what": f"{job['kind']} failed", "subject": job["projectId"], "detail": detail, "see": job["id"]}
 
 
-def _lines(picture: Picture) -> list[str]:
+def _lines(picture: StatusReport) -> list[str]:
     lines = []
     if picture.attention:
         found = ([entry[column] for column in COLUMNS] for entry in picture.attention)
-        lines += [*table(("wants attention", "of", "because", "job"), found), ""]
+        lines += [*format_table(("wants attention", "of", "because", "job"), found), ""]
     services = ([entry.name, entry.status, entry.since, entry.detail or None] for entry in picture.services)
-    lines += table(("service", "status", "since", "detail"), services)
+    lines += format_table(("service", "status", "since", "detail"), services)
     if picture.workers:
         lines += ["", *workers.rows(picture.workers)]
     if picture.queues:
         lines += ["", *queues.rows(picture.queues)]
     if picture.projects:
-        lines += ["", *table(("projects", "count"), picture.projects.items())]
+        lines += ["", *format_table(("projects", "count"), picture.projects.items())]
     if picture.last:
-        lines += ["", *table(("schedule", "last success"), picture.last.items())]
+        lines += ["", *format_table(("schedule", "last success"), picture.last.items())]
     lines += ["", f"projects: {sum(picture.projects.values())}; wants attention: {len(picture.attention) or 'nothing'}"]
     if picture.logs:
         lines += [f"logs: {picture.logs}"]

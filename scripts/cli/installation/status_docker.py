@@ -6,27 +6,27 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import InfraError
-from infra.pipeline import Failed
+from infra.pipeline import ProgramFailed
 from scripts.cli import inside
 from scripts.cli.errors import DONE, FAILURE
-from scripts.cli.output import emit, emit_json, note, table
+from scripts.cli.output import format_table, print_json, print_lines, print_note
 from scripts.stack import versions
 from scripts.stack.stack import Stack, complaint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.host.docker_cli import Container
+    from infra.host.docker_cli import ContainerStatus
 
 
-def show(home: Path, *, as_json: bool) -> int:
+def show_status(home: Path, *, as_json: bool) -> int:
     """Print the containers and, while the API's runs, the rest; return the exit code."""
     there = Stack.of(home)
     found, projects = there.containers(), there.projects()
     ill = [one for one in [*found, *(one for one in projects if one.state == "running")] if not one.is_well]
     answers = any(one.name == inside.CONTAINER and one.state == "running" for one in found)
     if as_json:
-        emit_json(
+        print_json(
             {
                 "home": str(home),
                 "containers": [_document(one) for one in found],
@@ -35,22 +35,22 @@ def show(home: Path, *, as_json: bool) -> int:
             }
         )
     else:
-        emit(table(("container", "state", "health", "since"), (_row(one) for one in found)))
+        print_lines(format_table(("container", "state", "health", "since"), (_row(one) for one in found)))
         running = sum(one.state == "running" for one in projects)
-        emit([f"containers of projects: {len(projects)}, of which {running} run", ""])
+        print_lines([f"containers of projects: {len(projects)}, of which {running} run", ""])
         if answers:
-            emit(_platform_text())
+            print_lines(_platform_text())
     for said in (versions.read(there.home, there.settings.version).unended, *(complaint(one) for one in ill)):
         if said:
-            note(said)
+            print_note(said)
     return FAILURE if ill else DONE
 
 
-def _row(one: Container) -> list[str | None]:
+def _row(one: ContainerStatus) -> list[str | None]:
     return [one.name, one.state, one.health or None, one.since and one.since[:19] + "Z"]
 
 
-def _document(one: Container) -> dict[str, Any]:
+def _document(one: ContainerStatus) -> dict[str, Any]:
     return {"name": one.name, "state": one.state, "health": one.health or None, "since": one.since, "image": one.image}
 
 
@@ -65,7 +65,7 @@ def _platform_json() -> Any:
 def _platform_text() -> list[str]:
     try:
         return inside.answer("status").splitlines()
-    except Failed as error:
+    except ProgramFailed as error:
         return error.said.splitlines()
     except InfraError as error:
         return [f"the platform's own view cannot be had: {error}"]

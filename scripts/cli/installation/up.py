@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import click
 import httpx
 
-from config.installation import default_home, in_containers
+from config.installation import default_home, is_containers_home
 from config.settings import Settings, load
 from infra import files
 from infra.embedded import launch
 from infra.embedded.report import FAULT, READY, read
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.installation import up_docker
-from scripts.cli.installation.demo import Operator, furnish
-from scripts.cli.output import emit, emit_json, json_option, note, pairs
+from scripts.cli.installation.demo import OperatorRecord, ensure_demo
+from scripts.cli.output import format_pairs, json_option, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
     import subprocess
@@ -44,7 +44,7 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, wit
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if in_docker:
-        up_docker.serve(_docker_home(home), detach=detach, as_json=as_json, demo=not without_demo)
+        up_docker.serve_in_containers(_docker_home(home), detach=detach, as_json=as_json, demo=not without_demo)
         return
     began = time.monotonic()
     over = {"LAUNCHDB_HOME": home or "", "LAUNCHDB_PORT": str(port or "")}
@@ -54,13 +54,13 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, wit
         _follow(process)
         settings = load(over={"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)})
         _wait_until_ready(settings, process)
-        operator = furnish(settings, demo=not without_demo)
-        note(f"ready after {time.monotonic() - began:.1f} s")
+        operator = ensure_demo(settings, demo=not without_demo)
+        print_note(f"ready after {time.monotonic() - began:.1f} s")
         _summarise(settings, operator, as_json=as_json, detach=detach)
         if not detach:
             process.wait()
     except CliError as error:
-        room = files.room_mb(settings.home)
+        room = files.free_mb(settings.home)
         _stop(process)
         if room < SCARCE_MB and "disk is full" not in str(error):
             raise CliError(f"the disk is full ({room} MB are left); free some space and start again: {error}") from None
@@ -74,7 +74,7 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, wit
 
 def _docker_home(named: str | None) -> Path:
     folder = Path(named).expanduser().resolve() if named else default_home()
-    if not in_containers(folder):
+    if not is_containers_home(folder):
         raise CliError(f"there is no installation in containers in {folder}; `launchdb init` makes one", NOT_FOUND)
     return folder
 
@@ -90,7 +90,7 @@ def _follow(process: subprocess.Popen[bytes]) -> None:
         if event == FAULT:
             process.wait()
             raise CliError(message)
-        note(message)
+        print_note(message)
         if event == READY:
             return
     raise CliError(f"the supervisor ended with exit status {process.wait()} before it was ready")
@@ -104,7 +104,7 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> N
         if time.monotonic() > deadline:
             raise CliError(f"the API is not ready after {READY_SECONDS:g} s; see {settings.home}/log/api.log")
         time.sleep(0.05)
-    note(f"API answers on {settings.base_url}")
+    print_note(f"API answers on {settings.base_url}")
 
 
 def _is_ready(url: str) -> bool:
@@ -119,15 +119,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if process.poll() is None:
-        note("stopping: workers, API, scheduler, Valkey, Postgres")
+        print_note("stopping: workers, API, scheduler, Valkey, Postgres")
         process.terminate()
         process.wait()
 
 
-def _summarise(settings: Settings, operator: Operator, *, as_json: bool, detach: bool) -> None:
+def _summarise(settings: Settings, operator: OperatorRecord, *, as_json: bool, detach: bool) -> None:
     if as_json:
-        emit_json(operator.document())
+        print_json(operator.document())
         return
-    emit(["", *pairs(operator.known()), "", f"all of this: {settings.home}/operator.json"])
-    emit(["next:", *(f"  {command}" for command in operator.next_commands(settings.home))])
-    emit([f"logs: {settings.home}/log; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])
+    print_lines(["", *format_pairs(operator.known()), "", f"all of this: {settings.home}/operator.json"])
+    print_lines(["next:", *(f"  {command}" for command in operator.next_commands(settings.home))])
+    print_lines([f"logs: {settings.home}/log; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

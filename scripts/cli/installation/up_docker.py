@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from infra.errors import InfraError
 from infra.host import docker_cli, home
 from scripts.cli.errors import CliError
-from scripts.cli.installation.demo import Operator, furnish
-from scripts.cli.output import emit, emit_json, note, pairs
+from scripts.cli.installation.demo import OperatorRecord, ensure_demo
+from scripts.cli.output import format_pairs, print_json, print_lines, print_note
 from scripts.stack import start, versions
 from scripts.stack.alone import alone
 from scripts.stack.stack import API, Stack
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def serve(folder: Path, *, detach: bool, as_json: bool, demo: bool = True) -> None:
+def serve_in_containers(folder: Path, *, detach: bool, as_json: bool, demo: bool = True) -> None:
     """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
     began = time.monotonic()
     there = Stack.of(folder)
     if unended := versions.read(there.home, there.settings.version).unended:
-        note(unended)
+        print_note(unended)
     try:
         with alone(folder, "up --docker"):
-            start.bring_up(there, note)
-            operator = furnish(there.settings, _account, demo=demo)
-            home.own(folder / "operator.json")
-        note(f"ready after {time.monotonic() - began:.1f} s")
+            start.bring_up(there, print_note)
+            operator = ensure_demo(there.settings, _account, demo=demo)
+            home.give_to_containers(folder / "operator.json")
+        print_note(f"ready after {time.monotonic() - began:.1f} s")
         _summarise(folder, operator, detach=detach, as_json=as_json)
         if not detach:
             signal.pause()
@@ -42,7 +42,7 @@ def serve(folder: Path, *, detach: bool, as_json: bool, demo: bool = True) -> No
         raise
     except (CliError, InfraError):
         # Left as it is: its logs say why, and the next start goes on from here.
-        note("what runs goes on running; `launchdb status` shows it, `launchdb down` stops it")
+        print_note("what runs goes on running; `launchdb status` shows it, `launchdb down` stops it")
         raise
 
 
@@ -51,7 +51,7 @@ def _stop(there: Stack) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with alone(there.home, "up --docker", wait=True):
-        start.take_down(there, note)
+        start.take_down(there, print_note)
 
 
 def _account(_settings: Settings, email: str, password: str) -> bool:
@@ -61,10 +61,10 @@ def _account(_settings: Settings, email: str, password: str) -> bool:
     return bool(json.loads(said)["created"])
 
 
-def _summarise(folder: Path, operator: Operator, *, detach: bool, as_json: bool) -> None:
+def _summarise(folder: Path, operator: OperatorRecord, *, detach: bool, as_json: bool) -> None:
     if as_json:
-        emit_json(operator.document())
+        print_json(operator.document())
         return
-    emit(["", *pairs(operator.known()), "", f"all of this: {folder}/operator.json"])
-    emit(["next:", *(f"  {command}" for command in operator.next_commands(folder))])
-    emit(["logs: `launchdb logs`; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])
+    print_lines(["", *format_pairs(operator.known()), "", f"all of this: {folder}/operator.json"])
+    print_lines(["next:", *(f"  {command}" for command in operator.next_commands(folder))])
+    print_lines(["logs: `launchdb logs`; " + ("`launchdb down` stops it" if detach else "Ctrl-C stops it")])

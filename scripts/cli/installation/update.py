@@ -12,7 +12,7 @@ import click
 from config import installation
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.installation import verify
-from scripts.cli.output import emit, emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials
 from scripts.stack.alone import alone
@@ -37,13 +37,13 @@ def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
     """
     there = installed()
     with alone(there.home, "update"), interruptible():
-        done = updates.update(there, version, probe, note, backup=not no_backup)
+        done = updates.update(there, version, probe, print_note, backup=not no_backup)
     told(done, as_json=as_json)
 
 
 def installed() -> Stack:
     """Return the installation of this host. Raises CliError when there is none in containers."""
-    home = installation.found()
+    home = installation.find_home()
     if home is None:
         raise CliError("this is for installations in containers; an embedded one is updated by its checkout", NOT_FOUND)
     return Stack.of(home)
@@ -66,9 +66,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def probe(there: Stack) -> bool:
     """Say whether the installation does what clients rely on."""
-    trial = trials.Trial(there.settings, trials.opened(there.settings), verify.account_inside, trials.leftovers_inside)
+    trial = trials.Trial(
+        there.settings, trials.opened(there.settings), verify.ensure_account_inside, trials.leftovers_inside
+    )
     try:
-        return all(step.outcome == "passed" for step in verify.run(trial))
+        return all(step.outcome == "passed" for step in verify.run_steps(trial))
     finally:
         trial.http.close()
 
@@ -76,6 +78,8 @@ def probe(there: Stack) -> bool:
 def told(done: Done, *, as_json: bool) -> None:
     """Print what runs now."""
     if as_json:
-        emit_json(asdict(done))
+        print_json(asdict(done))
         return
-    emit([f"{done.version} runs" + (f"; `launchdb rollback` goes back to {done.previous}" if done.previous else "")])
+    print_lines(
+        [f"{done.version} runs" + (f"; `launchdb rollback` goes back to {done.previous}" if done.previous else "")]
+    )

@@ -10,9 +10,9 @@ import click
 
 from config import installation
 from infra.host import docker_cli
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
-from scripts.cli.output import emit_json, json_option, note
+from scripts.cli.output import json_option, print_json, print_note
 from scripts.cli.owners.account import ensure_owner
 from scripts.cli.target import open_home
 from scripts.stack import verify as trials
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class VerifyStep:
     """What became of one step. outcome: passed, failed or skipped."""
 
     step: str
@@ -36,7 +36,7 @@ class Step:
 @click.command()
 @json_option
 @pass_session
-def verify(session: Session, *, as_json: bool) -> int:
+def verify(session: CliSession, *, as_json: bool) -> int:
     """Prove that the installation does what clients rely on, end to end; exit 1, naming the step, when it does not.
 
     Makes an owner and a project, writes and reads a row through the public URL, and removes all of it again, also
@@ -44,36 +44,36 @@ def verify(session: Session, *, as_json: bool) -> int:
     """
     trial = _trial(session)
     try:
-        done = run(trial)
+        done = run_steps(trial)
     finally:
         trial.http.close()
     if as_json:
-        emit_json({"url": trial.settings.base_url, "steps": [asdict(step) for step in done]})
+        print_json({"url": trial.settings.base_url, "steps": [asdict(step) for step in done]})
     return DONE if all(step.outcome == "passed" for step in done) else FAILURE
 
 
-def run(trial: Trial) -> list[Step]:
+def run_steps(trial: Trial) -> list[VerifyStep]:
     """Take every step until one fails, then clean up; tell of each as it ends."""
-    done: list[Step] = []
+    done: list[VerifyStep] = []
     try:
         for title, act in trials.STEPS:
             failed = any(step.outcome == "failed" for step in done)
-            done.append(Step(title, "skipped", "", 0.0) if failed else _taken(title, trial, act))
+            done.append(VerifyStep(title, "skipped", "", 0.0) if failed else _taken(title, trial, act))
             number = f"[{len(done)}/{len(trials.STEPS)}]"
-            note(f"{number} {title}: {done[-1].outcome}" + (f" - {done[-1].detail}" if done[-1].detail else ""))
+            print_note(f"{number} {title}: {done[-1].outcome}" + (f" - {done[-1].detail}" if done[-1].detail else ""))
     finally:
         cleaned = _taken("cleaned up", trial, _cleaned)
-        note(f"{cleaned.step}: {cleaned.outcome}" + (f" - {cleaned.detail}" if cleaned.detail else ""))
+        print_note(f"{cleaned.step}: {cleaned.outcome}" + (f" - {cleaned.detail}" if cleaned.detail else ""))
     return [*done, cleaned]
 
 
-def _taken(title: str, trial: Trial, act: Any) -> Step:
+def _taken(title: str, trial: Trial, act: Any) -> VerifyStep:
     began = time.monotonic()
     try:
         outcome, detail = "passed", act(trial)
     except trials.FAULTS as error:
         outcome, detail = "failed", f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
-    return Step(title, outcome, detail, round(time.monotonic() - began, 3))
+    return VerifyStep(title, outcome, detail, round(time.monotonic() - began, 3))
 
 
 def _cleaned(trial: Trial) -> str:
@@ -81,18 +81,18 @@ def _cleaned(trial: Trial) -> str:
     return "owner and project are gone"
 
 
-def _trial(session: Session) -> Trial:
-    home = installation.found()
+def _trial(session: CliSession) -> Trial:
+    home = installation.find_home()
     if home is not None:
         refuse_others(home)
         settings = installation.settings_of(home)
-        return trials.Trial(settings, trials.opened(settings), account_inside, trials.leftovers_inside)
+        return trials.Trial(settings, trials.opened(settings), ensure_account_inside, trials.leftovers_inside)
     if not session.settings.database_url:
         raise CliError(f"there is no installation in {session.settings.home} that you may read")
-    return embedded(session.settings)
+    return embedded_trial(session.settings)
 
 
-def embedded(settings: Settings) -> Trial:
+def embedded_trial(settings: Settings) -> Trial:
     """Return a trial of an installation without containers. Raises Unavailable."""
     return trials.Trial(
         settings,
@@ -106,7 +106,7 @@ def _account(settings: Settings, email: str, password: str) -> None:
     ensure_owner(settings, email, password, operator=False)
 
 
-def account_inside(email: str, password: str) -> None:
+def ensure_account_inside(email: str, password: str) -> None:
     """Let an owner be there although nobody may register. Raises Refused, Unavailable."""
     docker_cli.execute(API, ["launchdb", "owners", "create", email, "--password-stdin"], feed=f"{password}\n".encode())
 
@@ -117,6 +117,6 @@ def _leftovers(settings: Settings, project: str) -> list[dict[str, Any]]:
     infra = open_home(settings)
     try:
         with infra.database.transaction() as tx:
-            return [asdict(thing) for thing in inventory.take(tx, infra) if thing.project_id == project]
+            return [asdict(thing) for thing in inventory.take_inventory(tx, infra) if thing.project_id == project]
     finally:
         infra.close()

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from catalog.ids import is_id
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.jobs.progress import conclude, finished, follow, require_success
+from scripts.cli.jobs.progress import follow_job, print_outcome, require_success, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, pairs, table
+from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 
 STATUSES = ("queued", "running", "retrying", "cancelling", "succeeded", "failed", "cancelled")
 
@@ -46,7 +46,7 @@ def jobs() -> None:
 @json_option
 @pass_session
 def list_jobs(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     *,
     project: str | None,
     status: str | None,
@@ -60,20 +60,20 @@ def list_jobs(  # noqa: PLR0913 - one argument for each option
     wanted = {"projectId": session.project(project)["id"] if project else None, "status": status, "kind": kind}
     found = list(session.client.pages(path, "jobs", limit=limit, **wanted))
     if as_json:
-        emit_json({"jobs": found})
+        print_json({"jobs": found})
         return
-    emit(table(("id", "kind", "status", "project", "done", "created"), map(_row, found)))
+    print_lines(format_table(("id", "kind", "status", "project", "done", "created"), map(_row, found)))
 
 
 @jobs.command()
 @job_argument
 @json_option
 @pass_session
-def show(session: Session, job: str, *, as_json: bool) -> None:
+def show(session: CliSession, job: str, *, as_json: bool) -> None:
     """Show JOB and its steps."""
     found = session.client.get(f"/api/jobs/{job}")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
     head = {name: found[name] for name in ("id", "kind", "status", "projectId", "createdBy", "createdAt", "finishedAt")}
     if found["estimatedFinishAt"]:
@@ -82,11 +82,11 @@ def show(session: Session, job: str, *, as_json: bool) -> None:
     steps = (
         [step["title"], step["status"], step["attempt"], step["durationMs"], step["message"]] for step in found["steps"]
     )
-    emit(
+    print_lines(
         [
-            *pairs({**head, **attempts, "why": _why(found)}),
+            *format_pairs({**head, **attempts, "why": _why(found)}),
             "",
-            *table(("step", "status", "attempt", "ms", "message"), steps),
+            *format_table(("step", "status", "attempt", "ms", "message"), steps),
         ]
     )
 
@@ -96,15 +96,15 @@ def show(session: Session, job: str, *, as_json: bool) -> None:
 @wait_options
 @json_option
 @pass_session
-def watch(session: Session, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def watch(session: CliSession, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Follow JOB to its end; exit 3 when it fails."""
     found = session.client.get(f"/api/jobs/{job}")
     if not no_wait:
-        found = follow(session.client, found, timeout=timeout)
+        found = follow_job(session.client, found, timeout=timeout)
     if as_json:
-        emit_json(found)
+        print_json(found)
     else:
-        emit([f"{found['id']} {found['status']}"])
+        print_lines([f"{found['id']} {found['status']}"])
     if not no_wait:
         require_success(found)
 
@@ -113,13 +113,13 @@ def watch(session: Session, job: str, *, no_wait: bool, timeout: float | None, a
 @job_argument
 @json_option
 @pass_session
-def why(session: Session, job: str, *, as_json: bool) -> None:
+def why(session: CliSession, job: str, *, as_json: bool) -> None:
     """Say in a sentence why JOB waits, where it is, or what it failed of."""
     found = session.client.get(f"/api/jobs/{job}")
     if as_json:
-        emit_json({name: found[name] for name in ("id", "kind", "status", "waitingFor", "progress", "error")})
+        print_json({name: found[name] for name in ("id", "kind", "status", "waitingFor", "progress", "error")})
         return
-    emit([_why(found)])
+    print_lines([_why(found)])
 
 
 @jobs.command()
@@ -127,11 +127,11 @@ def why(session: Session, job: str, *, as_json: bool) -> None:
 @wait_options
 @json_option
 @pass_session
-def retry(session: Session, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def retry(session: CliSession, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Let a failed or cancelled JOB go on from its first unfinished step."""
     answer = session.client.post(f"/api/jobs/{job}/retry")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait)
 
 
 @jobs.command()
@@ -139,12 +139,12 @@ def retry(session: Session, job: str, *, no_wait: bool, timeout: float | None, a
 @wait_options
 @json_option
 @pass_session
-def cancel(session: Session, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def cancel(session: CliSession, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Stop JOB at its next safe point; it undoes what its kind undoes."""
     answer = session.client.post(f"/api/jobs/{job}/cancel")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     stopped = answer["job"]["status"] == "cancelled"
-    conclude(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait and not stopped)
+    print_outcome(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait and not stopped)
 
 
 def _told(answer: dict[str, Any]) -> list[str]:

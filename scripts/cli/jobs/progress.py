@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scripts.cli.errors import INTERRUPTED, JOB_FAILED, TIMED_OUT, CliError
-from scripts.cli.output import emit, emit_json, note, printable
+from scripts.cli.output import print_json, print_lines, print_note, strip_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class Reporter(Protocol):
         """Say how far it is and what it does now."""
 
 
-class Plain:
+class PlainReporter:
     """Lines, for logs and pipes."""
 
     def __enter__(self) -> Self:
@@ -57,13 +57,13 @@ class Plain:
 
     def line(self, text: str) -> None:
         """Print it."""
-        note(text)
+        print_note(text)
 
     def at(self, percent: float, doing: str) -> None:
         """A log needs no bar: the lines of the steps say it."""
 
 
-class Bar:
+class BarReporter:
     """A bar under the lines, for people."""
 
     def __init__(self, console: Console) -> None:
@@ -90,17 +90,17 @@ class Bar:
 
     def line(self, text: str) -> None:
         """Print it above the bar."""
-        self._progress.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(strip_control(text), markup=False, highlight=False, soft_wrap=True)
 
     def at(self, percent: float, doing: str) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=percent, description=printable(doing))
+        self._progress.update(self._task, completed=percent, description=strip_control(doing))
 
 
 def reporter() -> Reporter:
     """Return what fits the standard error of this process."""
     console = Console(stderr=True)
-    return Bar(console) if console.is_terminal else Plain()
+    return BarReporter(console) if console.is_terminal else PlainReporter()
 
 
 class _Story:
@@ -125,7 +125,7 @@ class _Story:
         self._tell.at(job["progress"]["percent"], _doing(job) if not waiting else f"waits: {waiting}")
 
 
-def follow(client: Client, job: dict[str, Any], *, timeout: float | None) -> dict[str, Any]:
+def follow_job(client: Client, job: dict[str, Any], *, timeout: float | None) -> dict[str, Any]:
     """Wait until the job rests and return it as it is then; Ctrl-C and the time-out detach, the job goes on.
 
     Raises CliError (124) when `timeout` seconds were not enough, click's Exit (130) after Ctrl-C.
@@ -139,34 +139,36 @@ def follow(client: Client, job: dict[str, Any], *, timeout: float | None) -> dic
                 job = _next(client, job, deadline)
                 story.update(job)
     except KeyboardInterrupt:
-        note(f"\ndetached; the job goes on. Watch it with: launchdb jobs watch {job['id']}")
+        print_note(f"\ndetached; the job goes on. Watch it with: launchdb jobs watch {job['id']}")
         raise click.exceptions.Exit(INTERRUPTED) from None
     return job
 
 
-def finished(client: Client, answer: dict[str, Any], *, wait: bool, timeout: float | None) -> dict[str, Any]:
+def wait_for_job(client: Client, answer: dict[str, Any], *, wait: bool, timeout: float | None) -> dict[str, Any]:
     """Wait for the job of a 202 answer, if there is one; return the answer with the job as it is then."""
     job = answer.get("job")
     if job is None:
         return answer
     if not wait:
-        note(f"accepted; watch it with: launchdb jobs watch {job['id']}")
+        print_note(f"accepted; watch it with: launchdb jobs watch {job['id']}")
         return answer
-    return {**answer, "job": follow(client, job, timeout=timeout)}
+    return {**answer, "job": follow_job(client, job, timeout=timeout)}
 
 
-def conclude(answer: dict[str, Any], lines: Callable[[], list[str]], *, as_json: bool, waited: bool = True) -> None:
+def print_outcome(
+    answer: dict[str, Any], lines: Callable[[], list[str]], *, as_json: bool, waited: bool = True
+) -> None:
     """Print what came of it. Raises CliError (3), after the JSON, when the job was waited for and did not succeed."""
     failed = _failure(answer.get("job")) if waited else None
     if as_json:
-        emit_json(answer)
+        print_json(answer)
     elif failed is None:
-        emit(lines())
+        print_lines(lines())
     if failed is not None:
         raise failed
 
 
-def said(job: dict[str, Any] | None) -> list[str]:
+def remarks(job: dict[str, Any] | None) -> list[str]:
     """Return what the result of a job says beside its success: what did not come back, and what is worth saying."""
     result = (job or {}).get("result") or {}
     lacking = [f"it did not come back: {line}" for line in result.get("lacking") or ()]

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
-from scripts.cli.output import age, emit, emit_json, json_option, table
+from scripts.cli.output import format_age, format_table, json_option, print_json, print_lines
 
 
 @click.group()
@@ -19,20 +19,20 @@ def queues() -> None:
 @queues.command("list")
 @json_option
 @pass_session
-def list_queues(session: Session, *, as_json: bool) -> None:
+def list_queues(session: CliSession, *, as_json: bool) -> None:
     """List the queues: how much waits and for how long, what runs, and who paused them."""
     found = session.client.get("/api/admin/queues")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(rows(found["queues"]))
+    print_lines(rows(found["queues"]))
 
 
 @queues.command()
 @click.argument("name")
 @json_option
 @pass_session
-def pause(session: Session, name: str, *, as_json: bool) -> None:
+def pause(session: CliSession, name: str, *, as_json: bool) -> None:
     """Let no worker take anything more from the queue NAME; what runs is finished."""
     _asked(session, name, "pause", as_json=as_json)
 
@@ -41,17 +41,17 @@ def pause(session: Session, name: str, *, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @pass_session
-def resume(session: Session, name: str, *, as_json: bool) -> None:
+def resume(session: CliSession, name: str, *, as_json: bool) -> None:
     """Let workers take from the queue NAME again."""
     _asked(session, name, "resume", as_json=as_json)
 
 
 def rows(found: list[dict[str, Any]]) -> list[str]:
     """Return queues as a table."""
-    return table(
+    return format_table(
         ("queue", "waiting", "running", "oldest", "paused"),
         (
-            (queue["name"], queue["depth"], queue["running"], age(queue["oldestAgeSeconds"]), _paused(queue))
+            (queue["name"], queue["depth"], queue["running"], format_age(queue["oldestAgeSeconds"]), _paused(queue))
             for queue in found
         ),
     )
@@ -61,12 +61,12 @@ def _paused(queue: dict[str, Any]) -> str | None:
     return queue["pausedAt"] and f"{queue['pausedAt']} by {queue['pausedBy']}"
 
 
-def _asked(session: Session, name: str, verb: str, *, as_json: bool) -> None:
+def _asked(session: CliSession, name: str, verb: str, *, as_json: bool) -> None:
     # A name that is no part of a path leads nowhere, and that reads as if the caller were no operator.
     if name not in {queue["name"] for queue in session.client.get("/api/admin/queues")["queues"]}:
         raise CliError(f"there is no queue {name}", NOT_FOUND)
     queue = session.client.post(f"/api/admin/queues/{name}/{verb}")
     if as_json:
-        emit_json(queue)
+        print_json(queue)
         return
-    emit(rows([queue]))
+    print_lines(rows([queue]))

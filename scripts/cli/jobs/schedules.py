@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines
 
 
 @click.group()
@@ -20,13 +20,15 @@ def schedules() -> None:
 @schedules.command("list")
 @json_option
 @pass_session
-def list_schedules(session: Session, *, as_json: bool) -> None:
+def list_schedules(session: CliSession, *, as_json: bool) -> None:
     """List the schedules: their next three times, and what became of the last."""
     found = session.client.get("/api/admin/schedules")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(table(("name", "kind", "cron", "zone", "next", "last"), (_row(row) for row in found["schedules"])))
+    print_lines(
+        format_table(("name", "kind", "cron", "zone", "next", "last"), (_row(row) for row in found["schedules"]))
+    )
 
 
 @schedules.command("set")
@@ -37,7 +39,7 @@ def list_schedules(session: Session, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def change(
-    session: Session, name: str, *, cron: str | None, timezone: str | None, enabled: bool | None, as_json: bool
+    session: CliSession, name: str, *, cron: str | None, timezone: str | None, enabled: bool | None, as_json: bool
 ) -> None:
     """Change when the schedule NAME fires."""
     wanted = {"cron": cron, "timezone": timezone, "enabled": enabled}
@@ -46,9 +48,9 @@ def change(
         raise click.UsageError("say what to change: --cron, --timezone, --enable or --disable")
     row = session.client.patch(f"/api/admin/schedules/{name}", given)
     if as_json:
-        emit_json(row)
+        print_json(row)
         return
-    emit([f"{row['name']}: {_next(row)}"])
+    print_lines([f"{row['name']}: {_next(row)}"])
 
 
 @schedules.command()
@@ -56,11 +58,11 @@ def change(
 @wait_options
 @json_option
 @pass_session
-def run(session: Session, name: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def run(session: CliSession, name: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Begin the job of the schedule NAME at once."""
     answer = session.client.post(f"/api/admin/schedules/{name}/run")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(
         answer, lambda: [f"{answer['job']['kind']} {answer['job']['status']}"], as_json=as_json, waited=not no_wait
     )
 

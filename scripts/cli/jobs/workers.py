@@ -7,26 +7,26 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
-from scripts.cli.output import age, emit, emit_json, json_option, table
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.output import format_age, format_table, json_option, print_json, print_lines
 
 
 @click.command()
 @json_option
 @pass_session
-def workers(session: Session, *, as_json: bool) -> None:
+def workers(session: CliSession, *, as_json: bool) -> None:
     """List the workers: their queues, the job at hand and when they were last heard of (operators only)."""
     found = session.client.get("/api/admin/workers")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(rows(found["workers"]))
+    print_lines(rows(found["workers"]))
 
 
 def rows(found: list[dict[str, Any]]) -> list[str]:
     """Return workers as a table."""
     columns = ("worker", "host", "queues", "job", "runs for", "last beat")
-    return table(
+    return format_table(
         columns,
         (
             (
@@ -44,4 +44,4 @@ def rows(found: list[dict[str, Any]]) -> list[str]:
 
 def since(moment: str) -> str | None:
     """Return how long ago a time was that the API gave."""
-    return age((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+    return format_age((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())

@@ -48,11 +48,11 @@ def ensure_owner(settings: Settings, email: str, password: str, *, operator: boo
 
 def _set_password(tx: Transaction, owner: owners.Owner, password: str) -> None:
     passwords = Passwords(1)
-    stored = owners.password_of(tx, owner.id, changing=True)
+    stored = owners.password_hash(tx, owner.id, changing=True)
     if passwords.matches(password, stored):
         return
     owners.check_password(password, owner.email)
     owners.set_password(tx, owner.id, passwords.hash(password))
     sessions.end_all(tx, owner.id)
     one_time.end_resets(tx, owner.id)
-    audit.record(tx, audit.Entry("operator", "owner.set_password", owner_id=owner.id))
+    audit.record(tx, audit.AuditEntry("operator", "owner.set_password", owner_id=owner.id))

@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from scripts.cli.context import Session, pass_session
-from scripts.cli.output import emit, emit_json, json_option, note
-from scripts.cli.signin import SignIn
-from scripts.cli.target import anonymous
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.output import json_option, print_json, print_lines, print_note
+from scripts.cli.signin import StoredSignIn
+from scripts.cli.target import anonymous_client
 
 
 @click.command()
@@ -18,22 +18,22 @@ from scripts.cli.target import anonymous
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 @json_option
 @pass_session
-def login(session: Session, *, url: str | None, email: str | None, password_stdin: bool, as_json: bool) -> None:
+def login(session: CliSession, *, url: str | None, email: str | None, password_stdin: bool, as_json: bool) -> None:
     """Sign in and remember it in your configuration folder, readable by you alone."""
-    client = anonymous(session.settings, (url or session.environment.url).rstrip("/"))
+    client = anonymous_client(session.settings, (url or session.environment.url).rstrip("/"))
     try:
         email = email or click.prompt("Email", err=True)
         password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask()
         given = client.post("/api/auth/login", {"email": email, "password": password})
     finally:
         client.close()
-    session.context_file.write(SignIn(client.url, email, given["accessToken"], given["refreshToken"]))
-    note(f"remembered in {session.context_file.path}")
+    session.context_file.write(StoredSignIn(client.url, email, given["accessToken"], given["refreshToken"]))
+    print_note(f"remembered in {session.context_file.path}")
     known = {"url": client.url, "email": email}
     if as_json:
-        emit_json(known)
+        print_json(known)
         return
-    emit([f"signed in to {client.url} as {email}"])
+    print_lines([f"signed in to {client.url} as {email}"])
 
 
 def _ask() -> str:

@@ -13,16 +13,16 @@ import click
 
 from catalog import owners as people
 from jobs.engine.view import rfc3339
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
-from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 from scripts.cli.owners.account import ensure_owner
 from scripts.cli.target import open_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from catalog.owners import Counted
+    from catalog.owners import OwnerWithProjects
     from infra.postgres.database import Transaction
 
 
@@ -34,23 +34,23 @@ def owners() -> None:
 @owners.command("list")
 @json_option
 @pass_session
-def list_owners(session: Session, *, as_json: bool) -> None:
+def list_owners(session: CliSession, *, as_json: bool) -> None:
     """List all owners (for whoever may read LAUNCHDB_HOME)."""
     with _home(session) as tx:
         found = [_owner(owner) for owner in people.page(tx, after=None, limit=None)]
     if as_json:
-        emit_json({"owners": found})
+        print_json({"owners": found})
         return
     columns = ("id", "email", "name", "operator", "projects", "maxProjects", "createdAt")
     headers = ("id", "email", "name", "operator", "projects", "at most", "created")
-    emit(table(headers, ([owner[column] for column in columns] for owner in found)))
+    print_lines(format_table(headers, ([owner[column] for column in columns] for owner in found)))
 
 
 @owners.command()
 @click.argument("email")
 @json_option
 @pass_session
-def promote(session: Session, email: str, *, as_json: bool) -> None:
+def promote(session: CliSession, email: str, *, as_json: bool) -> None:
     """Make the owner with that EMAIL an operator (for whoever may read LAUNCHDB_HOME)."""
     email = email.strip().lower()
     with _home(session) as tx:
@@ -59,9 +59,9 @@ def promote(session: Session, email: str, *, as_json: bool) -> None:
         except (people.OwnerNotFound, ValueError):
             raise CliError(f"there is no owner {email}", NOT_FOUND) from None
     if as_json:
-        emit_json({"id": owner.id, "email": email, "operator": True})
+        print_json({"id": owner.id, "email": email, "operator": True})
         return
-    emit([f"{email} is an operator"])
+    print_lines([f"{email} is an operator"])
 
 
 @owners.command()
@@ -71,7 +71,7 @@ def promote(session: Session, email: str, *, as_json: bool) -> None:
 @click.option("--anew", is_flag=True, help="Let one that is there already have this password, too.")
 @json_option
 @pass_session
-def create(session: Session, email: str, *, operator: bool, password_stdin: bool, anew: bool, as_json: bool) -> None:
+def create(session: CliSession, email: str, *, operator: bool, password_stdin: bool, anew: bool, as_json: bool) -> None:
     """Let an owner with that EMAIL be there, whoever may register (for whoever may read LAUNCHDB_HOME).
 
     Who is there already keeps the name, and the password but with --anew, which ends what the old one had opened.
@@ -88,20 +88,20 @@ def create(session: Session, email: str, *, operator: bool, password_stdin: bool
     except people.WeakPassword as error:
         raise CliError(f"the password {error}", USAGE) from None
     if as_json:
-        emit_json({"email": email, "created": made, "operator": operator})
+        print_json({"email": email, "created": made, "operator": operator})
         return
     became = "was created" if made else "was there already"
     if anew and not made:
         became += ", and has this password and nothing that another one had opened"
         became += "," if operator else ""
-    emit([f"{email} {became}" + (" and is an operator" if operator else "")])
+    print_lines([f"{email} {became}" + (" and is an operator" if operator else "")])
 
 
 @owners.command()
 @click.argument("email")
 @json_option
 @pass_session
-def invite(session: Session, email: str, *, as_json: bool) -> None:
+def invite(session: CliSession, email: str, *, as_json: bool) -> None:
     """Invite EMAIL: print a link to register with, this one time, and mail it where mail is on (operators only)."""
     _tell(session.client.post("/api/admin/owners/invitations", {"email": email.strip()}), as_json=as_json)
 
@@ -110,7 +110,7 @@ def invite(session: Session, email: str, *, as_json: bool) -> None:
 @click.argument("email")
 @json_option
 @pass_session
-def reset(session: Session, email: str, *, as_json: bool) -> None:
+def reset(session: CliSession, email: str, *, as_json: bool) -> None:
     """Print a link with which the owner EMAIL sets another password, this one time (operators only)."""
     wanted = email.strip().lower()
     known = session.client.pages("/api/admin/owners", "owners")
@@ -121,7 +121,7 @@ def reset(session: Session, email: str, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _home(session: Session) -> Iterator[Transaction]:
+def _home(session: CliSession) -> Iterator[Transaction]:
     infra = open_home(session.settings)
     try:
         with infra.database.transaction() as tx:
@@ -132,13 +132,15 @@ def _home(session: Session) -> Iterator[Transaction]:
 
 def _tell(made: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        emit_json(made)
+        print_json(made)
         return
-    note(f"good once, until {made['expiresAt']}; it is not shown again" + ("; mailed, too" if made["mailed"] else ""))
-    emit([made["link"]])
+    print_note(
+        f"good once, until {made['expiresAt']}; it is not shown again" + ("; mailed, too" if made["mailed"] else "")
+    )
+    print_lines([made["link"]])
 
 
-def _owner(owner: Counted) -> dict[str, Any]:
+def _owner(owner: OwnerWithProjects) -> dict[str, Any]:
     return {
         "id": owner.id,
         "email": owner.email,

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.options import confirm
-from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 
 
 @click.group()
@@ -21,14 +21,18 @@ def tokens() -> None:
 @tokens.command("list")
 @json_option
 @pass_session
-def list_tokens(session: Session, *, as_json: bool) -> None:
+def list_tokens(session: CliSession, *, as_json: bool) -> None:
     """List your tokens; their values are not kept."""
     found = list(session.client.pages("/api/tokens", "tokens"))
     if as_json:
-        emit_json({"tokens": found})
+        print_json({"tokens": found})
         return
     columns = ("id", "name", "createdAt", "expiresAt", "lastUsedAt")
-    emit(table(("id", "name", "created", "expires", "last used"), ([token.get(c) for c in columns] for token in found)))
+    print_lines(
+        format_table(
+            ("id", "name", "created", "expires", "last used"), ([token.get(c) for c in columns] for token in found)
+        )
+    )
 
 
 @tokens.command()
@@ -36,7 +40,7 @@ def list_tokens(session: Session, *, as_json: bool) -> None:
 @click.option("--days", type=click.IntRange(min=1), help="End of its life, counted from now (default: none).")
 @json_option
 @pass_session
-def create(session: Session, name: str, *, days: int | None, as_json: bool) -> None:
+def create(session: CliSession, name: str, *, days: int | None, as_json: bool) -> None:
     """Make a token called NAME and print it, this one time."""
     body: dict[str, Any] = {"name": name}
     if days is not None:
@@ -44,10 +48,10 @@ def create(session: Session, name: str, *, days: int | None, as_json: bool) -> N
         body["expiresAt"] = ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     made = session.client.post("/api/tokens", body)
     if as_json:
-        emit_json(made)
+        print_json(made)
         return
-    note("keep it now: it is not shown again")
-    emit([made["token"]])
+    print_note("keep it now: it is not shown again")
+    print_lines([made["token"]])
 
 
 @tokens.command()
@@ -55,7 +59,7 @@ def create(session: Session, name: str, *, days: int | None, as_json: bool) -> N
 @click.option("--yes", is_flag=True, help="Do not ask for the name.")
 @json_option
 @pass_session
-def delete(session: Session, token: str, *, yes: bool, as_json: bool) -> None:
+def delete(session: CliSession, token: str, *, yes: bool, as_json: bool) -> None:
     """Delete TOKEN, given by id or name; what uses it is signed out at once."""
     found = [entry for entry in session.client.pages("/api/tokens", "tokens") if token in (entry["id"], entry["name"])]
     if not found:
@@ -63,6 +67,6 @@ def delete(session: Session, token: str, *, yes: bool, as_json: bool) -> None:
     confirm(found[0]["name"], f"the token {found[0]['name']}", yes=yes)
     session.client.delete(f"/api/tokens/{found[0]['id']}")
     if as_json:
-        emit_json({"deleted": found[0]["id"]})
+        print_json({"deleted": found[0]["id"]})
         return
-    emit([f"{found[0]['id']} deleted"])
+    print_lines([f"{found[0]['id']} deleted"])

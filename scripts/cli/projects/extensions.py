@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines
 
 
 @click.group()
@@ -21,14 +21,14 @@ def extensions() -> None:
 @click.argument("project", required=False)
 @json_option
 @pass_session
-def list_extensions(session: Session, project: str | None, *, as_json: bool) -> None:
+def list_extensions(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """List what PROJECT may have and what it has."""
     answer = session.client.get(f"/api/projects/{session.project(project)['id']}/extensions")
     if as_json:
-        emit_json(answer)
+        print_json(answer)
         return
     rows = ([_word(row[name]) for name in ("name", "version", "installed", "reason")] for row in answer["extensions"])
-    emit(table(("name", "version", "installed", "why not"), rows))
+    print_lines(format_table(("name", "version", "installed", "why not"), rows))
 
 
 @extensions.command()
@@ -36,7 +36,7 @@ def list_extensions(session: Session, project: str | None, *, as_json: bool) -> 
 @wait_options
 @json_option
 @pass_session
-def add(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
+def add(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Install the extension NAME in PROJECT."""
     path, name = _meant(session, words)
     answer = session.client.post(path, {"name": name})
@@ -50,7 +50,7 @@ def add(session: Session, words: tuple[str, ...], *, no_wait: bool, timeout: flo
 @json_option
 @pass_session
 def remove(
-    session: Session, words: tuple[str, ...], *, cascade: bool, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, words: tuple[str, ...], *, cascade: bool, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Drop the extension NAME from PROJECT."""
     path, name = _meant(session, words)
@@ -58,7 +58,7 @@ def remove(
     _concluded(session, answer, f"{name} removed", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
-def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, str]:
+def _meant(session: CliSession, words: tuple[str, ...]) -> tuple[str, str]:
     if len(words) > 2:
         raise click.UsageError("give PROJECT and NAME")
     project = session.project(words[0] if len(words) > 1 else None)
@@ -66,10 +66,10 @@ def _meant(session: Session, words: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _concluded(
-    session: Session, answer: dict[str, Any], told: str, *, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, answer: dict[str, Any], told: str, *, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: ["accepted" if no_wait else told], as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: ["accepted" if no_wait else told], as_json=as_json, waited=not no_wait)
 
 
 def _word(value: Any) -> Any:

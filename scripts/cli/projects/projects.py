@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import USAGE, CliError
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import confirm, wait_options
-from scripts.cli.output import emit, emit_json, json_option, pairs, table
+from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 from scripts.cli.projects.extensions import extensions
 from scripts.cli.projects.life import pause, restart, resume, vacuum
 from scripts.cli.projects.rotate import rotate
@@ -33,56 +33,58 @@ def projects() -> None:
 @json_option
 @pass_session
 def create(
-    session: Session, name: str, *, pool_size: int | None, no_wait: bool, timeout: float | None, as_json: bool
+    session: CliSession, name: str, *, pool_size: int | None, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Create a project called NAME and wait until it answers."""
     body = {"name": name} if pool_size is None else {"name": name, "poolSize": pool_size}
     answer = session.client.post("/api/projects", body)
     project_id = answer["project"]["id"]
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     if not no_wait:
         answer["project"] = session.client.get(f"/api/projects/{project_id}")
-    conclude(answer, lambda: _lines(answer["project"]), as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: _lines(answer["project"]), as_json=as_json, waited=not no_wait)
 
 
 @projects.command("list")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many (default: all).")
 @json_option
 @pass_session
-def list_projects(session: Session, *, limit: int | None, as_json: bool) -> None:
+def list_projects(session: CliSession, *, limit: int | None, as_json: bool) -> None:
     """List your projects."""
     found = list(session.client.pages("/api/projects", "projects", limit=limit))
     if as_json:
-        emit_json({"projects": found})
+        print_json({"projects": found})
         return
     columns = ("id", "name", "status", "createdAt")
-    emit(table(("id", "name", "status", "created"), ([project[name] for name in columns] for project in found)))
+    print_lines(
+        format_table(("id", "name", "status", "created"), ([project[name] for name in columns] for project in found))
+    )
 
 
 @projects.command()
 @click.argument("project", required=False)
 @json_option
 @pass_session
-def show(session: Session, project: str | None, *, as_json: bool) -> None:
+def show(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """Show PROJECT, given by id or name."""
     found = session.project(project)
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(_lines(found))
+    print_lines(_lines(found))
 
 
 @projects.command()
 @click.argument("project", required=False)
 @json_option
 @pass_session
-def connection(session: Session, project: str | None, *, as_json: bool) -> None:
+def connection(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """Print the URLs and keys of PROJECT. They are secret; the request is audited."""
     found = session.client.get(f"/api/projects/{session.project(project)['id']}/connection")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
-    emit(pairs({name: value for name, value in found.items() if value is not None}))
+    print_lines(format_pairs({name: value for name, value in found.items() if value is not None}))
 
 
 @projects.command()
@@ -93,7 +95,7 @@ def connection(session: Session, project: str | None, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def update(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     name: str | None,
@@ -108,8 +110,8 @@ def update(  # noqa: PLR0913 - one argument for each option
         raise CliError("nothing to change; give --name or --pool-size", USAGE)
     project_id = session.project(project)["id"]
     answer = session.client.patch(f"/api/projects/{project_id}", changes)
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(
         answer,
         lambda: _lines(session.client.get(f"/api/projects/{project_id}")),
         as_json=as_json,
@@ -129,7 +131,7 @@ for command in (pause, resume, restart, vacuum, rotate, settings, stats, sql, ps
 @json_option
 @pass_session
 def delete(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     yes: bool,
@@ -142,9 +144,9 @@ def delete(  # noqa: PLR0913 - one argument for each option
     found = session.project(project)
     confirm(found["name"], f"the project {found['name']} ({found['id']}) and all its data", yes=yes)
     answer = session.client.delete(f"/api/projects/{found['id']}", purge="true" if purge else "false")
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     done = f"{found['id']} {'is being deleted' if no_wait else 'deleted'}"
-    conclude(answer, lambda: [done], as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: [done], as_json=as_json, waited=not no_wait)
 
 
 _SHOWN = ("id", "name", "status", "statusReason", "drift", "poolSize", "createdAt")
@@ -153,4 +155,4 @@ _SHOWN = ("id", "name", "status", "statusReason", "drift", "poolSize", "createdA
 def _lines(project: dict[str, Any]) -> list[str]:
     plain = {name: project.get(name) for name in _SHOWN}
     endpoints = project.get("endpoints") or {}
-    return pairs({name: value for name, value in {**plain, **endpoints}.items() if value})
+    return format_pairs({name: value for name, value in {**plain, **endpoints}.items() if value})

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from jobs.projects.project_secrets import DATABASE_PASSWORD, ROTATED
-from scripts.cli.context import Session, pass_session
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.context import CliSession, pass_session
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
 from scripts.cli.output import json_option
 from scripts.cli.target import open_home
@@ -28,7 +28,7 @@ LONGEST_GRACE = 30 * 24 * 3600
 @json_option
 @pass_session
 def rotate(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     secret: str,
@@ -50,11 +50,11 @@ def rotate(  # noqa: PLR0913 - one argument for each option
         project_id = session.project(project)["id"]
         body = {"secret": secret} if grace is None else {"secret": secret, "graceSeconds": grace}
         answer = session.client.post(f"/api/projects/{project_id}/rotate", body)
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
-    conclude(answer, lambda: _told(answer["job"], waited=not no_wait), as_json=as_json, waited=not no_wait)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: _told(answer["job"], waited=not no_wait), as_json=as_json, waited=not no_wait)
 
 
-def _of_all(session: Session, secret: str, grace: int | None, budget: int) -> dict[str, Any]:
+def _of_all(session: CliSession, secret: str, grace: int | None, budget: int) -> dict[str, Any]:
     # Every kind of job is loaded with one of them; who rotates one project need not wait for that.
     from jobs.engine.enqueue import enqueue  # noqa: PLC0415
     from jobs.engine.view import job_json  # noqa: PLC0415

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import USAGE, CliError
-from scripts.cli.jobs.progress import conclude, finished
+from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import wait_options
-from scripts.cli.output import emit, emit_json, json_option, pairs, table
+from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 
 # Whoever lists the processes of this machine sees their arguments.
 SECRET = "smtpPassword"  # noqa: S105 - its name
@@ -26,7 +26,7 @@ SECRET = "smtpPassword"  # noqa: S105 - its name
 @json_option
 @pass_session
 def settings(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     given: tuple[str, ...],
@@ -40,27 +40,27 @@ def settings(  # noqa: PLR0913 - one argument for each option
     found = session.client.get(path)
     changes = _changes(found["settings"], given, unset)
     if not changes:
-        conclude(found, lambda: _lines(found), as_json=as_json)
+        print_outcome(found, lambda: _lines(found), as_json=as_json)
         return
-    answer = finished(session.client, session.client.patch(path, changes), wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, session.client.patch(path, changes), wait=not no_wait, timeout=timeout)
     if not no_wait:
         answer = {**answer, **session.client.get(path)}
-    conclude(answer, lambda: _lines(answer), as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: _lines(answer), as_json=as_json, waited=not no_wait)
 
 
 @click.command()
 @click.argument("project", required=False)
 @json_option
 @pass_session
-def stats(session: Session, project: str | None, *, as_json: bool) -> None:
+def stats(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """Show how large PROJECT is, and how busy."""
     found = session.client.get(f"/api/projects/{session.project(project)['id']}/stats")
     if as_json:
-        emit_json(found)
+        print_json(found)
         return
     limit = found["connections"]["limit"]
-    emit(
-        pairs(
+    print_lines(
+        format_pairs(
             {
                 "database": f"{found['databaseBytes']} bytes, {found['tableCount']} tables",
                 "files": f"{found['storage']['bytes']} bytes, {found['storage']['objects']} objects",
@@ -71,7 +71,7 @@ def stats(session: Session, project: str | None, *, as_json: bool) -> None:
     )
     if found["tables"]:
         rows = ((row["schema"], row["tables"], row["rows"]) for row in found["tables"])
-        emit(["", *table(("schema", "tables", "rows (about)"), rows)])
+        print_lines(["", *format_table(("schema", "tables", "rows (about)"), rows)])
 
 
 def _changes(known: dict[str, Any], given: tuple[str, ...], unset: tuple[str, ...]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     rows = [(name, _said(value), "set" if name in changed else "") for name, value in found["settings"].items()]
     rows += [(name, "(not shown)" if there else "", "set" if there else "") for name, there in found["secrets"].items()]
     versions = f"version {found['version']}, in force {found['appliedVersion']}"
-    return [versions, "", *table(("name", "value", ""), rows)]
+    return [versions, "", *format_table(("name", "value", ""), rows)]
 
 
 def _said(value: Any) -> str:

@@ -11,9 +11,9 @@ from psycopg.conninfo import conninfo_to_dict
 from catalog.ids import is_project_id
 from infra.embedded import psql as program
 from infra.errors import Refused
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
-from scripts.cli.output import emit, emit_json, json_option, note, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 
 
 @click.command()
@@ -24,7 +24,7 @@ from scripts.cli.output import emit, emit_json, json_option, note, table
 @json_option
 @pass_session
 def sql(
-    session: Session,
+    session: CliSession,
     words: tuple[str, ...],
     *,
     script: IO[str] | None,
@@ -39,21 +39,21 @@ def sql(
         body["timeoutMs"] = timeout_ms
     answer = session.client.ask(f"/api/projects/{session.project(project)['id']}/sql", body)
     if as_json:
-        emit_json(answer)
+        print_json(answer)
         return
     for notice in answer["notices"]:
-        note(f"{notice['severity']}: {notice['message']}")
+        print_note(f"{notice['severity']}: {notice['message']}")
     names = [column["name"] for column in answer["columns"]]
     if names:
-        emit(table(names, ([row[name] for name in names] for row in answer["rows"])))
-    note(_said(answer))
+        print_lines(format_table(names, ([row[name] for name in names] for row in answer["rows"])))
+    print_note(_said(answer))
 
 
 @click.command()
 @click.argument("project", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print where it would connect, without the password.")
 @pass_session
-def psql(session: Session, project: str | None, *, as_json: bool) -> None:
+def psql(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """Open psql in PROJECT as its owner. The password goes by psql's environment, never by its arguments."""
     path = f"/api/projects/{session.project(project)['id']}/connection"
     found = session.client.get(path)
@@ -66,10 +66,10 @@ def psql(session: Session, project: str | None, *, as_json: bool) -> None:
     except Refused as error:
         raise CliError(str(error), NOT_FOUND) from error
     if as_json:
-        emit_json({**where, "program": str(installed)})
+        print_json({**where, "program": str(installed)})
         return
     sys.stdout.flush()
-    program.become(installed, where, str(known["password"]))
+    program.exec_psql(installed, where, str(known["password"]))
 
 
 def _meant(words: tuple[str, ...], script: IO[str] | None) -> tuple[str | None, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from scripts.cli.context import Session, pass_session
+from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import CONFLICT, NOT_FOUND, CliError
-from scripts.cli.jobs.progress import conclude, finished, said
+from scripts.cli.jobs.progress import print_outcome, remarks, wait_for_job
 from scripts.cli.options import partial_option, wait_options
-from scripts.cli.output import emit, emit_json, json_option, table
+from scripts.cli.output import format_table, json_option, print_json, print_lines
 
 
 @click.command()
@@ -19,7 +19,7 @@ from scripts.cli.output import emit, emit_json, json_option, table
 @json_option
 @pass_session
 def undelete(  # noqa: PLR0913 - one argument for each option
-    session: Session,
+    session: CliSession,
     project: str | None,
     *,
     name: str | None,
@@ -32,7 +32,7 @@ def undelete(  # noqa: PLR0913 - one argument for each option
     known = session.client.get("/api/projects/deleted")
     if project is None:
         rows = ((row["projectId"], row["projectName"], row["createdAt"], row["expiresAt"]) for row in known["backups"])
-        emit_json(known) if as_json else emit(table(("project", "name", "backed up", "until"), rows))
+        print_json(known) if as_json else print_lines(format_table(("project", "name", "backed up", "until"), rows))
         return
     found = [row for row in known["backups"] if project in (row["projectId"], row["projectName"])]
     if len(found) != 1:
@@ -41,7 +41,7 @@ def undelete(  # noqa: PLR0913 - one argument for each option
     body = {"backupId": found[0]["id"], **({} if name is None else {"name": name})}
     body |= {"partial": True} if partial else {}
     answer = session.client.post("/api/projects/restore", body)
-    answer = finished(session.client, answer, wait=not no_wait, timeout=timeout)
+    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     project_id = answer["project"]["id"]
     told = f"{project_id} {'is being restored' if no_wait else 'is back'}"
-    conclude(answer, lambda: [told, *said(answer["job"])], as_json=as_json, waited=not no_wait)
+    print_outcome(answer, lambda: [told, *remarks(answer["job"])], as_json=as_json, waited=not no_wait)

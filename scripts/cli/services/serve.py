@@ -18,7 +18,7 @@ from app.data.serve import standalone
 from app.factory import create_app
 from app.manager import listener
 from app.platform.operations import internal
-from config.logging import setup
+from config.logging import setup_logging
 from config.settings import Settings, data_api_environment, load
 from infra import exhaustion
 from infra.composition import Infra
@@ -40,7 +40,7 @@ HUNG_SECONDS = 60
 HELD_CONNECTIONS = 2
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class GunicornServer(BaseApplication):  # type: ignore[misc]
     """One gunicorn process with threads; the application is made inside it, after the fork."""
 
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
@@ -92,8 +92,8 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Open the world and make the application."""
         name = self._service if self._service in INTERNAL or self._service in HELD else "api"
-        setup(name)
-        exhaustion.watch()
+        setup_logging(name)
+        exhaustion.watch_for_shortage()
         if name in HELD:
             database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
             self._opened = database
@@ -103,11 +103,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         _say_when_connected(infra.database)
         if name in INTERNAL:
             if name == "manager":
-                listener.start(infra)
+                listener.start_listener(infra)
             return INTERNAL[name][1](self._settings, infra)
         app = create_app(self._settings, infra, self._services)
         if "platform" in self._services:
-            internal.listen(app)
+            internal.serve_internal_app(app)
         return app
 
 
@@ -148,11 +148,11 @@ def serve(service: str) -> None:
         standalone.main(alone)
         return
     if service in HELD:
-        Server(reachable_settings(), (service,)).run()
+        GunicornServer(reachable_settings(), (service,)).run()
         return
     if service == "broker":
         BrokerServer(load()).run()
         return
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)
-    Server(settings, SERVICES.get(service, (service,))).run()
+    GunicornServer(settings, SERVICES.get(service, (service,))).run()

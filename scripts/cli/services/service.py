@@ -47,7 +47,7 @@ def reachable_settings() -> Settings:
 def _proven(infra: Infra) -> bool:
     try:
         with infra.database.transaction() as tx:
-            infra.vault.prove(tx)
+            infra.vault.check_master_key(tx)
     except Unavailable:
         return False
     return True

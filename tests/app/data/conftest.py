@@ -124,7 +124,7 @@ def project(server_url, tmp_path_factory):
     registry = Registry(settings.instances_folder)
     app = Flask("test")
     states = {"proj_" + "a" * 16: "paused"}
-    app.register_blueprint(blueprint.make(settings, states.get, registry))
+    app.register_blueprint(blueprint.make_blueprint(settings, states.get, registry))
     yield Project(project_id, admin, app.test_client(), registry, folder)
     registry.close()
     admin.close()

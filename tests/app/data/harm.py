@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from app.data.config import from_values
-from app.data.parse.request import Raw
+from app.data.parse.request import RawRequest
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from tests.fixtures.servers import wait_until
@@ -108,7 +108,9 @@ def ask(instance, method, target, body=None, headers=None):
     """Return status and body."""
     path, _, query = target.partition("?")
     sent = {"content-type": "application/json", **(headers or {})}
-    answer = instance.answer(Raw(method, path, query, sent, json.dumps(body).encode() if body is not None else b""))
+    answer = instance.answer(
+        RawRequest(method, path, query, sent, json.dumps(body).encode() if body is not None else b"")
+    )
     return answer.status, answer.body.decode()
 
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.data import config
-from app.data.faults import Fault
+from app.data.faults import PgrstError
 from app.data.run import bearer
 from infra.secrets import tokens
 from tests.app.data.conftest import SECRET, token
@@ -182,7 +182,7 @@ def test_a_list_of_keys_takes_the_tokens_of_each_while_keys_are_rotated():
         assert _who(token(claims, secret=secret), **keys) == "web_authenticated"
     assert _who(token(claims, secret=old, header={"kid": "old"}), **keys) == "web_authenticated"
     for secret, kid in ((old, "new"), ("x" * 32, "old"), ("x" * 32, "../../dev/null")):
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(PgrstError) as refused:
             _who(token(claims, secret=secret, header={"kid": kid}), **keys)
         assert (refused.value.code, refused.value.status) == ("PGRST301", 401)
 
@@ -195,7 +195,7 @@ def test_a_public_key_of_a_list_is_good_for_its_own_algorithm_only(algorithm):
     assert _who(jwt.encode(claims, private, algorithm=algorithm), **keys) == "web_authenticated"
     confused = [public.get(name, "") for name in ("n", "x")]
     for secret in (*confused, json.dumps(public)):
-        with pytest.raises(Fault):
+        with pytest.raises(PgrstError):
             _who(token(claims, secret=secret), **keys)
 
 
@@ -215,7 +215,7 @@ def test_a_public_key_of_a_list_is_good_for_its_own_algorithm_only(algorithm):
 )
 def test_a_key_that_is_none_lets_nobody_in(key):
     for secret in ("x" * 32, "short", ""):
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(PgrstError) as refused:
             _who(token({"db_role": "web_authenticated"}, secret=secret), **{"jwt-secret": _jwks(key)})
         assert refused.value.code in ("PGRST300", "PGRST301")
 
@@ -230,7 +230,7 @@ def test_a_project_gives_no_grace_where_postgrest_gives_half_a_minute(project, c
     )
     standalone = {"jwt-secret": SECRET}
     if claims == {"iat": 3600}:
-        with pytest.raises(Fault):
+        with pytest.raises(PgrstError):
             _who(sent, **standalone)
     else:
         assert _who(sent, **standalone) == "web_anon"
@@ -242,7 +242,7 @@ def test_a_token_that_was_good_is_refused_from_its_end_on():
     read = dataclasses.replace(read, jwt_leeway=0)
     assert bearer.identify(f"Bearer {ending}", read, lambda: now[0]).role == "web_authenticated"
     now[0] = 1000.5
-    with pytest.raises(Fault, match="JWT expired"):
+    with pytest.raises(PgrstError, match="JWT expired"):
         bearer.identify(f"Bearer {ending}", read, lambda: now[0])
 
 
@@ -255,7 +255,7 @@ def test_of_two_secrets_either_signs_until_one_ends():
         assert bearer.identify(f"Bearer {text}", both).role == "anon"
     later = lambda: now + 61  # noqa: E731 - a clock
     assert bearer.identify(f"Bearer {jwt.encode({'role': 'anon'}, new)}", both, later).role == "anon"
-    with pytest.raises(Fault) as refused:  # though it was verified, and remembered, a moment ago
+    with pytest.raises(PgrstError) as refused:  # though it was verified, and remembered, a moment ago
         bearer.identify(f"Bearer {jwt.encode({'role': 'anon'}, old)}", both, later)
     assert refused.value.code == "PGRST301"
     assert tokens.key_set([(new, None)]) == new

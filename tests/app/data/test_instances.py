@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from app.data import config
-from app.data.parse.request import Raw
+from app.data.parse.request import RawRequest
 from app.data.run.connections import Budget, Pool
 from app.data.run.instance import Instance
 from infra import files
@@ -120,7 +120,7 @@ def test_a_connection_that_the_server_closed_is_replaced(project):
 
 def test_a_database_that_is_away_is_unavailable_and_not_named():
     read = config.from_values({"db-uri": "postgresql://u:hush@127.0.0.1:1/secretdb", "db-anon-role": "a"})
-    answer = Instance(read, Budget(1)).answer(Raw("GET", "/x", "", {}))
+    answer = Instance(read, Budget(1)).answer(RawRequest("GET", "/x", "", {}))
     assert answer.status == 503
     assert b"hush" not in answer.body
     assert b"secretdb" not in answer.body

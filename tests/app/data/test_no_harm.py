@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data.run import prepared as prepared_statements
 from app.data.run.prepared import WORTH
-from infra.pooler.console import console
+from infra.pooler.console import open_console
 from tests.app.data.harm import FAILING, Place, ask, carried_out, side_by_side
 from tests.fixtures.pooler import docker, free_port, image
 from tests.fixtures.servers import wait_until
@@ -83,7 +83,7 @@ def pooled(request, direct, server_url, tenant):
 
 def sessions_of(uri):
     """Return the backends that the pooler holds."""
-    with console(make_conninfo(uri, dbname="pgbouncer"), "x") as pooler:
+    with open_console(make_conninfo(uri, dbname="pgbouncer"), "x") as pooler:
         return {int(row["remote_pid"]) for row in pooler.ask("SHOW SERVERS")}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from config.settings import CHECKOUT
 from infra.pipeline import spawn
-from infra.sockets import listens
+from infra.sockets import is_listening
 from tests.app.data.asked import MERGES, WROTE, named
 from tests.fixtures.servers import wait_until
 
@@ -52,7 +52,7 @@ def serving(world, **options):
             env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            wait_until(lambda: listens(path))
+            wait_until(lambda: is_listening(path))
             yield lambda *request: ask(path, *request)
         finally:
             process.kill()

@@ -18,7 +18,7 @@ import pytest
 
 from config.settings import CHECKOUT
 from infra.pipeline import spawn
-from infra.sockets import listens
+from infra.sockets import is_listening
 from tests.app.data.conftest import SECRET, token
 from tests.fixtures.servers import wait_until
 
@@ -58,7 +58,7 @@ class Place:
                 [sys.executable, "-m", "app.data.serve.standalone", str(self.file)], env=env, stdout=out, stderr=out
             )
         try:
-            wait_until(lambda: process.poll() is not None or listens(self.socket))
+            wait_until(lambda: process.poll() is not None or is_listening(self.socket))
             if process.poll() is None:
                 self.ask("/launchdb/health")
             yield process

@@ -11,8 +11,8 @@ from config.settings import CHECKOUT
 from infra import files
 from infra.doctor import findings, folders, pooler_file
 from infra.errors import Refused
-from infra.pooler.pooler import Entry
-from infra.pooler.pooler_files import Frame, configuration
+from infra.pooler.pooler import PoolerEntry
+from infra.pooler.pooler_files import PgBouncerFrame, render_configuration
 from infra.secrets import secretfiles
 from tests.infra.doctor.conftest import bad
 from tests.install.conftest import git
@@ -20,10 +20,10 @@ from tests.install.conftest import git
 
 def served(pool_size):
     """The file as the platform renders it, for one project."""
-    frame = Frame(
+    frame = PgBouncerFrame(
         host="postgres",
         port="5432",
-        platform=Entry("platform", 5, 0),
+        platform=PoolerEntry("platform", 5, 0),
         listen_addr="*",
         listen_port="6432",
         socket_folder="/run/pgbouncer",
@@ -31,7 +31,7 @@ def served(pool_size):
         auth_user="launchdb_pooler",
         admin_user="launchdb_pooler_admin",
     )
-    return configuration(frame, [Entry("proj_00000000000000aa", pool_size, 2)])
+    return render_configuration(frame, [PoolerEntry("proj_00000000000000aa", pool_size, 2)])
 
 
 INI = served(4)

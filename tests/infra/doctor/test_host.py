@@ -150,9 +150,9 @@ def test_a_machine_behind_a_router_is_a_warning_not_a_failure(machine):
 
 
 def test_reaching_outside_is_only_done_when_it_is_named_and_is_bounded():
-    assert "outbound" not in {one.name for one in findings.chosen(None, containers=True)}
-    assert [one.name for one in findings.chosen("outbound", containers=True)] == ["outbound"]
-    found = reach.reached("127.0.0.1", 1, seconds=1)
+    assert "outbound" not in {one.name for one in findings.select_checks(None, containers=True)}
+    assert [one.name for one in findings.select_checks("outbound", containers=True)] == ["outbound"]
+    found = reach.can_connect("127.0.0.1", 1, seconds=1)
     assert found.status == "failure"
     assert "port 1 out" in found.remedy
 
@@ -164,7 +164,7 @@ def test_without_docker_its_checks_say_so_and_nothing_else_fails(machine):
 
 
 def test_host_names_the_checks_of_the_machine_and_an_embedded_one_has_no_containers_to_check():
-    names = {one.name for one in findings.chosen("host", containers=False)}
+    names = {one.name for one in findings.select_checks("host", containers=False)}
     assert {"host.size", "host.os", "host.firewall", "host.docker"} <= names
-    embedded = {one.name for one in findings.chosen(None, containers=False)}
+    embedded = {one.name for one in findings.select_checks(None, containers=False)}
     assert embedded == {"permissions", "secrets.files"}

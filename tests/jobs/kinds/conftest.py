@@ -60,7 +60,7 @@ class Life:
 
     def things(self):
         with self.infra.database.autocommit() as tx:
-            return inventory.of_project(inventory.take(tx, self.infra), self.id)
+            return inventory.of_project(inventory.take_inventory(tx, self.infra), self.id)
 
     def secrets(self):
         with self.infra.database.autocommit() as tx:

@@ -414,7 +414,7 @@ def moved(shop):
     """Leave an export, and the file of an import that failed: (the export's file, the import's)."""
     settings = shop.infra.settings
     with shop.infra.database.transaction() as tx:
-        kept = [job_secrets.keep(tx, shop.infra.vault, "a passphrase of the tests") for _ in range(2)]
+        kept = [job_secrets.store(tx, shop.infra.vault, "a passphrase of the tests") for _ in range(2)]
     settings.imports_folder.mkdir(mode=0o700, exist_ok=True)
     upload = settings.imports_folder / "upload.gpg"
     upload.write_bytes(b"rows of the project")

@@ -145,7 +145,7 @@ def test_what_an_owner_took_from_themselves_keeps_no_deletion_from_its_last_back
         owner.execute(TAKEN)
     assert life.delete().status == "succeeded"
     with life.infra.database.autocommit() as tx:
-        assert [backup.final for backup in backups.restorable(tx, life.row()["owner_id"])] == [True]
+        assert [backup.final for backup in backups.newest_of_deleted_projects(tx, life.row()["owner_id"])] == [True]
 
 
 @pytest.mark.gpg
@@ -208,7 +208,7 @@ def test_what_is_written_while_the_last_backup_is_made_is_in_it(life, monkeypatc
     monkeypatch.setitem(step.__dict__, "act", written_late)
     assert life.delete().status == "succeeded"
     with life.infra.database.autocommit() as tx:
-        (last,) = backups.restorable(tx, life.row()["owner_id"])
+        (last,) = backups.newest_of_deleted_projects(tx, life.row()["owner_id"])
     assert opened(life.infra, last.stem).contents.rows["public.late"] == 7
 
 
@@ -229,7 +229,7 @@ def test_numbers_that_are_given_out_while_the_last_backup_is_made_are_in_it(life
     monkeypatch.setitem(step.__dict__, "act", drawn_late)
     assert life.delete().status == "succeeded"
     with life.infra.database.autocommit() as tx:
-        (last,) = backups.restorable(tx, life.row()["owner_id"])
+        (last,) = backups.newest_of_deleted_projects(tx, life.row()["owner_id"])
     assert opened(life.infra, last.stem).contents.figures["sequence public.orders"] == 7
 
 

@@ -70,7 +70,7 @@ class Chain:
 
     def passphrase(self):
         with self.infra.database.transaction() as tx:
-            return job_secrets.keep(tx, self.infra.vault, "a passphrase of the tests")
+            return job_secrets.store(tx, self.infra.vault, "a passphrase of the tests")
 
     def anew(self):
         self.others.append(add_project(self.infra, status="restoring"))

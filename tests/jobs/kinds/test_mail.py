@@ -7,7 +7,7 @@ import pytest
 from catalog import outbox
 from config.settings import load
 from infra.mail import mail
-from infra.mail.mail import Letter
+from infra.mail.mail import Email
 from jobs.engine import commands
 from jobs.engine import kind as kinds
 from jobs.engine.lease import Leases
@@ -15,10 +15,10 @@ from jobs.engine.pruner import Pruner
 from jobs.engine.runner import Runner
 from jobs.engine.table import find
 from jobs.requests import mailing
-from jobs.requests.mailing import Sending
+from jobs.requests.mailing import SendOptions
 from tests.fixtures.projects import keep_master_key
 
-LETTER = Letter("ann@example.org", "Another password", "the link is ldbp_canary\n")
+LETTER = Email("ann@example.org", "Another password", "the link is ldbp_canary\n")
 
 
 class Office:
@@ -33,11 +33,11 @@ class Office:
                 if name.startswith("smtp_")
             }
         )
-        infra.mail = mail.of(infra.settings)
+        infra.mail = mail.transport_of(infra.settings)
 
     def post(self, letter=LETTER, **how):
         with self.infra.database.transaction() as tx:
-            return mailing.send(tx, self.infra, letter, Sending(**{"seconds": 600, **how}))
+            return mailing.send_email(tx, self.infra, letter, SendOptions(**{"seconds": 600, **how}))
 
     def carry(self, times=1):
         for _ in range(times):
@@ -86,7 +86,7 @@ def test_a_letter_is_taken_once_and_then_forgotten(office):
 
 def test_a_sealed_letter_opens_in_its_own_row_only(office):
     office.post()
-    office.post(Letter("eve@example.org", "s", "t"))
+    office.post(Email("eve@example.org", "s", "t"))
     with office.infra.database.autocommit() as tx:
         tx.execute("UPDATE mail_outbox o SET sealed = (SELECT sealed FROM mail_outbox WHERE id <> o.id)")
     office.carry()
@@ -223,7 +223,7 @@ def test_where_mail_is_off_nothing_is_written(office):
 
 def test_a_malformed_letter_is_refused_before_anything_is_written(office):
     with pytest.raises(mail.Refused):
-        office.post(Letter("ann@example.org\r\nBcc: eve@example.org", "s", "t"))
+        office.post(Email("ann@example.org\r\nBcc: eve@example.org", "s", "t"))
     assert office.row() is None
 
 

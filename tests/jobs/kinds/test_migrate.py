@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from infra.postgres.upgrades import Upgrades
+from infra.postgres.upgrades import TemplateUpgrades
 from jobs.kinds import MigrateProject, ProvisionProject
 from jobs.requests import lifecycle
 from tests.fixtures.anatomy import anatomy
@@ -160,7 +160,7 @@ def test_a_lock_of_the_tenants_own_does_not_hold_it_up(life, next_engine):
 
 def test_looking_changes_nothing(life, newer):
     life.provision()
-    upgrades = Upgrades(newer.databases.cluster, newer.databases.templates.folder)
+    upgrades = TemplateUpgrades(newer.databases.cluster, newer.databases.templates.folder)
     standing = upgrades.look(life.id, "test")
     assert (standing.missing, standing.edited, standing.ahead) == ((NEXT,), (), ())
     assert upgrades.look(life.id, "test") == standing

@@ -41,7 +41,7 @@ def migrated(engine, **arguments):
 
 def shown(engine, job):
     with engine.infra.database.autocommit() as tx:
-        return view.show(tx, job.id if hasattr(job, "id") else job["id"])
+        return view.show_job(tx, job.id if hasattr(job, "id") else job["id"])
 
 
 def stands_in_the_way(infra, project, *, gone=False):

@@ -117,7 +117,7 @@ def test_a_real_backup_comes_back_and_opens(copies):
     with copies.infra.database.autocommit() as tx:
         (row,) = backups.page(tx, "platform", before=None, limit=5)
         assert row.offsite_at is not None
-        assert backups.worst(tx)["offsite_seconds"] < 120
+        assert backups.worst_figures(tx)["offsite_seconds"] < 120
     target = copies.infra.settings.home / "back"
     target.mkdir()
     copies.there.fetch(target, [f"{stem}.sql.gz.gpg", f"{stem}.manifest.json"], lambda _done: None)

@@ -159,6 +159,6 @@ def test_eight_projects_at_once_come_up_and_go_without_an_error(engine, infra, m
         done = [engine.job(job.id) for job in jobs]
         assert {(job.status, job.attempt, str(job.error)) for job in done} == {("succeeded", 1, "None")}
     with infra.database.autocommit() as tx:
-        things = inventory.take(tx, infra)
+        things = inventory.take_inventory(tx, infra)
         assert [thing for thing in things if thing.project_id in projects] == []
         assert {row["status"] for row in tx.rows("SELECT status FROM projects")} == {"deleted"}

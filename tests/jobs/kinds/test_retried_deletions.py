@@ -57,7 +57,9 @@ def test_a_retried_deletion_makes_its_last_backup_anew(shop, monkeypatch):
     assert tried_again(shop, job).status == "succeeded"
     assert (notes_of_last(shop), len(shop.listed())) == (101, 2)
     with shop.infra.database.autocommit() as tx:
-        assert [backup.final for backup in backups.restorable(tx, shop.life.row()["owner_id"])] == [True]
+        assert [backup.final for backup in backups.newest_of_deleted_projects(tx, shop.life.row()["owner_id"])] == [
+            True
+        ]
 
 
 @pytest.mark.parametrize("half", ["complete_last_backup", "remove_from_pooler"])
@@ -82,7 +84,7 @@ def test_a_project_whose_data_is_gone_serves_no_more_however_often_its_deletion_
     assert [backup.final for backup in shop.listed()] == [False], "what was backed up stays"
     assert tried_again(shop, job).status == "succeeded"
     with shop.infra.database.autocommit() as tx:
-        assert len(backups.restorable(tx, shop.life.row()["owner_id"])) == 1
+        assert len(backups.newest_of_deleted_projects(tx, shop.life.row()["owner_id"])) == 1
 
 
 def test_a_failed_project_whose_deletion_is_called_off_is_not_what_it_was_long_ago(shop):

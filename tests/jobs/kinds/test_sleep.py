@@ -11,7 +11,7 @@ from catalog.projects import ProjectBusy
 from jobs.engine.commands import JobConflict, retry
 from jobs.kinds import SleepProject, WakeProject
 from jobs.kinds.project.configure import ConfigureProject
-from jobs.loops.idle_scaler import Sleeper
+from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.sweeper import Sweeper
 from jobs.requests import lifecycle
 
@@ -54,7 +54,7 @@ def asleep(active):
 
 
 def test_an_idle_project_is_put_to_sleep_once_and_is_let_in_by_its_logins(active):
-    sleeper = Sleeper(active.infra)
+    sleeper = IdleScaler(active.infra)
     assert sleeper.run_once() == 0, "it was made just now"
     let_be_idle(active)
     assert sleeper.run_once() == 1
@@ -72,7 +72,7 @@ def test_an_idle_project_is_put_to_sleep_once_and_is_let_in_by_its_logins(active
 def test_a_project_that_is_not_told_to_sleep_never_does(life):
     life.provision()
     let_be_idle(life, 100_000)
-    assert Sleeper(life.infra).run_once() == 0
+    assert IdleScaler(life.infra).run_once() == 0
 
 
 @pytest.mark.parametrize("sign", ["request", "change", "nobody notes"])

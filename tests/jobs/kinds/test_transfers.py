@@ -65,7 +65,7 @@ class Moves:
 
     def passphrase(self, infra):
         with infra.database.transaction() as tx:
-            return job_secrets.keep(tx, infra.vault, PASSPHRASE)
+            return job_secrets.store(tx, infra.vault, PASSPHRASE)
 
     def export(self):
         job = self.do(ExportProject(self.id, self.passphrase(self.here)))
@@ -89,7 +89,7 @@ class Moves:
             )
             values = {"name": name, "pool_size": 5, "quota": 0}
             if keep:
-                projects.take_in(tx, self.id, owner, **values)
+                projects.create_imported(tx, self.id, owner, **values)
                 return self.id
             made = projects.create(tx, owner, **values)
             projects.mark_restoring(tx, made.id)
@@ -339,7 +339,7 @@ def test_an_id_that_is_taken_can_only_be_imported_with_new_keys(moves):
     with moves.here.database.transaction() as tx:
         owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (moves.id,))
         with pytest.raises(projects.ProjectExists, match="import it with new keys"):
-            projects.take_in(tx, moves.id, owner, name="again", pool_size=5, quota=0)
+            projects.create_imported(tx, moves.id, owner, name="again", pool_size=5, quota=0)
 
 
 def test_a_member_that_does_not_belong_there_is_refused(moves, tmp_path):
@@ -370,7 +370,7 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
         engine.enqueue(ProvisionProject(project))
         engine.runner.drain()
         with infra.database.transaction() as tx:
-            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.store(tx, infra.vault, PASSPHRASE)
         job = engine.enqueue(ExportProject(project, kept))
         die(settings, crash)
         pass_on(infra)
@@ -403,13 +403,13 @@ def test_an_import_killed_anywhere_is_one_project_in_the_end(crash, settings, in
         engine.enqueue(ProvisionProject(source))
         engine.runner.drain()
         with infra.database.transaction() as tx:
-            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.store(tx, infra.vault, PASSPHRASE)
         job = engine.enqueue(ExportProject(source, kept))
         engine.runner.drain()
         settings.imports_folder.mkdir(mode=0o700)
         shutil.copyfile(path_of(settings.exports_folder, source, job.id), settings.imports_folder / "shop.gpg")
         with infra.database.transaction() as tx:
-            kept = job_secrets.keep(tx, infra.vault, PASSPHRASE)
+            kept = job_secrets.store(tx, infra.vault, PASSPHRASE)
             owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (source,))
             project = projects.create(tx, owner, name="copy", pool_size=5, quota=0).id
             projects.mark_restoring(tx, project)

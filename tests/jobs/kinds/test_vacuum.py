@@ -11,7 +11,7 @@ import pytest
 from catalog.projects import ProjectBusy
 from infra.postgres import vacuum
 from infra.postgres.limits import KEPT
-from infra.postgres.stats import read
+from infra.postgres.stats import read_stats
 from jobs.engine.enqueue import enqueue
 from jobs.kinds import BackupProject
 from jobs.loops.sweeper import Sweeper
@@ -179,7 +179,7 @@ def test_an_application_that_holds_all_its_connections_keeps_no_job_of_ours_away
         for ask in (lifecycle.vacuum, lambda tx, project: enqueue(tx, BackupProject(project))):
             job = life.ask(ask)
             assert job.status == "succeeded", job.error
-        assert read(tenant.uri(tenant.roles.dump), "test").used == most
+        assert read_stats(tenant.uri(tenant.roles.dump), "test").used == most
         assert Sweeper(life.infra).run_once() == 0
         assert [other.execute("SELECT 1").fetchone() for other in others] == [(1,)] * (most - 1), "nobody was put out"
 
