@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run.respond import DataResponse
 from app.data.serve import wsgi
-from app.data.serve.asked import UnservedRequest
 from app.data.serve.blueprint import GREETING, JSON, key_of, not_serving_error
+from app.data.serve.unserved import UnservedRequest
 from app.http.problems import Problem
 from app.server import refusals
 from catalog.project_states import REACHABLE

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.data.config import DataConfig
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run import bearer
 from app.http.context import ConcurrencyLimit
 from catalog import names, projects, secrets
@@ -22,7 +22,7 @@ from jobs.requests import lifecycle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.data.serve.asked import UnservedRequest
+    from app.data.serve.unserved import UnservedRequest
     from config.settings import Settings
     from infra.composition import Infra
 

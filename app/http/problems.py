@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Response, g, json, request
 from werkzeug.exceptions import HTTPException
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.serve import wsgi
 from app.server import refusals
 from app.server.problem import MEDIA_TYPE, Problem, document, invalid

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import uuid_utils
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.server import cors
 from app.server.problem import MEDIA_TYPE, Problem, document
 from app.server.status_line import status_line

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from app.data.faults import body_error
+from app.data.errors import body_error
 from app.data.parse import media
 
 DEPTH_MAX = 100

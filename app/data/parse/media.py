@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 
 OBJECT, ARRAY, PLAN = "application/vnd.pgrst.object", "application/vnd.pgrst.array", "application/vnd.pgrst.plan"
 JSON, CSV, OPENAPI, ANY = "application/json", "text/csv", "application/openapi+json", "*/*"

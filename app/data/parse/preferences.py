@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 
 CHOICES = {
     "resolution": ("merge-duplicates", "ignore-duplicates"),

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote_plus
 
-from app.data.faults import PgrstError, parse_error
+from app.data.errors import PgrstError, parse_error
 from app.data.parse import fields, filters
 from app.data.parse.terms import ALL, Filter, Query, RowRange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from app.data.faults import PgrstError, parse_error
+from app.data.errors import PgrstError, parse_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.names import Name
 
 if TYPE_CHECKING:

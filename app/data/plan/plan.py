@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse.terms import (
     ALL,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run.connections import login_role
 from infra.secrets import tokens
 

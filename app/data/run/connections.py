@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run.pipeline import PipelineConnection
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.parse import request as requests
 from app.data.parse.terms import SelectRelation
 from app.data.plan import schema

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from app.data.faults import PgrstError, headers_of, status_of_sqlstate
+from app.data.errors import PgrstError, headers_of, status_of_sqlstate
 from app.data.parse.body import DEPTH_MAX, nesting_depth
 
 # What ends a request: what is below is no answer yet, what is beyond no client's.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.parse.request import ROOT, ROUTINE
 from app.data.plan.schema import DELETE, INSERT, UPDATE
 from app.data.run import openapi, raised

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run import bearer
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, request
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run.registry import Registry
 from app.data.run.respond import DataResponse
 from app.data.serve import api_key, wsgi
-from app.data.serve.asked import UnservedRequest
+from app.data.serve.unserved import UnservedRequest
 from catalog.project_states import AWAY, REACHABLE
 
 if TYPE_CHECKING:

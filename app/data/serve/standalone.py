@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request, Response
 
 from app.data import config
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from app.data.serve import api_key, wsgi

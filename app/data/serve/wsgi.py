@@ -9,7 +9,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Response
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.parse.request import RawRequest
 from app.data.run.respond import DataResponse, error_response
 from app.server import cors, refusals

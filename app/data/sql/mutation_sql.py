@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse.terms import Operation
 from app.data.sql.conditions import NOTHING, where_sql

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse import media
 from app.data.plan.schema import Column

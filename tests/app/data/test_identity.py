@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.data import config
-from app.data.faults import PgrstError
+from app.data.errors import PgrstError
 from app.data.run import bearer
 from infra.secrets import tokens
 from tests.app.data.conftest import SECRET, token
