@@ -34,7 +34,7 @@ class WeakPassword(Exception):
 
 
 class RegistrationClosed(Exception):
-    """This installation lets nobody register by himself."""
+    """This installation lets nobody register by themselves."""
 
 
 class OwnerNotFound(Exception):
@@ -42,7 +42,7 @@ class OwnerNotFound(Exception):
 
 
 class OwnerGone(Exception):
-    """The owner was deleted while he asked."""
+    """The owner was deleted while they asked."""
 
 
 class OwnsProjects(Exception):
@@ -69,7 +69,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class OwnerWithProjects(Owner):
-    """An owner with the number of his projects."""
+    """An owner with the number of their projects."""
 
     projects: int = 0
 
@@ -98,12 +98,12 @@ def by_email(tx: Transaction, email: str) -> Owner | None:
 
 
 def find(tx: Transaction, owner_id: str) -> Owner | None:
-    """Return the owner with the hash of his password, or None."""
+    """Return the owner with the hash of their password, or None."""
     return tx.one(Owner, SQL.find, {"id": owner_id})
 
 
 def find_with_projects(tx: Transaction, owner_id: str) -> OwnerWithProjects:
-    """Return the owner as operators see him. Raises OwnerNotFound."""
+    """Return the owner as operators see them. Raises OwnerNotFound."""
     owner = tx.one(OwnerWithProjects, SQL.counted, {"id": owner_id}) if is_id("own", owner_id) else None
     if owner is None:
         raise OwnerNotFound("there is no such owner")
@@ -152,7 +152,7 @@ def promote(tx: Transaction, email: str, *, by: str) -> Owner:
 
 
 def delete(tx: Transaction, owner_id: str) -> None:
-    """Forget the owner with his sign-ins and tokens; what the audit says of him stays.
+    """Forget the owner with their sign-ins and tokens; what the audit says of them stays.
 
     Raises OwnsProjects with their number, LastOperator, OwnerGone.
     """
@@ -177,7 +177,7 @@ def translate_missing_owner() -> Iterator[None]:
 
 
 def _refuse_last_operator(tx: Transaction, owner_id: str) -> None:
-    # All operators' rows are locked: of two who leave at once, one sees that he is the last.
+    # All operators' rows are locked: of two who leave at once, one sees that they are the last.
     operators = [row["id"] for row in tx.rows(SQL.lock_operators)]
     if operators == [owner_id]:
         raise LastOperator("nobody else is an operator; make another one first")

@@ -4,7 +4,7 @@ VALUES (%(hash)s, %(family)s::uuid, %(owner)s, now() + %(seconds)s * interval '1
         coalesce(%(started)s::timestamptz, now()), %(address)s);
 
 -- name: hold_owner
--- Whoever ends all sign-ins of an owner locks his row first: then no token is issued unseen meanwhile.
+-- Whoever ends all sign-ins of an owner locks their row first: then no token is issued unseen meanwhile.
 SELECT FROM owners o JOIN refresh_tokens r ON r.owner_id = o.id WHERE r.token_hash = %(hash)s FOR KEY SHARE OF o;
 
 -- name: use

@@ -14,6 +14,7 @@ from config.client import ClientSettings
 from config.settings import Settings
 from infra.postgres import repeatables
 from jobs.engine import kind
+from scripts import kinds_table
 from scripts.cli import __main__ as entry
 from tests.test_environment_example import BY_COMPOSE
 
@@ -152,6 +153,10 @@ def test_every_problem_type_is_documented():
 def test_a_kind_has_its_section_with_its_steps_in_order(declared):
     section = (DOCS / "jobs.md").read_text().split(f"### `{declared.name}`\n")[1].split("\n## ")[0].split("\n### ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [step.name for step in declared.steps]
+
+
+def test_the_table_of_kinds_is_what_the_code_declares():
+    assert kinds_table.table() in (DOCS / "jobs.md").read_text(), "make it anew: python -m scripts.kinds_table"
 
 
 def test_every_kind_with_a_section_exists():

@@ -1,4 +1,4 @@
-"""Who asks, and may he: access tokens, personal tokens, operators, rate limits, addresses."""
+"""Who asks, and may they: access tokens, personal tokens, operators, rate limits, addresses."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SESSION = "launchdb-listener"
 MESSAGES: dict[str, Part] = {"reload schema": "schema", "reload config": "config"}
 LOOK_SECONDS = 2.0
 WAIT_SECONDS = 0.5
-# A tenant may shout as often as he likes; his data API reads its catalogue once in so long.
+# A tenant may shout as often as they like; their data API reads its catalogue once in so long.
 REST_SECONDS = 0.5
 # How long a session is kept for an instance that has gone, since most come back at once.
 LINGER_SECONDS = 60.0

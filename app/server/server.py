@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # A stopping worker waits no longer for a request that has not come.
 STOPPING_SECONDS = 1.0
-# Who has heard that the server is there sends his request now. So long it still listens, and says that no more.
+# Who has heard that the server is there sends their request now. So long it still listens, and says that no more.
 HANDOVER_SECONDS = 0.5
 ASKED_FIRST = ("/health", "/api/health")
 # The first that fits counts. What an application answers may be no good HTTP either: that is nothing of the client's.

@@ -28,7 +28,7 @@ SEQUENCE = "sequence "
 OF_EVERY_PROJECT = ("public", "auth", "storage", "extensions")
 # How often sequences are looked at while something is dumped, at most.
 SAMPLE_SECONDS = 0.2
-# What a tenant set for his login, or a server is set to, changes neither what is counted nor how definitions are
+# What a tenant set for their login, or a server is set to, changes neither what is counted nor how definitions are
 # printed: a set is compared on other machines, too.
 OPTIONS = (
     "-c default_transaction_read_only=on -c row_security=off -c search_path=pg_catalog -c statement_timeout=0"

@@ -40,7 +40,7 @@ LEFT_OUT = (
 )
 # So many statements may fail before the rest is not tried any more.
 MOST_FAILURES = 1000
-# Where functions that a tenant wrote find what they call without a schema: as in his own sessions, and then anywhere.
+# Where functions that a tenant wrote find what they call without a schema: as in their own sessions, and then anywhere.
 PATH = 'SET search_path = "$user", public, extensions'
 SCHEMAS = r"""SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname) FROM pg_namespace
  WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'launchdb', 'public', 'extensions')"""

@@ -50,7 +50,7 @@ def _restrict(site: Site, finding: Finding) -> str:
 
 @check("permissions", mend=_restrict, containers=False)
 def permissions(site: Site) -> Iterator[Finding]:
-    """Nobody may read or write more than he needs."""
+    """Nobody may read or write more than they need."""
     wrong = 0
     for path, wanted in _modes(site):
         found = stat.S_IMODE(path.stat().st_mode) & 0o777

@@ -38,7 +38,7 @@ OPTIONS = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECO
 
 @dataclass(frozen=True)
 class Extension:
-    """An extension as the server knows it; trusted: the database's owner may create it himself."""
+    """An extension as the server knows it; trusted: the database's owner may create it themselves."""
 
     name: str
     version: str | None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 LABEL = "launchdb:"
-# Settings that a tenant may have chosen for his roles do not reach this login; what it writes is checked before it
+# Settings that a tenant may have chosen for their roles do not reach this login; what it writes is checked before it
 # counts, so no statement has to wait for the disk. Indexes are built in memory, as far as that goes.
 OPTIONS = (
     "-c maintenance_work_mem=256MB -c synchronous_commit=off -c statement_timeout=0"

@@ -22,7 +22,7 @@ class AuditSealer:
 
     A row may be seen while a lower id is still in a transaction that has not committed. Whoever inserts holds a
     writer's lock from before the id is drawn until after the commit: once everybody who wrote when an id was seen is
-    done, no lower one can come. Somebody who takes longer makes the seal wait; it never passes him.
+    done, no lower one can come. Somebody who takes longer makes the seal wait; it never passes them.
     """
 
     def __init__(self, database: Database, *, sleep: Callable[[float], object] = time.sleep) -> None:

@@ -59,7 +59,7 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
     noun = next(iter(words), None)
     if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
         return None
-    # Whoever names an installation means its API, from wherever he is.
+    # Whoever names an installation means its API, from wherever they are.
     if find_home() is None or load_client().url:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []

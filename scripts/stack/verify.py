@@ -38,7 +38,7 @@ class Wrong(Exception):
 
 @dataclass
 class Trial:
-    """What the steps hand on: the client of a throw-away owner, and his project."""
+    """What the steps hand on: the client of a throw-away owner, and their project."""
 
     settings: Settings
     http: httpx.Client
@@ -73,7 +73,7 @@ def _owner(trial: Trial) -> str:
     known = {"email": trial.email, "password": trial.password}
     answer = trial.http.post("/api/auth/register", json=known)
     if answer.status_code == httpx.codes.FORBIDDEN:
-        trial.account(trial.email, trial.password)  # nobody registers here by himself
+        trial.account(trial.email, trial.password)  # nobody registers here by themselves
     else:
         _expect(answer, 201)
     return f"the owner {trial.email} registered"

@@ -19,7 +19,7 @@ PASSWORD = "a horse that nobody staples"
 
 @dataclass
 class Person:
-    """Somebody with a client of his own."""
+    """Somebody with a client of their own."""
 
     client: httpx.Client
     id: str = ""

@@ -268,7 +268,7 @@ def test_who_was_deleted_a_moment_ago_makes_nothing_more(town):
     assert owner.get("/api/auth/me").status_code == 200
     with town.infra.database.autocommit() as tx:
         tx.execute("DELETE FROM owners WHERE id = %s", (owner.id,))
-    # Another process may still take him for somebody, for a second.
+    # Another process may still take them for somebody, for a second.
     assert owner.get("/api/projects").status_code == 200
     problem(owner.post("/api/tokens", json={"name": "ci"}), 401)
     problem(owner.post("/api/projects", json={"name": "a"}), 401)

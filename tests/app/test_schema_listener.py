@@ -133,7 +133,7 @@ def test_a_changed_schema_is_a_signal_and_so_is_a_changed_configuration(listener
             admin.execute("NOTIFY pgrst, 'reload schema'")
             listener.run_once(0.01)
     turned(listener, lambda: not any(ear.pending for ear in listener._ears.values()))
-    assert len(heard[1]()) <= 6, "a tenant that shouts keeps his data API busy"
+    assert len(heard[1]()) <= 6, "a tenant that shouts keeps their data API busy"
 
 
 def test_what_changed_while_nobody_listened_is_told_once(listener, heard, server_url, provisioned, infra):

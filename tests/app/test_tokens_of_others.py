@@ -173,7 +173,7 @@ def test_no_route_lets_in_who_has_no_good_token(town, victim, settings):
 
 
 def with_a_password(town):
-    """An owner whose password is known, with a token that outlives his sign-ins."""
+    """An owner whose password is known, with a token that outlives their sign-ins."""
     person = town.registered()
     person.client.headers["Authorization"] = f"Bearer {town.token(person.id)}"
     return person

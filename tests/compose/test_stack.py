@@ -364,7 +364,7 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
         return docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["reverse-proxy"])
 
     before, body = started(), {"name": "x" * 70_000}
-    # Whoever would put it right by himself.
+    # Whoever would put it right by themselves.
     docker_cli.run_docker("stop", NAMES["scheduler"])
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
     assert CaddyProxy(smaller).apply() is True

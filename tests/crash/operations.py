@@ -205,7 +205,7 @@ OPERATIONS = (Pause, Resume, Resume, Sleep, Sleep, Restart, Vacuum, Resize, Sett
 
 
 def write_a_row(infra, project: str, model: Model) -> None:
-    """A tenant writes, whenever he can."""
+    """A tenant writes, whenever they can."""
     if model.status != "active":
         return
     number = len(model.rows)

@@ -1,4 +1,4 @@
-"""The stage: actors take turns, one at a time, and a seed decides whose turn it is and what befalls him."""
+"""The stage: actors take turns, one at a time, and a seed decides whose turn it is and what befalls them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Stage:
     # --- called by the director
 
     def turn(self) -> None:
-        """Let one actor play until his next pause; time passes."""
+        """Let one actor play until their next pause; time passes."""
         self.now += self.random.expovariate(1 / 0.02)
         if self._happens(self.chances.jump):
             jump = self.random.choice([20.0, 90.0, 3600.0, -5.0, -60.0])

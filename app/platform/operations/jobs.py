@@ -90,7 +90,7 @@ def retry(call: Call, tx: Transaction, job_id: str) -> ViewResponse:
 
 
 def require_visible(call: Call, tx: Transaction, job_id: str) -> None:
-    """Raise JobNotFound unless the caller may see the job: his own, or as an operator any."""
+    """Raise JobNotFound unless the caller may see the job: their own, or as an operator any."""
     job = find(tx, job_id) if is_id("job", job_id) else None
     is_operator = call.caller is not None and call.caller.is_operator
     if job is None or not (job.owner_id == call.owner_id or is_operator):

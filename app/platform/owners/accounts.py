@@ -151,7 +151,7 @@ def require_strong_password(password: str, email: str, pointer: str) -> None:
 
 
 def record_in_audit(call: Call, tx: Transaction, action: str, owner_id: str, **detail: Any) -> None:
-    """Write who did this to an account into the audit: the owner himself, or a token of his."""
+    """Write who did this to an account into the audit: the owner themselves, or a token of theirs."""
     actor = call.caller.actor if call.caller else owner_id
     entry = audit.AuditEntry(actor, action, address=call.address, request_id=call.request_id, owner_id=owner_id)
     audit.record(tx, audit.AuditEntry(**{**vars(entry), "detail": detail}))

@@ -38,7 +38,7 @@ def listing(call: Call) -> ViewResponse:
     answers={200: OwnerForOperatorsOut},
 )  # fmt: skip
 def update(call: Call, tx: Transaction, owner_id: str) -> ViewResponse:
-    """Changes an owner's quota of projects, and whether he is an operator; the latter counts within a second."""
+    """Changes an owner's quota of projects, and whether they are an operator; the latter counts within a second."""
     owners.find_with_projects(tx, owner_id)
     wanted = call.body.model_fields_set
     if "max_projects" in wanted:

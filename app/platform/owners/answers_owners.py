@@ -26,7 +26,7 @@ class SessionsOut(ResponseBody):
 
 
 class OwnerForOperatorsOut(MeOut):
-    """An owner as operators see him. maxProjects null: the installation's own quota; 0: any number."""
+    """An owner as operators see them. maxProjects null: the installation's own quota; 0: any number."""
 
     max_projects: int | None
     projects: int

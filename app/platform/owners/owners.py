@@ -48,7 +48,7 @@ def _invitation(call: Call) -> str | None:
     mode = call.world.settings.registration
     given: str | None = call.body.invitation
     if mode == "closed":
-        raise owners.RegistrationClosed("nobody can register here by himself")
+        raise owners.RegistrationClosed("nobody can register here by themselves")
     if mode == "invite" and given is None:
         raise owners.RegistrationClosed("registering here takes an invitation")
     return given

@@ -1,4 +1,4 @@
-"""SQL of an owner in a project of his: it runs as the project's owner login, never as anybody mightier."""
+"""SQL of an owner in a project of theirs: it runs as the project's owner login, never as anybody mightier."""
 
 from __future__ import annotations
 

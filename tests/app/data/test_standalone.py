@@ -132,7 +132,7 @@ def test_who_was_let_in_behind_one_that_has_gone_is_answered_though_it_is_told_t
 
 
 def test_one_that_is_told_to_end_is_not_found_any_more_and_keeps_what_it_has(place):
-    """Who has connected is answered, though slowly he asks; whoever comes finds no socket, and loses no request."""
+    """Who has connected is answered, though slowly they ask; whoever comes finds no socket, and loses no request."""
     place.write()
     with place.serving() as process:
         connection = http.client.HTTPConnection("localhost", timeout=10)
