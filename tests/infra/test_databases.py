@@ -89,6 +89,24 @@ def test_a_database_that_stands_open_or_without_limits_is_put_right(infra, tenan
         assert owner.execute("SHOW temp_file_limit").fetchone() == ("1GB",)
 
 
+OPENINGS = {
+    "a database that is open to everybody": 'GRANT CONNECT ON DATABASE "{id}" TO PUBLIC',
+    "a password that a tenant has changed": "ALTER ROLE \"{id}_auth\" PASSWORD 'mine'",
+    "a membership that was added": 'GRANT pg_monitor TO "{id}_owner"',
+}
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_what_opens_a_project_is_found_by_a_look(infra, tenant, admin, opening):
+    def faults():
+        seen = infra.databases.survey(tenant.roles, "test")
+        return infra.databases.faults(seen, tenant.roles, tenant.passwords, closed=False)
+
+    assert faults() == []
+    admin.execute(OPENINGS[opening].format(id=tenant.id))
+    assert len(faults()) == 1, f"The sweep finds {opening}"
+
+
 def test_a_copy_that_was_not_furnished_is_finished(infra, tenant, admin):
     drop_only = infra.databases.templates.name
     infra.databases.drop_database(tenant.id, tenant.roles, "test")

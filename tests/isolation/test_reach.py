@@ -27,6 +27,7 @@ def test_no_login_reaches_any_other_database(alice, bob, cluster, login, elsewhe
     named = {"bob": bob.id, "project template": cluster.databases.templates.name}
     with pytest.raises(psycopg.OperationalError) as refusal:
         alice.connect(getattr(alice.roles, login), named.get(elsewhere, elsewhere)).close()
+        pytest.fail(f"A login of one project reaches no other database: {login}, {elsewhere}")
     assert "permission denied" in str(refusal.value) or "not currently accepting" in str(refusal.value)
 
 
@@ -83,7 +84,8 @@ def test_no_role_of_a_tenant_is_mighty_or_a_member_beyond_its_project(alice, bob
             (names, list(SHARED), ["anon", "authenticated", "service_role", "launchdb_owner"]),
         ).fetchall()
     assert mighty == []
-    assert bypass == [(alice.roles.dump,), (alice.roles.service,)]
+    expected = [(alice.roles.dump,), (alice.roles.service,)]
+    assert bypass == expected, "Of a project's roles the service key's and the backups' alone get past row security"
     # The one exception: what backups log in as. Nobody is a member of it, and no tenant knows its password.
     assert set(foreign) == {(one.roles.dump, "pg_read_all_data") for one in (alice, bob)}
 
@@ -104,6 +106,18 @@ def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
         beside.drop_restorer()
 
 
+def test_no_login_reaches_the_database_that_a_backup_of_another_project_is_restored_into(alice, bob, cluster):
+    staging, name = Beside(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
+    try:
+        staging.make(name, cluster.databases.templates.version)
+        with staging.restorer(name), pytest.raises(psycopg.OperationalError, match="permission denied"):
+            bob.connect(bob.roles.owner, name).close()
+            pytest.fail("While a backup is restored no other project reaches what it is restored into")
+    finally:
+        staging.drop(name)
+        staging.drop_restorer()
+
+
 @pytest.mark.parametrize("login", LOGINS)
 def test_no_login_becomes_a_shared_role_or_the_service_role_by_a_detour(alice, bob, login):
     name = getattr(alice.roles, login)
@@ -116,6 +130,7 @@ def test_no_login_becomes_a_shared_role_or_the_service_role_by_a_detour(alice, b
                 continue
             with pytest.raises(errors.InsufficientPrivilege):
                 session.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                pytest.fail(f"No login becomes a role that is not its own: {login}, {role}")
 
 
 ALTERATIONS = (
@@ -226,7 +241,8 @@ def test_queries_of_other_tenants_are_not_shown(alice, bob):
 def test_the_limits_hold_whatever_a_tenant_sets(alice):
     with alice.connect(alice.roles.owner) as owner:
         owner.execute(f'ALTER ROLE "{alice.roles.owner}" SET statement_timeout = 0')
-        assert owner.execute("SHOW temp_file_limit").fetchone() == ("1GB",)
+        limit = owner.execute("SHOW temp_file_limit").fetchone()
+        assert limit == ("1GB",), "What a tenant may use of the disk meanwhile is bounded, whatever they set"
         assert owner.execute("SHOW statement_timeout").fetchone() == ("2min",)
     with alice.as_admin() as admin:
         limits = admin.execute(

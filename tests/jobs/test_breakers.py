@@ -43,7 +43,8 @@ def test_an_absent_server_snoozes_its_jobs_until_one_succeeds(engine, infra, awa
         again(infra)
         assert engine.runner.run_one()
     assert {engine.job(job.id).status for job in jobs} <= {"retrying", "succeeded"}
-    assert [engine.job(job.id).attempt for job in jobs] == before
+    attempts = [engine.job(job.id).attempt for job in jobs]
+    assert attempts == before, "While what they need is away, jobs wait and lose no attempts"
     BEHAVIOUR.clear()
     again(infra)
     assert engine.runner.run_one()
@@ -65,7 +66,7 @@ def test_one_job_at_a_time_finds_out_whether_it_is_back(engine, other_engine, in
     entered, gate = at_gate("x/nothing")
     probe = engine.in_background()
     assert entered.wait(10)
-    assert not other_engine.runner.run_one()
+    assert not other_engine.runner.run_one(), "One job at a time finds out whether what was away is back"
     gate.set()
     probe.join(10)
     assert breakers.close_recovered(infra.database) == 1

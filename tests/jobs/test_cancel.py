@@ -33,8 +33,8 @@ def test_a_running_job_stops_at_its_next_safe_point_and_is_undone(engine, at_gat
     assert ask(engine, cancel, job.id, by="me").status == "cancelling"
     gate.set()
     running.join(5)
-    assert engine.job(job.id).status == "cancelled"
-    assert engine.world() == {"a/failed"}
+    assert engine.job(job.id).status == "cancelled", "A running job that is cancelled stops at its next safe point"
+    assert engine.world() == {"a/failed"}, "A cancelled job leaves nothing of what it had made"
     assert set(engine.ledger().values()) == {"gone"}
 
 
@@ -58,6 +58,16 @@ def test_past_the_point_of_no_return_a_cancel_is_refused(engine, at_gate):
     gate.set()
     running.join(5)
     assert engine.job(job.id).status == "succeeded"
+
+
+def test_past_the_point_of_no_return_a_cancel_is_refused_between_two_attempts_too(engine):
+    BEHAVIOUR["a/commit"] = [Unavailable("away")]
+    job = engine.enqueue(Commit("a"))
+    engine.runner.drain()
+    assert (engine.job(job.id).status, engine.job(job.id).past_return) == ("retrying", True)
+    with pytest.raises(JobConflict, match="point of no return"):
+        ask(engine, cancel, job.id, by="me")
+        pytest.fail("A job past its point of no return cannot be cancelled, not even while it waits for an attempt")
 
 
 def test_a_final_job_cannot_be_cancelled(engine):

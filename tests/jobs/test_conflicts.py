@@ -98,7 +98,9 @@ def test_a_job_that_says_nothing_of_a_conflict_waits_for_the_one_that_names_it(e
     running = engine.in_background()
     assert entered.wait(20)
     bulk = engine.enqueue(Bulk("bulk", P))
-    assert other_engine.runner.run_one() is False
+    assert other_engine.runner.run_one() is False, (
+        "A job waits for the one that must not run beside it, whoever says so"
+    )
     with engine.infra.database.autocommit() as tx:
         told = view.show_job(tx, bulk.id)["waitingFor"]
     assert (told["reason"], told["jobId"]) == ("behind", alone.id)

@@ -22,7 +22,7 @@ def test_jobs_of_one_lane_run_one_after_the_other_in_order(engine, other_engine,
     second = engine.enqueue(Turn("two", P))
     running = engine.in_background()
     assert entered.wait(5)
-    assert other_engine.runner.drain() == 0
+    assert other_engine.runner.drain() == 0, "Jobs of one lane run one after the other"
     assert waiting_for(engine, second)["jobId"] == first.id
     gate.set()
     running.join(5)
@@ -51,7 +51,7 @@ def test_a_limit_counts_running_jobs_and_the_waiting_one_says_so(engine, other_e
     for entered, _gate in gates:
         assert entered.wait(5)
     third = engine.enqueue(Bulk("c", "proj_0000000000000013"))
-    assert engine.runner.run_one() is False
+    assert engine.runner.run_one() is False, "Of a kind with a limit no more jobs run at once than it says"
     assert waiting_for(engine, third) == {
         "reason": "limit",
         "limit": 2,
@@ -106,7 +106,7 @@ def test_a_superseding_job_cancels_what_is_queued_for_its_project_only(engine):
     )
     end = engine.enqueue(End("end", P))
     assert engine.job(mine.id).status == engine.job(bulk.id).status == "cancelled"
-    assert engine.job(theirs.id).status == "queued"
+    assert engine.job(theirs.id).status == "queued", "A deletion stops the jobs of its own project alone"
     assert engine.enqueue(End("end", P)).id == end.id
     engine.runner.drain()
     assert engine.job(end.id).status == "succeeded"

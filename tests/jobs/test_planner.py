@@ -64,7 +64,7 @@ def test_many_planners_fire_each_slot_once(infra, schedule):
     for thread in threads:
         thread.join(20)
     slots = [row["slot"] for row in jobs(infra)]
-    assert len(slots) == len(set(slots)) == 24
+    assert len(slots) == len(set(slots)) == 24, "Each slot of a schedule fires once, whoever plans"
 
 
 def test_a_slot_is_skipped_while_the_last_one_still_runs(infra, schedule):

@@ -39,7 +39,7 @@ def test_a_job_whose_things_still_stand_is_kept(engine, infra):
     engine.runner.drain()
     age(infra, "jobs", "finished_at", 400)
     Pruner(infra.database, infra.settings).run_once()
-    assert engine.job(job.id).status == "succeeded"
+    assert engine.job(job.id) is not None, "A job whose things still stand is kept however old it is"
 
 
 def test_events_go_before_their_job(engine, infra):

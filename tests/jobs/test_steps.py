@@ -29,7 +29,7 @@ def test_a_job_that_was_never_committed_does_not_exist(engine):
 
         enqueue(tx, Nothing())
         raise BrokenError
-    assert engine.runner.drain() == 0
+    assert engine.runner.drain() == 0, "A job exists exactly when the change that asked for it was committed"
 
 
 def test_a_transient_fault_is_tried_again_from_the_same_step(engine):
@@ -55,7 +55,28 @@ def test_a_finished_outside_step_is_looked_at_again_and_made_anew(engine):
     engine.due_now(job.id)
     engine.runner.drain()
     assert engine.job(job.id).status == "succeeded"
-    assert engine.world() == {"a/first", "a/note", "a/second"}
+    assert engine.world() == {"a/first", "a/note", "a/second"}, "What has vanished since is made again by a new attempt"
+
+
+def test_an_atomic_step_is_done_once_however_often_its_job_is_tried(engine):
+    BEHAVIOUR["a/second"] = [Unavailable("away")]
+    job = engine.enqueue(Build("a"))
+    engine.runner.drain()
+    assert engine.steps(job.id)["note_is_written"] == "succeeded", (
+        "An atomic step is done once, and its checkpoint says so"
+    )
+    engine.due_now(job.id)
+    engine.runner.drain()
+    assert engine.job(job.id).status == "succeeded", "An atomic step is done once however often its job is tried"
+
+
+def test_what_was_begun_is_undone_newest_first(engine, infra):
+    BEHAVIOUR["a/second"] = Refused("no")
+    engine.enqueue(Build("a"))
+    engine.runner.drain()
+    with infra.database.autocommit() as tx:
+        undone = [row["name"] for row in tx.rows("SELECT name FROM job_steps ORDER BY finished_at DESC")]
+    assert undone == list(STEP_NAMES), "What was begun is undone newest first"
 
 
 def test_a_permanent_fault_undoes_every_step_that_was_begun(engine):
@@ -77,7 +98,7 @@ def test_a_fault_that_stays_fails_after_the_kinds_attempts(engine):
     for _ in range(3):
         engine.due_now(job.id)
         engine.runner.drain()
-    assert engine.job(job.id).status == "failed"
+    assert engine.job(job.id).status == "failed", "A job is given up after the attempts of its kind"
     assert engine.world() == {"a/failed"}
 
 

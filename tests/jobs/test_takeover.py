@@ -98,6 +98,7 @@ def test_open_sessions_of_the_old_attempt_are_ended_before_the_job_runs_again(en
     wait_until(lambda: reaper.run_once() == 1)
     with pytest.raises(psycopg.OperationalError):
         left_open.execute("SELECT 1")
+        pytest.fail("What an attempt has left open in Postgres is ended before its job runs again")
 
 
 def test_three_worker_deaths_end_the_job_as_poison_and_undone(engine, reaper):
@@ -107,7 +108,7 @@ def test_three_worker_deaths_end_the_job_as_poison_and_undone(engine, reaper):
         assert claim(doomed).id == job.id
         doomed.liveness._session.close()
         wait_until(lambda: reaper.run_once() == 1)
-    assert engine.job(job.id).undoing
+    assert engine.job(job.id).undoing, "A job of which three workers have died is not tried a fourth time"
     engine.runner.drain()
     failed = engine.job(job.id)
     assert failed.status == "failed"
@@ -137,7 +138,8 @@ def test_a_worker_told_to_leave_finishes_its_step_and_gives_the_lease_back(engin
     gate.set()
     running.join(5)
     given_back = engine.job(job.id)
-    assert (given_back.status, given_back.attempt, given_back.crashes) == ("queued", 0, 0)
+    said = (given_back.status, given_back.attempt, given_back.crashes)
+    assert said == ("queued", 0, 0), "A worker that is told to leave gives its job back, and that costs no attempt"
     assert engine.steps(job.id)["first_thing_is_there"] == "succeeded"
     other_engine.runner.drain()
     assert engine.job(job.id).status == "succeeded"
@@ -167,7 +169,7 @@ def test_the_relay_rings_for_what_was_not_heard_and_then_is_silent(engine, infra
     job = engine.enqueue(Nothing())
     infra.doorbell._redis.delete("launchdb:bell:control")
     relay = Relay(infra.database, infra.doorbell)
-    assert relay.run_once() == 1
+    assert relay.run_once() == 1, "A job whose bell nobody has heard is rung for again"
     assert infra.doorbell._redis.lrange("launchdb:bell:control", 0, -1) == [job.id]
     assert relay.run_once() == 0
     engine.runner.drain()
