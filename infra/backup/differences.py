@@ -112,6 +112,9 @@ def _differs(key: str, kept: Contents, found: Contents) -> Difference:
     if kept.texts is None and found.texts is not None and found.texts.get(key):
         told = "it is written otherwise, and a set of an older version does not say more"
         return Difference(key, told, remark=True)
+    if key.startswith("column ") and kept.numbered is None and found.numbered:
+        told = "the server has given it another number, and a set of an older version does not say more"
+        return Difference(key, told, remark=True)
     return Difference(key, "its definition, owner or rights differ")
 
 

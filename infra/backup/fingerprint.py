@@ -51,6 +51,7 @@ class Contents:
              stood apart: there they are part of `objects`
     moved    sequences that were used meanwhile, or that cycle: no value of theirs is wrong
     left_out what is there and in no dump: an index that was never finished
+    numbered whether the server numbers columns, which is in no digest; None in sets that were made when it was
     """
 
     rows: Mapping[str, int]
@@ -60,6 +61,7 @@ class Contents:
     texts: Mapping[str, str] | None = None
     moved: Sequence[str] = ()
     left_out: Sequence[str] = ()
+    numbered: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""
@@ -127,7 +129,10 @@ class Look:
             f"{name}: it was never finished, and is in no dump"
             for (name,) in self._session.execute(SQL.left_out).fetchall()
         ]
-        return Contents(rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out)
+        numbered = self._session.execute(SQL.numbered).fetchone() == (True,)
+        return Contents(
+            rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out, numbered=numbered
+        )
 
     def take_as(self, kept: Contents, scope: str, check: Callable[[], None]) -> Contents:
         """Return what is in the database in the form in which `kept` can be compared with it.

@@ -44,6 +44,9 @@ SELECT format('index %I.%I', n.nspname, c.relname)
  WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_' AND n.nspname <> 'launchdb'
  ORDER BY 1;
 
+-- name: numbered
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attoptions::text LIKE '%pg_attver=%');
+
 -- name: objects
 -- What a database is made of, but for its rows. `state` is what a dump brings back as it was: existence, kind, owner,
 -- rights, types, what is enabled, literal bodies. `text` is what the server prints of a parsed expression: that is not
@@ -98,7 +101,9 @@ found AS (
     UNION ALL
     SELECT 'column', format('%s.%I', c.name, a.attname), 0, a.attacl,
            concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef,
-                     nullif(a.attcollation, 100)::regcollation, a.attcompression, a.attoptions::text,
+                     nullif(a.attcollation, 100)::regcollation, a.attcompression,
+                     -- What newer servers number columns by is another number in each database.
+                     (SELECT array_agg(o) FROM unnest(a.attoptions) AS o WHERE NOT starts_with(o, 'pg_attver='))::text,
                      CASE WHEN c.relkind IN ('r', 'p', 'm') THEN concat(a.attstorage, nullif(a.attstattarget, -1)) END),
            pg_get_expr(d.adbin, d.adrelid), NULL
       FROM pg_attribute a JOIN relation c ON c.oid = a.attrelid

@@ -90,8 +90,7 @@ class Attempt:
 
     def _walk(self) -> None:
         if self._job.fence > 1:
-            with self._database.autocommit() as tx:
-                self._status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
+            self._status = self._hold.steps_so_far()
         if not self._hold.undoing:
             try:
                 self._heed_cancel()

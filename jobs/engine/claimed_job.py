@@ -8,9 +8,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
+from jobs.engine import table
 from jobs.engine.crash import CrashPoint
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
+from jobs.engine.kind import former_steps
 from jobs.engine.table import FencedWriter
 
 if TYPE_CHECKING:
@@ -109,6 +111,17 @@ class ClaimedJob:
             status = self.fenced.read_status(tx)
         if status == "cancelling" and not self.past_return and not self.undoing:
             raise Cancelled(self._job.id)
+
+    def steps_so_far(self) -> dict[str, str]:
+        """Return what became of each step in earlier attempts, by today's names, whichever version made them."""
+        with self._database.autocommit() as tx:
+            status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
+        names = [step.name for step in self._kind.steps]
+        if status.keys() >= set(names):
+            return status
+        with self._database.transaction() as tx:
+            self.fenced.pin_steps(tx, names, former_steps(self._kind.name_and_version))
+            return {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
 
     def log_event(self, message: str) -> None:
         """Add a line to the job's events. Raises LeaseLost."""

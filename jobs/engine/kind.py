@@ -49,7 +49,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The stored name. Renaming the function is a migration."""
+        """The stored name. Who renames the function names the former one (jobs.kinds.former_steps)."""
         return self.act.__name__
 
     @property
@@ -94,6 +94,7 @@ class Kind:
 
 
 _KINDS: dict[str, Kind] = {}
+_FORMER_STEPS: dict[str, dict[str, str]] = {}
 
 
 def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes the kind special at its head
@@ -187,6 +188,20 @@ def newest(name: str) -> Kind:
     if not known:
         raise UnknownKind(f"no worker here serves {name}")
     return max(known, key=lambda declared: declared.version)
+
+
+def name_former_steps(served: str, names: dict[str, str]) -> None:
+    """Remember how earlier versions called steps of a kind that go on under another name.
+
+    served  name@version of the kind
+    names   today's name by the former one
+    """
+    _FORMER_STEPS[served] = {**_FORMER_STEPS.get(served, {}), **names}
+
+
+def former_steps(served: str) -> dict[str, str]:
+    """Return today's names of a kind's steps by their former ones."""
+    return dict(_FORMER_STEPS.get(served, {}))
 
 
 def of(arguments: Any) -> Kind:

@@ -13,6 +13,7 @@ from infra.postgres.sql import statements
 from jobs.engine.errors import LeaseLost
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from infra.postgres.database import Transaction
@@ -199,6 +200,19 @@ class FencedWriter:
         if row is None:
             raise LeaseLost(self.id)
         return bool(row["status"] == "running" or row["past_return"])
+
+    def pin_steps(self, tx: Transaction, names: Sequence[str], former: Mapping[str, str]) -> None:
+        """Let the job have the steps that its kind has today, where a version before began it.
+
+        names   of the steps, in their order
+        former  today's name of a step by the one that it had
+        """
+        place = {name: position for position, name in enumerate(names, 1)}
+        called = {**former, **{name: name for name in names}}
+        pairs = [(old, new, place[new]) for old, new in called.items() if new in place]
+        formers, renamed, positions = (list(column) for column in zip(*pairs, strict=True))
+        tx.execute(SQL.rename_steps, {**self._key, "formers": formers, "names": renamed, "positions": positions})
+        tx.execute(SQL.add_steps, {**self._key, "names": list(place), "positions": list(place.values())})
 
     def turn_back(self, tx: Transaction, error: dict[str, Any] | None) -> None:
         """Begin the way back."""

@@ -29,6 +29,23 @@ SELECT (released).*, next_id, next_queue
 SELECT name, position, status, attempt, started_at, finished_at, message
   FROM job_steps WHERE job_id = %(id)s ORDER BY position;
 
+-- name: rename_steps
+-- A version before has called them otherwise: each keeps what became of it. Fenced.
+UPDATE job_steps AS step SET name = pinned.name, position = pinned.position
+  FROM (SELECT FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling') FOR UPDATE) AS held,
+       unnest(%(formers)s::text[], %(names)s::text[], %(positions)s::int[]) AS pinned (former, name, position)
+ WHERE step.job_id = %(id)s AND step.name = pinned.former
+   AND (pinned.former = pinned.name
+        OR NOT EXISTS (SELECT FROM job_steps other WHERE other.job_id = %(id)s AND other.name = pinned.name));
+
+-- name: add_steps
+-- A version before did not have them. Fenced.
+INSERT INTO job_steps (job_id, name, position)
+SELECT %(id)s, pinned.name, pinned.position
+  FROM (SELECT FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling') FOR UPDATE) AS held,
+       unnest(%(names)s::text[], %(positions)s::int[]) AS pinned (name, position)
+ON CONFLICT DO NOTHING;
+
 -- name: advance
 SELECT status, past_return
   FROM advance_job(%(id)s, %(fence)s, %(step)s, %(status)s, %(message)s, %(done)s, %(total)s, %(next)s, %(no_return)s);

@@ -1,5 +1,6 @@
 """Every job kind, one file each; importing this package registers them all."""
 
+from jobs.kinds import former_steps
 from jobs.kinds.backup.backup import BackupProject
 from jobs.kinds.backup.backup_fleet import BackupFleet
 from jobs.kinds.backup.backup_platform import BackupPlatform
@@ -74,4 +75,5 @@ __all__ = [
     "VerifyBackup",
     "VerifyFleet",
     "WakeProject",
+    "former_steps",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from infra.backup.differences import differences, faults, words_of
@@ -127,6 +129,33 @@ def test_a_server_that_is_set_otherwise_shows_no_difference(tenant):
         for name, value in ELSEWHERE.items():
             admin.execute(f"ALTER DATABASE \"{tenant.id}\" SET {name} = '{value}'")
     assert (look(tenant).texts, differences(before, look(tenant))) == (before.texts, [])
+
+
+def change_options(tenant, change):
+    """Do with the columns' options what no statement of this server does."""
+    with tenant.infra.databases.cluster.inside(tenant.id, "test") as admin:
+        admin.execute(
+            f"UPDATE pg_attribute SET attoptions = {change} WHERE attnum > 0 AND attrelid IN"
+            " (SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)"
+        )
+
+
+def test_the_number_that_a_server_gives_a_column_is_no_difference(furnished):
+    with furnished.connect(furnished.roles.owner) as owner:
+        owner.execute("ALTER TABLE a ALTER n SET (n_distinct = 7)")
+    plain = look(furnished)
+    # As Postgres does from 17.12 on; it gives another number in each database.
+    change_options(furnished, "attoptions || 'pg_attver=1'::text")
+    numbered = look(furnished)
+    change_options(furnished, "array_remove(attoptions, 'pg_attver=1') || 'pg_attver=2'::text")
+    assert (plain.numbered, numbered.numbered) == (False, True)
+    assert differences(plain, numbered) == differences(numbered, look(furnished)) == []
+    # A set that was made when the number counted cannot say more; what else it knows of a column still counts.
+    digests = {key: "as it was" for key in numbered.objects if key.startswith("column public.a.")}
+    of_before = replace(numbered, objects={**numbered.objects, **digests}, numbered=None)
+    assert {each.remark for each in differences(of_before, look(furnished))} == {True}
+    change_options(furnished, "array_remove(attoptions, 'n_distinct=7')")
+    assert faults(numbered, look(furnished)) == ["column public.a.n: its definition, owner or rights differ"]
 
 
 def test_what_is_only_not_there_can_be_agreed_to_but_no_guard():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from jobs.engine import kind as kinds
 from jobs.engine import view
+from jobs.engine.errors import GiveUp
 from jobs.engine.runner import Runner
-from tests.jobs.trial_kinds import Keep, Nothing
+from jobs.kinds.former_steps import FORMER_STEPS
+from tests.jobs.trial_kinds import BEHAVIOUR, STEPS, Build, Keep, Nothing
 
 OLD_CLAIM = "SELECT id, fence, status FROM claim_job(%s, %s, %s, interval '15 s')"
 OLD_RELEASE = "SELECT (released).status FROM release_job(%s, %s, %s, interval '0', false, NULL, NULL, NULL, NULL, NULL)"
@@ -74,3 +78,54 @@ def test_steps_pinned_by_an_older_version_do_not_hinder_a_newer_one(engine, infr
     assert engine.world() == {"a/first", "a/second"}
     with infra.database.autocommit() as tx:
         assert {"gone", "first_thing_is_there"} <= {step["name"] for step in view.show_job(tx, job.id)["steps"]}
+
+
+@pytest.fixture
+def renamed(monkeypatch):
+    """Let a step of a trial kind have had another name."""
+    monkeypatch.setattr(kinds, "_FORMER_STEPS", dict(kinds._FORMER_STEPS))
+    kinds.name_former_steps("trial.build@1", {"write_note": "note_is_written"})
+
+
+def begun_by_an_older_version(engine, infra, note):
+    """A job in whose middle that version left; it did not have the second thing. note: what became of that step."""
+    job = engine.enqueue(Build("a"))
+    (claimed,) = write(infra, OLD_CLAIM, engine.name, ["control"], sorted(kinds.kinds()))
+    write(infra, "DELETE FROM job_steps WHERE job_id = %s", job.id)
+    steps = {"first_thing_is_there": "succeeded", "write_note": note, "say_so": "pending"}
+    for position, (name, status) in enumerate(steps.items(), 1):
+        values = (job.id, name, position, status)
+        write(infra, "INSERT INTO job_steps (job_id, name, position, status) VALUES (%s, %s, %s, %s)", *values)
+    write(infra, OLD_RELEASE, job.id, claimed["fence"], "queued")
+    return job
+
+
+@pytest.mark.usefixtures("renamed")
+@pytest.mark.parametrize(("note", "made"), [("succeeded", set()), ("running", {"a/note"}), ("pending", {"a/note"})])
+def test_a_step_that_was_finished_under_its_former_name_is_not_done_again(engine, infra, note, made):
+    job = begun_by_an_older_version(engine, infra, note)
+    assert engine.runner.run_one()
+    assert engine.job(job.id).status == "succeeded"
+    assert engine.world() == {"a/first", "a/second"} | made
+    steps = engine.steps(job.id)
+    assert {name for name, status in steps.items() if status == "succeeded"} == {step.name for step in STEPS}
+    assert steps.keys() - {step.name for step in STEPS} == {"say_so"}
+
+
+@pytest.mark.usefixtures("renamed")
+def test_a_step_that_was_done_under_its_former_name_is_undone(engine, infra):
+    job = begun_by_an_older_version(engine, infra, "succeeded")
+    write(infra, "INSERT INTO world (thing) VALUES ('a/first'), ('a/note')")
+    BEHAVIOUR["a/second"] = GiveUp("no")
+    assert engine.runner.run_one()
+    assert engine.job(job.id).status == "failed"
+    assert engine.world() == {"a/failed"}
+    assert set(engine.steps(job.id).items()) >= {("note_is_written", "undone"), ("first_thing_is_there", "undone")}
+
+
+def test_each_former_name_of_a_step_leads_to_a_step_of_today():
+    assert FORMER_STEPS.keys() <= kinds.kinds().keys()
+    for served, former in FORMER_STEPS.items():
+        names = {step.name for step in kinds.kinds()[served].steps}
+        assert set(former.values()) <= names, served
+        assert not former.keys() & names, served
