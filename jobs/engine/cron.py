@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterError, croniter
+from cronsim import CronSim, CronSimError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,39 +75,23 @@ def zone(name: str) -> ZoneInfo:
 
 def slots(expression: str, timezone: str, after: datetime, until: datetime) -> Iterator[datetime]:
     """Yield the slots in (after, until], in order, each once, as UTC moments."""
-    place = zone(timezone)
     # Local time may run back by an hour or two around `after`: start earlier, drop what is not later.
-    local = after.astimezone(place).replace(tzinfo=None) - timedelta(hours=3)
+    start = (after - timedelta(hours=3)).astimezone(zone(timezone))
     last = after
     try:
-        ticks = croniter(expression, local, max_years_between_matches=41)
-        while True:
-            moment = _moment(ticks.get_next(datetime), place)
-            if moment > until:
-                return
-            if moment > last:
-                last = moment
-                yield moment
-    except CroniterError:
-        return  # no further date within the horizon
+        ticks = CronSim(_of_fixed_times(expression), start)
+    except CronSimError:
+        return  # a day that no month has
+    for tick in ticks:
+        moment = tick.astimezone(UTC)
+        if moment > until:
+            return
+        if moment > last:  # all times of one gap are the same moment
+            last = moment
+            yield moment
 
 
-def _moment(local: datetime, place: ZoneInfo) -> datetime:
-    """Return the UTC moment of a local time: the first of two, the next valid one of none."""
-    moment = local.replace(tzinfo=place, fold=0).astimezone(UTC)
-    if moment.astimezone(place).replace(tzinfo=None) == local:
-        return moment
-    # In a gap: the offset before it, applied to the time of the jump, is the first valid moment after it.
-    return _end_of_gap(local, place)
-
-
-def _end_of_gap(local: datetime, place: ZoneInfo) -> datetime:
-    """Return the moment at which the clock jumped over `local`."""
-    before = local.replace(tzinfo=place, fold=0).utcoffset() or timedelta()
-    after = local.replace(tzinfo=place, fold=1).utcoffset() or timedelta()
-    early, late = (local - max(before, after)).replace(tzinfo=UTC), (local - min(before, after)).replace(tzinfo=UTC)
-    while late - early > timedelta(seconds=1):
-        middle = early + (late - early) / 2
-        jumped = middle.astimezone(place).replace(tzinfo=None) > local
-        early, late = (early, middle) if jumped else (middle, late)
-    return late.replace(microsecond=0)
+def _of_fixed_times(expression: str) -> str:
+    """Return the expression with the stars of minute and hour written out: to cron those alone follow no local time."""
+    minute, hour, days = expression.split(" ", 2)
+    return f"{minute.replace('*', '0-59')} {hour.replace('*', '0-23')} {days}"

@@ -58,6 +58,45 @@ def test_a_half_hour_change_moves_a_slot_by_half_an_hour():
     assert found == [utc(2026, 10, 3, 15, 30)]
 
 
+def test_all_times_of_one_gap_are_one_slot():
+    found = list(slots("0,20,40 2 * * *", BERLIN, utc(2026, 3, 28, 12), utc(2026, 3, 29, 12)))
+    assert found == [utc(2026, 3, 29, 1, 0)]
+
+
+def test_an_interval_counts_the_hour_that_comes_twice_once_whichever_star_it_is_made_of():
+    expected = [utc(2026, 10, 25, 0, 0), utc(2026, 10, 25, 0, 30), utc(2026, 10, 25, 2, 0)]
+    for expression in ("*/30 * * * *", "0,30 * * * *", "0,30 0-23 * * *", "*/30 2,3 * * *"):
+        assert list(slots(expression, BERLIN, utc(2026, 10, 24, 23, 30), utc(2026, 10, 25, 2))) == expected
+
+
+@pytest.mark.parametrize(("expression", "days"), [
+    ("0 12 * * 5-5", [6, 13, 20, 27]), ("0 12 5-5 * *", [5]), ("0 12 * 11-11 1", [2, 9, 16, 23, 30]),
+    ("0 12 */10 * 6", [21]), ("0 12 20,21 * 6", [7, 14, 20, 21, 28]),
+])  # fmt: skip
+def test_days_are_those_of_crontab(expression, days):
+    found = list(slots(expression, "UTC", utc(2026, 11, 1), utc(2026, 12, 1)))
+    assert found == [utc(2026, 11, day, 12) for day in days]
+
+
+CHANGES = [
+    *((BERLIN, utc(2026, month, day, 1)) for month, day in ((3, 29), (10, 25))),
+    *((NEW_YORK, utc(2026, month, day, hour)) for month, day, hour in ((3, 8, 7), (11, 1, 6))),
+    *((LORD_HOWE, utc(2026, month, day, 15, minute)) for month, day, minute in ((4, 4, 0), (10, 3, 30))),
+]
+
+
+@pytest.mark.parametrize(("timezone", "change"), CHANGES)
+@given(minute=st.integers(0, 59), hour=st.integers(0, 23))
+@settings(max_examples=30, deadline=None)
+def test_a_time_comes_once_on_each_local_day_whatever_the_clock_does(timezone, change, minute, hour):
+    place = ZoneInfo(timezone)
+    day = change.astimezone(place).replace(hour=0, minute=0) - timedelta(days=1)
+    first, end = (moment.astimezone(UTC) - timedelta(minutes=1) for moment in (day, day + timedelta(days=3)))
+    found = list(slots(f"{minute} {hour} * * *", timezone, first, end))
+    days = [(day + timedelta(days=number)).date() for number in range(3)]
+    assert [moment.astimezone(place).date() for moment in found] == days
+
+
 @pytest.mark.parametrize("timezone", [BERLIN, NEW_YORK, LORD_HOWE])
 @pytest.mark.parametrize(("expression", "years", "least", "most"), [
     ("0 2 * * *", 20, 7304, 7306), ("0 3 * * 0", 20, 1043, 1044), ("0 * * * *", 2, 17515, 17522), pytest.param("*/5 * * * *", 1, 105_090, 105_122, marks=pytest.mark.full),
