@@ -88,17 +88,17 @@ def demote_last_backup(tx: Transaction, job_id: str) -> None:
 
 
 def delete(tx: Transaction, backup_id: str) -> None:
-    """Let the row be gone; the files are another matter."""
+    """Remove the row; the files are another matter."""
     tx.execute(SQL.forget, {"id": backup_id})
 
 
 def mark_verified(tx: Transaction, backup_id: str, milliseconds: int) -> None:
-    """Say that a backup was restored and found to be what was backed up."""
+    """Record that a backup was restored and found to be what was backed up."""
     tx.execute(SQL.verified, {"id": backup_id, "ms": milliseconds})
 
 
 def mark_not_verified(tx: Transaction, backup_id: str, reason: str) -> None:
-    """Say why a backup could not be verified."""
+    """Record why a backup could not be verified."""
     tx.execute(SQL.not_verified, {"id": backup_id, "reason": reason})
 
 
@@ -130,7 +130,7 @@ def offsite_stems(tx: Transaction) -> set[str]:
 
 
 def set_offsite(tx: Transaction, stems: list[str]) -> None:
-    """Say that these sets lie on another machine, byte for byte."""
+    """Record that these sets lie on another machine, byte for byte."""
     tx.execute(SQL.set_offsite, {"stems": stems})
 
 
@@ -193,7 +193,7 @@ def adopt(tx: Transaction, manifest: Manifest) -> bool:
 
 
 def is_under_way(tx: Transaction, stem: str) -> bool:
-    """Say whether a job is still writing the set of that name."""
+    """Return whether a job is still writing the set of that name."""
     return bool(tx.value(SQL.is_under_way, {"stem": stem}))
 
 
@@ -203,7 +203,7 @@ def expired_kept_databases(tx: Transaction) -> list[dict[str, Any]]:
 
 
 def forget_database(tx: Transaction, project_id: str) -> None:
-    """Say that nothing is kept any more from before a restore."""
+    """Record that nothing is kept any more from before a restore."""
     tx.execute(SQL.forget_database, {"project": project_id})
 
 

@@ -109,7 +109,7 @@ def check_pools_fit(tx: Transaction, settings: Settings) -> None:
 
 
 def set_pools(tx: Transaction, settings: Settings, size: int) -> list[dict[str, Any]]:
-    """Let every pool, those of projects to come included, be of this size; return whose was another.
+    """Set the size of every pool, those of projects to come included; return whose was another.
 
     Raises PoolsDoNotFit.
     """

@@ -32,7 +32,7 @@ class LoginDelay:
 
 
 def login_delay(tx: Transaction, email: str, address: str) -> LoginDelay:
-    """Say how long the next try from this address must wait; 0: not at all."""
+    """Return how long the next try from this address must wait; 0: not at all."""
     found = tx.one(LoginDelay, SQL.standing, {"email": email, "address": address, "free": FREE_TRIES})
     return found or LoginDelay(0, known=False)
 

@@ -24,10 +24,10 @@ def new_id(prefix: Timed) -> str:
 
 
 def is_project_id(text: str) -> bool:
-    """Say whether this is the form of a project id; full match, ASCII only."""
+    """Return whether this is the form of a project id; full match, ASCII only."""
     return _PROJECT.fullmatch(text) is not None
 
 
 def is_id(prefix: Timed, text: str) -> bool:
-    """Say whether this is the form of an id with that prefix."""
+    """Return whether this is the form of an id with that prefix."""
     return _TIMED.fullmatch(text) is not None and text.startswith(f"{prefix}_")

@@ -53,7 +53,7 @@ def create_password_reset(tx: Transaction, owner: Owner | None, *, email: str, b
 
 
 def too_many_resets(tx: Transaction, email: str) -> bool:
-    """Say whether as many links were asked for this address within the hour as may."""
+    """Return whether as many links were asked for this address within the hour as may."""
     return int(tx.value(SQL.recent_resets, {"email": email})) >= RESETS_PER_HOUR
 
 
@@ -63,7 +63,7 @@ def create_invitation(tx: Transaction, email: str, *, by: str) -> OneTimeLink:
 
 
 def peek(tx: Transaction, purpose: Literal["reset", "invitation"], value: str) -> LinkGrant:
-    """Say what a link is good for, without using it. Raises TokenSpent."""
+    """Return what a link is good for, without using it. Raises TokenSpent."""
     return _granted(tx.one(LinkGrant, SQL.look, {"purpose": purpose, "hash": digest(value)}))
 
 

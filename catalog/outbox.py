@@ -60,7 +60,7 @@ def put(tx: Transaction, vault: Vault, scope: str, letter: Email, *, seconds: in
 
 
 def wait_seconds(tx: Transaction, scope: str, *, per_hour: int) -> int:
-    """Say how long this scope must wait before its next mail, 0: not at all. Whoever asks at once takes turns."""
+    """Return how long this scope must wait before its next mail, 0: not at all. Whoever asks at once takes turns."""
     tx.execute(SQL.lock_scope, {"scope": scope})
     return int(tx.value(SQL.wait_seconds, {"scope": scope, "most": per_hour}) or 0)
 
@@ -102,5 +102,5 @@ def mark_failed(tx: Transaction, outbox_id: str) -> None:
 
 
 def reopen(tx: Transaction, outbox_id: str) -> bool:
-    """Let a letter wait again; False when there is nothing left to send."""
+    """Put an email back among those that wait; False when there is nothing left to send."""
     return tx.execute(SQL.begin_again, {"id": outbox_id}) == 1

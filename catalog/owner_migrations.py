@@ -93,7 +93,7 @@ def submit(tx: Transaction, project_id: str, wanted: NewOwnerMigration) -> Owner
 
 
 def assign_job(tx: Transaction, migration_id: int, job_id: str) -> None:
-    """Say which job applies it."""
+    """Record which job applies it."""
     tx.execute(SQL.given_to, {"id": migration_id, "job": job_id})
 
 
@@ -113,22 +113,22 @@ def listing(tx: Transaction, project_id: str) -> list[OwnerMigration]:
 
 
 def mark_begun(tx: Transaction, migration_id: int, transaction: str | None) -> None:
-    """Say that it runs from now on, and in which transaction, if in one."""
+    """Record that it runs from now on, and in which transaction, if in one."""
     tx.execute(SQL.begin, {"id": migration_id, "began_as": transaction})
 
 
 def mark_settled(tx: Transaction, migration_id: int, status: str) -> None:
-    """Say what became of it: applied, failed or doubtful."""
+    """Record what became of it: applied, failed or doubtful."""
     tx.execute(SQL.settle, {"id": migration_id, "status": status})
 
 
 def mark_waiting_failed(tx: Transaction, migration_id: int) -> None:
-    """Say that one which never began will not."""
+    """Record that one which never began will not."""
     tx.execute(SQL.fail_waiting, {"id": migration_id})
 
 
 def reopen(tx: Transaction, migration_id: int) -> None:
-    """Let one that failed be tried again. Raises MigrationConflict."""
+    """Allow one that failed to be tried again. Raises MigrationConflict."""
     known = find(tx, migration_id)
     if known is None or known.status == "replaced":
         raise MigrationConflict("the migration was replaced by one that was sent later")

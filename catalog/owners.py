@@ -130,19 +130,19 @@ def set_password(tx: Transaction, owner_id: str, password_hash: str) -> None:
 
 
 def set_quota(tx: Transaction, owner_id: str, max_projects: int | None) -> None:
-    """Let the owner have so many projects; 0: any number, None: what the installation says."""
+    """Set how many projects the owner may have; 0: any number, None: what the installation says."""
     tx.execute(SQL.set_quota, {"id": owner_id, "quota": max_projects})
 
 
 def set_operator(tx: Transaction, owner_id: str, *, wanted: bool) -> None:
-    """Let the owner be an operator, or not any more. Raises LastOperator."""
+    """Make the owner an operator, or no longer one. Raises LastOperator."""
     if not wanted:
         _refuse_last_operator(tx, owner_id)
     tx.execute(SQL.set_operator, {"id": owner_id, "wanted": wanted})
 
 
 def promote(tx: Transaction, email: str, *, by: str) -> Owner:
-    """Let the owner with this address be an operator, and leave a row in the audit. Raises OwnerNotFound."""
+    """Make the owner with this address an operator, and write that into the audit. Raises OwnerNotFound."""
     owner = by_email(tx, email)
     if owner is None:
         raise OwnerNotFound(f"there is no owner {email}")
@@ -169,7 +169,7 @@ def delete(tx: Transaction, owner_id: str) -> None:
 
 @contextmanager
 def translate_missing_owner() -> Iterator[None]:
-    """Let what is written for an owner who was deleted meanwhile raise OwnerGone."""
+    """Translate the error of a write for an owner who was deleted meanwhile into OwnerGone."""
     try:
         yield
     except psycopg.errors.ForeignKeyViolation as error:

@@ -67,5 +67,5 @@ def delete(tx: Transaction, owner_id: str, token_id: str) -> None:
 
 
 def find_bearer(tx: Transaction, value: str) -> TokenBearer | None:
-    """Say whom the token speaks for, and note that it was used; None when it is unknown or expired."""
+    """Return whom the token speaks for, and note that it was used; None when it is unknown or expired."""
     return tx.one(TokenBearer, SQL.bearer, {"hash": digest(value)})

@@ -75,7 +75,7 @@ def create(tx: Transaction, owner_id: str, *, name: str, pool_size: int, quota: 
 
 
 def create_imported(tx: Transaction, project_id: str, owner_id: str, *, name: str, pool_size: int, quota: int) -> None:
-    """Let a project of another host be one that is restored here, under the id that it has there.
+    """Create the row of a project of another host, to be restored here under the id that it has there.
 
     Raises ProjectExists when that id is taken, NameTaken, QuotaExceeded, OwnerGone.
     """
@@ -90,12 +90,12 @@ def create_imported(tx: Transaction, project_id: str, owner_id: str, *, name: st
 
 
 def mark_restoring(tx: Transaction, project_id: str) -> None:
-    """Say that a project that was just created is to be made of a backup."""
+    """Record that a project that was just created is to be made of a backup."""
     states.move(tx, project_id, "restoring", by="project.restore as new")
 
 
 def undelete(tx: Transaction, project_id: str, owner_id: str, *, name: str | None, quota: int) -> None:
-    """Let a deleted project of the owner's be one that is restored. Raises ProjectNotFound, NameTaken, QuotaExceeded.
+    """Mark a deleted project of the owner's as one to be restored. Raises ProjectNotFound, NameTaken, QuotaExceeded.
 
     name  another one than it had; None: the same
     """
@@ -148,7 +148,7 @@ def update(tx: Transaction, project: Project, *, name: str | None, pool_size: in
 
 
 def mark_deleting(tx: Transaction, project: Project) -> None:
-    """Say that the project goes; its name is free at once. Raises ProjectNotFound when it is gone."""
+    """Record that the project goes; its name is free at once. Raises ProjectNotFound when it is gone."""
     if not states.move(tx, project.id, "deleting", by="project.delete asked"):
         raise ProjectNotFound("you have no such project")
 

@@ -70,7 +70,7 @@ def put(tx: Transaction, vault: Vault, scope: str, name: str, value: str, *, com
 
 
 def activate(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float) -> datetime | None:
-    """Let the versions that are coming be in force; those before them are good for `keep_seconds` more.
+    """Put the versions that are coming in force; those before them are good for `keep_seconds` more.
 
     Returns until when the last of those is good; None when there are none.
     """

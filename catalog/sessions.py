@@ -100,7 +100,7 @@ def end_all(tx: Transaction, owner_id: str, *, but: str | None = None) -> None:
 
 
 def access_status(tx: Transaction, owner_id: str, session_id: str | None) -> AccessStatus | None:
-    """Say who the owner is and whether the sign-in has ended; None when there is no such owner."""
+    """Return who the owner is and whether the sign-in has ended; None when there is no such owner."""
     return tx.one(AccessStatus, SQL.standing, {"owner": owner_id, "family": session_id})
 
 

@@ -61,7 +61,7 @@ def default_home(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def is_containers_home(home: Path) -> bool:
-    """Say whether an installation in containers lies there."""
+    """Return whether an installation in containers lies there."""
     return read(home).get("LAUNCHDB_RUNTIME") in RUNTIMES
 
 

@@ -44,7 +44,7 @@ _ANSWER = "ResponseError"
 
 
 def shortage(error: BaseException | None = None) -> str:
-    """Say what this process has run out of and what an operator can do; "" when it has all it needs.
+    """Return what this process has run out of and what an operator can do; "" when it has all it needs.
 
     error  what failed: that alone may tell of a shortage that has passed by now
     """
@@ -55,7 +55,7 @@ def shortage(error: BaseException | None = None) -> str:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Say whether a failure tells of a shortage of this process."""
+    """Return whether a failure tells of a shortage of this process."""
     return any(_tells(each) for each in _chain(error))
 
 

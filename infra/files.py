@@ -55,7 +55,7 @@ def replace(
     owner: tuple[int, int] | None = None,
     durable: bool = True,
 ) -> None:
-    """Let `path` hold exactly `content`: readers see the old file or the new one, also after a crash.
+    """Ensure that `path` holds exactly `content`: readers see the old file or the new one, also after a crash.
 
     durable  also after a loss of power; False spares the wait for the disk where the content can be made again
 
@@ -108,7 +108,7 @@ def read(path: Path, *, private: bool = True) -> str:
 
 
 def ensure_owned_folder(base: Path, path: str, mode: int, owner: tuple[int, int]) -> None:
-    """Let a folder below a folder of root's be there with this mode and owner; no link on the way to it is followed.
+    """Ensure a folder below a folder of root's with this mode and owner; no link on the way to it is followed.
 
     Raises Refused.
     """
@@ -148,7 +148,7 @@ def _entered(path: str | Path, inside: int | None, handles: ExitStack) -> int:
 
 
 def holds(path: Path, content: str) -> bool:
-    """Say whether the file is there with exactly this content."""
+    """Return whether the file is there with exactly this content."""
     try:
         return path.read_text() == content
     except (OSError, UnicodeDecodeError):
@@ -156,7 +156,7 @@ def holds(path: Path, content: str) -> bool:
 
 
 def ensure_folder(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = None) -> Path:
-    """Let a folder of ours be there; one that is there keeps its mode. Raises Refused."""
+    """Ensure that a folder of ours exists; one that is there keeps its mode. Raises Refused."""
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

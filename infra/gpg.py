@@ -24,7 +24,7 @@ KEYLESS = ("--no-default-keyring", "--no-keyring", "--pinentry-mode", "loopback"
 
 
 def is_installed() -> bool:
-    """Say whether there is a gpg to be run."""
+    """Return whether there is a gpg to be run."""
     return shutil.which("gpg") is not None
 
 

@@ -63,7 +63,7 @@ class Account:
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Let the kernel send `number` to this process when its parent dies, however that happens."""
+    """Have the kernel send `number` to this process when its parent dies, however that happens."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
@@ -160,7 +160,7 @@ def follow(
 
 
 def exec_program(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:
-    """Let this process be another program: terminal, signals and exit status are its own. Raises Refused."""
+    """Replace this process by another program: terminal, signals and exit status are its own. Raises Refused."""
     try:
         os.execvpe(argv[0], [str(part) for part in argv], dict(env))  # noqa: S606 - an argument list of our own
     except OSError as error:
@@ -214,7 +214,7 @@ def stage(
 
 @contextmanager
 def _explained(process: subprocess.Popen[bytes], program: str | Path) -> Iterator[None]:
-    """Let a program say why the body could not go on. Raises ProgramKilled where a signal is why."""
+    """Raise what a program says of why the body could not go on; ProgramKilled where a signal is why."""
     try:
         yield
     except BrokenPipeError:

@@ -67,7 +67,7 @@ def get_over_socket(path: Path, what: str, *, seconds: float) -> tuple[str, byte
 
 
 def is_listening(path: Path) -> bool:
-    """Say whether somebody listens at this socket."""
+    """Return whether somebody listens at this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_SECONDS)
         try:

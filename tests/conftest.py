@@ -46,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByInstall
 
 @pytest.fixture(autouse=True)
 def alone(request: pytest.FixtureRequest) -> None:
-    """Let what asserts on seconds wait until the others have ended that run beside it, where there are any."""
+    """Have what asserts on seconds wait until the others have ended that run beside it, where there are any."""
     ended = os.environ.get("LAUNCHDB_TEST_OTHERS_END")
     if ended and request.node.get_closest_marker("timing"):
         deadline = time.monotonic() + OTHERS_SECONDS

@@ -121,7 +121,7 @@ class Heard(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *words):
-        """Say nothing."""
+        """Return nothing."""
 
 
 @pytest.mark.parametrize(("before", "signed_in"), [("", None), ("somebody:hunter2@", "Basic c29tZWJvZHk6aHVudGVyMg==")])

@@ -63,7 +63,7 @@ class DoorbellBroker(Broker):
         return DoorbellConsumer(self, queue_name)
 
     def wake(self) -> None:
-        """Let consumers that wait for Redis look at the table: a bell was rung inside Postgres."""
+        """Have consumers that wait for Redis look at the table: a bell was rung inside Postgres."""
         with self.changed:
             self.changed.notify_all()
 

@@ -67,12 +67,12 @@ class DataConfig:
 
     @property
     def rolls_back(self) -> bool:
-        """Say whether a transaction ends in a rollback unless the request may and does ask otherwise."""
+        """Return whether a transaction ends in a rollback unless the request may and does ask otherwise."""
         return self.db_tx_end.startswith("rollback")
 
     @property
     def may_override_end(self) -> bool:
-        """Say whether `Prefer: tx=` is heeded."""
+        """Return whether `Prefer: tx=` is heeded."""
         return self.db_tx_end.endswith("-allow-override")
 
 

@@ -122,7 +122,7 @@ class WakeOnRequest:
             return projects.status_of(tx, project_id)
 
     def _wakes(self, asked: UnservedRequest) -> bool:
-        """Say whether a request is one of a client that wants something of the project. Raises PgrstError (401)."""
+        """Return whether a request is one of a client that wants something of the project. Raises PgrstError (401)."""
         if asked.method in ("HEAD", "OPTIONS") or asked.path in ("", "/"):
             return False
         if asked.gated:

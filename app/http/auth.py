@@ -25,7 +25,7 @@ _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+)", re.ASCII | re.IGNORECASE)
 
 
 def authenticate(world: AppContext, operation: Operation, address: str) -> Caller | None:
-    """Say who asks; None where anyone may. Raises Problem: 401, 404 for what is for operators only, 429."""
+    """Return who asks; None where anyone may. Raises Problem: 401, 404 for what is for operators only, 429."""
     if operation.who == "anyone":
         _count(world, operation, "", address)
         return None

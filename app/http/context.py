@@ -37,7 +37,7 @@ class ConcurrencyLimit:
         return self._free.acquire(blocking=False)
 
     def release(self) -> None:
-        """Let another have it."""
+        """Free the place for another."""
         self._free.release()
 
     @contextmanager

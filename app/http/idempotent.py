@@ -57,7 +57,7 @@ _turns = KeyLocks()
 
 
 def run_once(operation: Operation, call: Call, path: dict[str, str]) -> ViewResponse:
-    """Let the change happen, or return the first answer to this key. Raises what the view raises, and Problem."""
+    """Carry out the change, or return the first answer to this key. Raises what the view raises, and Problem."""
     key = _key(operation, call, path)
     for _ in range(RACES):
         try:
@@ -84,7 +84,7 @@ def _once(operation: Operation, call: Call, path: dict[str, str], key: Idempoten
 
 
 def _lost_race(error: Unavailable) -> bool:
-    """Say whether the transaction was rolled back for another's sake: then it can be done again at once."""
+    """Return whether the transaction was rolled back for another's sake: then it can be done again at once."""
     return getattr(error.__cause__, "sqlstate", None) in ("40001", "40P01")
 
 

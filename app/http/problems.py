@@ -78,7 +78,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Let every error of the platform's part of the application be answered from the table."""
+    """Answer every error of the platform's part of the application from the table."""
     for known in PROBLEMS:
         app.register_error_handler(known, _of_domain)
     app.register_error_handler(Problem, problem_response)

@@ -71,7 +71,7 @@ def accepted_response(job: dict[str, Any], **members: Any) -> ViewResponse:
 
 
 def _until_final(world: AppContext, job_id: str, seconds: float) -> bool | None:
-    """Say whether the job came to its end in time; None when too many wait already."""
+    """Return whether the job came to its end in time; None when too many wait already."""
     deadline = time.monotonic() + seconds
     with world.slots.hold() as held, world.changes.watch(job_id) as changed:
         while held:

@@ -52,7 +52,7 @@ class ProjectListener:
     pending: set[Part] = field(default_factory=set)
 
     def close(self) -> None:
-        """Let go of the session."""
+        """Release the session."""
         if self.session is not None:
             self.session.close()
             self.session = None
@@ -90,7 +90,7 @@ class SchemaListener:
         return sum(self._tell(ear) for ear in list(self._ears.values()))
 
     def close(self) -> None:
-        """Let go of every session."""
+        """Release every session."""
         for ear in list(self._ears.values()):
             self._lose(ear)
         self._selector.close()

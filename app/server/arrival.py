@@ -72,7 +72,7 @@ class Arriving(TConn):  # type: ignore[misc]
         return Asked.of(self.arrived) if self.arrived else self._asked
 
     def init(self) -> None:
-        """Let the parser begin with what was gathered; called in the thread that answers."""
+        """Start the parser on what was gathered; called in the thread that answers."""
         super().init()
         self.sock.settimeout(SEND_SECONDS)
         reader = self.parser.unreader
@@ -82,7 +82,7 @@ class Arriving(TConn):  # type: ignore[misc]
         self.arrived.clear()
 
     def leave(self) -> bool:
-        """Say that nothing more is sent, and drop what still comes; True once the client has left, too.
+        """Shut down sending, and drop what still comes; True once the client has left, too.
 
         A connection that is closed over unread bytes is reset, and the client may lose its answer.
         """

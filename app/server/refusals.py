@@ -58,7 +58,7 @@ BROKEN = Refusal(500, "internal", "something went wrong", "XX000")
 
 
 def is_for_projects(path: str) -> bool:
-    """Say whether a path is one at which clients of projects ask."""
+    """Return whether a path is one at which clients of projects ask."""
     return _PROJECTS.match(path) is not None
 
 

@@ -41,7 +41,7 @@ class OneWrite(wsgi.Response):  # type: ignore[misc]
             self.force_close()
 
     def should_close(self) -> bool:
-        """Say whether the connection ends with this answer: also where much of the request was not read."""
+        """Return whether the connection ends with this answer: also where much of the request was not read."""
         return super().should_close() or getattr(self.req.body.reader, "length", 0) > DROPPED_BODY_BYTES
 
     def send_headers(self) -> None:

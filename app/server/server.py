@@ -162,7 +162,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._dispatched(conn))
 
     def finish_request(self, conn: Arriving, fs: Future[Any]) -> None:
-        """Let the next large body in; begin again, or let the connection leave."""
+        """Admit the next large body; begin again, or close the connection."""
         if conn in self._streaming:
             self._streaming.remove(conn)
             if self._streams:

@@ -127,7 +127,7 @@ def _unpacked(packed: IO[bytes], form: Form) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Let nothing of a file be left when writing it fails. Raises DiskFull where that is why."""
+    """Ensure that nothing of a file is left when writing it fails. Raises DiskFull where that is why."""
     try:
         yield
     except BaseException as error:

@@ -32,7 +32,7 @@ def backup_key(folder: Path) -> tuple[str, str]:
 
 
 def keep(folder: Path) -> None:
-    """Let the key in force be among those that are kept; twice is harmless. Raises Refused."""
+    """Ensure that the key in force is among those that are kept; twice is harmless. Raises Refused."""
     key_id, key = backup_key(folder)
     path = files.ensure_folder(folder / FOLDER) / key_id
     if not files.holds(path, key + "\n"):

@@ -67,7 +67,7 @@ class Offsite:
         return (self._folder / KEY).exists() and (self._folder / KNOWN_HOSTS).exists()
 
     def prepare(self) -> str:
-        """Let our key be there; return the line for `authorized_keys` on the other machine. Raises Refused."""
+        """Ensure that our key exists; return the line for `authorized_keys` on the other machine. Raises Refused."""
         files.ensure_folder(self._folder.parent)
         files.ensure_folder(self._folder)
         key = self._folder / KEY
@@ -110,7 +110,7 @@ class Offsite:
         return told.split()[1]
 
     def pin(self, line: str) -> None:
-        """Let the host be known by this key and no other."""
+        """Pin this key as the only one that the host is known by."""
         files.replace(self._folder / KNOWN_HOSTS, f"{line}\n")
 
     def listing(self) -> dict[str, int]:
@@ -118,7 +118,7 @@ class Offsite:
         return {name: size for name, size in self._all().items() if NAME.fullmatch(name)}
 
     def tidy(self, empty: Path) -> None:
-        """Let what a killed rsync has left there be gone; nobody else may be copying. Raises Unavailable, Refused."""
+        """Remove what a killed rsync has left there; nobody else may be copying. Raises Unavailable, Refused."""
         self.remove(empty, [name for name in self._all() if _LEFT.fullmatch(name)])
 
     def _all(self) -> dict[str, int]:
@@ -136,14 +136,14 @@ class Offsite:
         return {line["name"]: int(line["size"]) for line in lines if line}
 
     def send(self, folder: Path, names: Sequence[str], look: Look) -> None:
-        """Let these files of a folder be there, whole. look: called again and again with the bytes that went over.
+        """Copy these files of a folder there, whole. look: called again and again with the bytes that went over.
 
         Raises Unavailable, Refused; what went over then is gone on with.
         """
         self._copy(names, [f"{folder}/", self.destination.folder], look)
 
     def fetch(self, folder: Path, names: Sequence[str], look: Look) -> None:
-        """Let these files of the other machine's be in a folder here, whole. Raises Unavailable, Refused."""
+        """Fetch these files of the other machine's into a folder here, whole. Raises Unavailable, Refused."""
         self._copy(names, [self.destination.folder, f"{folder}/"], look)
 
     def differing(self, folder: Path, names: Sequence[str]) -> list[str]:
@@ -165,7 +165,7 @@ class Offsite:
         return [name for name in told.splitlines() if NAME.fullmatch(name)]
 
     def attempt(self, folder: Path) -> None:
-        """Let a small file go over and be gone again, to see that copying works. folder: an empty one of ours.
+        """Copy a small file there and remove it again, to see that copying works. folder: an empty one of ours.
 
         Raises Unavailable, Refused.
         """
@@ -177,7 +177,7 @@ class Offsite:
         self.remove(folder, [TRIAL])
 
     def remove(self, empty: Path, names: Iterable[str]) -> None:
-        """Let these files not be there; all others stay. empty: a folder with nothing in it.
+        """Remove these files; all others stay. empty: a folder with nothing in it.
 
         Raises Unavailable, Refused.
         """

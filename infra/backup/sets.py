@@ -144,7 +144,7 @@ def stems(folder: Path) -> list[str]:
 
 
 def remove(folder: Path, stem: str) -> None:
-    """Let a set be gone: its manifest first, so that what is left of it is no backup any more."""
+    """Remove a set: its manifest first, so that what is left of it is no backup any more."""
     path_of(folder, stem).unlink(missing_ok=True)
     for path in _listed(folder):
         if path.name.startswith((f"{stem}.", f".{stem}.")):

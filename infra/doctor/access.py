@@ -127,7 +127,7 @@ def _address(digits: str) -> str:
 
 
 def _published(site: Site) -> Iterator[tuple[str, int]]:
-    """Say what Docker forwards: without its proxy, nobody listens and it is reached all the same."""
+    """Return what Docker forwards: without its proxy, nobody listens and it is reached all the same."""
     try:
         found = site.containers()
     except InfraError:

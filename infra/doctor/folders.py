@@ -79,7 +79,7 @@ def secret_files(site: Site) -> Iterator[Finding]:
 
 
 def _settle(site: Site, _finding: Finding) -> str:
-    """Let both folders be there, `.env` name them, and the manager look again: once, whichever finding asks for it."""
+    """Ensure both folders, name them in `.env`, and have the manager look again: once, whichever finding asks."""
     wanted = {variable: _folder(site, variable) for variable in FOLDERS}
     done = [line for variable, folder in wanted.items() for line in _put_right(site, variable, folder)]
     inside = _manager(site)
@@ -143,7 +143,7 @@ def _folder(site: Site, variable: str) -> Path:
 
 
 def _disagrees(inside: ContainerStatus, variable: str, folder: Path) -> list[str]:
-    """Say how what the container was made with differs: the variable, and a mount of the folder or of one above it."""
+    """Return how the container was made otherwise: the variable, and a mount of the folder or of one above it."""
     faults, told = [], inside.environment.get(variable, str(folder))
     if told != str(folder):
         faults.append(f"the manager was started with {told}")

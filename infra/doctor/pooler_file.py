@@ -69,7 +69,7 @@ def pooler_config(site: Site) -> Iterator[Finding]:
 
 
 def faults(path: Path) -> list[str]:
-    """Say what is wrong with such a file as a file; nothing, when PgBouncer could start with it."""
+    """Return what is wrong with such a file as a file; nothing, when PgBouncer could start with it."""
     text = _text(path)
     if not text.strip():
         return [f"{path.name} has {len(text.splitlines())} lines" if path.exists() else f"{path.name} is not there"]

@@ -68,7 +68,7 @@ def outbound(site: Site) -> Iterator[Finding]:
 
 
 def can_connect(host: str, port: int, seconds: float = CONNECT_SECONDS) -> Finding:
-    """Say whether a connection can be opened to that port."""
+    """Return whether a connection can be opened to that port."""
     where = f"{host}:{port}"
     try:
         with socket.create_connection((host, port), timeout=seconds):
@@ -79,7 +79,7 @@ def can_connect(host: str, port: int, seconds: float = CONNECT_SECONDS) -> Findi
 
 
 def _refused(name: str) -> str:
-    """Say why no authority certifies this name; empty when one may."""
+    """Return why no authority certifies this name; empty when one may."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

@@ -30,7 +30,7 @@ class Certificate:
         return (self.not_after - datetime.now(UTC)).total_seconds()
 
     def is_for(self, name: str) -> bool:
-        """Say whether a client that asks for this name may take it."""
+        """Return whether a client that asks for this name may take it."""
         parent = name.partition(".")[2]
         return any(known.lower() in (name.lower(), f"*.{parent}".lower()) for known in self.names)
 

@@ -113,7 +113,7 @@ class CaddyProxy:
         }
 
     def write(self) -> bool:
-        """Let the file be what the settings want; say whether it was not. Caddy reads it when it starts.
+        """Ensure that the file is what the settings want; return whether it was not. Caddy reads it when it starts.
 
         Raises Refused.
         """
@@ -127,7 +127,7 @@ class CaddyProxy:
         return True
 
     def apply(self) -> bool:
-        """Let Caddy serve what the settings want; say whether it did not. What it refuses changes nothing.
+        """Ensure that Caddy serves what the settings want; return whether it did not. What it refuses changes nothing.
 
         Raises Refused, naming what Caddy says of it; Unavailable when it does not answer.
         """

@@ -46,7 +46,7 @@ def account_of(path: Path) -> Account:
 
 
 def reachable(path: Path, account: Account | None) -> bool:
-    """Say whether the account can pass through every folder above `path`, as far as they exist."""
+    """Return whether the account can pass through every folder above `path`, as far as they exist."""
     if account is None:
         return True
     return all(_passes(parent, account) for parent in path.parents if parent.exists())

@@ -97,7 +97,7 @@ class Child:
         return status
 
     def put_off(self) -> None:
-        """Let the next start come after a pause that grows with the deaths in a row."""
+        """Delay the next start by a pause that grows with the deaths in a row."""
         self.due_at = time.monotonic() + PAUSES_SECONDS[min(self.deaths, len(PAUSES_SECONDS) - 1)]
         self.deaths += 1
 

@@ -62,5 +62,5 @@ class OutputPipe:
         return bool(data)
 
     def close(self) -> None:
-        """Let go of the reading end."""
+        """Release the reading end."""
         os.close(self.read_end)

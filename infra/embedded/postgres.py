@@ -74,7 +74,7 @@ class Postgres:
         return [str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     def answers(self) -> bool:
-        """Say whether the server takes connections: it asks for a password, not so while it recovers."""
+        """Return whether the server takes connections: it asks for a password, not so while it recovers."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(HELLO)
@@ -84,7 +84,7 @@ class Postgres:
 
 
 def prepare(settings: Settings) -> Postgres:
-    """Let the data folder be whole and nobody be working in it; remember port and folder.
+    """Ensure that the data folder is whole and nobody works in it; remember port and folder.
 
     Raises Refused for what a person must mend: a missing library, a taken port, a full disk.
     """
@@ -165,7 +165,7 @@ def leftover_server(data: Path) -> int | None:
 
 
 def _end_leftover(data: Path) -> None:
-    """Let the server of a killed supervisor come to its orderly end, so that ours can be watched and restarted."""
+    """End the server of a killed supervisor in order, so that ours can be watched and restarted."""
     pid = leftover_server(data)
     if pid is not None:
         os.kill(pid, signal.SIGINT)
@@ -192,7 +192,7 @@ def _port(settings: Settings) -> int:
 
 
 def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether somebody may listen on this port now."""
+    """Return whether somebody may listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -35,7 +35,7 @@ def prepare() -> None:
 
 
 def ensure_database(url: str) -> None:
-    """Let the database that the URL names be there."""
+    """Ensure that the database that the URL names exists."""
     name = str(conninfo_to_dict(url).get("dbname") or "postgres")
     try:
         psycopg.connect(url).close()

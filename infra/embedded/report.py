@@ -24,7 +24,7 @@ class StartReport:
             return
 
     def close(self) -> None:
-        """Let go of standard output: the starter reads to its end."""
+        """Release standard output: the starter reads to its end."""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)

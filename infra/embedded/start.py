@@ -31,7 +31,7 @@ STOP_ORDER = ("worker", "api")
 
 
 def folders(settings: Settings) -> None:
-    """Let the home be there with what lies in it. Raises Refused."""
+    """Ensure that the home exists with what lies in it. Raises Refused."""
     # The servers' account passes through a home made by root; what is secret lies in closed folders inside it.
     files.ensure_folder(settings.home, mode=0o711 if os.geteuid() == 0 else 0o700)
     for path in (log_folder(settings), settings.run_folder, settings.secrets_folder):

@@ -43,7 +43,7 @@ class Valkey:
         return [str(self.binary), *(part for pair in settings.items() for part in pair)]
 
     def answers(self) -> bool:
-        """Say whether the server answers a ping."""
+        """Return whether the server answers a ping."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1)

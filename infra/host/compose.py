@@ -43,7 +43,7 @@ class Compose:
         return [*self.program, *known, "--file", str(self.file), *words]
 
     def up(self, *services: str, tell: Callable[[str], None], dependants: bool = True, again: bool = False) -> None:
-        """Let the services, or all, be started as the file says; what is as it says is left alone.
+        """Start the services, or all, as the file says; what is as it says is left alone.
 
         dependants  also what they depend on
         again       make them anew even so
@@ -75,7 +75,7 @@ class Compose:
         return self._run("config", "--services").split()
 
     def differs(self, service: str) -> bool:
-        """Say whether the container of a service is not as the file says, so that `up` would replace it."""
+        """Return whether the container of a service is not as the file says, so that `up` would replace it."""
         wanted = self._run("config", "--hash", service).split()
         had = docker_cli.run_docker(
             "container", "ls", "--all", "--format", f'{{{{.Label "{_HASH}"}}}}',

@@ -157,19 +157,19 @@ def execute(container: str, argv: Sequence[str], *, feed: bytes = b"", seconds: 
 
 
 def image_exists(name: str) -> bool:
-    """Say whether this machine has an image. Raises Unavailable."""
+    """Return whether this machine has an image. Raises Unavailable."""
     return bool(run_docker("image", "ls", "--quiet", name).strip())
 
 
 def is_running(name: str) -> bool:
-    """Say whether a container of exactly this name runs. Raises Unavailable."""
+    """Return whether a container of exactly this name runs. Raises Unavailable."""
     return bool(
         run_docker("container", "ls", "--quiet", "--filter", f"name=^/?{name}$", "--filter", "status=running").strip()
     )
 
 
 def volume_exists(name: str) -> bool:
-    """Say whether this machine has a volume. Raises Unavailable."""
+    """Return whether this machine has a volume. Raises Unavailable."""
     return name in run_docker("volume", "ls", "--quiet").split()
 
 

@@ -81,7 +81,7 @@ def draft_dotenv(home: Path, folder: Path, given: Mapping[str, str], machine: Ma
 
 
 def is_placeholder(name: str, value: str) -> bool:
-    """Say whether a value is only what the example shows."""
+    """Return whether a value is only what the example shows."""
     if name in secretfiles.NAMES:
         return (
             not value or bool(EXAMPLE_VALUE.search(value)) or secretfiles.entropy_bits(value) < secretfiles.ENOUGH_BITS
@@ -147,7 +147,7 @@ def _kept(folder: Path, name: str) -> str:
 
 
 def _said(text: str, values: Mapping[str, str]) -> str:
-    """Let a line that only shows a variable's default be the place where it is set."""
+    """Set a variable in the line that only shows its default."""
     for name in values.keys() - parse(text).keys():
         text = re.sub(rf"(?m)^# {re.escape(name)}=.*$", f"{name}=", text, count=1)
     return text

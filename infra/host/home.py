@@ -68,7 +68,7 @@ class PreparedHome:
 
 
 def prepare(home: Path, given: Mapping[str, str], *, copies: Path = COPIES) -> PreparedHome:
-    """Let the home be fit to start with; what is there is kept. Raises Refused, with a list, when it cannot be."""
+    """Prepare the home to start with; what is there is kept. Raises Refused, with a list, when it cannot be."""
     if os.geteuid() != 0:
         raise Refused(
             "folders are given to the accounts of the containers, which root alone may do; "
@@ -111,7 +111,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome
 
 
 def _write_pgpass(secrets: Path, password: str) -> None:
-    """Let libpq find the administrator's password by itself: in no URI, no argument and no environment."""
+    """Write the administrator's password where libpq finds it by itself: in no URI, argument or environment."""
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
     text = f"*:*:*:postgres:{escaped}\n"
     if not files.holds(secrets / "pgpass", text):
@@ -131,7 +131,7 @@ def machine_values(home: Path) -> dict[str, str]:
 
 
 def ensure_folders(home: Path, configurations: Path, *, named: bool = True) -> None:
-    """Let every folder be there with its owner and mode. Raises Refused.
+    """Ensure that every folder exists with its owner and mode. Raises Refused.
 
     Services may rename what is theirs here, and put a link in its place: root follows none.
 
@@ -187,6 +187,6 @@ def write_secrets_copy(folder: Path, secrets: Mapping[str, str]) -> Path:
 
 
 def give_to_containers(path: Path) -> None:
-    """Let a file that root wrote belong to the containers' account. Raises Refused."""
+    """Give a file that root wrote to the containers' account. Raises Refused."""
     with files.translate_os_errors(path):
         os.chown(path, LAUNCHDB, LAUNCHDB, follow_symlinks=False)

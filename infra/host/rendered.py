@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_caddyfile(settings: Settings) -> bool:
-    """Let Caddy find the configuration that the settings make; say whether it is another now. Raises Refused."""
+    """Write the configuration that the settings make for Caddy; return whether it is another now. Raises Refused."""
     proxy = CaddyProxy(settings)
     text = proxy.text()
     if files.holds(proxy.file, text):

@@ -56,11 +56,11 @@ class BrokerClient:
         return bool(self._ask("POST", project_id, "create", {"job": by.job, "fence": by.fence})["created"])
 
     def start(self, project_id: str) -> None:
-        """Let it run."""
+        """Start the container."""
         self._ask("POST", project_id, "start")
 
     def stop(self, project_id: str) -> None:
-        """Let it end, in order where it can; it stays until it is removed."""
+        """Stop the container, in order where it can; it stays until it is removed."""
         self._ask("POST", project_id, "stop")
 
     def remove(self, project_id: str) -> None:
@@ -76,7 +76,7 @@ class BrokerClient:
         return str(self._ask("GET", project_id, "log")["log"])
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._http.close()
 
     def _ask(self, method: str, project_id: str, verb: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:

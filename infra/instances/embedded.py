@@ -24,7 +24,10 @@ class EmbeddedInstances:
         return self
 
     def ensure(self, spec: InstanceSpec, by: CreatedBy = CreatedBy()) -> None:  # noqa: B008 - frozen
-        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
+        """Ensure that the folder holds exactly this spec's configuration; an equal one is not touched.
+
+        Raises Refused.
+        """
         del by
         self._folders.write(spec)
 

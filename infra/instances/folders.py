@@ -47,7 +47,10 @@ class InstanceFolders:
         self._root, self._base_url, self._values, self._owner = root, base_url, values, owner
 
     def write(self, spec: InstanceSpec) -> None:
-        """Let the folder hold exactly this spec's configuration; an equal one is not touched. Raises Refused."""
+        """Ensure that the folder holds exactly this spec's configuration; an equal one is not touched.
+
+        Raises Refused.
+        """
         ensure_folder(self._root)
         home = ensure_folder(self._root / spec.id, owner=self._owner)
         home.chmod(0o700)
@@ -57,7 +60,7 @@ class InstanceFolders:
             ActivityMark(home).touch()
 
     def holds(self, spec: InstanceSpec) -> bool:
-        """Say whether the folder holds exactly this spec's configuration, for nobody else's eyes."""
+        """Return whether the folder holds exactly this spec's configuration, for nobody else's eyes."""
         home = self._root / spec.id
         file = home / CONFIGURATION
         try:
@@ -69,13 +72,13 @@ class InstanceFolders:
         return holds(file, self._text(spec)) and not (found[0].st_mode | found[1].st_mode) & 0o077
 
     def fault(self, spec: InstanceSpec) -> str:
-        """Say why it does not hold exactly that; nothing when it does."""
+        """Return why it does not hold exactly that; nothing when it does."""
         if self.holds(spec):
             return ""
         return "its configuration was changed" if self.exists(spec.id) else "it is missing"
 
     def exists(self, instance_id: str) -> bool:
-        """Say whether there is a folder of this name, whatever it holds."""
+        """Return whether there is a folder of this name, whatever it holds."""
         return (self._root / instance_id).exists()
 
     def hash(self, spec: InstanceSpec) -> str:
@@ -94,7 +97,7 @@ class InstanceFolders:
         replace(self._root / spec.id / TAKEN, self.hash(spec), durable=False, owner=self._owner)
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
-        """Let the folder be gone. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""
+        """Remove the folder. Raises FileNotFoundError when it was not there and that is not `missing_ok`."""
         home = self._root / instance_id
         try:
             # The configuration last: as long as anything is left, the folder can be told to be ours.
@@ -136,7 +139,7 @@ class SocketFolders:
         return self._root / instance_id / self.NAME
 
     def make(self, instance_id: str) -> None:
-        """Let the folder be there, for nobody else's eyes. Raises Refused."""
+        """Ensure that the folder exists, for nobody else's eyes. Raises Refused."""
         ensure_folder(self._root)
         home = ensure_folder(self._root / instance_id, owner=self._owner)
         home.chmod(0o700)
@@ -144,11 +147,11 @@ class SocketFolders:
             os.chown(home, *self._owner)
 
     def answers(self, instance_id: str) -> bool:
-        """Say whether a socket is there."""
+        """Return whether a socket is there."""
         return self.path(instance_id).is_socket()
 
     def remove(self, instance_id: str) -> None:
-        """Let the folder be gone, with whatever the container left in it. Raises Unavailable."""
+        """Remove the folder, with whatever the container left in it. Raises Unavailable."""
         try:
             shutil.rmtree(self._root / instance_id)
         except FileNotFoundError:

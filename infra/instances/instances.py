@@ -55,10 +55,10 @@ class InstanceSnapshot(Protocol):
     """Instances as they were found by one look, so that a sweep asks once for all of them."""
 
     def fault(self, spec: InstanceSpec) -> str:
-        """Say in words why the instance does not serve exactly this spec; nothing when it does."""
+        """Return in words why the instance does not serve exactly this spec; nothing when it does."""
 
     def exists(self, instance_id: str) -> bool:
-        """Say whether there is an instance of this name, whatever it serves."""
+        """Return whether there is an instance of this name, whatever it serves."""
 
     def list(self) -> list[InstanceState]:
         """List the instances that bear our label."""
@@ -96,13 +96,13 @@ class Instances(InstanceSnapshot, Protocol):
         """Look at all instances once. Raises Unavailable."""
 
     def serves(self, spec: InstanceSpec) -> bool:
-        """Say whether the instance is there and serves exactly this spec."""
+        """Return whether the instance is there and serves exactly this spec."""
 
     def ensure(self, spec: InstanceSpec, by: CreatedBy = ...) -> None:
-        """Let the instance serve exactly this spec. Raises Unavailable, Refused."""
+        """Ensure that the instance serves exactly this spec. Raises Unavailable, Refused."""
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
-        """Let the instance be gone. Raises Unavailable."""
+        """Remove the instance. Raises Unavailable."""
 
     def discard(self, instance_id: str) -> bool:
         """Remove what has ended of an instance, unless it runs by now; say whether anything was. Raises Unavailable."""
@@ -111,10 +111,10 @@ class Instances(InstanceSnapshot, Protocol):
         """Return the address that clients reach it at."""
 
     def reload(self, instance_id: str, part: Part) -> None:
-        """Let the instance read its schema or its configuration anew; one that is gone has nothing to read."""
+        """Have the instance read its schema or its configuration anew; one that is gone has nothing to read."""
 
     def signalled(self) -> frozenset[str]:
         """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
 
     def close(self) -> None:
-        """Let go of whoever was asked."""
+        """Close the connection to whoever was asked."""

@@ -56,7 +56,7 @@ class MailTransport(Protocol):
         """What people know it by."""
 
     def deliver(self, message: EmailMessage, to: str, handing: Callable[[], None]) -> None:
-        """Let the message be taken. handing: called right before it may be.
+        """Deliver the message. handing: called right before it may be taken.
 
         Raises DeliveryInDoubt when it may have been taken, Unavailable when trying again may help, else Refused.
         """
@@ -121,7 +121,7 @@ class SmtpServer:
         return f"{self._settings.smtp_host}:{self._settings.smtp_port}"
 
     def deliver(self, message: EmailMessage, to: str, handing: Callable[[], None]) -> None:
-        """Let the server take the message. Raises DeliveryInDoubt, Unavailable for its 4xx, Refused for its 5xx."""
+        """Hand the message to the server. Raises DeliveryInDoubt, Unavailable for its 4xx, Refused for its 5xx."""
         handed = threading.Event()
         with _translated(handed), self._session() as smtp:
             international = [] if to.isascii() else ["SMTPUTF8"]

@@ -40,7 +40,7 @@ class Mailbox:
         self._folder = folder
 
     def deliver(self, message: EmailMessage, _to: str, _handing: Callable[[], None]) -> None:
-        """Let the message be in the mailbox. Raises Refused when the disk is full."""
+        """Write the message into the mailbox. Raises Refused when the disk is full."""
         identity = str(message["Message-ID"]).strip("<>").partition("@")[0]
         files.ensure_folder(self._folder, mode=0o700)
         files.replace(self._folder / f"{identity}.eml", message.as_bytes())

@@ -19,7 +19,7 @@ NAME = POOLER
 
 
 def ensure_pooler_login(cluster: Cluster, platform: str, password: str, session: str) -> None:
-    """Let the login be there with this password, and with no more rights than it needs. Raises Unavailable."""
+    """Ensure that the login exists with this password, and with no more rights than it needs. Raises Unavailable."""
     cluster.persistently(lambda: _ensure(cluster, platform, password, session))
 
 

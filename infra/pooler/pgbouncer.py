@@ -85,13 +85,13 @@ class PgBouncer:
         self._folder = PgBouncerFolder(place.folder)
 
     def prepare(self, session: str) -> None:
-        """Let the secrets be there, and the login by which PgBouncer asks for the projects' logins."""
+        """Ensure that the secrets exist, and the login by which PgBouncer asks for the projects' logins."""
         secretfiles.ensure_own(self._place.secrets)
         password = secretfiles.current(self._place.secrets, "POOLER_AUTH_PASSWORD")
         login.ensure_pooler_login(self._cluster, self._platform.database, password, session)
 
     def serve(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
-        """Let PgBouncer serve exactly what is wanted, and its files say so, also when it is away.
+        """Ensure that PgBouncer serves exactly what is wanted and that its files say so, also when it is away.
 
         Raises Unavailable when it is away or does not take its file; then the last good one is put back.
         """
@@ -112,7 +112,7 @@ class PgBouncer:
         return True
 
     def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
-        """Let the files say what is wanted, for a PgBouncer that is about to start; say whether they were written."""
+        """Write the files for a PgBouncer that is about to start; return whether they were written."""
         with self._folder.locked():
             return self._write(sorted(wanted(), key=lambda entry: entry.database))
 
@@ -131,7 +131,7 @@ class PgBouncer:
             return list(self._shown(admin))
 
     def release(self, database: str, *, seconds: float = DRAIN_SECONDS) -> None:
-        """Let go of every session of a database; its clients wait until it is resumed, and none fails for it."""
+        """Release every session of a database; its clients wait until it is resumed, and none fails for it."""
         with self._console() as admin:
             if self._shown(admin).get(database, {}).get("paused") != "0":
                 return
@@ -140,13 +140,13 @@ class PgBouncer:
                 admin.ask(f'PAUSE "{database}"', seconds=seconds)
 
     def resume(self, database: str) -> None:
-        """Let the clients of a database go on."""
+        """Resume the clients of a database."""
         with self._console() as admin:
             if self._shown(admin).get(database, {}).get("paused") == "1":
                 admin.ask(f'RESUME "{database}"')
 
     def reconnect(self, database: str) -> None:
-        """Let sessions be opened anew as they fall free: what is set for a database counts from their begin."""
+        """Have sessions opened anew as they fall free: what is set for a database counts from their begin."""
         self.release(database, seconds=SETTLE_SECONDS)
         with self._console() as admin:
             if database in self._shown(admin):
@@ -154,7 +154,7 @@ class PgBouncer:
                 admin.ask(f'RESUME "{database}"')
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
-        """Let logins take other passwords, and PgBouncer know them at once.
+        """Change the passwords of logins, and tell PgBouncer at once.
 
         It opens sessions with what a client of that login has proven last, so somebody has to log in anew: we do. The
         sessions that are open serve all clients meanwhile; where there are none, clients are held back.
@@ -251,7 +251,7 @@ class PgBouncer:
                 time.sleep(LOOK_SECONDS)
 
     def _differences(self, admin: Console, entries: Sequence[PoolerEntry]) -> list[str]:
-        """Say in words in what PgBouncer differs from its file and from what is wanted."""
+        """Return in words in what PgBouncer differs from its file and from what is wanted."""
         frame = self._frame()
         wanted = {entry.database: _row(frame, entry) for entry in (self._platform, *entries)}
         shown = {name: {column: row[column] for column in _COLUMNS} for name, row in self._shown(admin).items()}

@@ -37,10 +37,10 @@ class Pooler(Protocol):
         """Whether there is a pooler at all."""
 
     def prepare(self, session: str) -> None:
-        """Let the pooler's own login be there, by which it asks for the projects' logins; cheap when it is."""
+        """Ensure that the pooler's own login exists, by which it asks for the projects' logins; cheap when it is."""
 
     def serve(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
-        """Let the pooler serve exactly the databases that are wanted; say whether anything had to be changed.
+        """Serve exactly the databases that are wanted; return whether anything had to be changed.
 
         wanted  asked while nobody else changes them, so that no older list goes over a newer one
 
@@ -48,7 +48,7 @@ class Pooler(Protocol):
         """
 
     def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
-        """Let its files say what is wanted, for a pooler that is about to start; say whether they were written."""
+        """Write its files for a pooler that is about to start; return whether they were written."""
 
     def served(self) -> list[PoolerEntry]:
         """Return what it serves now of the projects."""
@@ -57,19 +57,19 @@ class Pooler(Protocol):
         """Return the names of all databases that it serves now, the platform's own too."""
 
     def release(self, database: str) -> None:
-        """Let go of every connection to a database, and take no new ones, before it is renamed or dropped.
+        """Release every connection to a database, and take no new ones, before it is renamed or dropped.
 
         Clients wait for it meanwhile. What is in the middle of a transaction has a moment to come to its end.
         """
 
     def resume(self, database: str) -> None:
-        """Let a database be served again after a release."""
+        """Serve a database again after a release."""
 
     def reconnect(self, database: str) -> None:
-        """Let connections that were opened before be replaced as they fall free; its clients wait no more."""
+        """Have connections that were opened before replaced as they fall free; its clients wait no more."""
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
-        """Let logins take other passwords by `change`, and let none of their clients fail for it.
+        """Change the passwords of logins by `change`, so that none of their clients fails for it.
 
         logins  the passwords that they take from then on
         """
@@ -121,7 +121,7 @@ class NoPooler:
         """Nothing stands between."""
 
     def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:  # noqa: ARG002
-        """Let them be changed; sessions that are open stay so."""
+        """Change them; sessions that are open stay so."""
         change()
 
     def data_uri(self, database: str, user: str, password: str) -> str:

@@ -154,14 +154,17 @@ class PgBouncerFolder:
         return self.path / USERS
 
     def keep_users(self, known: Mapping[str, str]) -> bool:
-        """Let userlist.txt name exactly these; say whether it had to be written."""
+        """Ensure that userlist.txt names exactly these; return whether it had to be written."""
         if _users(_read(self.users)) == dict(known) and self._is_closed(self.users):
             return False
         self._replace(self.users, render_userlist(known))
         return True
 
     def keep_configuration(self, text: str) -> bool:
-        """Let pgbouncer.ini hold exactly this text; say whether it was written. A good one of before is kept."""
+        """Ensure that pgbouncer.ini holds exactly this text; return whether it was written.
+
+        A good one of before is kept.
+        """
         if files.holds(self.configuration, text) and self._is_closed(self.configuration):
             return False
         self._set_aside()
@@ -169,11 +172,11 @@ class PgBouncerFolder:
         return True
 
     def write_anew(self) -> None:
-        """Let pgbouncer.ini be another file of the same text: whoever watches it reads it again."""
+        """Write pgbouncer.ini as a new file of the same text: whoever watches it reads it again."""
         self._replace(self.configuration, _read(self.configuration))
 
     def put_back(self) -> bool:
-        """Let pgbouncer.ini be the newest good one that was kept; say whether there was one."""
+        """Put the newest good pgbouncer.ini that was kept back; return whether there was one."""
         for path in reversed(self.backups()):
             text = _read(path)
             if not faults(text):
@@ -212,7 +215,7 @@ class PgBouncerFolder:
 
 
 def faults(text: str) -> str:
-    """Say in words why PgBouncer should not be started with this text; empty when it may be."""
+    """Return in words why PgBouncer should not be started with this text; empty when it may be."""
     try:
         parse_configuration(text)
     except Refused as refused:

@@ -134,7 +134,7 @@ class Cluster:
 
 
 def is_race(error: BaseException) -> bool:
-    """Say whether this error, or the one it was translated from, is a race that a second look settles."""
+    """Return whether this error, or the one it was translated from, is a race that a second look settles."""
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if not isinstance(cause, psycopg.Error) or cause.sqlstate not in RACES:
         return False

@@ -43,7 +43,7 @@ class JobBell(Protocol):
 
 
 def is_transient(error: psycopg.Error) -> bool:
-    """Say whether trying again may succeed: the connection, resources, a lost race, a restart."""
+    """Return whether trying again may succeed: the connection, resources, a lost race, a restart."""
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError)
@@ -53,7 +53,7 @@ def is_transient(error: psycopg.Error) -> bool:
 
 
 def is_plan_invalidated(error: psycopg.Error) -> bool:
-    """Say whether what a session had prepared is of no use to it any more; one that begins anew knows of nothing.
+    """Return whether what a session had prepared is of no use to it any more; one that begins anew knows of nothing.
 
     A table got a column while we were serving, or somebody ran DEALLOCATE. Only a session of ours is to be asked
     about: where an owner's SQL runs, it is that SQL's own error.
@@ -63,13 +63,13 @@ def is_plan_invalidated(error: psycopg.Error) -> bool:
 
 
 def is_login_refused(error: psycopg.Error) -> bool:
-    """Say whether a session could not begin because of its password; the driver has no SQLSTATE for that."""
+    """Return whether a session could not begin because of its password; the driver has no SQLSTATE for that."""
     said = ("password authentication failed", "SASL authentication failed")  # Postgres, PgBouncer
     return error.sqlstate is None and any(words in str(error) for words in said)
 
 
 def is_half_dropped(error: psycopg.Error) -> bool:
-    """Say whether a session could not begin because an interrupted DROP DATABASE has left nothing to get into."""
+    """Return whether a session could not begin because an interrupted DROP DATABASE has left nothing to get into."""
     return error.sqlstate in (None, "55000") and "invalid database" in str(error)
 
 

@@ -49,7 +49,7 @@ class ServerSurvey:
     roles: Mapping[str, Mapping[str, Any]]
 
     def accepts_password(self, login: str, password: str) -> bool:
-        """Say whether a login was found to take this password."""
+        """Return whether a login was found to take this password."""
         return login in self.roles and scram.matches(self.roles[login]["password"], password)
 
 
@@ -70,7 +70,7 @@ class Databases:
         return other
 
     def prepare(self, session: str) -> None:
-        """Let everything be there that all projects share; called at every start, by several starters at once.
+        """Ensure what all projects share; called at every start, by several starters at once.
 
         Also closes the platform's own database to the public. Raises Unavailable.
         """
@@ -82,18 +82,18 @@ class Databases:
         self._principals.ensure_shared(session)
 
     def ensure_roles(self, roles: ProjectRoles, passwords: Mapping[str, str], session: str) -> None:
-        """Let the project have exactly its roles, whose logins take these passwords (random, stored beforehand).
+        """Ensure that the project has exactly its roles, whose logins take these passwords (random, stored beforehand).
 
         Raises Refused when a role of such a name is not ours, Unavailable when the server is away.
         """
         self.cluster.persistently(lambda: self._principals.ensure(roles, passwords, session))
 
     def drop_roles(self, roles: ProjectRoles, session: str) -> None:
-        """Let the project's roles be gone, with whatever still names them; roles that are not ours stay."""
+        """Remove the project's roles, with whatever still names them; roles that are not ours stay."""
         self.cluster.persistently(lambda: self._principals.drop(roles, session))
 
     def ensure_database(self, name: str, roles: ProjectRoles, session: str) -> None:
-        """Let the project have its database: a copy of the template, owned and granted as the project's roles need.
+        """Ensure the project's database: a copy of the template, owned and granted as the project's roles need.
 
         Raises Refused when a database of this name is not ours.
         """
@@ -118,7 +118,7 @@ class Databases:
             self._mend(seen, roles, session, closed=False)
 
     def mend_database(self, name: str, roles: ProjectRoles, session: str, *, closed: bool) -> None:
-        """Let the project's database have its owner, rights, settings and limits again; its content is not touched.
+        """Restore owner, rights, settings and limits of the project's database; its content is not touched.
 
         closed  whether the project's logins are refused (and are put out), backups excepted
 
@@ -139,7 +139,7 @@ class Databases:
             self.end_sessions(name, roles, session)
 
     def end_sessions(self, name: str, roles: ProjectRoles, session: str) -> None:
-        """Let no login of the project be connected, backups excepted. Raises Unavailable when they keep coming back."""
+        """End the sessions of the project's logins, backups excepted. Raises Unavailable when they keep coming back."""
         logins = [login for login in roles.logins if login != roles.dump]
         quiet = 0
         for _look in range(LOOKS):
@@ -165,7 +165,7 @@ class Databases:
     def faults(
         self, seen: ServerSurvey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool
     ) -> list[str]:
-        """Say in words in what a project differs from what it has to be; nothing when all is right."""
+        """Return in words in what a project differs from what it has to be; nothing when all is right."""
         database = seen.databases.get(roles.prefix)
         if database is None:
             found = ["it is missing"]
@@ -227,7 +227,7 @@ class Databases:
         ]
 
     def drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
-        """Let the database be gone, its sessions included, also if it never was; one that is not ours stays."""
+        """Remove the database, its sessions included, also if it never was; one that is not ours stays."""
         self.cluster.persistently(lambda: self._drop_database(name, roles, session))
 
     def _drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:

@@ -81,7 +81,7 @@ def create_untrusted(admin: Session, name: str) -> None:
 
 
 def is_administrators(session: psycopg.Connection[Any]) -> bool:
-    """Say whether the schema for what is not trusted is the administrator's, or nobody's yet, where a session is."""
+    """Return whether the schema for what is not trusted is the administrator's, or nobody's yet, where a session is."""
     row = session.execute(SQL.is_administrators).fetchone()
     return row is None or bool(row[0])
 
@@ -100,7 +100,7 @@ class Extensions:
         return [row for _name, row in sorted({**known, **found}.items())]
 
     def ensure(self, name: str) -> Extension:
-        """Let it be installed; return it as it is then. Raises Refused, saying why it cannot be; Unavailable."""
+        """Install it unless it is installed; return it as it is then. Raises Refused, saying why, and Unavailable."""
         known = offered(self._cluster, self._session).get(name)
         reason = known.reason if known else NOT_LISTED
         if known is None or reason:
@@ -118,7 +118,7 @@ class Extensions:
         return found
 
     def remove(self, name: str, *, cascade: bool) -> None:
-        """Let it be gone. cascade: with everything that depends on it. Raises Refused, naming that; Unavailable."""
+        """Remove it. cascade: with everything that depends on it. Raises Refused, naming that; Unavailable."""
         found = self._find(name)
         if found is None:
             return

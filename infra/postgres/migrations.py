@@ -108,7 +108,7 @@ def _refuse_edited(version: str, applied: str, file: str) -> None:
 
 
 def _is_there(migration: Migration, known: dict[str, str]) -> bool:
-    """Say whether a database has all that a file stands for. Raises Refused when it has a part of it."""
+    """Return whether a database has all that a file stands for. Raises Refused when it has a part of it."""
     replaced = migration.replaces
     if not replaced.keys() & known.keys():
         return False

@@ -111,7 +111,7 @@ class OwnerSession:
                 _record(owner, script)
 
     def became(self, transaction: str) -> str | None:
-        """Say what became of a transaction: committed, aborted, in progress; None when the server has forgotten it."""
+        """Return whether a transaction is committed, aborted, in progress; None when the server has forgotten it."""
         with self._cluster.session(self._session) as admin:
             state = _value(admin, SQL.became, {"transaction": transaction})
         return None if state is None else str(state)

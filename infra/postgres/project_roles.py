@@ -53,7 +53,7 @@ class RoleAdmin:
                 admin.execute(sql.SQL("\n").join(parts))
 
     def ensure(self, roles: ProjectRoles, passwords: Mapping[str, str], session: str) -> None:
-        """Let the project have exactly its roles. Raises Refused when a role of such a name is not ours."""
+        """Ensure that the project has exactly its roles. Raises Refused when a role of such a name is not ours."""
         label = f"{LABEL}{roles.prefix}"
         known = self.look([*roles.all, *SHARED], session)
         if any(name not in known for name in SHARED):
@@ -73,7 +73,7 @@ class RoleAdmin:
     def faults(
         self, known: Mapping[str, Mapping[str, Any]], roles: ProjectRoles, passwords: Mapping[str, str]
     ) -> list[str]:
-        """Say in words in what the project's roles, as `look` found them, differ from what they have to be."""
+        """Return in words in what the project's roles, as `look` found them, differ from what they have to be."""
         label = f"{LABEL}{roles.prefix}"
         found = [
             f"role {role.name}: {fault}"
@@ -84,7 +84,7 @@ class RoleAdmin:
         return found + [f"role {name}: it does not bear our label" for name in strange]
 
     def drop(self, roles: ProjectRoles, session: str) -> None:
-        """Let the project's roles be gone, with whatever still names them; roles that are not ours stay."""
+        """Remove the project's roles, with whatever still names them; roles that are not ours stay."""
         known = self.look(list(roles.all), session)
         ours = [name for name, row in known.items() if row["label"] == f"{LABEL}{roles.prefix}"]
         if not ours:
@@ -155,7 +155,7 @@ class _Role:
         return cls(name, login=name in roles.logins, **special.get(name, {}))
 
     def faults(self, row: Mapping[str, Any] | None, password: str | None) -> list[str]:
-        """Say in words in what the role, as it was found, differs from this."""
+        """Return in words in what the role, as it was found, differs from this."""
         if row is None:
             return ["it is missing"]
         right = (self.login, self.inherit, self.bypass, False, None)
@@ -220,7 +220,7 @@ def _roles(roles: ProjectRoles) -> list[_Role]:
 
 
 def _opens(verifier: str | None, password: str | None, *, login: bool) -> bool:
-    """Say whether a role's password is the stored one; a login whose password was not asked about passes."""
+    """Return whether a role's password is the stored one; a login whose password was not asked about passes."""
     if password is None:
         return login or verifier is None
     return scram.matches(verifier, password)

@@ -102,7 +102,7 @@ class SchemaInspector:
         return [asdict(thing) for thing in [*found.values(), *_default_privileges()]]
 
     def faults(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
-        """Say in words in what a project's database differs from its template. Raises Unavailable."""
+        """Return in words in what a project's database differs from its template. Raises Unavailable."""
         with self._cluster.inside(roles.prefix, session) as admin:
             return _told_shortly(self._faults(admin, roles, wanted))
 

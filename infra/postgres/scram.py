@@ -30,7 +30,7 @@ def verifier(password: str, *, rounds: int, salt: bytes | None = None) -> str:
 
 
 def matches(known: str | None, password: str) -> bool:
-    """Say whether a verifier, as the catalogue holds it, is one of this password."""
+    """Return whether a verifier, as the catalogue holds it, is one of this password."""
     parts = _VERIFIER.fullmatch(known or "")
     if known is None or parts is None:
         return False

@@ -127,7 +127,7 @@ def _confirmed(first: StatementScanner, data: bytes, start: int) -> int | None:
 
 
 def _is_whole(statement: bytes) -> bool:
-    """Say whether the grammar takes this for one statement. A prefix of one that ends at a semicolon never is."""
+    """Return whether the grammar takes this for one statement. A prefix of one that ends at a semicolon never is."""
     from postgast import PgQueryError, split  # noqa: PLC0415 - see _kinds
 
     try:

@@ -59,7 +59,7 @@ class Beside:
         return row[0] if row else None
 
     def make(self, name: str, version: str, without: Collection[str] = ()) -> None:
-        """Let there be an empty database for a restore, one from before gone.
+        """Ensure that there is an empty database for a restore, one from before gone.
 
         version  the newest project migration when the backup was made
         without  which of the schemas that every project begins with are not in the backup: public stays away then,
@@ -153,7 +153,7 @@ class Beside:
             create_untrusted(admin, extension)
 
     def settle(self, name: str) -> None:
-        """Let the restored things be the owner's, and the login that made them be gone."""
+        """Give the restored things to the owner, and remove the login that made them."""
         parts = {
             "restorer": sql.Identifier(self._roles.restore),
             "owner": sql.Identifier(self._roles.owner),
@@ -164,17 +164,17 @@ class Beside:
         self._cluster.persistently(self._drop_restorer)
 
     def admit(self, name: str, login: str) -> None:
-        """Let one login of the project in."""
+        """Admit one login of the project."""
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.admit.format(database=sql.Identifier(name), login=sql.Identifier(login)))
 
     def set_mark(self, name: str, mark: str) -> None:
-        """Say by what restore a database was filled to its end."""
+        """Record by what restore a database was filled to its end."""
         with self._cluster.inside(name, self._session) as admin:
             admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
 
     def drop_restorer(self) -> None:
-        """Let the login that restores be gone, whatever it still owns, and who stood in for absent roles."""
+        """Remove the login that restores, whatever it still owns, and who stood in for absent roles."""
         self._cluster.persistently(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
         self._cluster.persistently(self._drop_restorer)
 
@@ -192,7 +192,7 @@ class Beside:
             admin.execute(SQL.drop_role.format(restorer=restorer))
 
     def swap(self, live: str, restored: str, before: str) -> None:
-        """Let the restored database be the live one and the live one be kept, in one step.
+        """Make the restored database the live one, and keep the live one, in one step.
 
         Where there is no live one, the restored one takes its name. Raises Unavailable while sessions keep coming.
         """
@@ -210,7 +210,7 @@ class Beside:
             self._admit(live, restored)
 
     def swap_back(self, live: str, before: str) -> None:
-        """Let what was kept be the live one again, and what was live be gone.
+        """Make what was kept the live one again, and drop what was live.
 
         Raises Refused when what was kept is half dropped: nothing of it can be had any more.
         """
@@ -230,7 +230,7 @@ class Beside:
         self.drop(spare)
 
     def drop(self, name: str) -> None:
-        """Let such a database be gone, also one that an interrupted drop has left; one that is not ours stays."""
+        """Remove such a database, also one that an interrupted drop has left; one that is not ours stays."""
         self._cluster.persistently(lambda: self._drop(name))
 
     def _drop(self, name: str) -> None:
@@ -239,7 +239,7 @@ class Beside:
                 admin.execute(SQL.drop.format(database=sql.Identifier(name)))
 
     def exists(self, name: str) -> bool:
-        """Say whether there is such a database of this project's. One that is half dropped can only be dropped."""
+        """Return whether there is such a database of this project's. One that is half dropped can only be dropped."""
         seen = self._look(name)
         return seen is not None and seen["connections"] != INVALID
 

@@ -39,7 +39,7 @@ class StandInRoles:
         return self._told[name]
 
     def drop(self, database: str) -> list[str]:
-        """Let them be gone, with the rights and policies that name them; say for whom they stood."""
+        """Remove them, with the rights and policies that name them; return for whom they stood."""
         if self.stands_for:
             with self._cluster.inside(database, self._session) as admin:
                 for name in self.stands_for:
@@ -69,7 +69,7 @@ class StandInRoles:
 
 
 def drop_all(cluster: Cluster, roles: ProjectRoles, session: str) -> None:
-    """Let every role that stood in for another be gone, from whatever attempt."""
+    """Remove every role that stood in for another, from whatever attempt."""
     with cluster.session(session) as admin:
         names = admin.execute(SQL.leftover, {"prefix": roles.restore, "label": f"{LABEL}{roles.prefix}"}).fetchall()
         found = [(name, admin.execute(SQL.depends_on, {"name": name}).fetchall()) for (name,) in names]

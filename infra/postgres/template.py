@@ -38,7 +38,7 @@ class Templates:
         return migrations.read_migrations(self.folder)[-1].version
 
     def ensure(self, session: str) -> str:
-        """Let the template be there, closed to everybody; return its name. Several starters may call at once.
+        """Ensure that the template exists, closed to everybody; return its name. Several starters may call at once.
 
         The shared roles must exist. Raises Unavailable.
         """
@@ -48,7 +48,7 @@ class Templates:
         return self.name
 
     def exists(self, admin: Session, name: str) -> bool:
-        """Say whether a finished template of that name is there."""
+        """Return whether a finished template of that name is there."""
         seen = admin.execute(SQL.look, {"name": name}).fetchone()
         return bool(seen and seen[0])
 

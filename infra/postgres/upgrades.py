@@ -56,7 +56,7 @@ class TemplateUpgrades:
         self._files = {migration.version: migration for migration in migrations.read_migrations(folder)}
 
     def look(self, database: str, session: str) -> UpgradeStatus:
-        """Say how far a project's database is. Raises Unavailable, Refused when there is no ledger in it."""
+        """Return how far a project's database is. Raises Unavailable, Refused when there is no ledger in it."""
         with self._cluster.inside(database, session) as admin:
             applied = _ledger(admin)
         known = {line.version: line.checksum for line in applied}
@@ -68,7 +68,7 @@ class TemplateUpgrades:
         )
 
     def apply(self, version: str, database: str, roles: ProjectRoles, session: str) -> None:
-        """Let a project have this version: file and line of the ledger come together, or neither does.
+        """Apply this version to a project: file and line of the ledger come together, or neither does.
 
         Raises Refused with the server's reason when the file does not apply, Unavailable when somebody is in the way.
         """

@@ -23,7 +23,7 @@ PURPOSE = b"launchdb retired master key"
 
 
 def seal_earlier_keys(folder: Path) -> None:
-    """Let every master key of before be sealed by the newest one; twice is harmless. Raises Refused."""
+    """Seal every master key of before by the newest one; twice is harmless. Raises Refused."""
     newest, *before = secretfiles.read(folder, NAME)
     known = {master_key_id(key): key for key in [*earlier_keys(folder), *before] if key != newest}
     kept = files.ensure_folder(folder / FOLDER)

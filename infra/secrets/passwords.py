@@ -36,7 +36,7 @@ class Passwords:
             return self._hasher.hash(password)
 
     def matches(self, password: str, stored: str | None) -> bool:
-        """Say whether the password is the one that was hashed. None, for nobody, costs the same time and never is.
+        """Return whether the password is the one that was hashed. None, for nobody, costs the same time and never is.
 
         Raises Unavailable when too many are being computed.
         """

@@ -39,7 +39,7 @@ def staged_value(folder: Path, name: str, rotation: str) -> str | None:
 
 
 def discard_staged(folder: Path, name: str, rotation: str) -> None:
-    """Let nothing of a rotation lie about."""
+    """Remove what a rotation has laid beside the value in force."""
     with files.translate_os_errors(folder):
         _offer(folder, name, rotation).unlink(missing_ok=True)
 
@@ -52,7 +52,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def activate(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: bool) -> None:
-    """Let `value` be in force, in the folder and in `.env`; twice is harmless.
+    """Put `value` in force, in the folder and in `.env`; twice is harmless.
 
     keep_old  the one before stays valid besides, until it is retired; else all that were before end at once
 
@@ -74,7 +74,7 @@ def activate(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: boo
 
 
 def retire(folder: Path, name: str, old_id: str) -> bool:
-    """Let an old value be good for nothing; return whether it was still there. Raises Refused."""
+    """Revoke an old value; return whether it was still there. Raises Refused."""
     path = folder / f"{name}.previous"
     known = secretfiles.previous(folder, name)
     left = [value for value in known if secret_id(value) != old_id]

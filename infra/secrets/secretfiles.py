@@ -45,7 +45,7 @@ def generate(form: str) -> str:
 
 
 def ensure(folder: Path, dotenv: Path) -> None:
-    """Let every secret be there; one that is there is never overwritten. `.env` repeats them, 0600.
+    """Ensure that every secret exists; one that is there is never overwritten. `.env` repeats them, 0600.
 
     Raises Refused for secrets that are gone, weak, equal, examples, or readable by others.
     """
@@ -59,7 +59,7 @@ def ensure(folder: Path, dotenv: Path) -> None:
 
 
 def ensure_own(folder: Path) -> None:
-    """Let the secrets be there that only our own parts tell each other; one that is there is never overwritten."""
+    """Ensure that the secrets exist that only our own parts tell each other; one that is there is never overwritten."""
     files.ensure_folder(folder, mode=0o700)
     with files.locked(folder / ".own.lock"):
         for name, form in OWN.items():
@@ -68,7 +68,7 @@ def ensure_own(folder: Path) -> None:
 
 
 def _repeat(folder: Path, dotenv: Path) -> None:
-    """Let `.env` name what is in force; whatever else it says stays as it is."""
+    """Ensure that `.env` names what is in force; whatever else it says stays as it is."""
     with files.translate_os_errors(dotenv):
         before = dotenv.read_text() if dotenv.exists() else ""
         if before and dotenv.stat().st_mode & 0o077:
@@ -110,7 +110,7 @@ def check(folder: Path) -> None:
 
 
 def faults(folder: Path) -> list[str]:
-    """Say what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing."""
+    """Return what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing."""
     found = [f"{folder} can be read by others"] if folder.stat().st_mode & 0o077 else []
     seen: dict[str, str] = {}
     for name in NAMES:

@@ -63,18 +63,18 @@ class Vault:
         return next(iter(self._keys()))
 
     def reseal_canary(self, tx: Transaction) -> None:
-        """Let the newest master key be the one that this installation is known by. Raises Refused."""
+        """Make the newest master key the one that this installation is known by. Raises Refused."""
         self.check_master_key(tx)
         key_id, newest = next(iter(self._keys().items()))
         tx.execute(SQL.reseal_canary, {"key": key_id, "sealed": _seal(newest, CANARY, _bound("canary", key_id))})
 
     def allow_master_key(self, tx: Transaction, key: str) -> None:
-        """Let data keys be wrapped by this master key too, which is about to be in force. Raises Refused."""
+        """Allow data keys to be wrapped by this master key too, which is about to be in force. Raises Refused."""
         self.check_master_key(tx)
         tx.execute(SQL.expect, {"key": master_key_id(key)})
 
     def disallow_master_key(self, tx: Transaction, key: str) -> None:
-        """Let data keys not be wrapped by a master key that did not come into force."""
+        """Forbid data keys to be wrapped by a master key that did not come into force."""
         tx.execute(SQL.expect_none, {"key": master_key_id(key)})
 
     def rewrap(self, key: DataKey) -> DataKey:

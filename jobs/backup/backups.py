@@ -59,7 +59,7 @@ def gpg(infra: Infra) -> Gpg:
 def write(
     run: Run[Any], backup: Backup, uri: str, *, project: str, more: dict[str, Any], fresh: bool = False
 ) -> Manifest:
-    """Let the set of a backup be there, the manifest last; a set that is whole already stays.
+    """Ensure that the set of a backup exists, the manifest last; a set that is whole already stays.
 
     uri      by which the database is dumped
     project  the id that stands in its roles' names; empty for the platform's own
@@ -119,7 +119,9 @@ class _Dumped:
 
 
 def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str) -> bool:
-    """Say whether nothing was written to a database since it was backed up, nor a number given out. Raises Unavailable.
+    """Return whether nothing was written to a database since it was backed up, nor a number given out.
+
+    Raises Unavailable.
 
     Numbers of a sequence count as nothing written; those that were given out while it was dumped may not be in it.
     """
@@ -143,7 +145,7 @@ def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, proje
 
 
 def is_whole(run: Run[Any]) -> bool:
-    """Say whether the set of this job's backup is written to its end; one that is listed was, whatever became of it."""
+    """Return whether the set of this job's backup is written to its end; one that is listed was."""
     with run.infra.database.autocommit() as tx:
         backup = backups.of_job(tx, run.job_id)
     path = sets.path_of(run.infra.settings.backups_folder, backup.stem)
@@ -201,7 +203,7 @@ def _expected(run: Run[Any], backup: Backup, database_bytes: int) -> int:
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
-    """Let what ended badly be tried again: the server may be away, a lock be held, a password just be changed."""
+    """Retry what ended badly: the server may be away, a lock be held, a password just be changed."""
     try:
         yield
     except ProgramFailed as error:

@@ -48,12 +48,12 @@ def reading(conninfo: str, session: str) -> Iterator[Transaction]:
 
 
 def is_comparable(source: Transaction, target: Transaction) -> bool:
-    """Say whether both platforms have the same schema: what one holds means the same in the other."""
+    """Return whether both platforms have the same schema: what one holds means the same in the other."""
     return bool(source.value(SQL.schema) == target.value(SQL.schema))
 
 
 def owners(source: Transaction, target: Transaction) -> None:
-    """Let everybody sign in as they do now: one who is new stays, and a password of before does not come back."""
+    """Carry over how everybody signs in now: one who is new stays, and a password of before does not come back."""
     for row in source.rows(SQL.owners):
         known = target.value(SQL.owner, {"id": row["id"], "email": row["email"]})
         if known is None:

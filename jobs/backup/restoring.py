@@ -41,7 +41,7 @@ class Restored:
     remarks: list[str]
 
     def report(self, run: Run[Any]) -> None:
-        """Let the job's result say what is to be said of it."""
+        """Write what is to be said of it into the job's result."""
         for name, said in (("lacking", self.lacking), ("remarks", self.remarks)):
             if said:
                 run.result[name] = listed(said)
@@ -83,7 +83,7 @@ def restore_beside(
 
 
 def _judged(played: Played, found: list[Difference], *, partial: bool) -> Restored:
-    """Say what of the differences is a fault. Raises Refused, naming it."""
+    """Raise Refused, naming it, for what of the differences is a fault."""
     remarks = [str(each) for each in found if each.remark]
     lacking = [*played.failures, *(str(each) for each in found if each.lacking)]
     wrong = [str(each) for each in found if not (each.remark or each.lacking)]
@@ -136,7 +136,7 @@ def prove_beside(run: Run[Any], contents: Contents, database: str, project: str)
 
 
 def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
-    """Let a database beside the project's be gone, and the login that restores."""
+    """Remove a database beside the project's, and the login that restores."""
     beside = Beside(run.infra.databases, names.roles(project), run.session)
     beside.drop(database)
     beside.drop_restorer()

@@ -82,7 +82,7 @@ class Attempt:
             self._fail(error)
 
     def _rest(self, into: ReleaseInto) -> None:
-        """Let the job go, with the checkpoint that is still to be written; Postgres may be away for a while."""
+        """Release the job, with the checkpoint that is still to be written; Postgres may be away for a while."""
         if self._pending is not None:
             into = replace(into, result=self._run.result or None)
         self._hold.write_persistently(lambda tx: self._hold.fenced.release(tx, into, self._pending))

@@ -53,7 +53,7 @@ def cancel(tx: Transaction, job_id: str, *, by: str) -> Job:
 
 
 def retry(tx: Transaction, job_id: str) -> Job:
-    """Let a failed or cancelled job go on from its first unfinished step.
+    """Allow a failed or cancelled job to go on from its first unfinished step.
 
     Raises JobNotFound, and JobConflict when it is in another state or its subject no longer allows it.
     """
@@ -100,7 +100,7 @@ def _tell_parent(tx: Transaction, job: Job) -> None:
 
 
 def call_on_failed(tx: Transaction, job: Job, reason: str) -> None:
-    """Let the kind say in the catalogue that its job has failed or was cancelled."""
+    """Call the kind's `failed`, which writes into the catalogue that its job has failed or was cancelled."""
     try:
         declared = kinds.find(job.kind, job.version)
     except UnknownKind:

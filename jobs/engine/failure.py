@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def is_transient(error: Exception) -> bool:
-    """Say whether something outside was away, or this process had run out of something."""
+    """Return whether something outside was away, or this process had run out of something."""
     return isinstance(error, (Unavailable, psycopg.OperationalError, OSError)) or exhaustion.is_shortage(error)
 
 
 def describe(error: Exception) -> str:
-    """Say what went wrong in words that hold no statement, address or secret."""
+    """Return what went wrong in words that hold no statement, address or secret."""
     if isinstance(error, (Unavailable, Refused, JobError)):
         return str(error) or type(error).__name__
     if exhaustion.is_shortage(error):

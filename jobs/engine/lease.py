@@ -112,7 +112,7 @@ class Leases:
             self._wake.clear()
 
     def beat_now(self) -> None:
-        """Let the beating thread beat at once: Postgres is back."""
+        """Wake the beating thread at once: Postgres is back."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -202,7 +202,7 @@ class FencedWriter:
         return bool(row["status"] == "running" or row["past_return"])
 
     def pin_steps(self, tx: Transaction, names: Sequence[str], former: Mapping[str, str]) -> None:
-        """Let the job have the steps that its kind has today, where a version before began it.
+        """Ensure that the job has the steps that its kind has today, where a version before began it.
 
         names   of the steps, in their order
         former  today's name of a step by the one that it had
@@ -231,7 +231,7 @@ class FencedWriter:
         self._status(tx.value(SQL.tell, {**self._key, "message": message}))
 
     def release(self, tx: Transaction, into: ReleaseInto, ended: Checkpoint | None = None) -> None:
-        """Let the job go, with the last step's checkpoint; ring for whom its lane may run next."""
+        """Release the job, with the last step's checkpoint; ring for whom its lane may run next."""
         rows = tx.rows(
             SQL.release,
             {
@@ -268,7 +268,7 @@ class FencedWriter:
         return None if row["id"] is None else Claim(**row)
 
     def park(self, tx: Transaction) -> bool:
-        """Let a parent rest until its children have; say whether any is open, so that it does."""
+        """Park a parent until its children rest; return whether any is open, so that it does."""
         parked = tx.value(SQL.park, self._key)
         if parked is None:
             raise LeaseLost(self.id)

@@ -190,12 +190,12 @@ def queues(tx: Transaction) -> list[dict[str, Any]]:
 
 
 def pause_queue(tx: Transaction, name: str, *, by: str) -> bool:
-    """Let nothing more be claimed from a queue; say whether there is one of that name."""
+    """Pause a queue, from which nothing more is claimed; return whether there is one of that name."""
     return tx.value(SQL.pause_queue, {"name": name, "by": by}) is not None
 
 
 def resume_queue(tx: Transaction, name: str) -> bool:
-    """Let a queue be claimed from again; say whether there is one of that name."""
+    """Resume a queue; return whether there is one of that name."""
     if tx.value(SQL.resume_queue, {"name": name}) is None:
         return False
     for row in tx.rows(SQL.ring_queue, {"name": name}):

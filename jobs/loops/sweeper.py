@@ -79,7 +79,7 @@ class Sweeper:
         return [{**row, "known": known[row["id"]]} for row in rows]
 
     def _served(self) -> dict[str, PoolerEntry] | None:
-        """Let the pooler be what the ledger says, and look what it serves then; None when nobody can ask it.
+        """Bring the pooler to what the ledger says, and return what it serves then; None when nobody can ask it.
 
         Its files belong to no project, so no project's job would find them damaged.
         """
@@ -93,7 +93,7 @@ class Sweeper:
             return None
 
     def _mend(self, world: SweepSnapshot, row: dict[str, Any], within: list[str]) -> bool:
-        """Let a job see to a project that differs; what was named before and cannot be mended is no reason for one."""
+        """Enqueue a job for a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.WantedProject(row["id"], row["status"], row["pool_size"], row["settings"])
         found = drift.faults(
             self._infra, world.seen, project, row["known"], served=world.served, instances=world.instances

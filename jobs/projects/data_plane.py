@@ -26,7 +26,7 @@ SQL = statements(__file__)
 
 
 def open_data_api(run: Run[Any]) -> None:
-    """Let the data API serve the project."""
+    """Ensure that the data API serves the project."""
     instance = names.instance(run.args.project_id)
     spec = stored_spec(run)
     run.ledger.intend("instance", instance)
@@ -36,7 +36,7 @@ def open_data_api(run: Run[Any]) -> None:
 
 
 def close_data_api(run: Run[Any]) -> None:
-    """Let the data API no longer serve the project."""
+    """Ensure that the data API no longer serves the project."""
     instance = names.instance(run.args.project_id)
     run.ledger.releasing("instance", instance)
     run.check()
@@ -45,7 +45,7 @@ def close_data_api(run: Run[Any]) -> None:
 
 
 def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
-    """Let the project have exactly its roles, whose logins take these passwords."""
+    """Ensure that the project has exactly its roles, whose logins take these passwords."""
     roles = names.roles(run.args.project_id)
     run.ledger.intend("role", *roles.all)
     run.check()
@@ -54,14 +54,14 @@ def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
 
 
 def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
-    """Let the logins take these passwords while their clients go on."""
+    """Change the passwords of the logins while their clients go on."""
     database, dump = names.database(run.args.project_id), names.roles(run.args.project_id).dump
     pooled = {login: password for login, password in passwords.items() if login != dump}
     run.infra.pooler.exchange(database, pooled, lambda: set_passwords(run, passwords))
 
 
 def drop_database(run: Run[Any]) -> None:
-    """Let the project have no database, and none beside it; the sessions that are left are ended."""
+    """Drop the project's database, and those beside it; the sessions that are left are ended."""
     database = names.database(run.args.project_id)
     beside = Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
     for use in names.BESIDE:
@@ -75,7 +75,7 @@ def drop_database(run: Run[Any]) -> None:
 
 
 def drop_roles(run: Run[Any]) -> None:
-    """Let the project have no roles; last of all, since a role that owns something cannot be dropped."""
+    """Drop the project's roles; last of all, since a role that owns something cannot be dropped."""
     roles = names.roles(run.args.project_id)
     run.ledger.releasing("role", *roles.all)
     run.check()
@@ -84,12 +84,12 @@ def drop_roles(run: Run[Any]) -> None:
 
 
 def allow_logins(run: Run[Any]) -> None:
-    """Let the project's logins in, with its limits."""
+    """Admit the project's logins, with its limits."""
     _mend(run, closed=False)
 
 
 def refuse_logins(run: Run[Any]) -> None:
-    """Let none of the project's logins in and end the sessions there are; backups stay possible, all data stays."""
+    """Refuse the project's logins and end the sessions there are; backups stay possible, all data stays."""
     _mend(run, closed=True)
 
 
@@ -121,7 +121,7 @@ def _own_uri(run: Run[Any], password: str) -> str:
 
 
 def stored_spec(run: Run[Any]) -> InstanceSpec:
-    """Say what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
+    """Return what the project's data API serves. Raises GiveUp when the project is no longer wanted."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
         row = tx.row(SQL.project, {"project": project, **states.SETS})
@@ -132,7 +132,7 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
 
 
 def stored_limits(run: Run[Any]) -> ProjectLimits:
-    """Say what limits the project's database has, by its settings."""
+    """Return what limits the project's database has, by its settings."""
     with run.infra.database.autocommit() as tx:
         kept = settings.read(tx, run.args.project_id)
     return limits(settings.effective(kept.settings, run.infra.settings))
@@ -149,7 +149,7 @@ def limits(chosen: ProjectSettings) -> ProjectLimits:
 
 
 def spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
-    """Say what a project's data API serves, from its stored secrets and its settings."""
+    """Return what a project's data API serves, from its stored secrets and its settings."""
     wanted, before = _data_passwords(project, known)
     database, login = names.database(project), names.roles(project).authenticator
     return InstanceSpec(

@@ -49,7 +49,7 @@ def faults(
     served: Mapping[str, PoolerEntry] | None = None,
     instances: InstanceSnapshot | None = None,
 ) -> list[str]:
-    """Say in words in what a project differs from what it has to be; nothing when all is right.
+    """Return in words in what a project differs from what it has to be; nothing when all is right.
 
     seen       the look at its database and roles
     known      its stored secrets

@@ -26,7 +26,7 @@ def session_of(infra: Infra, project_id: str, known: dict[str, str], session: st
 
 
 def apply(run: Run[Any], migration_id: int) -> None:
-    """Let the migration be applied, once. Raises GiveUp when it cannot be, or may be half applied."""
+    """Apply the migration, once. Raises GiveUp when it cannot be, or may be half applied."""
     migration = _found(run, migration_id)
     owner = session_of(run.infra, migration.project_id, stored_secrets(run), run.session)
     if migration.status == "running":
@@ -39,7 +39,7 @@ def apply(run: Run[Any], migration_id: int) -> None:
 
 
 def settle(run: Run[Any], migration_id: int) -> None:
-    """Let the catalogue say what became of a migration that was begun and is not gone on with."""
+    """Record what became of a migration that was begun and is not gone on with."""
     migration = _found(run, migration_id)
     if migration.status == "running":
         owner = session_of(run.infra, migration.project_id, stored_secrets(run), run.session)

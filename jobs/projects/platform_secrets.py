@@ -93,7 +93,7 @@ class SecretStatus:
 
 
 def secret_statuses(tx: Transaction, folder: Path) -> list[SecretStatus]:
-    """Say of each secret that is rotated how it stands. Raises Refused when one is missing."""
+    """Return how each secret stands that is rotated. Raises Refused when one is missing."""
     rotations, copies, found = catalogue.newest(tx), catalogue.copies(tx), []
     for name, rotated in ALL.items():
         if not (folder / rotated.file).exists() and name == SMTP_PASSWORD:

@@ -29,7 +29,7 @@ AT_ONCE = 8
 
 
 def add_to_pooler(run: Run[Any]) -> None:
-    """Let the pooler serve the project's database, with as many connections as the catalogue says."""
+    """Ensure that the pooler serves the project's database, with as many connections as the catalogue says."""
     if not run.infra.pooler.exists:
         return
     database = names.database(run.args.project_id)
@@ -41,7 +41,7 @@ def add_to_pooler(run: Run[Any]) -> None:
 
 
 def remove_from_pooler(run: Run[Any]) -> None:
-    """Let the pooler no longer serve the project's database: it has no session left there, and takes no client."""
+    """Ensure that the pooler no longer serves the project's database: it has no session there, and takes no client."""
     if not run.infra.pooler.exists:
         return
     database = names.database(run.args.project_id)
@@ -53,7 +53,7 @@ def remove_from_pooler(run: Run[Any]) -> None:
 
 @contextmanager
 def paused_database(run: Run[Any]) -> Iterator[None]:
-    """Let the pooler hold no session of the database while it is renamed; its clients wait for `go_on`.
+    """Ensure that the pooler holds no session of the database while it is renamed; its clients wait for `go_on`.
 
     When that fails they need not wait for another attempt.
     """
@@ -68,12 +68,12 @@ def paused_database(run: Run[Any]) -> Iterator[None]:
 
 
 def resume_database(run: Run[Any]) -> None:
-    """Let the clients that have waited be served, by sessions that begin under what is in force now."""
+    """Serve the clients that have waited, by sessions that begin under what is in force now."""
     run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 
 def update_pooler(infra: Infra) -> bool:
-    """Let the pooler serve what the ledger says; say whether it had to be told. Raises Unavailable."""
+    """Ensure that the pooler serves what the ledger says; return whether it had to be told. Raises Unavailable."""
     return infra.pooler.serve(lambda: pooler_entries(infra))
 
 
@@ -95,7 +95,7 @@ def pooler_entry(infra: Infra, database: str, pool_size: int, chosen: ProjectSet
 
 
 def faults(served: Mapping[str, PoolerEntry], wanted: PoolerEntry, *, closed: bool) -> list[str]:
-    """Say in words in what the pooler's serving of a project differs from what it should be."""
+    """Return in words in what the pooler's serving of a project differs from what it should be."""
     seen = served.get(wanted.database)
     found: str | None = None
     if seen is None or closed:
@@ -117,7 +117,7 @@ def hold_all_clients(infra: Infra) -> None:
 
 
 def resume_all_clients(infra: Infra) -> None:
-    """Let all clients go on. Raises Unavailable for those that cannot be, after all others."""
+    """Resume all clients. Raises Unavailable for those that cannot be, after all others."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         resumed = [threads.submit(infra.pooler.resume, database) for database in infra.pooler.databases()]
     for one in resumed:

@@ -38,7 +38,7 @@ def wanted_schema(infra: Infra, template: str | None, session: str) -> list[dict
 
 
 def can_be_opened(seen: ServerSurvey, project: str) -> bool:
-    """Say whether a project's database is there and can be opened."""
+    """Return whether a project's database is there and can be opened."""
     database = seen.databases.get(names.database(project))
     return database is not None and bool(database["open"]) and database["connections"] != INVALID
 

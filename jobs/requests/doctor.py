@@ -47,7 +47,7 @@ class PlatformFinding:
 
 
 def registration(_tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
-    """Say who may register."""
+    """Return who may register."""
     if settings.env == "production" and settings.registration == "open":
         quota = settings.max_projects_per_owner or 3
         said = f"anybody may register and have {quota} projects"
@@ -91,7 +91,7 @@ def certificate(_tx: Transaction, settings: Settings) -> Iterator[PlatformFindin
 
 
 def judge_certificate(shown: Certificate, settings: Settings) -> PlatformFinding:
-    """Say whether clients will take this certificate, today and in two weeks."""
+    """Return whether clients will take this certificate, today and in two weeks."""
     said = f"{shown.subject}, of {shown.issuer}, is good until {shown.not_after:%Y-%m-%d}"
     status: Status = "ok"
     public = settings.tls == "auto"
@@ -108,7 +108,7 @@ def judge_certificate(shown: Certificate, settings: Settings) -> PlatformFinding
 
 
 def workers(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
-    """Say whether somebody works."""
+    """Return whether somebody works."""
     for queue, live in tx.connection.execute(SQL.workers).fetchall():
         if live:
             yield PlatformFinding("workers", "ok", f"{live} serve the queue {queue}", subject=queue)

@@ -136,7 +136,7 @@ def export(tx: Transaction, project_id: str, passphrase: str, **asked: Any) -> J
 
 
 def is_exported(tx: Transaction, project_id: str, job_id: str) -> bool:
-    """Say whether this job has exported this project."""
+    """Return whether this job has exported this project."""
     return bool(tx.value(SQL.is_exported, {"project": project_id, "job": job_id}))
 
 

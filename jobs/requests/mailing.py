@@ -40,12 +40,12 @@ def require_mail(infra: Infra) -> None:
 
 
 def has_quota(tx: Transaction, infra: Infra, scope: str = PLATFORM) -> bool:
-    """Say whether this scope may send another mail within the hour."""
+    """Return whether this scope may send another mail within the hour."""
     return outbox.wait_seconds(tx, scope, per_hour=infra.settings.mails_per_hour) == 0
 
 
 def send_email(tx: Transaction, infra: Infra, letter: Email, how: SendOptions) -> Job:
-    """Let the letter be sent once the transaction has committed; return the job.
+    """Enqueue the email, which is sent once the transaction has committed; return the job.
 
     Raises MailOff, MailQuotaExceeded, and Refused for a malformed letter.
     """

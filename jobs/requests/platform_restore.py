@@ -56,7 +56,7 @@ def newest(infra: Infra) -> str:
 
 
 def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> str:
-    """Let the platform's database be what a set holds; return the name that the one before bears now.
+    """Replace the platform's database by what a set holds; return the name that the one before bears now.
 
     Nothing of the live one is touched until the restored one is whole and compared. What was under way when the
     backup was made is cancelled; projects, owners and passwords newer than it stay.
@@ -135,7 +135,7 @@ def _give_up_moving(tx: Transaction) -> None:
 def _carry_over(
     infra: Infra, name: str, target: Transaction, tell: Callable[[str], None], *, owners: bool = False
 ) -> list[str]:
-    """Let what the platform in database `name` alone knows be in `target`, too; return the projects.
+    """Carry what the platform in database `name` alone knows over to `target`; return the projects.
 
     Where it cannot be read, that is told and keeps nothing else away: it may be what the platform is restored for.
     """
@@ -158,14 +158,14 @@ def _carry_over(
 
 
 def _is_whole(infra: Infra, name: str) -> bool | None:
-    """Say whether a database is whole, and not what an interrupted drop has left; None when there is none."""
+    """Return whether a database is whole, and not what an interrupted drop has left; None when there is none."""
     with infra.databases.cluster.session(SESSION) as admin:
         row = admin.execute(SQL.look, {"name": name}).fetchone()
     return bool(row[0]) if row else None
 
 
 def _open(infra: Infra, name: str) -> None:
-    """Let sessions into a database again that a restore which was killed while it swapped has closed."""
+    """Admit sessions again to a database that a restore which was killed while it swapped has closed."""
     if _is_whole(infra, name):
         with infra.databases.cluster.session(SESSION) as admin:
             admin.execute(SQL.allow.format(database=sql.Identifier(name)))
@@ -213,7 +213,7 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
 
 
 def _rewrap(infra: Infra, tx: Transaction) -> None:
-    """Let today's master key open what one of before has wrapped. Raises Refused when that one is not kept."""
+    """Wrap by today's master key what one of before has wrapped. Raises Refused when that one is not kept."""
     folder = infra.settings.secrets_folder
     known = [*secretfiles.read(folder, master_keys.NAME), *master_keys.earlier_keys(folder)]
     vault = Vault(lambda: known)

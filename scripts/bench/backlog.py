@@ -30,7 +30,7 @@ FLAT = 1.5
 
 
 def claim_ms(database: Database, depth: int) -> list[float]:
-    """Let `depth` jobs wait; time claims."""
+    """Enqueue `depth` jobs and time claims."""
     claims = ClaimRequest("bench", ["control"], [Tick.kind.served], LEASE_SECONDS)  # type: ignore[attr-defined]
     with database.autocommit() as tx:
         tx.execute(SQL.clear)

@@ -143,7 +143,7 @@ def _pss_mb(pid: int) -> float:
 
 
 def waking(at: Bench, projects: list[str]) -> list[Figure]:
-    """Let projects fall asleep, then time their first requests, one after the other."""
+    """Wait until projects sleep, then time their first requests, one after the other."""
     for project in projects:
         at.http.patch(f"/api/projects/{project}/settings", json={"idleMinutes": 1}).raise_for_status()
     deadline = time.monotonic() + SLEEP_SECONDS

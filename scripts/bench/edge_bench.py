@@ -65,7 +65,7 @@ def program(home: Path, *argv: str) -> Iterator[None]:
 
 
 def answers(proxy: CaddyProxy) -> bool:
-    """Say whether Caddy serves."""
+    """Return whether Caddy serves."""
     try:
         proxy.served()
     except Unavailable:

@@ -101,7 +101,7 @@ def floor_rate(infra: Infra, count: int = 40) -> float:
 
 
 def prepare(infra: Infra) -> None:
-    """Let roles, template and a warm connection be there before anything is measured."""
+    """Ensure that roles, template and a warm connection exist before anything is measured."""
     project = new_project_id()
     verbs(infra, project)
     _drop(infra, project)

@@ -25,7 +25,7 @@ _COLOURS = {
 
 
 def print_note(text: str) -> None:
-    """Say something to the person, who may have gone meanwhile; never data."""
+    """Print a note to the person, who may have gone meanwhile; never data."""
     with suppress(OSError):
         click.echo(strip_control(text), err=True)
 

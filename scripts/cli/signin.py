@@ -56,7 +56,7 @@ class ContextFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one command at a time renew the tokens: a refresh token used twice ends the sign-in."""
+        """Allow one command at a time to renew the tokens: a refresh token used twice ends the sign-in."""
         lock = self.path.with_name(f".{self.path.name}.lock")
         with os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600), "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)

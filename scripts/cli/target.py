@@ -87,7 +87,7 @@ def _proxy(url: str) -> str | None:
 
 
 def is_launchdb(url: str) -> bool:
-    """Say whether a LaunchDB answers there."""
+    """Return whether a LaunchDB answers there."""
     try:
         found = httpx.get(f"{url}/api/health", timeout=PROBE_SECONDS).json()
     except (httpx.HTTPError, ValueError):

@@ -34,12 +34,12 @@ def version() -> str:
 
 
 def has_images(name: str) -> bool:
-    """Say whether all images of a version are here. Raises Unavailable."""
+    """Return whether all images of a version are here. Raises Unavailable."""
     return all(docker_cli.image_exists(f"launchdb/{image}:{name}") for image in IMAGES)
 
 
 def take_out(name: str, tell: Tell) -> str:
-    """Let the checkout be a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
+    """Check out a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
 
     Raises Refused when it was changed by hand, is no git checkout, or has no such version.
     """
@@ -66,14 +66,14 @@ def build(name: str, tell: Tell) -> None:
 
 
 def keep(name: str, kept: str) -> None:
-    """Let what runs of a version have a second name: the first may have been given to others by now. Raises Refused."""
+    """Tag what runs of a version with a second name: the first may have been given to others by now. Raises Refused."""
     # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
     for image in (*IMAGES, *(["host"] if docker_cli.image_exists(f"launchdb/host:{name}") else [])):
         docker_cli.run_docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
 
 
 def runs(name: str, image: str = "app") -> bool:
-    """Say whether the platform API, or what else is made of an image, was started from this version's.
+    """Return whether the platform API, or what else is made of an image, was started from this version's.
 
     Raises Refused, Unavailable.
     """

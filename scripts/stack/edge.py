@@ -75,7 +75,7 @@ def client(settings: Settings, **more: Any) -> httpx.Client:
 
 
 def answers(settings: Settings, path: str = "/api/ready") -> bool:
-    """Say whether the installation answers 200 there."""
+    """Return whether the installation answers 200 there."""
     try:
         with client(settings, timeout=5) as http:
             return http.get(path).status_code == httpx.codes.OK

@@ -133,14 +133,14 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
 
 
 def complaint(one: ContainerStatus) -> str:
-    """Say what is wrong with a container, and where its last words are."""
+    """Return what is wrong with a container, and where its last words are."""
     # The health of one that does not run is that of before.
     said = one.health if one.state == "running" and one.health else one.state
     return f"{one.name} is {said}: see `launchdb logs {one.service or one.name}`"
 
 
 def record(action: str, detail: dict[str, str], tell: Tell) -> None:
-    """Let the audit say what was done from the host; say so where it cannot."""
+    """Write what was done from the host into the audit; tell where it cannot be."""
     try:
         docker_cli.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)
     except InfraError as error:

@@ -31,7 +31,7 @@ LOOK_PATIENCE = 60.0
 
 
 def bring_up(there: Stack, tell: Tell) -> None:
-    """Let every service run and be healthy, and the projects' containers that `down` has stopped.
+    """Start every service until it is healthy, and the projects' containers that `down` has stopped.
 
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
@@ -54,7 +54,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
 
 
 def restart_postgres(there: Stack, tell: Tell) -> None:
-    """Let Postgres be another container while nobody works in it, and clients of projects wait instead of failing.
+    """Replace the container of Postgres while nobody works in it; clients of projects wait instead of failing.
 
     Workers end the step they are in, and go on with the next after it. Raises Refused, Unavailable.
     """
@@ -101,7 +101,7 @@ def _refuse_others_data(there: Stack, tell: Tell) -> None:
 
 
 def _let_caddy_read(there: Stack, tell: Tell) -> None:
-    """Let Caddy take up the file that it did not start with; no request of its clients is lost. Raises Refused."""
+    """Have Caddy load the file that it did not start with; no request of its clients is lost. Raises Refused."""
     try:
         CaddyProxy(there.settings).apply()
         tell("Caddy has read its new file")
@@ -110,7 +110,10 @@ def _let_caddy_read(there: Stack, tell: Tell) -> None:
 
 
 def _have_data_api(there: Stack, tell: Tell) -> None:
-    """Let the image of the data APIs be here, and say which it is. Raises Refused when it cannot be pulled."""
+    """Ensure that the image of the data APIs is here, and return which it is.
+
+    Raises Refused when it cannot be pulled.
+    """
     image = there.settings.data_api
     if not docker_cli.image_exists(image):
         tell(f"pulling {image}")

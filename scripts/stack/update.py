@@ -52,7 +52,7 @@ class Done:
 
 
 def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup: bool = True) -> Done:
-    """Let the installation run another version; when it is not well then, the one before runs again.
+    """Update the installation to another version; when it is not well then, the one before runs again.
 
     One that was cut short goes on, and knows what ran before it. Raises Refused or Unavailable; the message says what
     runs.
@@ -89,7 +89,7 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
 
 
 def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done:
-    """Let an earlier version run again: the one before, or of a change that was cut short the one that it began at.
+    """Go back to an earlier version: the one before, or of a change that was cut short the one that it began at.
 
     Raises Refused when the schema has changed in a way it cannot live with.
     """
@@ -192,7 +192,7 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
 
 
 def _differ(image: str, old: str, new: str) -> bool:
-    """Say so by what runs: a change that was cut short may have come to some of them only."""
+    """Return that by what runs: a change that was cut short may have come to some of them only."""
     named = f"launchdb/{image}"
     layers = [docker_cli.run_docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
               for one in (checkout.started(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip

@@ -190,7 +190,7 @@ def remove(trial: Trial) -> None:
 
 
 def clean(trial: Trial) -> None:
-    """Let nothing of the trial be left, whichever step failed. Raises Wrong, InfraError, httpx.HTTPError."""
+    """Remove what is left of the trial, whichever step failed. Raises Wrong, InfraError, httpx.HTTPError."""
     if "Authorization" not in trial.http.headers:
         # A registration whose answer was not understood is one all the same.
         known = {"email": trial.email, "password": trial.password}

@@ -45,7 +45,7 @@ class Past:
 
     @property
     def unended(self) -> str:
-        """Say what has not ended, and what to do about it; nothing when all is settled."""
+        """Return what has not ended, and what to do about it; nothing when all is settled."""
         if not self.begun:
             return ""
         on, back = ("rollback", self.begun), ("update", self.running)

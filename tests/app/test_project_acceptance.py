@@ -132,7 +132,7 @@ def place(server_url, platform_template, valkey_url, tmp_path_factory):
 
 
 def live(shop):
-    """Let a project go through everything that can happen to it and leaves it a project."""
+    """Have a project go through everything that can happen to it and leaves it a project."""
     shop.change("pause", {})
     assert shop.served("GET", "/shelves").status_code == 503
     shop.change("resume", {})

@@ -13,7 +13,7 @@ from tests.app.test_bad_input import problem
 
 
 def soon(engine):
-    """Let the engine run one job, as soon as there is one."""
+    """Have the engine run one job, as soon as there is one."""
 
     def run():
         deadline = time.monotonic() + 60

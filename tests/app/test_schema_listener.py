@@ -100,7 +100,7 @@ def served(infra) -> str:
 
 
 def turned(listener, until, seconds=10.0) -> None:
-    """Let the listener turn until something is so."""
+    """Run the listener until something is so."""
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, "the listener did not come to it"

@@ -21,7 +21,7 @@ AT_ONCE = 6
 
 
 def let_be_idle(installation, project: str) -> None:
-    """Let the last that was done with the project be some minutes ago."""
+    """Have the last that was done with the project be some minutes ago."""
     ago = time.time() - 300
     for folder in (installation.settings.instances_folder, installation.home / "run" / "projects"):
         with suppress(FileNotFoundError):

@@ -92,7 +92,7 @@ def project(infra):
 
 
 def killed_then_carried_on(infra, job, crash):
-    """Let a worker die at the place, and another one finish the job."""
+    """Kill a worker at the place; another one finishes the job."""
     settings = infra.settings
     assert attempt_in_a_process(settings, crash=crash, **environment(settings)) == EXIT_STATUS, "it was not reached"
     pass_on(infra)

@@ -86,7 +86,7 @@ def begun(infra, project, kind):
 
 
 def carried_on(dockerd, infra, project, job) -> None:
-    """Let another worker end the job; look at what there is by then."""
+    """Have another worker end the job; look at what there is by then."""
     pass_on(infra)
     run_here(infra, job)
     assert set(steps(infra, job).values()) == {"succeeded"}

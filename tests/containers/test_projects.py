@@ -71,7 +71,7 @@ def asked(life, path, *, method="GET", key=None, body=None, **headers):
 
 
 def swept(life):
-    """Let the sweep look once and its jobs be carried out; return what it told them."""
+    """Have the sweep look once and its jobs be carried out; return what it told them."""
     with life.infra.database.autocommit() as tx:
         tx.execute("UPDATE projects SET updated_at = now() - interval '1 minute'")
         tx.execute("UPDATE jobs SET finished_at = now() - interval '1 minute' WHERE finished_at IS NOT NULL")

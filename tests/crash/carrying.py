@@ -59,7 +59,7 @@ def pass_on(infra) -> None:
 
 
 def due_now(infra, job_id: str) -> None:
-    """Let a back-off be over."""
+    """Have a back-off be over."""
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE id = %s", (job_id,))
 

@@ -152,7 +152,7 @@ def _rights(acl: str | None, project: str) -> list[str]:
 
 
 def carry_on(infra, job) -> dict[str, str]:
-    """Let other workers take the job up until it ends, its rests over at once; return its steps. It has to succeed."""
+    """Have other workers take the job up until it ends, its rests over at once; return its steps. It has to succeed."""
     leases = Leases(infra.database, infra.settings, worker="here")
     runner = Runner(infra, leases, worker="here", queues=["control", "bulk"], serves=sorted(kinds.kinds()))
     deadline, ended = time.monotonic() + END_SECONDS, None

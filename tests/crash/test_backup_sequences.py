@@ -44,7 +44,7 @@ class Story:
             return {row[0] for row in found.fetchall()} if found.description else None
 
     def carry(self, arguments):
-        """Let workers carry a job, some of whom die on the way; return it at its end."""
+        """Have workers carry a job, some of whom die on the way; return it at its end."""
         job = write(self.infra, arguments)
         for _ in range(self.chance.choice([0, 0, 1, 2])):
             doomed = worker(self.infra, self.chance)

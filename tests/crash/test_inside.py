@@ -52,7 +52,7 @@ class Blow:
         self.halts = ExitStack()
 
     def prepare(self, act: Act) -> None:
-        """Let the act take its time, where that can be had."""
+        """Have the act take its time, where that can be had."""
         if is_drop(act) and self.what != "server":
             self.halts.enter_context(drops_halt(self.settings.database_url))
 
@@ -116,7 +116,7 @@ class Struck:
             forget_all(self.settings, self.infra)
 
     def strike(self, number: int, what: str) -> None:
-        """Let a job be struck while the act of that number is being done, and others carry it on."""
+        """Have a job be struck while the act of that number is being done, and others carry it on."""
         place = self.case.place(self.settings, self.infra)
         try:
             arguments, project = self.case.begin(place)

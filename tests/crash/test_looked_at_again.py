@@ -12,7 +12,7 @@ __all__ = ["installation"]
 
 
 def hand_over(infra, job) -> None:
-    """Let the job be one whose worker has died after its last step, before its end."""
+    """Have the job be one whose worker has died after its last step, before its end."""
     with infra.database.autocommit() as tx:
         tx.execute(
             "UPDATE jobs SET status = 'queued', ready = true, finished_at = NULL, claim_after = now() WHERE id = %s",

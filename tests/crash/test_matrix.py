@@ -76,7 +76,7 @@ def test_a_killed_job_is_carried_on_and_ends_the_same(case, crash, settings, ins
 
 
 def forget_all(settings, infra):
-    """Let the project before be none of this one's business."""
+    """Have the project before be none of this one's business."""
     for folder in (settings.backups_folder, settings.exports_folder, settings.imports_folder):
         for path in folder.iterdir() if folder.is_dir() else ():
             path.unlink()

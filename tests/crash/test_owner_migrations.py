@@ -63,7 +63,7 @@ def test_killed_between_its_steps_it_is_applied_once(crash, sql, settings, insta
 
 
 def kill_in_its_sleep(settings, infra, job) -> None:
-    """Let a process of its own run the job until its SQL sleeps, then kill -9 it, and end its sessions as the reaper does."""
+    """Have a process of its own run the job until its SQL sleeps, then kill -9 it, and end its sessions as the reaper does."""
     doomed = Attempt(settings)
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name LIKE %s"
     try:

@@ -64,7 +64,7 @@ def litter(settings) -> list[str]:
 
 
 def end_of_grace(infra):
-    """Let the time of the old value be over; return the job that retires it."""
+    """Have the time of the old value be over; return the job that retires it."""
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE kind = 'platform.retire_secret'")
         return tx.value("SELECT id FROM jobs WHERE kind = 'platform.retire_secret' ORDER BY seq DESC LIMIT 1")

@@ -49,7 +49,7 @@ def worker(infra, chance) -> Runner:
 
 
 def carry(infra, chance: Random, job) -> str:
-    """Let workers carry a job, some of whom die; perhaps somebody cancels it. Return how it ended."""
+    """Run a job by workers, some of whom die; perhaps somebody cancels it. Return how it ended."""
     for _ in range(chance.choice([0, 0, 1, 1, 2])):
         doomed = worker(infra, chance)
         doomed.crash = Deadly(chance.randrange(1, 16))

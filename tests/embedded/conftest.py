@@ -42,7 +42,7 @@ def child_of(pid: int, command: str) -> int | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether the process runs; one that ended and waits for init to notice does not."""
+    """Return whether the process runs; one that ended and waits for init to notice does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except OSError:

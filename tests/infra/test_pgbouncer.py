@@ -209,7 +209,7 @@ def test_the_files_are_for_us_and_pgbouncers_group_alone(pgbouncer, tenants):
 
 
 def is_served(pooler, wanted):
-    """Let it be served; say whether that could be."""
+    """Have it be served; return whether that could be."""
     try:
         pooler.serve(lambda: wanted)
     except Unavailable:

@@ -68,7 +68,7 @@ def rows(url):
 
 @pytest.fixture
 def newer(tmp_path, monkeypatch):
-    """Let the program be one whose functions are others: a function of the engine's text, and how much newer it is."""
+    """Have the program be one whose functions are others: a function of the engine's text, and how much newer it is."""
 
     def become(text, more):
         file = tmp_path / "functions.sql"

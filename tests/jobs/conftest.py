@@ -62,7 +62,7 @@ class Engine:
             return {row["name"]: row["state"] for row in tx.rows("SELECT name, state FROM resources")}
 
     def due_now(self, job_id):
-        """Let a back-off be over."""
+        """Have a back-off be over."""
         with self.infra.database.autocommit() as tx:
             tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE id = %s", (job_id,))
 
@@ -113,7 +113,7 @@ def other_engine(infra):
 
 @pytest.fixture
 def at_gate():
-    """Let a step wait at a gate: returns (entered, gate) events for label/step."""
+    """Have a step wait at a gate: returns (entered, gate) events for label/step."""
 
     def place(key):
         trial_kinds.ENTERED[key] = threading.Event()

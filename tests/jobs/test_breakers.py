@@ -20,7 +20,7 @@ def away(monkeypatch, infra):
 
 
 def again(infra):
-    """Let back-offs and the breaker's pause be over."""
+    """Have back-offs and the breaker's pause be over."""
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET run_at = now(), claim_after = now() WHERE status = 'retrying'")
         tx.execute("UPDATE breakers SET open_until = now() WHERE open_until IS NOT NULL")

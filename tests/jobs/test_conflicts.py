@@ -57,7 +57,7 @@ class TakenBackError(Exception):
 
 
 def meet(engine, first: kinds.Kind, second: kinds.Kind) -> tuple[bool, dict | None]:
-    """Let the first run and ask for the second; return whether it was taken, and what it says that it waits for."""
+    """Have the first run and ask for the second; return whether it was taken, and what it says that it waits for."""
     found: list = []
     with pytest.raises(TakenBackError), engine.infra.database.transaction() as tx:
         one = add(tx, first, 1)

@@ -82,7 +82,7 @@ def test_steps_pinned_by_an_older_version_do_not_hinder_a_newer_one(engine, infr
 
 @pytest.fixture
 def renamed(monkeypatch):
-    """Let a step of a trial kind have had another name."""
+    """Have a step of a trial kind have had another name."""
     monkeypatch.setattr(kinds, "_FORMER_STEPS", dict(kinds._FORMER_STEPS))
     kinds.name_former_steps("trial.build@1", {"write_note": "note_is_written"})
 

@@ -23,7 +23,7 @@ def shown(infra):
 
 
 def age(infra, seconds):
-    """Let every step that has ended have taken so long, some time ago."""
+    """Have every step that has ended have taken so long, some time ago."""
     with infra.database.autocommit() as tx:
         tx.execute("UPDATE job_steps SET started_at = finished_at - %s * interval '1 s'", (seconds,))
         tx.execute("UPDATE jobs SET finished_at = finished_at - interval '10 s' WHERE finished_at IS NOT NULL")

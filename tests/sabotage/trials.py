@@ -98,7 +98,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def verdict(fault: Fault, told: Told, tree: Path) -> str:
-    """Say why the fault does not count as caught; the empty text when it does."""
+    """Return why the fault does not count as caught; the empty text when it does."""
     if told.collected:
         return f"{fault.test} cannot be collected, so nothing was tried: {told.collected[0]}"
     elsewhere = [file for file in told.sources.values() if not Path(file).is_relative_to(tree)]

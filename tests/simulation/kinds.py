@@ -11,7 +11,7 @@ from jobs.engine.kind import Step, kind
 
 
 def befall(run) -> None:
-    """Let a step fail, now and then."""
+    """Have a step fail, now and then."""
     stage = run.infra.world.stage
     if stage._happens(stage.chances.refuse):
         raise stage.random.choice([Unavailable("away"), GiveUp("never"), Refused("no"), ValueError("a defect")])

@@ -106,7 +106,7 @@ class Stage:
     # --- called by the director
 
     def turn(self) -> None:
-        """Let one actor play until their next pause; time passes."""
+        """Have one actor play until their next pause; time passes."""
         self.now += self.random.expovariate(1 / 0.02)
         if self._happens(self.chances.jump):
             jump = self.random.choice([20.0, 90.0, 3600.0, -5.0, -60.0])
@@ -132,7 +132,7 @@ class Stage:
                 self.on_death(actor)
 
     def end(self) -> None:
-        """Let every thread end."""
+        """Have every thread end."""
         for actor in list(self.actors):
             actor.killed = True
             actor.wakes_at = 0.0

@@ -134,7 +134,7 @@ def taken(connection, name: str) -> list[datetime]:
 
 
 def planned(connection, expressions, years: int, leap: timedelta, overlap: str = "skip") -> Planners:
-    """Let two planners plan these for so many years; each slot is taken, and none twice."""
+    """Run two planners for so many years; each slot is taken, and none twice."""
     names = {
         (expression, zone): schedule(connection, expression, zone, overlap)
         for expression in expressions

@@ -106,5 +106,5 @@ def processes(infra, platform_url, tmp_path):
 
 
 def pause(seconds: float) -> None:
-    """Let time pass where the passing itself is what is tested."""
+    """Wait, where the passing of time itself is what is tested."""
     time.sleep(seconds)

@@ -192,7 +192,7 @@ def test_what_gets_no_thread_goes_without_and_gets_one_later(settings, caplog):
 
 @contextmanager
 def no_thread():
-    """Let this very process have no room for a thread's stack."""
+    """Have this very process have no room for a thread's stack."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     stack = threading.stack_size(32 << 20)  # more than those that have ended have left

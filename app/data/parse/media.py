@@ -25,7 +25,7 @@ class Media:
 
     @property
     def single(self) -> bool:
-        """Say whether exactly one object is asked for."""
+        """Return whether exactly one object is asked for."""
         return self.kind == OBJECT
 
     @property

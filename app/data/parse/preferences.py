@@ -34,7 +34,7 @@ class Preferences:
 
     @property
     def strict(self) -> bool:
-        """Say whether a preference that cannot be met is an error."""
+        """Return whether a preference that cannot be met is an error."""
         return self.handling == "strict"
 
     def check(self) -> None:

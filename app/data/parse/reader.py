@@ -22,11 +22,11 @@ class Reader:
 
     @property
     def at_end(self) -> bool:
-        """Say whether the text is read to its end."""
+        """Return whether the text is read to its end."""
         return self.at >= len(self.text)
 
     def starts_with(self, expected: str) -> bool:
-        """Say whether the text goes on with `expected`."""
+        """Return whether the text goes on with `expected`."""
         return self.text.startswith(expected, self.at)
 
     def skip_if(self, expected: str) -> bool:

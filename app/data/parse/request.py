@@ -62,7 +62,7 @@ class Request:
 
     @property
     def is_read(self) -> bool:
-        """Say whether the request only reads."""
+        """Return whether the request only reads."""
         return self.method in ("GET", "HEAD")
 
 

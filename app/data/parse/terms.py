@@ -100,7 +100,7 @@ class RowRange:
 
     @property
     def is_all(self) -> bool:
-        """Say whether nothing is left out."""
+        """Return whether nothing is left out."""
         return self.offset == 0 and self.limit is None
 
     def limited_to(self, rows: int | None) -> RowRange:

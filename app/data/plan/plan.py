@@ -77,7 +77,7 @@ class ReadPlan:
 
     @property
     def aggregates_rows(self) -> bool:
-        """Say whether it is spread from many rows, so that each of its columns becomes an array."""
+        """Return whether it is spread from many rows, so that each of its columns becomes an array."""
         return self.spread and self.relationship is not None and not self.relationship.to_one
 
 

@@ -35,7 +35,7 @@ class Relationship:
 
     @property
     def to_one(self) -> bool:
-        """Say whether it leads to one row at most."""
+        """Return whether it leads to one row at most."""
         return self.kind in ("m2o", "o2o") or (self.kind == "computed" and self.single_row)
 
 

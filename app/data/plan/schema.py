@@ -71,22 +71,22 @@ class Routine:
 
     @property
     def is_scalar(self) -> bool:
-        """Say whether it returns one value that is no row."""
+        """Return whether it returns one value that is no row."""
         return not self.composite and not self.returns_set
 
     @property
     def is_set_of_scalars(self) -> bool:
-        """Say whether it returns values that are no rows."""
+        """Return whether it returns values that are no rows."""
         return not self.composite and self.returns_set
 
     @property
     def is_single(self) -> bool:
-        """Say whether it returns exactly one value or row."""
+        """Return whether it returns exactly one value or row."""
         return not self.returns_set
 
     @property
     def is_void(self) -> bool:
-        """Say whether it returns nothing."""
+        """Return whether it returns nothing."""
         return self.is_scalar and self.returns == Name("pg_catalog", "void")
 
     @property

@@ -105,7 +105,7 @@ class Pool:
         return bool(old)
 
     def close(self) -> None:
-        """Let go of everything; what is lent is closed when it comes back."""
+        """Release everything; what is lent is closed when it comes back."""
         with self._changed:
             self._closed = True
         self.trim(float("inf"))

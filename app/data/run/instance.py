@@ -90,7 +90,7 @@ class Instance:
         self._with_a_session(lambda connection: self._known(connection, frozenset()))
 
     def close(self) -> None:
-        """Let go of all connections and of the cache."""
+        """Release all connections and the cache."""
         self._cache = None
         self.pool.close()
 

@@ -63,7 +63,7 @@ class PipelineConnection(psycopg.Connection[Any]):
 
     @property
     def is_clean(self) -> bool:
-        """Say whether nothing of a request is left: no transaction, no pipeline, no answer on its way."""
+        """Return whether nothing of a request is left: no transaction, no pipeline, no answer on its way."""
         pg = self.pgconn
         return (
             pg.status == ConnStatus.OK

@@ -55,14 +55,14 @@ class Registry:
         return self._load(project_id, seen)
 
     def release(self, project_id: str) -> None:
-        """Let go of every connection to a project's database, as before it is renamed or dropped."""
+        """Release every connection to a project's database, as before it is renamed or dropped."""
         with self._lock:
             loaded = self._loaded.pop(project_id, None)
         if loaded is not None:
             loaded.instance.close()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         for project_id in list(self._loaded):
             self.release(project_id)
 

@@ -232,7 +232,7 @@ def _why(
 
 
 def _is_judged(statement: PlannedStatement, request: Request) -> bool:
-    """Say whether a result may be refused, or asks for more, before the transaction ends."""
+    """Return whether a result may be refused, or asks for more, before the transaction ends."""
     strict = request.preferences.max_affected is not None and request.preferences.strict
     return request.method == "PUT" or statement.media.single or statement.count is not None or strict
 

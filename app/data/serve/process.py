@@ -54,7 +54,7 @@ class ReloadableApp(ReloadTarget, Protocol):
         """Read the configuration again."""
 
     def release_idle(self) -> None:
-        """Let go of what nobody has asked for in a while."""
+        """Release what nobody has asked for in a while."""
 
 
 def serve(api: ReloadableApp, admin: Admin) -> int:
@@ -109,7 +109,7 @@ class _Process(ProblemWorker):
         super().hand_over()
 
     def murder_pending(self) -> None:
-        """Let go of what is idle, too: this is called once a second."""
+        """Release what is idle, too: this is called once a second."""
         super().murder_pending()
         self._api.release_idle()
 

@@ -110,7 +110,7 @@ class DataApi:
         log.info("schema cache dropped")
 
     def release_idle(self) -> None:
-        """Let go of what nobody has asked for in a while: connections, and the schema cache with the last of them."""
+        """Release what nobody has asked for in a while: connections, and the schema cache with the last of them."""
         instance = self.instance
         before = time.monotonic() - instance.config.db_pool_max_idletime
         if instance.pool.opened and instance.pool.trim(before) and instance.used < before:

@@ -59,7 +59,7 @@ def http_error_response(fault: PgrstError, request: Request, allowed_origins: tu
 
 
 def is_preflight(request: Request) -> bool:
-    """Say whether a browser asks what it may do."""
+    """Return whether a browser asks what it may do."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 

@@ -122,7 +122,10 @@ def end(call: Call, session_id: str) -> ViewResponse:
 
 
 def _asked(call: Call, email: str) -> ViewResponse:
-    """Let a link be mailed. Whether the address is known changes neither what is answered nor what is written."""
+    """Ensure that a link is mailed.
+
+    Whether the address is known changes neither what is answered nor what is written.
+    """
     infra, settings = call.world.infra, call.world.settings
     mailing.require_mail(infra)
     with infra.database.transaction() as tx:

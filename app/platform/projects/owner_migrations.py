@@ -94,7 +94,7 @@ def _shown(row: OwnerMigration, records: dict[str, str] | None = None) -> dict[s
 
 
 def recorded_drift(row: OwnerMigration, records: dict[str, str] | None) -> str | None:
-    """Say in what the record of a migration in the project's database differs; None: in nothing, or it is not known."""
+    """Return in what a migration's record in the project's database differs; None: in nothing, or it is not known."""
     if records is None:
         return None
     recorded = records.get(row.version)

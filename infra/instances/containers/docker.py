@@ -70,7 +70,7 @@ class Docker:
         return True
 
     def start(self, project_id: str) -> None:
-        """Let it run."""
+        """Start the container."""
         found = self._own(project_id)
         if found is None:
             raise Unavailable("the container is gone")
@@ -81,7 +81,7 @@ class Docker:
                 self._client().start(found["Id"])
 
     def stop(self, project_id: str) -> None:
-        """Let it end, in order where it can; it stays until it is removed."""
+        """Stop the container, in order where it can; it stays until it is removed."""
         found = self._own(project_id)
         if found is None:
             return
@@ -121,7 +121,7 @@ class Docker:
         return scrub(said.decode("utf-8", "replace"))[-TAIL_CHARACTERS:].strip()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         with self._lock:
             if self._opened is not None:
                 self._opened.close()

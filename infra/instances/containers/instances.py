@@ -36,7 +36,7 @@ class ContainerSnapshot:
     sockets: SocketFolders
 
     def fault(self, spec: InstanceSpec) -> str:
-        """Say why no container made as it would be now runs with this configuration; nothing when one does."""
+        """Return why no container made as it would be now runs with this configuration; nothing when one does."""
         found = self.containers.get(spec.id)
         if found is None:
             return "its container is missing" if self.configurations.exists(spec.id) else "it is missing"
@@ -47,7 +47,7 @@ class ContainerSnapshot:
         return self.configurations.fault(spec) or ("" if self.sockets.answers(spec.id) else "its socket is missing")
 
     def exists(self, instance_id: str) -> bool:
-        """Say whether there is a container or a configuration of this name."""
+        """Return whether there is a container or a configuration of this name."""
         return instance_id in self.containers or self.configurations.exists(instance_id)
 
     def list(self) -> list[InstanceState]:
@@ -81,15 +81,15 @@ class ContainerInstances:
         return self._sight(self._verbs.list())
 
     def serves(self, spec: InstanceSpec) -> bool:
-        """Say whether the container runs as it should, with exactly this configuration. Raises Unavailable."""
+        """Return whether the container runs as it should, with exactly this configuration. Raises Unavailable."""
         return not self.fault(spec)
 
     def fault(self, spec: InstanceSpec) -> str:
-        """Say in words why it does not; nothing when it does. Raises Unavailable."""
+        """Return in words why it does not; nothing when it does. Raises Unavailable."""
         return self._sight_of(spec.id).fault(spec)
 
     def exists(self, instance_id: str) -> bool:
-        """Say whether there is a container of ours or a configuration of this name. Raises Unavailable."""
+        """Return whether there is a container of ours or a configuration of this name. Raises Unavailable."""
         return self._sight_of(instance_id).exists(instance_id)
 
     def list(self) -> list[InstanceState]:
@@ -101,7 +101,7 @@ class ContainerInstances:
         return self.look().ended()
 
     def ensure(self, spec: InstanceSpec, by: CreatedBy = CreatedBy()) -> None:  # noqa: B008 - frozen
-        """Let a container serve exactly this spec, and answer. Raises Unavailable, Refused."""
+        """Ensure that a container serves exactly this spec, and answers. Raises Unavailable, Refused."""
         self._configurations.write(spec)
         self._sockets.make(spec.id)
         deadline = time.monotonic() + READY_SECONDS
@@ -109,7 +109,7 @@ class ContainerInstances:
         self._ask(spec, deadline, ran=ran)
 
     def remove(self, instance_id: str, *, missing_ok: bool = True) -> None:
-        """Let container, socket and configuration be gone; the configuration last. Raises Unavailable."""
+        """Remove container, socket and configuration; the configuration last. Raises Unavailable."""
         if not missing_ok and not self.exists(instance_id):
             raise FileNotFoundError(instance_id)
         found = self._verbs.look(instance_id)
@@ -129,7 +129,7 @@ class ContainerInstances:
         return True
 
     def reload(self, instance_id: str, part: Part) -> None:
-        """Let the container read its schema or its configuration anew. Raises Unavailable."""
+        """Have the container read its schema or its configuration anew. Raises Unavailable."""
         self._verbs.signal(instance_id, "USR1" if part == "schema" else "USR2")
 
     def signalled(self) -> frozenset[str]:
@@ -139,7 +139,10 @@ class ContainerInstances:
         return frozenset(one.project_id for one in self._verbs.list() if one.state == "running")
 
     def _run(self, project: str, by: CreatedBy, deadline: float) -> bool:
-        """Let a container made as it would be made now run; say whether it did before. Raises Unavailable, Refused."""
+        """Ensure that a container runs that is made as it would be now; return whether it did.
+
+        Raises Unavailable, Refused.
+        """
         made = False
         for _ in _until(deadline):
             found = self._verbs.look(project)
@@ -207,7 +210,7 @@ class ContainerInstances:
         self._verbs.start(project)
 
     def _remove(self, project: str) -> None:
-        """Let the container be gone and its name free. Raises Unavailable."""
+        """Remove the container, so that its name is free. Raises Unavailable."""
         self._verbs.stop(project)
         self._verbs.remove(project)
         for _ in _until(time.monotonic() + GONE_SECONDS):

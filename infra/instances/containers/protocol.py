@@ -48,10 +48,10 @@ class ContainerProtocol(Protocol):
         """Create the project's container without starting it; say False when its name is taken."""
 
     def start(self, project_id: str) -> None:
-        """Let it run."""
+        """Start the container."""
 
     def stop(self, project_id: str) -> None:
-        """Let it end, in order where it can; it stays until it is removed."""
+        """Stop the container, in order where it can; it stays until it is removed."""
 
     def remove(self, project_id: str) -> None:
         """Remove it; its name may be taken a moment longer."""
@@ -63,4 +63,4 @@ class ContainerProtocol(Protocol):
         """Return the last lines that it wrote."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""

@@ -150,7 +150,7 @@ def checked_project_id(project_id: str) -> str:
 
 
 def is_project_id(text: str) -> bool:
-    """Say whether this is the form of a project id, as the catalogue makes them."""
+    """Return whether this is the form of a project id, as the catalogue makes them."""
     return _PROJECT.fullmatch(text) is not None
 
 

@@ -44,7 +44,7 @@ def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) ->
 
 
 def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
-    """Let the files and the manifest be there. fresh: of what the project holds by now."""
+    """Ensure that the files and the manifest exist. fresh: of what the project holds by now."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
@@ -96,7 +96,7 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
 
 
 def on_retry(args: BackupProject, tx: Transaction) -> None:
-    """Let the backup be made once more. Raises JobConflict when the project is in no state for one."""
+    """Allow the backup to be made once more. Raises JobConflict when the project is in no state for one."""
     row = tx.row(SQL.project, {"project": args.project_id})
     if row is None or row["status"] not in states.SETTLED:
         raise JobConflict(f"the project is {row['status'] if row else 'deleted'}")

@@ -21,7 +21,7 @@ def name_backup(run: Run[BackupPlatform], tx: Transaction) -> None:
 
 
 def write_backup(run: Run[BackupPlatform]) -> None:
-    """Let the files and the manifest be there."""
+    """Ensure that the files and the manifest exist."""
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
     backups.write(run, backup, run.infra.database.conninfo, project="", more={})

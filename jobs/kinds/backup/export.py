@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def enqueue_backup(run: Run[ExportProject], tx: Transaction) -> None:
-    """Let the project be backed up as it is now. Raises GiveUp when it is in no state for that."""
+    """Enqueue a backup of the project as it is now. Raises GiveUp when it is in no state for that."""
     status = states.state_of(tx, run.args.project_id)
     if status not in states.SETTLED:
         raise GiveUp(f"the project is {status or 'deleted'}")
@@ -40,7 +40,7 @@ def wait_for_backup(run: Run[ExportProject]) -> None:
 
 
 def write_file(run: Run[ExportProject]) -> None:
-    """Let the file be there: what the backup holds, under the passphrase of this export."""
+    """Ensure the file: what the backup holds, under the passphrase of this export."""
     infra, path = run.infra, _path(run)
     if path.exists():
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def remove_files(run: Run[ForgetBackup]) -> None:
-    """Let the files be gone, the manifest first."""
+    """Remove the files, the manifest first."""
     with run.infra.database.autocommit() as tx:
         try:
             backup = catalogue.find(tx, run.args.backup_id)

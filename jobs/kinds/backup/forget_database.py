@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def drop_kept_database(run: Run[ForgetDatabase]) -> None:
-    """Let the database of before the restore be gone, unless a later restore has put another one there."""
+    """Remove the database of before the restore, unless a later restore has put another one there."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
         kept = catalogue.kept_database(tx, project)
@@ -30,7 +30,7 @@ def drop_kept_database(run: Run[ForgetDatabase]) -> None:
 
 
 def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:
-    """Say that there is no way back any more."""
+    """Record that there is no way back any more."""
     project = run.args.project_id
     kept = catalogue.kept_database(tx, project)
     if kept is not None and kept["job_id"] == run.args.restore_job_id:

@@ -41,7 +41,7 @@ def name_backup(run: Run[ImportProject], tx: Transaction) -> None:
 
 
 def take_over_file(run: Run[ImportProject]) -> None:
-    """Let the backup's files and manifest be there, of our own key. Raises Refused, naming what is wrong."""
+    """Ensure that the backup's files and manifest exist, of our own key. Raises Refused, naming what is wrong."""
     infra = run.infra
     with infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
@@ -107,7 +107,7 @@ def wait_for_restore(run: Run[ImportProject]) -> None:
 
 
 def remove_file(run: Run[ImportProject]) -> None:
-    """Let the file be gone: what it held is a project and a backup of it."""
+    """Remove the file: what it held is a project and a backup of it."""
     _path(run).unlink(missing_ok=True)
 
 

@@ -43,7 +43,7 @@ def check_backup(run: Run[RestoreProject]) -> None:
 
 
 def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
-    """Let a project that is new have secrets; one that comes back keeps those that its clients know."""
+    """Ensure that a project that is new has secrets; one that comes back keeps those that its clients know."""
     project = run.args.project_id
     if states.state_of(tx, project) != "restoring":
         return
@@ -65,7 +65,7 @@ def forget_secrets(run: Run[RestoreProject]) -> None:
 
 
 def create_roles(run: Run[RestoreProject]) -> None:
-    """Let a project that is new have its roles."""
+    """Ensure that a project that is new has its roles."""
     if _status(run) == "restoring":
         known = data_plane.stored_secrets(run)
         data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, known))
@@ -79,7 +79,7 @@ def drop_database_and_roles(run: Run[RestoreProject]) -> None:
 
 
 def restore_copy(run: Run[RestoreProject]) -> None:
-    """Let a database beside the project's hold what the backup holds, and prove it."""
+    """Ensure that a database beside the project's holds what the backup holds, and prove it."""
     project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
     beside = _beside(run)
     if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
@@ -102,7 +102,7 @@ def drop_copy(run: Run[RestoreProject]) -> None:
 
 
 def swap_database(run: Run[RestoreProject]) -> None:
-    """Let the restored database bear the project's name; the one before it is kept under another."""
+    """Ensure that the restored database bears the project's name; the one before it is kept under another."""
     project = run.args.project_id
     live, restored = names.database(project), names.beside(project, "restored")
     kept = names.beside(project, "before")
@@ -120,7 +120,7 @@ def swap_database(run: Run[RestoreProject]) -> None:
 
 
 def swap_database_back(run: Run[RestoreProject]) -> None:
-    """Let a project that was there have its own database again, when this restore has taken its place."""
+    """Give a project that was there its own database again, when this restore has taken its place."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
     beside, status = _beside(run), _status(run)
@@ -136,13 +136,13 @@ def swap_database_back(run: Run[RestoreProject]) -> None:
 
 
 def allow_logins(run: Run[RestoreProject]) -> None:
-    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    """Admit the project's logins, with its limits; those of a paused one stay out."""
     (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
     pooling.resume_database(run)
 
 
 def add_to_pooler(run: Run[RestoreProject]) -> None:
-    """Let the pooler serve a project that is new."""
+    """Ensure that the pooler serves a project that is new."""
     if _status(run) == "restoring":
         pooling.add_to_pooler(run)
 
@@ -154,7 +154,7 @@ def remove_from_pooler(run: Run[RestoreProject]) -> None:
 
 
 def open_data_api(run: Run[RestoreProject]) -> None:
-    """Let the data API serve a project that is new."""
+    """Ensure that the data API serves a project that is new."""
     if _status(run) == "restoring":
         data_plane.open_data_api(run)
 
@@ -172,7 +172,7 @@ def check_round_trip(run: Run[RestoreProject]) -> None:
 
 
 def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
-    """Say so; retention takes away what was there before once nobody can want it any more."""
+    """Mark the project restored; retention takes away what was there before once nobody can want it any more."""
     project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
     template = run.infra.databases.templates.name
     if not states.move(tx, project, "active", by="project.restore", template=template):
@@ -191,7 +191,7 @@ def on_failed(args: RestoreProject, tx: Transaction, reason: str) -> None:
 
 
 def on_retry(args: RestoreProject, tx: Transaction) -> None:
-    """Let the restore go on. Raises JobConflict when the project is in another state by now."""
+    """Allow the restore to go on. Raises JobConflict when the project is in another state by now."""
     if states.is_in(tx, args.project_id, states.SETTLED):
         return
     if not states.move(tx, args.project_id, "restoring", by="project.restore retried"):
@@ -199,7 +199,7 @@ def on_retry(args: RestoreProject, tx: Transaction) -> None:
 
 
 def _is_new(run: Run[RestoreProject]) -> bool:
-    """Say whether the project had no database before this restore, so that all there is of it was made by this one.
+    """Return whether the project had no database before this restore, so that all there is of it was made by this one.
 
     The status does not tell: one that failed may have its data still. While the restore is taken back it stays true,
     and stays false: what was there before bears the project's name then, or is kept.

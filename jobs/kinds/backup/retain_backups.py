@@ -20,7 +20,7 @@ TRANSFER_DAYS = 7
 
 
 def enqueue_drops(run: Run[RetainBackups], tx: Transaction) -> None:
-    """Let a job of each project's own drop what was kept from before a restore."""
+    """Enqueue a job for each project that drops what was kept from before a restore."""
     found = catalogue.expired_kept_databases(tx)
     for row in found:
         enqueue(tx, ForgetDatabase(row["project_id"], row["job_id"]))

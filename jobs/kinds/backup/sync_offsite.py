@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def copy_sets(run: Run[SyncOffsite]) -> None:
-    """Let the other machine have every whole set that lies here; what it has besides stays.
+    """Copy every whole set that lies here to the other machine; what it has besides stays.
 
     Raises HostKeyChanged, Refused, Unavailable.
     """

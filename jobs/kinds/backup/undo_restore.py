@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def swap_database_back(run: Run[UndoRestore]) -> None:
-    """Let the database of before the restore be the live one; what was restored is gone."""
+    """Ensure that the database of before the restore is the live one; what was restored is gone."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
     beside = Beside(run.infra.databases, names.roles(project), run.session)
@@ -34,7 +34,7 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
 
 
 def allow_logins(run: Run[UndoRestore]) -> None:
-    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    """Admit the project's logins, with its limits; those of a paused one stay out."""
     with run.infra.database.autocommit() as tx:
         status = states.state_of(tx, run.args.project_id)
     (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
@@ -42,7 +42,7 @@ def allow_logins(run: Run[UndoRestore]) -> None:
 
 
 def mark_undone(run: Run[UndoRestore], tx: Transaction) -> None:
-    """Say so."""
+    """Mark the restore undone."""
     catalogue.forget_database(tx, run.args.project_id)
     states.touch(tx, run.args.project_id)
     run.result["projectId"] = run.args.project_id

@@ -56,19 +56,19 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
 
 
 def remove_trial(run: Run[VerifyBackup]) -> None:
-    """Let nothing of the trial be left."""
+    """Remove what is left of the trial."""
     database = names.beside(run.args.project_id, "trial")
     restoring.drop_beside(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 
 def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
-    """Say that the backup was proven."""
+    """Record that the backup was proven."""
     catalogue.mark_verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
 
 
 def on_failed(args: VerifyBackup, tx: Transaction, reason: str) -> None:
-    """Say in the catalogue what is wrong with the backup."""
+    """Record in the catalogue what is wrong with the backup."""
     catalogue.mark_not_verified(tx, args.backup_id, reason)
 
 

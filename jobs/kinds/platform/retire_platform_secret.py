@@ -33,7 +33,7 @@ def check_unused(run: Run[RetirePlatformSecret]) -> None:
 
 
 def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
-    """Let nobody take the old value any more."""
+    """Revoke the old value."""
     with run.infra.database.autocommit() as tx:
         known = catalogue.of_job(tx, run.args.rotation)
     if known is None or known.old_id is None:

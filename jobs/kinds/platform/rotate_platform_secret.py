@@ -89,7 +89,7 @@ def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
 
 
 def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
-    """Let everybody who reads the secret read the new one."""
+    """Put the new secret in force for everybody who reads it."""
     if _is_in_force(run):
         return
     rotated, dotenv = ALL[run.args.secret], run.infra.settings.home / ".env"
@@ -137,7 +137,7 @@ def on_failed(args: RotatePlatformSecret, tx: Transaction, _reason: str) -> None
 
 
 def on_retry(args: RotatePlatformSecret, _tx: Transaction) -> None:
-    """Let a rotation go on, unless what was chosen for it is forgotten. Raises JobConflict."""
+    """Allow a rotation to go on, unless what was chosen for it is forgotten. Raises JobConflict."""
     if args.chosen:
         raise JobConflict("the password is not kept; rotate anew")
 

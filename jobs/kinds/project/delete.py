@@ -41,7 +41,7 @@ def name_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
 
 
 def write_last_backup(run: Run[DeleteProject]) -> None:
-    """Let a last backup be there before anything is closed: where none can be made, nothing is deleted."""
+    """Write a last backup before anything is closed: where none can be made, nothing is deleted."""
     if not is_begun(run) or backups.is_whole(run):
         return
     if not _has_database(run):
@@ -52,7 +52,7 @@ def write_last_backup(run: Run[DeleteProject]) -> None:
 
 
 def complete_last_backup(run: Run[DeleteProject]) -> None:
-    """Let nobody write any more, and the last backup hold what was written until then."""
+    """Close the project to writers, and ensure that the last backup holds what was written until then."""
     if not _has_database(run):
         return
     refuse_logins(run)
@@ -64,19 +64,19 @@ def complete_last_backup(run: Run[DeleteProject]) -> None:
 
 
 def allow_logins_again(run: Run[DeleteProject]) -> None:
-    """Let the logins in again, if they were in."""
+    """Admit the logins again, if they were admitted."""
     if _before(run) in states.REACHABLE and _has_database(run):
         allow_logins(run)
 
 
 def add_to_pooler_again(run: Run[DeleteProject]) -> None:
-    """Let the pooler serve the project again, if it did."""
+    """Ensure that the pooler serves the project again, if it did."""
     if _before(run) in states.REACHABLE and _has_database(run):
         add_to_pooler(run)
 
 
 def serve_on(run: Run[DeleteProject]) -> None:
-    """Let the project be what it was, and its data API serve again, if it did. Without its data it is neither."""
+    """Make the project what it was, and its data API serve again, if it did. Without its data it is neither."""
     if not _has_database(run):
         with run.transaction() as tx:
             states.forget_before_deletion(tx, run.args.project_id)
@@ -113,13 +113,13 @@ def list_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
 
 
 def keep_last_backup(run: Run[DeleteProject]) -> None:
-    """Let what was listed stay as any other backup: the data may be gone; a retry makes a last backup of its own."""
+    """Keep what was listed as any other backup: the data may be gone; a retry makes a last backup of its own."""
     with run.transaction() as tx:
         catalogue.demote_last_backup(tx, run.job_id)
 
 
 def is_begun(run: Run[DeleteProject]) -> bool:
-    """Say whether this deletion keeps a last backup."""
+    """Return whether this deletion keeps a last backup."""
     with run.infra.database.autocommit() as tx:
         try:
             catalogue.of_job(tx, run.job_id)
@@ -129,7 +129,7 @@ def is_begun(run: Run[DeleteProject]) -> bool:
 
 
 def remove_transfers(run: Run[DeleteProject]) -> None:
-    """Let no export be left, which nobody can fetch any more, nor with a purge a file that the project came from."""
+    """Remove exports, which nobody can fetch any more, and with a purge a file that the project came from."""
     settings, project = run.infra.settings, run.args.project_id
     gone = files_of(settings.exports_folder, project)
     if run.args.purge:
@@ -141,7 +141,7 @@ def remove_transfers(run: Run[DeleteProject]) -> None:
 
 
 def purge_backups(run: Run[DeleteProject]) -> None:
-    """Let nothing be left that could bring the project back, when that was asked for."""
+    """Remove what could bring the project back, when that was asked for."""
     if not run.args.purge:
         return
     with run.infra.database.autocommit() as tx:
@@ -168,14 +168,14 @@ def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
 
 
 def on_failed(args: DeleteProject, tx: Transaction, reason: str) -> None:
-    """Let no project rest in a moving state: it says that its deletion did not finish, or serves on."""
+    """Settle the project's state: it says that its deletion did not finish, or serves on."""
     before = tx.value(SQL.unclosed, {"project": args.project_id})
     reason = f"the deletion did not finish: {reason}"
     states.move(tx, args.project_id, before or "failed", by="project.delete failed", reason=reason)
 
 
 def on_retry(args: DeleteProject, tx: Transaction) -> None:
-    """Let the deletion go on. Raises JobConflict when the project is deleted already."""
+    """Allow the deletion to go on. Raises JobConflict when the project is deleted already."""
     if not states.move(tx, args.project_id, "deleting", by="project.delete asked"):
         raise JobConflict("the project is deleted already")
 

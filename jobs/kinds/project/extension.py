@@ -37,7 +37,7 @@ def change_extension(run: Run[ExtendProject]) -> None:
 
 
 def on_retry(args: ExtendProject, tx: Transaction) -> None:
-    """Let it go on. Raises JobConflict when the project is not active."""
+    """Allow it to go on. Raises JobConflict when the project is not active."""
     if states.state_of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 

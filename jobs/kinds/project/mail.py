@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def hand_over_mail(run: Run[SendMail]) -> None:
-    """Let the server take the letter unless it has. Raises GiveUp when its time is over."""
+    """Hand the email to the server unless it has it. Raises GiveUp when its time is over."""
     with run.infra.database.autocommit() as tx:
         waiting = outbox.find(tx, run.args.outbox_id)
     if waiting is None:
@@ -80,12 +80,12 @@ def _deliver(run: Run[SendMail], waiting: OutboxMail, letter: Email, carrier: Ma
 
 
 def on_failed(args: SendMail, tx: Transaction, _reason: str) -> None:
-    """Say in the outbox that the letter was given up."""
+    """Record in the outbox that the letter was given up."""
     outbox.mark_failed(tx, args.outbox_id)
 
 
 def on_retry(args: SendMail, tx: Transaction) -> None:
-    """Let the letter wait again. Raises JobConflict when it is no longer kept."""
+    """Allow the letter to wait again. Raises JobConflict when it is no longer kept."""
     if not outbox.reopen(tx, args.outbox_id):
         raise JobConflict("the mail is no longer kept: it was taken, or has expired")
 

@@ -65,7 +65,7 @@ def apply_owners_migration(run: Run[MigrateProject]) -> None:
 
 
 def settle_owners_migration(run: Run[MigrateProject]) -> None:
-    """Say what became of what the owner has sent: nothing of it is taken back that was committed."""
+    """Record what became of what the owner has sent: nothing of it is taken back that was committed."""
     if run.args.migration_id is not None:
         owner_migration.settle(run, run.args.migration_id)
 
@@ -81,20 +81,20 @@ def check_round_trip(run: Run[MigrateProject]) -> None:
 
 
 def report(run: Run[MigrateProject], tx: Transaction) -> None:
-    """Say in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
+    """Record in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
     if run.args.migration_id is None and not run.result["ahead"]:
         template = run.infra.databases.templates.name
         states.set_template(tx, run.args.project_id, template)
 
 
 def on_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
-    """Let a migration that never began count as failed."""
+    """Mark a migration that never began as failed."""
     if args.migration_id is not None:
         owner_migrations.mark_waiting_failed(tx, args.migration_id)
 
 
 def on_retry(args: MigrateProject, tx: Transaction) -> None:
-    """Let the migration go on. Raises JobConflict when the project or the migration is in no state for it."""
+    """Allow the migration to go on. Raises JobConflict when the project or the migration is in no state for it."""
     status = states.state_of(tx, args.project_id)
     if status not in _allowed(args):
         raise JobConflict(f"the project is {status or 'deleted'}")

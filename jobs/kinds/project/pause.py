@@ -26,13 +26,13 @@ def reopen_data_api(run: Run[PauseProject]) -> None:
 
 
 def add_to_pooler_again(run: Run[PauseProject]) -> None:
-    """Let the pooler serve the project again, unless it is about to be deleted."""
+    """Ensure that the pooler serves the project again, unless it is about to be deleted."""
     if _stays(run):
         add_to_pooler(run)
 
 
 def allow_logins_again(run: Run[PauseProject]) -> None:
-    """Let the logins in again, unless the project is about to be deleted."""
+    """Admit the logins again, unless the project is about to be deleted."""
     if _stays(run):
         allow_logins(run)
 
@@ -44,14 +44,14 @@ def _stays(run: Run[PauseProject]) -> bool:
 
 
 def mark_paused(run: Run[PauseProject], tx: Transaction) -> None:
-    """Say in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
+    """Record in the catalogue that the project is paused. Raises GiveUp when it is no longer there to be."""
     if not states.move(tx, run.args.project_id, "paused", by="project.pause"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def on_retry(args: PauseProject, tx: Transaction) -> None:
-    """Let the pause go on. Raises JobConflict when the project is in another state by now."""
+    """Allow the pause to go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "paused", by="project.pause"):
         raise JobConflict("the project is in another state by now")
 

@@ -45,12 +45,12 @@ def forget_secrets(run: Run[ProvisionProject]) -> None:
 
 
 def create_roles(run: Run[ProvisionProject]) -> None:
-    """Let the project have its roles, the logins with their stored passwords."""
+    """Ensure that the project has its roles, the logins with their stored passwords."""
     set_passwords(run, passwords(run.args.project_id, stored_secrets(run)))
 
 
 def clone_template(run: Run[ProvisionProject]) -> None:
-    """Let the project have its database: a copy of the template, granted to its own roles only."""
+    """Ensure that the project has its database: a copy of the template, granted to its own roles only."""
     database = names.database(run.args.project_id)
     databases = run.infra.databases.with_limits(stored_limits(run))
     run.ledger.intend("database", database)
@@ -60,7 +60,7 @@ def clone_template(run: Run[ProvisionProject]) -> None:
 
 
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:
-    """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer wanted."""
+    """Record in the catalogue that the project can be used. Raises GiveUp when it is no longer wanted."""
     template = run.infra.databases.templates.name
     if not states.move(tx, run.args.project_id, "active", by="project.provision", template=template):
         raise GiveUp("the project was deleted meanwhile")
@@ -73,7 +73,7 @@ def on_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:
 
 
 def on_retry(args: ProvisionProject, tx: Transaction) -> None:
-    """Let a failed project be provisioned once more. Raises JobConflict when it is in another state by now."""
+    """Allow a failed project to be provisioned once more. Raises JobConflict when it is in another state by now."""
     if not states.move(tx, args.project_id, "provisioning", by="project.provision retried"):
         raise JobConflict("the project is no longer waiting to be provisioned")
 

@@ -20,7 +20,7 @@ SQL = statements(__file__)
 
 
 def find_differences(run: Run[ReconcileProject]) -> None:
-    """Say in the job's events what differs, before it is mended. Raises GiveUp when it could not be."""
+    """Record in the job's events what differs, before it is mended. Raises GiveUp when it could not be."""
     project = _wanted(run)
     if project is None:
         return
@@ -38,7 +38,7 @@ def find_differences(run: Run[ReconcileProject]) -> None:
 
 
 def update_roles(run: Run[ReconcileProject]) -> None:
-    """Let the project have exactly its roles; a password that is coming is for a rotation to set."""
+    """Ensure that the project has exactly its roles; a password that is coming is for a rotation to set."""
     project = _wanted(run)
     if project is None:
         return
@@ -49,14 +49,14 @@ def update_roles(run: Run[ReconcileProject]) -> None:
 
 
 def update_database(run: Run[ReconcileProject]) -> None:
-    """Let the database have its rights, settings and limits. Raises Refused when it is gone: none is made instead."""
+    """Restore rights, settings and limits of the database. Raises Refused when it is gone: none is made instead."""
     project = _wanted(run)
     if project is not None:
         (data_plane.refuse_logins if project.closed else data_plane.allow_logins)(run)
 
 
 def update_schemas(run: Run[ReconcileProject]) -> None:
-    """Let our schemas be as the template has them, where that is safe; name in the catalogue what differs still."""
+    """Restore our schemas to what the template has, where that is safe; name in the catalogue what differs still."""
     project = _wanted(run)
     within = None if project is None else _objects(run, project.id)
     if project is None or within is None:
@@ -68,7 +68,7 @@ def update_schemas(run: Run[ReconcileProject]) -> None:
 
 
 def update_pooler(run: Run[Any]) -> None:
-    """Let the pooler serve the project as it should, or not at all while it is paused; sessions begin anew."""
+    """Ensure that the pooler serves the project as it should, or not at all while it is paused; sessions begin anew."""
     project = _wanted(run)
     if project is None or not run.infra.pooler.exists:
         return
@@ -77,7 +77,7 @@ def update_pooler(run: Run[Any]) -> None:
 
 
 def update_data_api(run: Run[ReconcileProject]) -> None:
-    """Let the data API serve the project exactly as it should, or not at all while it is paused or sleeps."""
+    """Ensure that the data API serves the project exactly as it should, or not at all while it is paused or sleeps."""
     project = _wanted(run)
     if project is not None:
         (data_plane.open_data_api if project.served else data_plane.close_data_api)(run)
@@ -105,12 +105,12 @@ def report(run: Run[ReconcileProject], tx: Transaction) -> None:
 
 
 def on_failed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
-    """Let the project say in what it is not as it should be."""
+    """Record in the catalogue in what the project is not as it should be."""
     states.set_complaint(tx, args.project_id, f"not as it should be: {reason}")
 
 
 def is_settled(run: Run[Any]) -> bool:
-    """Say whether the project is still one that may be changed from outside: active, paused or sleeping."""
+    """Return whether the project is still one that may be changed from outside: active, paused or sleeping."""
     return _wanted(run) is not None
 
 

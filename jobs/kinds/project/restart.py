@@ -24,7 +24,7 @@ def check_active(run: Run[RestartProject], tx: Transaction) -> None:
 
 
 def on_retry(args: RestartProject, tx: Transaction) -> None:
-    """Let the restart go on. Raises JobConflict when the project is in another state by now."""
+    """Allow the restart to go on. Raises JobConflict when the project is in another state by now."""
     if not states.is_in(tx, args.project_id, states.ACTIVE, lock=True):
         raise JobConflict("the project is not active")
 

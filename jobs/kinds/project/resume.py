@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def mark_active(run: Run[ResumeProject], tx: Transaction) -> None:
-    """Say in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
+    """Record in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
     if not states.move(tx, run.args.project_id, "active", by="project.resume"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def on_retry(args: ResumeProject, tx: Transaction) -> None:
-    """Let the resume go on. Raises JobConflict when the project is in another state by now."""
+    """Allow the resume to go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "active", by="project.resume"):
         raise JobConflict("the project is in another state by now")
 

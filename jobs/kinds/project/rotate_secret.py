@@ -39,12 +39,12 @@ def make_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
 
 
 def give_data_api_both(run: Run[RotateSecret]) -> None:
-    """Let the data API take the new secret beside the old one, unless it is closed: paused, or asleep."""
+    """Give the data API the new secret beside the old one, unless it is closed: paused, or asleep."""
     update_data_api(run)  # type: ignore[arg-type]
 
 
 def set_passwords(run: Run[RotateSecret]) -> None:
-    """Let the logins have the passwords that are coming, once the data API knows them."""
+    """Ensure that the logins have the passwords that are coming, once the data API knows them."""
     if run.args.secret != project_secrets.DATABASE_PASSWORD:
         # Passwords that another rotation has left would be set here and never be shown.
         reconcile.update_roles(run)  # type: ignore[arg-type]

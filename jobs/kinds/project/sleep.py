@@ -22,13 +22,13 @@ SQL = statements(__file__)
 
 
 def is_idle(infra: Infra, tx: Transaction, project_id: str) -> bool:
-    """Say whether an active project has not been asked for as long as its settings allow. Unknown is not idle."""
+    """Return whether an active project has not been asked for as long as its settings allow. Unknown is not idle."""
     row = tx.row(SQL.quiet, {"project": project_id})
     return row is not None and has_been_idle(infra, project_id, row)
 
 
 def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
-    """Say the same of a row with the project's settings, and for how many seconds nothing was done to it (quiet)."""
+    """Return the same of a row with the project's settings, and for how many seconds nothing was done to it (quiet)."""
     minutes = settings.effective(row["settings"], infra.settings).idle_minutes
     if not minutes or row["quiet"] < minutes * 60:
         return False
@@ -37,14 +37,14 @@ def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
 
 
 def mark_sleeping(run: Run[SleepProject], tx: Transaction) -> None:
-    """Say in the catalogue that the project sleeps, if it is still active and idle; otherwise nothing is to be done."""
+    """Mark the project asleep, if it is still active and idle; otherwise nothing is to be done."""
     project = run.args.project_id
     asleep = is_idle(run.infra, tx, project) and states.move(tx, project, "sleeping", by="project.sleep")
     run.result.update(projectId=project, asleep=asleep)
 
 
 def wake_again(run: Run[SleepProject]) -> None:
-    """Say that it is active, where the data API could not be closed; unless it is about to be deleted."""
+    """Record that it is active, where the data API could not be closed; unless it is about to be deleted."""
     with run.infra.database.autocommit() as tx:
         if not states.may_move(tx, run.args.project_id, "sleeping", by="project.sleep"):
             return
@@ -54,7 +54,7 @@ def wake_again(run: Run[SleepProject]) -> None:
 
 
 def close_data_api(run: Run[SleepProject]) -> None:
-    """Let the data API be gone, with the memory that it holds. What asks from now on wakes the project, after this."""
+    """Remove the data API, with the memory that it holds. What asks from now on wakes the project, after this."""
     with run.infra.database.autocommit() as tx:
         asleep = states.state_of(tx, run.args.project_id) == "sleeping"
     if asleep:
@@ -62,7 +62,7 @@ def close_data_api(run: Run[SleepProject]) -> None:
 
 
 def on_retry(args: SleepProject, tx: Transaction) -> None:
-    """Let it go on. Raises JobConflict when the project is in another state by now."""
+    """Allow it to go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "sleeping", by="project.sleep"):
         raise JobConflict("the project is in another state by now")
 

@@ -81,7 +81,7 @@ def report(run: Run[Any], vacuum: Vacuum, before: list[TableStats], left: dict[s
 
 
 def on_retry(args: VacuumProject, tx: Transaction) -> None:
-    """Let the vacuum go on. Raises JobConflict when the project is not active."""
+    """Allow the vacuum to go on. Raises JobConflict when the project is not active."""
     if states.state_of(tx, args.project_id) != "active":
         raise JobConflict("the project is not active")
 

@@ -23,14 +23,14 @@ def check_sleeping(run: Run[WakeProject], tx: Transaction) -> None:
 
 
 def mark_active(run: Run[WakeProject], tx: Transaction) -> None:
-    """Say in the catalogue that the project serves. Raises GiveUp when it is no longer there to be."""
+    """Record in the catalogue that the project serves. Raises GiveUp when it is no longer there to be."""
     if not states.move(tx, run.args.project_id, "active", by="project.wake"):
         raise GiveUp("the project is in another state by now")
     run.result["projectId"] = run.args.project_id
 
 
 def on_retry(args: WakeProject, tx: Transaction) -> None:
-    """Let it go on. Raises JobConflict when the project is in another state by now."""
+    """Allow it to go on. Raises JobConflict when the project is in another state by now."""
     if not states.may_move(tx, args.project_id, "active", by="project.wake"):
         raise JobConflict("the project is in another state by now")
 

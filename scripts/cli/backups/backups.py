@@ -142,7 +142,7 @@ def undo(
 @json_option
 @pass_session
 def keep(session: CliSession, project: str | None, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
-    """Say that the restore of PROJECT was right: what was there before is dropped now."""
+    """Confirm the restore of PROJECT: what was there before is dropped now."""
     found = session.project(project)
     _after_restore(session, found["id"], "keep-restore", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
@@ -184,7 +184,7 @@ def delete(
 @json_option
 @pass_session
 def report(session: CliSession, *, as_json: bool) -> None:
-    """Say of each project how old its newest backup is, and when one was proven (operators only)."""
+    """Show for each project how old its newest backup is, and when one was proven (operators only)."""
     found = session.client.get("/api/admin/backups")
     if as_json:
         print_json(found)

@@ -18,7 +18,7 @@ from scripts.cli.target import open_home
 @json_option
 @pass_session
 def restore_platform(session: CliSession, stem: str | None, *, yes: bool, as_json: bool) -> None:
-    """Let the platform's database be what SET holds (the newest one, if none is named); run `adopt` next."""
+    """Replace the platform's database by what SET holds (the newest one, if none is named); run `adopt` next."""
     infra = open_home(session.settings)
     try:
         chosen = stem or platform_restore.newest(infra)

@@ -85,7 +85,7 @@ class OperatorRecord:
 def ensure_demo(
     settings: Settings, ensure: Callable[[Settings, str, str], bool] = ensure_operator, *, demo: bool = True
 ) -> OperatorRecord:
-    """Let the operator account and the project `demo` be there, tried once; return what reaches them.
+    """Ensure the operator account and the project `demo`, tried once; return what reaches them.
 
     ensure  lets the account be there with that address and password; says whether it was made now
     demo    whether a project `demo` is made where there is no project at all and none to be restored
@@ -118,7 +118,7 @@ def ensure_demo(
 
 
 def _account(settings: Settings, path: Path, ensure: Callable[[Settings, str, str], bool]) -> OperatorRecord:
-    """Let the account be there with a password of now, write it down, and say what became of one that was there."""
+    """Ensure the account with a new password, write it down, and return what became of one that was there."""
     operator = OperatorRecord(settings.base_url, EMAIL, secrets.token_urlsafe(18))
     # The account may be there, with a password that nobody has written down: it gets this one.
     made = ensure(settings, operator.email, operator.password)
@@ -133,7 +133,7 @@ def _is_to_be_restored(settings: Settings) -> bool:
 
 
 def _refreshed(settings: Settings, path: Path, operator: OperatorRecord) -> OperatorRecord:
-    """Let the file hold today's keys: they may have been rotated. What cannot be asked for stays as it was."""
+    """Ensure that the file holds today's keys: they may have been rotated. What cannot be asked for stays as it was."""
     try:
         client = _sign_in(settings, operator)
         try:

@@ -102,7 +102,7 @@ def _asked(session: CliSession, check: str | None) -> list[str]:
 
 
 def _is_outside(session: CliSession) -> bool:
-    """Say whether this is the host of an installation in containers, whose API is asked inside."""
+    """Return whether this is the host of an installation in containers, whose API is asked inside."""
     return installation.find_home() is not None and not session.environment.url
 
 
@@ -155,7 +155,7 @@ class _Inside:
 
 
 def _ended(job: dict[str, Any]) -> str:
-    """Say how a job ended, and why it did not succeed."""
+    """Return how a job ended, and why it did not succeed."""
     error: dict[str, Any] = job.get("error") or {}
     why = f" ({error['detail']})" if error.get("detail") else ""
     return f"{job['kind']} {job['status']}{why}"

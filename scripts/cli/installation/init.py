@@ -23,7 +23,7 @@ from scripts.cli.output import json_option, print_json, print_lines, print_note
 )
 @json_option
 def init(*, folder: str | None, chosen: tuple[str, ...], copy_to: str, as_json: bool) -> None:
-    """Let a home be fit to start with: folders with their owners, `.env`, secrets and a dated copy of these.
+    """Prepare a home to start with: folders with their owners, `.env`, secrets and a dated copy of these.
 
     A variable of `.env.example` that is set in the environment goes into `.env`. What is there is kept; no secret is
     ever overwritten.

@@ -73,7 +73,7 @@ def rotate(  # noqa: PLR0913 - one argument for each option
 @json_option
 @pass_session
 def check(session: CliSession, *, acknowledge: bool, as_json: bool) -> None:
-    """Say how the secrets in LAUNCHDB_HOME stand; exit 1 when one is unfit, or no copy is known of."""
+    """Show how the secrets in LAUNCHDB_HOME stand; exit 1 when one is unfit, or no copy is known of."""
     folder, infra = session.settings.secrets_folder, open_home(session.settings)
     try:
         with files.translate_os_errors(folder), infra.database.transaction() as tx:

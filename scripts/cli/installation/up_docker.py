@@ -55,7 +55,7 @@ def _stop(there: Stack) -> None:
 
 
 def _account(_settings: Settings, email: str, password: str) -> bool:
-    """Let the operator be there, with this password; say whether it was made. Postgres is reached from inside alone."""
+    """Ensure the operator, with this password; return whether they were made. Postgres is reached from inside alone."""
     words = ["launchdb", "owners", "create", email, "--operator", "--anew", "--password-stdin", "--json"]
     said = docker_cli.execute(API, words, feed=f"{password}\n".encode(), seconds=60)
     return bool(json.loads(said)["created"])

@@ -51,7 +51,7 @@ def installed() -> Stack:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the end of a session, or of the machine, be what Ctrl-C is: then the version of before runs again."""
+    """Treat the end of a session, or of the machine, as Ctrl-C: then the version of before runs again."""
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -65,7 +65,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def probe(there: Stack) -> bool:
-    """Say whether the installation does what clients rely on."""
+    """Return whether the installation does what clients rely on."""
     trial = trials.Trial(
         there.settings, trials.opened(there.settings), verify.ensure_account_inside, trials.leftovers_inside
     )

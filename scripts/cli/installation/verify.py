@@ -107,7 +107,7 @@ def _account(settings: Settings, email: str, password: str) -> None:
 
 
 def ensure_account_inside(email: str, password: str) -> None:
-    """Let an owner be there although nobody may register. Raises Refused, Unavailable."""
+    """Ensure an owner although nobody may register. Raises Refused, Unavailable."""
     docker_cli.execute(API, ["launchdb", "owners", "create", email, "--password-stdin"], feed=f"{password}\n".encode())
 
 

@@ -114,7 +114,7 @@ def watch(session: CliSession, job: str, *, no_wait: bool, timeout: float | None
 @json_option
 @pass_session
 def why(session: CliSession, job: str, *, as_json: bool) -> None:
-    """Say in a sentence why JOB waits, where it is, or what it failed of."""
+    """Explain in a sentence why JOB waits, where it is, or what it failed of."""
     found = session.client.get(f"/api/jobs/{job}")
     if as_json:
         print_json({name: found[name] for name in ("id", "kind", "status", "waitingFor", "progress", "error")})
@@ -128,7 +128,7 @@ def why(session: CliSession, job: str, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def retry(session: CliSession, job: str, *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
-    """Let a failed or cancelled JOB go on from its first unfinished step."""
+    """Allow a failed or cancelled JOB to go on from its first unfinished step."""
     answer = session.client.post(f"/api/jobs/{job}/retry")
     answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
     print_outcome(answer, lambda: _told(answer), as_json=as_json, waited=not no_wait)

@@ -37,10 +37,10 @@ class Reporter(Protocol):
         """Leave the terminal as it was."""
 
     def line(self, text: str) -> None:
-        """Say something that stays."""
+        """Print a line that stays."""
 
     def at(self, percent: float, doing: str) -> None:
-        """Say how far it is and what it does now."""
+        """Show how far it is and what it does now."""
 
 
 class PlainReporter:

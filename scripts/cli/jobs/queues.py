@@ -33,7 +33,7 @@ def list_queues(session: CliSession, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def pause(session: CliSession, name: str, *, as_json: bool) -> None:
-    """Let no worker take anything more from the queue NAME; what runs is finished."""
+    """Pause the queue NAME: no worker takes anything more from it; what runs is finished."""
     _asked(session, name, "pause", as_json=as_json)
 
 
@@ -42,7 +42,7 @@ def pause(session: CliSession, name: str, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def resume(session: CliSession, name: str, *, as_json: bool) -> None:
-    """Let workers take from the queue NAME again."""
+    """Resume the queue NAME: workers take from it again."""
     _asked(session, name, "resume", as_json=as_json)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ensure_operator(settings: Settings, email: str, password: str) -> bool:
-    """Let an owner with this e-mail address and password be there and be an operator, whoever else may register.
+    """Ensure an owner with this e-mail address and password who is an operator, whoever else may register.
 
     Say whether it was made now; what another password of one that was there had opened has ended. Raises Unavailable.
     """
@@ -22,7 +22,7 @@ def ensure_operator(settings: Settings, email: str, password: str) -> bool:
 
 
 def ensure_owner(settings: Settings, email: str, password: str, *, operator: bool, anew: bool = False) -> bool:
-    """Let an owner with this e-mail address be there; say whether it was made now.
+    """Ensure an owner with this e-mail address; return whether they were made now.
 
     anew  whether one that is there already gets this password, too; what another one had opened ends
 

@@ -72,7 +72,7 @@ def promote(session: CliSession, email: str, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def create(session: CliSession, email: str, *, operator: bool, password_stdin: bool, anew: bool, as_json: bool) -> None:
-    """Let an owner with that EMAIL be there, whoever may register (for whoever may read LAUNCHDB_HOME).
+    """Create an owner with that EMAIL unless there is one, whoever may register (for whoever may read LAUNCHDB_HOME).
 
     Who is there already keeps the name, and the password but with --anew, which ends what the old one had opened.
     """

@@ -62,7 +62,7 @@ def named(value: Any, **names: str) -> Any:
 
 
 def is_right(asked: Asked, status: int, text: str, **names: str) -> bool:
-    """Say whether an answer is what it has to be."""
+    """Return whether an answer is what it has to be."""
     if status != asked.status:
         return False
     body = json.loads(text) if text else None

@@ -56,7 +56,7 @@ def world(request):
 
 
 def waiting(world, kind, key):
-    """Say whether somebody waits for a lock."""
+    """Return whether somebody waits for a lock."""
     query = "SELECT FROM pg_locks WHERE NOT granted AND locktype = %s AND coalesce(relation, objid) = %s"
     return world.owner.execute(query, (kind, key)).fetchone() is not None
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.gpg
 
 
 def gives_up_after(monkeypatch, arguments, name: str) -> None:
-    """Let a step of a kind do its work, and then fail for good."""
+    """Have a step of a kind do its work, and then fail for good."""
     step = arguments.kind.step(name)
     act = step.act
 
@@ -29,7 +29,7 @@ def gives_up_after(monkeypatch, arguments, name: str) -> None:
 
 
 def has_failed(shop) -> None:
-    """Let the project be what the restore of a platform makes of one that was moving."""
+    """Have the project be what the restore of a platform makes of one that was moving."""
     with shop.infra.database.autocommit() as tx:
         tx.execute("UPDATE projects SET status = 'failed' WHERE id = %s", (shop.id,))
 

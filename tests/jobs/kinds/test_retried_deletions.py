@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gpg
 
 
 def fails(monkeypatch, act, *, undo: bool = False) -> None:
-    """Let a step of a deletion, or its undoing once it has done its work, fail for good."""
+    """Have a step of a deletion, or its undoing once it has done its work, fail for good."""
     step = DeleteProject.kind.step(act if isinstance(act, str) else act.__name__)
     undoing = step.undo
 

@@ -30,7 +30,7 @@ def active(life):
 
 
 def let_be_idle(life, minutes=11):
-    """Let the last thing that was done with a project be so long ago."""
+    """Have the last thing that was done with a project be so long ago."""
     ago = time.time() - minutes * MINUTE
     os.utime(life.folder() / "last-request", (ago, ago))
     with life.infra.database.autocommit() as tx:

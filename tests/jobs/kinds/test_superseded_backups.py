@@ -23,7 +23,7 @@ def waits_for_a_lock(life) -> bool:
 
 @contextmanager
 def held_up(life, arguments):
-    """Let a job that backs the project up be in the middle of it while the block runs; return the job."""
+    """Have a job that backs the project up be in the middle of it while the block runs; return the job."""
     tenant = life.tenant()
     with tenant.connect(tenant.roles.owner) as owner:
         owner.execute("CREATE TABLE notes AS SELECT 1 AS n")
