@@ -66,7 +66,7 @@ def of_project(things: list[InventoryItem], project_id: str) -> list[InventoryIt
 
 
 def _seen(tx: Transaction, infra: Infra) -> Iterator[tuple[str, str, str]]:
-    for labelled in infra.databases.labelled():
+    for labelled in infra.databases.list_labelled():
         yield labelled.kind, labelled.name, labelled.project_id
     for entry in infra.pooler.served():
         if is_project_id(entry.database):

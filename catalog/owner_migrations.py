@@ -107,7 +107,7 @@ def sql_of(tx: Transaction, migration_id: int) -> str:
     return str(tx.value(SQL.text, {"id": migration_id}))
 
 
-def listing(tx: Transaction, project_id: str) -> list[OwnerMigration]:
+def list_migrations(tx: Transaction, project_id: str) -> list[OwnerMigration]:
     """Return a project's migrations by version; those that were replaced are left out."""
     return tx.all(OwnerMigration, SQL.listing, {"project": project_id})
 

@@ -146,7 +146,7 @@ def unseal(tx: Transaction, vault: Vault, scope: str, name: str, sealed: bytes) 
     return vault.open(key, name, 1, sealed)
 
 
-def listing(tx: Transaction, scope: str) -> list[SecretInfo]:
+def list_info(tx: Transaction, scope: str) -> list[SecretInfo]:
     """List the secrets of a scope, without their values."""
     return tx.all(SecretInfo, SQL.list, {"scope": scope})
 

@@ -92,7 +92,7 @@ def as_json(settings: ProjectSettings, only: Collection[str] | None = None) -> d
 
 def secrets_set(tx: Transaction, project_id: str) -> dict[str, bool]:
     """Return which secret settings are set."""
-    known = {kept.name for kept in secrets.listing(tx, project_id)}
+    known = {kept.name for kept in secrets.list_info(tx, project_id)}
     return {alias: name in known for name, alias in _SECRET_ALIASES.items()}
 
 

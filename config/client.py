@@ -43,7 +43,7 @@ class ClientSettings(BaseModel):
         return self.config_home.expanduser() / "launchdb" / "context.json"
 
 
-def load_client(environ: Mapping[str, str] | None = None) -> ClientSettings:
+def load_client_settings(environ: Mapping[str, str] | None = None) -> ClientSettings:
     """Read the client's settings from `environ` (the process's own by default)."""
     given = os.environ if environ is None else environ
     return ClientSettings.model_validate({name: value for name, value in given.items() if value != ""})

@@ -44,7 +44,7 @@ class Process:
             heard=lambda _payload: self.broker.wake(),
         )
         self.leases = Leases(self.infra.database, settings, worker=self.name)
-        self.liveness.back = self.leases.beat_now
+        self.liveness.back = self.leases.renew_soon
         self.runner = Runner(
             self.infra,
             self.leases,

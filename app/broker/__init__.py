@@ -80,7 +80,7 @@ class _Routes:
     def look(self, project_id: str) -> dict[str, Any]:
         """Answer with the container of a project's name."""
         _body()
-        found = self._verbs.look(project_id)
+        found = self._verbs.inspect(project_id)
         return {"container": None if found is None else asdict(found)}
 
     def log(self, project_id: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class SchemaListener:
         self._selector.close()
 
     def _look(self, now: float) -> None:
-        wanted = self._instances.signalled()
+        wanted = self._instances.needing_reload_signal()
         served = self._active(wanted | set(self._ears))
         for project in wanted & served:
             self._ears.setdefault(project, ProjectListener(project)).wanted_at = now

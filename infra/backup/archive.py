@@ -38,12 +38,12 @@ class DiskFull(Unavailable):
     """There is no room for the file. Nothing of it is left."""
 
 
-class Damaged(Refused):
+class BackupDamaged(Refused):
     """The file is not what was written."""
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFile:
     """What a file turned out to be. bytes, sha256: of the file; plain_bytes: of what went in."""
 
     bytes: int
@@ -51,7 +51,9 @@ class Stored:
     plain_bytes: int
 
 
-def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: Callable[[int], None]) -> Stored:
+def store_file(
+    source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: Callable[[int], None]
+) -> StoredFile:
     """Write what `source` yields into `path`: compressed, encrypted, 0600, on the disk when this returns.
 
     look  called with the plain bytes so far; what it raises ends the writing, and the file is gone
@@ -60,7 +62,7 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
     """
     plain = 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with full_disk_named(path), os.fdopen(handle, "wb") as file:
+    with translate_full_disk(path), os.fdopen(handle, "wb") as file:
         with gpg.encrypting(key, file) as sink:
             press = _compressor(form)
             while chunk := source.read(CHUNK_BYTES):
@@ -69,18 +71,18 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
                 look(plain)
             sink.write(press.flush())
         os.fsync(file.fileno())
-        return Stored(path.stat().st_size, sha256_of(path), plain)
+        return StoredFile(path.stat().st_size, sha256_of(path), plain)
 
 
 @contextmanager
-def packed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
+def open_compressed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
     """Lend the compressed bytes of a file. Raises ProgramFailed for a wrong key."""
     with path.open("rb") as file, gpg.decrypting(key, file) as compressed:
         yield compressed
 
 
 @contextmanager
-def opened(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) -> Iterator[IO[bytes]]:
+def open_plain(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) -> Iterator[IO[bytes]]:
     """Lend the plain bytes of a file, read as they are asked for.
 
     Raises ProgramFailed for a wrong key, Damaged when what was decrypted cannot be unpacked.
@@ -89,13 +91,13 @@ def opened(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) ->
         yield plain
 
 
-def copy(source: IO[bytes], sink: IO[bytes], *, most_bytes: int) -> None:
+def copy_bytes(source: IO[bytes], sink: IO[bytes], *, most_bytes: int) -> None:
     """Copy everything. Raises Damaged beyond `most_bytes`: a small file may unpack to fill a disk."""
     left = most_bytes
     while chunk := source.read(CHUNK_BYTES):
         left -= len(chunk)
         if left < 0:
-            raise Damaged("the file unpacks to more than its manifest says")
+            raise BackupDamaged("the file unpacks to more than its manifest says")
         sink.write(chunk)
 
 
@@ -122,11 +124,11 @@ def _unpacked(packed: IO[bytes], form: Form) -> Iterator[IO[bytes]]:
         with plain:
             yield plain
     except _BROKEN as error:
-        raise Damaged(f"the file cannot be unpacked: {error}") from error
+        raise BackupDamaged(f"the file cannot be unpacked: {error}") from error
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def translate_full_disk(path: Path) -> Iterator[None]:
     """Ensure that nothing of a file is left when writing it fails. Raises DiskFull where that is why."""
     try:
         yield

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.backup.fingerprint import Contents
+    from infra.backup.fingerprint import Fingerprint
 
 LIMIT = 20
 # Without these somebody might see or write more than before: nobody can agree to their being missing, where that is
@@ -43,23 +43,23 @@ class Difference:
         return f"{self.about}: {self.words}"
 
 
-def differences(kept: Contents, found: Contents) -> list[Difference]:
+def differences(kept: Fingerprint, found: Fingerprint) -> list[Difference]:
     """Return in what `found` differs from what was `kept`, the worst first."""
     every = [*_rows(kept, found), *_figures(kept, found), *_objects(kept, found)]
     return sorted(every, key=lambda each: (each.remark, each.lacking))
 
 
-def faults(kept: Contents, found: Contents) -> list[str]:
+def serious_differences(kept: Fingerprint, found: Fingerprint) -> list[str]:
     """Return in words in what `found` differs from what was `kept`; nothing when it does not."""
-    return listed([str(each) for each in differences(kept, found) if not each.remark])
+    return shortened([str(each) for each in differences(kept, found) if not each.remark])
 
 
-def listed(found: list[str]) -> list[str]:
+def shortened(found: list[str]) -> list[str]:
     """Return as many as a person reads, and how many more there are."""
     return found if len(found) <= LIMIT else [*found[:LIMIT], f"and {len(found) - LIMIT} more"]
 
 
-def words_of(text: str) -> set[str]:
+def expression_words(text: str) -> set[str]:
     """Return names, literals and numbers of an expression: what no other way of writing it leaves out.
 
     The server writes a parsed expression with casts, parentheses and signs in other places once it was parsed anew.
@@ -68,7 +68,7 @@ def words_of(text: str) -> set[str]:
     return {word.removeprefix("E") if word.startswith("E'") else word for word in _WORD.findall(plain)}
 
 
-def _rows(kept: Contents, found: Contents) -> Iterator[Difference]:
+def _rows(kept: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
     for name, rows in kept.rows.items():
         if found.rows.get(name) != rows:
             there = found.rows.get(name, 0)
@@ -76,7 +76,7 @@ def _rows(kept: Contents, found: Contents) -> Iterator[Difference]:
             yield Difference(f"table {name}", told, lacking=there == 0)
 
 
-def _figures(kept: Contents, found: Contents) -> Iterator[Difference]:
+def _figures(kept: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
     for name, (low, high) in kept.bounds().items():
         value = found.figures.get(name)
         if value is None or not low <= value <= high:
@@ -88,7 +88,7 @@ def _figures(kept: Contents, found: Contents) -> Iterator[Difference]:
             )
 
 
-def _objects(kept: Contents, found: Contents) -> Iterator[Difference]:
+def _objects(kept: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
     gone = [f"{key.removeprefix('relation ')}." for key in kept.objects if key.startswith("relation ")
             and key not in found.objects]  # fmt: skip
     for key, digest in kept.objects.items():
@@ -104,11 +104,11 @@ def _objects(kept: Contents, found: Contents) -> Iterator[Difference]:
     yield from (Difference(key, "it was not there") for key in found.objects if key not in kept.objects)
 
 
-def _lies_in(schema: str, kept: Contents) -> bool:
+def _lies_in(schema: str, kept: Fingerprint) -> bool:
     return any(f"{schema.removeprefix('schema ')}." in key for key in kept.objects)
 
 
-def _differs(key: str, kept: Contents, found: Contents) -> Difference:
+def _differs(key: str, kept: Fingerprint, found: Fingerprint) -> Difference:
     if kept.texts is None and found.texts is not None and found.texts.get(key):
         told = "it is written otherwise, and a set of an older version does not say more"
         return Difference(key, told, remark=True)
@@ -121,5 +121,5 @@ def _differs(key: str, kept: Contents, found: Contents) -> Difference:
 def _text(key: str, kept: str, found: str) -> Iterator[Difference]:
     if kept == found:
         return
-    if missing := words_of(kept) - words_of(found):
+    if missing := expression_words(kept) - expression_words(found):
         yield Difference(key, f"its definition lost {', '.join(sorted(missing)[:5])}")

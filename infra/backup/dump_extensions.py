@@ -16,14 +16,14 @@ _OWNER = re.compile(rb"ALTER SCHEMA %b OWNER TO (\S+)\Z" % OF_UNTRUSTED.encode()
 _RIGHTS = re.compile(rb"(?:GRANT|REVOKE) [A-Z, ]+ ON SCHEMA %b (?:TO|FROM) " % OF_UNTRUSTED.encode())
 
 
-class Administrators:
+class AdministratorExtensions:
     """Tells what of one dump is to be played; to be asked of each statement in turn."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
         self._is_ours = False
 
-    def sifted(self, statement: bytes) -> list[bytes]:
+    def filter(self, statement: bytes) -> list[bytes]:
         """Return what is to be played now: the statement, nothing, or it and what was held back until it came."""
         if statement == _CREATED:
             self._held = [statement]

@@ -50,7 +50,7 @@ _GRANTED = re.compile(
 )  # fmt: skip
 
 
-def renamed(statement: bytes, role: Callable[[str], str]) -> bytes:
+def rename_roles(statement: bytes, role: Callable[[str], str]) -> bytes:
     """Return the statement with each role's name as `role` tells it."""
     for head, place in _PLACES:
         if statement.startswith(head) and (found := place.match(statement)):
@@ -58,7 +58,7 @@ def renamed(statement: bytes, role: Callable[[str], str]) -> bytes:
     return statement
 
 
-class Owners:
+class ObjectOwners:
     """Whose each thing of a dump is, so that its rights are granted by its owner.
 
     pg_dump takes for granted that a superuser plays it, in whose place the owner grants. Of a login that is a member
@@ -68,12 +68,12 @@ class Owners:
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], bytes] = {}
 
-    def heed(self, statement: bytes) -> None:
+    def note_owner(self, statement: bytes) -> None:
         """Take note of the owner that a statement gives something."""
         if statement.startswith(b"ALTER ") and (found := _GIVEN.match(statement)):
             self._known[_KIND_OF[found["kind"]], found["name"]] = found["role"]
 
-    def granting(self, statement: bytes) -> bytes:
+    def grant_as_owner(self, statement: bytes) -> bytes:
         """Return a statement so that the owner of what it is about grants."""
         found = _GRANTED.match(statement) if statement.startswith((b"GRANT ", b"REVOKE ")) else None
         owner = self._known.get((_KIND_OF[found["kind"]], found["name"])) if found else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import IO, TYPE_CHECKING
 
-from infra.backup.archive import CHUNK_BYTES, Damaged
+from infra.backup.archive import CHUNK_BYTES, BackupDamaged
 from infra.postgres.split import InvalidEncoding, StatementScanner
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ END_OF_ROWS = b"\n\\.\n"
 _SKIPPED = re.compile(rb"(?:\s+|--[^\n]*\n|\\(?:un)?restrict [A-Za-z0-9]+\n)+")
 
 
-class DumpText:
+class DumpReader:
     """The text of one dump, read once.
 
     look  called with the bytes read so far; what it raises ends the reading
@@ -31,7 +31,7 @@ class DumpText:
         self._read = 0
         self._buffer = bytearray()
 
-    def statement(self) -> bytes | None:
+    def next_statement(self) -> bytes | None:
         """Return the next statement without its semicolon; None at the end of the dump.
 
         Raises Damaged when the text breaks off.
@@ -44,14 +44,14 @@ class DumpText:
                 if not self._fill(len(self._buffer)):
                     break
         except InvalidEncoding as error:
-            raise Damaged(f"the dump cannot be read: {error}") from error
+            raise BackupDamaged(f"the dump cannot be read: {error}") from error
         if end is None:
             if self._buffer.strip():
-                raise Damaged("the dump breaks off in the middle of a statement")
+                raise BackupDamaged("the dump breaks off in the middle of a statement")
             return None
         return self._taken(end, 1)
 
-    def rows(self) -> Iterator[bytes]:
+    def copy_rows(self) -> Iterator[bytes]:
         """Yield what stands between a COPY statement and its end mark, in pieces of about a chunk.
 
         Raises Damaged when the text breaks off.
@@ -59,7 +59,7 @@ class DumpText:
         while len(self._buffer) < len(END_OF_ROWS) and self._fill():
             continue
         if not self._buffer.startswith(b"\n"):
-            raise Damaged("the dump breaks off before the rows of a table")
+            raise BackupDamaged("the dump breaks off before the rows of a table")
         # The line end before the first row may be the one before the end mark.
         behind = 1
         while (end := self._buffer.find(END_OF_ROWS)) < 0:
@@ -67,7 +67,7 @@ class DumpText:
             yield piece[behind:]
             behind = 0 if piece else behind
             if not self._fill():
-                raise Damaged("the dump breaks off in the middle of a table's rows")
+                raise BackupDamaged("the dump breaks off in the middle of a table's rows")
         yield self._taken(end + 1, len(END_OF_ROWS) - 1)[behind:]
 
     def _skip(self) -> None:

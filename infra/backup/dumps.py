@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra.backup.archive import copy
+from infra.backup.archive import copy_bytes
 from infra.embedded import programs
 from infra.errors import Refused
 from infra.pipeline import PIPE, SECRET, stage
@@ -33,13 +33,13 @@ ENVIRONMENT = {"PGPASSFILE": f"/dev/fd/{SECRET}", "LC_ALL": "C.UTF-8", "PGCLIENT
 
 
 @dataclass(frozen=True)
-class Programs:
+class PostgresPrograms:
     """Where Postgres' own programs lie."""
 
     folder: Path
 
     @classmethod
-    def of(cls, settings: Settings) -> Programs:
+    def of(cls, settings: Settings) -> PostgresPrograms:
         """Find them: the settings' own, the wheel's, or those on PATH. Raises Refused when there are none."""
         on_path = shutil.which("pg_dump")
         try:
@@ -107,7 +107,7 @@ class _Feeder(threading.Thread):
 
     def run(self) -> None:
         try:
-            copy(self._source, self._sink, most_bytes=self._most_bytes)
+            copy_bytes(self._source, self._sink, most_bytes=self._most_bytes)
             self._sink.close()
         except BrokenPipeError:
             return  # the program has ended: its exit status says why

@@ -39,7 +39,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Contents:
+class Fingerprint:
     """What was found in a database.
 
     rows     of each table, by its quoted name
@@ -68,7 +68,7 @@ class Contents:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Contents:
+    def from_json(cls, kept: Mapping[str, Any]) -> Fingerprint:
         """Read what `to_json` returned, also in an older version."""
         known = {field.name for field in fields(cls)}
         read = cls(**{name: value for name, value in kept.items() if name in known})
@@ -81,7 +81,7 @@ class Contents:
         """Which of the schemas that every project begins with are not there: their owner may drop or rename them."""
         return {schema for schema in OF_EVERY_PROJECT if f"schema {schema}" not in self.objects}
 
-    def without(self, schema: str) -> Contents:
+    def without(self, schema: str) -> Fingerprint:
         """Return the same without what is in a schema whose name needs no quotes."""
 
         def outside(key: str) -> bool:
@@ -105,7 +105,7 @@ class Contents:
         return found
 
 
-class Look:
+class FingerprintReader:
     """One look at a database: everything it tells is of the same moment, whose snapshot others may share.
 
     written  another one once a row was written after that moment, as soon as the session that wrote it has ended
@@ -121,7 +121,7 @@ class Look:
         self._moved = {name for (name,) in session.execute(SQL.cycling).fetchall()}
         self._sampled = time.monotonic()
 
-    def take(self, check: Callable[[], None]) -> Contents:
+    def read(self, check: Callable[[], None]) -> Fingerprint:
         """Return what is in the database; `check` is called before each table. Raises psycopg.Error."""
         rows = self._rows(check)
         objects, texts = self._objects()
@@ -130,24 +130,24 @@ class Look:
             for (name,) in self._session.execute(SQL.left_out).fetchall()
         ]
         numbered = self._session.execute(SQL.numbered).fetchone() == (True,)
-        return Contents(
+        return Fingerprint(
             rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out, numbered=numbered
         )
 
-    def take_as(self, kept: Contents, scope: str, check: Callable[[], None]) -> Contents:
+    def read_like(self, kept: Fingerprint, scope: str, check: Callable[[], None]) -> Fingerprint:
         """Return what is in the database in the form in which `kept` can be compared with it.
 
         scope  the project that `kept` was of
 
         Raises psycopg.Error.
         """
-        found = self.take(check)
+        found = self.read(check)
         if kept.texts is not None:
             return found
         names = {self._project: "<id>", scope: "<id>", **self._stand_ins}
         return replace(found, objects=fingerprint_before.digests(self._session, names))
 
-    def ended(self, found: Contents) -> Contents:
+    def with_final_sequences(self, found: Fingerprint) -> Fingerprint:
         """Return what was found, once what it was looked at for is over: with what sequences did meanwhile."""
         self._sample(0)
         return replace(found, later=self.figures(), moved=sorted(self._moved))
@@ -201,7 +201,9 @@ class Look:
 
 
 @contextmanager
-def looking(uri: str, session: str, *, project: str = "", stand_ins: Mapping[str, str] | None = None) -> Iterator[Look]:
+def open_reader(
+    uri: str, session: str, *, project: str = "", stand_ins: Mapping[str, str] | None = None
+) -> Iterator[FingerprintReader]:
     """Open one look at a database.
 
     project    the id that stands in its roles' names
@@ -221,6 +223,6 @@ def looking(uri: str, session: str, *, project: str = "", stand_ins: Mapping[str
     ):
         row = login.execute(SQL.written).fetchone()
         login.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        look = Look(login, project, stand_ins or {})
+        look = FingerprintReader(login, project, stand_ins or {})
         look.written = str(row[0]) if row else ""
         yield look

@@ -31,7 +31,7 @@ def backup_key(folder: Path) -> tuple[str, str]:
     return backup_key_id(key), key
 
 
-def keep(folder: Path) -> None:
+def keep_current_key(folder: Path) -> None:
     """Ensure that the key in force is among those that are kept; twice is harmless. Raises Refused."""
     key_id, key = backup_key(folder)
     path = files.ensure_folder(folder / FOLDER) / key_id

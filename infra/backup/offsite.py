@@ -113,11 +113,11 @@ class Offsite:
         """Pin this key as the only one that the host is known by."""
         files.replace(self._folder / KNOWN_HOSTS, f"{line}\n")
 
-    def listing(self) -> dict[str, int]:
+    def list_files(self) -> dict[str, int]:
         """Return the files of sets that lie there, with their sizes. Raises Unavailable, Refused."""
         return {name: size for name, size in self._all().items() if NAME.fullmatch(name)}
 
-    def tidy(self, empty: Path) -> None:
+    def remove_leftovers(self, empty: Path) -> None:
         """Remove what a killed rsync has left there; nobody else may be copying. Raises Unavailable, Refused."""
         self.remove(empty, [name for name in self._all() if _LEFT.fullmatch(name)])
 
@@ -146,7 +146,7 @@ class Offsite:
         """Fetch these files of the other machine's into a folder here, whole. Raises Unavailable, Refused."""
         self._copy(names, [self.destination.folder, f"{folder}/"], look)
 
-    def differing(self, folder: Path, names: Sequence[str]) -> list[str]:
+    def differing_files(self, folder: Path, names: Sequence[str]) -> list[str]:
         """Return which of these files are not there as they are here, byte for byte. Raises Unavailable, Refused."""
         if not names:
             return []
@@ -164,7 +164,7 @@ class Offsite:
             told = process.stdout.read().decode() if process.stdout else ""
         return [name for name in told.splitlines() if NAME.fullmatch(name)]
 
-    def attempt(self, folder: Path) -> None:
+    def try_copy(self, folder: Path) -> None:
         """Copy a small file there and remove it again, to see that copying works. folder: an empty one of ours.
 
         Raises Unavailable, Refused.

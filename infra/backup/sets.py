@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra import files
-from infra.backup.archive import Damaged, sha256_of
+from infra.backup.archive import BackupDamaged, sha256_of
 from infra.errors import Refused
 from infra.secrets import vault
 
@@ -25,7 +25,7 @@ MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class File:
+class SetFile:
     """One file of a set. part: what it holds; plain_bytes: how much it unpacks to."""
 
     name: str
@@ -55,11 +55,11 @@ class Manifest:
     schema: str
     key_id: str
     database_bytes: int
-    files: tuple[File, ...]
+    files: tuple[SetFile, ...]
     details: str
     version: int = VERSION
 
-    def file(self, part: str) -> File | None:
+    def file(self, part: str) -> SetFile | None:
         """Return the file that holds a part, or None."""
         return next((file for file in self.files if file.part == part), None)
 
@@ -69,7 +69,7 @@ class Manifest:
         return sum(file.bytes for file in self.files)
 
 
-def path_of(folder: Path, stem: str) -> Path:
+def manifest_path(folder: Path, stem: str) -> Path:
     """Return where the manifest of a set stands."""
     return folder / f"{stem}{SUFFIX}"
 
@@ -79,63 +79,63 @@ def file_name(stem: str, form: str) -> str:
     return f"{stem}.{form}.gpg"
 
 
-def seal(key: str, details: Mapping[str, Any]) -> str:
+def seal_details(key: str, details: Mapping[str, Any]) -> str:
     """Seal details for a manifest."""
     packed = zlib.compress(json.dumps(details).encode())
     return base64.b64encode(vault.seal_by(key, DETAILS_PURPOSE, packed)).decode()
 
 
-def details(manifest: Manifest, key: str) -> dict[str, Any]:
+def read_details(manifest: Manifest, key: str) -> dict[str, Any]:
     """Return a manifest's details. Raises Refused when the key does not open them."""
     packed = vault.open_by(key, DETAILS_PURPOSE, base64.b64decode(manifest.details))
     opened: dict[str, Any] = json.loads(zlib.decompress(packed))
     return opened
 
 
-def write(folder: Path, manifest: Manifest, key: str) -> None:
+def write_manifest(folder: Path, manifest: Manifest, key: str) -> None:
     """Write the manifest: from now on the set is one."""
     plain = asdict(manifest)
     signed = {**plain, "hmac": _mac(key, plain)}
-    files.replace(path_of(folder, manifest.stem), json.dumps(signed, indent=2) + "\n")
+    files.replace(manifest_path(folder, manifest.stem), json.dumps(signed, indent=2) + "\n")
 
 
-def read(folder: Path, stem: str, keys: Mapping[str, str]) -> Manifest:
+def read_manifest(folder: Path, stem: str, keys: Mapping[str, str]) -> Manifest:
     """Read a set's manifest. Raises Damaged, Refused when its key is not among `keys`; both say what is wrong."""
-    path = path_of(folder, stem)
+    path = manifest_path(folder, stem)
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise Damaged(f"{path.name} is no manifest: it is far too large")
+            raise BackupDamaged(f"{path.name} is no manifest: it is far too large")
         plain = json.loads(path.read_text())
         mac = str(plain.pop("hmac"))
-        manifest = Manifest(**{**plain, "files": tuple(File(**file) for file in plain["files"])})
+        manifest = Manifest(**{**plain, "files": tuple(SetFile(**file) for file in plain["files"])})
     except FileNotFoundError:
-        raise Damaged(f"{stem} has no manifest: it is not a whole backup") from None
+        raise BackupDamaged(f"{stem} has no manifest: it is not a whole backup") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path.name} is no manifest: {type(error).__name__}") from None
+        raise BackupDamaged(f"{path.name} is no manifest: {type(error).__name__}") from None
     key = keys.get(manifest.key_id)
     if key is None:
         raise Refused(f"{stem} needs the backup key {manifest.key_id}, which is not among the secrets")
     if not hmac.compare_digest(mac, _mac(key, plain)):
-        raise Damaged(f"{path.name} was changed: its signature does not fit")
+        raise BackupDamaged(f"{path.name} was changed: its signature does not fit")
     if manifest.stem != stem:
-        raise Damaged(f"{path.name} belongs to another backup ({manifest.stem})")
+        raise BackupDamaged(f"{path.name} belongs to another backup ({manifest.stem})")
     return manifest
 
 
-def check(folder: Path, manifest: Manifest) -> None:
+def check_files(folder: Path, manifest: Manifest) -> None:
     """Read every file of a set once. Raises Damaged naming the first that is not what was written."""
     for file in manifest.files:
         path = folder / file.name
         try:
             size = path.stat().st_size
         except FileNotFoundError:
-            raise Damaged(f"{file.name} is missing") from None
+            raise BackupDamaged(f"{file.name} is missing") from None
         if not file.name.startswith(f"{manifest.stem}."):
-            raise Damaged(f"{file.name} belongs to another backup")
+            raise BackupDamaged(f"{file.name} belongs to another backup")
         if size != file.bytes:
-            raise Damaged(f"{file.name} has {size} bytes instead of {file.bytes}")
+            raise BackupDamaged(f"{file.name} has {size} bytes instead of {file.bytes}")
         if sha256_of(path) != file.sha256:
-            raise Damaged(f"{file.name} was changed: its checksum does not fit")
+            raise BackupDamaged(f"{file.name} was changed: its checksum does not fit")
 
 
 def stems(folder: Path) -> list[str]:
@@ -143,9 +143,9 @@ def stems(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(SUFFIX) for path in _listed(folder) if path.name.endswith(SUFFIX))
 
 
-def remove(folder: Path, stem: str) -> None:
+def remove_set(folder: Path, stem: str) -> None:
     """Remove a set: its manifest first, so that what is left of it is no backup any more."""
-    path_of(folder, stem).unlink(missing_ok=True)
+    manifest_path(folder, stem).unlink(missing_ok=True)
     for path in _listed(folder):
         if path.name.startswith((f"{stem}.", f".{stem}.")):
             path.unlink(missing_ok=True)

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 import psycopg
 
 from infra.backup import dump_roles
-from infra.backup.dump_extensions import Administrators
-from infra.backup.dump_text import DumpText
+from infra.backup.dump_extensions import AdministratorExtensions
+from infra.backup.dump_text import DumpReader
 from infra.errors import Refused
 from infra.postgres.database import is_transient
 
@@ -48,7 +48,7 @@ NO_PATH = "SET search_path = ''"
 
 
 @dataclass
-class Played:
+class RestoreSummary:
     """What was played: how many statements, of how many tables the rows, and which statements failed, in words."""
 
     statements: int = 0
@@ -56,7 +56,7 @@ class Played:
     failures: list[str] = field(default_factory=list)
 
 
-class Replay:
+class SqlRestore:
     """Plays one dump once.
 
     target      a session of the login that restores, in autocommit
@@ -75,21 +75,21 @@ class Replay:
         role: Callable[[str], str] = str,
     ) -> None:
         self._target, self._extend, self._look = target, extend, look
-        self._role, self._owners, self._as_other = role, dump_roles.Owners(), False
-        self._administrators = Administrators()
-        self.played = Played()
+        self._role, self._owners, self._as_other = role, dump_roles.ObjectOwners(), False
+        self._administrators = AdministratorExtensions()
+        self.played = RestoreSummary()
 
-    def play(self, source: IO[bytes]) -> Played:
+    def restore(self, source: IO[bytes]) -> RestoreSummary:
         """Play everything; a statement that fails does not keep the rest away.
 
         Raises Refused when there is no end of them, Damaged when the text breaks off.
         """
-        text = DumpText(source, self._look)
-        while (statement := text.statement()) is not None:
+        text = DumpReader(source, self._look)
+        while (statement := text.next_statement()) is not None:
             if _COPY.match(statement):
-                self._copy(statement, text.rows())
+                self._copy(statement, text.copy_rows())
             else:
-                for each in self._administrators.sifted(statement):
+                for each in self._administrators.filter(statement):
                     self._execute(each)
         return self.played
 
@@ -103,7 +103,7 @@ class Replay:
             except Refused as error:
                 self._fail(str(error))
             return
-        statement = dump_roles.renamed(statement, self._role)
+        statement = dump_roles.rename_roles(statement, self._role)
         if statement in _OF_LOGIN or (found := _SESSION.match(statement)):
             # Rights that another role had granted are granted by it again: the login may become each of the project's.
             self._as_other = statement not in _OF_LOGIN
@@ -115,7 +115,7 @@ class Replay:
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and (change := _OWNER.match(statement)):
             error = self._given(statement, change["schema"], change["owner"])
         if error is None:
-            self._owners.heed(statement)
+            self._owners.note_owner(statement)
             self._keep_open(statement)
             return
         # A name without a schema, in a function that is called: the tenant's own sessions would find it.
@@ -129,7 +129,7 @@ class Replay:
 
     def _granted(self, statement: bytes) -> psycopg.Error | None:
         """Play a statement, as who owns what it is about where it is about rights; return why it failed."""
-        granting = statement if self._as_other else self._owners.granting(statement)
+        granting = statement if self._as_other else self._owners.grant_as_owner(statement)
         error = self._tried(granting)
         # The owner may have shut itself out of a schema, where this login still finds names.
         return self._tried(statement) if error is not None and granting != statement else error

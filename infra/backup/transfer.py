@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from infra.backup.archive import CHUNK_BYTES, Damaged, Stored, full_disk_named, sha256_of
+from infra.backup.archive import CHUNK_BYTES, BackupDamaged, StoredFile, sha256_of, translate_full_disk
 from infra.errors import Refused
 from infra.pipeline import ProgramFailed
 
@@ -34,7 +34,7 @@ SUFFIX = ".export.gpg"
 
 
 @dataclass(frozen=True)
-class Head:
+class ExportHeader:
     """What an export is.
 
     scope       the project's id where it comes from; its roles are named after it
@@ -55,7 +55,9 @@ class Head:
     version: int = VERSION
 
 
-def write(path: Path, head: Head, packed: IO[bytes], gpg: Gpg, passphrase: str, look: Callable[[int], None]) -> None:
+def write_export(
+    path: Path, head: ExportHeader, packed: IO[bytes], gpg: Gpg, passphrase: str, look: Callable[[int], None]
+) -> None:
     """Write an export into `path`, 0600, on the disk when this returns. packed: the compressed dump.
 
     look  called with the bytes so far; what it raises ends the writing, and the file is gone
@@ -63,7 +65,7 @@ def write(path: Path, head: Head, packed: IO[bytes], gpg: Gpg, passphrase: str, 
     Raises DiskFull, ProgramFailed when gpg fails.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with full_disk_named(path), os.fdopen(handle, "wb") as file:
+    with translate_full_disk(path), os.fdopen(handle, "wb") as file:
         with (
             gpg.encrypting(passphrase, file) as sink,
             tarfile.open(fileobj=sink, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
@@ -79,14 +81,14 @@ def write(path: Path, head: Head, packed: IO[bytes], gpg: Gpg, passphrase: str, 
         os.fsync(file.fileno())
 
 
-def peek(path: Path, gpg: Gpg, passphrase: str) -> Head:
+def read_header(path: Path, gpg: Gpg, passphrase: str) -> ExportHeader:
     """Return what an export is, without reading all of it. Raises Refused: another passphrase, or no export."""
     with _members(path, gpg, passphrase, whole=False) as (head, _):
         return head
 
 
 @contextmanager
-def opened(path: Path, gpg: Gpg, passphrase: str) -> Iterator[tuple[Head, Iterator[bytes]]]:
+def open_export(path: Path, gpg: Gpg, passphrase: str) -> Iterator[tuple[ExportHeader, Iterator[bytes]]]:
     """Lend what an export is, and its compressed dump piece by piece; it is known to be right when all are read.
 
     Raises Refused, Damaged.
@@ -95,24 +97,24 @@ def opened(path: Path, gpg: Gpg, passphrase: str) -> Iterator[tuple[Head, Iterat
         yield head, _pieces(tar, head)
 
 
-def take_over(
+def reencrypt(
     pieces: Iterator[bytes], path: Path, plain_bytes: int, gpg: Gpg, key: str, look: Callable[[int], None]
-) -> Stored:
+) -> StoredFile:
     """Write the pieces of a compressed dump into a backup's file, encrypted by `key`. Raises DiskFull, Damaged."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     done = 0
-    with full_disk_named(path), os.fdopen(handle, "wb") as file:
+    with translate_full_disk(path), os.fdopen(handle, "wb") as file:
         with gpg.encrypting(key, file) as sink:
             for piece in pieces:
                 sink.write(piece)
                 done += len(piece)
                 look(done)
         os.fsync(file.fileno())
-    return Stored(path.stat().st_size, sha256_of(path), plain_bytes)
+    return StoredFile(path.stat().st_size, sha256_of(path), plain_bytes)
 
 
 @contextmanager
-def _members(path: Path, gpg: Gpg, passphrase: str, *, whole: bool) -> Iterator[tuple[Head, tarfile.TarFile]]:
+def _members(path: Path, gpg: Gpg, passphrase: str, *, whole: bool) -> Iterator[tuple[ExportHeader, tarfile.TarFile]]:
     try:
         with path.open("rb") as file, gpg.decrypting(passphrase, file, whole=whole) as plain:
             try:
@@ -121,29 +123,29 @@ def _members(path: Path, gpg: Gpg, passphrase: str, *, whole: bool) -> Iterator[
                     while whole and plain.read(CHUNK_BYTES):  # what follows the last member: gpg signs the whole
                         continue
             except tarfile.TarError as error:
-                raise Damaged(f"{path.name} is no export, or the passphrase is another one") from error
+                raise BackupDamaged(f"{path.name} is no export, or the passphrase is another one") from error
     except FileNotFoundError:
         raise Refused(f"there is no file {path.name}") from None
     except ProgramFailed as error:
         raise Refused(f"{path.name} does not open: the passphrase is another one, or it was changed") from error
 
 
-def _head(tar: tarfile.TarFile) -> Head:
+def _head(tar: tarfile.TarFile) -> ExportHeader:
     try:
-        head = Head(**json.loads(_text(tar, tar.next(), HEAD)))
+        head = ExportHeader(**json.loads(_text(tar, tar.next(), HEAD)))
     except (ValueError, TypeError) as error:
-        raise Damaged(f"this is no export: {type(error).__name__}") from None
+        raise BackupDamaged(f"this is no export: {type(error).__name__}") from None
     if head.version != VERSION:
         raise Refused(f"this export was made by another version ({head.version}; this one knows {VERSION})")
     return head
 
 
-def _pieces(tar: tarfile.TarFile, head: Head) -> Iterator[bytes]:
+def _pieces(tar: tarfile.TarFile, head: ExportHeader) -> Iterator[bytes]:
     digest, count, done = hashlib.sha256(), 0, 0
     while (member := tar.next()) is not None and member.name != SUMS:
         found = PART.fullmatch(member.name)
         if found is None or found[1] != head.format or int(found[2]) != count or not member.isfile():
-            raise Damaged("the export holds something that it should not")
+            raise BackupDamaged("the export holds something that it should not")
         content = tar.extractfile(member)
         while content is not None and (piece := content.read(CHUNK_BYTES)):
             digest.update(piece)
@@ -152,12 +154,12 @@ def _pieces(tar: tarfile.TarFile, head: Head) -> Iterator[bytes]:
         count += 1
     sums = json.loads(_text(tar, member, SUMS))
     if sums != {"pieces": count, "bytes": done, "sha256": digest.hexdigest()}:
-        raise Damaged("the export is not whole: its checksum does not fit")
+        raise BackupDamaged("the export is not whole: its checksum does not fit")
 
 
 def _text(tar: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> bytes:
     if member is None or member.name != name or not member.isfile() or member.size > MOST_TEXT_BYTES:
-        raise Damaged(f"the export has no {name} where it should be")
+        raise BackupDamaged(f"the export has no {name} where it should be")
     content = tar.extractfile(member)
     return b"" if content is None else content.read()
 

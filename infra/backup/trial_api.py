@@ -22,7 +22,7 @@ START_SECONDS, LOOK_SECONDS, ANSWER_SECONDS = 30.0, 0.05, 60.0
 
 
 @contextmanager
-def serving(configuration: str, path: Path) -> Iterator[httpx.Client]:
+def serve_data_api(configuration: str, path: Path) -> Iterator[httpx.Client]:
     """Lend a client of a data API that is configured so; it is gone afterwards.
 
     configuration  in PostgREST's syntax; it lies in memory, as it holds secrets

@@ -71,7 +71,7 @@ def secret_files(site: Site) -> Iterator[Finding]:
     if not site.settings.secrets_folder.is_dir():
         yield failure(f"{site.settings.secrets_folder} is not there", "start the installation; it makes its secrets")
         return
-    faults = secretfiles.faults(site.settings.secrets_folder)
+    faults = secretfiles.weaknesses(site.settings.secrets_folder)
     for fault in faults:
         yield failure(fault, "launchdb secrets rotate, or chmod; see docs/operating.md", subject=fault.split()[0])
     if not faults:

@@ -40,7 +40,7 @@ def _mend(site: Site, _finding: Finding) -> str:
 
 def _put_back(folder: Path) -> str:
     path, kept = folder / NAME, backups(folder)
-    whole = next((one for one in kept if not faults(one)), None)
+    whole = next((one for one in kept if not file_faults(one)), None)
     if whole is None:
         raise Refused(f"none of the {len(kept)} backups in {folder} is whole, and the catalogue could not be asked")
     found = (path if path.exists() else whole).stat()
@@ -57,9 +57,9 @@ def pooler_config(site: Site) -> Iterator[Finding]:
     if not path.exists() and not site.settings.pooler_url:
         yield info("there is no pooler: data APIs connect to Postgres themselves")
         return
-    found = faults(path)
+    found = file_faults(path)
     if found:
-        whole = [one.name for one in backups(folder) if not faults(one)]
+        whole = [one.name for one in backups(folder) if not file_faults(one)]
         remedy = f"--fix puts {whole[0]} back" if whole else "--fix makes it anew, where the catalogue can be asked"
         remedy += ", and has PgBouncer read it (HUP)"
         yield failure("; ".join(found), remedy, fixable=True)
@@ -68,7 +68,7 @@ def pooler_config(site: Site) -> Iterator[Finding]:
     yield from _against_catalogue(site, path)
 
 
-def faults(path: Path) -> list[str]:
+def file_faults(path: Path) -> list[str]:
     """Return what is wrong with such a file as a file; nothing, when PgBouncer could start with it."""
     text = _text(path)
     if not text.strip():

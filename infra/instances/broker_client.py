@@ -42,7 +42,7 @@ class BrokerClient:
             timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS),
         )
 
-    def look(self, project_id: str) -> ProjectContainer | None:
+    def inspect(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
         found = self._ask("GET", project_id)["container"]
         return None if found is None else ProjectContainer(**found)

@@ -19,7 +19,7 @@ class EmbeddedInstances:
         self.fault, self.serves, self.exists = folders.fault, folders.holds, folders.exists
         self.remove, self.list, self.address = folders.remove, folders.list, folders.address
 
-    def look(self) -> InstanceSnapshot:
+    def snapshot(self) -> InstanceSnapshot:
         """Look at each folder when it is asked for: that costs nothing."""
         return self
 
@@ -43,7 +43,7 @@ class EmbeddedInstances:
     def reload(self, instance_id: str, part: Part) -> None:
         """Nothing: the API sees by itself that a stamp or a file has changed."""
 
-    def signalled(self) -> frozenset[str]:
+    def needing_reload_signal(self) -> frozenset[str]:
         """None: the API compares the stamp of each schema by itself."""
         return frozenset()
 

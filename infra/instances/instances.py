@@ -92,7 +92,7 @@ class EmptySnapshot:
 class Instances(InstanceSnapshot, Protocol):
     """Verbs that state the wanted end, whichever way instances are run."""
 
-    def look(self) -> InstanceSnapshot:
+    def snapshot(self) -> InstanceSnapshot:
         """Look at all instances once. Raises Unavailable."""
 
     def serves(self, spec: InstanceSpec) -> bool:
@@ -113,7 +113,7 @@ class Instances(InstanceSnapshot, Protocol):
     def reload(self, instance_id: str, part: Part) -> None:
         """Have the instance read its schema or its configuration anew; one that is gone has nothing to read."""
 
-    def signalled(self) -> frozenset[str]:
+    def needing_reload_signal(self) -> frozenset[str]:
         """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
 
     def close(self) -> None:

@@ -47,12 +47,12 @@ class Mailbox:
         for old in self._paths()[MOST_LETTERS:]:
             old.unlink(missing_ok=True)
 
-    def listing(self) -> list[ReceivedMail]:
+    def messages(self) -> list[ReceivedMail]:
         """Return the messages, newest first. Raises Refused for a folder that may not be read."""
         with files.translate_os_errors(self._folder):
             return [_read(path) for path in self._paths()]
 
-    def show(self, identity: str) -> ReceivedMail | None:
+    def find(self, identity: str) -> ReceivedMail | None:
         """Return a message by its id, or None. Raises Refused when it may not be read."""
         path = self._folder / f"{identity}.eml"
         with files.translate_os_errors(path):

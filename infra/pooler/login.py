@@ -20,7 +20,7 @@ NAME = POOLER
 
 def ensure_pooler_login(cluster: Cluster, platform: str, password: str, session: str) -> None:
     """Ensure that the login exists with this password, and with no more rights than it needs. Raises Unavailable."""
-    cluster.persistently(lambda: _ensure(cluster, platform, password, session))
+    cluster.retry_races(lambda: _ensure(cluster, platform, password, session))
 
 
 def _ensure(cluster: Cluster, platform: str, password: str, session: str) -> None:
@@ -33,7 +33,7 @@ def _ensure(cluster: Cluster, platform: str, password: str, session: str) -> Non
             there = cursor.execute(SQL.look, {"platform": platform}).fetchone()
             cursor.execute(SQL.make.format(verb=sql.SQL("ALTER" if there else "CREATE"), password=verifier))
             cursor.execute(SQL.admit.format(platform=database))
-    with cluster.inside(platform, session) as inside:
+    with cluster.open_in_database(platform, session) as inside:
         row = inside.execute(SQL.may_ask).fetchone()
         if not (row and row[0]):
             inside.execute(SQL.let_ask)

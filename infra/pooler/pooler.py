@@ -68,7 +68,7 @@ class Pooler(Protocol):
     def reconnect(self, database: str) -> None:
         """Have connections that were opened before replaced as they fall free; its clients wait no more."""
 
-    def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
+    def change_passwords(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
         """Change the passwords of logins by `change`, so that none of their clients fails for it.
 
         logins  the passwords that they take from then on
@@ -120,7 +120,7 @@ class NoPooler:
     def reconnect(self, database: str) -> None:
         """Nothing stands between."""
 
-    def exchange(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:  # noqa: ARG002
+    def change_passwords(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:  # noqa: ARG002
         """Change them; sessions that are open stay so."""
         change()
 

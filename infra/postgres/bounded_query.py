@@ -45,7 +45,7 @@ class SqlTooLarge(InfraError):
     """The statement returns more than anybody would read and was stopped."""
 
 
-class Wire:
+class BoundedQuery:
     """Sends a query and reads what comes, by the clock and by the byte; psycopg alone would read it all first."""
 
     def __init__(self, session: Session, deadline: float, most: int) -> None:
@@ -77,7 +77,7 @@ class Wire:
                 return
             yield result
 
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether no transaction was left open."""
         return self._pg.transaction_status == TransactionStatus.IDLE
 

@@ -81,7 +81,7 @@ class Cluster:
                     session.execute("RESET application_name")
 
     @contextmanager
-    def inside(self, database: str, name: str) -> Iterator[Session]:
+    def open_in_database(self, database: str, name: str) -> Iterator[Session]:
         """Open a session in a project's database, for catalogue work. Raises Unavailable."""
         with translate_errors(DEPENDENCY), self.opened_inside(database, name) as session:
             yield session
@@ -101,7 +101,7 @@ class Cluster:
                 keepalives_count=3,
             )
 
-    def persistently(self, act: Callable[[], T]) -> T:
+    def retry_races(self, act: Callable[[], T]) -> T:
         """Call `act`, which looks before it acts, again when it lost a race against another session."""
         for pause in PAUSES_SECONDS:
             try:

@@ -74,7 +74,7 @@ class Databases:
 
         Also closes the platform's own database to the public. Raises Unavailable.
         """
-        self.cluster.persistently(lambda: self.ensure_shared_roles(session))
+        self.cluster.retry_races(lambda: self.ensure_shared_roles(session))
         self.templates.ensure(session)
 
     def ensure_shared_roles(self, session: str) -> None:
@@ -86,18 +86,18 @@ class Databases:
 
         Raises Refused when a role of such a name is not ours, Unavailable when the server is away.
         """
-        self.cluster.persistently(lambda: self._principals.ensure(roles, passwords, session))
+        self.cluster.retry_races(lambda: self._principals.ensure(roles, passwords, session))
 
     def drop_roles(self, roles: ProjectRoles, session: str) -> None:
         """Remove the project's roles, with whatever still names them; roles that are not ours stay."""
-        self.cluster.persistently(lambda: self._principals.drop(roles, session))
+        self.cluster.retry_races(lambda: self._principals.drop(roles, session))
 
     def ensure_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         """Ensure the project's database: a copy of the template, owned and granted as the project's roles need.
 
         Raises Refused when a database of this name is not ours.
         """
-        self.cluster.persistently(lambda: self._ensure_database(name, roles, session))
+        self.cluster.retry_races(lambda: self._ensure_database(name, roles, session))
 
     def _ensure_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         with self.cluster.session(session) as admin:
@@ -124,7 +124,7 @@ class Databases:
 
         Raises Refused when there is no such database of ours: what was in it cannot be made again.
         """
-        self.cluster.persistently(lambda: self._mend_database(name, roles, session, closed=closed))
+        self.cluster.retry_races(lambda: self._mend_database(name, roles, session, closed=closed))
 
     def _mend_database(self, name: str, roles: ProjectRoles, session: str, *, closed: bool) -> None:
         with self.cluster.session(session) as admin:
@@ -160,9 +160,9 @@ class Databases:
             with admin.cursor(row_factory=dict_row) as cursor:
                 cursor.execute(SQL.look_at_many)
                 databases = {row["name"]: row for row in cursor.execute(SQL.look_at_database, wanted) if row["present"]}
-            return ServerSurvey(databases, self._principals.look_by(admin, names))
+            return ServerSurvey(databases, self._principals.read_roles_by(admin, names))
 
-    def faults(
+    def differences(
         self, seen: ServerSurvey, roles: ProjectRoles, passwords: Mapping[str, str], *, closed: bool
     ) -> list[str]:
         """Return in words in what a project differs from what it has to be; nothing when all is right."""
@@ -176,7 +176,7 @@ class Databases:
         if database and closed and database["sessions"]:
             found.append("somebody is logged in")
         named = [f"database {roles.prefix}: {fault}" for fault in found]
-        return named + self._principals.faults(seen.roles, roles, passwords)
+        return named + self._principals.differences(seen.roles, roles, passwords)
 
     def _look_at_database(self, admin: Session, name: str) -> dict[str, Any]:
         with admin.cursor(row_factory=dict_row) as cursor:
@@ -193,7 +193,7 @@ class Databases:
             "its rights were changed": not public and rights != _rights(roles, closed=closed),
             "it admits nobody, or can be copied": not seen["open"] or seen["template"],
             "its connection limit was changed": (seen["connections"], seen["logins"])
-            != (self._limits.sessions, self._limits.logins(roles)),
+            != (self._limits.session_limit, self._limits.login_limits(roles)),
             "its settings were changed": set(seen["settings"] or ()) != self._limits.stored,
         }
         return [fault for fault, found in differs.items() if found]
@@ -204,7 +204,7 @@ class Databases:
             *self._settled(name, roles, ["public"], closed=False),
             SQL.furnish.format(database=sql.Identifier(name), label=label, **role_identifiers(roles)),
         ]
-        with self.cluster.inside(name, session) as admin:
+        with self.cluster.open_in_database(name, session) as admin:
             admin.execute(sql.SQL("\n").join(parts))
 
     def _mend(self, seen: Mapping[str, Any], roles: ProjectRoles, session: str, *, closed: bool) -> None:
@@ -223,12 +223,12 @@ class Databases:
             SQL.revoke.format(database=database, grantees=sql.SQL(", ").join(taken)),
             SQL.grant_closed.format(database=database, **role_identifiers(roles)),
             *(() if closed else (SQL.grant_connect.format(database=database, **role_identifiers(roles)),)),
-            *self._limits.statements(name, roles),
+            *self._limits.alter_statements(name, roles),
         ]
 
     def drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         """Remove the database, its sessions included, also if it never was; one that is not ours stays."""
-        self.cluster.persistently(lambda: self._drop_database(name, roles, session))
+        self.cluster.retry_races(lambda: self._drop_database(name, roles, session))
 
     def _drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
         with self.cluster.session(session) as admin:
@@ -240,7 +240,7 @@ class Databases:
                 admin.execute(SQL.forbid_connections.format(database=sql.Identifier(name)))
             admin.execute(SQL.drop_database.format(database=sql.Identifier(name)))
 
-    def labelled(self, session: str = "launchdb-inventory") -> list[LabelledObject]:
+    def list_labelled(self, session: str = "launchdb-inventory") -> list[LabelledObject]:
         """List every database and role on the server that bears our label, whichever project it names."""
         with self.cluster.session(session) as admin:
             return [LabelledObject(*row) for row in admin.execute(SQL.labelled).fetchall()]

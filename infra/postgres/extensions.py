@@ -57,7 +57,7 @@ class Extension:
         return None if self.loaded else NOT_LOADED
 
 
-def offered(cluster: Cluster, session: str) -> dict[str, Extension]:
+def available_extensions(cluster: Cluster, session: str) -> dict[str, Extension]:
     """Return what projects may have, by name, with what this server lacks of the list. Raises Unavailable.
 
     Those are the extensions of the list, and the trusted ones: an owner may create these without asking anybody.
@@ -75,12 +75,12 @@ def create_untrusted(admin: Session, name: str) -> None:
     """
     with _refusing(), admin.transaction():
         admin.execute(SQL.schema_of_untrusted)
-        if not is_administrators(admin):
+        if not is_administrators_schema(admin):
             raise Refused(f"{name}: schema {OF_UNTRUSTED}, in which it would lie, is not the administrator's")
         admin.execute(SQL.create_untrusted.format(name=sql.Identifier(name)))
 
 
-def is_administrators(session: psycopg.Connection[Any]) -> bool:
+def is_administrators_schema(session: psycopg.Connection[Any]) -> bool:
     """Return whether the schema for what is not trusted is the administrator's, or nobody's yet, where a session is."""
     row = session.execute(SQL.is_administrators).fetchone()
     return row is None or bool(row[0])
@@ -92,16 +92,16 @@ class Extensions:
     def __init__(self, cluster: Cluster, database: str, uri: str, session: str) -> None:
         self._cluster, self._database, self._uri, self._session = cluster, database, uri, session
 
-    def listing(self) -> list[Extension]:
+    def list_extensions(self) -> list[Extension]:
         """Return what is on the list and what is installed besides. Raises Unavailable."""
-        known = offered(self._cluster, self._session)
+        known = available_extensions(self._cluster, self._session)
         with self._logged_in() as owner, owner.cursor(row_factory=class_row(Extension)) as cursor:
             found = {row.name: row for row in cursor.execute(SQL.installed)}
         return [row for _name, row in sorted({**known, **found}.items())]
 
     def ensure(self, name: str) -> Extension:
         """Install it unless it is installed; return it as it is then. Raises Refused, saying why, and Unavailable."""
-        known = offered(self._cluster, self._session).get(name)
+        known = available_extensions(self._cluster, self._session).get(name)
         reason = known.reason if known else NOT_LISTED
         if known is None or reason:
             raise Refused(f"{name}: {reason}")
@@ -142,7 +142,7 @@ class Extensions:
     @contextmanager
     def _as_fits(self, *, trusted: bool) -> Iterator[Session]:
         # What the administrator creates lies in a schema that no tenant writes to: a script would find their things.
-        with self._logged_in() if trusted else self._cluster.inside(self._database, self._session) as session:
+        with self._logged_in() if trusted else self._cluster.open_in_database(self._database, self._session) as session:
             yield session
 
     @contextmanager

@@ -31,7 +31,7 @@ class ProjectLimits:
     connections: int
     settings: Mapping[str, str]
 
-    def logins(self, roles: ProjectRoles) -> dict[str, int]:
+    def login_limits(self, roles: ProjectRoles) -> dict[str, int]:
         """Return how many sessions each login may have whose password a tenant knows, or can change."""
         return {
             roles.owner: self.connections,
@@ -41,11 +41,11 @@ class ProjectLimits:
         }
 
     @property
-    def sessions(self) -> int:
+    def session_limit(self) -> int:
         """How many sessions the database takes: those of all logins, and ours, which none of them can take away."""
         return 2 * self.connections + 2 * OF_A_SERVICE + KEPT
 
-    def statements(self, name: str, roles: ProjectRoles) -> list[sql.Composed]:
+    def alter_statements(self, name: str, roles: ProjectRoles) -> list[sql.Composed]:
         """Return what sets these limits on a database and its logins."""
         database = sql.Identifier(name)
         return [
@@ -56,9 +56,9 @@ class ProjectLimits:
             ),
             *(
                 SQL.limit_login.format(login=sql.Identifier(login), sessions=sql.Literal(most))
-                for login, most in self.logins(roles).items()
+                for login, most in self.login_limits(roles).items()
             ),
-            SQL.limit_database.format(database=database, sessions=sql.Literal(self.sessions)),
+            SQL.limit_database.format(database=database, sessions=sql.Literal(self.session_limit)),
         ]
 
     @property

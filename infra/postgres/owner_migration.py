@@ -91,7 +91,7 @@ class OwnerSession:
             _record(owner, script)
             _commit(owner)
 
-    def apply_plainly(self, script: MigrationScript, watcher: MigrationWatcher) -> None:
+    def apply_without_transaction(self, script: MigrationScript, watcher: MigrationWatcher) -> None:
         """Run a migration statement by statement, each by itself, and write its record afterwards.
 
         Raises MigrationFailed, which names the statement that was refused, and Unavailable when the session was lost.
@@ -110,13 +110,13 @@ class OwnerSession:
             with owner.transaction():
                 _record(owner, script)
 
-    def became(self, transaction: str) -> str | None:
+    def transaction_outcome(self, transaction: str) -> str | None:
         """Return whether a transaction is committed, aborted, in progress; None when the server has forgotten it."""
         with self._cluster.session(self._session) as admin:
             state = _value(admin, SQL.became, {"transaction": transaction})
         return None if state is None else str(state)
 
-    def recorded(self, *, timeout_ms: int) -> dict[str, str]:
+    def recorded_checksums(self, *, timeout_ms: int) -> dict[str, str]:
         """Return the checksums of the records in the project's database, by version. Raises Refused, Unavailable."""
         try:
             with self._logged_in(timeout_ms, "-c search_path=pg_catalog") as owner:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 
 from infra.errors import InfraError
-from infra.postgres.bounded_query import SqlRefused, SqlTooLarge, SqlTooLong, Wire
+from infra.postgres.bounded_query import BoundedQuery, SqlRefused, SqlTooLarge, SqlTooLong
 from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
 
@@ -76,7 +76,7 @@ class OwnerSql:
         """
         deadline = time.monotonic() + bounds.seconds + GRACE_SECONDS
         with self._logged_in(bounds, read_only=read_only) as session:
-            wire = Wire(session, deadline, bounds.size * READ_FACTOR)
+            wire = BoundedQuery(session, deadline, bounds.size * READ_FACTOR)
             found = QueryResult()
             session.add_notice_handler(lambda notice: _keep_notice(found, notice))
             try:
@@ -117,7 +117,7 @@ class OwnerSql:
             session.close()
 
 
-def _collect(wire: Wire, found: QueryResult, query: str, params: list[Any] | None, bounds: QueryBounds) -> None:
+def _collect(wire: BoundedQuery, found: QueryResult, query: str, params: list[Any] | None, bounds: QueryBounds) -> None:
     types: list[int] = []
     kept, fresh = 0, True
     for result in wire.send(query, params):
@@ -137,7 +137,7 @@ def _collect(wire: Wire, found: QueryResult, query: str, params: list[Any] | Non
         fresh = True
         found.command = _text(result.command_status or b"")
         found.count = result.command_tuples or 0
-    if not wire.settled():
+    if not wire.is_settled():
         found.notices.append({"severity": "WARNING", "message": "the transaction was left open and is rolled back"})
         list(wire.send("ROLLBACK", None))
     try:
@@ -148,7 +148,7 @@ def _collect(wire: Wire, found: QueryResult, query: str, params: list[Any] | Non
     found.columns = [(name, kind) for (name, _), kind in zip(found.columns, names, strict=True)]
 
 
-def _type_names(wire: Wire, types: list[int]) -> list[str]:
+def _type_names(wire: BoundedQuery, types: list[int]) -> list[str]:
     known = {}
     for result in wire.send(SQL.type_names.as_string(), ["{" + ",".join(map(str, types)) + "}"]):
         _refuse(result)

@@ -55,7 +55,7 @@ class RoleAdmin:
     def ensure(self, roles: ProjectRoles, passwords: Mapping[str, str], session: str) -> None:
         """Ensure that the project has exactly its roles. Raises Refused when a role of such a name is not ours."""
         label = f"{LABEL}{roles.prefix}"
-        known = self.look([*roles.all, *SHARED], session)
+        known = self.read_roles([*roles.all, *SHARED], session)
         if any(name not in known for name in SHARED):
             self.ensure_shared(session)
         if any(known[name]["label"] != label for name in roles.all if name in known):
@@ -70,7 +70,7 @@ class RoleAdmin:
             with self._cluster.session(session) as admin:
                 admin.execute(sql.SQL("\n").join([*parts, SQL.memberships.format(**role_identifiers(roles))]))
 
-    def faults(
+    def differences(
         self, known: Mapping[str, Mapping[str, Any]], roles: ProjectRoles, passwords: Mapping[str, str]
     ) -> list[str]:
         """Return in words in what the project's roles, as `look` found them, differ from what they have to be."""
@@ -85,7 +85,7 @@ class RoleAdmin:
 
     def drop(self, roles: ProjectRoles, session: str) -> None:
         """Remove the project's roles, with whatever still names them; roles that are not ours stay."""
-        known = self.look(list(roles.all), session)
+        known = self.read_roles(list(roles.all), session)
         ours = [name for name, row in known.items() if row["label"] == f"{LABEL}{roles.prefix}"]
         if not ours:
             return
@@ -104,15 +104,15 @@ class RoleAdmin:
         with self._cluster.session(session) as admin:
             found = admin.execute(SQL.depends_on, {"names": ours}).fetchall()
         for (database,) in found:
-            with self._cluster.inside(database or MAINTENANCE, session) as admin:
+            with self._cluster.open_in_database(database or MAINTENANCE, session) as admin:
                 admin.execute(SQL.drop_owned.format(roles=names))
 
-    def look(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:
+    def read_roles(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:
         """Return these roles as they are."""
         with self._cluster.session(session) as admin:
-            return self.look_by(admin, names)
+            return self.read_roles_by(admin, names)
 
-    def look_by(self, admin: Session, names: list[str] | None) -> dict[str, dict[str, Any]]:
+    def read_roles_by(self, admin: Session, names: list[str] | None) -> dict[str, dict[str, Any]]:
         """Return these roles as they are, or with None every one that is named as a project's."""
         with admin.cursor(row_factory=dict_row) as cursor:
             return {row["name"]: row for row in cursor.execute(SQL.look, {"names": names})}

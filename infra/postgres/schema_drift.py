@@ -80,7 +80,7 @@ class SchemaInspector:
         with self._cluster.session(session) as admin:
             return dict(admin.execute(SQL.writes).fetchall())
 
-    def of_template(self, name: str, session: str) -> list[dict[str, Any]] | None:
+    def template_objects(self, name: str, session: str) -> list[dict[str, Any]] | None:
         """Return what a template holds, as JSON can keep it; None when there is no such template (any more).
 
         A sealed template admits nobody, so a copy is looked at.
@@ -95,20 +95,20 @@ class SchemaInspector:
                 for part in (copy, revoke):
                     text = sql.SQL(part)
                     admin.execute(text.format(database=database, template=sql.Identifier(name)))
-                with self._cluster.inside(f"{name}_look", session) as inside:
+                with self._cluster.open_in_database(f"{name}_look", session) as inside:
                     found = _look(inside, TEMPLATE_PUBLIC, OF_TEMPLATE)
             finally:
                 admin.execute(SQL.drop.format(database=database))
         return [asdict(thing) for thing in [*found.values(), *_default_privileges()]]
 
-    def faults(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
+    def differences(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Return in words in what a project's database differs from its template. Raises Unavailable."""
-        with self._cluster.inside(roles.prefix, session) as admin:
+        with self._cluster.open_in_database(roles.prefix, session) as admin:
             return _told_shortly(self._faults(admin, roles, wanted))
 
     def heal(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Put back what can be put back safely; say in words what differs still. Raises Unavailable."""
-        with self._cluster.inside(roles.prefix, session) as admin:
+        with self._cluster.open_in_database(roles.prefix, session) as admin:
             healed = [_healed(admin, fault.remedy) for fault in self._faults(admin, roles, wanted) if fault.remedy]
             if any(healed):
                 _attempt(admin, [SQL.stamp.format()])

@@ -14,7 +14,13 @@ from psycopg.rows import dict_row
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram, stand_ins
 from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translate_errors
-from infra.postgres.extensions import NOT_LISTED, OF_UNTRUSTED, create_untrusted, is_administrators, offered
+from infra.postgres.extensions import (
+    NOT_LISTED,
+    OF_UNTRUSTED,
+    available_extensions,
+    create_untrusted,
+    is_administrators_schema,
+)
 from infra.postgres.project_roles import role_identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.sql import statements
@@ -54,7 +60,7 @@ class Beside:
             return None
         # Whoever died in the middle of a swap has left it closed.
         self._admit(name)
-        with self._cluster.inside(name, self._session) as admin:
+        with self._cluster.open_in_database(name, self._session) as admin:
             row = admin.execute(SQL.marked).fetchone()
         return row[0] if row else None
 
@@ -73,10 +79,10 @@ class Beside:
             with self._cluster.session(self._session) as admin:
                 admin.execute(SQL.copy.format(database=database, template=template))
         else:
-            templates.build_at(name, version, self._session)
+            templates.build_version(name, version, self._session)
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.label.format(database=database, label=label))
-        with self._cluster.inside(name, self._session) as admin:
+        with self._cluster.open_in_database(name, self._session) as admin:
             admin.execute(sql.SQL("\n").join(self._hollow(without)))
 
     def _hollow(self, without: Collection[str]) -> list[sql.Composed]:
@@ -95,7 +101,7 @@ class Beside:
         Raises Refused when a role of its name is not ours, Unavailable.
         """
         password = secrets.token_urlsafe(32)
-        self._cluster.persistently(lambda: self._make_restorer(name, password))
+        self._cluster.retry_races(lambda: self._make_restorer(name, password))
         with (
             translate_errors(),
             psycopg.connect(
@@ -142,14 +148,14 @@ class Beside:
 
         Raises Refused when this server lacks it or refuses.
         """
-        known = offered(self._cluster, self._session).get(extension)
+        known = available_extensions(self._cluster, self._session).get(extension)
         if known is None or known.reason:
             raise Refused(f"the backup needs the extension {extension}: {known.reason if known else NOT_LISTED}")
-        if known.trusted and not (schema == OF_UNTRUSTED and is_administrators(login)):
+        if known.trusted and not (schema == OF_UNTRUSTED and is_administrators_schema(login)):
             schema_there = sql.SQL(schema)  # quoted by pg_dump
             login.execute(SQL.extension.format(name=sql.Identifier(extension), schema=schema_there))
             return
-        with self._cluster.inside(name, self._session) as admin:
+        with self._cluster.open_in_database(name, self._session) as admin:
             create_untrusted(admin, extension)
 
     def settle(self, name: str) -> None:
@@ -158,10 +164,10 @@ class Beside:
             "restorer": sql.Identifier(self._roles.restore),
             "owner": sql.Identifier(self._roles.owner),
         }
-        with self._cluster.inside(name, self._session) as admin, admin.transaction():
+        with self._cluster.open_in_database(name, self._session) as admin, admin.transaction():
             admin.execute(SQL.settle.format(**parts))
             admin.execute(SQL.stamp)
-        self._cluster.persistently(self._drop_restorer)
+        self._cluster.retry_races(self._drop_restorer)
 
     def admit(self, name: str, login: str) -> None:
         """Admit one login of the project."""
@@ -170,13 +176,13 @@ class Beside:
 
     def set_mark(self, name: str, mark: str) -> None:
         """Record by what restore a database was filled to its end."""
-        with self._cluster.inside(name, self._session) as admin:
+        with self._cluster.open_in_database(name, self._session) as admin:
             admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
 
     def drop_restorer(self) -> None:
         """Remove the login that restores, whatever it still owns, and who stood in for absent roles."""
-        self._cluster.persistently(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
-        self._cluster.persistently(self._drop_restorer)
+        self._cluster.retry_races(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
+        self._cluster.retry_races(self._drop_restorer)
 
     def _drop_restorer(self) -> None:
         restorer = sql.Identifier(self._roles.restore)
@@ -186,7 +192,7 @@ class Beside:
                 return
             found = admin.execute(SQL.depends_on, {"name": self._roles.restore}).fetchall()
         for (database,) in found:
-            with self._cluster.inside(database, self._session) as inside:
+            with self._cluster.open_in_database(database, self._session) as inside:
                 inside.execute(SQL.drop_owned.format(restorer=restorer))
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.drop_role.format(restorer=restorer))
@@ -231,7 +237,7 @@ class Beside:
 
     def drop(self, name: str) -> None:
         """Remove such a database, also one that an interrupted drop has left; one that is not ours stays."""
-        self._cluster.persistently(lambda: self._drop(name))
+        self._cluster.retry_races(lambda: self._drop(name))
 
     def _drop(self, name: str) -> None:
         if self._look(name):

@@ -41,7 +41,7 @@ class StandInRoles:
     def drop(self, database: str) -> list[str]:
         """Remove them, with the rights and policies that name them; return for whom they stood."""
         if self.stands_for:
-            with self._cluster.inside(database, self._session) as admin:
+            with self._cluster.open_in_database(database, self._session) as admin:
                 for name in self.stands_for:
                     admin.execute(
                         SQL.take_out.format(role=sql.Identifier(name), owner=sql.Identifier(self._roles.owner))
@@ -75,7 +75,7 @@ def drop_all(cluster: Cluster, roles: ProjectRoles, session: str) -> None:
         found = [(name, admin.execute(SQL.depends_on, {"name": name}).fetchall()) for (name,) in names]
     for name, databases in found:
         for (database,) in databases:
-            with cluster.inside(database, session) as inside:
+            with cluster.open_in_database(database, session) as inside:
                 inside.execute(SQL.drop_owned.format(role=sql.Identifier(name)))
         with cluster.session(session) as admin:
             admin.execute(SQL.drop.format(role=sql.Identifier(name)))

@@ -60,11 +60,11 @@ class Templates:
                 _drop(admin, name)
         return names
 
-    def build_at(self, database: str, version: str, session: str) -> None:
+    def build_version(self, database: str, version: str, session: str) -> None:
         """Make a database as a project's was when `version` was the newest migration; nobody may connect yet."""
         with self._cluster.session(session) as admin:
             admin.execute(SQL.build.format(database=sql.Identifier(database)))
-        with self._cluster.inside(database, session) as inside:
+        with self._cluster.open_in_database(database, session) as inside:
             inside.execute(SQL.prepare.format(database=sql.Identifier(database)))
             inside.execute("SET search_path = launchdb")
             migrations.apply_migrations(inside, self.folder, upto=version)
@@ -76,7 +76,7 @@ class Templates:
                 _drop(admin, leftover)
         database = sql.Identifier(building)
         admin.execute(SQL.build.format(database=database))
-        with self._cluster.inside(building, session) as inside:
+        with self._cluster.open_in_database(building, session) as inside:
             inside.execute(SQL.prepare.format(database=database))
             inside.execute("SET search_path = launchdb")
             migrations.apply_migrations(inside, self.folder)

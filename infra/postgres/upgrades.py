@@ -55,9 +55,9 @@ class TemplateUpgrades:
         self._cluster = cluster
         self._files = {migration.version: migration for migration in migrations.read_migrations(folder)}
 
-    def look(self, database: str, session: str) -> UpgradeStatus:
+    def status(self, database: str, session: str) -> UpgradeStatus:
         """Return how far a project's database is. Raises Unavailable, Refused when there is no ledger in it."""
-        with self._cluster.inside(database, session) as admin:
+        with self._cluster.open_in_database(database, session) as admin:
             applied = _ledger(admin)
         known = {line.version: line.checksum for line in applied}
         return UpgradeStatus(
@@ -72,11 +72,11 @@ class TemplateUpgrades:
 
         Raises Refused with the server's reason when the file does not apply, Unavailable when somebody is in the way.
         """
-        self._cluster.persistently(lambda: self._apply(self._files[version], database, roles, session))
+        self._cluster.retry_races(lambda: self._apply(self._files[version], database, roles, session))
 
     def _apply(self, file: Migration, database: str, roles: ProjectRoles, session: str) -> None:
         names = role_identifiers(roles)
-        with self._cluster.inside(database, session) as admin, admin.transaction():
+        with self._cluster.open_in_database(database, session) as admin, admin.transaction():
             admin.execute(SQL.begin)
             if file.version in {line.version for line in _ledger(admin)}:
                 return

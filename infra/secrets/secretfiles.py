@@ -105,11 +105,11 @@ def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
 
 def check(folder: Path) -> None:
     """Raise Refused, naming them, for secrets nobody should start with."""
-    if found := faults(folder):
+    if found := weaknesses(folder):
         raise Refused("secrets are not fit for use: " + "; ".join(found))
 
 
-def faults(folder: Path) -> list[str]:
+def weaknesses(folder: Path) -> list[str]:
     """Return what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing."""
     found = [f"{folder} can be read by others"] if folder.stat().st_mode & 0o077 else []
     seen: dict[str, str] = {}

@@ -13,9 +13,9 @@ from catalog.settings_model import SECRETS
 from infra import files
 from infra.backup import archive, sets
 from infra.backup import keys as backup_keys
-from infra.backup.dumps import FORMS, Programs
-from infra.backup.fingerprint import Contents, looking
-from infra.backup.sets import File, Manifest
+from infra.backup.dumps import FORMS, PostgresPrograms
+from infra.backup.fingerprint import Fingerprint, open_reader
+from infra.backup.sets import Manifest, SetFile
 from infra.errors import Refused, Unavailable
 from infra.gpg import Gpg
 from infra.pipeline import ProgramFailed
@@ -46,9 +46,9 @@ class Opened:
     details: dict[str, Any]
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> Fingerprint:
         """What the database held."""
-        return Contents.from_json(self.details["contents"])
+        return Fingerprint.from_json(self.details["contents"])
 
 
 def gpg(infra: Infra) -> Gpg:
@@ -71,13 +71,13 @@ def write(
     """
     folder = files.ensure_folder(run.infra.settings.backups_folder)
     keys = backup_keys.backup_keys(run.infra.settings.secrets_folder)
-    path = sets.path_of(folder, backup.stem)
+    path = sets.manifest_path(folder, backup.stem)
     if path.exists():
-        known = sets.read(folder, backup.stem, keys)
+        known = sets.read_manifest(folder, backup.stem, keys)
         if not fresh or _is_of_now(run, known, keys, uri):
             return known
     else:
-        sets.remove(folder, backup.stem)
+        sets.remove_set(folder, backup.stem)
     run.check()
     key, form = keys[backup.key_id], cast("Format", backup.format)
     name = sets.file_name(backup.stem, form)
@@ -96,13 +96,13 @@ def write(
         schema=found.schema or run.infra.databases.templates.version,
         key_id=backup.key_id,
         database_bytes=found.size,
-        files=(File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
-        details=sets.seal(key, details),
+        files=(SetFile(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
+        details=sets.seal_details(key, details),
     )
     run.check()
     path.unlink(missing_ok=True)  # it fits the file of before
     partial.replace(folder / name)
-    sets.write(folder, manifest, key)
+    sets.write_manifest(folder, manifest, key)
     return manifest
 
 
@@ -110,8 +110,8 @@ def write(
 class _Dumped:
     """What was dumped into a file, and what the database held at that moment."""
 
-    stored: archive.Stored
-    contents: Contents
+    stored: archive.StoredFile
+    contents: Fingerprint
     size: int
     server: str
     schema: str
@@ -125,30 +125,32 @@ def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str
 
     Numbers of a sequence count as nothing written; those that were given out while it was dumped may not be in it.
     """
-    details = sets.details(known, keys[known.key_id])
-    kept = Contents.from_json(details["contents"])
-    with looking(uri, run.session) as look:
+    details = sets.read_details(known, keys[known.key_id])
+    kept = Fingerprint.from_json(details["contents"])
+    with open_reader(uri, run.session) as look:
         return details.get("written") == look.written and kept.figures == kept.later == look.figures()
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
     form = cast("Format", backup.format)
-    with _as_unavailable(), looking(uri, run.session, project=project) as look, ThreadPoolExecutor(1) as beside:
+    with _as_unavailable(), open_reader(uri, run.session, project=project) as look, ThreadPoolExecutor(1) as beside:
         size = look.size()
         archive.ensure_room(path.parent, _expected(run, backup, size))
-        programs = Programs.of(run.infra.settings)
+        programs = PostgresPrograms.of(run.infra.settings)
         with programs.dump(uri, form, snapshot=look.snapshot, session=run.session) as plain:
             # What it holds is counted while it is dumped: both see the same moment.
-            counted = beside.submit(look.take, lambda: None)
-            stored = archive.store(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
-        return _Dumped(stored, look.ended(counted.result()), size, look.server, look.schema(), look.written)
+            counted = beside.submit(look.read, lambda: None)
+            stored = archive.store_file(plain, path, FORMS[form], gpg(run.infra), key, told(run, size, "dumped"))
+        return _Dumped(
+            stored, look.with_final_sequences(counted.result()), size, look.server, look.schema(), look.written
+        )
 
 
 def is_whole(run: Run[Any]) -> bool:
     """Return whether the set of this job's backup is written to its end; one that is listed was."""
     with run.infra.database.autocommit() as tx:
         backup = backups.of_job(tx, run.job_id)
-    path = sets.path_of(run.infra.settings.backups_folder, backup.stem)
+    path = sets.manifest_path(run.infra.settings.backups_folder, backup.stem)
     return backup.finished_at is not None or path.exists()
 
 
@@ -161,7 +163,7 @@ def remove(run: Run[Any]) -> None:
             return
     if backup.finished_at is not None:
         return
-    sets.remove(run.infra.settings.backups_folder, backup.stem)
+    sets.remove_set(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         backups.delete(tx, backup.id)
 
@@ -170,13 +172,13 @@ def opened(infra: Infra, stem: str) -> Opened:
     """Check a whole set before anything is done with it. Raises Refused, naming what is wrong with it."""
     folder, secrets = infra.settings.backups_folder, infra.settings.secrets_folder
     keys = backup_keys.backup_keys(secrets)
-    manifest = sets.read(folder, stem, keys)
-    sets.check(folder, manifest)
+    manifest = sets.read_manifest(folder, stem, keys)
+    sets.check_files(folder, manifest)
     newest = infra.databases.templates.version
     if manifest.schema > newest:
         raise Refused(f"{stem} was made by a newer version ({manifest.schema}; this one knows {newest}): update first")
     key = keys[manifest.key_id]
-    return Opened(manifest, key, sets.details(manifest, key))
+    return Opened(manifest, key, sets.read_details(manifest, key))
 
 
 def told(run: Run[Any], total: int, word: str) -> Callable[[int], None]:

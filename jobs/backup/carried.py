@@ -37,7 +37,7 @@ TABLES = (
 
 
 @contextmanager
-def reading(conninfo: str, session: str) -> Iterator[Transaction]:
+def open_view(conninfo: str, session: str) -> Iterator[Transaction]:
     """Lend one view of a platform's database that is there. Raises Unavailable, Refused when it lets nobody in."""
     with (
         translate_errors(),
@@ -52,7 +52,7 @@ def is_comparable(source: Transaction, target: Transaction) -> bool:
     return bool(source.value(SQL.schema) == target.value(SQL.schema))
 
 
-def owners(source: Transaction, target: Transaction) -> None:
+def carry_over_owners(source: Transaction, target: Transaction) -> None:
     """Carry over how everybody signs in now: one who is new stays, and a password of before does not come back."""
     for row in source.rows(SQL.owners):
         known = target.value(SQL.owner, {"id": row["id"], "email": row["email"]})
@@ -62,7 +62,9 @@ def owners(source: Transaction, target: Transaction) -> None:
             sessions.end_all(target, known)
 
 
-def projects(infra: Infra, source: Transaction, target: Transaction, tell: Callable[[str], None]) -> list[str]:
+def carry_over_projects(
+    infra: Infra, source: Transaction, target: Transaction, tell: Callable[[str], None]
+) -> list[str]:
     """Write into `target` each project that `source` alone knows and whose database is there; return their ids.
 
     Twice is once.

@@ -16,21 +16,21 @@ from jobs.backup import backups
 from jobs.backup.backups import KEPT_SECRETS, KEYS
 
 if TYPE_CHECKING:
-    from infra.backup.transfer import Head
+    from infra.backup.transfer import ExportHeader
     from infra.composition import Infra
 
 SQL = statements(__file__)
 SHORTEST_JWT_SECRET = 32
 
 
-def look(infra: Infra, file: str, passphrase: str) -> Head:
+def inspect_export(infra: Infra, file: str, passphrase: str) -> ExportHeader:
     """Return what an export in the imports folder is. Raises Refused, naming why it is not taken."""
-    head = transfer.peek(infra.settings.imports_folder / file, backups.gpg(infra), passphrase)
-    check(infra, head)
+    head = transfer.read_header(infra.settings.imports_folder / file, backups.gpg(infra), passphrase)
+    check_importable(infra, head)
     return head
 
 
-def check(infra: Infra, head: Head) -> None:
+def check_importable(infra: Infra, head: ExportHeader) -> None:
     """Raise Refused for an export that is newer than this installation, or that is none."""
     if not is_project_id(head.scope) or head.format not in FORMATS:
         raise Refused("this is no export of a project")

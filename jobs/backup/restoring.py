@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from catalog import names
 from infra.backup import archive
-from infra.backup.differences import differences, listed
-from infra.backup.dumps import FORMS, Programs
-from infra.backup.fingerprint import looking
-from infra.backup.sql_restore import Replay
+from infra.backup.differences import differences, shortened
+from infra.backup.dumps import FORMS, PostgresPrograms
+from infra.backup.fingerprint import open_reader
+from infra.backup.sql_restore import SqlRestore
 from infra.errors import LoginRefused, Refused
 from infra.postgres.staging import Beside
 from infra.postgres.stand_ins import StandInRoles
@@ -21,14 +21,14 @@ from jobs.projects.data_plane import stored_secrets
 if TYPE_CHECKING:
     from infra.backup.differences import Difference
     from infra.backup.dumps import Format
-    from infra.backup.fingerprint import Contents
-    from infra.backup.sql_restore import Played
+    from infra.backup.fingerprint import Fingerprint
+    from infra.backup.sql_restore import RestoreSummary
     from jobs.backup.backups import Opened
     from jobs.engine.run import Run
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreOutcome:
     """What came of a restore.
 
     played   what was played of the dump
@@ -36,7 +36,7 @@ class Restored:
     remarks  what is only worth saying
     """
 
-    played: Played
+    played: RestoreSummary
     lacking: list[str]
     remarks: list[str]
 
@@ -44,12 +44,12 @@ class Restored:
         """Write what is to be said of it into the job's result."""
         for name, said in (("lacking", self.lacking), ("remarks", self.remarks)):
             if said:
-                run.result[name] = listed(said)
+                run.result[name] = shortened(said)
 
 
 def restore_beside(
     run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None, partial: bool = False
-) -> Restored:
+) -> RestoreOutcome:
     """Fill a database beside the project's with what a set holds, and prove that it holds it.
 
     mark     what the finished restore is known by
@@ -82,20 +82,20 @@ def restore_beside(
     return restored
 
 
-def _judged(played: Played, found: list[Difference], *, partial: bool) -> Restored:
+def _judged(played: RestoreSummary, found: list[Difference], *, partial: bool) -> RestoreOutcome:
     """Raise Refused, naming it, for what of the differences is a fault."""
     remarks = [str(each) for each in found if each.remark]
     lacking = [*played.failures, *(str(each) for each in found if each.lacking)]
     wrong = [str(each) for each in found if not (each.remark or each.lacking)]
     if wrong or (lacking and not (partial or played.failures)):
-        said = listed([*wrong, *lacking])
+        said = shortened([*wrong, *lacking])
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(said)}")
     if lacking and not partial:
         raise Refused(
-            f"it does not come back whole: {'; '.join(listed(lacking))}. Everything else does: to have that, restore"
+            f"it does not come back whole: {'; '.join(shortened(lacking))}. Everything else does: to have that, restore"
             " it partially (--partial, or partial: true)"
         )
-    return Restored(played, lacking, remarks)
+    return RestoreOutcome(played, lacking, remarks)
 
 
 def compare(
@@ -105,9 +105,9 @@ def compare(
     login = names.roles(project).dump
     uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
     known = stand_ins.stands_for if stand_ins else {}
-    with looking(uri, run.session, project=project, stand_ins=known) as look:
+    with open_reader(uri, run.session, project=project, stand_ins=known) as look:
         kept = source.contents
-        found = look.take_as(kept, source.manifest.scope, run.check)
+        found = look.read_like(kept, source.manifest.scope, run.check)
     for schema in _anew(source):
         found = found.without(schema)
     return differences(kept, found)
@@ -118,7 +118,7 @@ def _anew(source: Opened) -> set[str]:
     return source.contents.lacks_schemas - {"public"}
 
 
-def prove_beside(run: Run[Any], contents: Contents, database: str, project: str) -> int:
+def prove_beside(run: Run[Any], contents: Fingerprint, database: str, project: str) -> int:
     """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
 
     Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
@@ -142,22 +142,22 @@ def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
     beside.drop_restorer()
 
 
-def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandInRoles) -> Played:
+def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandInRoles) -> RestoreSummary:
     manifest, form = source.manifest, cast("Format", source.manifest.format)
     file = manifest.file(DATABASE)
     if file is None:
         raise Refused(f"{manifest.stem} holds no database")
     path = run.infra.settings.backups_folder / file.name
-    programs = Programs.of(run.infra.settings)
+    programs = PostgresPrograms.of(run.infra.settings)
     with (
         beside.restorer(database) as login,
-        archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
+        archive.open_plain(path, FORMS[form], gpg(run.infra), source.key) as plain,
         programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
-        replay = Replay(
+        replay = SqlRestore(
             login,
             role=stand_ins,
             extend=lambda extension, schema: beside.extend(database, login, extension, schema),
             look=told(run, file.plain_bytes, "restored"),
         )
-        return replay.play(text)
+        return replay.restore(text)

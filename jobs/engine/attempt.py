@@ -58,7 +58,7 @@ class Attempt:
             result=deepcopy(hold.kept),
             _check=hold.check,
             _log=hold.log_event,
-            _progress=hold.progress,
+            _progress=hold.report_progress,
             _transaction=hold.transaction,
             _spawn=hold.spawn,
         )
@@ -116,12 +116,12 @@ class Attempt:
                 self._begin(step)
             if step.joins:
                 self._join()
-            self._hold.passing("before_act")
+            self._hold.reach_crash_point("before_act")
             if step.atomic:
                 self._act_atomically(step)
                 continue
             step.act(self._run)
-            self._hold.passing("after_act")
+            self._hold.reach_crash_point("after_act")
             self._pending = self._ended(step)
         if not self._finished:
             self._finish()
@@ -171,13 +171,13 @@ class Attempt:
         last = step is self._kind.steps[-1]
         with self._database.transaction() as tx:
             step.act(self._run, tx)
-            self._hold.passing("after_act")
+            self._hold.reach_crash_point("after_act")
             if last:
                 self._end(tx, ended)
             else:
                 self._hold.keep_result(tx, self._run.result)
                 self._hold.fenced.advance(tx, ended, None)
-        self._hold.passing("after_checkpoint")
+        self._hold.reach_crash_point("after_checkpoint")
         self._finished = last
         if last:
             self._engine.finished(self._job, "succeeded")
@@ -203,7 +203,7 @@ class Attempt:
     def _settled(self) -> None:
         if self._pending is not None:
             self._pending = None
-            self._hold.passing("after_checkpoint")
+            self._hold.reach_crash_point("after_checkpoint")
 
     # --- back
 
@@ -233,13 +233,13 @@ class Attempt:
     def _undo(self, step: kinds.Step) -> None:
         self._hold.step = self._run.ledger.step = step.name
         self._hold.check()
-        self._hold.passing("before_act")
+        self._hold.reach_crash_point("before_act")
         if step.undo is not None:
             step.undo(self._run)
-        self._hold.passing("after_act")
+        self._hold.reach_crash_point("after_act")
         with self._database.autocommit() as tx:
             self._hold.fenced.advance(tx, Checkpoint(step.name, "undone"), None)
-        self._hold.passing("after_checkpoint")
+        self._hold.reach_crash_point("after_checkpoint")
 
     def _reread(self) -> Job:
         with self._database.autocommit() as tx:

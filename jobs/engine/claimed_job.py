@@ -129,14 +129,14 @@ class ClaimedJob:
             self.fenced.add_event(tx, self._engine.scrub(message))
         self._engine.changed(self._job.id)
 
-    def progress(self, done: int, total: int, message: str) -> None:
+    def report_progress(self, done: int, total: int, message: str) -> None:
         """Report real work, at most twice a second. Raises LeaseLost."""
         now = self._engine.clock()
         if now - self._told_at < PROGRESS_SECONDS and done < total:
             return
         self._told_at = now
         with self._database.autocommit() as tx:
-            self.fenced.progress(tx, done, total, self._engine.scrub(message))
+            self.fenced.report_progress(tx, done, total, self._engine.scrub(message))
         self._engine.changed(self._job.id)
 
     def keep_result(self, tx: Transaction, result: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ class ClaimedJob:
             else:
                 return
 
-    def passing(self, point: Point) -> None:
+    def reach_crash_point(self, point: Point) -> None:
         """Die here if this is the crash point."""
         step = f"undo-{self.step}" if self.undoing else self.step
-        self._engine.crash.passing(self._kind.name, step, point)
+        self._engine.crash.die_if_reached(self._kind.name, step, point)

@@ -19,7 +19,7 @@ class CrashPoint:
             raise ValueError(f"LAUNCHDB_CRASH must be kind:step:point with one of {', '.join(POINTS)}")
         self._place = tuple(parts)
 
-    def passing(self, kind: str, step: str, point: Point) -> None:
+    def die_if_reached(self, kind: str, step: str, point: Point) -> None:
         """End the process, as kill -9 would, if this is the place."""
         if self._place == (kind, step, point):
             os._exit(EXIT_STATUS)

@@ -69,7 +69,7 @@ class Leases:
         with self._lock:
             return list(self._held.values())
 
-    def beat(self) -> None:
+    def renew_all(self) -> None:
         """Renew everything held. Raises Unavailable when Postgres is away."""
         leases = self.held()
         asked_at = self._clock()
@@ -103,7 +103,7 @@ class Leases:
         while not self._stopped.is_set():
             pause = self._settings.beat_seconds
             try:
-                self.beat()
+                self.renew_all()
                 alive.touch_alive_file(self._settings.alive_file)
             except Unavailable:
                 pause = RETRY_SECONDS
@@ -111,7 +111,7 @@ class Leases:
             self._wake.wait(pause)
             self._wake.clear()
 
-    def beat_now(self) -> None:
+    def renew_soon(self) -> None:
         """Wake the beating thread at once: Postgres is back."""
         self._wake.set()
 

@@ -22,23 +22,23 @@ class Ledger:
         self._held = {"job": job_id, "project": project_id, "fence": fence}
         self.step = ""
 
-    def intend(self, kind: str, *names: str) -> None:
+    def mark_intended(self, kind: str, *names: str) -> None:
         """Write down that these things are about to be made."""
         self._write("intended", kind, names)
 
-    def present(self, kind: str, *names: str) -> None:
+    def mark_present(self, kind: str, *names: str) -> None:
         """Write down that these things are there."""
         self._write("present", kind, names)
 
-    def releasing(self, kind: str, *names: str) -> None:
+    def mark_releasing(self, kind: str, *names: str) -> None:
         """Write down that these things are about to be removed."""
         self._write("releasing", kind, names)
 
-    def gone(self, kind: str, *names: str) -> None:
+    def mark_gone(self, kind: str, *names: str) -> None:
         """Write down that these things are no more."""
         self._write("gone", kind, names)
 
-    def forget(self, kind: str, *names: str) -> None:
+    def delete_gone(self, kind: str, *names: str) -> None:
         """Drop the rows of things that are no more and of which nobody asks whether they ever were."""
         with self._database.autocommit() as tx:
             tx.execute(SQL.forget, {**self._held, "kind": kind, "names": list(names)})

@@ -53,14 +53,14 @@ def declare(tx: Transaction, *, offsite: bool) -> None:
         tx.execute(SQL.declare, {**asdict(default), "enabled": enabled})
 
 
-def listing(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
+def list_schedules(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Return all schedules, or the one of that name: the row's columns, `next` and `reason`."""
     return [_told(row) for row in tx.rows(SQL.list, {"name": name})]
 
 
 def show_schedule(tx: Transaction, name: str) -> dict[str, Any]:
     """Return one schedule as `listing` does. Raises ScheduleNotFound."""
-    found = listing(tx, name)
+    found = list_schedules(tx, name)
     if "\0" in name or not found:
         raise ScheduleNotFound(f"there is no schedule {name!a}")
     return found[0]

@@ -218,7 +218,7 @@ class FencedWriter:
         """Begin the way back."""
         self._status(tx.value(SQL.turn_back, {**self._key, "error": None if error is None else Jsonb(error)}))
 
-    def progress(self, tx: Transaction, done: int, total: int, message: str) -> None:
+    def report_progress(self, tx: Transaction, done: int, total: int, message: str) -> None:
         """Report real work."""
         self._status(tx.value(SQL.progress, {**self._key, "done": done, "total": total, "message": message}))
 

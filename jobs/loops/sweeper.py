@@ -58,7 +58,7 @@ class Sweeper:
         served, instances = self._served(), self._instances()
         self._name_strays(seen, instances, now)
         rows = self._settled(now)
-        looked = self._looks.faults(row for row in rows if schema_drift.can_be_opened(seen, row["id"]))
+        looked = self._looks.differences(row for row in rows if schema_drift.can_be_opened(seen, row["id"]))
         self.opened = len(looked)
         world = SweepSnapshot(seen, served, instances)
         return sum(self._mend(world, row, looked.get(row["id"], row["drift"])) for row in rows)
@@ -66,7 +66,7 @@ class Sweeper:
     def _instances(self) -> InstanceSnapshot:
         """Look at all data APIs once; while that cannot be done, the rest is looked at all the same."""
         try:
-            return self._infra.instances.look()
+            return self._infra.instances.snapshot()
         except Unavailable as error:
             log.warning("data APIs cannot be looked at", extra={"error": str(error)})
             return EmptySnapshot()
@@ -95,7 +95,7 @@ class Sweeper:
     def _mend(self, world: SweepSnapshot, row: dict[str, Any], within: list[str]) -> bool:
         """Enqueue a job for a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.WantedProject(row["id"], row["status"], row["pool_size"], row["settings"])
-        found = drift.faults(
+        found = drift.differences(
             self._infra, world.seen, project, row["known"], served=world.served, instances=world.instances
         )
         if not found and sorted(within) == sorted(row["drift"]) and not row["complains"]:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from catalog import names
-from infra.backup.trial_api import serving
+from infra.backup.trial_api import serve_data_api
 from infra.errors import Refused
 from infra.secrets import tokens
 from infra.sockets import socket_path
@@ -17,7 +17,7 @@ from infra.sockets import socket_path
 if TYPE_CHECKING:
     import httpx
 
-    from infra.backup.fingerprint import Contents
+    from infra.backup.fingerprint import Fingerprint
     from infra.postgres.role_names import ProjectRoles
     from jobs.engine.run import Run
 
@@ -29,7 +29,7 @@ _SIMPLE = re.compile(r"public\.([a-z_][a-z0-9_]*)", re.ASCII)
 _COUNT = re.compile(r"(?:\*|\d+-\d+)/(\d+)", re.ASCII)
 
 
-def prove_by_data_api(run: Run[Any], uri: str, project: str, contents: Contents) -> int:
+def prove_by_data_api(run: Run[Any], uri: str, project: str, contents: Fingerprint) -> int:
     """Read as a signed-in user and count as the service; return how many tables were counted.
 
     uri       of the data API's login in the copy
@@ -49,7 +49,7 @@ def prove_by_data_api(run: Run[Any], uri: str, project: str, contents: Contents)
     configuration = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
     socket = socket_path(run.infra.settings, f"trial-{project.removeprefix('proj_')}.sock")
     wanted = [(found[1], rows) for name, rows in contents.rows.items() if (found := _SIMPLE.fullmatch(name))]
-    with serving(configuration, socket) as client:
+    with serve_data_api(configuration, socket) as client:
         run.check()
         signed_in = _header(roles, roles.authenticated, secret)
         _refuse_failure(client.get("/", headers=signed_in), "its description")

@@ -29,35 +29,35 @@ def open_data_api(run: Run[Any]) -> None:
     """Ensure that the data API serves the project."""
     instance = names.instance(run.args.project_id)
     spec = stored_spec(run)
-    run.ledger.intend("instance", instance)
+    run.ledger.mark_intended("instance", instance)
     run.check()
     run.infra.instances.ensure(spec, CreatedBy(run.job_id, run.fence))
-    run.ledger.present("instance", instance)
+    run.ledger.mark_present("instance", instance)
 
 
 def close_data_api(run: Run[Any]) -> None:
     """Ensure that the data API no longer serves the project."""
     instance = names.instance(run.args.project_id)
-    run.ledger.releasing("instance", instance)
+    run.ledger.mark_releasing("instance", instance)
     run.check()
     run.infra.instances.remove(instance)
-    run.ledger.gone("instance", instance)
+    run.ledger.mark_gone("instance", instance)
 
 
 def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
     """Ensure that the project has exactly its roles, whose logins take these passwords."""
     roles = names.roles(run.args.project_id)
-    run.ledger.intend("role", *roles.all)
+    run.ledger.mark_intended("role", *roles.all)
     run.check()
     run.infra.databases.ensure_roles(roles, passwords, run.session)
-    run.ledger.present("role", *roles.all)
+    run.ledger.mark_present("role", *roles.all)
 
 
 def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
     """Change the passwords of the logins while their clients go on."""
     database, dump = names.database(run.args.project_id), names.roles(run.args.project_id).dump
     pooled = {login: password for login, password in passwords.items() if login != dump}
-    run.infra.pooler.exchange(database, pooled, lambda: set_passwords(run, passwords))
+    run.infra.pooler.change_passwords(database, pooled, lambda: set_passwords(run, passwords))
 
 
 def drop_database(run: Run[Any]) -> None:
@@ -67,20 +67,20 @@ def drop_database(run: Run[Any]) -> None:
     for use in names.BESIDE:
         beside.drop(names.beside(run.args.project_id, use))
     beside.drop_restorer()
-    run.ledger.releasing("database", database)
+    run.ledger.mark_releasing("database", database)
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.gone("database", database)
-    run.ledger.forget("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
+    run.ledger.mark_gone("database", database)
+    run.ledger.delete_gone("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
 
 
 def drop_roles(run: Run[Any]) -> None:
     """Drop the project's roles; last of all, since a role that owns something cannot be dropped."""
     roles = names.roles(run.args.project_id)
-    run.ledger.releasing("role", *roles.all)
+    run.ledger.mark_releasing("role", *roles.all)
     run.check()
     run.infra.databases.drop_roles(roles, run.session)
-    run.ledger.gone("role", *roles.all)
+    run.ledger.mark_gone("role", *roles.all)
 
 
 def allow_logins(run: Run[Any]) -> None:

@@ -40,7 +40,7 @@ class WantedProject:
         return self.status == "active"
 
 
-def faults(
+def differences(
     infra: Infra,
     seen: ServerSurvey,
     project: WantedProject,
@@ -65,10 +65,10 @@ def faults(
     chosen = effective(project.settings, infra.settings)
     databases = infra.databases.with_limits(limits(chosen))
     passwords = standing_passwords(seen, project.id, known)
-    found = databases.faults(seen, roles, passwords, closed=project.closed)
+    found = databases.differences(seen, roles, passwords, closed=project.closed)
     if served is not None and infra.pooler.exists:
         entry = pooling.pooler_entry(infra, names.database(project.id), project.pool_size, chosen)
-        found += pooling.faults(served, entry, closed=project.closed)
+        found += pooling.differences(served, entry, closed=project.closed)
     wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size)
     return found + _faults_of_instance(instances or infra.instances, project, wanted)
 

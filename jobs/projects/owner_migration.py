@@ -61,7 +61,7 @@ def _became(run: Run[Any], owner: OwnerSession, migration: OwnerMigration) -> Ow
     if migration.began_as is None:
         _say(run, migration, "doubtful")
         return _found(run, migration.id)
-    state = owner.became(migration.began_as)
+    state = owner.transaction_outcome(migration.began_as)
     if state == "in progress":
         raise Unavailable("the session of an earlier attempt has not ended yet")
     if state != "aborted":
@@ -79,7 +79,7 @@ def _apply_now(run: Run[Any], owner: OwnerSession, migration: OwnerMigration) ->
     watcher = _Watcher(run, migration)
     run.check()
     try:
-        (owner.apply if migration.transactional else owner.apply_plainly)(script, watcher)
+        (owner.apply if migration.transactional else owner.apply_without_transaction)(script, watcher)
     except MigrationFailed as error:
         half = isinstance(error, TransactionEnded) or (watcher.has_begun and not migration.transactional)
         if half:

@@ -33,11 +33,11 @@ def add_to_pooler(run: Run[Any]) -> None:
     if not run.infra.pooler.exists:
         return
     database = names.database(run.args.project_id)
-    run.ledger.intend(KIND, database)
+    run.ledger.mark_intended(KIND, database)
     run.check()
     update_pooler(run.infra)
     run.infra.pooler.resume(database)
-    run.ledger.present(KIND, database)
+    run.ledger.mark_present(KIND, database)
 
 
 def remove_from_pooler(run: Run[Any]) -> None:
@@ -45,10 +45,10 @@ def remove_from_pooler(run: Run[Any]) -> None:
     if not run.infra.pooler.exists:
         return
     database = names.database(run.args.project_id)
-    run.ledger.releasing(KIND, database)
+    run.ledger.mark_releasing(KIND, database)
     run.check()
     update_pooler(run.infra)
-    run.ledger.gone(KIND, database)
+    run.ledger.mark_gone(KIND, database)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def pooler_entry(infra: Infra, database: str, pool_size: int, chosen: ProjectSet
     return PoolerEntry(database, size, min(infra.settings.pool_reserve, room - size))
 
 
-def faults(served: Mapping[str, PoolerEntry], wanted: PoolerEntry, *, closed: bool) -> list[str]:
+def differences(served: Mapping[str, PoolerEntry], wanted: PoolerEntry, *, closed: bool) -> list[str]:
     """Return in words in what the pooler's serving of a project differs from what it should be."""
     seen = served.get(wanted.database)
     found: str | None = None

@@ -30,7 +30,7 @@ def wanted_schema(infra: Infra, template: str | None, session: str) -> list[dict
     with infra.database.autocommit() as tx:
         found = templates.schema_of(tx, template)
     if found is None:
-        found = infra.databases.objects.of_template(template, session)
+        found = infra.databases.objects.template_objects(template, session)
         if found is not None:
             with infra.database.autocommit() as tx:
                 templates.store(tx, template, found)
@@ -52,7 +52,7 @@ class DriftScanner:
         self._seen: dict[str, int] = {}  # the one looked at last stands last
         self._wanted: dict[str, list[dict[str, Any]] | None] = {}
 
-    def faults(self, projects: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    def differences(self, projects: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
         """Look into those databases that may have changed; return in what each of them differs, by project.
 
         projects  rows with id and template; the others are not looked at
@@ -65,7 +65,9 @@ class DriftScanner:
             objects = self._of(rows[project]["template"])
             if objects is not None:
                 try:
-                    found[project] = self._infra.databases.objects.faults(names.roles(project), objects, self._session)
+                    found[project] = self._infra.databases.objects.differences(
+                        names.roles(project), objects, self._session
+                    )
                 except InfraError:  # it is being dropped or closed: the others are looked at all the same
                     log.info("a database could not be opened", extra={"project_id": project})
                     continue

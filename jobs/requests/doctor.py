@@ -61,7 +61,7 @@ def registration(_tx: Transaction, settings: Settings) -> Iterator[PlatformFindi
 def secrets(tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
     """Look at the platform's secrets, and at whether a copy of those that no backup opens without lies elsewhere."""
     folder = settings.secrets_folder
-    faults = secretfiles.faults(folder)
+    faults = secretfiles.weaknesses(folder)
     for fault in faults:
         yield PlatformFinding("secrets", "failure", fault, "launchdb secrets rotate, or chmod 600")
     for one in platform_secrets.secret_statuses(tx, folder):

@@ -45,7 +45,7 @@ def projects_behind(tx: Transaction, infra: Infra) -> list[dict[str, Any]]:
 def migration_status(infra: Infra, project_id: str, session: str) -> UpgradeStatus:
     """Look how far a project's database is; changes nothing. Raises Unavailable, Refused."""
     upgrades = TemplateUpgrades(infra.databases.cluster, infra.databases.templates.folder)
-    return upgrades.look(names.database(project_id), session)
+    return upgrades.status(names.database(project_id), session)
 
 
 def _allow(tx: Transaction, project_id: str, wanted: tuple[str, ...]) -> None:

@@ -17,10 +17,10 @@ from catalog import names, secrets
 from catalog import project_states as states
 from infra.backup import archive, sets
 from infra.backup import keys as backup_keys
-from infra.backup.differences import faults
-from infra.backup.dumps import FORMS, Programs
-from infra.backup.fingerprint import looking
-from infra.backup.sql_restore import Replay
+from infra.backup.differences import serious_differences
+from infra.backup.dumps import FORMS, PostgresPrograms
+from infra.backup.fingerprint import open_reader
+from infra.backup.sql_restore import SqlRestore
 from infra.errors import InfraError, Refused, Unavailable
 from infra.postgres import migrations
 from infra.postgres.database import Transaction, translate_errors
@@ -143,11 +143,11 @@ def _carry_over(
         return []
     uri = make_conninfo(infra.database.conninfo, dbname=name)
     try:
-        with carried.reading(uri, SESSION) as source, target.connection.transaction():
+        with carried.open_view(uri, SESSION) as source, target.connection.transaction():
             if carried.is_comparable(source, target):
                 if owners:
-                    carried.owners(source, target)
-                return carried.projects(infra, source, target, tell)
+                    carried.carry_over_owners(source, target)
+                return carried.carry_over_projects(infra, source, target, tell)
             why = "it has another schema"
     except (psycopg.Error, InfraError) as error:
         # The server's detail might quote a row. When the server itself is away, whatever comes next says so.
@@ -180,7 +180,7 @@ def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
     keys, count = backup_keys.backup_keys(infra.settings.secrets_folder), 0
     for stem in sets.stems(folder):
         try:
-            manifest = sets.read(folder, stem, keys)
+            manifest = sets.read_manifest(folder, stem, keys)
         except Refused as error:
             tell(str(error))
             continue
@@ -204,10 +204,10 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
             options="-c synchronous_commit=off",
             prepare_threshold=None,  # what runs here may run DEALLOCATE
         ) as login,
-        archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
-        Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
+        archive.open_plain(path, FORMS[form], backups.gpg(infra), source.key) as plain,
+        PostgresPrograms.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
-        played = Replay(login, extend=_no_extension, look=lambda _done: None).play(text)
+        played = SqlRestore(login, extend=_no_extension, look=lambda _done: None).restore(text)
     if played.failures:
         raise Refused(played.failures[0])
 
@@ -227,8 +227,8 @@ def _no_extension(name: str, _schema: str) -> None:
 
 
 def _compare(source: Opened, uri: str) -> None:
-    with looking(uri, SESSION) as look:
-        found = faults(source.contents, look.take_as(source.contents, "", lambda: None))
+    with open_reader(uri, SESSION) as look:
+        found = serious_differences(source.contents, look.read_like(source.contents, "", lambda: None))
     if found:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(found)}")
 

@@ -49,7 +49,7 @@ def claim_ms(database: Database, depth: int) -> list[float]:
     return times
 
 
-def backlog(at: BenchInstallation) -> list[Figure]:
+def measure_backlog(at: BenchInstallation) -> list[Figure]:
     """Return the median claim at each depth; it must not grow with it."""
     url = make_conninfo(at.settings.database_url, dbname=DATABASE)
     with psycopg.connect(at.settings.database_url, autocommit=True) as admin:

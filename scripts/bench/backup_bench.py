@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from catalog import names
 from catalog import secrets as kept
-from infra.backup.dumps import Programs
+from infra.backup.dumps import PostgresPrograms
 from infra.pipeline import run as run_program
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import installation
@@ -55,7 +55,7 @@ class Bench:
         self.id = str(body["project"]["id"])
         self.folder = at.settings.home / "by-hand"
         self.folder.mkdir()
-        self.programs = Programs.of(at.settings).folder
+        self.programs = PostgresPrograms.of(at.settings).folder
         with at.infra.database.autocommit() as tx:
             self.known = kept.read_all(tx, at.infra.vault, self.id)
         with psycopg.connect(self.uri("owner"), autocommit=True) as owner:

@@ -77,7 +77,7 @@ class Bench:
         return (time.perf_counter() - began) * 1000
 
 
-def provisioning(at: Bench) -> list[Figure]:
+def measure_provisioning(at: Bench) -> list[Figure]:
     """Time projects from the request to the first answered query, by turns with the floors."""
     ours, floor, made = [], [], []
     for number in range(ROUNDS):
@@ -95,7 +95,7 @@ def provisioning(at: Bench) -> list[Figure]:
     ]
 
 
-def at_once(at: Bench) -> list[Figure]:
+def measure_burst(at: Bench) -> list[Figure]:
     """Ask for twenty projects at once; return how many became active a second."""
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -106,7 +106,7 @@ def at_once(at: Bench) -> list[Figure]:
     return [Figure(f"{AT_ONCE} at once", AT_ONCE / seconds, "projects/s", None, "all active", converged)]
 
 
-def idle_memory(at: Bench) -> tuple[list[Figure], list[str]]:
+def measure_idle_memory(at: Bench) -> tuple[list[Figure], list[str]]:
     """Make fifty projects; weigh each container with the processes that Docker adds to it."""
     with ThreadPoolExecutor(4) as pool:
         made = [project["id"] for project in pool.map(lambda number: at.create(f"idle {number}"), range(IDLE))]
@@ -142,7 +142,7 @@ def _pss_mb(pid: int) -> float:
     return 0.0
 
 
-def waking(at: Bench, projects: list[str]) -> list[Figure]:
+def measure_waking(at: Bench, projects: list[str]) -> list[Figure]:
     """Wait until projects sleep, then time their first requests, one after the other."""
     for project in projects:
         at.http.patch(f"/api/projects/{project}/settings", json={"idleMinutes": 1}).raise_for_status()
@@ -166,10 +166,10 @@ def waking(at: Bench, projects: list[str]) -> list[Figure]:
 def main() -> int:
     """Measure and print; return 1 when an aim was missed."""
     at = Bench(settings_of(default_home()))
-    figures = [*provisioning(at), *at_once(at)]
-    weighed, made = idle_memory(at)
+    figures = [*measure_provisioning(at), *measure_burst(at)]
+    weighed, made = measure_idle_memory(at)
     try:
-        figures += [*weighed, *waking(at, made[:SLEEPERS])]
+        figures += [*weighed, *measure_waking(at, made[:SLEEPERS])]
     finally:
         at.delete(made)
     print_figures("Projects in containers", figures)

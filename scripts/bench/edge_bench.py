@@ -85,7 +85,7 @@ def ask_ms(connection: HTTPConnection, path: str, headers: dict[str, str]) -> fl
     return taken
 
 
-def measure(at: BenchInstallation, stack: ExitStack) -> tuple[list[float], list[float]]:
+def measure_latency(at: BenchInstallation, stack: ExitStack) -> tuple[list[float], list[float]]:
     """Return the times straight at the socket and through Caddy."""
     project = at.create("edge", wait_seconds=60)["project"]["id"]
     known = at.http.get(f"/api/projects/{project}/connection").json()
@@ -119,7 +119,7 @@ def main() -> int:
     """Measure and print; return 1 when the aim was missed."""
     with ExitStack() as stack:
         at = stack.enter_context(installation())
-        floor, ours = measure(at, stack)
+        floor, ours = measure_latency(at, stack)
     figures = [
         Figure(f"through Caddy, p{share * 100:.0f}", percentile(ours, share), "ms", percentile(floor, share))
         for share in (0.5, 0.95, 0.99)

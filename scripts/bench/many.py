@@ -18,7 +18,7 @@ FEW, PLENTY = 10, 500
 WITHIN = 0.2
 
 
-def made_ms(at: BenchInstallation, number: int) -> float:
+def provision_ms(at: BenchInstallation, number: int) -> float:
     """Time one project from its request to its end."""
     start = time.perf_counter()
     job = at.create(f"one of many {number}", wait_seconds=30)["job"]
@@ -27,18 +27,18 @@ def made_ms(at: BenchInstallation, number: int) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def around(times: list[float], number: int) -> float:
+def median_around(times: list[float], number: int) -> float:
     """Return the median of fifty around project `number`; of the first fifty where there are not so many before it."""
     start = max(0, number - WINDOW // 2)
     return median(times[start : start + WINDOW])
 
 
-def many() -> list[Figure]:
+def measure_many() -> list[Figure]:
     """Make them in an installation of their own; return both medians and the gate."""
     with installation() as at:
-        made_ms(at, 0)
-        times = [made_ms(at, number) for number in range(1, MANY + 1)]
-    few, plenty = around(times, FEW), around(times, PLENTY)
+        provision_ms(at, 0)
+        times = [provision_ms(at, number) for number in range(1, MANY + 1)]
+    few, plenty = median_around(times, FEW), median_around(times, PLENTY)
     return [
         Figure(f"project, median of {WINDOW} around the {FEW}th", few, "ms"),
         Figure(

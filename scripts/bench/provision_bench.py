@@ -14,7 +14,7 @@ from scripts.bench import provision_floor
 from scripts.bench.bare_view import TABLE, bare_view
 from scripts.bench.figures import Figure, exit_status, percentile, print_figures
 from scripts.bench.installation import BenchInstallation, installation
-from scripts.bench.many import many
+from scripts.bench.many import measure_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def timed_ms(act: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def answers(at: BenchInstallation, bare: httpx.Client) -> tuple[list[float], list[float]]:
+def measure_answers(at: BenchInstallation, bare: httpx.Client) -> tuple[list[float], list[float]]:
     """Time the 202 and the bare view by turns, so that both meet the same machine; no project is made meanwhile."""
     at.http.post("/api/admin/queues/control/pause").raise_for_status()
     ours, floor = [], []
@@ -61,7 +61,7 @@ def first_query_ms(at: BenchInstallation, number: int) -> float:
     return timed_ms(make_and_ask)
 
 
-def at_once(at: BenchInstallation) -> float:
+def measure_burst(at: BenchInstallation) -> float:
     """Ask for many projects at once; return how many became active a second."""
     start = time.perf_counter()
     with ThreadPoolExecutor(20) as pool:
@@ -82,13 +82,13 @@ def main(arguments: list[str]) -> int:
         with at.infra.database.autocommit() as tx:
             tx.execute(TABLE)
         with bare_view(at.settings.database_url) as bare:
-            ours, floor = answers(at, bare)
+            ours, floor = measure_answers(at, bare)
         at.wait_until_quiet()
         # By turns: what the disk does to one it does to the other.
         pairs = [(first_query_ms(at, number), provision_floor.floor_ms(at.infra, 1)[0]) for number in range(QUERIES)]
         queries, sql = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         sql_rate = provision_floor.floor_rate(at.infra)
-        rate = at_once(at)
+        rate = measure_burst(at)
     p95, p95_floor = percentile(ours, 0.95), percentile(floor, 0.95)
     first, sql_ms = percentile(queries, 0.5), percentile(sql, 0.5)
     figures = [
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
         Figure("request to first query, p95", percentile(queries, 0.95), "ms"),
         Figure(f"{AT_ONCE} at once", rate, "projects/s", sql_rate, ">= 0.6 x", rate >= 0.6 * sql_rate),
     ]
-    figures += many() if "--full" in arguments else []
+    figures += measure_many() if "--full" in arguments else []
     print_figures("Provisioning", figures)
     return exit_status(figures)
 

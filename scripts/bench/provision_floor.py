@@ -35,7 +35,7 @@ ROUNDS = 25
 AT_ONCE = 4
 
 
-def bare(admin: Session, infra: Infra, project: str) -> None:
+def provision_by_sql(admin: Session, infra: Infra, project: str) -> None:
     """Make a project with nothing but its statements: roles, copy, grants, first connection."""
     roles = ProjectRoles(project)
     passwords = {login: secrets.token_urlsafe(32) for login in roles.logins}
@@ -53,14 +53,14 @@ def bare(admin: Session, infra: Infra, project: str) -> None:
     admin.execute(SQL.roles.format(**named))
     template = sql.Identifier(infra.databases.templates.name)
     admin.execute(SQL.copy.format(database=sql.Identifier(project), template=template))
-    with infra.databases.cluster.inside(project, "bench") as inside:
+    with infra.databases.cluster.open_in_database(project, "bench") as inside:
         inside.execute(SQL.grants.format(**named))
     uri = infra.databases.uri(project, roles.authenticator, passwords[roles.authenticator])
     with psycopg.connect(uri, autocommit=True) as first:
         first.execute("SELECT 1")
 
 
-def verbs(infra: Infra, project: str) -> None:
+def provision_by_verbs(infra: Infra, project: str) -> None:
     """Make a project as its job's steps do, without the job."""
     roles = names.roles(project)
     passwords = {login: secrets.token_urlsafe(32) for login in roles.logins}
@@ -74,12 +74,12 @@ def verbs(infra: Infra, project: str) -> None:
 def floor_ms(infra: Infra, rounds: int = ROUNDS) -> list[float]:
     """Measure the bare SQL, one project at a time; nothing is left."""
     with infra.databases.cluster.session("bench") as admin:
-        return [_timed(infra, lambda project: bare(admin, infra, project)) for _ in range(rounds)]
+        return [_timed(infra, lambda project: provision_by_sql(admin, infra, project)) for _ in range(rounds)]
 
 
 def verbs_ms(infra: Infra, rounds: int = ROUNDS) -> list[float]:
     """Measure the verbs, one project at a time; nothing is left."""
-    return [_timed(infra, lambda project: verbs(infra, project)) for _ in range(rounds)]
+    return [_timed(infra, lambda project: provision_by_verbs(infra, project)) for _ in range(rounds)]
 
 
 def floor_rate(infra: Infra, count: int = 40) -> float:
@@ -88,7 +88,7 @@ def floor_rate(infra: Infra, count: int = 40) -> float:
 
     def one(project: str) -> None:
         with infra.databases.cluster.session("bench") as admin:
-            bare(admin, infra, project)
+            provision_by_sql(admin, infra, project)
 
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -103,7 +103,7 @@ def floor_rate(infra: Infra, count: int = 40) -> float:
 def prepare(infra: Infra) -> None:
     """Ensure that roles, template and a warm connection exist before anything is measured."""
     project = new_project_id()
-    verbs(infra, project)
+    provision_by_verbs(infra, project)
     _drop(infra, project)
 
 

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 from jobs.engine.enqueue import enqueue
-from scripts.bench.backlog import backlog
+from scripts.bench.backlog import measure_backlog
 from scripts.bench.figures import Figure, cpu_seconds, exit_status, percentile, print_figures, tree
 from scripts.bench.installation import installation
 from scripts.bench.kinds import Tick
-from scripts.bench.race import PROCFILE, race
+from scripts.bench.race import PROCFILE, run_race
 
 if TYPE_CHECKING:
     from scripts.bench.installation import BenchInstallation
@@ -26,7 +26,7 @@ IDLE_SECONDS = 30.0
 PICK_UP = "SELECT extract(epoch FROM started_at - created_at)::float8 FROM jobs WHERE id = %s"
 
 
-def pick_ups_ms(at: BenchInstallation) -> list[float]:
+def pick_up_ms(at: BenchInstallation) -> list[float]:
     """Time from the INSERT of a job to its claim, by the database's clock, one job now and then."""
     waits = []
     for _ in range(PICK_UPS):
@@ -46,11 +46,11 @@ def idle_percent(root: int) -> float:
     return 100 * (cpu_seconds(pids) - before) / IDLE_SECONDS
 
 
-def whole(at: BenchInstallation) -> list[Figure]:
+def measure_installation(at: BenchInstallation) -> list[Figure]:
     """Measure what a person who runs an installation sees."""
     at.wait_until_quiet()
     idle = idle_percent(at.supervisor)
-    waits = pick_ups_ms(at)
+    waits = pick_up_ms(at)
     p50, p95 = percentile(waits, 0.5), percentile(waits, 0.95)
     return [
         Figure("sporadic pick-up, p50", p50, "ms", aim="<= 10 ms", reached=p50 <= 10),
@@ -62,8 +62,8 @@ def whole(at: BenchInstallation) -> list[Figure]:
 def main() -> int:
     """Measure and print; return 1 when a gate was missed."""
     with installation(LAUNCHDB_PROCFILE=str(PROCFILE)) as at:
-        figures = whole(at) + backlog(at)
-    figures += race()
+        figures = measure_installation(at) + measure_backlog(at)
+    figures += run_race()
     print_figures("Queue", figures)
     return exit_status(figures)
 

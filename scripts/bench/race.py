@@ -107,7 +107,7 @@ def _as_url(conninfo: str) -> str:
     return f"postgresql://{parts.pop('user')}@{address}?{urlencode(parts)}"
 
 
-def race() -> list[Figure]:
+def run_race() -> list[Figure]:
     """Drain with each by turns, several times, so that all meet the same machine; return medians and gates."""
     rates: dict[str, list[float]] = {racer.name: [] for racer in RACERS}
     with installation(

@@ -34,7 +34,7 @@ def database_ms(at: BenchInstallation) -> float:
         return float(tx.value("SELECT coalesce(sum(active_time), 0)::float8 FROM pg_stat_database"))
 
 
-def spent(at: BenchInstallation, act: Callable[[], None]) -> tuple[float, float]:
+def database_ms_of(at: BenchInstallation, act: Callable[[], None]) -> tuple[float, float]:
     """Do something; return the database's time meanwhile, and how long it took with the wait for the count."""
     before, began = database_ms(at), time.perf_counter()
     act()
@@ -42,7 +42,7 @@ def spent(at: BenchInstallation, act: Callable[[], None]) -> tuple[float, float]
     return database_ms(at) - before, time.perf_counter() - began
 
 
-def opened_once(sweeper: Sweeper) -> float:
+def seconds_to_open_all(sweeper: Sweeper) -> float:
     """Sweep until every database has been opened; return the seconds that the sweeps took."""
     took = 0.0
     while True:
@@ -54,11 +54,11 @@ def opened_once(sweeper: Sweeper) -> float:
         time.sleep(1.0)
 
 
-def sweeps(at: BenchInstallation, sweeper: Sweeper) -> tuple[float, float]:
+def measure_sweeps(at: BenchInstallation, sweeper: Sweeper) -> tuple[float, float]:
     """Return the database's time for one sweep, and how long one takes, the median of several rounds."""
     each, took = [], []
     for _ in range(ROUNDS):
-        quiet, pause = spent(at, lambda: None)
+        quiet, pause = database_ms_of(at, lambda: None)
 
         def act() -> None:
             for _ in range(SWEEPS):
@@ -66,7 +66,7 @@ def sweeps(at: BenchInstallation, sweeper: Sweeper) -> tuple[float, float]:
                 sweeper.run_once()
                 took.append(1000 * (time.perf_counter() - began))
 
-        busy, whole = spent(at, act)
+        busy, whole = database_ms_of(at, act)
         each.append(max(0.0, busy - quiet * whole / pause) / SWEEPS)
     return percentile(each, 0.5), percentile(took, 0.5)
 
@@ -78,9 +78,9 @@ def main() -> int:
             at.create(f"sweep {number}")
         at.wait_until_quiet(900.0)
         sweeper = Sweeper(at.infra)
-        first = opened_once(sweeper)
+        first = seconds_to_open_all(sweeper)
         time.sleep(SETTLING_SECONDS)
-        each, took = sweeps(at, sweeper)
+        each, took = measure_sweeps(at, sweeper)
         idle = idle_percent(at.supervisor)
     held = each <= MOST_DATABASE_MS, idle <= MOST_IDLE_PERCENT
     print_figures(

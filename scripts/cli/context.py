@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalog.ids import is_project_id
-from config.client import ClientSettings, load_client
+from config.client import ClientSettings, load_client_settings
 from config.settings import Settings, load
 from scripts.cli.errors import NOT_FOUND, USAGE, CliError
 from scripts.cli.signin import ContextFile
@@ -31,7 +31,7 @@ class CliSession:
     @cached_property
     def environment(self) -> ClientSettings:
         """Settings of the command line."""
-        return load_client()
+        return load_client_settings()
 
     @cached_property
     def context_file(self) -> ContextFile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from config.client import load_client
+from config.client import load_client_settings
 from config.installation import find_home, program_environment
 from infra import pipeline
 from infra.errors import Unavailable
@@ -60,7 +60,7 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
     if noun is None or noun in ON_THE_HOST or any(word in _HELP for word in arguments):
         return None
     # Whoever names an installation means its API, from wherever they are.
-    if find_home() is None or load_client().url:
+    if find_home() is None or load_client_settings().url:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]
@@ -77,7 +77,7 @@ def answer(*words: str, seconds: float = ANSWER_SECONDS) -> str:
 
 
 def _passed() -> dict[str, str]:
-    client = load_client()
+    client = load_client_settings()
     return {
         name: value for name, value in (("LAUNCHDB_PROJECT", client.project), ("LAUNCHDB_TOKEN", client.token)) if value
     }

@@ -19,7 +19,7 @@ LOCK = ".command.lock"
 
 
 @contextmanager
-def alone(home: Path, command: str, *, wait: bool = False) -> Iterator[None]:
+def host_lock(home: Path, command: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the installation meanwhile. Raises Unavailable, naming the command that is at work on it."""
     path = home / LOCK
     with ExitStack() as held:

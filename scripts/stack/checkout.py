@@ -38,7 +38,7 @@ def has_images(name: str) -> bool:
     return all(docker_cli.image_exists(f"launchdb/{image}:{name}") for image in IMAGES)
 
 
-def take_out(name: str, tell: Tell) -> str:
+def check_out(name: str, tell: Tell) -> str:
     """Check out a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
 
     Raises Refused when it was changed by hand, is no git checkout, or has no such version.
@@ -65,14 +65,14 @@ def build(name: str, tell: Tell) -> None:
     pipeline.follow([CHECKOUT / "scripts" / "build-images"], tell, env=environment, cwd=CHECKOUT)
 
 
-def keep(name: str, kept: str) -> None:
+def tag_images(name: str, kept: str) -> None:
     """Tag what runs of a version with a second name: the first may have been given to others by now. Raises Refused."""
     # Without Python on the machine, nothing is commanded but by the image `host` of the version that runs.
     for image in (*IMAGES, *(["host"] if docker_cli.image_exists(f"launchdb/host:{name}") else [])):
-        docker_cli.run_docker("tag", started(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
+        docker_cli.run_docker("tag", running_image_id(image) or f"launchdb/{image}:{name}", f"launchdb/{image}:{kept}")
 
 
-def runs(name: str, image: str = "app") -> bool:
+def is_running_version(name: str, image: str = "app") -> bool:
     """Return whether the platform API, or what else is made of an image, was started from this version's.
 
     Raises Refused, Unavailable.
@@ -80,10 +80,10 @@ def runs(name: str, image: str = "app") -> bool:
     tag = f"launchdb/{image}:{name}"
     if not docker_cli.image_exists(tag):
         return False
-    return docker_cli.run_docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == started(image)
+    return docker_cli.run_docker("image", "inspect", "--format", "{{.Id}}", tag).strip() == running_image_id(image)
 
 
-def started(image: str) -> str:
+def running_image_id(image: str) -> str:
     """Return the id of the image that this part of the installation was started from; empty where none is."""
     try:
         return (

@@ -128,18 +128,18 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
         if not ill:
             return
         if time.monotonic() > deadline or max(dying.values()) * LOOK_SECONDS > DYING_SECONDS:
-            raise Unavailable("; ".join(complaint(one) for one in ill))
+            raise Unavailable("; ".join(describe_problem(one) for one in ill))
         time.sleep(LOOK_SECONDS)
 
 
-def complaint(one: ContainerStatus) -> str:
+def describe_problem(one: ContainerStatus) -> str:
     """Return what is wrong with a container, and where its last words are."""
     # The health of one that does not run is that of before.
     said = one.health if one.state == "running" and one.health else one.state
     return f"{one.name} is {said}: see `launchdb logs {one.service or one.name}`"
 
 
-def record(action: str, detail: dict[str, str], tell: Tell) -> None:
+def record_in_audit(action: str, detail: dict[str, str], tell: Tell) -> None:
     """Write what was done from the host into the audit; tell where it cannot be."""
     try:
         docker_cli.execute(API, ["launchdb", "audit", "record", action, "--detail", json.dumps(detail)], seconds=60)

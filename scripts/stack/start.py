@@ -11,7 +11,7 @@ from infra.errors import InfraError, Refused, Unavailable
 from infra.host import docker_cli, rendered
 from infra.pipeline import ProgramFailed
 from scripts.stack import checkout, edge, stack
-from scripts.stack.stack import API, POSTGRES, Stack, record, require_images, wait_until_well
+from scripts.stack.stack import API, POSTGRES, Stack, record_in_audit, require_images, wait_until_well
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
@@ -42,7 +42,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
     changed = rendered.write_caddyfile(there.settings)
     # The Compose of today looks at an image's id besides.
-    replaced = there.compose.differs(DATABASE) or not checkout.runs(there.settings.version, DATABASE)
+    replaced = there.compose.differs(DATABASE) or not checkout.is_running_version(there.settings.version, DATABASE)
     if replaced and {DATABASE, *HOLDS} <= ran:
         restart_postgres(there, tell)
     there.compose.up(tell=tell)
@@ -66,7 +66,7 @@ def restart_postgres(there: Stack, tell: Tell) -> None:
         wait_until_well(there, tell, services=[DATABASE])
     finally:
         _tell_pooler("resume", tell)
-    record("platform.restart", {"service": DATABASE}, tell)
+    record_in_audit("platform.restart", {"service": DATABASE}, tell)
 
 
 def _tell_pooler(errand: str, tell: Tell) -> None:

@@ -14,14 +14,14 @@ from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
 from infra.secrets import secretfiles
 from scripts.stack import checkout, versions
-from scripts.stack.stack import API, NAMES, POSTGRES, record, require_images, wait_until_well
+from scripts.stack.stack import API, NAMES, POSTGRES, record_in_audit, require_images, wait_until_well
 from scripts.stack.start import DATABASE, restart_postgres, wait_until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripts.stack.stack import Stack, Tell
-    from scripts.stack.versions import Past
+    from scripts.stack.versions import VersionHistory
 
     Probe = Callable[[Stack], bool]
 
@@ -44,14 +44,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Done:
+class UpdateResult:
     """How it ended: the version that runs now, and the one before it."""
 
     version: str
     previous: str
 
 
-def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup: bool = True) -> Done:
+def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup: bool = True) -> UpdateResult:
     """Update the installation to another version; when it is not well then, the one before runs again.
 
     One that was cut short goes on, and knows what ran before it. Raises Refused or Unavailable; the message says what
@@ -62,13 +62,13 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     new = wanted if wanted and checkout.has_images(wanted) else ""
     build = not new
     if build:
-        new = checkout.take_out(wanted, tell) if wanted else checkout.version()
+        new = checkout.check_out(wanted, tell) if wanted else checkout.version()
     kept = f"{new}-previous"
     # Whoever built images in the place of those that run, here or before this command, keeps these.
-    if new == past.running and (build or checkout.runs(kept)):
+    if new == past.running and (build or checkout.is_running_version(kept)):
         past = replace(past, running=kept)
-        if not checkout.runs(kept):
-            checkout.keep(new, kept)
+        if not checkout.is_running_version(kept):
+            checkout.tag_images(new, kept)
     past = replace(past, begun=new, by=versions.UPDATE)
     versions.write(there.home, past)
     try:
@@ -82,13 +82,13 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     except (InfraError, KeyboardInterrupt):
         # Nothing runs anew yet: what was built in the place of the running version goes out of its way.
         if past.running != settled.running:
-            checkout.keep(past.running, new)
+            checkout.tag_images(past.running, new)
         versions.write(there.home, settled)
         raise
     return _change(there, past, probe, tell)
 
 
-def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done:
+def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> UpdateResult:
     """Go back to an earlier version: the one before, or of a change that was cut short the one that it began at.
 
     Raises Refused when the schema has changed in a way it cannot live with.
@@ -100,11 +100,11 @@ def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Done
     if not target:
         raise Refused("no earlier version is known; name one: launchdb rollback VERSION")
     if not checkout.has_images(target):
-        target = checkout.take_out(target, tell)
+        target = checkout.check_out(target, tell)
         checkout.build(target, tell)
     require_images(target)
     _refuse_other_postgres(target)
-    refuse_irreversible(applied(), checkout.migrations_of(target), target)
+    refuse_irreversible(applied_migrations(), checkout.migrations_of(target), target)
     past = replace(past, begun=target, by=versions.ROLLBACK)
     versions.write(there.home, past)
     return _change(there, past, probe, tell)
@@ -120,7 +120,7 @@ def refuse_irreversible(found: list[dict[str, Any]], known: set[str], target: st
         )
 
 
-def applied() -> list[dict[str, Any]]:
+def applied_migrations() -> list[dict[str, Any]]:
     """Return the schema migrations that the platform's database has. Raises Refused, Unavailable.
 
     Whichever of our containers can say it: the one that is asked first may be what has to be rolled back. Others are
@@ -134,7 +134,7 @@ def applied() -> list[dict[str, Any]]:
         except InfraError as error:
             faults.append(error)
             continue
-        add_told(found, json.loads(said)["migrations"])
+        merge_told(found, json.loads(said)["migrations"])
         if all(row["reversible"] for row in found.values()):
             break
     if faults and not found:
@@ -142,14 +142,14 @@ def applied() -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def add_told(found: dict[str, dict[str, Any]], told: list[dict[str, Any]]) -> None:
+def merge_told(found: dict[str, dict[str, Any]], told: list[dict[str, Any]]) -> None:
     """Add what one program tells of migrations: who has the file knows more than who only sees that it was applied."""
     for row in told:
         if row["reversible"] or row["version"] not in found:
             found[row["version"]] = row
 
 
-def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
+def _change(there: Stack, past: VersionHistory, probe: Probe, tell: Tell) -> UpdateResult:
     old, new, action = past.origin(there.settings.version), past.begun, f"platform.{past.by}"
     try:
         changed = _roll(there, old, new, tell)
@@ -161,14 +161,14 @@ def _change(there: Stack, past: Past, probe: Probe, tell: Tell) -> Done:
         for number in SIGNALS:  # a second Ctrl-C does not cut it short
             signal.signal(number, signal.SIG_IGN)
         back = _roll(there, new, old, tell)
-        versions.write(there.home, past.ended(old))
-        record(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
+        versions.write(there.home, past.completed(old))
+        record_in_audit(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
         state = "runs again" if probe(back) else "runs again and is not well either; see `launchdb status`"
         raise Refused(f"{new} was not well ({reason}); {old} {state}") from error
-    ended = past.ended(new)
+    ended = past.completed(new)
     versions.write(there.home, ended)
-    record(action, {"from": old, "to": new, "outcome": "done"}, tell)
-    return Done(new, ended.previous)
+    record_in_audit(action, {"from": old, "to": new, "outcome": "done"}, tell)
+    return UpdateResult(new, ended.previous)
 
 
 def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
@@ -195,7 +195,7 @@ def _differ(image: str, old: str, new: str) -> bool:
     """Return that by what runs: a change that was cut short may have come to some of them only."""
     named = f"launchdb/{image}"
     layers = [docker_cli.run_docker("image", "inspect", "--format", "{{.RootFS.Layers}}", one)
-              for one in (checkout.started(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip
+              for one in (checkout.running_image_id(image) or f"{named}:{old}", f"{named}:{new}")]  # fmt: skip
     return layers[0] != layers[1]
 
 

@@ -32,12 +32,12 @@ TABLE = (
 )
 
 
-class Wrong(Exception):
+class VerificationFailed(Exception):
     """A step found something else than it should; the message says what."""
 
 
 @dataclass
-class Trial:
+class VerifyTrial:
     """What the steps hand on: the client of a throw-away owner, and their project."""
 
     settings: Settings
@@ -55,13 +55,13 @@ class Trial:
         return self.settings.runtime != "embedded"
 
 
-def _health(trial: Trial) -> str:
+def _health(trial: VerifyTrial) -> str:
     answer = _expect(trial.http.get("/api/health"), 200)
     _same(answer, {"status": "ok", "service": "platform-api"})
     return f"{trial.settings.base_url}/api/health answers"
 
 
-def _manager(trial: Trial) -> str:
+def _manager(trial: VerifyTrial) -> str:
     if not trial.in_containers:
         return "no manager here: data APIs run in the API's own process"
     answer = httpx.get(f"{MANAGER}/health", timeout=10)
@@ -69,7 +69,7 @@ def _manager(trial: Trial) -> str:
     return f"{MANAGER}/health answers"
 
 
-def _owner(trial: Trial) -> str:
+def _owner(trial: VerifyTrial) -> str:
     known = {"email": trial.email, "password": trial.password}
     answer = trial.http.post("/api/auth/register", json=known)
     if answer.status_code == httpx.codes.FORBIDDEN:
@@ -79,16 +79,16 @@ def _owner(trial: Trial) -> str:
     return f"the owner {trial.email} registered"
 
 
-def _login(trial: Trial) -> str:
+def _login(trial: VerifyTrial) -> str:
     known = {"email": trial.email, "password": trial.password}
     found = _expect(trial.http.post("/api/auth/login", json=known), 200)
     trial.http.headers["Authorization"] = f"Bearer {found['accessToken']}"
     if not found.get("expiresIn"):
-        raise Wrong("the login does not say when its token expires")
+        raise VerificationFailed("the login does not say when its token expires")
     return "an access token was given"
 
 
-def _create(trial: Trial) -> str:
+def _create(trial: VerifyTrial) -> str:
     began = time.monotonic()
     answer = trial.http.post(
         "/api/projects",
@@ -101,25 +101,25 @@ def _create(trial: Trial) -> str:
     return f"{trial.project} was provisioned in {time.monotonic() - began:.1f} s"
 
 
-def _listed(trial: Trial) -> str:
+def _listed(trial: VerifyTrial) -> str:
     found = _expect(trial.http.get("/api/projects"), 200)["projects"]
     if [project["id"] for project in found] != [trial.project]:
-        raise Wrong(f"the list shows {len(found)} projects, not the one")
+        raise VerificationFailed(f"the list shows {len(found)} projects, not the one")
     return "the list shows it"
 
 
-def _container(trial: Trial) -> str:
+def _container(trial: VerifyTrial) -> str:
     if not trial.in_containers:
         return "no container here: data APIs run in the API's own process"
     name = f"postgrest-{trial.project}"
     found = [one for one in docker_cli.containers(name=PROJECTS) if one.name == name]
     if [one.state for one in found] != ["running"]:
-        raise Wrong(f"there should be one running container {name}, and there are {len(found)}")
+        raise VerificationFailed(f"there should be one running container {name}, and there are {len(found)}")
     said = logs.read([name], logs.LogRange(tail=5))
     return f"{name} runs" + (f" and says: {said[-1].text[:120]}" if said else "")
 
 
-def _answers(trial: Trial) -> str:
+def _answers(trial: VerifyTrial) -> str:
     trial.connection = _expect(trial.http.get(f"/api/projects/{trial.project}/connection"), 200)
     headers = _keys(trial.connection["serviceRoleKey"])
     for base in (f"/project/{trial.project}/", f"/db/{trial.project}/"):
@@ -127,7 +127,7 @@ def _answers(trial: Trial) -> str:
     return "its data API answers at /project/<id>/ and at /db/<id>/"
 
 
-def _rows(trial: Trial) -> str:
+def _rows(trial: VerifyTrial) -> str:
     _expect(trial.http.post(f"/api/projects/{trial.project}/sql", json={"query": TABLE}), 200)
     row = {"id": 1, "said": secrets.token_hex(8)}
     rest = f"/project/{trial.project}/rest/v1/verified"
@@ -138,24 +138,24 @@ def _rows(trial: Trial) -> str:
     return "a row was written with the service key, and read with the public one at both addresses"
 
 
-def _delete(trial: Trial) -> str:
+def _delete(trial: VerifyTrial) -> str:
     remove(trial)
     again = trial.http.delete(f"/api/projects/{trial.project}", params={"purge": "true"}, headers=_once())
     if again.status_code not in (200, 202, 404):
-        raise Wrong(f"a second DELETE answers {again.status_code}")
+        raise VerificationFailed(f"a second DELETE answers {again.status_code}")
     return "it was deleted; a second DELETE changes nothing"
 
 
-def _nothing_left(trial: Trial) -> str:
+def _nothing_left(trial: VerifyTrial) -> str:
     deadline = time.monotonic() + GONE_SECONDS
     while found := _left(trial):
         if time.monotonic() > deadline:
-            raise Wrong(f"this is left of {trial.project}: {', '.join(found)}")
+            raise VerificationFailed(f"this is left of {trial.project}: {', '.join(found)}")
         time.sleep(0.5)
     return "no container, database, role, pooler entry, file or secret of it is left"
 
 
-STEPS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
+STEPS: tuple[tuple[str, Callable[[VerifyTrial], str]], ...] = (
     ("platform API is healthy", _health),
     ("manager is healthy", _manager),
     ("an owner registers", _owner),
@@ -170,7 +170,7 @@ STEPS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
 )
 
 
-def remove(trial: Trial) -> None:
+def remove(trial: VerifyTrial) -> None:
     """Delete the project for good. Raises Wrong."""
     answer = trial.http.delete(
         f"/api/projects/{trial.project}",
@@ -178,18 +178,18 @@ def remove(trial: Trial) -> None:
         headers={"Prefer": f"wait={PROVISION_SECONDS}", **_once()},
     )
     if answer.status_code not in (200, 202, 404):
-        raise Wrong(f"DELETE answers {answer.status_code}: {answer.text[:200]}")
+        raise VerificationFailed(f"DELETE answers {answer.status_code}: {answer.text[:200]}")
     job = _body(answer).get("job") or {}
     deadline = time.monotonic() + GONE_SECONDS
     while job and job["status"] not in ("succeeded", "failed", "cancelled"):
         if time.monotonic() > deadline:
-            raise Wrong(f"the job {job['id']} is still {job['status']}")
+            raise VerificationFailed(f"the job {job['id']} is still {job['status']}")
         job = _expect(trial.http.get(f"/api/jobs/{job['id']}", params={"wait": 5}), 200)
     if job and job["status"] != "succeeded":
-        raise Wrong(f"the job {job['id']} {job['status']}: {(job.get('error') or {}).get('detail')}")
+        raise VerificationFailed(f"the job {job['id']} {job['status']}: {(job.get('error') or {}).get('detail')}")
 
 
-def clean(trial: Trial) -> None:
+def clean_up(trial: VerifyTrial) -> None:
     """Remove what is left of the trial, whichever step failed. Raises Wrong, InfraError, httpx.HTTPError."""
     if "Authorization" not in trial.http.headers:
         # A registration whose answer was not understood is one all the same.
@@ -204,7 +204,7 @@ def clean(trial: Trial) -> None:
     _expect(trial.http.delete("/api/auth/me"), 204)
 
 
-def _left(trial: Trial) -> list[str]:
+def _left(trial: VerifyTrial) -> list[str]:
     found = [f"{thing['kind']} {thing['name']}" for thing in trial.leftovers(trial.project)]
     if trial.in_containers:
         found += [one.name for one in docker_cli.containers(name=f"postgrest-{trial.project}")]
@@ -222,7 +222,7 @@ def leftovers_inside(project: str) -> list[dict[str, Any]]:
     return found
 
 
-def opened(settings: Settings) -> httpx.Client:
+def open_trial_client(settings: Settings) -> httpx.Client:
     """Return the client for a trial. Raises Unavailable."""
     return edge.client(settings, timeout=PROVISION_SECONDS + 30)
 
@@ -253,7 +253,9 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
 def _expect(answer: httpx.Response, status: int) -> dict[str, Any]:
     if answer.status_code != status:
         request = answer.request
-        raise Wrong(f"{request.method} {request.url.path} answers {answer.status_code}: {answer.text[:200]}")
+        raise VerificationFailed(
+            f"{request.method} {request.url.path} answers {answer.status_code}: {answer.text[:200]}"
+        )
     return _body(answer)
 
 
@@ -268,7 +270,7 @@ def _until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
 
 def _same(found: Any, wanted: Any) -> None:
     if found != wanted:
-        raise Wrong(f"the answer is {json.dumps(found)[:200]}, not {json.dumps(wanted)}")
+        raise VerificationFailed(f"the answer is {json.dumps(found)[:200]}, not {json.dumps(wanted)}")
 
 
-FAULTS = (Wrong, InfraError, httpx.HTTPError, OSError, KeyError)
+FAULTS = (VerificationFailed, InfraError, httpx.HTTPError, OSError, KeyError)

@@ -18,7 +18,7 @@ UPDATE, ROLLBACK = "update", "rollback"
 
 
 @dataclass(frozen=True)
-class Past:
+class VersionHistory:
     """What is written down before a change and after it.
 
     running   the version that ran when no change was under way
@@ -32,9 +32,9 @@ class Past:
     begun: str = ""
     by: str = ""
 
-    def ended(self, version: str) -> Past:
+    def completed(self, version: str) -> VersionHistory:
         """Return what is so once a version runs and is well."""
-        return Past(version, self.previous if version == self.running else self.running)
+        return VersionHistory(version, self.previous if version == self.running else self.running)
 
     def origin(self, version: str) -> str:
         """Return what a change that is under way comes from, and is taken back to.
@@ -44,7 +44,7 @@ class Past:
         return self.running if self.by == UPDATE or self.running != self.begun else version
 
     @property
-    def unended(self) -> str:
+    def unfinished(self) -> str:
         """Return what has not ended, and what to do about it; nothing when all is settled."""
         if not self.begun:
             return ""
@@ -57,18 +57,18 @@ class Past:
         )
 
 
-def read(home: Path, version: str) -> Past:
+def read(home: Path, version: str) -> VersionHistory:
     """Return it; version: what `.env` says, which is all that is known where nobody has written anything down."""
     try:
         found = json.loads(files.read(home / FILE, private=False))
-        past = Past(**{name: str(found.get(name, "")) for name in Past.__dataclass_fields__})
+        past = VersionHistory(**{name: str(found.get(name, "")) for name in VersionHistory.__dataclass_fields__})
     except (Refused, ValueError, AttributeError):
-        return Past(version)
+        return VersionHistory(version)
     # `.env` may have been given another version by hand; while a change is under way it says where that goes.
     under_way = past.begun and past.running and past.by in (UPDATE, ROLLBACK)
-    return past if under_way else Past(version, past.previous)
+    return past if under_way else VersionHistory(version, past.previous)
 
 
-def write(home: Path, past: Past) -> None:
+def write(home: Path, past: VersionHistory) -> None:
     """Write it down. Raises Refused."""
     files.replace(home / FILE, json.dumps(asdict(past)) + "\n", owner=(LAUNCHDB, LAUNCHDB))

@@ -238,7 +238,7 @@ def test_whatever_is_created_is_of_the_one_shape(dockerd, place):
     assert client.create(spec.id, CreatedBy(JOB, 1))
     shown = dockerd.inspect_container(f"postgrest-{spec.id}")
     assert (shown["HostConfig"]["NetworkMode"], shown["HostConfig"]["CapDrop"]) == ("none", ["ALL"])
-    found = client.look(spec.id)
+    found = client.inspect(spec.id)
     assert (found.ours, found.current, found.job, found.fence) == (True, True, JOB, 1)
     client.remove(spec.id)
     client.close()

@@ -26,7 +26,7 @@ def carry(town):
 
 def letters(town):
     carry(town)
-    return Mailbox(town.settings.mailbox_folder).listing()
+    return Mailbox(town.settings.mailbox_folder).messages()
 
 
 def ask(person, email, **headers):

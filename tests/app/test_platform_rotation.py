@@ -87,7 +87,7 @@ def many(town, infra):
     """An owner with a thousand projects, each with secrets of its own."""
     owner = town.owner(operator=True)
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
         made = [new_project_id() for _ in range(PROJECTS)]
         for project in made:
             tx.execute(
@@ -247,7 +247,7 @@ def test_backups_of_before_open_after_the_backup_key_has_changed(town, settings,
     engine.enqueue(BackupPlatform())
     engine.runner.drain()
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifests = [sets.read(folder, stem, keys) for stem in sets.stems(folder)]
+    manifests = [sets.read_manifest(folder, stem, keys) for stem in sets.stems(folder)]
     assert len({manifest.key_id for manifest in manifests}) == 2
 
 
@@ -263,7 +263,7 @@ def test_a_platform_backup_from_before_a_new_master_key_comes_back(many, setting
     try:
         platform_restore.restore_platform(infra, platform_restore.newest(infra), lambda _line: None)
         with infra.database.autocommit() as tx:
-            infra.vault.prove(tx)
+            infra.vault.check_master_key(tx)
             for project in projects[:20]:
                 assert secrets.read(tx, infra.vault, project, names.ANON_KEY)
             assert secrets.wrapped_by_others(tx, infra.vault) == 0

@@ -30,7 +30,7 @@ def test_what_was_put_is_read_and_the_newest_version_counts(infra, vault):
         assert secrets.valid(tx, vault, A, "x") == ["two", "one"]
         tx.execute("UPDATE secrets SET expires_at = now() WHERE version = 1")
         assert secrets.valid(tx, vault, A, "x") == ["two"]
-        assert [(kept.name, kept.version) for kept in secrets.listing(tx, A)] == [("x", 1), ("x", 2)]
+        assert [(kept.name, kept.version) for kept in secrets.list_info(tx, A)] == [("x", 1), ("x", 2)]
 
 
 def test_what_is_coming_is_not_shown_before_it_is_in_force_and_the_old_one_stays_for_its_time(infra, vault):
@@ -49,7 +49,7 @@ def test_what_is_coming_is_not_shown_before_it_is_in_force_and_the_old_one_stays
         assert secrets.delete_expired(tx, A) == 0
         tx.execute("UPDATE secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
         assert secrets.delete_expired(tx, A) == 1
-        assert [kept.version for kept in secrets.listing(tx, A)] == [2, 1]
+        assert [kept.version for kept in secrets.list_info(tx, A)] == [2, 1]
 
 
 def test_a_missing_secret_is_said_to_be_missing(infra, vault):

@@ -27,13 +27,13 @@ def test_who_is_behind_is_said_without_a_change_and_brought_on(behind, newer, la
     assert checked.code == 1
     assert [(row["id"], row["missing"], row["edited"]) for row in checked.json["behind"]] == [(behind, [NEXT], [])]
     upgrades = TemplateUpgrades(newer.databases.cluster, newer.databases.templates.folder)
-    assert upgrades.look(behind, "test").missing == (NEXT,)
+    assert upgrades.status(behind, "test").missing == (NEXT,)
     asked = launchdb.run("db", "migrate", "--no-wait", "--json")
     assert (asked.code, asked.json["job"]["kind"]) == (0, "fleet.migrate"), asked.err
     engine = Engine(newer)
     engine.runner.drain()
     engine.close()
-    assert upgrades.look(behind, "test").missing == ()
+    assert upgrades.status(behind, "test").missing == ()
     assert launchdb.run("db", "migrate", "--check").code == 0
     one = launchdb.run("db", "migrate", behind, "--no-wait", "--json")
     assert (one.code, one.json["job"]["kind"]) == (0, "project.migrate"), one.err

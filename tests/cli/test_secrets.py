@@ -36,7 +36,7 @@ def test_a_rotated_secret_stands_in_the_folder_and_in_dotenv(launchdb, home, ope
 
 def test_check_wants_to_be_told_of_copies_and_of_new_ones_after_a_rotation(launchdb, home, infra, operator, worker):
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
     first = launchdb.run("secrets", "check")
     assert first.code == 1
     assert "nobody has said that a copy of LAUNCHDB_MASTER_KEY" in first.err

@@ -24,7 +24,7 @@ SERVICES = {
 def proven(infra):
     """An installation whose master key is sealed."""
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
 
 
 @contextmanager

@@ -147,11 +147,11 @@ def test_what_runs_is_kept_though_its_name_means_another_image_by_now(installati
     runs = docker_cli.run_docker("inspect", "--format", "{{.Image}}", NAMES["redis"]).strip()
     docker_cli.run_docker("tag", f"launchdb/caddy:{OLD}", f"launchdb/redis:{OLD}")
     try:
-        checkout.keep(OLD, kept)
+        checkout.tag_images(OLD, kept)
         assert (
             docker_cli.run_docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/redis:{kept}").strip() == runs
         )
-        assert checkout.runs(kept)
+        assert checkout.is_running_version(kept)
         assert checkout.has_images(kept)
     finally:
         docker_cli.run_docker("tag", runs, f"launchdb/redis:{OLD}")

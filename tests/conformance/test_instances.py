@@ -74,7 +74,7 @@ def test_it_is_listed_with_whose_it_is(instances, served):
 
 
 def test_one_look_tells_the_same_as_asking_for_each(instances, served):
-    sight, missing = instances.look(), new_spec()
+    sight, missing = instances.snapshot(), new_spec()
     assert sight.fault(served) == ""
     assert sight.exists(served.id)
     assert sight.fault(missing) == "it is missing"

@@ -49,7 +49,7 @@ def id_of(dockerd, spec):
 def test_one_that_was_put_to_rest_is_told_and_runs_again(dockerd, made_by_docker, served, act):
     before = id_of(dockerd, served)
     getattr(dockerd, act)(before)
-    assert "its container is " in made_by_docker.look().fault(served)
+    assert "its container is " in made_by_docker.snapshot().fault(served)
     made_by_docker.ensure(served, BY)
     assert made_by_docker.serves(served)
     assert id_of(dockerd, served) == before
@@ -107,7 +107,7 @@ def test_one_of_somebody_else_is_refused_and_never_touched(dockerd, contained, v
         with pytest.raises(Refused, match="not ours"):
             made_by_docker.ensure(spec, BY)
         assert not made_by_docker.discard(spec.id)
-        assert spec.id not in made_by_docker.look().ended()
+        assert spec.id not in made_by_docker.snapshot().ended()
         made_by_docker.remove(spec.id)
         for verb in ("start", "stop", "remove"):
             with pytest.raises(Refused, match="not ours"):
@@ -123,7 +123,7 @@ def test_a_container_with_our_labels_and_another_name_is_none_of_ours(dockerd, c
     labels = {shape.INSTALLATION: shape.installation_label(contained.home), shape.PROJECT: spec.id}
     made = dockerd.create_container(dockerd.inspect_image(made_by_image(contained))["Id"], labels=labels)
     try:
-        assert spec.id not in made_by_docker.look().containers
+        assert spec.id not in made_by_docker.snapshot().containers
         assert not made_by_docker.discard(spec.id)
     finally:
         dockerd.remove_container(made["Id"], force=True)
@@ -131,7 +131,7 @@ def test_a_container_with_our_labels_and_another_name_is_none_of_ours(dockerd, c
 
 def test_one_that_has_ended_is_discarded(dockerd, made_by_docker, served):
     dockerd.stop(id_of(dockerd, served))
-    assert made_by_docker.look().ended() == (served.id,)
+    assert made_by_docker.snapshot().ended() == (served.id,)
     assert made_by_docker.discard(served.id)
     with pytest.raises(NotFound):
         id_of(dockerd, served)
@@ -189,7 +189,7 @@ def test_many_at_once_make_one_container(dockerd, made_by_docker, spec):
 
 def test_docker_that_is_away_is_told_as_such(contained, spec):
     away = instances(contained.model_copy(update={"docker_socket": contained.home / "nowhere.sock"}))
-    for act in (away.look, lambda: away.ensure(spec, BY), lambda: away.serves(spec)):
+    for act in (away.snapshot, lambda: away.ensure(spec, BY), lambda: away.serves(spec)):
         with pytest.raises(Unavailable) as told:
             act()
         assert told.value.dependency == "docker"

@@ -169,7 +169,7 @@ def test_the_sweep_removes_what_ended_of_nobody_and_leaves_the_rest(dockerd, lif
     with life.infra.database.autocommit() as tx:
         tx.execute("UPDATE projects SET status = 'paused' WHERE id = %s", (life.id,))
     Sweeper(life.infra).run_once()
-    states = {one.project_id: one.state for one in instances.look().containers.values()}
+    states = {one.project_id: one.state for one in instances.snapshot().containers.values()}
     assert states == {life.id: "exited", running.id: "running"}
     instances.remove(stray.id)
     instances.remove(running.id)

@@ -51,7 +51,7 @@ def test_a_disk_that_is_full_leaves_no_file_and_says_so(form, tmp_path):
     folder = mounted(tmp_path / "disk", 2)
     try:
         with open("/dev/urandom", "rb") as endless, pytest.raises(archive.DiskFull, match="the disk is full"):  # noqa: PTH123
-            archive.store(endless, folder / "x", form, Gpg(tmp_path / "gnupg"), "k" * 32, lambda _done: None)
+            archive.store_file(endless, folder / "x", form, Gpg(tmp_path / "gnupg"), "k" * 32, lambda _done: None)
         assert list(folder.iterdir()) == []
     finally:
         subprocess.run(["umount", folder], check=True)

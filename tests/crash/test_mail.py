@@ -54,7 +54,7 @@ def test_a_killed_mail_is_in_the_mailbox_once(crash, settings, infra, posted):
     pass_on(infra)
     assert attempt_in_a_process(settings) == 0
     assert ended(infra, posted) == ("succeeded", "accepted", None)
-    assert [letter.subject for letter in Mailbox(settings.mailbox_folder).listing()] == [LETTER.subject]
+    assert [letter.subject for letter in Mailbox(settings.mailbox_folder).messages()] == [LETTER.subject]
 
 
 @pytest.mark.parametrize("point", ["before_act", "after_act"])
@@ -66,7 +66,7 @@ def test_a_cancelled_mail_says_whether_it_went(point, settings, infra, posted):
     runner.run_one()
     request.asking.join(5)
     status, state, sealed = ended(infra, posted)
-    sent = len(Mailbox(settings.mailbox_folder).listing())
+    sent = len(Mailbox(settings.mailbox_folder).messages())
     assert not request.refused
     if point == "before_act":
         assert (status, state, sent) == ("cancelled", "failed", 0)

@@ -34,7 +34,7 @@ def sealed(settings, installation):
         path.unlink()
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
     with installation.database.transaction() as tx:
-        installation.vault.prove(tx)
+        installation.vault.check_master_key(tx)
         for n in range(SCOPES):
             secrets.put(tx, installation.vault, f"scope {n}", "word", f"the word of {n}")
     return installation
@@ -51,7 +51,7 @@ def mail_server(smtp):
 def opens_everything(infra) -> None:
     with infra.database.autocommit() as tx:
         known = secrets.read_scopes(tx, infra.vault, [f"scope {n}" for n in range(SCOPES)])
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
     assert {known[f"scope {n}"]["word"] for n in range(SCOPES)} == {f"the word of {n}" for n in range(SCOPES)}
 
 

@@ -101,7 +101,9 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
         with installation.database.autocommit() as tx:
             row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
             retiring = tx.value("SELECT count(*) FROM jobs WHERE kind = 'project.retire_secret' AND run_at > now()")
-        assert drift.faults(installation, seen, drift.WantedProject(**row), after) == [], "what was rotated is no drift"
+        assert drift.differences(installation, seen, drift.WantedProject(**row), after) == [], (
+            "what was rotated is no drift"
+        )
         assert retiring == (1 if secret == "jwtSecret" else 0)
         assert set(steps(installation, job).values()) == {"succeeded"}
     finally:
@@ -180,7 +182,7 @@ def test_what_mends_a_project_sets_no_password_that_is_not_in_force(settings, in
         seen = installation.databases.survey(names.roles(project), "test")
         with installation.database.autocommit() as tx:
             row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
-        found = drift.faults(installation, seen, drift.WantedProject(**row), known(installation, project))
+        found = drift.differences(installation, seen, drift.WantedProject(**row), known(installation, project))
         assert not [fault for fault in found if "password" in fault]
         run_here(installation, write(installation, RestartProject(project)))
         run_here(installation, write(installation, ReconcileProject(project)))

@@ -116,7 +116,7 @@ def check(infra, project: str, model: Model) -> None:
     assert row["pool_size"] == model.pool_size, told
     limit = {} if model.statement_seconds is None else {"statementSeconds": model.statement_seconds}
     wanted = drift.WantedProject(project, model.status, model.pool_size, limit)
-    assert drift.faults(infra, infra.databases.survey(None, "test"), wanted, known) == [], told
+    assert drift.differences(infra, infra.databases.survey(None, "test"), wanted, known) == [], told
     tenant = stored_tenant(infra, project)
     if model.status == "paused":
         with pytest.raises(psycopg.OperationalError):

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from config.settings import CHECKOUT
-from infra.backup.dumps import Programs
+from infra.backup.dumps import PostgresPrograms
 from infra.embedded import launch
 
 pytestmark = pytest.mark.gpg
@@ -187,7 +187,7 @@ def test_a_backup_is_restored_without_this_program(guide, tmp_path, server_url):
     shutil.copy2(guide.home.path / ".env", tmp_path / ".env")
     shutil.copy2(file, tmp_path / file.name)
     known = psycopg.conninfo.conninfo_to_dict(server_url)
-    psql = Programs.of(guide.home.settings).folder
+    psql = PostgresPrograms.of(guide.home.settings).folder
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute("CREATE DATABASE empty TEMPLATE template0")
     try:

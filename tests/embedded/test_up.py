@@ -92,7 +92,7 @@ def test_the_verification_passes_and_one_that_fails_leaves_nothing_either(instal
     assert {step["outcome"] for step in done} == {"passed"}, done
 
     def broken(_trial):
-        raise trials.Wrong("it is broken")
+        raise trials.VerificationFailed("it is broken")
 
     for at in ("and signs in", "rows are written and read"):
         steps = [(title, broken if title == at else act) for title, act in trials.STEPS]

@@ -10,9 +10,9 @@ from config.version import VERSION
 from infra.errors import Refused, Unavailable
 from infra.postgres.migrations import Migration, read_migrations
 from scripts.stack import checkout, versions
-from scripts.stack.alone import LOCK, alone
-from scripts.stack.update import add_told, refuse_irreversible
-from scripts.stack.versions import Past
+from scripts.stack.alone import LOCK, host_lock
+from scripts.stack.update import merge_told, refuse_irreversible
+from scripts.stack.versions import VersionHistory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files are given to another account")
 APPLIED = [
@@ -42,7 +42,7 @@ def test_in_the_middle_of_a_change_who_has_a_migration_says_whether_it_can_be_li
     for told in ([older, unknown], [older, newer]), ([older, newer], [older, unknown]):
         found = {}
         for rows in told:
-            add_told(found, rows)
+            merge_told(found, rows)
         refuse_irreversible(list(found.values()), {"0001_catalogue"}, "0.1.0")
 
 
@@ -60,31 +60,32 @@ def test_the_checkout_says_its_version():
 
 
 def test_what_ran_before_is_known_however_often_a_change_is_repeated():
-    past = Past("1", "0").ended("2")
-    assert (past.running, past.previous, past.unended) == ("2", "1", "")
-    assert past.ended("2") == past
-    assert past.ended("1") == Past("1", "2")
+    past = VersionHistory("1", "0").completed("2")
+    assert (past.running, past.previous, past.unfinished) == ("2", "1", "")
+    assert past.completed("2") == past
+    assert past.completed("1") == VersionHistory("1", "2")
 
 
 def test_a_change_that_has_not_ended_says_how_it_goes_on_and_back():
     assert (
-        "`launchdb update 3` goes on with it, `launchdb rollback 2` goes back" in Past("2", "1", "3", "update").unended
+        "`launchdb update 3` goes on with it, `launchdb rollback 2` goes back"
+        in VersionHistory("2", "1", "3", "update").unfinished
     )
     assert (
         "`launchdb rollback 1` goes on with it, `launchdb update 2` goes back"
-        in Past("2", "1", "1", "rollback").unended
+        in VersionHistory("2", "1", "1", "rollback").unfinished
     )
 
 
 @pytest.mark.parametrize(
     ("past", "dotenv", "origin"),
     [
-        (Past("1", "0", "2", "update"), "1", "1"),
-        (Past("1", "0", "2", "update"), "2", "1"),
-        (Past("1-previous", "0", "1", "update"), "1", "1-previous"),
-        (Past("2", "1", "1", "rollback"), "2", "2"),
-        (Past("2", "1", "1", "rollback"), "1", "2"),
-        (Past("1", "0", "1", "rollback"), "2", "2"),
+        (VersionHistory("1", "0", "2", "update"), "1", "1"),
+        (VersionHistory("1", "0", "2", "update"), "2", "1"),
+        (VersionHistory("1-previous", "0", "1", "update"), "1", "1-previous"),
+        (VersionHistory("2", "1", "1", "rollback"), "2", "2"),
+        (VersionHistory("2", "1", "1", "rollback"), "1", "2"),
+        (VersionHistory("1", "0", "1", "rollback"), "2", "2"),
     ],
 )
 def test_a_change_that_is_gone_on_with_is_still_taken_back_to_what_ran_before_it(past, dotenv, origin):
@@ -97,20 +98,20 @@ def test_a_change_that_is_gone_on_with_is_still_taken_back_to_what_ran_before_it
 )
 def test_what_is_written_down_of_versions_may_be_spoilt(tmp_path, written):
     (tmp_path / versions.FILE).write_text(written)
-    assert versions.read(tmp_path, "9") == Past("9")
-    begun = Past("9", "8", "10", versions.UPDATE)
+    assert versions.read(tmp_path, "9") == VersionHistory("9")
+    begun = VersionHistory("9", "8", "10", versions.UPDATE)
     versions.write(tmp_path, begun)
     assert versions.read(tmp_path, "10") == begun
 
 
 def test_a_second_command_is_told_which_one_is_at_work(tmp_path):
     with (
-        alone(tmp_path, "update"),
+        host_lock(tmp_path, "update"),
         pytest.raises(Unavailable, match="`launchdb update`, since"),
-        alone(tmp_path, "down"),
+        host_lock(tmp_path, "down"),
     ):
         pass
-    with alone(tmp_path, "down"):
+    with host_lock(tmp_path, "down"):
         pass
 
 
@@ -118,6 +119,6 @@ def test_a_link_in_the_place_of_the_lock_leads_no_command_astray(tmp_path):
     other = tmp_path / "other"
     other.write_text("kept")
     (tmp_path / LOCK).symlink_to(other)
-    with pytest.raises(Refused), alone(tmp_path, "up"):
+    with pytest.raises(Refused), host_lock(tmp_path, "up"):
         pass
     assert other.read_text() == "kept"

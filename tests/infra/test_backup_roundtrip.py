@@ -122,15 +122,15 @@ def test_plain_gpg_and_gunzip_read_it(tenant, tmp_path):
 @pytest.mark.parametrize("form", ["gz", "zst"])
 def test_a_wrong_key_lets_nothing_out(form, tmp_path):
     gpg, path = Gpg(tmp_path / "gnupg"), tmp_path / "x"
-    archive.store(io.BytesIO(b"secret" * 100000), path, form, gpg, KEY, lambda _done: None)
-    with pytest.raises((ProgramFailed, archive.Damaged)), archive.opened(path, form, gpg, KEY + "x") as plain:
+    archive.store_file(io.BytesIO(b"secret" * 100000), path, form, gpg, KEY, lambda _done: None)
+    with pytest.raises((ProgramFailed, archive.BackupDamaged)), archive.open_plain(path, form, gpg, KEY + "x") as plain:
         assert plain.read() == b""
 
 
 def test_a_writing_that_is_stopped_leaves_no_file(tmp_path):
     gpg = Gpg(tmp_path / "gnupg")
     with Path("/dev/zero").open("rb") as endless, pytest.raises(Refused):
-        archive.store(endless, tmp_path / "x", "gz", gpg, KEY, stop_after(1 << 24))
+        archive.store_file(endless, tmp_path / "x", "gz", gpg, KEY, stop_after(1 << 24))
     assert list(tmp_path.glob("x*")) == []
 
 

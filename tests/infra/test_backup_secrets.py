@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.backup import archive
-from infra.backup.dumps import Programs
-from infra.backup.fingerprint import looking
+from infra.backup.dumps import PostgresPrograms
+from infra.backup.fingerprint import open_reader
 from infra.gpg import Gpg
 
 pytestmark = pytest.mark.gpg
@@ -55,12 +55,12 @@ def test_no_secret_and_no_row_is_ever_to_be_seen(settings, tenant, tmp_path):
     watcher = Watcher(tmp_path, KEY, ROW, tenant.passwords[tenant.roles.dump])
     watcher.start()
     with (
-        looking(uri, "test") as look,
-        Programs.of(settings).dump(uri, "sql.gz", snapshot=look.snapshot, session="test") as plain,
+        open_reader(uri, "test") as look,
+        PostgresPrograms.of(settings).dump(uri, "sql.gz", snapshot=look.snapshot, session="test") as plain,
     ):
-        archive.store(plain, path, "gz", gpg, KEY, lambda _done: None)
-    with archive.opened(path, "gz", gpg, KEY) as plain:
-        archive.copy(plain, io.BytesIO(), most_bytes=1 << 30)
+        archive.store_file(plain, path, "gz", gpg, KEY, lambda _done: None)
+    with archive.open_plain(path, "gz", gpg, KEY) as plain:
+        archive.copy_bytes(plain, io.BytesIO(), most_bytes=1 << 30)
     watcher.done.set()
     watcher.join(10)
     assert {"pg_dump", "gpg"} <= watcher.programs, "the watcher looked while they ran"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from infra.backup.differences import differences, faults, words_of
-from infra.backup.fingerprint import Contents, looking
+from infra.backup.differences import differences, expression_words, serious_differences
+from infra.backup.fingerprint import Fingerprint, open_reader
 
 WORLD = """
 CREATE TABLE a (id int PRIMARY KEY, status varchar(9) DEFAULT 'x' CHECK (status IN ('x', 'y')), n int NOT NULL DEFAULT 7,
@@ -76,8 +76,8 @@ DAMAGES = {
 
 
 def look(tenant):
-    with looking(tenant.uri(tenant.roles.dump), "test", project=tenant.id) as found:
-        return found.take(lambda: None)
+    with open_reader(tenant.uri(tenant.roles.dump), "test", project=tenant.id) as found:
+        return found.read(lambda: None)
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_whatever_was_lost_or_added_is_named(furnished):
         with tenant.infra.databases.cluster.session("test") as admin:
             admin.execute(f'DROP DATABASE IF EXISTS "{copy}"')
             admin.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{tenant.id}" OWNER launchdb_platform STRATEGY wal_log')
-        with tenant.infra.databases.cluster.inside(copy, "test") as admin:
+        with tenant.infra.databases.cluster.open_in_database(copy, "test") as admin:
             admin.execute(f'SET ROLE "{tenant.roles.owner}"') if "OWNER TO" not in damage else None
             admin.execute("SET search_path = public")
             admin.execute(damage.format(auth=f'"{tenant.roles.auth}"'))
             admin.execute("RESET ROLE; RESET search_path")
             admin.execute(f'GRANT CONNECT ON DATABASE "{copy}" TO "{tenant.roles.dump}"')
-        with looking(tenant.uri(tenant.roles.dump, copy), "test", project=tenant.id) as found:
-            told = faults(before, found.take(lambda: None))
+        with open_reader(tenant.uri(tenant.roles.dump, copy), "test", project=tenant.id) as found:
+            told = serious_differences(before, found.read(lambda: None))
         wrong += [] if any(fault.startswith(said) for fault in told) else [f"{what}: {told}"]
     assert wrong == []
 
@@ -133,7 +133,7 @@ def test_a_server_that_is_set_otherwise_shows_no_difference(tenant):
 
 def change_options(tenant, change):
     """Do with the columns' options what no statement of this server does."""
-    with tenant.infra.databases.cluster.inside(tenant.id, "test") as admin:
+    with tenant.infra.databases.cluster.open_in_database(tenant.id, "test") as admin:
         admin.execute(
             f"UPDATE pg_attribute SET attoptions = {change} WHERE attnum > 0 AND attrelid IN"
             " (SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)"
@@ -155,14 +155,16 @@ def test_the_number_that_a_server_gives_a_column_is_no_difference(furnished):
     of_before = replace(numbered, objects={**numbered.objects, **digests}, numbered=None)
     assert {each.remark for each in differences(of_before, look(furnished))} == {True}
     change_options(furnished, "array_remove(attoptions, 'n_distinct=7')")
-    assert faults(numbered, look(furnished)) == ["column public.a.n: its definition, owner or rights differ"]
+    assert serious_differences(numbered, look(furnished)) == [
+        "column public.a.n: its definition, owner or rights differ"
+    ]
 
 
 def test_what_is_only_not_there_can_be_agreed_to_but_no_guard():
-    kept = Contents(
+    kept = Fingerprint(
         {"public.a": 3}, {}, {"relation public.i": "1", "policy public.a.p": "2", "trigger public.a.t": "3"}, texts={}
     )
-    found = Contents({"public.a": 0}, {}, {}, texts={})
+    found = Fingerprint({"public.a": 0}, {}, {}, texts={})
     assert {each.about: each.lacking for each in differences(kept, found)} == {
         "table public.a": True,
         "relation public.i": True,
@@ -170,9 +172,9 @@ def test_what_is_only_not_there_can_be_agreed_to_but_no_guard():
         "trigger public.a.t": False,
     }
     # What guards a table that is not there either guards nothing.
-    more = Contents({}, {}, {"relation public.a": "0", **kept.objects}, texts={})
+    more = Fingerprint({}, {}, {"relation public.a": "0", **kept.objects}, texts={})
     assert all(each.lacking for each in differences(more, found))
-    fewer = differences(kept, Contents({"public.a": 2}, {}, dict(kept.objects), texts={}))
+    fewer = differences(kept, Fingerprint({"public.a": 2}, {}, dict(kept.objects), texts={}))
     assert [(each.words, each.lacking) for each in fewer] == [("2 rows instead of 3", False)]
 
 
@@ -189,16 +191,16 @@ ANOTHER_WAY = [
 @pytest.mark.parametrize("number", range(len(ANOTHER_WAY)))
 def test_another_way_to_write_the_same_is_no_difference(number):
     one, other = ANOTHER_WAY[number]
-    assert words_of(one) == words_of(other)
+    assert expression_words(one) == expression_words(other)
 
 
 def test_a_sequence_that_was_used_meanwhile_may_have_any_value():
-    kept = Contents(
+    kept = Fingerprint(
         {}, {"sequence a": 5, "sequence b": 5}, {}, {"sequence a": 9, "sequence b": 5}, moved=["sequence a"]
     )
-    found = differences(kept, Contents({}, {"sequence a": 2, "sequence b": 4}, {}))
+    found = differences(kept, Fingerprint({}, {"sequence a": 2, "sequence b": 4}, {}))
     assert [(str(each), each.remark) for each in found] == [
         ("sequence b: 4 instead of 5", False),
         ("sequence a: 2 instead of 5 to 9", True),
     ]
-    assert differences(kept, Contents({}, {"sequence a": 7, "sequence b": 5}, {})) == []
+    assert differences(kept, Fingerprint({}, {"sequence a": 7, "sequence b": 5}, {})) == []

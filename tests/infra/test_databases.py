@@ -23,7 +23,7 @@ def admin(server_url):
 
 
 def known(infra, project):
-    return [thing.name for thing in infra.databases.labelled() if thing.project_id == project]
+    return [thing.name for thing in infra.databases.list_labelled() if thing.project_id == project]
 
 
 def test_a_project_is_there_when_ensured_and_gone_when_dropped(infra):
@@ -38,7 +38,7 @@ def test_eight_projects_at_once_all_come_and_all_go(infra):
     with ThreadPoolExecutor(8) as pool:
         tenants = list(pool.map(lambda _n: new_tenant(infra), range(16)))
         for tenant in tenants:
-            infra.databases.prove(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
+            infra.databases.check_round_trip(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
         list(pool.map(lambda tenant: drop(infra, tenant.id), tenants))
     assert [name for tenant in tenants for name in known(infra, tenant.id)] == []
 
@@ -56,7 +56,7 @@ def test_eight_who_make_the_same_project_make_one(infra):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(make, range(8)))
         uri = infra.databases.uri(project, roles.authenticator, passwords[roles.authenticator])
-        infra.databases.prove(uri, roles, "test")
+        infra.databases.check_round_trip(uri, roles, "test")
     finally:
         drop(infra, project)
 
@@ -100,7 +100,7 @@ OPENINGS = {
 def test_what_opens_a_project_is_found_by_a_look(infra, tenant, admin, opening):
     def faults():
         seen = infra.databases.survey(tenant.roles, "test")
-        return infra.databases.faults(seen, tenant.roles, tenant.passwords, closed=False)
+        return infra.databases.differences(seen, tenant.roles, tenant.passwords, closed=False)
 
     assert faults() == []
     admin.execute(OPENINGS[opening].format(id=tenant.id))
@@ -116,7 +116,7 @@ def test_a_copy_that_was_not_furnished_is_finished(infra, tenant, admin):
     )
     assert tenant.id in known(infra, tenant.id)
     infra.databases.ensure_database(tenant.id, tenant.roles, "test")
-    infra.databases.prove(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
+    infra.databases.check_round_trip(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
 
 
 @pytest.mark.parametrize("verb", ["ensure", "drop"])
@@ -127,7 +127,7 @@ def test_what_an_interrupted_drop_has_left_is_no_database(infra, tenant, admin, 
         assert tenant.id not in known(infra, tenant.id)
         return
     infra.databases.ensure_database(tenant.id, tenant.roles, "test")
-    infra.databases.prove(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
+    infra.databases.check_round_trip(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
 
 
 def test_a_database_is_dropped_from_under_clients_that_come_back_at_once(infra, tenant):
@@ -195,7 +195,7 @@ def test_a_run_whose_sessions_were_ended_is_told_to_try_again(infra, admin):
 
 def test_a_server_that_is_away_is_unavailable():
     cluster = Cluster("postgresql://postgres@127.0.0.1:1/postgres")
-    with pytest.raises(Unavailable), cluster.inside("postgres", "test"):
+    with pytest.raises(Unavailable), cluster.open_in_database("postgres", "test"):
         raise AssertionError
     cluster.close()
 
@@ -203,7 +203,7 @@ def test_a_server_that_is_away_is_unavailable():
 def test_a_proof_that_fails_says_so(infra, tenant, admin):
     admin.execute(f'ALTER ROLE "{tenant.roles.anon}" BYPASSRLS')
     with pytest.raises(Refused, match="does not answer"):
-        infra.databases.prove(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
+        infra.databases.check_round_trip(tenant.uri(tenant.roles.authenticator), tenant.roles, "test")
 
 
 def test_no_password_reaches_the_server_in_a_statement(infra, admin):

@@ -36,7 +36,7 @@ def hung(monkeypatch):
     "ask",
     [
         lambda verbs: verbs.list(),
-        lambda verbs: verbs.look(PROJECT),
+        lambda verbs: verbs.inspect(PROJECT),
         lambda verbs: verbs.create(PROJECT, CreatedBy()),
         lambda verbs: verbs.stop(PROJECT),
         lambda verbs: verbs.log_tail(PROJECT),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.backup.dump_text import DumpText
+from infra.backup.dump_text import DumpReader
 from infra.postgres import split
 from tests.fixtures.roundtrip import differences, dumped, restored
 
@@ -46,15 +46,15 @@ class Endless(io.RawIOBase):
 @pytest.mark.parametrize("length", [1000, 128 * MIB])
 def test_rows_are_looked_at_once_and_held_by_the_piece(length, monkeypatch):
     looked, whole = [0], 0
-    fill = DumpText._fill
-    monkeypatch.setattr(DumpText, "_fill", lambda self, *a: (fill(self, *a), count(self, looked))[0])
+    fill = DumpReader._fill
+    monkeypatch.setattr(DumpReader, "_fill", lambda self, *a: (fill(self, *a), count(self, looked))[0])
 
     def read():
         nonlocal whole
-        text = DumpText(Endless(max(1, 1_000_000 // length), length), lambda _read: None)
-        assert text.statement() == HEAD.rstrip(b";\n")
-        whole = sum(len(piece) for piece in text.rows())
-        assert text.statement() == b"SELECT 1"
+        text = DumpReader(Endless(max(1, 1_000_000 // length), length), lambda _read: None)
+        assert text.next_statement() == HEAD.rstrip(b";\n")
+        whole = sum(len(piece) for piece in text.copy_rows())
+        assert text.next_statement() == b"SELECT 1"
 
     grown = peak_of(read)
     assert whole >= length
@@ -62,7 +62,7 @@ def test_rows_are_looked_at_once_and_held_by_the_piece(length, monkeypatch):
     assert looked[0] < 1.1 * whole + 4 * MIB, "the same bytes are searched again and again"
 
 
-def count(text: DumpText, looked: list[int]) -> None:
+def count(text: DumpReader, looked: list[int]) -> None:
     looked[0] += len(text._buffer)
 
 
@@ -88,5 +88,5 @@ def test_a_long_statement_is_lexed_in_linear_work(monkeypatch):
     windows = []
     real = split._tokens
     monkeypatch.setattr(split, "_tokens", lambda text: (windows.append(len(text)), real(text))[1])
-    assert DumpText(io.BytesIO(body + b";\n"), lambda _read: None).statement() == body
+    assert DumpReader(io.BytesIO(body + b";\n"), lambda _read: None).next_statement() == body
     assert sum(windows) < 8 * len(body)

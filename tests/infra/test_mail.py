@@ -239,11 +239,11 @@ def test_a_mailbox_keeps_a_letter_once_for_its_owner_alone_and_makes_room(tmp_pa
         made = mail.to_message(LETTER, sender="a@b.test", identity=f"mail_{number:032x}", at=AT)
         for _ in range(2):
             box.deliver(made, LETTER.to, lambda: None)
-    found = box.listing()
+    found = box.messages()
     assert [letter.id for letter in (found[0], found[-1])] == [f"mail_{MOST_LETTERS + 2:032x}", f"mail_{3:032x}"]
     assert len(found) == MOST_LETTERS
-    assert box.show(found[0].id).text.splitlines() == LETTER.text.splitlines()
-    assert box.show("../../etc/passwd") is None
+    assert box.find(found[0].id).text.splitlines() == LETTER.text.splitlines()
+    assert box.find("../../etc/passwd") is None
     assert stat.S_IMODE((tmp_path / "mailbox").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "mailbox").iterdir()} == {0o600}
 

@@ -243,7 +243,7 @@ def test_a_damaged_configuration_is_put_right_whether_it_was_taken_or_not(damage
         file.write_text(POISON[damage](good))
         if reload:
             with admin(pooled) as session:
-                session.ask("RELOAD")
+                session.execute("RELOAD")
         wait_until(lambda: is_served(pooler, wanted), 10)
         assert file.read_text() == good
         assert pooler.served() == wanted
@@ -396,7 +396,7 @@ def test_passwords_change_under_fifty_busy_clients_and_none_fails(pooled, pooler
     logins = {login: made[login] for login in one.roles.logins if login != one.roles.dump}
     with Traffic(uris, 200, clients=50) as load:
         time.sleep(1)
-        pooler.exchange(one.id, logins, lambda: pooled.databases.ensure_roles(one.roles, made, "test"))
+        pooler.change_passwords(one.id, logins, lambda: pooled.databases.ensure_roles(one.roles, made, "test"))
         time.sleep(0.5)
     assert load.failures == []
     with pytest.raises(psycopg.OperationalError, match="authentication failed"):

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from config.settings import CHECKOUT
-from infra.backup.dumps import Programs
+from infra.backup.dumps import PostgresPrograms
 from infra.errors import Refused
 from infra.pipeline import run
 from infra.postgres import migrations, repeatables
@@ -56,7 +56,7 @@ def ask(url, statement, values=None):
 
 def schema(url, settings):
     """All that pg_dump knows of a database but its rows, in its own order, columns in theirs."""
-    pg_dump = Programs.of(settings).folder / "pg_dump"
+    pg_dump = PostgresPrograms.of(settings).folder / "pg_dump"
     text = run([pg_dump, "--schema-only", "--no-password", f"--dbname={url}"], timeout_seconds=60)
     return [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.backup.dump_text import DumpText
+from infra.backup.dump_text import DumpReader
 from infra.postgres.split import MOST_QUESTIONS, split_statements
 
 CASES = {
@@ -199,10 +199,10 @@ def test_a_dump_is_read_alike_in_whatever_pieces_it_comes(parts, seed):
     for kind, body in parts:
         text += f"{copy};\n{body}\\.\n\n\n" if kind == "COPY" else f"{body};\n\n--\n-- Name: 'x\n--\n"
     text += "-- complete\n\\unrestrict Abc\n"
-    dump = DumpText(Dribble(text.encode(), seed), lambda _read: None)
+    dump = DumpReader(Dribble(text.encode(), seed), lambda _read: None)
     seen = []
-    while (statement := dump.statement()) is not None:
-        rows = b"".join(dump.rows()) if statement == copy.encode() else None
+    while (statement := dump.next_statement()) is not None:
+        rows = b"".join(dump.copy_rows()) if statement == copy.encode() else None
         seen.append(("COPY", rows.decode()) if rows is not None else ("SELECT", statement.decode()))
     assert seen == parts
 

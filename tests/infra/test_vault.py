@@ -78,18 +78,18 @@ def test_a_missing_or_short_master_key_is_refused(texts):
 
 def test_the_canary_proves_the_master_key_at_every_start(infra, vault, keys):
     with infra.database.transaction() as tx:
-        vault.prove(tx)
-        vault.prove(tx)
+        vault.check_master_key(tx)
+        vault.check_master_key(tx)
     keys[:] = [secrets.token_hex(32)]
     with infra.database.transaction() as tx, pytest.raises(Refused):
-        vault.prove(tx)
+        vault.check_master_key(tx)
     with infra.database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM master_key_canary") == 1
 
 
 def test_a_wrong_master_key_writes_nothing(infra, vault, keys):
     with infra.database.transaction() as tx:
-        vault.prove(tx)
+        vault.check_master_key(tx)
     keys[:] = ["too short"]
     with infra.database.transaction() as tx, pytest.raises(Refused):
         kept.put(tx, vault, "proj_a", "x", CANARY)

@@ -48,7 +48,7 @@ def test_the_administrator_runs_nothing_that_a_tenant_planted(trapped, cluster):
     with trapped.as_admin() as admin:
         admin.execute(f'ALTER DATABASE "{trapped.id}" CONNECTION LIMIT 7')  # something to repair
     cluster.databases.ensure_database(trapped.id, trapped.roles, "test")
-    assert any(thing.name == trapped.id for thing in cluster.databases.labelled())
+    assert any(thing.name == trapped.id for thing in cluster.databases.list_labelled())
     with trapped.as_admin() as admin:
         admin.execute("SET search_path = pg_catalog")
         assert admin.execute("SELECT who FROM public.caught").fetchall() == []
@@ -66,7 +66,7 @@ def test_the_proof_of_a_round_trip_runs_traps_as_the_tenant_only(trapped, cluste
             " BEGIN RAISE EXCEPTION 'ran as % of %', current_user, session_user; END $$"
         )
     with pytest.raises(psycopg.errors.RaiseException) as caught:
-        cluster.databases.prove(uri, trapped.roles, "test")
+        cluster.databases.check_round_trip(uri, trapped.roles, "test")
     assert f"ran as {trapped.roles.service} of {trapped.roles.authenticator}" in str(caught.value)
 
 

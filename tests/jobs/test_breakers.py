@@ -13,7 +13,7 @@ from tests.jobs.trial_kinds import BEHAVIOUR, Nothing
 def away(monkeypatch, infra):
     """A project cluster that nobody listens for, as the steps meet it."""
     cluster = Cluster("host=127.0.0.1 port=1 user=nobody connect_timeout=1")
-    with pytest.raises(Exception, match="Postgres") as found, cluster.inside("postgres", "test"):
+    with pytest.raises(Exception, match="Postgres") as found, cluster.open_in_database("postgres", "test"):
         raise AssertionError("somebody answered")
     cluster.close()
     return found.value

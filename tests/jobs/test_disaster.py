@@ -226,7 +226,7 @@ def test_a_damaged_platform_is_restored_and_what_is_given_up_is_said(shops, infr
 
 def damaged_by(statement):
     def damage(infra):
-        with infra.databases.cluster.inside(live(infra), "test") as admin:
+        with infra.databases.cluster.open_in_database(live(infra), "test") as admin:
             admin.execute("SET allow_system_table_mods = on")
             admin.execute(statement)
 
@@ -234,7 +234,7 @@ def damaged_by(statement):
 
 
 def lets_nobody_in(infra):
-    with infra.databases.cluster.inside(live(infra), "test") as admin:
+    with infra.databases.cluster.open_in_database(live(infra), "test") as admin:
         (folder,) = admin.execute(
             "SELECT concat(current_setting('data_directory'), '/base/', oid) FROM pg_database WHERE datname = %s",
             (live(infra),),

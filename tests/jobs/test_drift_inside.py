@@ -93,7 +93,7 @@ def last_job(life):
 
 def objects(life):
     wanted = schema_drift.wanted_schema(life.infra, life.infra.databases.templates.name, "test")
-    return life.infra.databases.objects.faults(life.tenant().roles, wanted, "test")
+    return life.infra.databases.objects.differences(life.tenant().roles, wanted, "test")
 
 
 @pytest.mark.parametrize("tampering", HEALED)
@@ -203,7 +203,7 @@ def test_a_hostile_tenant_runs_nothing_with_our_rights(life, sweeper):
 def test_a_database_that_nobody_wrote_to_is_not_opened_again(life, sweeper, monkeypatch):
     monkeypatch.setattr(schema_drift, "ANYWAY", 0)
     opened = []
-    look = life.infra.databases.objects.faults
+    look = life.infra.databases.objects.differences
     monkeypatch.setattr(
         life.infra.databases.objects, "faults", lambda *known: opened.append(known[0].prefix) or look(*known)
     )

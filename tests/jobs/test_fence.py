@@ -10,7 +10,7 @@ import pytest
 from jobs.engine import table
 from jobs.engine.errors import LeaseLost
 from jobs.engine.ledger import Ledger
-from jobs.engine.table import Begins, Claims, Ended, Holder, Release
+from jobs.engine.table import Checkpoint, ClaimRequest, FencedWriter, NextStep, ReleaseInto
 from tests.jobs.trial_kinds import Build, Turn
 
 P = "proj_0000000000000001"
@@ -28,7 +28,7 @@ def passed_on(engine, other_engine):
     engine.enqueue(Build("a"))
     first = claim(engine)
     with engine.infra.database.transaction() as tx:
-        Holder(first.id, first.fence).release(tx, Release("queued", refund=True))
+        FencedWriter(first.id, first.fence).release(tx, ReleaseInto("queued", refund=True))
     assert claim(other_engine).id == first.id
     return first
 
@@ -45,15 +45,15 @@ def ledger(infra, first):
 
 
 HELD = {
-    "look": lambda held, tx: held.look(tx),
-    "begin a step": lambda held, tx: held.advance(tx, None, Begins(STEP)),
-    "end a step": lambda held, tx: held.advance(tx, Ended(STEP, "succeeded"), None),
+    "look": lambda held, tx: held.read_status(tx),
+    "begin a step": lambda held, tx: held.advance(tx, None, NextStep(STEP)),
+    "end a step": lambda held, tx: held.advance(tx, Checkpoint(STEP, "succeeded"), None),
     "turn back": lambda held, tx: held.turn_back(tx, None),
-    "progress": lambda held, tx: held.progress(tx, 1, 2, "x"),
+    "progress": lambda held, tx: held.report_progress(tx, 1, 2, "x"),
     "result": lambda held, tx: held.keep_result(tx, {"x": 1}),
-    "log line": lambda held, tx: held.tell(tx, "x"),
-    "let go": lambda held, tx: held.release(tx, Release("succeeded")),
-    "finish": lambda held, tx: held.finish(tx, {}, None, Claims("x", ["bulk"], [], 60)),
+    "log line": lambda held, tx: held.add_event(tx, "x"),
+    "let go": lambda held, tx: held.release(tx, ReleaseInto("succeeded")),
+    "finish": lambda held, tx: held.finish(tx, {}, None, ClaimRequest("x", ["bulk"], [], 60)),
     "park": lambda held, tx: held.park(tx),
 }
 
@@ -63,7 +63,7 @@ def test_who_has_lost_a_job_to_another_worker_writes_nothing_more_to_it(write, p
     before, noticed = everything(infra), False
     try:
         with infra.database.transaction() as tx:
-            HELD[write](Holder(passed_on.id, passed_on.fence), tx)
+            HELD[write](FencedWriter(passed_on.id, passed_on.fence), tx)
     except LeaseLost:
         noticed = True
     assert everything(infra) == before, f"A worker that has lost its job writes nothing more to it: {write}"
@@ -72,7 +72,7 @@ def test_who_has_lost_a_job_to_another_worker_writes_nothing_more_to_it(write, p
 
 def test_who_has_lost_a_job_announces_nothing_in_the_ledger(passed_on, infra):
     with suppress(LeaseLost):
-        ledger(infra, passed_on).intend("thing", "a")
+        ledger(infra, passed_on).mark_intended("thing", "a")
     with infra.database.autocommit() as tx:
         found = tx.rows("SELECT name FROM resources")
     assert found == [], "A worker that has lost its job announces nothing more that it would make"
@@ -80,8 +80,8 @@ def test_who_has_lost_a_job_announces_nothing_in_the_ledger(passed_on, infra):
 
 def test_who_has_lost_a_job_prolongs_no_lease_of_it(passed_on, engine, infra):
     before = everything(infra)
-    lease = engine.leases.hold(passed_on.id, passed_on.fence)
-    engine.leases.beat()
+    lease = engine.leases.add(passed_on.id, passed_on.fence)
+    engine.leases.renew_all()
     assert everything(infra) == before, "A worker that has lost its job prolongs nobody's lease of it"
     assert lease.lost.is_set(), "A worker that has lost its job hears so at its next beat"
 

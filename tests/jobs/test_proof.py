@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.backup.fingerprint import Contents
+from infra.backup.fingerprint import Fingerprint
 from infra.errors import Refused, Unavailable
 from jobs.projects.data_api_check import prove_by_data_api
 
@@ -29,7 +29,7 @@ def shop(tenant):
 def ask(tenant, rows, **more):
     run = SimpleNamespace(infra=tenant.infra, check=more.pop("check", lambda: None))
     uri = more.pop("uri", tenant.uri(tenant.roles.authenticator))
-    return prove_by_data_api(run, uri, tenant.id, Contents(rows, {}, {}))
+    return prove_by_data_api(run, uri, tenant.id, Fingerprint(rows, {}, {}))
 
 
 def processes(needle):

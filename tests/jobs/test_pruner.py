@@ -88,7 +88,7 @@ def test_what_a_job_was_handed_goes_once_no_open_job_names_it(engine, infra):
     project = "proj_0000000000000001"
     secretfiles.ensure(infra.settings.secrets_folder, infra.settings.home / ".env")
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
         superseded, waits, young = (job_secrets.store(tx, infra.vault, "a passphrase") for _ in range(3))
         secrets.put(tx, infra.vault, secrets.PLATFORM, "another", "of the platform's own")
     stopped = engine.enqueue(Turn(superseded, project))

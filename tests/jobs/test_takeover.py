@@ -75,7 +75,7 @@ def test_a_stale_worker_can_write_nothing(engine, other_engine, reaper):
         lambda tx: stale.read_status(tx),
         lambda tx: stale.release(tx, ReleaseInto("succeeded")),
         lambda tx: stale.add_event(tx, "x"),
-        lambda tx: stale.progress(tx, 1, 2, "x"),
+        lambda tx: stale.report_progress(tx, 1, 2, "x"),
         lambda tx: stale.turn_back(tx, None),
         lambda tx: stale.advance(tx, None, None),
     ):

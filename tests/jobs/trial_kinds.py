@@ -27,17 +27,17 @@ def outside(run: Run) -> psycopg.Connection:
 def make(run: Run, thing: str) -> None:
     name = f"{run.args.label}/{thing}"
     run.check()
-    run.ledger.intend("thing", name)
+    run.ledger.mark_intended("thing", name)
     with outside(run) as session:
         session.execute("INSERT INTO world (thing) VALUES (%s) ON CONFLICT DO NOTHING", (name,))
-    run.ledger.present("thing", name)
+    run.ledger.mark_present("thing", name)
 
 
 def unmake(run: Run, thing: str) -> None:
     name = f"{run.args.label}/{thing}"
     with outside(run) as session:
         session.execute("DELETE FROM world WHERE thing = %s", (name,))
-    run.ledger.gone("thing", name)
+    run.ledger.mark_gone("thing", name)
 
 
 def behave(run: Run, step: str) -> None:

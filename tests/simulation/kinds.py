@@ -22,20 +22,20 @@ def ensure(run, part: str, *, fails: bool = True) -> None:
     run.check()
     if fails:
         befall(run)
-    run.ledger.intend("thing", thing)
+    run.ledger.mark_intended("thing", thing)
     run.check()
     if thing not in run.infra.world.things:
         run.infra.world.call(run, thing, present=True)
-    run.ledger.present("thing", thing)
+    run.ledger.mark_present("thing", thing)
 
 
 def remove(run, part: str) -> None:
     thing = f"{run.args.project_id}/{part}"
     run.check()
-    run.ledger.releasing("thing", thing)
+    run.ledger.mark_releasing("thing", thing)
     run.check()
     run.infra.world.call(run, thing, present=False)
-    run.ledger.gone("thing", thing)
+    run.ledger.mark_gone("thing", thing)
 
 
 def set_state(tx, subject: str, state: str, *, leaves: tuple[str, ...]) -> int:

@@ -80,7 +80,7 @@ class SimulatedWorker:
             if not self.holds_lock:
                 self.take_lock()
             if stage.now >= self.beats_at:
-                self.leases.beat()
+                self.leases.renew_all()
                 self.beats_at = stage.now + self.schedule.infra.settings.beat_seconds
         except Unavailable:
             self.beats_at = stage.now + 0.2

@@ -149,7 +149,7 @@ def test_what_passes_is_no_reason_to_end(processes, infra):
 def test_an_api_that_is_out_of_something_names_itself_and_is_made_anew(settings, infra):
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
     with served(settings) as url, httpx.Client(base_url=url, timeout=10) as http:
         assert http.get("/api/ready").status_code == 200
         child = api_process(infra)
@@ -163,7 +163,7 @@ def test_an_api_that_is_out_of_something_names_itself_and_is_made_anew(settings,
 def test_an_api_that_gets_no_thread_for_a_request_is_made_anew(settings, infra):
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
     with infra.database.transaction() as tx:
-        infra.vault.prove(tx)
+        infra.vault.check_master_key(tx)
     with served(settings) as url:
         child = api_process(infra)
         exhaust(child, resource.RLIMIT_AS)

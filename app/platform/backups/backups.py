@@ -48,7 +48,7 @@ def create(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
 
 
 @routes.get("/api/projects/<project_id>/backups", who="owner", query=PageQuery, answers={200: BackupsOut})
-def listing(call: Call, project_id: str) -> ViewResponse:
+def list_backups(call: Call, project_id: str) -> ViewResponse:
     """Lists a project's backups, newest first."""
     place = paging.decode_cursor(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:

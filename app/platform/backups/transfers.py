@@ -29,7 +29,7 @@ from jobs.requests import lifecycle
 if TYPE_CHECKING:
     from flask import Response
 
-    from infra.backup.transfer import Head
+    from infra.backup.transfer import ExportHeader
     from infra.postgres.database import Transaction
 
 routes = Routes("transfers")
@@ -95,7 +95,7 @@ def import_project(call: Call, tx: Transaction) -> ViewResponse:
     passphrase = body.passphrase.get_secret_value()
     hide_values(passphrase)
     try:
-        head = importing.look(infra, body.file, passphrase)
+        head = importing.inspect_export(infra, body.file, passphrase)
     except Refused as error:
         raise invalid("/file", str(error)) from error
     owner = body.owner_id or call.owner_id
@@ -112,7 +112,7 @@ def import_project(call: Call, tx: Transaction) -> ViewResponse:
     return replace(answer, told={"keys": body.keys, "from": head.scope, "ownerId": owner})
 
 
-def _project(call: Call, tx: Transaction, head: Head, owner: str) -> str:
+def _project(call: Call, tx: Transaction, head: ExportHeader, owner: str) -> str:
     """Write the project that is to be. Raises ProjectExists, NameTaken, QuotaExceeded, Problem."""
     name, most = call.body.name or str(head.details.get("name")), default_quota(call.world.settings)
     pool_size = int(head.details.get("poolSize") or 5)

@@ -18,7 +18,7 @@ routes = Routes("capacity")
 
 @routes.get("/api/admin/capacity", who="operator", query=CapacityQuery, answers={200: CapacityOut})
 def show_capacity(call: Call) -> ViewResponse:
-    """Says what the projects need by the guide's formulas, for those there are or for ?projects=N, and what is used."""
+    """Shows what the projects need by the guide's formulas, for those there are or ?projects=N, and what is used."""
     with call.world.infra.database.autocommit() as tx:
         return ViewResponse(capacity.capacity_report(tx, call.world.settings, call.query.projects))
 

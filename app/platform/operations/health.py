@@ -21,13 +21,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @routes.get("/api/health", who="anyone", limit="none", answers={200: HealthOut})
 def health(_call: Call) -> ViewResponse:
-    """Says that the process answers; looks at nothing else."""
+    """Answers while the process does; looks at nothing else."""
     return ViewResponse({"status": "ok", "service": "platform-api"}, headers=NO_STORE)
 
 
 @routes.get("/api/ready", who="anyone", limit="none", answers={200: ReadyOut, 503: ReadyOut})
 def ready(call: Call) -> ViewResponse:
-    """Says what the API depends on and how long each took to answer; without Redis it works, only slower."""
+    """Shows what the API depends on and how long each took to answer; without Redis it works, only slower."""
     if exhaustion.shortage():
         # What it depends on may be well: nobody here is able to ask.
         found = {"process": _probe(lambda: False)}

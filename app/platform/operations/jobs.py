@@ -23,7 +23,7 @@ routes = Routes("jobs")
 
 
 @routes.get("/api/jobs", who="owner", query=JobsQuery, answers={200: JobsOut})
-def listing(call: Call) -> ViewResponse:
+def list_jobs(call: Call) -> ViewResponse:
     """Lists the owner's jobs, newest first."""
     return jobs_page(call, owner_id=call.owner_id)
 
@@ -84,7 +84,7 @@ def cancel(call: Call, tx: Transaction, job_id: str) -> ViewResponse:
     answers={202: AcceptedOut, 200: AcceptedOut},
 )  # fmt: skip
 def retry(call: Call, tx: Transaction, job_id: str) -> ViewResponse:
-    """Lets a failed or cancelled job go on from its first unfinished step."""
+    """Retries a failed or cancelled job from its first unfinished step."""
     require_visible(call, tx, job_id)
     return _changed(tx, commands.retry(tx, job_id).id)
 

@@ -46,7 +46,7 @@ def queues(call: Call) -> ViewResponse:
     answers={200: QueueOut},
 )  # fmt: skip
 def pause(call: Call, tx: Transaction, queue: str) -> ViewResponse:
-    """Lets no worker take anything more from a queue."""
+    """Pauses a queue: no worker takes anything more from it."""
     if "\0" in queue or not view.pause_queue(tx, queue, by=call.owner_id):
         raise _unknown()
     return _shown(tx, queue)
@@ -57,7 +57,7 @@ def pause(call: Call, tx: Transaction, queue: str) -> ViewResponse:
     answers={200: QueueOut},
 )  # fmt: skip
 def resume(_call: Call, tx: Transaction, queue: str) -> ViewResponse:
-    """Lets workers take from a queue again."""
+    """Resumes a queue: workers take from it again."""
     if "\0" in queue or not view.resume_queue(tx, queue):
         raise _unknown()
     return _shown(tx, queue)

@@ -29,7 +29,7 @@ routes = Routes("platform_secrets")
     "POST", "/api/admin/rotate", action="platform.rotate", who="operator", body=PlatformRotation, final=run_response,
     answers={202: AcceptedOut, 200: AcceptedOut},
 )  # fmt: skip
-def rotate(call: Call, tx: Transaction) -> ViewResponse:
+def rotate_platform_secret(call: Call, tx: Transaction) -> ViewResponse:
     """Rotates a secret of the platform's own: no request fails, and the old one is good until its time is over."""
     secret = call.body.secret
     grace = platform_secrets.seconds_of_grace(secret, call.body.grace_seconds)

@@ -25,10 +25,10 @@ def run_response(_call: Call, _tx: Transaction, answer: ViewResponse) -> ViewRes
 
 
 @routes.get("/api/admin/schedules", who="operator", answers={200: SchedulesOut})
-def listing(call: Call) -> ViewResponse:
+def list_schedules(call: Call) -> ViewResponse:
     """Lists what happens by itself: the next three times of each, and what became of the last."""
     with call.world.infra.database.autocommit() as tx:
-        return ViewResponse({"schedules": [_shown(row) for row in schedules.listing(tx)]})
+        return ViewResponse({"schedules": [_shown(row) for row in schedules.list_schedules(tx)]})
 
 
 @routes.change(

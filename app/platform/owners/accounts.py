@@ -91,7 +91,7 @@ def delete(call: Call) -> ViewResponse:
 
 
 @routes.get("/api/auth/sessions", who="owner", query=PageQuery, answers={200: SessionsOut})
-def listing(call: Call) -> ViewResponse:
+def list_sign_ins(call: Call) -> ViewResponse:
     """Lists the sign-ins that go on, newest first."""
     before = paging.decode_time_and_id(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:

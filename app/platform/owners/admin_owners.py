@@ -23,7 +23,7 @@ routes = Routes("people")
 
 
 @routes.get("/api/admin/owners", who="operator", query=PageQuery, answers={200: OwnersOut})
-def listing(call: Call) -> ViewResponse:
+def list_owners(call: Call) -> ViewResponse:
     """Lists the owners with the number of their projects, oldest first."""
     place = paging.decode_cursor(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:

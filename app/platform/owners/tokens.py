@@ -19,7 +19,7 @@ routes = Routes("tokens")
 
 
 @routes.get("/api/tokens", who="owner", query=PageQuery, answers={200: PersonalTokensOut})
-def listing(call: Call) -> ViewResponse:
+def list_tokens(call: Call) -> ViewResponse:
     """Lists the tokens, newest first, without their values."""
     place = paging.decode_cursor(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:

@@ -14,7 +14,7 @@ from app.platform.projects.logins import with_project_login
 from app.platform.projects.models_sql import ExtensionRemoval, NewExtension
 from app.platform.projects.projects import project_out
 from catalog import names, projects
-from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, offered
+from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, available_extensions
 from jobs.engine.view import job_json
 from jobs.requests import lifecycle
 
@@ -27,7 +27,7 @@ _PATH = "/api/projects/<project_id>/extensions"
 
 
 @routes.get(_PATH, who="owner", answers={200: ExtensionsOut})
-def listing(call: Call, project_id: str) -> ViewResponse:
+def list_extensions(call: Call, project_id: str) -> ViewResponse:
     """Lists the extensions that a project may have and those it has, each with why it cannot be had."""
     infra = call.world.infra
     with infra.database.autocommit() as tx:
@@ -41,7 +41,7 @@ def listing(call: Call, project_id: str) -> ViewResponse:
             infra,
             project.id,
             names.roles(project.id).owner,
-            lambda uri: Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).listing(),
+            lambda uri: Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).list_extensions(),
         )
     return ViewResponse({"extensions": [_shown(extension) for extension in found]})
 
@@ -67,7 +67,7 @@ def remove(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
 
 
 def _offered(call: Call) -> Extension | None:
-    return offered(call.world.infra.databases.cluster, SESSION).get(call.body.name)
+    return available_extensions(call.world.infra.databases.cluster, SESSION).get(call.body.name)
 
 
 def _asked(call: Call, tx: Transaction, project_id: str, reason: str, **wanted: Any) -> ViewResponse:

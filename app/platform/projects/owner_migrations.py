@@ -28,18 +28,18 @@ def applied_response(_call: Call, tx: Transaction, answer: ViewResponse) -> View
     """Make the answer of a migration that the client waited for."""
     body = answer.body or {}
     number = str(body["migration"]["version"])
-    known = {row.version: row for row in owner_migrations.listing(tx, str(answer.project_id))}
+    known = {row.version: row for row in owner_migrations.list_migrations(tx, str(answer.project_id))}
     return ViewResponse(
         {**body, "migration": _shown(known[number])}, 200, answer.headers, answer.job_id, answer.project_id
     )
 
 
 @routes.get("/api/projects/<project_id>/migrations", who="owner", answers={200: MigrationsOut})
-def listing(call: Call, project_id: str) -> ViewResponse:
+def list_migrations(call: Call, project_id: str) -> ViewResponse:
     """Lists the migrations that were sent, with their checksums and in what the database differs."""
     with call.world.infra.database.autocommit() as tx:
         project = projects.find_owned(tx, project_id, call.owner_id)
-        known = owner_migrations.listing(tx, project.id)
+        known = owner_migrations.list_migrations(tx, project.id)
     records = _records(call, project.id) if project.status == "active" else None
     return ViewResponse(
         {
@@ -71,7 +71,7 @@ def _records(call: Call, project_id: str) -> dict[str, str] | None:
     infra = call.world.infra
 
     def recorded(uri: str) -> dict[str, str]:
-        return OwnerSession(infra.databases.cluster, uri, SESSION).recorded(timeout_ms=RECORDS_MS)
+        return OwnerSession(infra.databases.cluster, uri, SESSION).recorded_checksums(timeout_ms=RECORDS_MS)
 
     try:
         return with_project_login(infra, project_id, names.roles(project_id).owner, recorded)

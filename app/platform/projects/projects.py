@@ -66,7 +66,7 @@ def create(call: Call, tx: Transaction) -> ViewResponse:
 
 
 @routes.get("/api/projects", who="owner", query=PageQuery, answers={200: ProjectsOut})
-def listing(call: Call) -> ViewResponse:
+def list_projects(call: Call) -> ViewResponse:
     """Lists the projects, newest first."""
     before = paging.decode_time_and_id(call.query.cursor)
     with call.world.infra.database.autocommit() as tx:

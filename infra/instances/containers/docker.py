@@ -37,7 +37,7 @@ class Docker:
         self._opened: docker.APIClient | None = None
         self._lock = threading.Lock()
 
-    def look(self, project_id: str) -> ProjectContainer | None:
+    def inspect(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
         found = self._inspected(project_id)
         return None if found is None else self._container(project_id, found, self._image_id())

@@ -76,7 +76,7 @@ class ContainerInstances:
         self._sees_changes = sees_changes  # our own data API compares the schema's stamp with each request
         self.address, self.close = configurations.address, verbs.close
 
-    def look(self) -> ContainerSnapshot:
+    def snapshot(self) -> ContainerSnapshot:
         """Look at all containers with one call. Raises Unavailable."""
         return self._sight(self._verbs.list())
 
@@ -94,11 +94,11 @@ class ContainerInstances:
 
     def list(self) -> list[InstanceState]:
         """List the configurations that bear our label, and the containers that have none. Raises Unavailable."""
-        return self.look().list()
+        return self.snapshot().list()
 
     def ended(self) -> tuple[str, ...]:
         """List the containers that have ended, or were never started. Raises Unavailable."""
-        return self.look().ended()
+        return self.snapshot().ended()
 
     def ensure(self, spec: InstanceSpec, by: CreatedBy = CreatedBy()) -> None:  # noqa: B008 - frozen
         """Ensure that a container serves exactly this spec, and answers. Raises Unavailable, Refused."""
@@ -112,7 +112,7 @@ class ContainerInstances:
         """Remove container, socket and configuration; the configuration last. Raises Unavailable."""
         if not missing_ok and not self.exists(instance_id):
             raise FileNotFoundError(instance_id)
-        found = self._verbs.look(instance_id)
+        found = self._verbs.inspect(instance_id)
         if found is not None and found.ours:
             self._remove(instance_id)
         elif found is not None:
@@ -122,7 +122,7 @@ class ContainerInstances:
 
     def discard(self, instance_id: str) -> bool:
         """Remove a container of ours that has ended, if it still has; say whether. Raises Unavailable."""
-        found = self._verbs.look(instance_id)
+        found = self._verbs.inspect(instance_id)
         if found is None or not found.ours or not _has_ended(found):
             return False
         self._remove(instance_id)
@@ -132,7 +132,7 @@ class ContainerInstances:
         """Have the container read its schema or its configuration anew. Raises Unavailable."""
         self._verbs.signal(instance_id, "USR1" if part == "schema" else "USR2")
 
-    def signalled(self) -> frozenset[str]:
+    def needing_reload_signal(self) -> frozenset[str]:
         """Return the projects whose containers run and do not see by themselves that a schema has changed."""
         if self._sees_changes:
             return frozenset()
@@ -145,7 +145,7 @@ class ContainerInstances:
         """
         made = False
         for _ in _until(deadline):
-            found = self._verbs.look(project)
+            found = self._verbs.inspect(project)
             if found is None:
                 made = self._verbs.create(project, by) or made
             elif not found.ours:
@@ -196,7 +196,7 @@ class ContainerInstances:
         return not ran or self._configurations.taken_hash(spec.id) == wanted
 
     def _say_if_it_died(self, project: str) -> None:
-        found = self._verbs.look(project)
+        found = self._verbs.inspect(project)
         if found is None or found.state in DIED:
             status = "" if found is None else f" with exit status {found.exit_code}"
             raise Unavailable(f"the data API ended{status}{self._last_words(project)}")
@@ -214,14 +214,14 @@ class ContainerInstances:
         self._verbs.stop(project)
         self._verbs.remove(project)
         for _ in _until(time.monotonic() + GONE_SECONDS):
-            found = self._verbs.look(project)
+            found = self._verbs.inspect(project)
             if found is None or not found.ours:
                 return
             time.sleep(LOOK_SECONDS)
         raise Unavailable(f"the container {shape.container_name(project)} is still being removed")
 
     def _sight_of(self, project: str) -> ContainerSnapshot:
-        found = self._verbs.look(project)
+        found = self._verbs.inspect(project)
         return self._sight([found] if found is not None and found.ours else [])
 
     def _sight(self, found: Iterable[ProjectContainer]) -> ContainerSnapshot:

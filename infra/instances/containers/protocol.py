@@ -38,7 +38,7 @@ class ContainerProtocol(Protocol):
     A verb that changes a container looks first whether it is ours, and does nothing to one that is gone.
     """
 
-    def look(self, project_id: str) -> ProjectContainer | None:
+    def inspect(self, project_id: str) -> ProjectContainer | None:
         """Return the container of a project's name, whoever made it."""
 
     def list(self) -> list[ProjectContainer]:

@@ -79,8 +79,8 @@ def list_set(run: Run[Any], tx: Transaction, backup: catalogue.Backup) -> None:
     """Take into the catalogue what the manifest says of a backup."""
     settings = run.infra.settings
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifest = sets.read(settings.backups_folder, backup.stem, keys)
-    told = sets.details(manifest, keys[manifest.key_id])["contents"].get("left_out")
+    manifest = sets.read_manifest(settings.backups_folder, backup.stem, keys)
+    told = sets.read_details(manifest, keys[manifest.key_id])["contents"].get("left_out")
     if told:
         run.result["remarks"] = told
     file = manifest.files[0]

@@ -46,7 +46,7 @@ def write_file(run: Run[ExportProject]) -> None:
         return
     source = backups.opened(infra, _backup(run).stem)
     manifest, file = source.manifest, source.manifest.files[0]
-    head = transfer.Head(
+    head = transfer.ExportHeader(
         scope=manifest.scope,
         created_at=manifest.created_at,
         format=manifest.format,
@@ -65,8 +65,8 @@ def write_file(run: Run[ExportProject]) -> None:
     gpg, partial = backups.gpg(infra), path.with_name(f".{path.name}")
     partial.unlink(missing_ok=True)
     archive.ensure_room(files.ensure_folder(path.parent), file.bytes)
-    with archive.packed(infra.settings.backups_folder / file.name, gpg, source.key) as packed:
-        transfer.write(partial, head, packed, gpg, passphrase, backups.told(run, file.bytes, "written"))
+    with archive.open_compressed(infra.settings.backups_folder / file.name, gpg, source.key) as packed:
+        transfer.write_export(partial, head, packed, gpg, passphrase, backups.told(run, file.bytes, "written"))
     run.check()
     partial.replace(path)
 

@@ -22,7 +22,7 @@ def remove_files(run: Run[ForgetBackup]) -> None:
         except catalogue.BackupNotFound:
             return
     run.check()
-    sets.remove(run.infra.settings.backups_folder, backup.stem)
+    sets.remove_set(run.infra.settings.backups_folder, backup.stem)
 
 
 def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:

@@ -23,10 +23,10 @@ def drop_kept_database(run: Run[ForgetDatabase]) -> None:
     if kept is None or kept["job_id"] != run.args.restore_job_id:
         return
     database = names.beside(project, "before")
-    run.ledger.releasing("database", database)
+    run.ledger.mark_releasing("database", database)
     run.check()
     Beside(run.infra.databases, names.roles(project), run.session).drop(database)
-    run.ledger.gone("database", database)
+    run.ledger.mark_gone("database", database)
 
 
 def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:

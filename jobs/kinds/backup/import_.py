@@ -12,7 +12,7 @@ from catalog.secrets import SecretMissing
 from infra import files
 from infra.backup import archive, sets, transfer
 from infra.backup import keys as backup_keys
-from infra.backup.sets import File, Manifest
+from infra.backup.sets import Manifest, SetFile
 from infra.errors import Refused
 from infra.postgres.sql import statements
 from jobs.backup import backups, importing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from catalog.backups import Backup
-    from infra.backup.transfer import Head
+    from infra.backup.transfer import ExportHeader
     from infra.postgres.database import Transaction
     from jobs.engine.run import Run
 
@@ -51,28 +51,28 @@ def take_over_file(run: Run[ImportProject]) -> None:
             raise GiveUp("the passphrase is not kept any more; import anew") from None
     folder = files.ensure_folder(infra.settings.backups_folder)
     keys = backup_keys.backup_keys(infra.settings.secrets_folder)
-    if sets.path_of(folder, backup.stem).exists():
+    if sets.manifest_path(folder, backup.stem).exists():
         return
-    sets.remove(folder, backup.stem)
+    sets.remove_set(folder, backup.stem)
     run.check()
     path = infra.settings.imports_folder / run.args.file
     name = sets.file_name(backup.stem, backup.format)
     partial, gpg, key = folder / f".{name}", backups.gpg(infra), keys[backup.key_id]
     archive.ensure_room(folder, path.stat().st_size if path.exists() else 0)
-    with transfer.opened(path, gpg, passphrase) as (head, pieces):
-        importing.check(infra, head)
+    with transfer.open_export(path, gpg, passphrase) as (head, pieces):
+        importing.check_importable(infra, head)
         if head.format != backup.format:
             raise Refused("the file is another one than when the import was asked for")
         look = backups.told(run, path.stat().st_size, "taken over")
-        stored = transfer.take_over(pieces, partial, head.plain_bytes, gpg, key, look)
+        stored = transfer.reencrypt(pieces, partial, head.plain_bytes, gpg, key, look)
     run.check()
     partial.replace(folder / name)
     details = {**head.details, "settings": settings.fitting(head.details["settings"], infra.settings)}
-    manifest = _manifest(backup, head, File(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
-    sets.write(folder, replace(manifest, details=sets.seal(key, details)), key)
+    manifest = _manifest(backup, head, SetFile(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
+    sets.write_manifest(folder, replace(manifest, details=sets.seal_details(key, details)), key)
 
 
-def _manifest(backup: Backup, head: Head, file: File) -> Manifest:
+def _manifest(backup: Backup, head: ExportHeader, file: SetFile) -> Manifest:
     return Manifest(
         id=backup.id,
         scope=head.scope,

@@ -84,21 +84,21 @@ def restore_copy(run: Run[RestoreProject]) -> None:
     beside = _beside(run)
     if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
         return
-    run.ledger.intend("database", database)
+    run.ledger.mark_intended("database", database)
     source = _opened(run)
     restored = restoring.restore_beside(
         run, source, database, project=project, mark=run.job_id, partial=run.args.partial
     )
     restored.report(run)
-    run.ledger.present("database", database)
+    run.ledger.mark_present("database", database)
 
 
 def drop_copy(run: Run[RestoreProject]) -> None:
     """Take back what was restored beside the project."""
     database = names.beside(run.args.project_id, "restored")
-    run.ledger.releasing("database", database)
+    run.ledger.mark_releasing("database", database)
     restoring.drop_beside(run, database, project=run.args.project_id)
-    run.ledger.gone("database", database)
+    run.ledger.mark_gone("database", database)
 
 
 def swap_database(run: Run[RestoreProject]) -> None:
@@ -106,7 +106,7 @@ def swap_database(run: Run[RestoreProject]) -> None:
     project = run.args.project_id
     live, restored = names.database(project), names.beside(project, "restored")
     kept = names.beside(project, "before")
-    run.ledger.intend("database", kept)
+    run.ledger.mark_intended("database", kept)
     run.check()
     beside = _beside(run)
     if beside.mark(live) != run.job_id:
@@ -114,9 +114,9 @@ def swap_database(run: Run[RestoreProject]) -> None:
             raise GiveUp("what was restored beside the project is gone; retry the restore")
         with pooling.paused_database(run):
             beside.swap(live, restored, kept)
-    run.ledger.present("database", live)
-    run.ledger.gone("database", restored)
-    (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
+    run.ledger.mark_present("database", live)
+    run.ledger.mark_gone("database", restored)
+    (run.ledger.mark_present if beside.exists(kept) else run.ledger.mark_gone)("database", kept)
 
 
 def swap_database_back(run: Run[RestoreProject]) -> None:
@@ -128,7 +128,7 @@ def swap_database_back(run: Run[RestoreProject]) -> None:
         run.check()
         with pooling.paused_database(run):
             beside.swap_back(live, kept)
-        run.ledger.gone("database", kept)
+        run.ledger.mark_gone("database", kept)
         if status in states.SETTLED:
             allow_logins(run)
         else:  # it lets in whom it let in before
@@ -230,7 +230,7 @@ def _backup(run: Run[RestoreProject]) -> Backup:
 
 def _manifest(run: Run[RestoreProject]) -> Manifest:
     settings = run.infra.settings
-    return sets.read(settings.backups_folder, _backup(run).stem, keys.backup_keys(settings.secrets_folder))
+    return sets.read_manifest(settings.backups_folder, _backup(run).stem, keys.backup_keys(settings.secrets_folder))
 
 
 def _opened(run: Run[RestoreProject]) -> Opened:

@@ -45,7 +45,7 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
         with run.infra.database.autocommit() as tx:
             again = catalogue.expired(tx, **kept)
         if row["id"] in {other["id"] for other in again}:
-            sets.remove(settings.backups_folder, row["stem"])
+            sets.remove_set(settings.backups_folder, row["stem"])
             with run.transaction() as tx:
                 catalogue.delete(tx, row["id"])
             removed += 1

@@ -26,8 +26,8 @@ def copy_sets(run: Run[SyncOffsite]) -> None:
     """
     offsite, folder = Offsite(run.infra.settings), run.infra.settings.backups_folder
     run.check()
-    offsite.tidy(files.ensure_folder(run.infra.settings.run_folder / "empty"))
-    there, here = offsite.listing(), _files(run)
+    offsite.remove_leftovers(files.ensure_folder(run.infra.settings.run_folder / "empty"))
+    there, here = offsite.list_files(), _files(run)
     # What would be removed there for its age is not copied first.
     doomed = _doomed(run, {_stem(name) for name in (*there, *here) if name.endswith(sets.SUFFIX)})
     missing = [name for name, size in here.items() if there.get(name) != size and _stem(name) not in doomed]
@@ -46,9 +46,9 @@ def compare_copies(run: Run[SyncOffsite]) -> None:
         known = catalogue.offsite_stems(tx)
     offsite = Offsite(run.infra.settings)
     run.check()
-    there = offsite.listing()
+    there = offsite.list_files()
     new = [name for name in _files(run) if name in there and _stem(name) not in known]
-    wrong = offsite.differing(run.infra.settings.backups_folder, new)
+    wrong = offsite.differing_files(run.infra.settings.backups_folder, new)
     right = {_stem(name) for name in new} - {_stem(name) for name in wrong}
     with run.transaction() as tx:
         catalogue.set_offsite(tx, sorted(right))
@@ -60,7 +60,7 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
     """Remove copies that are old enough, of projects of which a newer, proven backup is there too."""
     settings, offsite = run.infra.settings, Offsite(run.infra.settings)
     run.check()
-    there = offsite.listing()
+    there = offsite.list_files()
     whole = {_stem(name) for name in there if name.endswith(sets.SUFFIX)}
     doomed = _doomed(run, whole)
     empty = files.ensure_folder(settings.run_folder / "empty")

@@ -30,7 +30,7 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
     run.check()
     with pooling.paused_database(run):
         beside.swap_back(live, kept)
-    run.ledger.gone("database", kept)
+    run.ledger.mark_gone("database", kept)
 
 
 def allow_logins(run: Run[UndoRestore]) -> None:

@@ -32,7 +32,7 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
     if backup.scope != project:
         raise GiveUp("the backup is of another project")
     began = time.monotonic()
-    run.ledger.intend("database", database)
+    run.ledger.mark_intended("database", database)
     source = backups.opened(run.infra, backup.stem)
     try:
         restored = restoring.restore_beside(run, source, database, project=project, mark=None)
@@ -41,7 +41,7 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
         asked = restoring.prove_beside(run, source.contents, database, project)
     finally:
         restoring.drop_beside(run, database, project=project)
-    run.ledger.gone("database", database)
+    run.ledger.mark_gone("database", database)
     run.result.update(
         projectId=project,
         backupId=backup.id,
@@ -59,7 +59,7 @@ def remove_trial(run: Run[VerifyBackup]) -> None:
     """Remove what is left of the trial."""
     database = names.beside(run.args.project_id, "trial")
     restoring.drop_beside(run, database, project=run.args.project_id)
-    run.ledger.gone("database", database)
+    run.ledger.mark_gone("database", database)
 
 
 def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:

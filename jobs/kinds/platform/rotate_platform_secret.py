@@ -96,7 +96,7 @@ def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     with secret_changes.locked_folder(_folder(run)):
         run.check()
         if run.args.secret == BACKUP_KEY:
-            keys.keep(_folder(run))
+            keys.keep_current_key(_folder(run))
         secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
 
 

@@ -49,6 +49,6 @@ def report(run: Run[ConfigureProject], tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class ConfigureProject:
-    """Lets a project's pool size, limits and data API settings take effect."""
+    """Puts a project's pool size, limits and data API settings in force."""
 
     project_id: str

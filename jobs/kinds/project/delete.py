@@ -148,7 +148,7 @@ def purge_backups(run: Run[DeleteProject]) -> None:
         found = catalogue.all_of_scope(tx, run.args.project_id)
     for backup in found:
         run.check()
-        sets.remove(run.infra.settings.backups_folder, backup.stem)
+        sets.remove_set(run.infra.settings.backups_folder, backup.stem)
     with run.transaction() as tx:
         for backup in found:
             catalogue.delete(tx, backup.id)

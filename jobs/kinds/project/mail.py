@@ -101,6 +101,6 @@ def on_retry(args: SendMail, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class SendMail:
-    """Lets a letter from the outbox be taken by the mail server."""
+    """Hands an email from the outbox to the mail server."""
 
     outbox_id: str

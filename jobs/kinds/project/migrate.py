@@ -36,7 +36,7 @@ def apply_missing(run: Run[MigrateProject]) -> None:
         return
     database = names.database(run.args.project_id)
     upgrades = _upgrades(run)
-    standing = upgrades.look(database, run.session)
+    standing = upgrades.status(database, run.session)
     if standing.edited:
         raise Refused(f"{', '.join(standing.edited)}: edited after it had been applied to this project")
     for done, version in enumerate(standing.missing):
@@ -44,7 +44,7 @@ def apply_missing(run: Run[MigrateProject]) -> None:
         run.progress(done, len(standing.missing), version)
         upgrades.apply(version, database, names.roles(run.args.project_id), run.session)
         run.log(f"{version} was applied")
-    _report(run, upgrades.look(database, run.session) if standing.missing else standing)
+    _report(run, upgrades.status(database, run.session) if standing.missing else standing)
 
 
 def _report(run: Run[MigrateProject], standing: UpgradeStatus) -> None:

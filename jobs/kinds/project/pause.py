@@ -70,6 +70,6 @@ def on_retry(args: PauseProject, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class PauseProject:
-    """Lets nobody reach a project, which keeps its data."""
+    """Closes a project, which keeps its data."""
 
     project_id: str

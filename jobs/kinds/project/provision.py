@@ -53,10 +53,10 @@ def clone_template(run: Run[ProvisionProject]) -> None:
     """Ensure that the project has its database: a copy of the template, granted to its own roles only."""
     database = names.database(run.args.project_id)
     databases = run.infra.databases.with_limits(stored_limits(run))
-    run.ledger.intend("database", database)
+    run.ledger.mark_intended("database", database)
     run.check()
     databases.ensure_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.present("database", database)
+    run.ledger.mark_present("database", database)
 
 
 def mark_active(run: Run[ProvisionProject], tx: Transaction) -> None:

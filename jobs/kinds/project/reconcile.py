@@ -27,10 +27,10 @@ def find_differences(run: Run[ReconcileProject]) -> None:
     run.check()
     seen = run.infra.databases.survey(names.roles(project.id), run.session)
     served = {entry.database: entry for entry in run.infra.pooler.served()}
-    found = drift.faults(run.infra, seen, project, data_plane.stored_secrets(run), served=served)
+    found = drift.differences(run.infra, seen, project, data_plane.stored_secrets(run), served=served)
     within = _objects(run, project.id)
     if within is not None and schema_drift.can_be_opened(seen, project.id):
-        found += run.infra.databases.objects.faults(names.roles(project.id), within, run.session)
+        found += run.infra.databases.objects.differences(names.roles(project.id), within, run.session)
     for fault in found:
         run.log(fault)
     if any("stored secrets are missing" in fault for fault in found):

@@ -45,6 +45,6 @@ def on_retry(args: ResumeProject, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class ResumeProject:
-    """Lets a paused project be reached again."""
+    """Opens a paused project again."""
 
     project_id: str

@@ -66,7 +66,7 @@ def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
 def report(run: Run[RotateSecret], tx: Transaction) -> None:
     """Report what was rotated, and until when the old one is good."""
     parts = project_secrets.secret_makers_of(run.args.project_id, run.args.secret, 0)
-    ends = [kept.expires_at for kept in secrets.listing(tx, run.args.project_id) if kept.name in parts]
+    ends = [kept.expires_at for kept in secrets.list_info(tx, run.args.project_id) if kept.name in parts]
     until = max((end for end in ends if end is not None), default=None)
     told = None if until is None else until.isoformat()
     run.result.update(projectId=run.args.project_id, secret=run.args.secret, oldGoodUntil=told)

@@ -52,6 +52,6 @@ def on_retry(args: WakeProject, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class WakeProject:
-    """Lets a sleeping project serve again."""
+    """Wakes a sleeping project."""
 
     project_id: str

@@ -33,7 +33,7 @@ def offsite(session: CliSession, *, accept: str | None, trial: bool, as_json: bo
         pinned = _pin(there, pinned, accept)
     if trial:
         folder = files.ensure_folder(session.settings.run_folder / "trial")
-        there.attempt(folder)
+        there.try_copy(folder)
         print_note("a small file went over and is gone again: copying works")
     if as_json:
         print_json({"authorizedKey": line, "hostKey": pinned})
@@ -51,7 +51,7 @@ def offsite(session: CliSession, *, accept: str | None, trial: bool, as_json: bo
 def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch sets that lie at RSYNC_DEST and not here (all of them, if none is named); run `adopt` next."""
     there, folder = Offsite(session.settings), files.ensure_folder(session.settings.backups_folder)
-    listing = there.listing()
+    listing = there.list_files()
     known = {name.removesuffix(SUFFIX) for name in listing if name.endswith(SUFFIX)}
     if unknown := sorted(set(sets) - known):
         raise CliError(f"there is no whole backup {unknown[0]} on the other machine", NOT_FOUND)
@@ -60,7 +60,7 @@ def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
     there.fetch(incoming, [name for name in listing if name.partition(".")[0] in wanted], lambda _done: None)
     keys = backup_keys.backup_keys(session.settings.secrets_folder)
     for stem in wanted:
-        backup_sets.check(incoming, backup_sets.read(incoming, stem, keys))
+        backup_sets.check_files(incoming, backup_sets.read_manifest(incoming, stem, keys))
         _take(incoming, folder, stem)
         print_note(f"fetched {stem}")
     if as_json:
@@ -71,7 +71,7 @@ def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
 
 def remote(session: CliSession) -> list[dict[str, object]]:
     """Return the sets that lie on the other machine."""
-    listing = Offsite(session.settings).listing()
+    listing = Offsite(session.settings).list_files()
     here = set(backup_sets.stems(session.settings.backups_folder))
     stems = sorted(name.removesuffix(SUFFIX) for name in listing if name.endswith(SUFFIX))
     sizes = {stem: sum(size for name, size in listing.items() if name.partition(".")[0] == stem) for stem in stems}

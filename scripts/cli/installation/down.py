@@ -11,7 +11,7 @@ from config.settings import load
 from infra.embedded import launch
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import start
-from scripts.stack.alone import alone
+from scripts.stack.alone import host_lock
 from scripts.stack.stack import Stack
 
 
@@ -25,7 +25,7 @@ def down(*, home: str | None, as_json: bool) -> None:
     """
     folder = installation.find_home({"LAUNCHDB_HOME": home}) if home else installation.find_home()
     if folder is not None:
-        with alone(folder, "down"):
+        with host_lock(folder, "down"):
             stopped = start.take_down(Stack.of(folder), print_note)
     else:
         settings = load(over={"LAUNCHDB_HOME": home} if home else None)

@@ -37,7 +37,7 @@ def list_letters(session: CliSession, *, as_json: bool) -> None:
         print_note(
             "this installation keeps no mailbox: mail is " + ("sent" if session.settings.mail == "smtp" else "off")
         )
-    found = _box(session).listing()
+    found = _box(session).messages()
     if as_json:
         print_json(
             {"letters": [{name: vars(letter)[name] for name in ("id", "at", "to", "subject")} for letter in found]}
@@ -52,7 +52,7 @@ def list_letters(session: CliSession, *, as_json: bool) -> None:
 @pass_session
 def show(session: CliSession, letter: str, *, as_json: bool) -> None:
     """Show LETTER whole."""
-    found = _box(session).show(letter)
+    found = _box(session).find(letter)
     if found is None:
         raise CliError(f"there is no letter {letter}", NOT_FOUND)
     if as_json:

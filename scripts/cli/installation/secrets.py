@@ -80,7 +80,7 @@ def check(session: CliSession, *, acknowledge: bool, as_json: bool) -> None:
             if acknowledge:
                 platform_secrets.acknowledge_copies(tx, folder, by=getpass.getuser())
                 audit.record(tx, audit.AuditEntry("operator", "secrets.acknowledge", detail={"by": getpass.getuser()}))
-            faults, found = secretfiles.faults(folder), platform_secrets.secret_statuses(tx, folder)
+            faults, found = secretfiles.weaknesses(folder), platform_secrets.secret_statuses(tx, folder)
     finally:
         infra.close()
     faults += [f"nobody has said that a copy of {one.file} lies somewhere else" for one in found if one.copy_needed]

@@ -11,7 +11,7 @@ from scripts.cli import inside
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import format_table, print_json, print_lines, print_note
 from scripts.stack import versions
-from scripts.stack.stack import Stack, complaint
+from scripts.stack.stack import Stack, describe_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def show_status(home: Path, *, as_json: bool) -> int:
         print_lines([f"containers of projects: {len(projects)}, of which {running} run", ""])
         if answers:
             print_lines(_platform_text())
-    for said in (versions.read(there.home, there.settings.version).unended, *(complaint(one) for one in ill)):
+    for said in (versions.read(there.home, there.settings.version).unfinished, *(describe_problem(one) for one in ill)):
         if said:
             print_note(said)
     return FAILURE if ill else DONE

@@ -13,7 +13,7 @@ from scripts.cli.errors import CliError
 from scripts.cli.installation.demo import OperatorRecord, ensure_demo
 from scripts.cli.output import format_pairs, print_json, print_lines, print_note
 from scripts.stack import start, versions
-from scripts.stack.alone import alone
+from scripts.stack.alone import host_lock
 from scripts.stack.stack import API, Stack
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def serve_in_containers(folder: Path, *, detach: bool, as_json: bool, demo: bool
     """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
     began = time.monotonic()
     there = Stack.of(folder)
-    if unended := versions.read(there.home, there.settings.version).unended:
+    if unended := versions.read(there.home, there.settings.version).unfinished:
         print_note(unended)
     try:
-        with alone(folder, "up --docker"):
+        with host_lock(folder, "up --docker"):
             start.bring_up(there, print_note)
             operator = ensure_demo(there.settings, _account, demo=demo)
             home.give_to_containers(folder / "operator.json")
@@ -50,7 +50,7 @@ def _stop(there: Stack) -> None:
     """Stop in order; a second Ctrl-C does not cut it short."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with alone(there.home, "up --docker", wait=True):
+    with host_lock(there.home, "up --docker", wait=True):
         start.take_down(there, print_note)
 
 

@@ -15,14 +15,14 @@ from scripts.cli.installation import verify
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials
-from scripts.stack.alone import alone
+from scripts.stack.alone import host_lock
 from scripts.stack.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from scripts.stack.update import Done
+    from scripts.stack.update import UpdateResult
 
 
 @click.command()
@@ -35,13 +35,13 @@ def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
     Everything is backed up, images are built, the schema is brought on, and services are changed one after the other
     while the others serve. Then the installation is verified; when it is not well, the version of before runs again.
     """
-    there = installed()
-    with alone(there.home, "update"), interruptible():
-        done = updates.update(there, version, probe, print_note, backup=not no_backup)
-    told(done, as_json=as_json)
+    there = find_installation()
+    with host_lock(there.home, "update"), hangup_as_interrupt():
+        done = updates.update(there, version, passes_verification, print_note, backup=not no_backup)
+    print_result(done, as_json=as_json)
 
 
-def installed() -> Stack:
+def find_installation() -> Stack:
     """Return the installation of this host. Raises CliError when there is none in containers."""
     home = installation.find_home()
     if home is None:
@@ -50,7 +50,7 @@ def installed() -> Stack:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def hangup_as_interrupt() -> Iterator[None]:
     """Treat the end of a session, or of the machine, as Ctrl-C: then the version of before runs again."""
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -64,10 +64,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def probe(there: Stack) -> bool:
+def passes_verification(there: Stack) -> bool:
     """Return whether the installation does what clients rely on."""
-    trial = trials.Trial(
-        there.settings, trials.opened(there.settings), verify.ensure_account_inside, trials.leftovers_inside
+    trial = trials.VerifyTrial(
+        there.settings, trials.open_trial_client(there.settings), verify.ensure_account_inside, trials.leftovers_inside
     )
     try:
         return all(step.outcome == "passed" for step in verify.run_steps(trial))
@@ -75,7 +75,7 @@ def probe(there: Stack) -> bool:
         trial.http.close()
 
 
-def told(done: Done, *, as_json: bool) -> None:
+def print_result(done: UpdateResult, *, as_json: bool) -> None:
     """Print what runs now."""
     if as_json:
         print_json(asdict(done))

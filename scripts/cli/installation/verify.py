@@ -20,7 +20,7 @@ from scripts.stack.stack import API, refuse_others
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from scripts.stack.verify import Trial
+    from scripts.stack.verify import VerifyTrial
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def verify(session: CliSession, *, as_json: bool) -> int:
     return DONE if all(step.outcome == "passed" for step in done) else FAILURE
 
 
-def run_steps(trial: Trial) -> list[VerifyStep]:
+def run_steps(trial: VerifyTrial) -> list[VerifyStep]:
     """Take every step until one fails, then clean up; tell of each as it ends."""
     done: list[VerifyStep] = []
     try:
@@ -67,7 +67,7 @@ def run_steps(trial: Trial) -> list[VerifyStep]:
     return [*done, cleaned]
 
 
-def _taken(title: str, trial: Trial, act: Any) -> VerifyStep:
+def _taken(title: str, trial: VerifyTrial, act: Any) -> VerifyStep:
     began = time.monotonic()
     try:
         outcome, detail = "passed", act(trial)
@@ -76,27 +76,29 @@ def _taken(title: str, trial: Trial, act: Any) -> VerifyStep:
     return VerifyStep(title, outcome, detail, round(time.monotonic() - began, 3))
 
 
-def _cleaned(trial: Trial) -> str:
-    trials.clean(trial)
+def _cleaned(trial: VerifyTrial) -> str:
+    trials.clean_up(trial)
     return "owner and project are gone"
 
 
-def _trial(session: CliSession) -> Trial:
+def _trial(session: CliSession) -> VerifyTrial:
     home = installation.find_home()
     if home is not None:
         refuse_others(home)
         settings = installation.settings_of(home)
-        return trials.Trial(settings, trials.opened(settings), ensure_account_inside, trials.leftovers_inside)
+        return trials.VerifyTrial(
+            settings, trials.open_trial_client(settings), ensure_account_inside, trials.leftovers_inside
+        )
     if not session.settings.database_url:
         raise CliError(f"there is no installation in {session.settings.home} that you may read")
     return embedded_trial(session.settings)
 
 
-def embedded_trial(settings: Settings) -> Trial:
+def embedded_trial(settings: Settings) -> VerifyTrial:
     """Return a trial of an installation without containers. Raises Unavailable."""
-    return trials.Trial(
+    return trials.VerifyTrial(
         settings,
-        trials.opened(settings),
+        trials.open_trial_client(settings),
         lambda email, password: _account(settings, email, password),
         lambda project: _leftovers(settings, project),
     )

@@ -36,10 +36,10 @@ class Reporter(Protocol):
     ) -> None:
         """Leave the terminal as it was."""
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line that stays."""
 
-    def at(self, percent: float, doing: str) -> None:
+    def update(self, percent: float, doing: str) -> None:
         """Show how far it is and what it does now."""
 
 
@@ -55,11 +55,11 @@ class PlainReporter:
     ) -> None:
         """End."""
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print it."""
         print_note(text)
 
-    def at(self, percent: float, doing: str) -> None:
+    def update(self, percent: float, doing: str) -> None:
         """A log needs no bar: the lines of the steps say it."""
 
 
@@ -88,11 +88,11 @@ class BarReporter:
         """Take the bar away."""
         self._progress.stop()
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print it above the bar."""
         self._progress.console.print(strip_control(text), markup=False, highlight=False, soft_wrap=True)
 
-    def at(self, percent: float, doing: str) -> None:
+    def update(self, percent: float, doing: str) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=percent, description=strip_control(doing))
 
@@ -117,12 +117,12 @@ class _Story:
             said = _MARKS.get(step["status"])
             if said and self._told.get(step["name"]) != said:
                 self._told[step["name"]] = said
-                self._tell.line(f"[{number}/{len(steps)}] {step['title']}: {said}{_took(step)}")
+                self._tell.print_line(f"[{number}/{len(steps)}] {step['title']}: {said}{_took(step)}")
         waiting = (job.get("waitingFor") or {}).get("message") or ""
         if waiting and self._told.get("waiting") != waiting:
-            self._tell.line(f"waits: {waiting}")
+            self._tell.print_line(f"waits: {waiting}")
         self._told["waiting"] = waiting
-        self._tell.at(job["progress"]["percent"], _doing(job) if not waiting else f"waits: {waiting}")
+        self._tell.update(job["progress"]["percent"], _doing(job) if not waiting else f"waits: {waiting}")
 
 
 def follow_job(client: Client, job: dict[str, Any], *, timeout: float | None) -> dict[str, Any]:

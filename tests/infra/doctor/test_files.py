@@ -108,7 +108,7 @@ def test_a_missing_file_is_a_failure_where_there_is_a_pooler(machine):
     assert machine.look("pooler.config")[0].status == "info"
     url = "postgresql://pgbouncer@/pgbouncer"
     assert machine.look("pooler.config", LAUNCHDB_POOLER_URL=url)[0].status == "failure"
-    assert pooler_file.faults(machine.home / "pgbouncer.ini") == ["pgbouncer.ini is not there"]
+    assert pooler_file.file_faults(machine.home / "pgbouncer.ini") == ["pgbouncer.ini is not there"]
 
 
 def test_files_that_others_may_read_are_found_and_closed(machine):

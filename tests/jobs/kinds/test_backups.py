@@ -12,8 +12,8 @@ import pytest
 
 from catalog import backups, job_secrets, names
 from infra.backup import sets
-from infra.backup.differences import faults
-from infra.backup.fingerprint import Contents
+from infra.backup.differences import serious_differences
+from infra.backup.fingerprint import Fingerprint
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.staging import Beside
 from jobs.kinds.backup.backup import BackupProject
@@ -130,22 +130,22 @@ def test_numbers_given_out_during_a_backup_are_no_difference(shop):
 
 
 def test_a_sequence_that_is_behind_or_lost_is_a_difference():
-    kept = Contents(
+    kept = Fingerprint(
         {}, {"sequence a": 5, "sequence b": -5, "large objects": 2}, {}, {"sequence a": 9, "sequence b": -9}
     )
 
     def faults_of(**found: int) -> list[str]:
         figures = {"sequence a": 7, "sequence b": -7, "large objects": 2, **found}
-        return faults(kept, Contents({}, figures, {}))
+        return serious_differences(kept, Fingerprint({}, figures, {}))
 
     assert faults_of() == []
     assert faults_of(**{"sequence a": 4}) == ["sequence a: 4 instead of 5 to 9"]
     assert faults_of(**{"sequence b": -10}) == ["sequence b: -10 instead of -9 to -5"]
     assert faults_of(**{"large objects": 3}) == ["large objects: 3 instead of 2"]
     # A set that was made before there was a second look.
-    before = Contents.from_json({"rows": {}, "figures": {"sequence a": 5, "large objects": 2}, "objects": {}})
-    assert faults(before, Contents({}, {"sequence a": 8, "large objects": 2}, {})) == []
-    assert faults(before, Contents({}, {"sequence a": 4, "large objects": 3}, {})) == [
+    before = Fingerprint.from_json({"rows": {}, "figures": {"sequence a": 5, "large objects": 2}, "objects": {}})
+    assert serious_differences(before, Fingerprint({}, {"sequence a": 8, "large objects": 2}, {})) == []
+    assert serious_differences(before, Fingerprint({}, {"sequence a": 4, "large objects": 3}, {})) == [
         "sequence a: 4 instead of 5 to inf",
         "large objects: 3 instead of 2",
     ]
@@ -158,7 +158,7 @@ def test_a_backup_is_a_file_and_a_manifest_that_only_we_may_read(shop):
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in shop.folder.iterdir())
     assert backup.bytes == (shop.folder / name).stat().st_size
     assert (backup.verified_at, backup.scope) == (None, shop.id)
-    text = sets.path_of(shop.folder, backup.stem).read_text()
+    text = sets.manifest_path(shop.folder, backup.stem).read_text()
     assert "notes" not in text, "what a tenant calls things is sealed"
     with shop.infra.database.autocommit() as tx:
         assert "notes" not in json.dumps(tx.rows("SELECT * FROM job_events"), default=str)
@@ -223,13 +223,13 @@ def test_files_of_two_backups_cannot_be_exchanged(shop):
     one.write_bytes(other.read_bytes())
     assert "instead of" in shop.verify(first).error["detail"]
     one.write_bytes(kept)
-    shutil.copy(sets.path_of(shop.folder, second.stem), sets.path_of(shop.folder, first.stem))
+    shutil.copy(sets.manifest_path(shop.folder, second.stem), sets.manifest_path(shop.folder, first.stem))
     assert "belongs to another backup" in shop.verify(first).error["detail"]
 
 
 def test_a_manifest_that_was_changed_or_is_missing_is_named(shop):
     backup = shop.back_up()
-    path = sets.path_of(shop.folder, backup.stem)
+    path = sets.manifest_path(shop.folder, backup.stem)
     text = path.read_text()
     path.write_text(text.replace('"database_bytes": ', '"database_bytes": 1'))
     assert "its signature does not fit" in shop.verify(backup).error["detail"]
@@ -372,13 +372,13 @@ def test_rows_and_rights_that_are_missing_after_a_restore_are_named(shop):
     shop.sql("CREATE TABLE lost (id int)")
     backup = shop.back_up()
     keys = {backup.key_id: (shop.infra.settings.secrets_folder / "BACKUP_ENCRYPTION_KEY").read_text()}
-    manifest = sets.read(shop.folder, backup.stem, keys)
+    manifest = sets.read_manifest(shop.folder, backup.stem, keys)
     key = keys[backup.key_id]
-    details = sets.details(manifest, key)
+    details = sets.read_details(manifest, key)
     details["contents"]["rows"]["public.notes"] = 101
     details["contents"]["objects"]["policy public.notes.gone"] = "0" * 32
-    changed = {**vars(manifest), "details": sets.seal(key, details)}
-    sets.write(shop.folder, sets.Manifest(**changed), key)
+    changed = {**vars(manifest), "details": sets.seal_details(key, details)}
+    sets.write_manifest(shop.folder, sets.Manifest(**changed), key)
     detail = shop.verify(backup).error["detail"]
     assert "table public.notes: 100 rows instead of 101" in detail
     assert "policy public.notes.gone: it is missing" in detail

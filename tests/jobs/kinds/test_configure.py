@@ -31,7 +31,7 @@ def test_limits_are_set_anew(life):
         admin.execute(f'ALTER DATABASE "{life.id}" CONNECTION LIMIT 1')
         life.ask(lifecycle.configure)
         limit = admin.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (life.id,)).fetchone()
-    assert limit == (ProjectLimits.of(life.infra.settings).sessions,)
+    assert limit == (ProjectLimits.of(life.infra.settings).session_limit,)
 
 
 def test_a_paused_project_takes_up_the_change_when_it_is_resumed(life):

@@ -161,9 +161,9 @@ def test_a_lock_of_the_tenants_own_does_not_hold_it_up(life, next_engine):
 def test_looking_changes_nothing(life, newer):
     life.provision()
     upgrades = TemplateUpgrades(newer.databases.cluster, newer.databases.templates.folder)
-    standing = upgrades.look(life.id, "test")
+    standing = upgrades.status(life.id, "test")
     assert (standing.missing, standing.edited, standing.ahead) == ((NEXT,), (), ())
-    assert upgrades.look(life.id, "test") == standing
+    assert upgrades.status(life.id, "test") == standing
 
 
 def test_no_code_of_the_tenants_runs_with_our_rights(life, settings, tmp_path):

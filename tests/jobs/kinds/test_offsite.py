@@ -336,7 +336,7 @@ def test_a_full_disk_there_is_named_and_nothing_half_is_listed(copies):
         small, large = copies.set_of(), copies.set_of(megabytes=8)
         job = copies.sync()
         assert (job.status, "is full" in job.error["detail"]) == ("failed", True), job.error
-        assert not {f"{large}.sql.gz.gpg", f"{large}.manifest.json"} & set(copies.there.listing())
+        assert not {f"{large}.sql.gz.gpg", f"{large}.manifest.json"} & set(copies.there.list_files())
         assert large not in copies.offsite()
         assert small
     finally:
@@ -358,15 +358,15 @@ def test_old_copies_go_but_never_the_newest_nor_what_is_not_known(copies):
     with copies.infra.database.autocommit() as tx:
         tx.execute("DELETE FROM backups WHERE scope = 'proj_00000000deadbeef'")
     everything = {*old, *unproven, deleted, strange}
-    assert set(copies.there.listing()) == {f"{s}.{e}" for s in everything for e in ("sql.gz.gpg", "manifest.json")}
+    assert set(copies.there.list_files()) == {f"{s}.{e}" for s in everything for e in ("sql.gz.gpg", "manifest.json")}
     copies.infra.settings = copies.infra.settings.model_copy(update={"offsite_retention_days": 30})
     job = copies.sync()
     assert (job.status, job.error, job.result["there"]) == ("succeeded", None, len(everything) - 2)
-    left = {name.partition(".")[0] for name in copies.there.listing()}
+    left = {name.partition(".")[0] for name in copies.there.list_files()}
     # Of the shop the two newest stay, however old; where nothing newer was proven everything does.
     assert left == everything - {old[0], deleted}
     copies.sync()
-    again = {name.partition(".")[0] for name in copies.there.listing()}
+    again = {name.partition(".")[0] for name in copies.there.list_files()}
     assert again == left, "what was removed for its age is not copied again"
     for path in copies.folder.iterdir():
         path.unlink()
@@ -376,13 +376,13 @@ def test_old_copies_go_but_never_the_newest_nor_what_is_not_known(copies):
 def test_a_trial_leaves_nothing_there(copies):
     folder = copies.infra.settings.home / "trial"
     folder.mkdir()
-    copies.there.attempt(folder)
+    copies.there.try_copy(folder)
     assert copies.server.names() - {PARTIAL} == set()
     assert list(folder.iterdir()) == []
     copies.set_of()
     copies.sync()
     before = copies.server.names()
-    copies.there.attempt(folder)
+    copies.there.try_copy(folder)
     assert copies.server.names() - {PARTIAL} == before
     assert TRIAL not in before
 
@@ -418,7 +418,7 @@ def test_a_home_with_odd_characters_works(copies, tmp_path):
     odd = Offsite(copies.infra.settings.model_copy(update={"home": home}))
     copies.server.admit(odd.prepare())
     odd.pin(odd.host_key()[0])
-    assert odd.listing() == {}
+    assert odd.list_files() == {}
 
 
 def test_asked_for_twice_it_runs_once(copies):

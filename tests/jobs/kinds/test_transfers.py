@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from catalog import job_secrets, names, projects, secrets
 from catalog.ids import new_id
 from infra.backup import transfer
-from infra.backup.differences import faults
-from infra.backup.fingerprint import looking
+from infra.backup.differences import serious_differences
+from infra.backup.fingerprint import open_reader
 from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.postgres.role_names import ProjectRoles
@@ -101,8 +101,8 @@ class Moves:
 
     def contents(self, infra, project):
         tenant = stored_tenant(infra, project)
-        with looking(tenant.uri(tenant.roles.dump), "test", project=project) as look:
-            return look.take(lambda: None)
+        with open_reader(tenant.uri(tenant.roles.dump), "test", project=project) as look:
+            return look.read(lambda: None)
 
     def known(self, infra, project):
         with infra.database.autocommit() as tx:
@@ -143,7 +143,7 @@ def test_the_same_project_is_there_what_it_was_here(form, infra, other, master_k
         job = moves.import_(file, project, form)
         assert (job.status, job.error) == ("succeeded", None)
         assert moves.status(other, project) == {"status": "active", "status_reason": None, "name": "shop"}
-        assert faults(before, moves.contents(other, project)) == []
+        assert serious_differences(before, moves.contents(other, project)) == []
         assert rows_of(other, project) == rows
         after = moves.known(other, project)
         kept = {names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY, "smtp_password"}
@@ -183,7 +183,7 @@ def test_with_new_keys_it_is_another_project_beside_the_first(moves):
     project = moves.take_in(keep=False)
     job = moves.import_(file, project)
     assert (job.status, job.error) == ("succeeded", None)
-    assert faults(before, moves.contents(moves.there, project)) == []
+    assert serious_differences(before, moves.contents(moves.there, project)) == []
     assert rows_of(moves.there, project) == rows
     after = moves.known(moves.there, project)
     for name in (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY):
@@ -280,9 +280,9 @@ def test_after_a_flipped_bit_the_same_project_can_be_imported_from_a_whole_file(
 def rewritten(moves, path, change):
     """The same export with another head, as somebody could make it who knows the passphrase."""
     gpg, target = Gpg(moves.here.settings.run_folder / "gnupg"), path.with_name("changed.gpg")
-    with transfer.opened(path, gpg, PASSPHRASE) as (head, pieces):
+    with transfer.open_export(path, gpg, PASSPHRASE) as (head, pieces):
         packed = b"".join(pieces)
-    transfer.write(target, change(head), io.BytesIO(packed), gpg, PASSPHRASE, lambda _done: None)
+    transfer.write_export(target, change(head), io.BytesIO(packed), gpg, PASSPHRASE, lambda _done: None)
     return target
 
 
@@ -315,7 +315,7 @@ def test_what_is_not_believed_of_an_export(moves):
         file = moves.carry(changed)
         changed.unlink()
         with pytest.raises(Refused, match=said):
-            importing.look(moves.there, file, PASSPHRASE)
+            importing.inspect_export(moves.there, file, PASSPHRASE)
         assert what
 
 
@@ -332,7 +332,7 @@ def test_settings_beyond_what_a_host_allows_have_its_defaults(moves):
 def test_another_passphrase_is_told_at_once(moves):
     file = moves.carry(moves.export())
     with pytest.raises(Refused, match="the passphrase is another one"):
-        importing.look(moves.there, file, "not the passphrase of it")
+        importing.inspect_export(moves.there, file, "not the passphrase of it")
 
 
 def test_an_id_that_is_taken_can_only_be_imported_with_new_keys(moves):
@@ -346,7 +346,7 @@ def test_a_member_that_does_not_belong_there_is_refused(moves, tmp_path):
     """Nothing is ever unpacked under a name that the file chooses."""
     path = moves.export()
     gpg = Gpg(moves.here.settings.run_folder / "gnupg")
-    with transfer.opened(path, gpg, PASSPHRASE) as (head, _pieces):
+    with transfer.open_export(path, gpg, PASSPHRASE) as (head, _pieces):
         plain = tmp_path / "x.tar"
         with tarfile.open(plain, "w") as tar:
             (tmp_path / "head").write_text(json.dumps(asdict(head)))
@@ -378,7 +378,7 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
         assert engine.job(job.id).status == "succeeded", engine.job(job.id).error
         path = path_of(settings.exports_folder, project, job.id)
         assert [each.name for each in path.parent.iterdir()] == [path.name]
-        with transfer.opened(path, Gpg(settings.run_folder / "gnupg"), PASSPHRASE) as (head, pieces):
+        with transfer.open_export(path, Gpg(settings.run_folder / "gnupg"), PASSPHRASE) as (head, pieces):
             assert head.scope == project
             assert sum(len(piece) for piece in pieces) > 1000
         with infra.database.autocommit() as tx:

@@ -271,8 +271,8 @@ def test_a_set_that_was_made_before_expressions_stood_apart_comes_back(same, inf
     for path in BEFORE.glob("proj_*"):
         shutil.copy(path, settings.backups_folder / path.name)
     keys = backup_keys.backup_keys(settings.secrets_folder)
-    manifest = sets.read(settings.backups_folder, next(iter(sets.stems(settings.backups_folder))), keys)
-    assert "texts" not in sets.details(manifest, keys[manifest.key_id])["contents"]
+    manifest = sets.read_manifest(settings.backups_folder, next(iter(sets.stems(settings.backups_folder))), keys)
+    assert "texts" not in sets.read_details(manifest, keys[manifest.key_id])["contents"]
     project = add_project(infra, status="restoring")
     with infra.database.autocommit() as tx:
         backups.adopt(tx, manifest)
