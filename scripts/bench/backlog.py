@@ -31,10 +31,10 @@ FLAT = 1.5
 
 def claim_ms(database: Database, depth: int) -> list[float]:
     """Enqueue `depth` jobs and time claims."""
-    claims = ClaimRequest("bench", ["control"], [Tick.kind.served], LEASE_SECONDS)  # type: ignore[attr-defined]
+    claims = ClaimRequest("bench", ["control"], [Tick.kind.name_and_version], LEASE_SECONDS)  # type: ignore[attr-defined]
     with database.autocommit() as tx:
         tx.execute(SQL.clear)
-        tx.execute(SQL.serve, {"served": Tick.kind.served, "kind": Tick.kind.name})  # type: ignore[attr-defined]
+        tx.execute(SQL.serve, {"served": Tick.kind.name_and_version, "kind": Tick.kind.name})  # type: ignore[attr-defined]
     with database.transaction() as tx:
         model = enqueue(tx, Tick())
         tx.execute(SQL.multiply, {"id": model.id, "more": depth - 1})

@@ -91,7 +91,7 @@ def unfenced_steps(monkeypatch):
 
 def forgetful_ledger(monkeypatch):
     """A thing is made before it is written down."""
-    monkeypatch.setattr(Ledger, "intend", lambda *_: None)
+    monkeypatch.setattr(Ledger, "mark_intended", lambda *_: None)
 
 
 def eager_reaper(monkeypatch):
