@@ -6,6 +6,7 @@ import pytest
 
 from catalog import backups
 from catalog.backups import BackupNotFound
+from catalog.ids import new_id
 
 PROJECT = "proj_0123456789abcdef"
 RULES = {"days": 30, "count": 1, "final_days": 7}
@@ -16,21 +17,21 @@ def add(infra):
     """Write a backup's row; return its id. days: its age."""
 
     def write(days, *, proven=False, finished=True):
-        number = f"{days:04d}{int(proven)}{int(finished)}"
+        backup_id = new_id("bkp")
         with infra.database.autocommit() as tx:
             tx.execute(
                 "INSERT INTO backups (id, scope, stem, format, key_id, created_at, finished_at, verified_at, bytes,"
                 " database_bytes, sha256, duration_ms) VALUES (%(id)s, %(scope)s, %(id)s, 'sql.gz', 'k', now() - %(age)s::interval,"
                 " CASE WHEN %(finished)s THEN now() - %(age)s::interval END, CASE WHEN %(proven)s THEN now() END, 1, 1, 'x', 1)",
                 {
-                    "id": f"bkp_{number}",
+                    "id": backup_id,
                     "scope": PROJECT,
                     "age": f"{days} days",
                     "finished": finished,
                     "proven": proven,
                 },
             )
-        return f"bkp_{number}"
+        return backup_id
 
     return write
 
