@@ -73,11 +73,18 @@ class JsonLines(logging.Formatter):
             event["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             event["stack"] = record.stack_info
-        return json.dumps({name: _scrubbed(value) for name, value in event.items()}, default=str)
+        return json.dumps(_scrubbed(event))
 
 
 def _scrubbed(value: Any) -> Any:
-    return scrub(value) if isinstance(value, str) else value
+    """Return the value as JSON can hold it, without secrets in whatever it holds, names included."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {scrub(str(name)): _scrubbed(held) for name, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_scrubbed(held) for held in value]
+    return scrub(str(value))
 
 
 def setup_logging(service: str, *, level: int = logging.INFO) -> None:

@@ -14,6 +14,8 @@ from infra.secrets import secretfiles, tokens
 from tests.fixtures.projects import drop
 from tests.jobs.conftest import Engine
 
+# Longer than any answer takes that ends, a long poll's too.
+LONGEST_SECONDS = 60.0
 PASSWORD = "a horse that nobody staples"
 
 
@@ -35,6 +37,31 @@ class Person:
         return answer.json()["project"]
 
 
+class Bounded(httpx.WSGITransport):
+    """Asks an application in this process, and gives up on an answer that does not end: a stream holds no test up."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer, whose body is read until the client's time is over. Raises ReadTimeout."""
+        seconds = request.extensions.get("timeout", {}).get("read") or LONGEST_SECONDS
+        answer = super().handle_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=_Until(answer.stream, seconds))
+
+
+class _Until(httpx.SyncByteStream):
+    def __init__(self, stream, seconds: float) -> None:
+        self._stream, self._seconds = stream, seconds
+
+    def __iter__(self):
+        deadline = time.monotonic() + self._seconds
+        for part in self._stream:
+            yield part
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer does not end")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 class Town:
     """Makes people; those who need no sign-in get a token without the cost of a password hash."""
 
@@ -43,8 +70,8 @@ class Town:
         self._clients = []
 
     def stranger(self, **headers) -> Person:
-        transport = httpx.WSGITransport(app=self.app, raise_app_exceptions=False)
-        client = httpx.Client(transport=transport, base_url="http://api.test", headers=headers)
+        transport = Bounded(app=self.app, raise_app_exceptions=False)
+        client = httpx.Client(transport=transport, base_url="http://api.test", headers=headers, timeout=LONGEST_SECONDS)
         self._clients.append(client)
         return Person(client)
 

@@ -227,7 +227,6 @@ def test_each_change_leaves_an_audit_row_with_who_what_and_its_job(town, owner):
     project = owner.project()
     owner.delete(f"/api/projects/{project['id']}", headers={"X-Request-Id": "the-end"})
     rows = town.rows("SELECT actor, action, project_id, request_id, job_id FROM audit WHERE request_id = 'the-end'")
-    assert [(row["actor"], row["action"], row["project_id"]) for row in rows] == [
-        (owner.id, "project.delete", project["id"])
-    ]
+    told = [(row["actor"], row["action"], row["project_id"]) for row in rows]
+    assert told == [(owner.id, "project.delete", project["id"])], "Each change leaves a line of who did what"
     assert rows[0]["job_id"].startswith("job_")

@@ -53,6 +53,20 @@ def test_a_weak_secret_stops_the_start_and_is_not_quoted(folder, value):
     assert value not in str(refusal.value)
 
 
+def test_a_start_says_no_to_weak_secrets_and_to_those_that_others_can_read(folder):
+    secretfiles.check(folder)
+    key = folder / "LAUNCHDB_MASTER_KEY"
+    key.chmod(0o640)
+    with pytest.raises(Refused):
+        secretfiles.check(folder)
+        pytest.fail("No start while others can read a secret")
+    key.chmod(0o600)
+    key.write_text("abcdefghijklmnopqrst")  # of letters alone, 120 bits at most
+    with pytest.raises(Refused):
+        secretfiles.check(folder)
+        pytest.fail("No start with a secret of less than 128 bits")
+
+
 def test_equal_secrets_and_open_files_stop_the_start(folder):
     (folder / "POSTGREST_ADMIN_KEY").write_text(secretfiles.current(folder, "INTERNAL_API_KEY"))
     (folder / "AUTHENTICATOR_PASSWORD").chmod(0o644)

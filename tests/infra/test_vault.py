@@ -39,6 +39,7 @@ def test_a_value_moved_to_another_name_or_version_is_refused(vault, name, versio
     sealed = vault.seal(key, "jwt_secret", 1, CANARY)
     with pytest.raises(Refused, match="changed, moved"):
         vault.open(key, name, version, sealed)
+        pytest.fail("What is sealed for one name and version opens for no other")
 
 
 def test_a_data_key_moved_to_another_scope_is_refused(vault):
@@ -80,11 +81,28 @@ def test_the_canary_proves_the_master_key_at_every_start(infra, vault, keys):
     with infra.database.transaction() as tx:
         vault.check_master_key(tx)
         vault.check_master_key(tx)
-    keys[:] = [secrets.token_hex(32)]
+    keys.insert(0, secrets.token_hex(32))
+    with infra.database.transaction() as tx:
+        vault.prove(tx)  # the one it began with is there as well
+    del keys[1]
     with infra.database.transaction() as tx, pytest.raises(Refused):
         vault.check_master_key(tx)
+        pytest.fail("No start with another master key than the installation began with")
     with infra.database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM master_key_canary") == 1
+
+
+def test_a_data_key_that_was_wrapped_anew_needs_the_old_master_key_no_more(vault, keys):
+    key = vault.new_data_key("proj_a")
+    sealed = vault.seal(key, "x", 1, CANARY)
+    keys.insert(0, secrets.token_hex(32))
+    anew = vault.rewrap(key)
+    del keys[1]
+    try:
+        opened = vault.open(anew, "x", 1, sealed)
+    except Refused as refused:
+        opened = str(refused)
+    assert opened == CANARY, "Once data keys are wrapped anew nothing needs the old master key"
 
 
 def test_a_wrong_master_key_writes_nothing(infra, vault, keys):

@@ -65,6 +65,29 @@ def test_a_changed_row_is_named(infra, write, tamper):
     assert faults(infra) == [(victim, "changed")]
 
 
+CHANGES = {
+    "at": "now() - interval '1 day'",
+    "actor": "'somebody'",
+    "action": "'else'",
+    "outcome": "'refused: x'",
+    "address": "'192.0.2.9'",
+    "request_id": "'x'",
+    "owner_id": "'own_x'",
+    "project_id": "'proj_x'",
+    "job_id": "'job_x'",
+    "detail": """'{"number": 99}'""",
+}
+
+
+@pytest.mark.parametrize("column", CHANGES)
+def test_a_change_of_any_column_of_a_sealed_row_is_named(column, infra, write, tamper):
+    write(3)
+    Sealer(infra.database).run_once()
+    victim = ids(infra)[1]
+    tamper(f"UPDATE audit SET {column} = {CHANGES[column]} WHERE id = %s", (victim,))
+    assert faults(infra) == [(victim, "changed")], f"Whatever is changed of a sealed line is named: {column}"
+
+
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_a_removed_row_is_named_be_it_the_first_or_the_last(place, infra, write, tamper):
     write(5)

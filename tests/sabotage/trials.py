@@ -16,7 +16,7 @@ from typing import Any
 from tests.sabotage.faults import PROGRAMS, Fault, one_line
 
 CHECKOUT = Path(__file__).parents[2]
-SECONDS = 120.0
+SECONDS = 240.0
 GRACE_SECONDS = 20.0
 
 

@@ -131,7 +131,7 @@ def test_functions_are_called_with_named_arguments(project):
 
 
 def test_a_function_that_writes_is_refused_by_get(project):
-    assert project.get("/rpc/forget").status_code == 405
+    assert project.get("/rpc/forget").status_code == 405, "A GET changes nothing, whatever function it calls"
 
 
 def test_a_raised_status_becomes_the_answers_status(project):

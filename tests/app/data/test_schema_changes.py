@@ -58,7 +58,8 @@ def test_a_change_is_noticed_by_the_first_who_asks(stamped, change):
         case.prepare()
     for case in made:
         case.alter()
-    assert [case.wrong() for case in made] == [None] * len(made)
+    wrong = [case.wrong() for case in made]
+    assert wrong == [None] * len(made), "What a request is answered by is the schema as it is now"
 
 
 def test_each_change_counts_soon_where_no_stamp_is_kept(plain):

@@ -66,7 +66,8 @@ def test_a_write_that_waited_for_a_change_is_planned_by_it(world, request_):
     with held_back(world, names, request_) as (status, text):
         assert status in (200, 201, 204), text
     query = named("SELECT d AT TIME ZONE 'UTC' = '2024-05-06 07:08:09' FROM {t} ORDER BY id DESC LIMIT 1", **names)
-    assert world.owner.execute(query).fetchone() == (True,)
+    stored = world.owner.execute(query).fetchone()
+    assert stored == (True,), "A write is planned by the schema that is there when it has its locks"
     if status == 201 and text:
         assert json.loads(text)[0]["d"] == MOMENT
 
