@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra import files
+from infra.backup import set_names
 from infra.backup.archive import Damaged, sha256_of
 from infra.errors import Refused
 from infra.secrets import vault
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-SUFFIX = ".manifest.json"
 MAC_PURPOSE, DETAILS_PURPOSE = b"launchdb backup manifest", b"launchdb backup details"
 MOST_BYTES = 64 << 20
 
@@ -71,12 +71,7 @@ class Manifest:
 
 def path_of(folder: Path, stem: str) -> Path:
     """Return where the manifest of a set stands."""
-    return folder / f"{stem}{SUFFIX}"
-
-
-def file_name(stem: str, form: str) -> str:
-    """Name the file that holds the database of a set."""
-    return f"{stem}.{form}.gpg"
+    return folder / set_names.manifest_name(stem)
 
 
 def seal(key: str, details: Mapping[str, Any]) -> str:
@@ -140,7 +135,7 @@ def check(folder: Path, manifest: Manifest) -> None:
 
 def stems(folder: Path) -> list[str]:
     """Return the sets of a folder by name, the oldest of each project first."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in _listed(folder) if path.name.endswith(SUFFIX))
+    return set_names.whole(path.name for path in _listed(folder))
 
 
 def remove(folder: Path, stem: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from infra.backup.archive import CHUNK_BYTES, Damaged, Stored, full_disk_named, sha256_of
+from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.pipeline import Failed
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from infra.backup.sets import Manifest
     from infra.gpg import Gpg
 
 VERSION = 1
 HEAD, SUMS, PART = "export.json", "sums.json", re.compile(r"database\.(sql\.gz|dump\.zst)\.(\d{6})", re.ASCII)
 MOST_TEXT_BYTES = 64 << 20
 PIECE_BYTES = 8 << 20
-SUFFIX = ".export.gpg"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,20 @@ class Head:
     plain_bytes: int
     details: dict[str, Any]
     version: int = VERSION
+
+    @classmethod
+    def of(cls, manifest: Manifest, details: dict[str, Any]) -> Head:
+        """Return what an export of a set is. details: those of its manifest, opened."""
+        return cls(
+            scope=manifest.scope,
+            created_at=manifest.created_at,
+            format=manifest.format,
+            postgres=manifest.postgres,
+            schema=manifest.schema,
+            database_bytes=manifest.database_bytes,
+            plain_bytes=manifest.files[0].plain_bytes,
+            details=details,
+        )
 
 
 def write(path: Path, head: Head, packed: IO[bytes], gpg: Gpg, passphrase: str, look: Callable[[int], None]) -> None:
@@ -135,6 +150,8 @@ def _head(tar: tarfile.TarFile) -> Head:
         raise Damaged(f"this is no export: {type(error).__name__}") from None
     if head.version != VERSION:
         raise Refused(f"this export was made by another version ({head.version}; this one knows {VERSION})")
+    if head.format not in FORMATS:
+        raise Refused("this is no export of a project")
     return head
 
 
