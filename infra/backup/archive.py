@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def store(source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: C
                 look(plain)
             sink.write(press.flush())
         os.fsync(file.fileno())
-        return Stored(path.stat().st_size, sha256_of(path), plain)
+        return Stored(path.stat().st_size, files.sha256_of(path), plain)
 
 
 @contextmanager
@@ -97,12 +96,6 @@ def copy(source: IO[bytes], sink: IO[bytes], *, most_bytes: int) -> None:
         if left < 0:
             raise Damaged("the file unpacks to more than its manifest says")
         sink.write(chunk)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compressor(form: Form) -> Any:

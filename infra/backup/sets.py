@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra import files
 from infra.backup import set_names
-from infra.backup.archive import Damaged, sha256_of
+from infra.backup.archive import Damaged
 from infra.errors import Refused
 from infra.secrets import vault
 
@@ -129,7 +129,7 @@ def check(folder: Path, manifest: Manifest) -> None:
             raise Damaged(f"{file.name} belongs to another backup")
         if size != file.bytes:
             raise Damaged(f"{file.name} has {size} bytes instead of {file.bytes}")
-        if sha256_of(path) != file.sha256:
+        if files.sha256_of(path) != file.sha256:
             raise Damaged(f"{file.name} was changed: its checksum does not fit")
 
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from infra.backup.archive import CHUNK_BYTES, Damaged, Stored, full_disk_named, sha256_of
+from infra import files
+from infra.backup.archive import CHUNK_BYTES, Damaged, Stored, full_disk_named
 from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.pipeline import Failed
@@ -123,7 +124,7 @@ def take_over(
                 done += len(piece)
                 look(done)
         os.fsync(file.fileno())
-    return Stored(path.stat().st_size, sha256_of(path), plain_bytes)
+    return Stored(path.stat().st_size, files.sha256_of(path), plain_bytes)
 
 
 @contextmanager

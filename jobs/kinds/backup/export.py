@@ -9,7 +9,7 @@ from catalog import backups as catalogue
 from catalog import job_secrets
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
-from infra.backup import archive
+from infra import files
 from jobs.backup import backups
 from jobs.backup.exports import path_of
 from jobs.engine.commands import JobConflict
@@ -66,7 +66,7 @@ def report(run: Run[ExportProject], tx: Transaction) -> None:
     path = _path(run)
     job_secrets.forget(tx, run.args.passphrase)
     told: dict[str, Any] = {"projectId": run.args.project_id, "file": path.name, "bytes": path.stat().st_size}
-    run.result.update(**told, sha256=archive.sha256_of(path))
+    run.result.update(**told, sha256=files.sha256_of(path))
 
 
 def forget(args: ExportProject, tx: Transaction, _reason: str) -> None:
