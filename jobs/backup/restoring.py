@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from catalog import names
@@ -137,7 +138,7 @@ def _replayed(run: Run[Any], source: VerifiedSet, beside: Beside, database: str,
         return backups.store(run.infra).restore_into(
             login,
             source,
-            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
+            extend=partial(beside.extend, database, login),
             role=stand_ins,
             monitor=backups.monitor(run, "restored"),
         )

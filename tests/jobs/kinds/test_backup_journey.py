@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 
 from catalog import backups
+from jobs.engine.table import Job
 from jobs.kinds.backup.backup import BackupProject
+from jobs.kinds.backup.verify_backup import VerifyBackup
 from tests.fixtures.journeys import file_of, listed, passed, watched
 from tests.test_journeys import is_below, module_of
 
@@ -41,18 +43,25 @@ class Witness:
 
 
 @pytest.fixture
-def witness(life):
+def shop(life):
     life.provision()
-    job, seen = life.engine.enqueue(BackupProject(life.id)), Witness()
-    with watched(seen):
+    return life
+
+
+def seen_of(life, arguments) -> tuple[Job, Witness]:
+    """Carry one job to its end; return it, and what was seen of it."""
+    job, witness = life.engine.enqueue(arguments), Witness()
+    with watched(witness):
         life.engine.runner.drain()
-    assert life.engine.job(job.id).status == "succeeded"
-    with life.infra.database.autocommit() as tx:
+    done = life.engine.job(job.id)
+    assert (done.status, done.error) == ("succeeded", None)
+    return done, witness
+
+
+def test_a_backup_passes_the_files_that_are_listed_and_calls_none_above(shop):
+    job, witness = seen_of(shop, BackupProject(shop.id))
+    with shop.infra.database.autocommit() as tx:
         assert backups.of_job(tx, job.id).finished_at is not None
-    return seen
-
-
-def test_a_backup_passes_the_files_that_are_listed_and_calls_none_above(witness):
     kind, *files = listed("The journey of a backup")
     ways = [way[way.index(ENGINE) + 1 :] for way in witness.ways if ENGINE in way]
     walked = {name for way in ways for name in way}
@@ -61,9 +70,20 @@ def test_a_backup_passes_the_files_that_are_listed_and_calls_none_above(witness)
     called = {callee for _, callee, _ in witness.calls}
     assert {kind, *files} <= called
     assert all(files.index(one) < files.index(other) for way in ways for one, other in pairwise(way))
-    assert (
-        sorted({f"{caller} → {callee}" for caller, callee, name in witness.calls if climbs(caller, callee, name)}) == []
-    )
+    assert climbs_of(witness) == []
+
+
+def test_a_backup_that_is_verified_calls_nothing_above(shop):
+    job, _ = seen_of(shop, BackupProject(shop.id))
+    _, witness = seen_of(shop, VerifyBackup(shop.id, job.result["backupId"]))
+    called = {callee for _, callee, _ in witness.calls}
+    assert {"infra/backup/store.py", "infra/backup/sql_restore.py", "infra/postgres/staging.py"} <= called
+    assert climbs_of(witness) == []
+
+
+def climbs_of(witness: Witness) -> list[str]:
+    """Return who calls a file of a wing above its own."""
+    return sorted({f"{caller} → {callee}" for caller, callee, name in witness.calls if climbs(caller, callee, name)})
 
 
 def climbs(caller: str, callee: str, name: str) -> bool:
