@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import tempfile
@@ -193,3 +194,9 @@ def free_mb(path: Path) -> int:
     """Return how many megabytes an ordinary account may still write where `path` lies."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize // 1_000_000
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from infra.postgres.database import Database
     from infra.signals.doorbell import Doorbell
+    from jobs.engine.runner import Runner
 
 log = logging.getLogger(__name__)
 ACTOR = "run_job"
@@ -66,6 +67,21 @@ class DoorbellBroker(Broker):
         """Have consumers that wait for Redis look at the table: a bell was rung inside Postgres."""
         with self.changed:
             self.changed.notify_all()
+
+
+def worker_of(broker: DoorbellBroker, queues: list[str], runner: Runner) -> dramatiq.Worker:
+    """Return a worker that answers every bell of these queues by the runner; not started yet."""
+    for queue in queues:
+        broker.declare_queue(queue)
+
+    @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=queues[0])
+    def run_job(job_id: str) -> None:
+        """Carry jobs to rest until none can be claimed; the id only says that there was one."""
+        runner.drain()
+        log.debug("bell answered", extra={"job_id": job_id})
+
+    del run_job
+    return dramatiq.Worker(broker, worker_threads=broker.threads, worker_timeout=1000)
 
 
 class DoorbellConsumer(Consumer):

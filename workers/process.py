@@ -7,8 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import dramatiq
-
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import scrub, setup_logging
 from infra import exhaustion, stop_signals
@@ -17,7 +15,7 @@ from infra.errors import Refused, Unavailable
 from jobs.engine.lease import Leases
 from jobs.engine.runner import Runner
 from jobs.engine.worker import Liveness, worker_name
-from workers.broker import ACTOR, DoorbellBroker
+from workers.broker import DoorbellBroker, worker_of
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -32,7 +30,6 @@ class Process:
     """The parts of a worker process and the order in which they start and stop."""
 
     def __init__(self, settings: Settings, queues: list[str]) -> None:
-        self.settings = settings
         self.queues = queues
         self.name = worker_name()
         self.infra = Infra.open(settings, name="launchdb-worker")
@@ -61,20 +58,7 @@ class Process:
             serves=self.liveness.serves,
             threads=settings.worker_threads,
         )
-        self._worker = self._declare()
-
-    def _declare(self) -> dramatiq.Worker:
-        for queue in self.queues:
-            self.broker.declare_queue(queue)
-
-        @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=self.queues[0])
-        def run_job(job_id: str) -> None:
-            """Carry jobs to rest until none can be claimed; the id only says that there was one."""
-            self.runner.drain()
-            log.debug("bell answered", extra={"job_id": job_id})
-
-        del run_job
-        return dramatiq.Worker(self.broker, worker_threads=self.settings.worker_threads, worker_timeout=1000)
+        self._worker = worker_of(self.broker, queues, self.runner)
 
     def start(self) -> None:
         """Take the liveness lock, then begin to listen. Raises Refused behind a transaction pooler."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def store_file(
                 look(plain)
             sink.write(press.flush())
         os.fsync(file.fileno())
-        return StoredFile(path.stat().st_size, sha256_of(path), plain)
+        return StoredFile(path.stat().st_size, files.sha256_of(path), plain)
 
 
 @contextmanager
@@ -99,12 +98,6 @@ def copy_bytes(source: IO[bytes], sink: IO[bytes], *, most_bytes: int) -> None:
         if left < 0:
             raise BackupDamaged("the file unpacks to more than its manifest says")
         sink.write(chunk)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compressor(form: Form) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from config.destination import destination
 from infra import files
-from infra.backup.sets import SUFFIX
+from infra.backup.set_names import is_manifest
 from infra.errors import Refused, Unavailable
 from infra.pipeline import PIPE, ProgramFailed, run, stage
 from infra.render import render
@@ -181,7 +181,7 @@ class Offsite:
 
         Raises Unavailable, Refused.
         """
-        for name in sorted(names, key=lambda name: not name.endswith(SUFFIX)):
+        for name in sorted(names, key=lambda name: not is_manifest(name)):
             # The manifest first: what is left without it is no backup any more.
             chosen = [f"--include=/{_checked(name)}", "--exclude=*", "--delete", "--max-delete=1", "--recursive"]
             with self._translated():

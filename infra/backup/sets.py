@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra import files
-from infra.backup.archive import BackupDamaged, sha256_of
+from infra.backup import set_names
+from infra.backup.archive import BackupDamaged
 from infra.errors import Refused
 from infra.secrets import vault
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-SUFFIX = ".manifest.json"
 MAC_PURPOSE, DETAILS_PURPOSE = b"launchdb backup manifest", b"launchdb backup details"
 MOST_BYTES = 64 << 20
 
@@ -71,12 +71,7 @@ class Manifest:
 
 def manifest_path(folder: Path, stem: str) -> Path:
     """Return where the manifest of a set stands."""
-    return folder / f"{stem}{SUFFIX}"
-
-
-def file_name(stem: str, form: str) -> str:
-    """Name the file that holds the database of a set."""
-    return f"{stem}.{form}.gpg"
+    return folder / set_names.manifest_name(stem)
 
 
 def seal_details(key: str, details: Mapping[str, Any]) -> str:
@@ -134,13 +129,13 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise BackupDamaged(f"{file.name} belongs to another backup")
         if size != file.bytes:
             raise BackupDamaged(f"{file.name} has {size} bytes instead of {file.bytes}")
-        if sha256_of(path) != file.sha256:
+        if files.sha256_of(path) != file.sha256:
             raise BackupDamaged(f"{file.name} was changed: its checksum does not fit")
 
 
 def stems(folder: Path) -> list[str]:
     """Return the sets of a folder by name, the oldest of each project first."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in _listed(folder) if path.name.endswith(SUFFIX))
+    return set_names.whole(path.name for path in _listed(folder))
 
 
 def remove_set(folder: Path, stem: str) -> None:

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from infra.backup.archive import CHUNK_BYTES, BackupDamaged, StoredFile, sha256_of, translate_full_disk
+from infra import files
+from infra.backup.archive import CHUNK_BYTES, BackupDamaged, StoredFile, translate_full_disk
+from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.pipeline import ProgramFailed
 
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from infra.backup.sets import Manifest
     from infra.gpg import Gpg
 
 VERSION = 1
 HEAD, SUMS, PART = "export.json", "sums.json", re.compile(r"database\.(sql\.gz|dump\.zst)\.(\d{6})", re.ASCII)
 MOST_TEXT_BYTES = 64 << 20
 PIECE_BYTES = 8 << 20
-SUFFIX = ".export.gpg"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class ExportHeader:
     plain_bytes: int
     details: dict[str, Any]
     version: int = VERSION
+
+    @classmethod
+    def of(cls, manifest: Manifest, details: dict[str, Any]) -> ExportHeader:
+        """Return what an export of a set is. details: those of its manifest, opened."""
+        return cls(
+            scope=manifest.scope,
+            created_at=manifest.created_at,
+            format=manifest.format,
+            postgres=manifest.postgres,
+            schema=manifest.schema,
+            database_bytes=manifest.database_bytes,
+            plain_bytes=manifest.files[0].plain_bytes,
+            details=details,
+        )
 
 
 def write_export(
@@ -110,7 +126,7 @@ def reencrypt(
                 done += len(piece)
                 look(done)
         os.fsync(file.fileno())
-    return StoredFile(path.stat().st_size, sha256_of(path), plain_bytes)
+    return StoredFile(path.stat().st_size, files.sha256_of(path), plain_bytes)
 
 
 @contextmanager
@@ -137,6 +153,8 @@ def _head(tar: tarfile.TarFile) -> ExportHeader:
         raise BackupDamaged(f"this is no export: {type(error).__name__}") from None
     if head.version != VERSION:
         raise Refused(f"this export was made by another version ({head.version}; this one knows {VERSION})")
+    if head.format not in FORMATS:
+        raise Refused("this is no export of a project")
     return head
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, settings
 from catalog.ids import is_project_id
-from infra.backup import transfer
-from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.postgres.sql import statements
 from infra.secrets import tokens
@@ -25,14 +23,14 @@ SHORTEST_JWT_SECRET = 32
 
 def inspect_export(infra: Infra, file: str, passphrase: str) -> ExportHeader:
     """Return what an export in the imports folder is. Raises Refused, naming why it is not taken."""
-    head = transfer.read_header(infra.settings.imports_folder / file, backups.gpg(infra), passphrase)
+    head = backups.store(infra).export_head(infra.settings.imports_folder / file, passphrase)
     check_importable(infra, head)
     return head
 
 
 def check_importable(infra: Infra, head: ExportHeader) -> None:
     """Raise Refused for an export that is newer than this installation, or that is none."""
-    if not is_project_id(head.scope) or head.format not in FORMATS:
+    if not is_project_id(head.scope):
         raise Refused("this is no export of a project")
     newest = infra.databases.templates.version
     with infra.database.autocommit() as tx:

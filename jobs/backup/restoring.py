@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from catalog import names
-from infra.backup import archive
-from infra.backup.differences import differences, shortened
-from infra.backup.dumps import FORMS, PostgresPrograms
-from infra.backup.fingerprint import open_reader
-from infra.backup.sql_restore import SqlRestore
+from infra.backup.differences import shortened
+from infra.backup.set_plan import DumpSource
 from infra.errors import LoginRefused, Refused
 from infra.postgres.staging import Beside
 from infra.postgres.stand_ins import StandInRoles
-from jobs.backup.backups import DATABASE, gpg, told
+from jobs.backup import backups
 from jobs.projects.data_api_check import prove_by_data_api
 from jobs.projects.data_plane import stored_secrets
 
 if TYPE_CHECKING:
     from infra.backup.differences import Difference
-    from infra.backup.dumps import Format
     from infra.backup.fingerprint import Fingerprint
     from infra.backup.sql_restore import RestoreSummary
-    from jobs.backup.backups import Opened
+    from infra.backup.store import VerifiedSet
     from jobs.engine.run import Run
 
 
@@ -48,7 +45,7 @@ class RestoreOutcome:
 
 
 def restore_beside(
-    run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None, partial: bool = False
+    run: Run[Any], source: VerifiedSet, database: str, *, project: str, mark: str | None, partial: bool = False
 ) -> RestoreOutcome:
     """Fill a database beside the project's with what a set holds, and prove that it holds it.
 
@@ -99,21 +96,17 @@ def _judged(played: RestoreSummary, found: list[Difference], *, partial: bool) -
 
 
 def compare(
-    run: Run[Any], source: Opened, database: str, project: str, stand_ins: StandInRoles | None = None
+    run: Run[Any], source: VerifiedSet, database: str, project: str, stand_ins: StandInRoles | None = None
 ) -> list[Difference]:
     """Return in what a database differs from what was backed up. Raises Unavailable."""
     login = names.roles(project).dump
     uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
-    known = stand_ins.stands_for if stand_ins else {}
-    with open_reader(uri, run.session, project=project, stand_ins=known) as look:
-        kept = source.contents
-        found = look.read_like(kept, source.manifest.scope, run.check)
-    for schema in _anew(source):
-        found = found.without(schema)
-    return differences(kept, found)
+    restored = DumpSource(uri, run.session, project)
+    known = stand_ins.stands_for if stand_ins else None
+    return source.compare(restored, stand_ins=known, without=_anew(source), check=run.check)
 
 
-def _anew(source: Opened) -> set[str]:
+def _anew(source: VerifiedSet) -> set[str]:
     """Return which of the platform's schemas the project had lost: without them it cannot be served."""
     return source.contents.lacks_schemas - {"public"}
 
@@ -142,22 +135,14 @@ def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
     beside.drop_restorer()
 
 
-def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandInRoles) -> RestoreSummary:
-    manifest, form = source.manifest, cast("Format", source.manifest.format)
-    file = manifest.file(DATABASE)
-    if file is None:
-        raise Refused(f"{manifest.stem} holds no database")
-    path = run.infra.settings.backups_folder / file.name
-    programs = PostgresPrograms.of(run.infra.settings)
-    with (
-        beside.restorer(database) as login,
-        archive.open_plain(path, FORMS[form], gpg(run.infra), source.key) as plain,
-        programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
-    ):
-        replay = SqlRestore(
+def _replayed(
+    run: Run[Any], source: VerifiedSet, beside: Beside, database: str, stand_ins: StandInRoles
+) -> RestoreSummary:
+    with beside.restorer(database) as login:
+        return backups.store(run.infra).restore_into(
             login,
+            source,
+            extend=partial(beside.extend, database, login),
             role=stand_ins,
-            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
-            look=told(run, file.plain_bytes, "restored"),
+            monitor=backups.monitor(run, "restored"),
         )
-        return replay.restore(text)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from catalog.ids import new_id
+from infra.postgres.sql import statements
 from jobs.engine import kind as kinds
-from jobs.engine.table import SQL, Job
+from jobs.engine.table import Job
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from infra.postgres.database import Transaction
+
+SQL = statements(__file__)
 
 
 def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts about one job

@@ -6,7 +6,7 @@ These are acts of whoever may read the home folder, not jobs: the job table is w
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -15,12 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from catalog import backups as catalogue
 from catalog import names, secrets
 from catalog import project_states as states
-from infra.backup import archive, sets
-from infra.backup import keys as backup_keys
-from infra.backup.differences import serious_differences
-from infra.backup.dumps import FORMS, PostgresPrograms
-from infra.backup.fingerprint import open_reader
-from infra.backup.sql_restore import SqlRestore
+from infra.backup.differences import shortened
+from infra.backup.set_plan import DumpSource
 from infra.errors import InfraError, Refused, Unavailable
 from infra.postgres import migrations
 from infra.postgres.database import Transaction, translate_errors
@@ -35,10 +31,9 @@ from jobs.kinds.backup.restore import RestoreProject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.backup.dumps import Format
+    from infra.backup.store import VerifiedSet
     from infra.composition import Infra
     from infra.postgres.cluster import Session
-    from jobs.backup.backups import Opened
 
 SQL = statements(__file__)
 SESSION = "launchdb-restore-platform"
@@ -48,10 +43,9 @@ REWRAPPED_AT_A_TIME = 500
 
 def newest(infra: Infra) -> str:
     """Return the name of the newest set of the platform's own database. Raises Refused when there is none."""
-    folder = infra.settings.backups_folder
-    found = [stem for stem in sets.stems(folder) if stem.startswith(f"{catalogue.PLATFORM}_")]
+    found = [stem for stem in backups.store(infra).stems() if stem.startswith(f"{catalogue.PLATFORM}_")]
     if not found:
-        raise Refused(f"there is no backup of the platform in {folder}")
+        raise Refused(f"there is no backup of the platform in {infra.settings.backups_folder}")
     return found[-1]
 
 
@@ -176,11 +170,10 @@ def _live(infra: Infra) -> str:
 
 
 def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
-    folder = infra.settings.backups_folder
-    keys, count = backup_keys.backup_keys(infra.settings.secrets_folder), 0
-    for stem in sets.stems(folder):
+    store, count = backups.store(infra), 0
+    for stem in store.stems():
         try:
-            manifest = sets.read_manifest(folder, stem, keys)
+            manifest = store.read(stem)
         except Refused as error:
             tell(str(error))
             continue
@@ -191,10 +184,7 @@ def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
     return count
 
 
-def _fill(infra: Infra, source: Opened, uri: str) -> None:
-    form = cast("Format", source.manifest.format)
-    file = source.manifest.files[0]
-    path = infra.settings.backups_folder / file.name
+def _fill(infra: Infra, source: VerifiedSet, uri: str) -> None:
     with (
         translate_errors(),
         psycopg.connect(
@@ -204,10 +194,8 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
             options="-c synchronous_commit=off",
             prepare_threshold=None,  # what runs here may run DEALLOCATE
         ) as login,
-        archive.open_plain(path, FORMS[form], backups.gpg(infra), source.key) as plain,
-        PostgresPrograms.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
-        played = SqlRestore(login, extend=_no_extension, look=lambda _done: None).restore(text)
+        played = backups.store(infra).restore_into(login, source, extend=_no_extension)
     if played.failures:
         raise Refused(played.failures[0])
 
@@ -226,11 +214,10 @@ def _no_extension(name: str, _schema: str) -> None:
     raise Refused(f"the platform's backup names the extension {name}, which the platform does not use")
 
 
-def _compare(source: Opened, uri: str) -> None:
-    with open_reader(uri, SESSION) as look:
-        found = serious_differences(source.contents, look.read_like(source.contents, "", lambda: None))
-    if found:
-        raise Refused(f"the restored database differs from what was backed up: {'; '.join(found)}")
+def _compare(source: VerifiedSet, uri: str) -> None:
+    wrong = [str(each) for each in source.compare(DumpSource(uri, SESSION)) if not each.remark]
+    if wrong:
+        raise Refused(f"the restored database differs from what was backed up: {'; '.join(shortened(wrong))}")
 
 
 def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from catalog import backups, job_secrets, owner_migrations, projects
+from jobs.backup import exports
 from jobs.kinds.backup import export, import_
 from jobs.kinds.backup.backup import BackupProject
 from jobs.kinds.backup.backup_fleet import BackupFleet
@@ -255,7 +256,7 @@ def import_as_new(place):
     arguments, _ = export_(place)
     job, folder = place.run(arguments), place.settings.imports_folder
     folder.mkdir(mode=0o700, exist_ok=True)
-    shutil.move(export.path_of(place.settings.exports_folder, place.id, job.id), folder / "shop.gpg")
+    shutil.move(exports.path_of(place.settings.exports_folder, place.id, job.id), folder / "shop.gpg")
     with place.infra.database.transaction() as tx:
         kept = job_secrets.store(tx, place.infra.vault, PASSPHRASE)
         owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (place.id,))

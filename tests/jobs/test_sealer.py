@@ -82,7 +82,7 @@ CHANGES = {
 @pytest.mark.parametrize("column", CHANGES)
 def test_a_change_of_any_column_of_a_sealed_row_is_named(column, infra, write, tamper):
     write(3)
-    Sealer(infra.database).run_once()
+    AuditSealer(infra.database).run_once()
     victim = ids(infra)[1]
     tamper(f"UPDATE audit SET {column} = {CHANGES[column]} WHERE id = %s", (victim,))
     assert faults(infra) == [(victim, "changed")], f"Whatever is changed of a sealed line is named: {column}"

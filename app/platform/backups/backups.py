@@ -16,7 +16,7 @@ from app.platform.projects.lifecycle import finished_response, request_job
 from app.platform.projects.projects import created_response, default_quota
 from catalog import audit, backups, capacity, projects
 from catalog.backups import BackupNotFound
-from infra.backup import sets
+from infra.backup.set_names import file_name
 from jobs.engine.view import job_json, rfc3339
 from jobs.requests import lifecycle
 
@@ -211,4 +211,4 @@ def _by(call: Call) -> dict[str, Any]:
 
 
 def _file_name(backup: Backup) -> str:
-    return sets.file_name(backup.stem, backup.format)
+    return file_name(backup.stem, backup.format)

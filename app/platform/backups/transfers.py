@@ -22,8 +22,8 @@ from catalog.ids import is_id
 from config.logging import hide_values
 from infra.errors import Refused
 from jobs.backup import importing
+from jobs.backup.exports import path_of
 from jobs.engine.view import job_json
-from jobs.kinds.backup.export import path_of
 from jobs.requests import lifecycle
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
+from infra.backup.set_plan import DumpSource
 from jobs.backup import backups
+from jobs.backup.writing import begin, list_set, remove_set
 from jobs.engine.kind import BULK, Step, kind
-from jobs.kinds.backup.backup import begin, list_set, remove_set
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -24,7 +25,7 @@ def write_backup(run: Run[BackupPlatform]) -> None:
     """Ensure that the files and the manifest exist."""
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
-    backups.write(run, backup, run.infra.database.conninfo, project="", more={})
+    backups.write(run, backup, DumpSource(run.infra.database.conninfo, run.session), more={})
 
 
 def list_backup(run: Run[BackupPlatform], tx: Transaction) -> None:

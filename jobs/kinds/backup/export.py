@@ -10,8 +10,8 @@ from catalog import job_secrets
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
 from infra import files
-from infra.backup import archive, transfer
 from jobs.backup import backups
+from jobs.backup.exports import path_of
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, Step, kind
@@ -45,30 +45,13 @@ def write_file(run: Run[ExportProject]) -> None:
     if path.exists():
         return
     source = backups.opened(infra, _backup(run).stem)
-    manifest, file = source.manifest, source.manifest.files[0]
-    head = transfer.ExportHeader(
-        scope=manifest.scope,
-        created_at=manifest.created_at,
-        format=manifest.format,
-        postgres=manifest.postgres,
-        schema=manifest.schema,
-        database_bytes=manifest.database_bytes,
-        plain_bytes=file.plain_bytes,
-        details=source.details,
-    )
     with infra.database.autocommit() as tx:
         try:
             passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)
         except SecretMissing:
             raise GiveUp("the passphrase is not kept any more; export anew") from None
     run.check()
-    gpg, partial = backups.gpg(infra), path.with_name(f".{path.name}")
-    partial.unlink(missing_ok=True)
-    archive.ensure_room(files.ensure_folder(path.parent), file.bytes)
-    with archive.open_compressed(infra.settings.backups_folder / file.name, gpg, source.key) as packed:
-        transfer.write_export(partial, head, packed, gpg, passphrase, backups.told(run, file.bytes, "written"))
-    run.check()
-    partial.replace(path)
+    backups.store(infra).export(source, path, passphrase, backups.monitor(run, "written"))
 
 
 def remove_file(run: Run[ExportProject]) -> None:
@@ -83,7 +66,7 @@ def report(run: Run[ExportProject], tx: Transaction) -> None:
     path = _path(run)
     job_secrets.delete(tx, run.args.passphrase)
     told: dict[str, Any] = {"projectId": run.args.project_id, "file": path.name, "bytes": path.stat().st_size}
-    run.result.update(**told, sha256=archive.sha256_of(path))
+    run.result.update(**told, sha256=files.sha256_of(path))
 
 
 def on_failed(args: ExportProject, tx: Transaction, _reason: str) -> None:
@@ -94,16 +77,6 @@ def on_failed(args: ExportProject, tx: Transaction, _reason: str) -> None:
 def on_retry(_args: ExportProject, _tx: Transaction) -> None:
     """Refuse. Raises JobConflict: the passphrase is not kept."""
     raise JobConflict("its passphrase is not kept; export anew")
-
-
-def path_of(folder: Path, project_id: str, job_id: str) -> Path:
-    """Return where the file of an export lies."""
-    return folder / f"{project_id}_{job_id}{transfer.SUFFIX}"
-
-
-def files_of(folder: Path, project_id: str) -> list[Path]:
-    """Return every export of a project that lies there, unfinished ones too."""
-    return [path for path in folder.glob("*") if path.name.removeprefix(".").startswith(f"{project_id}_")]
 
 
 def _path(run: Run[ExportProject]) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra.backup import sets
+from infra.backup.store import BackupStore
 from jobs.engine.kind import BULK, Step, kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def remove_files(run: Run[ForgetBackup]) -> None:
         except catalogue.BackupNotFound:
             return
     run.check()
-    sets.remove_set(run.infra.settings.backups_folder, backup.stem)
+    BackupStore(run.infra.settings).remove(backup.stem)
 
 
 def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:

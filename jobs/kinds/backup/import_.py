@@ -9,25 +9,18 @@ from catalog import backups as catalogue
 from catalog import job_secrets, settings
 from catalog import project_states as states
 from catalog.secrets import SecretMissing
-from infra import files
-from infra.backup import archive, sets, transfer
-from infra.backup import keys as backup_keys
-from infra.backup.sets import Manifest, SetFile
 from infra.errors import Refused
 from infra.postgres.sql import statements
 from jobs.backup import backups, importing
-from jobs.backup.backups import DATABASE
+from jobs.backup.writing import list_set, remove_set
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, Step, kind
-from jobs.kinds.backup.backup import list_set, remove_set
 from jobs.kinds.backup.restore import RestoreProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from catalog.backups import Backup
-    from infra.backup.transfer import ExportHeader
     from infra.postgres.database import Transaction
     from jobs.engine.run import Run
 
@@ -36,7 +29,7 @@ SQL = statements(__file__)
 
 def name_backup(run: Run[ImportProject], tx: Transaction) -> None:
     """Give the backup that the file becomes its id and its files' name."""
-    key_id, _ = backup_keys.backup_key(run.infra.settings.secrets_folder)
+    key_id = backups.store(run.infra).key_id()
     catalogue.begin(tx, run.args.project_id, run.job_id, form=run.args.format, key_id=key_id)
 
 
@@ -49,43 +42,16 @@ def take_over_file(run: Run[ImportProject]) -> None:
             passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)
         except SecretMissing:
             raise GiveUp("the passphrase is not kept any more; import anew") from None
-    folder = files.ensure_folder(infra.settings.backups_folder)
-    keys = backup_keys.backup_keys(infra.settings.secrets_folder)
-    if sets.manifest_path(folder, backup.stem).exists():
+    store = backups.store(infra)
+    if store.has(backup.stem):
         return
-    sets.remove_set(folder, backup.stem)
     run.check()
-    path = infra.settings.imports_folder / run.args.file
-    name = sets.file_name(backup.stem, backup.format)
-    partial, gpg, key = folder / f".{name}", backups.gpg(infra), keys[backup.key_id]
-    archive.ensure_room(folder, path.stat().st_size if path.exists() else 0)
-    with transfer.open_export(path, gpg, passphrase) as (head, pieces):
-        importing.check_importable(infra, head)
-        if head.format != backup.format:
-            raise Refused("the file is another one than when the import was asked for")
-        look = backups.told(run, path.stat().st_size, "taken over")
-        stored = transfer.reencrypt(pieces, partial, head.plain_bytes, gpg, key, look)
-    run.check()
-    partial.replace(folder / name)
+    head = importing.inspect_export(infra, run.args.file, passphrase)
+    if head.format != backup.format:
+        raise Refused("the file is another one than when the import was asked for")
     details = {**head.details, "settings": settings.fitting(head.details["settings"], infra.settings)}
-    manifest = _manifest(backup, head, SetFile(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes))
-    sets.write_manifest(folder, replace(manifest, details=sets.seal_details(key, details)), key)
-
-
-def _manifest(backup: Backup, head: ExportHeader, file: SetFile) -> Manifest:
-    return Manifest(
-        id=backup.id,
-        scope=head.scope,
-        stem=backup.stem,
-        created_at=head.created_at,
-        format=head.format,
-        postgres=head.postgres,
-        schema=head.schema,
-        key_id=backup.key_id,
-        database_bytes=head.database_bytes,
-        files=(file,),
-        details="",
-    )
+    planned = replace(backups.plan(run, backup, details), scope=head.scope, created_at=head.created_at)
+    store.take_over(_path(run), passphrase, head, planned, backups.monitor(run, "taken over"))
 
 
 def enqueue_restore(run: Run[ImportProject], tx: Transaction) -> None:

@@ -13,7 +13,6 @@ from catalog import backups as catalogue
 from catalog import names, secrets, settings
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
-from infra.backup import keys, sets
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from jobs.backup import backups, restoring
@@ -28,8 +27,8 @@ from jobs.projects.project_secrets import secret_makers
 if TYPE_CHECKING:
     from catalog.backups import Backup
     from infra.backup.sets import Manifest
+    from infra.backup.store import VerifiedSet
     from infra.postgres.database import Transaction
-    from jobs.backup.backups import Opened
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
@@ -229,11 +228,10 @@ def _backup(run: Run[RestoreProject]) -> Backup:
 
 
 def _manifest(run: Run[RestoreProject]) -> Manifest:
-    settings = run.infra.settings
-    return sets.read_manifest(settings.backups_folder, _backup(run).stem, keys.backup_keys(settings.secrets_folder))
+    return backups.store(run.infra).read(_backup(run).stem)
 
 
-def _opened(run: Run[RestoreProject]) -> Opened:
+def _opened(run: Run[RestoreProject]) -> VerifiedSet:
     return backups.opened(run.infra, _backup(run).stem)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra.backup import sets
+from infra.backup.store import BackupStore
 from jobs.engine.enqueue import enqueue
 from jobs.engine.kind import BULK, Step, kind
 from jobs.kinds.backup.forget_database import ForgetDatabase
@@ -45,7 +45,7 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
         with run.infra.database.autocommit() as tx:
             again = catalogue.expired(tx, **kept)
         if row["id"] in {other["id"] for other in again}:
-            sets.remove_set(settings.backups_folder, row["stem"])
+            BackupStore(settings).remove(row["stem"])
             with run.transaction() as tx:
                 catalogue.delete(tx, row["id"])
             removed += 1
@@ -55,10 +55,9 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
 
 def remove_strays(run: Run[RetainBackups]) -> None:
     """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
-    folder = run.infra.settings.backups_folder
     with run.transaction() as tx:
         catalogue.delete_abandoned(tx)
-    for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
+    for path in BackupStore(run.infra.settings).unfinished():
         run.check()
         with run.infra.database.autocommit() as tx:
             stem = path.name.removeprefix(".").partition(".")[0]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from infra import files
-from infra.backup import sets
 from infra.backup.offsite import Offsite
+from infra.backup.set_names import is_manifest, stem_of, whole
+from infra.backup.store import BackupStore
 from infra.errors import Refused
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, Step, kind
@@ -27,12 +28,12 @@ def copy_sets(run: Run[SyncOffsite]) -> None:
     offsite, folder = Offsite(run.infra.settings), run.infra.settings.backups_folder
     run.check()
     offsite.remove_leftovers(files.ensure_folder(run.infra.settings.run_folder / "empty"))
-    there, here = offsite.list_files(), _files(run)
+    there, here = offsite.list_files(), BackupStore(run.infra.settings).files()
     # What would be removed there for its age is not copied first.
-    doomed = _doomed(run, {_stem(name) for name in (*there, *here) if name.endswith(sets.SUFFIX)})
-    missing = [name for name, size in here.items() if there.get(name) != size and _stem(name) not in doomed]
+    doomed = _doomed(run, set(whole((*there, *here))))
+    missing = [name for name, size in here.items() if there.get(name) != size and stem_of(name) not in doomed]
     # The manifests last: without one there is no backup, there as here.
-    parts = [[name for name in missing if name.endswith(sets.SUFFIX) is last] for last in (False, True)]
+    parts = [[name for name in missing if is_manifest(name) is last] for last in (False, True)]
     total = sum((folder / name).stat().st_size for name in missing)
     before = 0
     for part in parts:
@@ -47,9 +48,9 @@ def compare_copies(run: Run[SyncOffsite]) -> None:
     offsite = Offsite(run.infra.settings)
     run.check()
     there = offsite.list_files()
-    new = [name for name in _files(run) if name in there and _stem(name) not in known]
+    new = [name for name in BackupStore(run.infra.settings).files() if name in there and stem_of(name) not in known]
     wrong = offsite.differing_files(run.infra.settings.backups_folder, new)
-    right = {_stem(name) for name in new} - {_stem(name) for name in wrong}
+    right = {stem_of(name) for name in new} - {stem_of(name) for name in wrong}
     with run.transaction() as tx:
         catalogue.set_offsite(tx, sorted(right))
     if wrong:
@@ -61,32 +62,17 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
     settings, offsite = run.infra.settings, Offsite(run.infra.settings)
     run.check()
     there = offsite.list_files()
-    whole = {_stem(name) for name in there if name.endswith(sets.SUFFIX)}
-    doomed = _doomed(run, whole)
+    copied = whole(there)
+    doomed = _doomed(run, set(copied))
     empty = files.ensure_folder(settings.run_folder / "empty")
     if any(empty.iterdir()):
         raise Refused(f"{empty} must hold nothing")
     for done, stem in enumerate(doomed):
         run.check()
         run.progress(done, len(doomed), stem)
-        offsite.remove(empty, [name for name in there if _stem(name) == stem])
+        offsite.remove(empty, [name for name in there if stem_of(name) == stem])
         run.log(f"removed the copy of {stem}")
-    run.result["there"] = len(whole) - len(doomed)
-
-
-def _files(run: Run[SyncOffsite]) -> dict[str, int]:
-    """Return the files of every whole set that lies here, with their sizes."""
-    folder = run.infra.settings.backups_folder
-    stems = set(sets.stems(folder))
-    found = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if _stem(path.name) in stems and path.is_file():
-            found[path.name] = path.stat().st_size
-    return found
-
-
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
+    run.result["there"] = len(copied) - len(doomed)
 
 
 def _doomed(run: Run[SyncOffsite], stems: set[str]) -> list[str]:

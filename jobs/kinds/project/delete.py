@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
 from catalog import project_states as states
-from infra.backup import sets
+from infra.backup.store import BackupStore
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from jobs.backup import backups
+from jobs.backup.exports import files_of
+from jobs.backup.writing import begin, list_set, remove_set, write_backup
 from jobs.engine.commands import JobConflict
 from jobs.engine.kind import Step, kind
-from jobs.kinds.backup.backup import begin, list_set, remove_set, write_backup
-from jobs.kinds.backup.export import files_of
 from jobs.projects.data_plane import (
     allow_logins,
     close_data_api,
@@ -148,7 +148,7 @@ def purge_backups(run: Run[DeleteProject]) -> None:
         found = catalogue.all_of_scope(tx, run.args.project_id)
     for backup in found:
         run.check()
-        sets.remove_set(run.infra.settings.backups_folder, backup.stem)
+        BackupStore(run.infra.settings).remove(backup.stem)
     with run.transaction() as tx:
         for backup in found:
             catalogue.delete(tx, backup.id)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from infra import files
-from infra.backup import keys as backup_keys
-from infra.backup import sets as backup_sets
 from infra.backup.offsite import Offsite
-from infra.backup.sets import SUFFIX
+from infra.backup.set_names import stem_of, whole
+from infra.backup.store import BackupStore
 from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import json_option, print_json, print_lines, print_note
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command()
@@ -50,18 +44,16 @@ def offsite(session: CliSession, *, accept: str | None, trial: bool, as_json: bo
 @pass_session
 def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch sets that lie at RSYNC_DEST and not here (all of them, if none is named); run `adopt` next."""
-    there, folder = Offsite(session.settings), files.ensure_folder(session.settings.backups_folder)
+    there, store = Offsite(session.settings), BackupStore(session.settings)
     listing = there.list_files()
-    known = {name.removesuffix(SUFFIX) for name in listing if name.endswith(SUFFIX)}
+    known = set(whole(listing))
     if unknown := sorted(set(sets) - known):
         raise CliError(f"there is no whole backup {unknown[0]} on the other machine", NOT_FOUND)
-    wanted = sorted((set(sets) or known) - set(backup_sets.stems(folder)))
+    wanted = sorted((set(sets) or known) - set(store.stems()))
     incoming = files.ensure_folder(session.settings.home / "backup" / "incoming")
-    there.fetch(incoming, [name for name in listing if name.partition(".")[0] in wanted], lambda _done: None)
-    keys = backup_keys.backup_keys(session.settings.secrets_folder)
+    there.fetch(incoming, [name for name in listing if stem_of(name) in wanted], lambda _done: None)
     for stem in wanted:
-        backup_sets.check_files(incoming, backup_sets.read_manifest(incoming, stem, keys))
-        _take(incoming, folder, stem)
+        store.receive(incoming, stem)
         print_note(f"fetched {stem}")
     if as_json:
         print_json({"fetched": wanted})
@@ -72,9 +64,8 @@ def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
 def remote(session: CliSession) -> list[dict[str, object]]:
     """Return the sets that lie on the other machine."""
     listing = Offsite(session.settings).list_files()
-    here = set(backup_sets.stems(session.settings.backups_folder))
-    stems = sorted(name.removesuffix(SUFFIX) for name in listing if name.endswith(SUFFIX))
-    sizes = {stem: sum(size for name, size in listing.items() if name.partition(".")[0] == stem) for stem in stems}
+    here, stems = set(BackupStore(session.settings).stems()), whole(listing)
+    sizes = {stem: sum(size for name, size in listing.items() if stem_of(name) == stem) for stem in stems}
     return [{"set": stem, "bytes": sizes[stem], "alsoHere": stem in here} for stem in stems]
 
 
@@ -92,11 +83,3 @@ def _pin(there: Offsite, pinned: str | None, accept: str | None) -> str:
         raise CliError(f"the host shows the key {fingerprint}, not {accept}; nothing was pinned")
     there.pin(line)
     return fingerprint
-
-
-def _take(incoming: Path, folder: Path, stem: str) -> None:
-    """Move a set, its manifest last."""
-    found = [path for path in incoming.iterdir() if path.name.partition(".")[0] == stem]
-    for path in sorted(found, key=lambda path: path.name.endswith(SUFFIX)):
-        path.chmod(0o600)
-        path.replace(folder / path.name)

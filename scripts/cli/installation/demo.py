@@ -17,7 +17,7 @@ from catalog.backups import PLATFORM
 from config.installation import default_home, is_containers_home, read
 from config.settings import CHECKOUT
 from infra import files
-from infra.backup import sets
+from infra.backup.store import BackupStore
 from scripts.cli.client import Client
 from scripts.cli.credentials import BearerAuth
 from scripts.cli.errors import CliError
@@ -129,7 +129,7 @@ def _account(settings: Settings, path: Path, ensure: Callable[[Settings, str, st
 
 
 def _is_to_be_restored(settings: Settings) -> bool:
-    return any(stem.startswith(f"{PLATFORM}_") for stem in sets.stems(settings.backups_folder))
+    return any(stem.startswith(f"{PLATFORM}_") for stem in BackupStore(settings).stems())
 
 
 def _refreshed(settings: Settings, path: Path, operator: OperatorRecord) -> OperatorRecord:

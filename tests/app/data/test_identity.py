@@ -160,7 +160,7 @@ def test_a_token_for_our_own_login_is_refused_wherever_it_is_served(project):
 def test_a_role_of_another_project_is_refused_before_postgres_is_asked(role):
     """SET ROLE would refuse it as well, and hides that nothing else does."""
     own = config.from_values({"db-anon-role": "proj_aaaaaaaaaaaaaaaa_anon", "jwt-secret": SECRET})
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(PgrstError) as refused:
         bearer.identify(f"Bearer {token({'role': role})}", dataclasses.replace(own, jwt_role_claim_key=".role"))
         pytest.fail(f"A token that names a role of another project is refused before Postgres is asked: {role}")
     assert refused.value.status == 403

@@ -16,8 +16,9 @@ from infra.backup.differences import serious_differences
 from infra.backup.fingerprint import Fingerprint
 from infra.postgres.role_names import ProjectRoles
 from infra.postgres.staging import Beside
+from jobs.backup.exports import path_of
 from jobs.kinds.backup.backup import BackupProject
-from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.export import ExportProject
 from jobs.kinds.backup.forget_database import ForgetDatabase
 from jobs.kinds.backup.import_ import ImportProject
 from jobs.kinds.backup.restore import RestoreProject

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from catalog import backups
-from jobs.backup.backups import _dumped as real
+from infra.backup.set_writer import dump as real
 from jobs.backup.backups import opened
+from jobs.backup.writing import write_backup
 from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.engine.errors import GiveUp
 from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
-from jobs.kinds.backup.backup import write_backup
 from jobs.kinds.project.provision import clone_template
 from jobs.kinds.project.sleep import SleepProject
 from jobs.projects.data_plane import close_data_api
@@ -237,6 +237,6 @@ def test_numbers_that_are_given_out_while_the_last_backup_is_made_are_in_it(life
 def test_a_project_that_nobody_writes_to_is_dumped_once_for_its_last_backup(life, monkeypatch):
     life.provision()
     dumped = []
-    monkeypatch.setattr("jobs.backup.backups._dumped", lambda *about: dumped.append(about) or real(*about))
+    monkeypatch.setattr("infra.backup.set_writer.dump", lambda *about: dumped.append(about) or real(*about))
     assert life.delete().status == "succeeded"
     assert len(dumped) == 1

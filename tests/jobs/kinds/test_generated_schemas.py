@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from catalog import backups, job_secrets
+from jobs.backup.exports import path_of
 from jobs.kinds.backup.backup import BackupProject
-from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.export import ExportProject
 from jobs.kinds.backup.import_ import ImportProject
 from jobs.kinds.backup.restore import RestoreProject
 from jobs.kinds.backup.verify_backup import VerifyBackup

@@ -22,9 +22,10 @@ from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.postgres.role_names import ProjectRoles
 from jobs.backup import importing
+from jobs.backup.exports import path_of
 from jobs.engine.crash import EXIT_STATUS
 from jobs.kinds.backup.backup import BackupProject
-from jobs.kinds.backup.export import ExportProject, path_of
+from jobs.kinds.backup.export import ExportProject
 from jobs.kinds.backup.import_ import ImportProject
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.project.provision import ProvisionProject
