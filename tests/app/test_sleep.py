@@ -7,8 +7,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import jwt
 import pytest
 
+from catalog import names, secrets
 from jobs.requests import lifecycle
 from tests.app.test_bad_input import problem
 from tests.app.test_lifecycle import project, services  # noqa: F401 - fixtures
@@ -93,6 +95,19 @@ def test_more_than_may_wait_are_told_to_come_again(asleep, town, settings):
     assert {answer.status_code for answer in answers} == {503}, "nobody works here"
     assert sorted(answer.headers["Retry-After"] for answer in answers)[:2] == ["1", "1"]
     assert wakes(town) == 1
+
+
+def test_a_key_that_has_ended_wakes_nobody(asleep, town):
+    with town.infra.database.autocommit() as tx:
+        secret = secrets.read_all(tx, town.infra.vault, asleep["id"])[names.JWT_SECRET]
+    ended = jwt.encode({"role": "anon", "exp": 1}, secret, algorithm="HS256")
+    for path, headers in (
+        (f"/project/{asleep['id']}/rest/v1/t", {"apikey": ended}),
+        (f"/db/{asleep['id']}/t", {"Authorization": f"Bearer {ended}"}),
+    ):
+        status = town.stranger(**headers).get(path).status_code
+        assert status == 401, "A key that has ended wakes no project"
+    assert wakes(town) == 0
 
 
 @pytest.mark.timing

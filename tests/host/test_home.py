@@ -116,6 +116,7 @@ def test_a_dotenv_that_others_can_read_is_refused(home):
     (home / ".env").chmod(0o644)
     with pytest.raises(Refused, match="can be read by others"):
         made(home)
+        pytest.fail("Secrets that others can read are not gone on with")
 
 
 @needs_root
@@ -168,6 +169,7 @@ def test_a_link_that_a_service_put_in_the_place_of_its_folder_is_not_followed(ho
     (home / place).symlink_to(elsewhere)
     with pytest.raises(Refused, match="is a link"):
         made(home)
+        pytest.fail("No link is followed that a service has put in the place of its folder")
     assert {(path.stat().st_uid, mode(path)) for path in (elsewhere, elsewhere / "projects")} == {(0, 0o755)}
 
 
@@ -222,6 +224,7 @@ def test_no_folder_that_a_service_has_named_is_given_to_it(home, exists):
     files.replace(home / ".env", text, owner=(LAUNCHDB, LAUNCHDB))
     with pytest.raises(Refused, match="say so yourself"):
         made(home, {})
+        pytest.fail("No folder is given to a service because that service has named it")
     assert named.exists() == exists
     assert not exists or named.stat().st_uid == 0
 

@@ -293,3 +293,13 @@ def test_a_set_that_was_made_before_expressions_stood_apart_comes_back(same, inf
             assert admin.execute("SELECT count(*) FROM public.rows").fetchone() == (5000,)
     finally:
         drop(infra, project)
+
+
+def test_a_right_that_an_owner_has_taken_away_stays_taken(shop):
+    """What a new project grants is in the copy that a backup is restored into; only what the backup says may be left."""
+    shop.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC, anon")
+    backup = shop.back_up()
+    job = shop.restore(backup)
+    assert job.status == "succeeded", f"What an owner has taken from a role stays taken after a restore: {job.error}"
+    kept = shop.sql("SELECT has_schema_privilege('anon', 'public', 'USAGE')")
+    assert kept == (False,), "What an owner has taken from a role stays taken after a restore"
