@@ -49,7 +49,7 @@ MAY_IMPORT_WING = {
     "jobs.kinds.project": {"jobs.engine", "jobs.projects", "jobs.backup"},
     "jobs.kinds.backup": {"jobs.engine", "jobs.projects", "jobs.backup", "jobs.kinds.project"},
     "jobs.kinds.platform": {"jobs.engine", "jobs.projects", "jobs.kinds.project"},
-    "jobs.kinds": {"jobs.kinds.project", "jobs.kinds.backup", "jobs.kinds.platform"},
+    "jobs.kinds": {"jobs.engine", "jobs.kinds.project", "jobs.kinds.backup", "jobs.kinds.platform"},
     "jobs.requests": {
         *("jobs.engine", "jobs.projects", "jobs.backup"),
         *("jobs.kinds", "jobs.kinds.project", "jobs.kinds.backup", "jobs.kinds.platform"),

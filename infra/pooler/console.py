@@ -30,7 +30,7 @@ class Console:
     def __init__(self, session: psycopg.Connection[Any]) -> None:
         self._wire = session.pgconn
 
-    def execute(self, command: str, *, seconds: float = ANSWER_SECONDS) -> list[dict[str, str]]:
+    def run_command(self, command: str, *, seconds: float = ANSWER_SECONDS) -> list[dict[str, str]]:
         """Carry out a command; return what it shows, by column. Raises Unavailable, ConsoleTimeout."""
         try:
             self._wire.send_query(command.encode())

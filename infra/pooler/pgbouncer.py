@@ -103,7 +103,7 @@ class PgBouncer:
                 with self._console() as admin:
                     if not (written or self._differences(admin, entries)):
                         return False
-                    admin.execute("RELOAD")
+                    admin.run_command("RELOAD")
                     self._await(admin, entries)
             except Unavailable:
                 # One that was made to read the rest of a file lets nobody in to tell it so; it watches the file.
@@ -137,21 +137,21 @@ class PgBouncer:
                 return
             self._await_logins(admin, database)
             with suppress(ConsoleTimeout):  # who is busy still is for the caller to put out; nobody new comes in
-                admin.execute(f'PAUSE "{database}"', seconds=seconds)
+                admin.run_command(f'PAUSE "{database}"', seconds=seconds)
 
     def resume(self, database: str) -> None:
         """Resume the clients of a database."""
         with self._console() as admin:
             if self._shown(admin).get(database, {}).get("paused") == "1":
-                admin.execute(f'RESUME "{database}"')
+                admin.run_command(f'RESUME "{database}"')
 
     def reconnect(self, database: str) -> None:
         """Have sessions opened anew as they fall free: what is set for a database counts from their begin."""
         self.release(database, seconds=SETTLE_SECONDS)
         with self._console() as admin:
             if database in self._shown(admin):
-                admin.execute(f'RECONNECT "{database}"')
-                admin.execute(f'RESUME "{database}"')
+                admin.run_command(f'RECONNECT "{database}"')
+                admin.run_command(f'RESUME "{database}"')
 
     def change_passwords(self, database: str, logins: Mapping[str, str], change: Callable[[], None]) -> None:
         """Change the passwords of logins, and tell PgBouncer at once.
@@ -232,7 +232,7 @@ class PgBouncer:
             if time.monotonic() > deadline:
                 log.error("the pooler did not take its configuration", extra={"faults": found})
                 if self._folder.put_back():
-                    admin.execute("RELOAD")
+                    admin.run_command("RELOAD")
                 raise Unavailable(f"PgBouncer did not take its configuration: {'; '.join(found)}")
             time.sleep(LOOK_SECONDS)
 
@@ -243,7 +243,7 @@ class PgBouncer:
         """
         deadline, quiet, before = time.monotonic() + CALM_SECONDS, 0, -1
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:
-            pools = [row for row in admin.execute("SHOW POOLS") if row["database"] == database]
+            pools = [row for row in admin.run_command("SHOW POOLS") if row["database"] == database]
             open_now = sum(int(row[state]) for row in pools for state in _SESSIONS)
             calm = open_now == before and all(row["sv_login"] == row["cl_waiting"] == "0" for row in pools)
             quiet, before = (quiet + 1 if calm else 0), open_now
@@ -256,7 +256,7 @@ class PgBouncer:
         wanted = {entry.database: _row(frame, entry) for entry in (self._platform, *entries)}
         shown = {name: {column: row[column] for column in _COLUMNS} for name, row in self._shown(admin).items()}
         said = pooler_files.parse_configuration(self._folder.configuration.read_text())["pgbouncer"]
-        config = {row["key"]: row for row in admin.execute("SHOW CONFIG")}
+        config = {row["key"]: row for row in admin.run_command("SHOW CONFIG")}
         return [
             *(f"{name} is not served" for name in wanted.keys() - shown.keys()),
             *(f"{name} is served" for name in shown.keys() - wanted.keys()),
@@ -271,10 +271,10 @@ class PgBouncer:
     def _pools(self, database: str) -> list[dict[str, str]]:
         """Return who has logged in to a database that is served, and how many sessions that takes."""
         with self._console() as admin:
-            return [row for row in admin.execute("SHOW POOLS") if row["database"] == database]
+            return [row for row in admin.run_command("SHOW POOLS") if row["database"] == database]
 
     def _shown(self, admin: Console) -> dict[str, dict[str, str]]:
-        return {row["name"]: row for row in admin.execute("SHOW DATABASES") if row["name"] != CONSOLE}
+        return {row["name"]: row for row in admin.run_command("SHOW DATABASES") if row["name"] != CONSOLE}
 
 
 def _log_in(uri: str) -> None:
