@@ -84,7 +84,7 @@ def pooled(request, direct, server_url, tenant):
 def sessions_of(uri):
     """Return the backends that the pooler holds."""
     with open_console(make_conninfo(uri, dbname="pgbouncer"), "x") as pooler:
-        return {int(row["remote_pid"]) for row in pooler.execute("SHOW SERVERS")}
+        return {int(row["remote_pid"]) for row in pooler.run_command("SHOW SERVERS")}
 
 
 def answers(uri):
