@@ -8,9 +8,14 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
+from jobs.engine import kind as kinds
+from jobs.engine import table
 from jobs.engine.crash import CrashPoint
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
+from jobs.engine.kind import Step
+from jobs.engine.ledger import Ledger
+from jobs.engine.run import AtomicRun, Run
 from jobs.engine.table import Holder
 
 if TYPE_CHECKING:
@@ -94,6 +99,27 @@ class Hold:
         self._kind = kind
         self._told_at = 0.0
 
+    def run(self) -> Run[Any]:
+        """Return the job as its outside steps see it."""
+        job, database = self._job, self._database
+        return Run(
+            args=kinds.from_json(self._kind, job.args),
+            job_id=job.id,
+            kind=job.kind,
+            fence=job.fence,
+            infra=self._engine.infra,
+            ledger=Ledger(database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
+            result=deepcopy(self.kept),
+            _check=self.check,
+            _log=self.tell,
+            _progress=self.progress,
+            _transaction=self.transaction,
+        )
+
+    def atomic_run(self, run: Run[Any]) -> AtomicRun[Any]:
+        """Return the same job as its atomic steps see it; what either reports is one."""
+        return AtomicRun(run.args, run.job_id, run.kind, run.infra.settings, run.result, self.spawn)
+
     @property
     def expired(self) -> bool:
         """Whether this worker must consider the job another's, by its own clock."""
@@ -103,7 +129,8 @@ class Hold:
         """Pass a safe point. Raises LeaseLost, HandedBack when the worker leaves during a long step, or Cancelled."""
         if self.expired:
             raise LeaseLost(self._job.id)
-        if self._engine.stopping and self.step and self._kind.step(self.step).long:
+        step = self._kind.step(self.step) if self.step else None
+        if self._engine.stopping and isinstance(step, Step) and step.long:
             raise HandedBack(self._job.id)
         with self._database.autocommit() as tx:
             status = self.fenced.look(tx)
@@ -131,6 +158,14 @@ class Hold:
         if result != self.kept:
             self.fenced.keep_result(tx, result)
             self.kept = deepcopy(result)
+
+    def step_statuses(self, tx: Transaction) -> dict[str, str]:
+        """Return how far each step is. One that another version did not pin is pinned now: it counts, and is undone."""
+        steps, rows = self._kind.steps, table.steps(tx, self._job.id)
+        if {step.name for step in steps} - {row["name"] for row in rows}:
+            self.fenced.pin(tx, {step.name: step.formerly for step in steps})
+            rows = table.steps(tx, self._job.id)
+        return {row["name"]: row["status"] for row in rows}
 
     def spawn(self, tx: Transaction, arguments: Any) -> str:
         """Enqueue a child of this job; return its id."""

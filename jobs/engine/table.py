@@ -200,6 +200,14 @@ class Holder:
             raise LeaseLost(self.id)
         return bool(row["status"] == "running" or row["past_return"])
 
+    def pin(self, tx: Transaction, steps: dict[str, str]) -> None:
+        """Pin the steps of this version for a job that another one began; what that one knew besides stays.
+
+        steps  in order, with what each was called before
+        """
+        named = {"steps": list(steps), "before": list(steps.values())}
+        self._status(tx.value(SQL.pin, {**self._key, **named}))
+
     def turn_back(self, tx: Transaction, error: dict[str, Any] | None) -> None:
         """Begin the way back."""
         self._status(tx.value(SQL.turn_back, {**self._key, "error": None if error is None else Jsonb(error)}))

@@ -33,6 +33,22 @@ SELECT name, position, status, attempt, started_at, finished_at, message
 SELECT status, past_return
   FROM advance_job(%(id)s, %(fence)s, %(step)s, %(status)s, %(message)s, %(done)s, %(total)s, %(next)s, %(no_return)s);
 
+-- name: pin
+-- A step that is called otherwise by now is gone on with as it stands; one that nobody pinned is still to be done.
+WITH held AS (
+    SELECT id FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling') FOR UPDATE
+), known AS (
+    SELECT held.id, pinned.step, pinned.position,
+           (SELECT s.name FROM job_steps s WHERE s.job_id = held.id AND s.name IN (pinned.step, pinned.before)
+             ORDER BY s.name = pinned.step DESC LIMIT 1) AS found
+      FROM held, unnest(%(steps)s::text[], %(before)s::text[]) WITH ORDINALITY AS pinned (step, before, position)
+), renamed AS (
+    UPDATE job_steps s SET name = k.step, position = k.position FROM known k WHERE s.job_id = k.id AND s.name = k.found
+), added AS (
+    INSERT INTO job_steps (job_id, name, position) SELECT id, step, position FROM known WHERE found IS NULL
+)
+SELECT id FROM held;
+
 -- name: look
 SELECT status FROM jobs WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling');
 

@@ -21,39 +21,15 @@ if TYPE_CHECKING:
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
-KIND = "pooler"
 SESSION = "launchdb:prepare"
 # A pool that takes all connections of its login would leave none to who listens and who proves a round trip.
 CONNECTIONS_OF_OTHERS = 3
 AT_ONCE = 8
 
 
-def add_to_pooler(run: Run[Any]) -> None:
-    """Let the pooler serve the project's database, with as many connections as the catalogue says."""
-    if not run.infra.pooler.exists:
-        return
-    database = names.database(run.args.project_id)
-    run.ledger.intend(KIND, database)
-    run.check()
-    bring(run.infra)
-    run.infra.pooler.resume(database)
-    run.ledger.present(KIND, database)
-
-
-def remove_from_pooler(run: Run[Any]) -> None:
-    """Let the pooler no longer serve the project's database: it has no session left there, and takes no client."""
-    if not run.infra.pooler.exists:
-        return
-    database = names.database(run.args.project_id)
-    run.ledger.releasing(KIND, database)
-    run.check()
-    bring(run.infra)
-    run.ledger.gone(KIND, database)
-
-
 @contextmanager
 def let_go(run: Run[Any]) -> Iterator[None]:
-    """Let the pooler hold no session of the database while it is renamed; its clients wait for `go_on`.
+    """Let the pooler hold no session of the database while it is renamed; its clients wait for `reconnect_pooler`.
 
     When that fails they need not wait for another attempt.
     """
@@ -65,11 +41,6 @@ def let_go(run: Run[Any]) -> Iterator[None]:
         with suppress(InfraError):
             run.infra.pooler.resume(database)
         raise
-
-
-def go_on(run: Run[Any]) -> None:
-    """Let the clients that have waited be served, by sessions that begin under what is in force now."""
-    run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 
 def bring(infra: Infra) -> bool:

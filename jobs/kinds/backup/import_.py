@@ -19,8 +19,8 @@ from jobs.backup import backups, importing
 from jobs.backup.backups import DATABASE
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
-from jobs.kinds.backup.backup import list_set, remove_set
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
+from jobs.kinds.backup.backup import backup_key_id, list_set, remove_set, written
 from jobs.kinds.backup.restore import RestoreProject
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from catalog.backups import Backup
     from infra.backup.transfer import Head
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
+    from jobs.kinds.backup.backup import WrittenSet
 
 SQL = statements(__file__)
 
 
-def name_backup(run: Run[ImportProject], tx: Transaction) -> None:
+def name_imported_backup(run: AtomicRun[ImportProject], tx: Transaction, key_id: str) -> None:
     """Give the backup that the file becomes its id and its files' name."""
-    key_id, _ = backup_keys.backup_key(run.infra.settings.secrets_folder)
     catalogue.begin(tx, run.args.project_id, run.job_id, form=run.args.format, key_id=key_id)
 
 
@@ -88,10 +88,10 @@ def _manifest(backup: Backup, head: Head, file: File) -> Manifest:
     )
 
 
-def enqueue_restore(run: Run[ImportProject], tx: Transaction) -> None:
+def enqueue_restore(run: AtomicRun[ImportProject], tx: Transaction, found: WrittenSet) -> None:
     """List the backup, and let the project be made of it."""
     backup = catalogue.of_job(tx, run.job_id)
-    list_set(run, tx, backup)
+    list_set(run, tx, backup, found)
     run.spawn(tx, RestoreProject(run.args.project_id, backup.id, run.args.partial))
 
 
@@ -106,12 +106,12 @@ def wait_for_restore(run: Run[ImportProject]) -> None:
             run.result[told] = found
 
 
-def remove_file(run: Run[ImportProject]) -> None:
+def remove_imported_file(run: Run[ImportProject]) -> None:
     """Let the file be gone: what it held is a project and a backup of it."""
     _path(run).unlink(missing_ok=True)
 
 
-def report(run: Run[ImportProject], tx: Transaction) -> None:
+def report_import(run: AtomicRun[ImportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase."""
     job_secrets.forget(tx, run.args.passphrase)
     run.result.update(projectId=run.args.project_id)
@@ -139,12 +139,18 @@ def _path(run: Run[ImportProject]) -> Path:
 @kind(
     "project.import",
     steps=(
-        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
-        Step(take_over_file, long=True, title="Check the file, encrypt it with our own key"),
-        Step(enqueue_restore, atomic=True, no_return=True, title="List the backup, enqueue its restore"),
-        Step(wait_for_restore, joins=True, title="Wait for the restore"),
-        Step(remove_file, title="Remove the file"),
-        Step(report, atomic=True),
+        AtomicStep(
+            name_imported_backup,
+            reads=backup_key_id,
+            undo=remove_set,
+            formerly="name_backup",
+            title="Name the imported backup",
+        ),
+        Step(take_over_file, long=True, title="Check the file, encrypt with our own key"),
+        AtomicStep(enqueue_restore, reads=written, no_return=True, title="List the backup, enqueue its restore"),
+        Step(wait_for_restore, joins="restore", title="Wait for the restore"),
+        Step(remove_imported_file, formerly="remove_file"),
+        AtomicStep(report_import, formerly="report"),
     ),
     queue=BULK,
     lane=None,
