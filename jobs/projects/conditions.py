@@ -10,7 +10,7 @@ from infra.postgres.sql import statements
 from jobs.projects.drift import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from catalog.project_states import State
     from infra.secrets.vault import Vault
@@ -37,15 +37,10 @@ def status(run: Run[Any]) -> State | None:
         return states.of(tx, run.args.project_id)
 
 
-def wanted(run: Run[Any], among: Sequence[State]) -> Wanted | None:
-    """Return what the project has to be; None when it is in none of these states."""
-    with run.infra.database.autocommit() as tx:
-        return tx.one(Wanted, SQL.wanted, {"project": run.args.project_id, "states": list(among)})
-
-
 def settled(run: Run[Any]) -> Wanted | None:
     """Return what the project has to be; None when it is no longer one that others may mend."""
-    return wanted(run, states.SETTLED)
+    with run.infra.database.autocommit() as tx:
+        return tx.one(Wanted, SQL.settled, {"project": run.args.project_id, **states.SETS})
 
 
 def is_sound(run: Run[Any]) -> bool:

@@ -15,7 +15,7 @@ from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from jobs.engine.errors import GiveUp
 from jobs.projects import data_plane, pooling
-from jobs.projects.conditions import settled, wanted
+from jobs.projects.conditions import settled, status
 from jobs.projects.project_secrets import makers
 
 if TYPE_CHECKING:
@@ -94,13 +94,12 @@ def clone_template(run: Run[Any]) -> None:
 
 
 def update_database(run: Run[Any]) -> None:
-    """Set the database's rights, settings and limits; a paused project's logins stay out.
+    """Set the rights, settings and limits of a settled project's database; a paused one's logins stay out.
 
     Raises Refused when the database is gone: none is made instead.
     """
-    project = wanted(run, states.RESTORED)
-    if project is not None:
-        (refuse_logins if project.closed else allow_logins)(run)
+    if settled(run) is not None:
+        settle_logins(run)
 
 
 def drop_database(run: Run[Any]) -> None:
@@ -125,6 +124,11 @@ def allow_logins(run: Run[Any]) -> None:
 def refuse_logins(run: Run[Any]) -> None:
     """Let none of the project's logins in and end the sessions there are; backups stay possible, all data stays."""
     _mend(run, closed=True)
+
+
+def settle_logins(run: Run[Any]) -> None:
+    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    (refuse_logins if status(run) in states.PAUSED else allow_logins)(run)
 
 
 def _mend(run: Run[Any], *, closed: bool) -> None:

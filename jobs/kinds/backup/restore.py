@@ -129,7 +129,7 @@ def swap_own_database_back(run: Run[RestoreProject]) -> None:
             beside.swap_back(live, kept)
         run.ledger.gone("database", kept)
         if found in states.SETTLED:  # any other one lets in whom it let in before
-            steps.update_database(run)
+            steps.settle_logins(run)
         steps.reconnect_pooler(run)
 
 
@@ -236,12 +236,7 @@ def _opened(run: Run[RestoreProject]) -> Opened:
         Step(only_if(is_being_made, steps.create_roles), lasting=True, undo=drop_database_and_roles),
         Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore a copy, compare"),
         Step(swap_database, undo=swap_own_database_back, no_return=True, title="Swap the database in"),
-        Step(
-            steps.update_database,
-            lasting=True,
-            formerly="allow_logins",
-            title="Update the database's rights and limits",
-        ),
+        Step(steps.settle_logins, lasting=True, formerly="allow_logins", title="Allow logins, unless paused"),
         Step(steps.reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
         Step(
             only_if(is_being_made, steps.add_to_pooler),

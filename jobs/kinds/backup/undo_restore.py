@@ -12,7 +12,7 @@ from infra.postgres.staging import Beside
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects import pooling
-from jobs.projects.steps import reconnect_pooler, update_database
+from jobs.projects.steps import reconnect_pooler, settle_logins
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -45,7 +45,7 @@ def mark_undone(run: AtomicRun[UndoRestore], tx: Transaction) -> None:
     "project.undo_restore",
     steps=(
         Step(swap_database_back, no_return=True, title="Swap the database back"),
-        Step(update_database, lasting=True, formerly="allow_logins", title="Update the database's rights and limits"),
+        Step(settle_logins, lasting=True, formerly="allow_logins", title="Allow logins, unless paused"),
         Step(reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
         AtomicStep(mark_undone, title="Mark the restore undone"),
     ),
