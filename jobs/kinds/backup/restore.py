@@ -234,7 +234,7 @@ def _opened(run: Run[RestoreProject]) -> Opened:
             title="Make secrets and keys",
         ),
         Step(only_if(is_being_made, steps.create_roles), lasting=True, undo=drop_database_and_roles),
-        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore a copy, compare"),
+        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore into a staging database, compare"),
         Step(swap_database, undo=swap_own_database_back, no_return=True, title="Swap the database in"),
         Step(steps.settle_logins, lasting=True, formerly="allow_logins", title="Allow logins, unless paused"),
         Step(steps.reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
