@@ -44,7 +44,7 @@ def settled(run: Run[Any]) -> Wanted | None:
 
 
 def is_sound(run: Run[Any]) -> bool:
-    """Say whether the project's logins are let in and nothing is named that would stand in a round trip's way."""
+    """Return whether the project's logins are let in and nothing is named that would stand in a round trip's way."""
     project = settled(run)
     with run.infra.database.autocommit() as tx:
         named = tx.value(SQL.drift, {"project": run.args.project_id})

@@ -117,17 +117,17 @@ def drop_database(run: Run[Any]) -> None:
 
 
 def allow_logins(run: Run[Any]) -> None:
-    """Let the project's logins in, with its limits."""
+    """Admit the project's logins, with its limits."""
     _mend(run, closed=False)
 
 
 def refuse_logins(run: Run[Any]) -> None:
-    """Let none of the project's logins in and end the sessions there are; backups stay possible, all data stays."""
+    """Refuse the project's logins and end the sessions there are; backups stay possible, all data stays."""
     _mend(run, closed=True)
 
 
 def settle_logins(run: Run[Any]) -> None:
-    """Let the project's logins in, with its limits; those of a paused one stay out."""
+    """Admit the project's logins, with its limits, or refuse them while it is paused."""
     (refuse_logins if status(run) in states.PAUSED else allow_logins)(run)
 
 
@@ -178,7 +178,7 @@ def update_pooler(run: Run[Any]) -> None:
 
 
 def reconnect_pooler(run: Run[Any]) -> None:
-    """Let the clients that have waited be served, by sessions that begin under what is in force now."""
+    """Reconnect the pooler: clients that have waited are served, by sessions that begin under what is in force now."""
     run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 

@@ -148,7 +148,7 @@ def restored_version(run: Run[RestoreProject]) -> RestoredVersion:
 
 
 def mark_restored(run: AtomicRun[RestoreProject], tx: Transaction, found: RestoredVersion) -> None:
-    """Say so; retention takes away what was there before once nobody can want it any more."""
+    """Mark the project restored; retention takes away what was there before once nobody can want it any more."""
     project, hours, template = run.args.project_id, run.settings.restore_undo_hours, found.template
     if not states.move(tx, project, "active", by="project.restore", template=template):
         states.touch(tx, project, template=template)
@@ -174,7 +174,7 @@ def begin_again(args: RestoreProject, tx: Transaction) -> None:
 
 
 def is_new(run: Run[RestoreProject]) -> bool:
-    """Say whether the project had no database before this restore, so that all there is of it was made by this one.
+    """Return whether the project had no database before this restore, so that all there is of it was made by this one.
 
     The status does not tell: one that failed may have its data still. While the restore is taken back it stays true,
     and stays false: what was there before bears the project's name then, or is kept.
@@ -191,12 +191,12 @@ def _beside(run: Run[RestoreProject]) -> Beside:
 
 
 def is_being_made(run: Run[RestoreProject]) -> bool:
-    """Say whether the project did not serve before this restore: it is new, was deleted, or had failed."""
+    """Return whether the project did not serve before this restore: it is new, was deleted, or had failed."""
     return status(run) == "restoring"
 
 
 def is_open(run: Run[RestoreProject]) -> bool:
-    """Say whether the project's logins are let in."""
+    """Return whether the project's logins are let in."""
     return status(run) not in states.PAUSED
 
 

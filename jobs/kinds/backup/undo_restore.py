@@ -35,7 +35,7 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
 
 
 def mark_undone(run: AtomicRun[UndoRestore], tx: Transaction) -> None:
-    """Say so."""
+    """Mark the restore undone: there is nothing kept of before it."""
     catalogue.forget_database(tx, run.args.project_id)
     states.touch(tx, run.args.project_id)
     run.result["projectId"] = run.args.project_id

@@ -71,7 +71,7 @@ def complete_last_backup(run: Run[DeleteProject]) -> None:
 
 
 def was_reachable(run: Run[DeleteProject]) -> bool:
-    """Say whether the project's clients are to reach it again: its logins were let in, and its data is there."""
+    """Return whether the project's clients are to reach it again: its logins were let in, and its data is there."""
     return _before(run) in states.REACHABLE and _has_database(run)
 
 
@@ -122,7 +122,7 @@ def keep_last_backup(run: Run[DeleteProject]) -> None:
 
 
 def is_begun(run: Run[DeleteProject]) -> bool:
-    """Say whether this deletion keeps a last backup."""
+    """Return whether this deletion keeps a last backup."""
     with run.infra.database.autocommit() as tx:
         try:
             catalogue.of_job(tx, run.job_id)

@@ -73,7 +73,7 @@ def settle_owners_migration(run: Run[MigrateProject]) -> None:
 
 
 def is_ours_and_active(run: Run[MigrateProject]) -> bool:
-    """Say whether an active project has to answer still; what its owner did to it is the owner's business."""
+    """Return whether an active project has to answer still; what its owner did to it is the owner's business."""
     return run.args.migration_id is None and status(run) in states.ACTIVE
 
 

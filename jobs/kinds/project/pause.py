@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def is_active(run: Run[PauseProject]) -> bool:
-    """Say whether the project served when it was to be paused, rather than slept."""
+    """Return whether the project served when it was to be paused, rather than slept."""
     return status(run) in states.ACTIVE
 
 
 def stays(run: Run[PauseProject]) -> bool:
-    """Say whether the project is not about to be deleted.
+    """Return whether the project is not about to be deleted.
 
     A deletion supersedes a pause, and would find open again what it is there to close; or nothing at all.
     """

@@ -25,7 +25,7 @@ SQL = statements(__file__)
 
 
 def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
-    """Say whether a project has not been asked for as long as its settings allow. row: as for `is_idle`."""
+    """Return whether a project has not been asked for as long as its settings allow. row: as for `is_idle`."""
     # What was changed lately needs no look at its file.
     return is_idle(infra.settings, row, math.inf) and is_idle(
         infra.settings, row, idle_seconds(infra.settings, names.instance(project_id))
@@ -33,7 +33,7 @@ def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
 
 
 def is_idle(installation: Settings, row: dict[str, Any], idle: float | None) -> bool:
-    """Say whether nothing was asked of a project, nor done to it, for as long as its settings allow.
+    """Return whether nothing was asked of a project, nor done to it, for as long as its settings allow.
 
     row   its settings, and for how many seconds nothing was done to it (quiet)
     idle  for how many seconds nobody has asked for it; None when nobody knows: that is not idle
@@ -56,7 +56,7 @@ def mark_sleeping(run: AtomicRun[SleepProject], tx: Transaction, idle: float | N
 
 
 def wake_up(run: Run[SleepProject]) -> None:
-    """Say that it is active, where the data API could not be closed; unless it is about to be deleted."""
+    """Mark it active, where the data API could not be closed; unless it is about to be deleted."""
     with run.infra.database.autocommit() as tx:
         if not states.may_move(tx, run.args.project_id, "sleeping", by="project.sleep"):
             return
@@ -66,7 +66,7 @@ def wake_up(run: Run[SleepProject]) -> None:
 
 
 def is_asleep(run: Run[SleepProject]) -> bool:
-    """Say whether the project was put to sleep: what asks from now on wakes it, after this."""
+    """Return whether the project was put to sleep: what asks from now on wakes it, after this."""
     return status(run) == "sleeping"
 
 
