@@ -199,17 +199,22 @@ def stage(
             if whole:
                 process.wait()
         finally:
-            end_group(process, signal.SIGKILL)
-            process.wait()
-            for end in (process.stdin, process.stdout):
-                with suppress(OSError):
-                    if end is not None:
-                        end.close()
+            _end(process)
         if whole:
             _check(argv[0], process.returncode, _text(said))
     finally:
         os.close(said)
         os.close(held)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a stage with its whole group, and close its ends of the pipeline."""
+    end_group(process, signal.SIGKILL)
+    process.wait()
+    for end in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if end is not None:
+                end.close()
 
 
 @contextmanager

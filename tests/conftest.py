@@ -11,6 +11,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = [
+    "tests.fixtures.atomic_acts",
     "tests.fixtures.images",
     "tests.fixtures.servers",
     "tests.fixtures.before",

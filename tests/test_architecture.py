@@ -311,6 +311,16 @@ def test_functions_stay_short():
     assert long == {}
 
 
+def test_one_way_leads_from_a_request_to_the_answer_of_a_data_api():
+    ways = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("instance.answer")
+    }
+    assert ways == {"app.data.serve.exchange"}
+
+
 def test_every_module_says_what_lives_in_it():
     assert [module for module, tree in TREES.items() if not ast.get_docstring(tree)] == []
 

@@ -46,6 +46,11 @@ class Vault:
     def __init__(self, master_keys: Callable[[], list[str]]) -> None:
         self._master_keys = master_keys
 
+    def loaded(self) -> Vault:
+        """Return a vault of the master keys that are valid now, which reads nothing any more."""
+        keys = self._master_keys()
+        return Vault(lambda: keys)
+
     def check_master_key(self, tx: Transaction) -> None:
         """Raise Refused unless the master key opens what was sealed at the first start."""
         key_id, newest = next(iter(self._keys().items()))

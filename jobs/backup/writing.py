@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import names
+from catalog import project_states as states
 from infra.backup.set_plan import DumpSource
 from infra.postgres.sql import statements
 from jobs.backup import backups
+from jobs.engine.errors import GiveUp
 from jobs.projects.data_plane import stored_secrets
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
+    from infra.backup.sets import Manifest
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
-def begin(run: Run[Any], tx: Transaction, scope: str, *, final: bool = False) -> Backup:
-    """Write down the backup that this job makes, once."""
-    key_id, form = backups.store(run.infra).key_id(), run.infra.settings.backup_format
-    return catalogue.begin(tx, scope, run.job_id, form=form, key_id=key_id, final=final)
+@dataclass(frozen=True)
+class WrittenSet:
+    """What stands in the manifest of a backup that lies there. left_out: what could not be backed up, in words."""
+
+    manifest: Manifest
+    left_out: list[str]
+
+
+def backup_key_id(run: Run[Any]) -> str:
+    """Return the id of the key that backups are encrypted with now."""
+    return backups.store(run.infra).key_id()
+
+
+def name_backup(run: AtomicRun[Any], tx: Transaction, key_id: str) -> None:
+    """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
+    scope = scope_of(run.args)
+    if scope != catalogue.PLATFORM and (status := states.state_of(tx, scope)) not in states.SETTLED:
+        raise GiveUp(f"the project is {status or 'deleted'}")
+    catalogue.begin(tx, scope, run.job_id, form=run.settings.backup_format, key_id=key_id)
+
+
+def scope_of(args: Any) -> str:
+    """Return what a job backs up: its project, or else the platform."""
+    return str(getattr(args, "project_id", catalogue.PLATFORM))
 
 
 def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
-    """Ensure that the set of a project's backup is there. fresh: of what the project holds by now."""
-    project = run.args.project_id
+    """Ensure that the set of a backup is there. fresh: of what is to be backed up as it is by now."""
+    scope = scope_of(run.args)
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)
-        row = tx.row(SQL.project, {"project": project}) or {}
-    known, login = stored_secrets(run), names.roles(project).dump
+        row = tx.row(SQL.project, {"project": scope}) or {}
+    if scope == catalogue.PLATFORM:
+        backups.write(run, backup, DumpSource(run.infra.database.conninfo, run.session), more={})
+        return
+    known, login = stored_secrets(run), names.roles(scope).dump
     more = {
         "name": row["name"],
         "poolSize": row["pool_size"],
         "settings": row["settings"],
         "secrets": {name: known[name] for name in backups.KEPT_SECRETS if name in known},
     }
-    uri = run.infra.databases.uri(names.database(project), login, known[names.password(login)])
-    backups.write(run, backup, DumpSource(uri, run.session, project), more=more, fresh=fresh)
+    uri = run.infra.databases.uri(names.database(scope), login, known[names.password(login)])
+    backups.write(run, backup, DumpSource(uri, run.session, scope), more=more, fresh=fresh)
 
 
 def remove_set(run: Run[Any]) -> None:
@@ -47,12 +74,22 @@ def remove_set(run: Run[Any]) -> None:
     backups.remove(run)
 
 
-def list_set(run: Run[Any], tx: Transaction, backup: Backup) -> None:
-    """Take into the catalogue what the manifest says of a backup."""
+def written(run: Run[Any]) -> WrittenSet:
+    """Return what stands in the manifest of this job's backup. Raises Refused, naming what is wrong with it."""
+    with run.infra.database.autocommit() as tx:
+        backup = catalogue.of_job(tx, run.job_id)
     store = backups.store(run.infra)
     manifest = store.read(backup.stem)
-    if left_out := store.details(manifest)["contents"].get("left_out"):
-        run.result["remarks"] = left_out
+    return WrittenSet(manifest, store.details(manifest)["contents"].get("left_out") or [])
+
+
+def list_set(run: AtomicRun[Any], tx: Transaction, backup: Backup, found: WrittenSet) -> None:
+    """Take into the catalogue what the manifest says of a backup. Raises GiveUp when it is that of another one."""
+    manifest = found.manifest
+    if manifest.id != backup.id:
+        raise GiveUp(f"the manifest is that of another backup ({manifest.id})")
+    if found.left_out:
+        run.result["remarks"] = found.left_out
     file = manifest.files[0]
     catalogue.finish(
         tx,
@@ -60,6 +97,6 @@ def list_set(run: Run[Any], tx: Transaction, backup: Backup) -> None:
         size=manifest.bytes,
         database_bytes=manifest.database_bytes,
         sha256=file.sha256,
-        final_days=run.infra.settings.final_backup_days,
+        final_days=run.settings.final_backup_days,
     )
     run.result.update(backupId=backup.id, file=file.name, bytes=manifest.bytes, sha256=file.sha256)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,15 @@ from jobs.engine.claimed_job import ClaimedJob, EngineContext
 from jobs.engine.commands import call_on_failed
 from jobs.engine.errors import Cancelled, GiveUp, HandedBack, LeaseLost, Parked
 from jobs.engine.failure import as_problem, is_transient
-from jobs.engine.ledger import Ledger
+from jobs.engine.kind import AtomicStep, Step
 from jobs.engine.retry import delay_seconds
-from jobs.engine.run import Run
 from jobs.engine.table import Checkpoint, NextStep, ReleaseInto
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
+    from jobs.engine.kind import AnyStep
     from jobs.engine.lease import Lease
+    from jobs.engine.run import Run
     from jobs.engine.table import Claim, ClaimRequest, Job
 
 log = logging.getLogger(__name__)
@@ -44,24 +44,12 @@ class Attempt:
         self._job: Job = job
         self._begun_by_claim = job.begun
         self._kind = kinds.find(job.kind, job.version)
-        self._hold = hold = ClaimedJob(engine, job, lease, self._kind)
+        self._hold = ClaimedJob(engine, job, lease, self._kind)
         self._losses = engine.losses()
         self._pending: Checkpoint | None = None
         self._finished = False
         self._status: dict[str, str] = {}
-        self._run: Run[Any] = Run(
-            args=kinds.from_json(self._kind, job.args),
-            job_id=job.id,
-            fence=job.fence,
-            infra=engine.infra,
-            ledger=Ledger(self._database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
-            result=deepcopy(hold.kept),
-            _check=hold.check,
-            _log=hold.log_event,
-            _progress=hold.report_progress,
-            _transaction=hold.transaction,
-            _spawn=hold.spawn,
-        )
+        self._run: Run[Any] = self._hold.run()
 
     def carry(self) -> None:
         """Run the job until it rests."""
@@ -74,7 +62,7 @@ class Attempt:
 
     def _stop(self, error: Exception) -> None:
         if isinstance(error, (LeaseLost, HandedBack)):
-            # The row decides: when nobody has taken the job yet, this gives it back; otherwise it changes nothing.
+            # When nobody has taken the job yet, this gives it back; otherwise it changes nothing.
             self._rest(ReleaseInto("queued", refund=True))
         elif isinstance(error, Parked):
             self._engine.changed(self._job.id)
@@ -82,7 +70,7 @@ class Attempt:
             self._fail(error)
 
     def _rest(self, into: ReleaseInto) -> None:
-        """Release the job, with the checkpoint that is still to be written; Postgres may be away for a while."""
+        # With the checkpoint that is still to be written; Postgres may be away for a while.
         if self._pending is not None:
             into = replace(into, result=self._run.result or None)
         self._hold.write_persistently(lambda tx: self._hold.fenced.release(tx, into, self._pending))
@@ -90,7 +78,8 @@ class Attempt:
 
     def _walk(self) -> None:
         if self._job.fence > 1:
-            self._status = self._hold.steps_so_far()
+            with self._database.autocommit() as tx:
+                self._status = self._hold.steps_so_far(tx)
         if not self._hold.undoing:
             try:
                 self._heed_cancel()
@@ -114,24 +103,19 @@ class Attempt:
                 self._begun(step)
             else:
                 self._begin(step)
-            if step.joins:
-                self._join()
-            self._hold.reach_crash_point("before_act")
-            if step.atomic:
+            if isinstance(step, AtomicStep):
                 self._act_atomically(step)
-                continue
-            step.act(self._run)
-            self._hold.reach_crash_point("after_act")
-            self._pending = self._ended(step)
+            else:
+                self._act(step)
         if not self._finished:
             self._finish()
 
     def _heed_cancel(self) -> None:
-        """A worker may have died between the request and its safe point: the request still stands."""
+        # A worker may have died between the request and its safe point: the request still stands.
         if self._job.cancel_requested_at is not None and not self._hold.past_return:
             raise Cancelled(self._job.id)
 
-    def _begin(self, step: kinds.Step) -> None:
+    def _begin(self, step: AnyStep) -> None:
         """Write the checkpoint of the step before and the beginning of this one, in one statement."""
         if self._hold.expired:
             raise LeaseLost(self._job.id)
@@ -144,33 +128,43 @@ class Attempt:
         self._begun(step)
         self._engine.changed(self._job.id)
 
-    def _begun(self, step: kinds.Step) -> None:
+    def _begun(self, step: AnyStep) -> None:
         self._hold.step = self._run.ledger.step = step.name
         self._hold.past_return = self._hold.past_return or step.no_return
 
     def _join(self) -> None:
-        """Leave the slot while children are open. The step counts as begun and is begun again when they rest."""
+        # The slot is left while children are open. The step counts as begun and is begun again when they rest.
         with self._database.transaction() as tx:
             parked = self._hold.fenced.park(tx)
         if parked:
             raise Parked(self._job.id)
         self._hold.check()
 
-    def _look_again(self, step: kinds.Step) -> None:
+    def _act(self, step: Step) -> None:
+        if step.joins:
+            self._join()
+        self._hold.reach_crash_point("before_act")
+        step.act(self._run)
+        self._hold.reach_crash_point("after_act")
+        self._pending = self._ended(step)
+
+    def _look_again(self, step: AnyStep) -> None:
         """A finished step whose work has to last looks at the world anew: what has vanished since is made again.
 
         No other one does: it may take away what a later step, or another job, has made or left since.
         """
         self._hold.step = self._run.ledger.step = step.name
-        if step.lasting:
+        if isinstance(step, Step) and step.lasting:
             self._hold.check()
             step.act(self._run)
 
-    def _act_atomically(self, step: kinds.Step) -> None:
+    def _act_atomically(self, step: AtomicStep[Any]) -> None:
         ended = self._ended(step)
         last = step is self._kind.steps[-1]
+        self._hold.reach_crash_point("before_act")
+        known = () if step.reads is None else (step.reads(self._run),)
         with self._database.transaction() as tx:
-            step.act(self._run, tx)
+            step.function(self._hold.atomic_run(self._run), tx, *known)
             self._hold.reach_crash_point("after_act")
             if last:
                 self._end(tx, ended)
@@ -196,7 +190,7 @@ class Attempt:
         self.next = self._hold.fenced.finish(tx, self._run.result, ended, self._claims)
         self.asked = True
 
-    def _ended(self, step: kinds.Step) -> Checkpoint:
+    def _ended(self, step: AnyStep) -> Checkpoint:
         steps = self._kind.steps
         return Checkpoint(step.name, "succeeded", done=steps.index(step) + 1, total=len(steps))
 
@@ -210,7 +204,7 @@ class Attempt:
     def _turn_back(self, error: dict[str, Any] | None) -> None:
         with self._database.autocommit() as tx:
             self._hold.fenced.turn_back(tx, error)
-            self._status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
+            self._status = self._hold.steps_so_far(tx)
             self._job = table.find(tx, self._job.id) or self._job
         self._hold.undoing = True
 
@@ -221,7 +215,9 @@ class Attempt:
             for step in reversed(self._kind.steps):
                 status = self._status.get(step.name, "pending")
                 # What has nothing of its own to take back is done again with the rest when the job is retried.
-                if status not in ("pending", "undone") and (step.undo or (status == "succeeded" and not step.atomic)):
+                if status not in ("pending", "undone") and (
+                    step.undo or (status == "succeeded" and isinstance(step, Step))
+                ):
                     self._undo(step)
         final = "cancelled" if job.cancel_requested_at is not None else "failed"
         detail = str((job.error or {}).get("detail") or job.cancel_reason or final)
@@ -230,7 +226,7 @@ class Attempt:
             self._hold.fenced.release(tx, ReleaseInto(final))
         self._engine.finished(job, final)
 
-    def _undo(self, step: kinds.Step) -> None:
+    def _undo(self, step: AnyStep) -> None:
         self._hold.step = self._run.ledger.step = step.name
         self._hold.check()
         self._hold.reach_crash_point("before_act")
@@ -270,7 +266,7 @@ class Attempt:
         self._give_up(described)
 
     def _give_up(self, described: dict[str, Any]) -> None:
-        """Begin the kind's failure policy; a failure on that way is a failed attempt at undoing."""
+        # The kind's failure policy begins; a failure on that way is a failed attempt at undoing.
         try:
             self._mark_step_failed(described)
             self._turn_back(described)
@@ -281,10 +277,11 @@ class Attempt:
             self._fail(error)
 
     def _mark_step_failed(self, described: dict[str, Any]) -> None:
-        if not self._hold.step:
-            return
-        with self._database.autocommit() as tx:
-            self._hold.fenced.advance(tx, Checkpoint(self._hold.step, "failed", message=str(described["detail"])), None)
+        if self._hold.step:
+            with self._database.autocommit() as tx:
+                self._hold.fenced.advance(
+                    tx, Checkpoint(self._hold.step, "failed", message=str(described["detail"])), None
+                )
 
     def _rest_as_failed(self, described: dict[str, Any]) -> None:
         # What was taken back half is made again by a retry.

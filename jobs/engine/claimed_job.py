@@ -8,11 +8,14 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
+from jobs.engine import kind as kinds
 from jobs.engine import table
 from jobs.engine.crash import CrashPoint
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
-from jobs.engine.kind import former_steps
+from jobs.engine.kind import Step, former_steps
+from jobs.engine.ledger import Ledger
+from jobs.engine.run import AtomicRun, Run
 from jobs.engine.table import FencedWriter
 
 if TYPE_CHECKING:
@@ -96,6 +99,27 @@ class ClaimedJob:
         self._kind = kind
         self._told_at = 0.0
 
+    def run(self) -> Run[Any]:
+        """Return the job as its outside steps see it."""
+        job, database = self._job, self._database
+        return Run(
+            args=kinds.from_json(self._kind, job.args),
+            job_id=job.id,
+            kind=job.kind,
+            fence=job.fence,
+            infra=self._engine.infra,
+            ledger=Ledger(database, job_id=job.id, project_id=job.project_id or "", fence=job.fence),
+            result=deepcopy(self.kept),
+            _check=self.check,
+            _log=self.log_event,
+            _progress=self.report_progress,
+            _transaction=self.transaction,
+        )
+
+    def atomic_run(self, run: Run[Any]) -> AtomicRun[Any]:
+        """Return the same job as its atomic steps see it; what either reports is one."""
+        return AtomicRun(run.args, run.job_id, run.kind, run.infra.settings, run.result, self.spawn)
+
     @property
     def expired(self) -> bool:
         """Whether this worker must consider the job another's, by its own clock."""
@@ -105,23 +129,13 @@ class ClaimedJob:
         """Pass a safe point. Raises LeaseLost, HandedBack when the worker leaves during a long step, or Cancelled."""
         if self.expired:
             raise LeaseLost(self._job.id)
-        if self._engine.stopping and self.step and self._kind.step(self.step).long:
+        step = self._kind.step(self.step) if self.step else None
+        if self._engine.stopping and isinstance(step, Step) and step.long:
             raise HandedBack(self._job.id)
         with self._database.autocommit() as tx:
             status = self.fenced.read_status(tx)
         if status == "cancelling" and not self.past_return and not self.undoing:
             raise Cancelled(self._job.id)
-
-    def steps_so_far(self) -> dict[str, str]:
-        """Return what became of each step in earlier attempts, by today's names, whichever version made them."""
-        with self._database.autocommit() as tx:
-            status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
-        names = [step.name for step in self._kind.steps]
-        if status.keys() >= set(names):
-            return status
-        with self._database.transaction() as tx:
-            self.fenced.pin_steps(tx, names, former_steps(self._kind.name_and_version))
-            return {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
 
     def log_event(self, message: str) -> None:
         """Add a line to the job's events. Raises LeaseLost."""
@@ -144,6 +158,15 @@ class ClaimedJob:
         if result != self.kept:
             self.fenced.keep_result(tx, result)
             self.kept = deepcopy(result)
+
+    def steps_so_far(self, tx: Transaction) -> dict[str, str]:
+        """Return what became of each step in earlier attempts, by today's names, whichever version made them."""
+        status = {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
+        names = [step.name for step in self._kind.steps]
+        if status.keys() >= set(names):
+            return status
+        self.fenced.pin_steps(tx, names, former_steps(self._kind.name_and_version))
+        return {row["name"]: row["status"] for row in table.steps(tx, self._job.id)}
 
     def spawn(self, tx: Transaction, arguments: Any) -> str:
         """Enqueue a child of this job; return its id."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infra.postgres.database import Transaction
+    from jobs.engine.kind import Kind
 
 SQL = statements(__file__)
 
@@ -38,39 +39,35 @@ def enqueue(  # noqa: PLR0913 - who, for whom and when are all optional facts ab
 
     Returns the new job, or the open one that a coalescing kind (not as a child) or a superseding one folded into.
     """
-    declared = kinds.of(arguments)
-    args = kinds.to_json(arguments)
-    project_id = args.get("project_id")
-    job = tx.one(
-        Job,
-        SQL.enqueue,
-        {
-            "id": new_id("job"),
-            "kind": declared.name,
-            "version": declared.version,
-            "queue": declared.queue,
-            "lane": f"{project_id}/{declared.lane}" if project_id and declared.lane else None,
-            "project": project_id,
-            "owner": owner_id,
-            "args": Jsonb(args),
-            "priority": declared.priority if priority is None else priority,
-            "preempts": declared.preempts,
-            "supersedes": declared.supersedes,
-            # A parent waits for children of its own: it would never hear of somebody else's job.
-            "coalesces": declared.coalesces and parent_id is None,
-            "attempts": declared.attempts,
-            "run_at": run_at,
-            "parent": parent_id,
-            "max_children": declared.max_children,
-            "by": by,
-            "request": request_id,
-        },
-    )
+    declared, args = kinds.of(arguments), kinds.to_json(arguments)
+    values = {"owner": owner_id, "run_at": run_at, "parent": parent_id, "by": by, "request": request_id}
+    job = tx.one(Job, SQL.enqueue, {**_of_kind(declared, args, priority, parent_id), **values})
     if job is None:
         raise RuntimeError("enqueue_job returned no row")
     if job.ready:
         tx.ring(job.queue, job.id)
     if declared.supersedes:
-        for row in tx.rows(SQL.superseded, {"project": project_id, "id": job.id}):
+        for row in tx.rows(SQL.superseded, {"project": job.project_id, "id": job.id}):
             tx.ring(row["queue"], row["id"])
     return job
+
+
+def _of_kind(declared: Kind, args: dict[str, Any], priority: int | None, parent_id: str | None) -> dict[str, Any]:
+    """Return what a job's kind and arguments say of its row."""
+    project_id = args.get("project_id")
+    return {
+        "id": new_id("job"),
+        "kind": declared.name,
+        "version": declared.version,
+        "queue": declared.queue,
+        "lane": f"{project_id}/{declared.lane}" if project_id and declared.lane else None,
+        "project": project_id,
+        "args": Jsonb(args),
+        "priority": declared.priority if priority is None else priority,
+        "preempts": declared.preempts,
+        "supersedes": declared.supersedes,
+        # A parent waits for children of its own: it would never hear of somebody else's job.
+        "coalesces": declared.coalesces and parent_id is None,
+        "attempts": declared.attempts,
+        "max_children": declared.max_children,
+    }

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
 from jobs.engine.errors import UnknownKind
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 A = TypeVar("A")
+F = TypeVar("F")
 Outside = Callable[["Run[Any]"], None]
 Failed = Callable[[Any, "Transaction", str], None]
 Retried = Callable[[Any, "Transaction"], None]
@@ -21,62 +22,106 @@ Retried = Callable[[Any, "Transaction"], None]
 CONTROL, BULK = "control", "bulk"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of a kind.
+@dataclass(frozen=True, kw_only=True)
+class _Declared:
+    """What every step declares.
 
-    act        what brings the state about; an outside step gets the run, an atomic one also the open transaction
-    atomic     touches only the platform database and commits together with its checkpoint
     undo       takes the state back; called for every step that was begun, so it must bear finding nothing
     title      what a person reads; the function's name in words when empty
     no_return  once this step begins, the job cannot be cancelled any more
-    joins      waits for the children that earlier steps have spawned: the job is parked, in no worker's slot, until
-               the last of them rests
-    lasting    what it makes has to be there when the job ends: a new attempt looks at it again once it is finished,
-               and makes again what has vanished. Such a step only makes: it takes away nothing that a later step, or
-               another job, may rely on by now. Any other step is done once
-    long       may take longer than a stopping worker waits: it is interrupted instead of finished
     """
 
-    act: Callable[..., None]
-    atomic: bool = False
     undo: Outside | None = None
     title: str = ""
     no_return: bool = False
-    long: bool = False
-    joins: bool = False
-    lasting: bool = False
+
+    @property
+    def function(self) -> Callable[..., None]:
+        """Return what is called."""
+        raise NotImplementedError
 
     @property
     def name(self) -> str:
-        """The stored name. Who renames the function names the former one (jobs.kinds.former_steps)."""
-        return self.act.__name__
+        """Return the stored name: that of the function. A former one stands in jobs.kinds.former_steps."""
+        return self.function.__name__
 
-    @property
-    def label(self) -> str:
-        """The title shown to people."""
+    def label(self, children: int = 0) -> str:
+        """Return the title shown to people. children: how many the job has."""
+        del children
         return self.title or self.name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
+class Step(_Declared):
+    """A step that acts outside: it looks at the world and acts on the difference.
+
+    act      what brings the state about
+    joins    what the children are called that it waits for, in the singular: the job is parked, in no worker's slot,
+             until the last of them rests. Empty: it waits for none
+    lasting  what it makes has to be there when the job ends: a new attempt looks at it again once it is finished,
+             and makes again what has vanished. Such a step only makes: it takes away nothing that a later step, or
+             another job, may rely on by now. Any other step is done once
+    long     may take longer than a stopping worker waits: it is interrupted instead of finished
+    """
+
+    act: Outside
+    joins: str = dataclasses.field(default="", kw_only=True)
+    lasting: bool = dataclasses.field(default=False, kw_only=True)
+    long: bool = dataclasses.field(default=False, kw_only=True)
+
+    @property
+    def function(self) -> Callable[..., None]:
+        """Return what is called."""
+        return self.act
+
+    def label(self, children: int = 0) -> str:
+        """Return the title shown to people: one that waits says for how many."""
+        if self.title or not self.joins:
+            return super().label()
+        return " ".join(
+            ["Wait for", *([str(children)] if children else []), self.joins if children == 1 else f"{self.joins}s"]
+        )
+
+
+@dataclass(frozen=True)
+class AtomicStep(_Declared, Generic[F]):
+    """A step that changes the platform database alone and commits together with its checkpoint.
+
+    act    what changes it, in the open transaction: it has no way to anything else
+    reads  what it has to know of the world besides, looked at before the transaction begins and handed to it
+    """
+
+    act: Callable[[AtomicRun[Any], Transaction], None] | Callable[[AtomicRun[Any], Transaction, F], None]
+    reads: Callable[[Run[Any]], F] | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def function(self) -> Callable[..., None]:
+        """Return what is called."""
+        return self.act
+
+
+AnyStep = Step | AtomicStep[Any]
+
+
+@dataclass(frozen=True)
 class Kind:
-    """A kind of job as the engine sees it."""
+    """A kind of job as the engine sees it; see `Policy`."""
 
     name: str
-    version: int
     arguments: type[Any]
-    steps: tuple[Step, ...]
-    queue: str
-    lane: Literal["control", "bulk"] | None
-    attempts: int
-    on_failure: Literal["undo", "keep"]
-    max_running: int | None
-    max_children: int | None
-    conflicts: tuple[str, ...]
-    supersedes: bool
-    preempts: bool
-    coalesces: bool
-    priority: int
+    steps: tuple[AnyStep, ...]
+    version: int = 1
+    queue: str = CONTROL
+    lane: Literal["control", "bulk"] | None = "control"
+    attempts: int = 5
+    on_failure: Literal["undo", "keep"] = "keep"
+    max_running: int | None = None
+    max_children: int | None = None
+    conflicts: tuple[str, ...] = ()
+    supersedes: bool = False
+    preempts: bool = False
+    coalesces: bool = False
+    priority: int = 0
     failed: Failed | None = None
     retried: Retried | None = None
 
@@ -85,7 +130,7 @@ class Kind:
         """Name and version, as stored rows and workers compare them."""
         return f"{self.name}@{self.version}"
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> AnyStep:
         """Return the step of that stored name. Raises UnknownKind when this code has none."""
         for step in self.steps:
             if step.name == name:
@@ -93,32 +138,9 @@ class Kind:
         raise UnknownKind(f"{self.name_and_version} has no step {name} in this version")
 
 
-_KINDS: dict[str, Kind] = {}
-_FORMER_STEPS: dict[str, dict[str, str]] = {}
+class Policy(TypedDict, total=False):
+    """What makes a kind special, beside its steps.
 
-
-def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes the kind special at its head
-    name: str,
-    *,
-    steps: tuple[Step, ...],
-    version: int = 1,
-    queue: str = CONTROL,
-    lane: Literal["control", "bulk"] | None = "control",
-    attempts: int = 5,
-    on_failure: Literal["undo", "keep"] = "keep",
-    max_running: int | None = None,
-    max_children: int | None = None,
-    conflicts: tuple[str, ...] = (),
-    supersedes: bool = False,
-    preempts: bool = False,
-    coalesces: bool = False,
-    priority: int = 0,
-    failed: Failed | None = None,
-    retried: Retried | None = None,
-) -> Callable[[type[A]], type[A]]:
-    """Register a frozen dataclass as the arguments of the kind `name`.
-
-    name        a promise to rows already stored; two declarations of one name and version fail at import
     queue       which workers serve it
     lane        one job at a time per project and lane; None runs beside anything
     on_failure  undo: the steps begun are undone, newest first; keep: everything stays for a retry
@@ -136,37 +158,50 @@ def kind(  # noqa: PLR0913 - a declaration reads best with everything that makes
                 jobs.engine.commands.JobConflict when its subject no longer allows it
     """
 
+    version: int
+    queue: str
+    lane: Literal["control", "bulk"] | None
+    attempts: int
+    on_failure: Literal["undo", "keep"]
+    max_running: int | None
+    max_children: int | None
+    conflicts: tuple[str, ...]
+    supersedes: bool
+    preempts: bool
+    coalesces: bool
+    priority: int
+    failed: Failed
+    retried: Retried
+
+
+_KINDS: dict[str, Kind] = {}
+_FORMER_STEPS: dict[str, dict[str, str]] = {}
+
+
+def kind(name: str, *, steps: tuple[AnyStep, ...], **policy: Unpack[Policy]) -> Callable[[type[A]], type[A]]:
+    """Register a frozen dataclass as the arguments of the kind `name`.
+
+    name  a promise to rows already stored; two declarations of one name and version fail at import
+    """
+
     def register(arguments: type[A]) -> type[A]:
-        declared = Kind(
-            name=name,
-            version=version,
-            arguments=arguments,
-            steps=steps,
-            queue=queue,
-            lane=lane,
-            attempts=attempts,
-            on_failure=on_failure,
-            max_running=max_running,
-            max_children=max_children,
-            conflicts=conflicts,
-            supersedes=supersedes,
-            preempts=preempts,
-            coalesces=coalesces,
-            priority=priority,
-            failed=failed,
-            retried=retried,
-        )
-        if declared.name_and_version in _KINDS:
-            raise ValueError(f"kind {declared.name_and_version} is declared twice")
-        if len({step.name for step in steps}) != len(steps) or not steps:
-            raise ValueError(f"kind {declared.name_and_version} needs steps of different names")
-        if any(step.lasting and (step.atomic or step.joins) for step in steps):
-            raise ValueError(f"kind {declared.name_and_version}: only what is made outside can last or vanish")
+        declared = Kind(name, arguments, steps, **policy)
+        _check(declared)
         _KINDS[declared.name_and_version] = declared
         arguments.kind = declared  # type: ignore[attr-defined]
         return arguments
 
     return register
+
+
+def _check(declared: Kind) -> None:
+    if declared.name_and_version in _KINDS:
+        raise ValueError(f"kind {declared.name_and_version} is declared twice")
+    steps = declared.steps
+    if len({step.name for step in steps}) != len(steps) or not steps:
+        raise ValueError(f"kind {declared.name_and_version} needs steps of different names")
+    if any(isinstance(step, Step) and step.lasting and step.joins for step in steps):
+        raise ValueError(f"kind {declared.name_and_version}: only what is made outside can last or vanish")
 
 
 def kinds() -> dict[str, Kind]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from jobs.engine.table import Job
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
+    from jobs.engine.kind import AnyStep
 
 SQL = statements(__file__)
 _COLUMNS = tuple(member.name for member in fields(Job))
@@ -103,7 +105,7 @@ def _json(
         "attempt": job.attempt,
         "maxAttempts": job.max_attempts,
         "progress": _progress(job, children),
-        "steps": _steps(job, steps),
+        "steps": _steps(job, steps, children["total"] if children else 0),
         # Before, it is what the steps so far have found out, kept for the attempts to come.
         "result": job.result if job.status == "succeeded" else None,
         "error": job.error,
@@ -137,12 +139,11 @@ def _progress(job: Job, children: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _steps(job: Job, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    try:
+def _steps(job: Job, rows: list[dict[str, Any]], children: int) -> list[dict[str, Any]]:
+    declared: tuple[AnyStep, ...] = ()
+    with suppress(UnknownKind):
         declared = kinds.find(job.kind, job.version).steps
-    except UnknownKind:
-        declared = ()
-    titles = {step.name: step.label for step in declared}
+    titles = {step.name: step.label(children) for step in declared}
     if not rows:
         rows = [
             {"name": step.name, "status": "pending", "attempt": 0, "started_at": None, "finished_at": None}

@@ -1,4 +1,4 @@
-"""What several kinds do to one project: open and close its data API, let logins in, put them out, drop it all."""
+"""What a project's data plane has to be, from the catalogue: its data API's configuration, limits and passwords."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, secrets, settings
 from catalog import project_states as states
-from infra.errors import LoginRefused
-from infra.instances.instances import CreatedBy, InstanceSpec
+from infra.instances.instances import InstanceSpec
 from infra.postgres.limits import ProjectLimits
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from infra.secrets import tokens
 from jobs.engine.errors import GiveUp
 from jobs.projects import pooling
@@ -23,25 +21,6 @@ if TYPE_CHECKING:
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
-
-
-def open_data_api(run: Run[Any]) -> None:
-    """Ensure that the data API serves the project."""
-    instance = names.instance(run.args.project_id)
-    spec = stored_spec(run)
-    run.ledger.mark_intended("instance", instance)
-    run.check()
-    run.infra.instances.ensure(spec, CreatedBy(run.job_id, run.fence))
-    run.ledger.mark_present("instance", instance)
-
-
-def close_data_api(run: Run[Any]) -> None:
-    """Ensure that the data API no longer serves the project."""
-    instance = names.instance(run.args.project_id)
-    run.ledger.mark_releasing("instance", instance)
-    run.check()
-    run.infra.instances.remove(instance)
-    run.ledger.mark_gone("instance", instance)
 
 
 def set_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
@@ -58,66 +37,6 @@ def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
     database, dump = names.database(run.args.project_id), names.roles(run.args.project_id).dump
     pooled = {login: password for login, password in passwords.items() if login != dump}
     run.infra.pooler.change_passwords(database, pooled, lambda: set_passwords(run, passwords))
-
-
-def drop_database(run: Run[Any]) -> None:
-    """Drop the project's database, and those beside it; the sessions that are left are ended."""
-    database = names.database(run.args.project_id)
-    beside = Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
-    for use in names.BESIDE:
-        beside.drop(names.beside(run.args.project_id, use))
-    beside.drop_restorer()
-    run.ledger.mark_releasing("database", database)
-    run.check()
-    run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.mark_gone("database", database)
-    run.ledger.delete_gone("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
-
-
-def drop_roles(run: Run[Any]) -> None:
-    """Drop the project's roles; last of all, since a role that owns something cannot be dropped."""
-    roles = names.roles(run.args.project_id)
-    run.ledger.mark_releasing("role", *roles.all)
-    run.check()
-    run.infra.databases.drop_roles(roles, run.session)
-    run.ledger.mark_gone("role", *roles.all)
-
-
-def allow_logins(run: Run[Any]) -> None:
-    """Admit the project's logins, with its limits."""
-    _mend(run, closed=False)
-
-
-def refuse_logins(run: Run[Any]) -> None:
-    """Refuse the project's logins and end the sessions there are; backups stay possible, all data stays."""
-    _mend(run, closed=True)
-
-
-def end_sessions(run: Run[Any]) -> None:
-    """Put the project's clients out; they may come back at once."""
-    project = run.args.project_id
-    run.check()
-    run.infra.databases.end_sessions(names.database(project), names.roles(project), run.session)
-
-
-def check_round_trip(run: Run[Any]) -> None:
-    """Log in as the data API does, write and read as each of its roles, and leave nothing."""
-    project = run.args.project_id
-    known, roles = stored_secrets(run), names.roles(project)
-    wanted, before = _data_passwords(project, known)
-    run.check()
-    try:
-        run.infra.databases.check_round_trip(_own_uri(run, wanted), roles, run.session)
-    except LoginRefused:
-        if not before:
-            raise
-        run.infra.databases.check_round_trip(_own_uri(run, before), roles, run.session)
-
-
-def _own_uri(run: Run[Any], password: str) -> str:
-    """Return the URI with which we go the data API's way."""
-    project = run.args.project_id
-    return run.infra.pooler.uri(names.database(project), names.roles(project).authenticator, password)
 
 
 def stored_spec(run: Run[Any]) -> InstanceSpec:
@@ -150,7 +69,7 @@ def limits(chosen: ProjectSettings) -> ProjectLimits:
 
 def spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
     """Return what a project's data API serves, from its stored secrets and its settings."""
-    wanted, before = _data_passwords(project, known)
+    wanted, before = data_passwords(project, known)
     database, login = names.database(project), names.roles(project).authenticator
     return InstanceSpec(
         id=names.instance(project),
@@ -194,7 +113,7 @@ def standing_passwords(seen: ServerSurvey, project: str, known: ScopeSecrets) ->
     return kept
 
 
-def _data_passwords(project: str, known: ScopeSecrets) -> tuple[str, str]:
+def data_passwords(project: str, known: ScopeSecrets) -> tuple[str, str]:
     """Return the data API's password, and the one that is good until it is in force; empty when none is coming."""
     secret = names.password(names.roles(project).authenticator)
     before, wanted = known[secret], known.wanted(secret)
@@ -205,10 +124,3 @@ def stored_secrets(run: Run[Any]) -> ScopeSecrets:
     """Read the project's secrets. Raises Refused when one does not open."""
     with run.infra.database.autocommit() as tx:
         return secrets.read_all(tx, run.infra.vault, run.args.project_id)
-
-
-def _mend(run: Run[Any], *, closed: bool) -> None:
-    project = run.args.project_id
-    databases = run.infra.databases.with_limits(stored_limits(run))
-    run.check()
-    databases.mend_database(names.database(project), names.roles(project), run.session, closed=closed)

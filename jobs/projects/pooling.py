@@ -21,39 +21,17 @@ if TYPE_CHECKING:
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
-KIND = "pooler"
 SESSION = "launchdb:prepare"
 # A pool that takes all connections of its login would leave none to who listens and who proves a round trip.
 CONNECTIONS_OF_OTHERS = 3
 AT_ONCE = 8
 
 
-def add_to_pooler(run: Run[Any]) -> None:
-    """Ensure that the pooler serves the project's database, with as many connections as the catalogue says."""
-    if not run.infra.pooler.exists:
-        return
-    database = names.database(run.args.project_id)
-    run.ledger.mark_intended(KIND, database)
-    run.check()
-    update_pooler(run.infra)
-    run.infra.pooler.resume(database)
-    run.ledger.mark_present(KIND, database)
-
-
-def remove_from_pooler(run: Run[Any]) -> None:
-    """Ensure that the pooler no longer serves the project's database: it has no session there, and takes no client."""
-    if not run.infra.pooler.exists:
-        return
-    database = names.database(run.args.project_id)
-    run.ledger.mark_releasing(KIND, database)
-    run.check()
-    update_pooler(run.infra)
-    run.ledger.mark_gone(KIND, database)
-
-
 @contextmanager
 def paused_database(run: Run[Any]) -> Iterator[None]:
-    """Ensure that the pooler holds no session of the database while it is renamed; its clients wait for `go_on`.
+    """Ensure that the pooler holds no session of the database while it is renamed.
+
+    Its clients wait for `reconnect_pooler`.
 
     When that fails they need not wait for another attempt.
     """
@@ -65,11 +43,6 @@ def paused_database(run: Run[Any]) -> Iterator[None]:
         with suppress(InfraError):
             run.infra.pooler.resume(database)
         raise
-
-
-def resume_database(run: Run[Any]) -> None:
-    """Serve the clients that have waited, by sessions that begin under what is in force now."""
-    run.infra.pooler.reconnect(names.database(run.args.project_id))
 
 
 def update_pooler(infra: Infra) -> bool:

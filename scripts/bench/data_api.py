@@ -15,10 +15,7 @@ from flask import Flask, Response
 from psycopg import sql
 from werkzeug.test import Client
 
-from app.data.config import from_values
-from app.data.run.connections import Budget
-from app.data.run.instance import Instance
-from app.data.serve.standalone import create_app
+from app.data.serve.standalone import ConfigSource, DataApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,9 +72,9 @@ def report(name: str, times: list[float]) -> None:
 def main(url: str) -> int:
     """Measure, print and clean up."""
     target = prepare(url)
-    options = {"db-uri": target, "db-anon-role": "launchdb_bench_reader", "db-channel-enabled": "false"}
-    instance = Instance(from_values(options), Budget(10))
-    ours, plain = Client(create_app(lambda: instance)), bare(target).test_client()
+    source = ConfigSource({"PGRST_DB_URI": target, "PGRST_DB_ANON_ROLE": "launchdb_bench_reader"}, None)
+    api = DataApi(source)
+    ours, plain = Client(api), bare(target).test_client()
     numbers = iter(range(10**9))
     for client, name, path in (
         (plain, "bare view", "/items"),
@@ -90,12 +87,12 @@ def main(url: str) -> int:
     report("bare connection", measured(lambda: psycopg.connect(target).close(), COLD_ROUNDS))
 
     def cold() -> None:
-        fresh = Instance(from_values(options), Budget(10))
-        Client(create_app(lambda: fresh)).get("/items?id=eq.7")
-        fresh.close()
+        fresh = DataApi(source)
+        Client(fresh).get("/items?id=eq.7")
+        fresh.instance.close()
 
     report("cold, with connection", measured(cold, COLD_ROUNDS))
-    instance.close()
+    api.instance.close()
     return 0
 
 

@@ -243,7 +243,7 @@ def test_a_damaged_configuration_is_put_right_whether_it_was_taken_or_not(damage
         file.write_text(POISON[damage](good))
         if reload:
             with admin(pooled) as session:
-                session.execute("RELOAD")
+                session.run_command("RELOAD")
         wait_until(lambda: is_served(pooler, wanted), 10)
         assert file.read_text() == good
         assert pooler.served() == wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import Refused, Unavailable
-from tests.jobs.trial_kinds import BEHAVIOUR, Build, Keep, Nothing
+from tests.jobs.trial_kinds import BEHAVIOUR, READ, Build, Keep, Nothing, Reading
 
 STEP_NAMES = ("first_thing_is_there", "note_is_written", "second_thing_is_there")
 
@@ -156,3 +156,12 @@ def test_an_atomic_step_that_fails_leaves_nothing_of_its_transaction(engine):
     engine.runner.drain()
     assert engine.job(job.id).status == "retrying"
     assert engine.world() == {"a/first"}
+
+
+def test_an_atomic_step_is_told_what_was_read_before_its_transaction_and_has_no_way_to_the_world(engine):
+    job = engine.enqueue(Reading("a"))
+    assert engine.runner.drain() == 1
+    assert (engine.job(job.id).status, engine.job(job.id).result) == ("succeeded", {"read": "a"})
+    assert READ["at"] < READ["began"]
+    for way in ("infra", "transaction", "children", "ledger", "check", "log"):
+        assert not hasattr(READ["run"], way)

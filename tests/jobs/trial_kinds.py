@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psycopg
 
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.engine.run import Run
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.engine.run import AtomicRun, Run
 
 WORLD = "CREATE TABLE IF NOT EXISTS world (thing text PRIMARY KEY, made integer NOT NULL DEFAULT 1)"
 
@@ -64,7 +64,7 @@ def remove_first(run: Run) -> None:
     unmake(run, "first")
 
 
-def note_is_written(run: Run, tx) -> None:
+def note_is_written(run: AtomicRun, tx) -> None:
     tx.execute("INSERT INTO world (thing) VALUES (%(t)s)", {"t": f"{run.args.label}/note"})
     behave(run, "note")
 
@@ -89,7 +89,7 @@ def announce(args, tx, reason: str) -> None:
 
 STEPS = (
     Step(first_thing_is_there, undo=remove_first, lasting=True),
-    Step(note_is_written, atomic=True, undo=remove_note),
+    AtomicStep(note_is_written, undo=remove_note),
     Step(second_thing_is_there, undo=remove_second, lasting=True),
 )
 
@@ -119,6 +119,30 @@ class Keep:
 
     label: str
     project_id: str | None = None
+
+
+READ: dict[str, object] = {}
+
+
+def read_world(run: Run) -> str:
+    """Look before the transaction begins: there is none of this job's yet."""
+    with outside(run) as session:
+        READ["at"] = session.execute("SELECT clock_timestamp()").fetchone()[0]
+    return run.args.label
+
+
+def read_is_noted(run: AtomicRun, tx, label: str) -> None:
+    READ["began"] = tx.value("SELECT now()")
+    READ["run"] = run
+    run.result["read"] = label
+
+
+@kind("trial.reading", steps=(AtomicStep(read_is_noted, reads=read_world),), lane=None)
+@dataclass(frozen=True)
+class Reading:
+    """An atomic step that has to know something of the world."""
+
+    label: str
 
 
 def nothing(run: Run) -> None:
@@ -200,7 +224,7 @@ class Long:
     label: str
 
 
-def children_are_enqueued(run: Run, tx) -> None:
+def children_are_enqueued(run: AtomicRun, tx) -> None:
     for number in range(run.args.count):
         run.spawn(tx, Member(f"{run.args.label}{number}", f"proj_{number:016x}"))
 
@@ -214,7 +238,7 @@ def children_have_ended(run: Run) -> None:
 
 @kind(
     "trial.fleet",
-    steps=(Step(children_are_enqueued, atomic=True), Step(children_have_ended, joins=True)),
+    steps=(AtomicStep(children_are_enqueued), Step(children_have_ended, joins="member")),
     lane=None,
     max_children=3,
 )
@@ -243,7 +267,7 @@ def flour_is_bought(run: Run) -> None:
     run.result["flour"] = run.result.get("flour", 0) + 1
 
 
-def recipe_is_noted(run: Run, tx) -> None:
+def recipe_is_noted(run: AtomicRun, tx) -> None:
     run.result["note"] = "baked"
 
 
@@ -259,7 +283,7 @@ def table_is_laid(run: Run) -> None:
 
 @kind(
     "trial.consume",
-    steps=(Step(flour_is_bought), Step(recipe_is_noted, atomic=True), Step(bread_is_baked), Step(table_is_laid)),
+    steps=(Step(flour_is_bought), AtomicStep(recipe_is_noted), Step(bread_is_baked), Step(table_is_laid)),
     attempts=3,
 )
 @dataclass(frozen=True)

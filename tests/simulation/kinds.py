@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from infra.errors import Refused, Unavailable
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 
 
 def befall(run) -> None:
@@ -87,10 +87,10 @@ def change_again(args, tx) -> None:
 @kind(
     "trial.sim_build",
     steps=(
-        Step(subject_is_reserved, atomic=True),
+        AtomicStep(subject_is_reserved),
         Step(house_is_there, undo=no_house, lasting=True),
         Step(garden_is_there, undo=no_garden, lasting=True),
-        Step(subject_is_active, atomic=True),
+        AtomicStep(subject_is_active),
     ),
     on_failure="undo",
     attempts=4,
@@ -114,7 +114,7 @@ def toll_is_counted(run, tx) -> None:
 
 @kind(
     "trial.sim_change",
-    steps=(Step(fence_is_there, lasting=True), Step(toll_is_counted, atomic=True)),
+    steps=(Step(fence_is_there, lasting=True), AtomicStep(toll_is_counted)),
     attempts=4,
     retried=change_again,
 )
@@ -173,7 +173,7 @@ def end_again(args, tx) -> None:
 
 @kind(
     "trial.sim_end",
-    steps=(Step(everything_is_gone, no_return=True), Step(subject_is_deleted, atomic=True)),
+    steps=(Step(everything_is_gone, no_return=True), AtomicStep(subject_is_deleted)),
     attempts=10,
     supersedes=True,
     preempts=True,
@@ -199,7 +199,7 @@ def members_have_ended(run) -> None:
 
 @kind(
     "trial.sim_fleet",
-    steps=(Step(members_are_enqueued, atomic=True), Step(members_have_ended, joins=True)),
+    steps=(AtomicStep(members_are_enqueued), Step(members_have_ended, joins="member")),
     lane=None,
     max_children=1,
 )

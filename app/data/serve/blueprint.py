@@ -11,6 +11,7 @@ from app.data.errors import PgrstError
 from app.data.run.registry import Registry
 from app.data.run.respond import DataResponse
 from app.data.serve import api_key, wsgi
+from app.data.serve.exchange import Mount, exchange
 from app.data.serve.unserved import UnservedRequest
 from catalog.project_states import AWAY, REACHABLE
 
@@ -73,12 +74,12 @@ class _Views:
     def plain(self, project_id: str, path: str = "") -> Response:
         """Serve a project as PostgREST serves a database."""
         del path
-        return self._served(project_id, f"/db/{project_id}", gated=False)
+        return self._served(project_id, Mount(f"/db/{project_id}"))
 
     def gated(self, project_id: str, path: str = "") -> Response:
         """Serve a project to who has one of its API keys."""
         del path
-        return self._served(project_id, f"/project/{project_id}/rest/v1", gated=True)
+        return self._served(project_id, Mount(f"/project/{project_id}/rest/v1", gated=True))
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key."""
@@ -88,30 +89,24 @@ class _Views:
             return wsgi.http_error_response(not_serving_error(project_id, self._status_of), request)
         return wsgi.response(DataResponse(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
-    def _served(self, project_id: str, below: str, *, gated: bool) -> Response:
-        instance = self.registry.find(project_id)
-        origins = () if instance is None else instance.config.server_cors_allowed_origins
-        if wsgi.is_preflight(request):
-            return wsgi.preflight(request, origins)
-        try:
-            if instance is None:
-                instance = self._awaited(project_id, below, gated=gated)
-            self._count(project_id, instance.config.launchdb_rate_per_minute)
-            raw = wsgi.raw_request(request, below, body_bytes_max=instance.config.launchdb_body_bytes_max)
-            answer = instance.answer(api_key.authenticate_by_api_key(raw, instance.config) if gated else raw)
-        except PgrstError as fault:
-            return wsgi.http_error_response(fault, request, origins)
-        return wsgi.response(answer, request, origins)
+    def _served(self, project_id: str, mount: Mount) -> Response:
+        return exchange(
+            request,
+            mount,
+            self.registry.find(project_id),
+            wait=lambda: self._awaited(project_id, mount),
+            count=lambda instance: self._count(project_id, instance.config.launchdb_rate_per_minute),
+        )
 
-    def _awaited(self, project_id: str, below: str, *, gated: bool) -> Instance:
+    def _awaited(self, project_id: str, mount: Mount) -> Instance:
         """Return the instance of a project that comes to serve soon. Raises PgrstError."""
         # A status of up to a second ago spares the catalogue those who ask for what is not there.
         if self._status_of(project_id) in REACHABLE:
             asked = UnservedRequest(
                 project_id=project_id,
                 method=request.method,
-                path=request.path.removeprefix(below),
-                gated=gated,
+                path=request.path.removeprefix(mount.below),
+                gated=mount.gated,
                 key=key_of(request.headers.get("apikey"), request.query_string.decode("latin-1")),
                 authorization=request.headers.get("Authorization"),
                 agent=request.headers.get("User-Agent", ""),

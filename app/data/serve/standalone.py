@@ -22,6 +22,7 @@ from app.data.errors import PgrstError
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from app.data.serve import api_key, wsgi
+from app.data.serve.exchange import Mount, exchange
 from app.server.status_line import status_line
 from infra.instances.activity import ActivityMark
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 # Set by the edge and by nobody else: below which path it found the API, and whether a key is asked for.
 PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
+# Without an edge, behind it, and behind it where a key is asked for. The edge's words are for us alone.
+OPEN = Mount()
+BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower()))
+GATED = BEHIND._replace(gated=True)
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
 # What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
@@ -77,11 +82,10 @@ class DataApi:
         self._mark = _mark(read)
         self.instance = Instance(read, Budget(CONNECTIONS_MAX), name, mark=self._mark)
         self.instance.pool.refresh = self.reconfigure
-        self._app = create_app(lambda: self.instance, self._gateway)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
-        return self._app(environ, start)
+        return self._respond(Request(environ))(environ, start)
 
     def reconfigure(self) -> None:
         """Read the configuration again; a broken one changes nothing. Where it listens is settled for good."""
@@ -116,43 +120,37 @@ class DataApi:
         if instance.pool.opened and instance.pool.trim(before) and instance.used < before:
             instance.forget_schema()
 
-    def _gateway(self, request: Request) -> Response | None:
-        """Answer what only the edge and our own look at its socket ask; None for a request of a client."""
-        if request.path == HEALTH and PREFIX not in request.headers:
-            return Response(status=200, headers={SPEC_HEADER: self.spec})
-        self._minute.count(self.instance.config.launchdb_rate_per_minute)
-        return None
-
-
-def create_app(
-    current: Callable[[], Instance], edge: Callable[[Request], Response | None] = lambda _request: None
-) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """Return the WSGI application that serves an instance at `/`. edge: asked first, behind our own edge only."""
-
-    def answer(request: Request) -> Response:
-        instance = current()
+    def _respond(self, request: Request) -> Response:
+        instance = self.instance
         read = instance.config
-        origins = read.server_cors_allowed_origins
-        behind = read.launchdb_gateway and bool(read.server_unix_socket)
-        if wsgi.is_preflight(request):
-            return wsgi.preflight(request, origins)
         try:
-            if behind and (found := edge(request)) is not None:
-                return found
-            raw = wsgi.raw_request(request, "", body_bytes_max=read.launchdb_body_bytes_max)
-            if behind:
-                raw = _of_client(raw, read, gated=request.headers.get(GATE) == "apikey")
-            return _traced(wsgi.response(instance.answer(raw), request, origins), request, instance)
-        except PgrstError as fault:
-            return wsgi.http_error_response(fault, request, origins)
+            mount = _mount(request, read)
+            if mount is not OPEN and _asks_for_health(request):
+                return Response(status=200, headers={SPEC_HEADER: self.spec})
+            return exchange(request, mount, instance, wait=lambda: instance, count=self._count)
         except Exception:
             log.exception("request failed")
-            return wsgi.http_error_response(PgrstError("XX000", "Something went wrong", status=500), request, origins)
+            fault = PgrstError("XX000", "Something went wrong", status=500)
+            return wsgi.http_error_response(fault, request, read.server_cors_allowed_origins)
 
-    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        return answer(Request(environ))(environ, start)
+    def _count(self, instance: Instance) -> None:
+        if _behind_edge(instance.config):
+            self._minute.count(instance.config.launchdb_rate_per_minute)
 
-    return app
+
+def _mount(request: Request, read: DataConfig) -> Mount:
+    if not _behind_edge(read):
+        return OPEN
+    return GATED if request.headers.get(GATE) == "apikey" else BEHIND
+
+
+def _asks_for_health(request: Request) -> bool:
+    """Return whether our own look at the socket asks, rather than a client."""
+    return request.path == HEALTH and PREFIX not in request.headers and not wsgi.is_preflight(request)
+
+
+def _behind_edge(read: DataConfig) -> bool:
+    return read.launchdb_gateway and bool(read.server_unix_socket)
 
 
 def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[bytes]]:
@@ -170,13 +168,6 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
     return app
 
 
-def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
-    """Return the request as its client sent it, admitted by its key where one is asked for. Raises PgrstError (401)."""
-    told = (PREFIX.lower(), GATE.lower())
-    raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in told})
-    return api_key.authenticate_by_api_key(raw, read) if gated else raw
-
-
 def _mark(read: DataConfig) -> ActivityMark | None:
     """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
     if Path(read.server_unix_socket).name != SOCKET:
@@ -184,13 +175,6 @@ def _mark(read: DataConfig) -> ActivityMark | None:
     mark = ActivityMark(Path(read.server_unix_socket).parent)
     mark.touch()
     return mark
-
-
-def _traced(response: Response, request: Request, instance: Instance) -> Response:
-    name = instance.config.server_trace_header
-    if name and request.headers.get(name):
-        response.headers[name] = request.headers[name]
-    return response
 
 
 def main(environ: Mapping[str, str], configuration: str | None = None) -> int:

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import project_states as states
-from jobs.backup.writing import begin, list_set, remove_set, write_backup
+from jobs.backup.writing import backup_key_id, list_set, name_backup, remove_set, write_backup, written
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
-from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.verify_backup import VerifyBackup
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.backup.writing import WrittenSet
+    from jobs.engine.run import AtomicRun
 
 AT_A_TIME = 2
 
 
-def name_backup(run: Run[BackupProject], tx: Transaction) -> None:
-    """Give the backup its id and its files' name. Raises GiveUp when the project is in no state for one."""
-    project = run.args.project_id
-    status = states.state_of(tx, project)
-    if status not in states.SETTLED:
-        raise GiveUp(f"the project is {status or 'deleted'}")
-    begin(run, tx, project)
-
-
-def list_backup(run: Run[BackupProject], tx: Transaction) -> None:
-    """List the backup from now on, and let it be proven where that is wished."""
-    backup, settings = catalogue.of_job(tx, run.job_id), run.infra.settings
-    list_set(run, tx, backup)
+def list_backup(run: AtomicRun[Any], tx: Transaction, found: WrittenSet) -> None:
+    """List the backup from now on, and let a project's be proven where that is wished."""
+    backup = catalogue.of_job(tx, run.job_id)
+    list_set(run, tx, backup, found)
+    if backup.scope == catalogue.PLATFORM:
+        return
     run.result.update(projectId=run.args.project_id)
-    if settings.backup_verify == "always" and not backup.final:
+    if run.settings.backup_verify == "always" and not backup.final:
         job = enqueue(tx, VerifyBackup(run.args.project_id, backup.id))
         run.result["verifyJobId"] = job.id
 
@@ -50,9 +43,9 @@ def on_retry(args: BackupProject, tx: Transaction) -> None:
 @kind(
     "project.backup",
     steps=(
-        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
+        AtomicStep(name_backup, reads=backup_key_id, undo=remove_set, title="Name the backup"),
         Step(write_backup, lasting=True, long=True, title="Dump, compress, encrypt"),
-        Step(list_backup, atomic=True, title="List the backup"),
+        AtomicStep(list_backup, reads=written, title="List the backup"),
     ),
     queue=BULK,
     lane="bulk",

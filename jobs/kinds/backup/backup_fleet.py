@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import project_states as states
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.backup import AT_A_TIME, BackupProject
 from jobs.kinds.backup.backup_platform import BackupPlatform
 from jobs.projects import fleet
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
-def enqueue_backups(run: Run[BackupFleet], tx: Transaction) -> None:
+def enqueue_backups(run: AtomicRun[BackupFleet], tx: Transaction) -> None:
     """Enqueue a backup of each project, and first of the platform, without which their secrets are lost."""
     run.spawn(tx, BackupPlatform())
     for project in fleet.projects(tx, states.SETTLED):
@@ -31,8 +31,8 @@ def wait_for_backups(run: Run[BackupFleet]) -> None:
 @kind(
     "fleet.backup",
     steps=(
-        Step(enqueue_backups, atomic=True),
-        Step(wait_for_backups, joins=True, title="Wait for the backups"),
+        AtomicStep(enqueue_backups),
+        Step(wait_for_backups, joins="backup"),
     ),
     queue=BULK,
     lane=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import job_secrets
@@ -14,17 +14,17 @@ from jobs.backup import backups
 from jobs.backup.exports import path_of
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.backup import BackupProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
-def enqueue_backup(run: Run[ExportProject], tx: Transaction) -> None:
+def enqueue_backup(run: AtomicRun[ExportProject], tx: Transaction) -> None:
     """Enqueue a backup of the project as it is now. Raises GiveUp when it is in no state for that."""
     status = states.state_of(tx, run.args.project_id)
     if status not in states.SETTLED:
@@ -54,19 +54,26 @@ def write_file(run: Run[ExportProject]) -> None:
     backups.store(infra).export(source, path, passphrase, backups.monitor(run, "written"))
 
 
-def remove_file(run: Run[ExportProject]) -> None:
+def remove_export(run: Run[ExportProject]) -> None:
     """Take back what was written."""
     path = _path(run)
     for each in (path, path.with_name(f".{path.name}")):
         each.unlink(missing_ok=True)
 
 
-def report(run: Run[ExportProject], tx: Transaction) -> None:
-    """Report, and forget the passphrase: whoever asked for the export has it."""
+def compute_checksum(run: Run[ExportProject]) -> None:
+    """Report the file with its size and checksum; one that had to be written anew has others."""
     path = _path(run)
+    run.check()
+    run.result.update(file=path.name, bytes=path.stat().st_size, sha256=files.sha256_of(path))
+
+
+def forget_passphrase(run: AtomicRun[ExportProject], tx: Transaction) -> None:
+    """Forget the passphrase: whoever asked for the export has it. Raises GiveUp when no checksum was reported."""
+    if not run.result.get("sha256"):
+        raise GiveUp("the export has no checksum")
     job_secrets.delete(tx, run.args.passphrase)
-    told: dict[str, Any] = {"projectId": run.args.project_id, "file": path.name, "bytes": path.stat().st_size}
-    run.result.update(**told, sha256=files.sha256_of(path))
+    run.result.update(projectId=run.args.project_id)
 
 
 def on_failed(args: ExportProject, tx: Transaction, _reason: str) -> None:
@@ -91,10 +98,11 @@ def _backup(run: Run[ExportProject]) -> catalogue.Backup:
 @kind(
     "project.export",
     steps=(
-        Step(enqueue_backup, atomic=True, title="Enqueue a backup"),
-        Step(wait_for_backup, joins=True, title="Wait for the backup"),
-        Step(write_file, lasting=True, undo=remove_file, long=True, title="Encrypt it with the passphrase"),
-        Step(report, atomic=True),
+        AtomicStep(enqueue_backup, title="Enqueue a backup"),
+        Step(wait_for_backup, joins="backup", title="Wait for the backup"),
+        Step(write_file, lasting=True, undo=remove_export, long=True, title="Encrypt with the passphrase"),
+        Step(compute_checksum, lasting=True, long=True),
+        AtomicStep(forget_passphrase),
     ),
     queue=BULK,
     lane=None,

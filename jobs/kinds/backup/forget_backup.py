@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from infra.backup.store import BackupStore
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
 def remove_files(run: Run[ForgetBackup]) -> None:
@@ -25,7 +25,7 @@ def remove_files(run: Run[ForgetBackup]) -> None:
     BackupStore(run.infra.settings).remove(backup.stem)
 
 
-def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:
+def unlist_backup(run: AtomicRun[ForgetBackup], tx: Transaction) -> None:
     """List it no more."""
     catalogue.delete(tx, run.args.backup_id)
     run.result.update(projectId=run.args.project_id, backupId=run.args.backup_id)
@@ -35,7 +35,7 @@ def unlist_backup(run: Run[ForgetBackup], tx: Transaction) -> None:
     "project.forget_backup",
     steps=(
         Step(remove_files, no_return=True, title="Remove the files"),
-        Step(unlist_backup, atomic=True, title="Remove the backup from the list"),
+        AtomicStep(unlist_backup, title="Remove the backup from the list"),
     ),
     queue=BULK,
     lane="bulk",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names
 from infra.postgres.staging import Beside
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
 def drop_kept_database(run: Run[ForgetDatabase]) -> None:
@@ -29,7 +29,7 @@ def drop_kept_database(run: Run[ForgetDatabase]) -> None:
     run.ledger.mark_gone("database", database)
 
 
-def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:
+def forget_kept_database(run: AtomicRun[ForgetDatabase], tx: Transaction) -> None:
     """Record that there is no way back any more."""
     project = run.args.project_id
     kept = catalogue.kept_database(tx, project)
@@ -42,7 +42,7 @@ def forget_kept_database(run: Run[ForgetDatabase], tx: Transaction) -> None:
     "project.forget_database",
     steps=(
         Step(drop_kept_database, title="Drop the kept database"),
-        Step(forget_kept_database, atomic=True, title="Forget the kept database"),
+        AtomicStep(forget_kept_database, title="Forget the kept database"),
     ),
     coalesces=True,
 )

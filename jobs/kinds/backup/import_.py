@@ -12,24 +12,24 @@ from catalog.secrets import SecretMissing
 from infra.errors import Refused
 from infra.postgres.sql import statements
 from jobs.backup import backups, importing
-from jobs.backup.writing import list_set, remove_set
+from jobs.backup.writing import backup_key_id, list_set, remove_set, written
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.restore import RestoreProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.backup.writing import WrittenSet
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
-def name_backup(run: Run[ImportProject], tx: Transaction) -> None:
+def name_imported_backup(run: AtomicRun[ImportProject], tx: Transaction, key_id: str) -> None:
     """Give the backup that the file becomes its id and its files' name."""
-    key_id = backups.store(run.infra).key_id()
     catalogue.begin(tx, run.args.project_id, run.job_id, form=run.args.format, key_id=key_id)
 
 
@@ -54,10 +54,10 @@ def take_over_file(run: Run[ImportProject]) -> None:
     store.take_over(_path(run), passphrase, head, planned, backups.monitor(run, "taken over"))
 
 
-def enqueue_restore(run: Run[ImportProject], tx: Transaction) -> None:
+def enqueue_restore(run: AtomicRun[ImportProject], tx: Transaction, found: WrittenSet) -> None:
     """List the backup, and let the project be made of it."""
     backup = catalogue.of_job(tx, run.job_id)
-    list_set(run, tx, backup)
+    list_set(run, tx, backup, found)
     run.spawn(tx, RestoreProject(run.args.project_id, backup.id, run.args.partial))
 
 
@@ -72,12 +72,12 @@ def wait_for_restore(run: Run[ImportProject]) -> None:
             run.result[told] = found
 
 
-def remove_file(run: Run[ImportProject]) -> None:
+def remove_imported_file(run: Run[ImportProject]) -> None:
     """Remove the file: what it held is a project and a backup of it."""
     _path(run).unlink(missing_ok=True)
 
 
-def report(run: Run[ImportProject], tx: Transaction) -> None:
+def report_import(run: AtomicRun[ImportProject], tx: Transaction) -> None:
     """Report, and forget the passphrase."""
     job_secrets.delete(tx, run.args.passphrase)
     run.result.update(projectId=run.args.project_id)
@@ -105,12 +105,17 @@ def _path(run: Run[ImportProject]) -> Path:
 @kind(
     "project.import",
     steps=(
-        Step(name_backup, atomic=True, undo=remove_set, title="Name the backup"),
-        Step(take_over_file, long=True, title="Check the file, encrypt it with our own key"),
-        Step(enqueue_restore, atomic=True, no_return=True, title="List the backup, enqueue its restore"),
-        Step(wait_for_restore, joins=True, title="Wait for the restore"),
-        Step(remove_file, title="Remove the file"),
-        Step(report, atomic=True),
+        AtomicStep(
+            name_imported_backup,
+            reads=backup_key_id,
+            undo=remove_set,
+            title="Name the imported backup",
+        ),
+        Step(take_over_file, long=True, title="Check the file, encrypt with our own key"),
+        AtomicStep(enqueue_restore, reads=written, no_return=True, title="List the backup, enqueue its restore"),
+        Step(wait_for_restore, joins="restore", title="Wait for the restore"),
+        Step(remove_imported_file),
+        AtomicStep(report_import),
     ),
     queue=BULK,
     lane=None,

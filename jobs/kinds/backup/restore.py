@@ -6,8 +6,8 @@ exist yet, or was deleted, is made on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from catalog import backups as catalogue
 from catalog import names, secrets, settings
@@ -19,62 +19,63 @@ from jobs.backup import backups, restoring
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.project.migrate import MigrateProject
-from jobs.projects import data_plane, pooling
-from jobs.projects.project_secrets import secret_makers
+from jobs.projects import conditions, pooling, steps
+from jobs.projects.conditions import only_if, status, vault
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
     from infra.backup.sets import Manifest
     from infra.backup.store import VerifiedSet
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from infra.secrets.vault import Vault
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
 def check_backup(run: Run[RestoreProject]) -> None:
     """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
-    if _status(run) not in states.RESTORED:
-        raise GiveUp(f"the project is {_status(run) or 'deleted'}")
+    if (found := status(run)) not in states.RESTORED:
+        raise GiveUp(f"the project is {found or 'deleted'}")
     _opened(run)
 
 
-def store_secrets(run: Run[RestoreProject], tx: Transaction) -> None:
-    """Ensure that a project that is new has secrets; one that comes back keeps those that its clients know."""
+@dataclass(frozen=True)
+class KeptBesideData:
+    """What a backup keeps beside the data. secrets: of this very project alone, those that its clients know."""
+
+    secrets: dict[str, str] = field(repr=False)
+    settings: dict[str, Any]
+    vault: Vault
+
+
+def kept_beside_data(run: Run[RestoreProject]) -> KeptBesideData:
+    """Return what the backup, which was checked before, keeps beside the data. Raises Refused."""
+    manifest = _manifest(run)
+    details = backups.store(run.infra).details(manifest)
+    own = manifest.scope == run.args.project_id
+    return KeptBesideData(details["secrets"] if own else {}, details["settings"], conditions.vault(run))
+
+
+def restore_secrets(run: AtomicRun[RestoreProject], tx: Transaction, kept: KeptBesideData) -> None:
+    """Give a project that comes back the secrets that its clients know, and one that is new the backup's settings."""
     project = run.args.project_id
     if states.state_of(tx, project) != "restoring":
         return
-    source = _opened(run)
-    known = secrets.read_all(tx, run.infra.vault, project)
-    if source.manifest.scope == project:
-        for name, value in source.details["secrets"].items():
-            if name not in known:
-                secrets.put(tx, run.infra.vault, project, name, value)
-    secrets.store_once(tx, run.infra.vault, project, secret_makers(project, int(tx.value(SQL.now))))
-    settings.restore(tx, project, source.details["settings"])
-
-
-def forget_secrets(run: Run[RestoreProject]) -> None:
-    """Take back the secrets of a project that was not there."""
-    if _is_new(run):
-        with run.transaction() as tx:
-            secrets.delete_all(tx, run.args.project_id)
-
-
-def create_roles(run: Run[RestoreProject]) -> None:
-    """Ensure that a project that is new has its roles."""
-    if _status(run) == "restoring":
-        known = data_plane.stored_secrets(run)
-        data_plane.set_passwords(run, data_plane.passwords(run.args.project_id, known))
+    known = secrets.read_all(tx, kept.vault, project)
+    for name, value in kept.secrets.items():
+        if name not in known:
+            secrets.put(tx, kept.vault, project, name, value)
+    settings.restore(tx, project, kept.settings)
 
 
 def drop_database_and_roles(run: Run[RestoreProject]) -> None:
-    """Take back the roles of a project that was not there, and the database that needs them."""
-    if _is_new(run):
-        data_plane.drop_database(run)
-        data_plane.drop_roles(run)
+    """Drop the roles of a project that was not there, and the database that needs them."""
+    if is_new(run):
+        steps.drop_database(run)
+        steps.drop_roles(run)
 
 
 def restore_copy(run: Run[RestoreProject]) -> None:
@@ -85,10 +86,8 @@ def restore_copy(run: Run[RestoreProject]) -> None:
         return
     run.ledger.mark_intended("database", database)
     source = _opened(run)
-    restored = restoring.restore_beside(
-        run, source, database, project=project, mark=run.job_id, partial=run.args.partial
-    )
-    restored.report(run)
+    made = restoring.restore_beside(run, source, database, project=project, mark=run.job_id, partial=run.args.partial)
+    made.report(run)
     run.ledger.mark_present("database", database)
 
 
@@ -118,68 +117,44 @@ def swap_database(run: Run[RestoreProject]) -> None:
     (run.ledger.mark_present if beside.exists(kept) else run.ledger.mark_gone)("database", kept)
 
 
-def swap_database_back(run: Run[RestoreProject]) -> None:
+def swap_own_database_back(run: Run[RestoreProject]) -> None:
     """Give a project that was there its own database again, when this restore has taken its place."""
     project = run.args.project_id
     live, kept = names.database(project), names.beside(project, "before")
-    beside, status = _beside(run), _status(run)
-    if status in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
+    beside, found = _beside(run), status(run)
+    if found in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
         run.check()
         with pooling.paused_database(run):
             beside.swap_back(live, kept)
         run.ledger.mark_gone("database", kept)
-        if status in states.SETTLED:
-            allow_logins(run)
-        else:  # it lets in whom it let in before
-            pooling.resume_database(run)
+        if found in states.SETTLED:  # any other one lets in whom it let in before
+            steps.settle_logins(run)
+        steps.reconnect_pooler(run)
 
 
-def allow_logins(run: Run[RestoreProject]) -> None:
-    """Admit the project's logins, with its limits; those of a paused one stay out."""
-    (data_plane.refuse_logins if _status(run) == "paused" else data_plane.allow_logins)(run)
-    pooling.resume_database(run)
+@dataclass(frozen=True)
+class RestoredVersion:
+    """What the database is equal to. behind: the backup is older than the template, and a migration has to follow."""
+
+    template: str
+    behind: bool
 
 
-def add_to_pooler(run: Run[RestoreProject]) -> None:
-    """Ensure that the pooler serves a project that is new."""
-    if _status(run) == "restoring":
-        pooling.add_to_pooler(run)
+def restored_version(run: Run[RestoreProject]) -> RestoredVersion:
+    """Return how the restored database compares to a new one."""
+    templates = run.infra.databases.templates
+    return RestoredVersion(templates.name, _manifest(run).schema < templates.version)
 
 
-def remove_from_pooler(run: Run[RestoreProject]) -> None:
-    """Take back that the pooler serves a project that was not there."""
-    if _is_new(run):
-        pooling.remove_from_pooler(run)
-
-
-def open_data_api(run: Run[RestoreProject]) -> None:
-    """Ensure that the data API serves a project that is new."""
-    if _status(run) == "restoring":
-        data_plane.open_data_api(run)
-
-
-def close_data_api(run: Run[RestoreProject]) -> None:
-    """Take back that the data API serves a project that was not there."""
-    if _is_new(run):
-        data_plane.close_data_api(run)
-
-
-def check_round_trip(run: Run[RestoreProject]) -> None:
-    """Prove that the project can be used, unless it is paused."""
-    if _status(run) != "paused":
-        data_plane.check_round_trip(run)
-
-
-def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
+def mark_restored(run: AtomicRun[RestoreProject], tx: Transaction, found: RestoredVersion) -> None:
     """Mark the project restored; retention takes away what was there before once nobody can want it any more."""
-    project, hours = run.args.project_id, run.infra.settings.restore_undo_hours
-    template = run.infra.databases.templates.name
+    project, hours, template = run.args.project_id, run.settings.restore_undo_hours, found.template
     if not states.move(tx, project, "active", by="project.restore", template=template):
         states.touch(tx, project, template=template)
     if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
-    if _manifest(run).schema < run.infra.databases.templates.version:
+    if found.behind:
         run.result["migrateJobId"] = enqueue(tx, MigrateProject(project)).id
     run.result.update(projectId=project, backupId=run.args.backup_id)
 
@@ -197,13 +172,13 @@ def on_retry(args: RestoreProject, tx: Transaction) -> None:
         raise JobConflict("the project is no longer waiting to be restored")
 
 
-def _is_new(run: Run[RestoreProject]) -> bool:
+def is_new(run: Run[RestoreProject]) -> bool:
     """Return whether the project had no database before this restore, so that all there is of it was made by this one.
 
     The status does not tell: one that failed may have its data still. While the restore is taken back it stays true,
     and stays false: what was there before bears the project's name then, or is kept.
     """
-    if _status(run) != "restoring":
+    if not is_being_made(run):
         return False
     live, kept = names.database(run.args.project_id), names.beside(run.args.project_id, "before")
     beside = _beside(run)
@@ -214,9 +189,14 @@ def _beside(run: Run[RestoreProject]) -> Beside:
     return Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
 
 
-def _status(run: Run[RestoreProject]) -> str:
-    with run.infra.database.autocommit() as tx:
-        return states.state_of(tx, run.args.project_id) or ""
+def is_being_made(run: Run[RestoreProject]) -> bool:
+    """Return whether the project did not serve before this restore: it is new, was deleted, or had failed."""
+    return status(run) == "restoring"
+
+
+def is_open(run: Run[RestoreProject]) -> bool:
+    """Return whether the project's logins are let in."""
+    return status(run) not in states.PAUSED
 
 
 def _backup(run: Run[RestoreProject]) -> Backup:
@@ -239,15 +219,37 @@ def _opened(run: Run[RestoreProject]) -> VerifiedSet:
     "project.restore",
     steps=(
         Step(check_backup, title="Check the whole backup"),
-        Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
-        Step(create_roles, lasting=True, undo=drop_database_and_roles),
-        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore beside, compare"),
-        Step(swap_database, undo=swap_database_back, no_return=True, title="Swap the database in"),
-        Step(allow_logins, lasting=True),
-        Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
-        Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
-        Step(check_round_trip, title="Check a round trip"),
-        Step(mark_restored, atomic=True),
+        AtomicStep(
+            restore_secrets,
+            reads=kept_beside_data,
+            undo=only_if(is_new, steps.forget_secrets),
+            title="Restore secrets and settings",
+        ),
+        AtomicStep(
+            steps.store_secrets,
+            reads=vault,
+            undo=only_if(is_new, steps.forget_secrets),
+            title="Make secrets and keys",
+        ),
+        Step(only_if(is_being_made, steps.create_roles), lasting=True, undo=drop_database_and_roles),
+        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore into a staging database, compare"),
+        Step(swap_database, undo=swap_own_database_back, no_return=True, title="Swap the database in"),
+        Step(steps.settle_logins, lasting=True, title="Allow logins, unless paused"),
+        Step(steps.reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
+        Step(
+            only_if(is_being_made, steps.add_to_pooler),
+            lasting=True,
+            undo=only_if(is_new, steps.remove_from_pooler),
+            title="Add to PgBouncer",
+        ),
+        Step(
+            only_if(is_being_made, steps.open_data_api),
+            lasting=True,
+            undo=only_if(is_new, steps.close_data_api),
+            title="Open the data API",
+        ),
+        Step(only_if(is_open, steps.check_round_trip), title="Check a round trip"),
+        AtomicStep(mark_restored, reads=restored_version),
     ),
     queue=BULK,
     on_failure="undo",

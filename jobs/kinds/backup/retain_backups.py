@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from infra.backup.store import BackupStore
 from jobs.engine.enqueue import enqueue
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.forget_database import ForgetDatabase
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 TRANSFER_DAYS = 7
 
 
-def enqueue_drops(run: Run[RetainBackups], tx: Transaction) -> None:
+def enqueue_drops(run: AtomicRun[RetainBackups], tx: Transaction) -> None:
     """Enqueue a job for each project that drops what was kept from before a restore."""
     found = catalogue.expired_kept_databases(tx)
     for row in found:
@@ -81,7 +81,7 @@ def remove_old_transfers(run: Run[RetainBackups]) -> None:
 @kind(
     "platform.retention",
     steps=(
-        Step(enqueue_drops, atomic=True, title="Enqueue drops of kept databases"),
+        AtomicStep(enqueue_drops, title="Enqueue drops of kept databases"),
         Step(remove_old_backups),
         Step(remove_strays, title="Remove unfinished files"),
         Step(remove_old_transfers, title="Remove old exports"),

@@ -95,7 +95,7 @@ def _look(run: Run[SyncOffsite], before: int, total: int) -> Callable[[int], Non
 @kind(
     "platform.offsite_sync",
     steps=(
-        Step(copy_sets, long=True, title="Copy what is missing"),
+        Step(copy_sets, long=True, title="Copy missing backups"),
         Step(compare_copies, long=True, title="Compare byte for byte"),
         Step(remove_old_copies, long=True),
     ),

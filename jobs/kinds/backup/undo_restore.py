@@ -10,12 +10,13 @@ from catalog import names
 from catalog import project_states as states
 from infra.postgres.staging import Beside
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects import data_plane, pooling
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects import pooling
+from jobs.projects.steps import reconnect_pooler, settle_logins
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
 def swap_database_back(run: Run[UndoRestore]) -> None:
@@ -33,15 +34,7 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
     run.ledger.mark_gone("database", kept)
 
 
-def allow_logins(run: Run[UndoRestore]) -> None:
-    """Admit the project's logins, with its limits; those of a paused one stay out."""
-    with run.infra.database.autocommit() as tx:
-        status = states.state_of(tx, run.args.project_id)
-    (data_plane.refuse_logins if status == "paused" else data_plane.allow_logins)(run)
-    pooling.resume_database(run)
-
-
-def mark_undone(run: Run[UndoRestore], tx: Transaction) -> None:
+def mark_undone(run: AtomicRun[UndoRestore], tx: Transaction) -> None:
     """Mark the restore undone."""
     catalogue.forget_database(tx, run.args.project_id)
     states.touch(tx, run.args.project_id)
@@ -52,8 +45,9 @@ def mark_undone(run: Run[UndoRestore], tx: Transaction) -> None:
     "project.undo_restore",
     steps=(
         Step(swap_database_back, no_return=True, title="Swap the database back"),
-        Step(allow_logins, lasting=True),
-        Step(mark_undone, atomic=True, title="Mark the restore undone"),
+        Step(settle_logins, lasting=True, title="Allow logins, unless paused"),
+        Step(reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
+        AtomicStep(mark_undone, title="Mark the restore undone"),
     ),
     coalesces=True,
     conflicts=("project.backup", "project.verify_backup", "project.vacuum"),

@@ -12,11 +12,11 @@ from catalog import project_states as states
 from catalog.backups import BackupNotFound
 from jobs.backup import backups, restoring
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
 def restore_on_trial(run: Run[VerifyBackup]) -> None:
@@ -62,7 +62,7 @@ def remove_trial(run: Run[VerifyBackup]) -> None:
     run.ledger.mark_gone("database", database)
 
 
-def mark_verified(run: Run[VerifyBackup], tx: Transaction) -> None:
+def mark_verified(run: AtomicRun[VerifyBackup], tx: Transaction) -> None:
     """Record that the backup was proven."""
     catalogue.mark_verified(tx, run.args.backup_id, int(run.result.get("restoreMs", 0)))
 
@@ -75,8 +75,8 @@ def on_failed(args: VerifyBackup, tx: Transaction, reason: str) -> None:
 @kind(
     "project.verify_backup",
     steps=(
-        Step(restore_on_trial, undo=remove_trial, long=True, title="Restore it on trial, compare"),
-        Step(mark_verified, atomic=True),
+        Step(restore_on_trial, undo=remove_trial, long=True, title="Restore on trial, compare"),
+        AtomicStep(mark_verified),
     ),
     queue=BULK,
     lane="bulk",

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import project_states as states
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.projects import fleet
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
-def enqueue_verifications(run: Run[VerifyFleet], tx: Transaction) -> None:
+def enqueue_verifications(run: AtomicRun[VerifyFleet], tx: Transaction) -> None:
     """Enqueue the proof of each project's newest backup, unless it was proven already."""
     for row in catalogue.newest_of_each(tx, states.SETTLED):
         if row["verified_at"] is None:
@@ -31,8 +31,8 @@ def wait_for_verifications(run: Run[VerifyFleet]) -> None:
 @kind(
     "fleet.verify",
     steps=(
-        Step(enqueue_verifications, atomic=True),
-        Step(wait_for_verifications, joins=True, title="Wait for the verifications"),
+        AtomicStep(enqueue_verifications),
+        Step(wait_for_verifications, joins="verification"),
     ),
     queue=BULK,
     lane=None,

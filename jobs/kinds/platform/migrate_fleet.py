@@ -7,40 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import project_states as states
 from infra.postgres.sql import statements
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.projects import fleet
+from jobs.projects.conditions import newest_template
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 AT_A_TIME = 4
 
 
-def enqueue_migrations(run: Run[MigrateFleet], tx: Transaction) -> None:
+def enqueue_migrations(run: AtomicRun[MigrateFleet], tx: Transaction, template: str) -> None:
     """Enqueue a migration for each project that is not equal to the newest template."""
-    for row in tx.rows(SQL.behind, _newest(run)):
+    for row in tx.rows(SQL.behind, _behind(template)):
         run.spawn(tx, MigrateProject(row["id"]))
 
 
 def wait_for_migrations(run: Run[MigrateFleet]) -> None:
     """Report what became of them. Raises GiveUp, naming them, when more failed than the budget allows."""
     with run.infra.database.autocommit() as tx:
-        behind = [row["id"] for row in tx.rows(SQL.behind, _newest(run))]
+        behind = [row["id"] for row in tx.rows(SQL.behind, _behind(newest_template(run)))]
     fleet.conclude_fleet(run, "migrated", states.SETTLED, behind=behind)
 
 
-def _newest(run: Run[MigrateFleet]) -> dict[str, Any]:
-    return {**states.SETS, "template": run.infra.databases.templates.name}
+def _behind(template: str) -> dict[str, Any]:
+    return {**states.SETS, "template": template}
 
 
 @kind(
     "fleet.migrate",
     steps=(
-        Step(enqueue_migrations, atomic=True),
-        Step(wait_for_migrations, joins=True, title="Wait for the migrations"),
+        AtomicStep(enqueue_migrations, reads=newest_template),
+        Step(wait_for_migrations, joins="migration"),
     ),
     lane=None,
     max_children=AT_A_TIME,

@@ -11,12 +11,12 @@ from infra.secrets import secret_changes, secretfiles
 from infra.secrets.master_keys import NAME
 from infra.secrets.vault import master_key_id
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects.platform_secrets import ALL, MASTER_KEY
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
 def check_unused(run: Run[RetirePlatformSecret]) -> None:
@@ -32,7 +32,7 @@ def check_unused(run: Run[RetirePlatformSecret]) -> None:
         raise GiveUp(f"{left} data keys still need the old master key; retry platform.rewrap_secrets, then this")
 
 
-def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
+def retire_old_secret(run: Run[RetirePlatformSecret]) -> None:
     """Revoke the old value."""
     with run.infra.database.autocommit() as tx:
         known = catalogue.of_job(tx, run.args.rotation)
@@ -45,7 +45,7 @@ def forget_old_secret(run: Run[RetirePlatformSecret]) -> None:
     run.result["secret"] = known.secret
 
 
-def note_retirement(run: Run[RetirePlatformSecret], tx: Transaction) -> None:
+def note_retirement(run: AtomicRun[RetirePlatformSecret], tx: Transaction) -> None:
     """Write it down."""
     catalogue.mark_retired(tx, run.args.rotation)
 
@@ -54,8 +54,8 @@ def note_retirement(run: Run[RetirePlatformSecret], tx: Transaction) -> None:
     "platform.retire_secret",
     steps=(
         Step(check_unused, title="Check that nothing needs the old secret"),
-        Step(forget_old_secret, title="Forget the old secret"),
-        Step(note_retirement, atomic=True, title="Note the retirement"),
+        Step(retire_old_secret, title="Retire the old secret"),
+        AtomicStep(note_retirement, title="Note the retirement"),
     ),
     lane=None,
 )

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 from catalog import secrets
 from infra.secrets import master_keys
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.conditions import vault
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from infra.secrets.vault import Vault
+    from jobs.engine.run import AtomicRun, Run
 
 AT_A_TIME = 50
 
 
-def reseal_canary(run: Run[RewrapSecrets], tx: Transaction) -> None:
+def reseal_canary(_run: AtomicRun[RewrapSecrets], tx: Transaction, vault: Vault) -> None:
     """From now on the installation is known by the newest master key, and new secrets are wrapped by no other."""
-    run.infra.vault.reseal_canary(tx)
+    vault.reseal_canary(tx)
 
 
 def rewrap_data_keys(run: Run[RewrapSecrets]) -> None:
@@ -42,9 +44,9 @@ def keep_earlier_keys(run: Run[RewrapSecrets]) -> None:
     master_keys.seal_earlier_keys(run.infra.settings.secrets_folder)
 
 
-def check_rewrapped(run: Run[RewrapSecrets], tx: Transaction) -> None:
+def check_rewrapped(_run: AtomicRun[RewrapSecrets], tx: Transaction, vault: Vault) -> None:
     """Look once more. Raises GiveUp."""
-    left = secrets.wrapped_by_others(tx, run.infra.vault)
+    left = secrets.wrapped_by_others(tx, vault)
     if left:
         raise GiveUp(f"{left} data keys are still wrapped by another master key")
 
@@ -52,10 +54,10 @@ def check_rewrapped(run: Run[RewrapSecrets], tx: Transaction) -> None:
 @kind(
     "platform.rewrap_secrets",
     steps=(
-        Step(reseal_canary, atomic=True, title="Seal the canary anew"),
+        AtomicStep(reseal_canary, reads=vault, title="Seal the canary anew"),
         Step(rewrap_data_keys, long=True, title="Wrap the data keys anew"),
         Step(keep_earlier_keys, title="Keep the old key, sealed"),
-        Step(check_rewrapped, atomic=True, title="Check that nothing needs another key"),
+        AtomicStep(check_rewrapped, reads=vault, title="Check that nothing needs another key"),
     ),
     lane=None,
     max_running=1,

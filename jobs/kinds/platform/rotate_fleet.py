@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import project_states as states
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.rotate_secret import RotateSecret
 from jobs.projects import fleet
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 AT_A_TIME = 4
 
 
-def enqueue_rotations(run: Run[RotateFleet], tx: Transaction) -> None:
+def enqueue_rotations(run: AtomicRun[RotateFleet], tx: Transaction) -> None:
     """Enqueue a rotation for each project that is active, paused or sleeping."""
     for project in fleet.projects(tx, states.SETTLED):
         run.spawn(tx, RotateSecret(project, run.args.secret, run.args.grace_seconds))
@@ -31,8 +31,8 @@ def wait_for_rotations(run: Run[RotateFleet]) -> None:
 @kind(
     "fleet.rotate",
     steps=(
-        Step(enqueue_rotations, atomic=True),
-        Step(wait_for_rotations, joins=True, title="Wait for the rotations"),
+        AtomicStep(enqueue_rotations),
+        Step(wait_for_rotations, joins="rotation"),
     ),
     lane=None,
     max_children=AT_A_TIME,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ from infra.secrets import secret_changes, secretfiles
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.platform.retire_platform_secret import RetirePlatformSecret
 from jobs.kinds.platform.rewrap_secrets import RewrapSecrets
-from jobs.projects import platform_secrets
+from jobs.projects import conditions, platform_secrets
 from jobs.projects.platform_secrets import ALL, BACKUP_KEY, MASTER_KEY, SMTP_PASSWORD
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from catalog.platform_secrets import SecretRotation
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from infra.secrets.vault import Vault
+    from jobs.engine.run import AtomicRun, Run
     from jobs.projects.platform_secrets import ChosenPassword
 
 TRIAL = (
@@ -35,7 +36,7 @@ TRIAL = (
 )
 
 
-def make_new_secret(run: Run[RotatePlatformSecret]) -> None:
+def generate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Lay the new value beside the one in force, where nobody reads it. Raises GiveUp when it was forgotten."""
     if _is_in_force(run):
         return
@@ -64,16 +65,29 @@ def try_mail(run: Run[RotatePlatformSecret]) -> None:
     SmtpServer(run.infra.settings, password=chosen.password).deliver(letter, chosen.to, run.check)
 
 
-def note_begin(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
-    """Write down which value takes the place of which; data keys may be wrapped by either master key."""
-    new = _offered(run)
+@dataclass(frozen=True)
+class SecretChange:
+    """A value that takes the place of another. ids: by what the old and the new one are known; none of a chosen one."""
+
+    new: str = field(repr=False)
+    ids: tuple[str, str] | tuple[None, None]
+    vault: Vault
+
+
+def offered_change(run: Run[RotatePlatformSecret]) -> SecretChange:
+    """Return what is about to change. Raises GiveUp when the new value is gone."""
+    new, vault = _offered(run), conditions.vault(run)
     if run.args.chosen:
-        catalogue.begin(tx, run.job_id, run.args.secret, old_id=None, new_id=None)
-        return
-    ids = [secret_changes.secret_id(value) for value in (_valid(run)[0], new)]
-    catalogue.begin(tx, run.job_id, run.args.secret, old_id=ids[0], new_id=ids[1])
+        return SecretChange(new, (None, None), vault)
+    return SecretChange(new, (secret_changes.secret_id(_valid(run)[0]), secret_changes.secret_id(new)), vault)
+
+
+def note_begin(run: AtomicRun[RotatePlatformSecret], tx: Transaction, change: SecretChange) -> None:
+    """Write down which value takes the place of which; data keys may be wrapped by either master key."""
+    old_id, new_id = change.ids
+    catalogue.begin(tx, run.job_id, run.args.secret, old_id=old_id, new_id=new_id)
     if run.args.secret == MASTER_KEY:
-        run.infra.vault.allow_master_key(tx, new)
+        change.vault.allow_master_key(tx, change.new)
 
 
 def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
@@ -88,7 +102,7 @@ def forget_rotation(run: Run[RotatePlatformSecret]) -> None:
             run.infra.vault.disallow_master_key(tx, new)
 
 
-def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
+def switch_to_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Put the new secret in force for everybody who reads it."""
     if _is_in_force(run):
         return
@@ -97,10 +111,10 @@ def activate_new_secret(run: Run[RotatePlatformSecret]) -> None:
         run.check()
         if run.args.secret == BACKUP_KEY:
             keys.keep_current_key(_folder(run))
-        secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run) > 0)
+        secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run.args) > 0)
 
 
-def note_rotation(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+def note_rotation(run: AtomicRun[RotatePlatformSecret], tx: Transaction) -> None:
     """Write down that it is in force; let what the old master key has wrapped be wrapped anew."""
     catalogue.mark_in_force(tx, run.job_id)
     job_secrets.delete(tx, run.args.chosen)
@@ -120,10 +134,10 @@ def wait_for_rewrapping(run: Run[RotatePlatformSecret]) -> None:
         raise GiveUp(f"the secrets could not all be wrapped anew; both master keys stay valid: {failed[0]}")
 
 
-def report(run: Run[RotatePlatformSecret], tx: Transaction) -> None:
+def schedule_retirement(run: AtomicRun[RotatePlatformSecret], tx: Transaction) -> None:
     """Report, and let a later job retire the old value."""
     until: datetime | None = None
-    if grace := _grace(run):
+    if grace := _grace(run.args):
         until = catalogue.set_grace_time(tx, run.job_id, grace)
         enqueue(tx, RetirePlatformSecret(run.job_id), run_at=until)
     else:
@@ -152,8 +166,8 @@ def _valid(run: Run[RotatePlatformSecret]) -> list[str]:
     return secretfiles.read(folder, file) if (folder / file).exists() else []
 
 
-def _grace(run: Run[RotatePlatformSecret]) -> int:
-    return platform_secrets.seconds_of_grace(run.args.secret, run.args.grace_seconds)
+def _grace(args: RotatePlatformSecret) -> int:
+    return platform_secrets.seconds_of_grace(args.secret, args.grace_seconds)
 
 
 def _is_in_force(run: Run[RotatePlatformSecret]) -> bool:
@@ -180,14 +194,18 @@ def _chosen(run: Run[RotatePlatformSecret]) -> ChosenPassword:
 @kind(
     "platform.rotate_secret",
     steps=(
-        Step(make_new_secret, undo=remove_new_secret, title="Make the new secret"),
-        Step(try_mail, title="Try it, if it is the mail server's"),
-        Step(note_begin, atomic=True, undo=forget_rotation, title="Note what changes"),
-        Step(activate_new_secret, no_return=True, title="Put the new secret in force"),
-        Step(note_rotation, atomic=True, title="Note that it is in force"),
+        Step(
+            generate_new_secret,
+            undo=remove_new_secret,
+            title="Generate the new secret",
+        ),
+        Step(try_mail, title="Try the mail server's new password"),
+        AtomicStep(note_begin, reads=offered_change, undo=forget_rotation, title="Note what changes"),
+        Step(switch_to_new_secret, no_return=True),
+        AtomicStep(note_rotation, title="Note the rotation"),
         Step(remove_copy, title="Remove the copy"),
-        Step(wait_for_rewrapping, joins=True, title="Wait for the rewrapping"),
-        Step(report, atomic=True),
+        Step(wait_for_rewrapping, joins="rewrapping", title="Wait for the rewrapping"),
+        AtomicStep(schedule_retirement, title="Schedule the retirement of the old secret"),
     ),
     lane=None,
     on_failure="undo",

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import project_states as states
-from jobs.engine.kind import BULK, Step, kind
+from jobs.engine.kind import BULK, AtomicStep, Step, kind
 from jobs.kinds.project.vacuum import VacuumProject
 from jobs.projects import fleet
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 AT_A_TIME = 2
 
 
-def enqueue_vacuums(run: Run[VacuumFleet], tx: Transaction) -> None:
+def enqueue_vacuums(run: AtomicRun[VacuumFleet], tx: Transaction) -> None:
     """Enqueue a vacuum of each active project."""
     for project in fleet.projects(tx, states.ACTIVE):
         run.spawn(tx, VacuumProject(project))
@@ -31,8 +31,8 @@ def wait_for_vacuums(run: Run[VacuumFleet]) -> None:
 @kind(
     "fleet.vacuum",
     steps=(
-        Step(enqueue_vacuums, atomic=True),
-        Step(wait_for_vacuums, joins=True, title="Wait for the vacuums"),
+        AtomicStep(enqueue_vacuums),
+        Step(wait_for_vacuums, joins="vacuum"),
     ),
     queue=BULK,
     lane=None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jobs.engine.run import Run
 
 
-def vacuum_tables(run: Run[VacuumPlatform]) -> None:
+def vacuum_platform_tables(run: Run[VacuumPlatform]) -> None:
     """Vacuum and analyse what has changed. Nothing of a tenant's is in this database."""
     vacuum = Vacuum(run.infra.databases.cluster, run.infra.database.conninfo, run.session)
     run.check()
@@ -25,7 +25,13 @@ def vacuum_tables(run: Run[VacuumPlatform]) -> None:
 
 @kind(
     "platform.vacuum",
-    steps=(Step(vacuum_tables, long=True, title="Vacuum and analyse"),),
+    steps=(
+        Step(
+            vacuum_platform_tables,
+            long=True,
+            title="Vacuum and analyse the platform's tables",
+        ),
+    ),
     queue=BULK,
     lane=None,
     max_running=1,

@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING
 from catalog import settings
 from catalog.settings_model import OUTSIDE
 from infra.postgres.sql import statements
-from jobs.engine.kind import Step, kind
-from jobs.kinds.project.reconcile import check_round_trip, update_data_api, update_database, update_pooler
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.conditions import is_sound, only_if
+from jobs.projects.steps import check_round_trip, update_data_api, update_database, update_pooler
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun
 
 SQL = statements(__file__)
 
 
-def read_settings(run: Run[ConfigureProject], tx: Transaction) -> None:
+def read_settings(run: AtomicRun[ConfigureProject], tx: Transaction) -> None:
     """Note which version of the settings there is; the steps after this one bring it, or a newer one."""
     settings.mark_applying(tx, run.args.project_id)
 
 
-def report(run: Run[ConfigureProject], tx: Transaction) -> None:
+def report_settings(run: AtomicRun[ConfigureProject], tx: Transaction) -> None:
     """Report what the project was given; a later change has a job of its own."""
     project = run.args.project_id
-    chosen = settings.effective(settings.read(tx, project).settings, run.infra.settings)
+    chosen = settings.effective(settings.read(tx, project).settings, run.settings)
     run.result.update(
         projectId=project,
         poolSize=tx.value(SQL.pool_size, {"project": project}),
@@ -38,12 +39,12 @@ def report(run: Run[ConfigureProject], tx: Transaction) -> None:
 @kind(
     "project.configure",
     steps=(
-        Step(read_settings, atomic=True, title="Read the settings"),
+        AtomicStep(read_settings, title="Read the settings"),
         Step(update_database, lasting=True, title="Update the database's rights and limits"),
         Step(update_pooler, lasting=True, title="Update PgBouncer"),
         Step(update_data_api, lasting=True, title="Update the data API"),
-        Step(check_round_trip, title="Check a round trip"),
-        Step(report, atomic=True),
+        Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
+        AtomicStep(report_settings),
     ),
     coalesces=True,
 )

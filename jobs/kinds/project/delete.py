@@ -13,31 +13,38 @@ from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from jobs.backup import backups
 from jobs.backup.exports import files_of
-from jobs.backup.writing import begin, list_set, remove_set, write_backup
+from jobs.backup.writing import backup_key_id, list_set, remove_set, write_backup, written
 from jobs.engine.commands import JobConflict
-from jobs.engine.kind import Step, kind
-from jobs.projects.data_plane import (
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.conditions import only_if
+from jobs.projects.steps import (
+    add_to_pooler,
     allow_logins,
     close_data_api,
     drop_database,
     drop_roles,
     open_data_api,
     refuse_logins,
+    remove_from_pooler,
 )
-from jobs.projects.pooling import add_to_pooler, remove_from_pooler
 
 if TYPE_CHECKING:
     from catalog.project_states import State
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.backup.writing import WrittenSet
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
-def name_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
+def name_last_backup(run: AtomicRun[DeleteProject], tx: Transaction, key_id: str) -> None:
     """Give the last backup its id, once, unless nothing is to be kept or there was never anything to keep."""
-    if not run.args.purge and tx.value(SQL.was_active, {"project": run.args.project_id}):
-        begin(run, tx, run.args.project_id, final=True)
+    _begin_last_backup(run.args, tx, run.job_id, form=run.settings.backup_format, key_id=key_id)
+
+
+def _begin_last_backup(args: DeleteProject, tx: Transaction, job_id: str, *, form: str, key_id: str) -> None:
+    if not args.purge and tx.value(SQL.was_active, {"project": args.project_id}):
+        catalogue.begin(tx, args.project_id, job_id, form=form, key_id=key_id, final=True)
 
 
 def write_last_backup(run: Run[DeleteProject]) -> None:
@@ -52,27 +59,20 @@ def write_last_backup(run: Run[DeleteProject]) -> None:
 
 
 def complete_last_backup(run: Run[DeleteProject]) -> None:
-    """Close the project to writers, and ensure that the last backup holds what was written until then."""
+    """Ensure that the last backup holds what was written until nobody could any more."""
     if not _has_database(run):
         return
-    refuse_logins(run)
+    key_id, form = backup_key_id(run), run.infra.settings.backup_format
     with run.transaction() as tx:
         # An attempt that was taken back half has given up the one that it had listed.
-        name_last_backup(run, tx)
+        _begin_last_backup(run.args, tx, run.job_id, form=form, key_id=key_id)
     if is_begun(run):
         write_backup(run, fresh=True)
 
 
-def allow_logins_again(run: Run[DeleteProject]) -> None:
-    """Admit the logins again, if they were admitted."""
-    if _before(run) in states.REACHABLE and _has_database(run):
-        allow_logins(run)
-
-
-def add_to_pooler_again(run: Run[DeleteProject]) -> None:
-    """Ensure that the pooler serves the project again, if it did."""
-    if _before(run) in states.REACHABLE and _has_database(run):
-        add_to_pooler(run)
+def was_reachable(run: Run[DeleteProject]) -> bool:
+    """Return whether the project's clients are to reach it again: its logins were let in, and its data is there."""
+    return _before(run) in states.REACHABLE and _has_database(run)
 
 
 def serve_on(run: Run[DeleteProject]) -> None:
@@ -104,12 +104,15 @@ def _has_database(run: Run[DeleteProject]) -> bool:
     return Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
 
 
-def list_last_backup(run: Run[DeleteProject], tx: Transaction) -> None:
+def last_written(run: Run[DeleteProject]) -> WrittenSet | None:
+    """Return what stands in the last backup's manifest; None where this deletion keeps none."""
+    return written(run) if is_begun(run) else None
+
+
+def list_last_backup(run: AtomicRun[DeleteProject], tx: Transaction, found: WrittenSet | None) -> None:
     """List the last backup: for some days the project can be brought back."""
-    try:
-        list_set(run, tx, catalogue.of_job(tx, run.job_id))
-    except catalogue.BackupNotFound:
-        return
+    if found is not None:
+        list_set(run, tx, catalogue.of_job(tx, run.job_id), found)
 
 
 def keep_last_backup(run: Run[DeleteProject]) -> None:
@@ -154,7 +157,7 @@ def purge_backups(run: Run[DeleteProject]) -> None:
             catalogue.delete(tx, backup.id)
 
 
-def forget_project(run: Run[DeleteProject], tx: Transaction) -> None:
+def forget_project(run: AtomicRun[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
     secrets.delete_all(tx, run.args.project_id)
@@ -183,19 +186,16 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
 @kind(
     "project.delete",
     steps=(
-        Step(name_last_backup, atomic=True, undo=remove_set, title="Name the last backup"),
+        AtomicStep(name_last_backup, reads=backup_key_id, undo=remove_set, title="Name the last backup"),
         Step(write_last_backup, lasting=True, long=True, title="Write the last backup"),
         Step(close_data_api, undo=serve_on, title="Close the data API"),
-        Step(remove_from_pooler, undo=add_to_pooler_again, title="Remove from PgBouncer"),
-        Step(
-            complete_last_backup,
-            undo=allow_logins_again,
-            long=True,
-            title="Refuse logins, complete the last backup",
-        ),
-        Step(
+        Step(remove_from_pooler, undo=only_if(was_reachable, add_to_pooler), title="Remove from PgBouncer"),
+        Step(only_if(_has_database, refuse_logins), undo=only_if(was_reachable, allow_logins)),
+        # It refused the logins itself, once.
+        Step(complete_last_backup, undo=only_if(was_reachable, allow_logins), long=True),
+        AtomicStep(
             list_last_backup,
-            atomic=True,
+            reads=last_written,
             no_return=True,
             undo=keep_last_backup,
             title="List the last backup",
@@ -204,7 +204,7 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
         Step(drop_roles),
         Step(remove_transfers, title="Remove exports"),
         Step(purge_backups, title="Remove backups, if asked to"),
-        Step(forget_project, atomic=True, title="Forget secrets and settings"),
+        AtomicStep(forget_project, title="Forget secrets and settings"),
     ),
     attempts=10,
     on_failure="undo",

@@ -12,22 +12,24 @@ from infra.postgres.sql import statements
 from infra.postgres.upgrades import TemplateUpgrades
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects import data_plane, owner_migration
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects import owner_migration
+from jobs.projects.conditions import newest_template, only_if, status
+from jobs.projects.steps import check_round_trip
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
     from infra.postgres.upgrades import UpgradeStatus
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
-def check_migratable(run: Run[MigrateProject], tx: Transaction) -> None:
+def check_migratable(run: AtomicRun[MigrateProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is in a state in which it can be migrated."""
-    status = states.state_of(tx, run.args.project_id)
-    if status not in _allowed(run.args):
-        raise GiveUp(f"the project is {status or 'deleted'}")
+    found = states.state_of(tx, run.args.project_id)
+    if found not in _allowed(run.args):
+        raise GiveUp(f"the project is {found or 'deleted'}")
 
 
 def apply_missing(run: Run[MigrateProject]) -> None:
@@ -70,20 +72,14 @@ def settle_owners_migration(run: Run[MigrateProject]) -> None:
         owner_migration.settle(run, run.args.migration_id)
 
 
-def check_round_trip(run: Run[MigrateProject]) -> None:
-    """Prove that an active project still answers; what its owner did to it is the owner's business."""
-    if run.args.migration_id is not None:
-        return
-    with run.infra.database.autocommit() as tx:
-        status = states.state_of(tx, run.args.project_id)
-    if status == "active":
-        data_plane.check_round_trip(run)
+def is_ours_and_active(run: Run[MigrateProject]) -> bool:
+    """Return whether an active project has to answer still; what its owner did to it is the owner's business."""
+    return run.args.migration_id is None and status(run) in states.ACTIVE
 
 
-def report(run: Run[MigrateProject], tx: Transaction) -> None:
+def note_template(run: AtomicRun[MigrateProject], tx: Transaction, template: str) -> None:
     """Record in the catalogue which template the project is equal to; one that is ahead of ours keeps its own."""
     if run.args.migration_id is None and not run.result["ahead"]:
-        template = run.infra.databases.templates.name
         states.set_template(tx, run.args.project_id, template)
 
 
@@ -95,9 +91,9 @@ def on_failed(args: MigrateProject, tx: Transaction, _reason: str) -> None:
 
 def on_retry(args: MigrateProject, tx: Transaction) -> None:
     """Allow the migration to go on. Raises JobConflict when the project or the migration is in no state for it."""
-    status = states.state_of(tx, args.project_id)
-    if status not in _allowed(args):
-        raise JobConflict(f"the project is {status or 'deleted'}")
+    found = states.state_of(tx, args.project_id)
+    if found not in _allowed(args):
+        raise JobConflict(f"the project is {found or 'deleted'}")
     if args.migration_id is not None:
         try:
             owner_migrations.reopen(tx, args.migration_id)
@@ -116,11 +112,11 @@ def _upgrades(run: Run[MigrateProject]) -> TemplateUpgrades:
 @kind(
     "project.migrate",
     steps=(
-        Step(check_migratable, atomic=True, title="Check that it can be migrated"),
-        Step(apply_missing, lasting=True, long=True, title="Apply what is missing"),
+        AtomicStep(check_migratable, title="Check that the project can be migrated"),
+        Step(apply_missing, lasting=True, long=True, title="Apply missing migrations"),
         Step(apply_owners_migration, undo=settle_owners_migration, long=True, title="Apply the owner's migration"),
-        Step(check_round_trip, title="Check a round trip"),
-        Step(report, atomic=True),
+        Step(only_if(is_ours_and_active, check_round_trip), title="Check a round trip"),
+        AtomicStep(note_template, reads=newest_template),
     ),
     on_failure="undo",
     failed=on_failed,

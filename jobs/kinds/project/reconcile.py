@@ -9,19 +9,21 @@ from catalog import audit, names
 from catalog import project_states as states
 from infra.postgres.sql import statements
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects import data_plane, drift, pooling, schema_drift
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects import data_plane, drift, schema_drift
+from jobs.projects.conditions import is_sound, only_if, settled
+from jobs.projects.steps import check_round_trip, update_data_api, update_database, update_pooler, update_roles
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
 def find_differences(run: Run[ReconcileProject]) -> None:
     """Record in the job's events what differs, before it is mended. Raises GiveUp when it could not be."""
-    project = _wanted(run)
+    project = settled(run)
     if project is None:
         return
     run.check()
@@ -37,27 +39,9 @@ def find_differences(run: Run[ReconcileProject]) -> None:
         raise GiveUp("the project's stored secrets are missing; restore them from a backup")
 
 
-def update_roles(run: Run[ReconcileProject]) -> None:
-    """Ensure that the project has exactly its roles; a password that is coming is for a rotation to set."""
-    project = _wanted(run)
-    if project is None:
-        return
-    run.check()
-    seen = run.infra.databases.survey(names.roles(project.id), run.session)
-    known = data_plane.stored_secrets(run)
-    data_plane.set_passwords(run, data_plane.standing_passwords(seen, project.id, known))
-
-
-def update_database(run: Run[ReconcileProject]) -> None:
-    """Restore rights, settings and limits of the database. Raises Refused when it is gone: none is made instead."""
-    project = _wanted(run)
-    if project is not None:
-        (data_plane.refuse_logins if project.closed else data_plane.allow_logins)(run)
-
-
 def update_schemas(run: Run[ReconcileProject]) -> None:
     """Restore our schemas to what the template has, where that is safe; name in the catalogue what differs still."""
-    project = _wanted(run)
+    project = settled(run)
     within = None if project is None else _objects(run, project.id)
     if project is None or within is None:
         return
@@ -67,32 +51,7 @@ def update_schemas(run: Run[ReconcileProject]) -> None:
         tx.execute(SQL.keep_drift, {"project": project.id, "drift": left})
 
 
-def update_pooler(run: Run[Any]) -> None:
-    """Ensure that the pooler serves the project as it should, or not at all while it is paused; sessions begin anew."""
-    project = _wanted(run)
-    if project is None or not run.infra.pooler.exists:
-        return
-    (pooling.remove_from_pooler if project.closed else pooling.add_to_pooler)(run)
-    run.infra.pooler.reconnect(names.database(project.id))
-
-
-def update_data_api(run: Run[ReconcileProject]) -> None:
-    """Ensure that the data API serves the project exactly as it should, or not at all while it is paused or sleeps."""
-    project = _wanted(run)
-    if project is not None:
-        (data_plane.open_data_api if project.served else data_plane.close_data_api)(run)
-
-
-def check_round_trip(run: Run[ReconcileProject]) -> None:
-    """Prove that a project that is not paused answers, from within too. What is named of it would stand in the way."""
-    project = _wanted(run)
-    with run.infra.database.autocommit() as tx:
-        named = tx.value(SQL.drift, {"project": run.args.project_id})
-    if project is not None and not project.closed and not named:
-        data_plane.check_round_trip(run)
-
-
-def report(run: Run[ReconcileProject], tx: Transaction) -> None:
+def report_healing(run: AtomicRun[ReconcileProject], tx: Transaction) -> None:
     """Report what was found and mended, also by attempts before this one."""
     states.clear_complaint(tx, run.args.project_id)
     named = tx.value(SQL.drift, {"project": run.args.project_id}) or []
@@ -109,21 +68,10 @@ def on_failed(args: ReconcileProject, tx: Transaction, reason: str) -> None:
     states.set_complaint(tx, args.project_id, f"not as it should be: {reason}")
 
 
-def is_settled(run: Run[Any]) -> bool:
-    """Return whether the project is still one that may be changed from outside: active, paused or sleeping."""
-    return _wanted(run) is not None
-
-
 def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] | None:
     with run.infra.database.autocommit() as tx:
         template = tx.value(SQL.template, {"project": project})
     return schema_drift.wanted_schema(run.infra, template, run.session)
-
-
-def _wanted(run: Run[Any]) -> drift.WantedProject | None:
-    """Return what the project has to be now; None when it is no longer one that others may mend."""
-    with run.infra.database.autocommit() as tx:
-        return tx.one(drift.WantedProject, SQL.wanted, {"project": run.args.project_id, **states.SETS})
 
 
 @kind(
@@ -135,8 +83,8 @@ def _wanted(run: Run[Any]) -> drift.WantedProject | None:
         Step(update_schemas, lasting=True, title="Update our schemas"),
         Step(update_pooler, lasting=True, title="Update PgBouncer"),
         Step(update_data_api, lasting=True, title="Update the data API"),
-        Step(check_round_trip, title="Check a round trip"),
-        Step(report, atomic=True),
+        Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
+        AtomicStep(report_healing, title="Report what was healed"),
     ),
     attempts=3,
     preempts=True,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from catalog import project_states as states
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects.data_plane import check_round_trip, close_data_api, end_sessions, open_data_api
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.steps import check_round_trip, close_data_api, end_sessions, open_data_api
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun
 
 
-def check_active(run: Run[RestartProject], tx: Transaction) -> None:
+def check_active(run: AtomicRun[RestartProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project is active: what is paused is not opened by the way."""
     if not states.is_in(tx, run.args.project_id, states.ACTIVE, lock=True):
         raise GiveUp("the project is not active")
@@ -32,7 +32,7 @@ def on_retry(args: RestartProject, tx: Transaction) -> None:
 @kind(
     "project.restart",
     steps=(
-        Step(check_active, atomic=True, title="Check that it is active"),
+        AtomicStep(check_active, title="Check that the project is active"),
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
         Step(end_sessions),
         Step(open_data_api, lasting=True, title="Open the data API"),

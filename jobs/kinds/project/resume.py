@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 from catalog import project_states as states
 from jobs.engine.commands import JobConflict
-from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects.data_plane import allow_logins, check_round_trip, close_data_api, open_data_api, refuse_logins
-from jobs.projects.pooling import add_to_pooler, remove_from_pooler
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.steps import (
+    add_to_pooler,
+    allow_logins,
+    check_round_trip,
+    close_data_api,
+    mark_active,
+    open_data_api,
+    refuse_logins,
+    remove_from_pooler,
+)
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
-
-
-def mark_active(run: Run[ResumeProject], tx: Transaction) -> None:
-    """Record in the catalogue that the project can be used. Raises GiveUp when it is no longer there to be."""
-    if not states.move(tx, run.args.project_id, "active", by="project.resume"):
-        raise GiveUp("the project is in another state by now")
-    run.result["projectId"] = run.args.project_id
 
 
 def on_retry(args: ResumeProject, tx: Transaction) -> None:
@@ -37,7 +36,7 @@ def on_retry(args: ResumeProject, tx: Transaction) -> None:
         Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(check_round_trip, title="Check a round trip"),
-        Step(mark_active, atomic=True),
+        AtomicStep(mark_active),
     ),
     on_failure="undo",
     coalesces=True,

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from catalog import secrets
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.configure import ConfigureProject
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 
-def forget_old_secret(run: Run[RetireSecret], tx: Transaction) -> None:
+def forget_old_secret(run: AtomicRun[RetireSecret], tx: Transaction) -> None:
     """Forget what has expired, and let the data API be told in its turn among what else changes the project."""
     if secrets.delete_expired(tx, run.args.project_id):
         run.spawn(tx, ConfigureProject(run.args.project_id))
@@ -31,8 +31,8 @@ def wait_for_data_api(run: Run[RetireSecret]) -> None:
 @kind(
     "project.retire_secret",
     steps=(
-        Step(forget_old_secret, atomic=True, title="Forget the old secret"),
-        Step(wait_for_data_api, joins=True, title="Wait for the data API"),
+        AtomicStep(forget_old_secret, title="Forget the old secret"),
+        Step(wait_for_data_api, joins="job", title="Wait for the data API"),
     ),
     # It is due in a day: in the lane of what changes the project everything else would wait behind it.
     lane=None,

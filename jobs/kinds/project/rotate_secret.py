@@ -9,24 +9,25 @@ from catalog import secrets
 from infra.postgres.sql import statements
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.kinds.project import reconcile
-from jobs.kinds.project.reconcile import check_round_trip, update_data_api
+from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.projects import data_plane, project_secrets
+from jobs.projects.conditions import is_sound, only_if, settled, vault
+from jobs.projects.steps import check_round_trip, update_data_api, update_roles
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from infra.secrets.vault import Vault
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 GRACE_SECONDS = 24 * 3600
 
 
-def make_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
+def make_new_secret(run: AtomicRun[RotateSecret], tx: Transaction, vault: Vault) -> None:
     """Make what is new and store it; it is not in force. One that a rotation given up has left is gone on with."""
     project = run.args.project_id
-    known = secrets.read_all(tx, run.infra.vault, project)
+    known = secrets.read_all(tx, vault, project)
     if not known:
         raise GiveUp("the project was deleted meanwhile")
     makers = project_secrets.secret_makers_of(project, run.args.secret, int(tx.value(SQL.now)))
@@ -35,24 +36,24 @@ def make_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
     made: dict[str, str] = {}
     for name, make in makers.items():
         made[name] = make(made)
-        secrets.put(tx, run.infra.vault, project, name, made[name], coming=True)
+        secrets.put(tx, vault, project, name, made[name], coming=True)
 
 
 def give_data_api_both(run: Run[RotateSecret]) -> None:
     """Give the data API the new secret beside the old one, unless it is closed: paused, or asleep."""
-    update_data_api(run)  # type: ignore[arg-type]
+    update_data_api(run)
 
 
 def set_passwords(run: Run[RotateSecret]) -> None:
     """Ensure that the logins have the passwords that are coming, once the data API knows them."""
     if run.args.secret != project_secrets.DATABASE_PASSWORD:
         # Passwords that another rotation has left would be set here and never be shown.
-        reconcile.update_roles(run)  # type: ignore[arg-type]
-    elif reconcile.is_settled(run):
+        update_roles(run)
+    elif settled(run) is not None:
         data_plane.exchange_passwords(run, data_plane.passwords(run.args.project_id, data_plane.stored_secrets(run)))
 
 
-def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
+def activate_new_secret(run: AtomicRun[RotateSecret], tx: Transaction) -> None:
     """Show the new secret from now on, and let a later job retire the old one."""
     args = run.args
     parts = list(project_secrets.secret_makers_of(args.project_id, args.secret, 0))
@@ -63,7 +64,7 @@ def activate_new_secret(run: Run[RotateSecret], tx: Transaction) -> None:
         enqueue(tx, RetireSecret(args.project_id), owner_id=owner, run_at=until)
 
 
-def report(run: Run[RotateSecret], tx: Transaction) -> None:
+def report_rotation(run: AtomicRun[RotateSecret], tx: Transaction) -> None:
     """Report what was rotated, and until when the old one is good."""
     parts = project_secrets.secret_makers_of(run.args.project_id, run.args.secret, 0)
     ends = [kept.expires_at for kept in secrets.list_info(tx, run.args.project_id) if kept.name in parts]
@@ -75,13 +76,13 @@ def report(run: Run[RotateSecret], tx: Transaction) -> None:
 @kind(
     "project.rotate_secret",
     steps=(
-        Step(make_new_secret, atomic=True, no_return=True, title="Make the new secret"),
+        AtomicStep(make_new_secret, reads=vault, no_return=True, title="Make the new secret"),
         Step(give_data_api_both, lasting=True, title="Give the data API both secrets"),
         Step(set_passwords, lasting=True),
-        Step(activate_new_secret, atomic=True, title="Put the new secret in force"),
+        AtomicStep(activate_new_secret, title="Put the new secret in force"),
         Step(update_data_api, lasting=True, title="Update the data API"),
-        Step(check_round_trip, title="Check a round trip"),
-        Step(report, atomic=True),
+        Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
+        AtomicStep(report_rotation),
     ),
 )
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,55 +11,63 @@ from catalog import project_states as states
 from infra.instances.activity import idle_seconds
 from infra.postgres.sql import statements
 from jobs.engine.commands import JobConflict
-from jobs.engine.kind import Step, kind
-from jobs.projects import data_plane
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.conditions import only_if, status
+from jobs.projects.steps import close_data_api, open_data_api
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from infra.composition import Infra
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
 
 
-def is_idle(infra: Infra, tx: Transaction, project_id: str) -> bool:
-    """Return whether an active project has not been asked for as long as its settings allow. Unknown is not idle."""
-    row = tx.row(SQL.quiet, {"project": project_id})
-    return row is not None and has_been_idle(infra, project_id, row)
-
-
 def has_been_idle(infra: Infra, project_id: str, row: dict[str, Any]) -> bool:
-    """Return the same of a row with the project's settings, and for how many seconds nothing was done to it (quiet)."""
-    minutes = settings.effective(row["settings"], infra.settings).idle_minutes
-    if not minutes or row["quiet"] < minutes * 60:
-        return False
-    asked = idle_seconds(infra.settings, names.instance(project_id))
-    return asked is not None and asked >= minutes * 60
+    """Return whether a project has not been asked for as long as its settings allow. row: as for `is_idle`."""
+    # What was changed lately needs no look at its file.
+    return is_idle(infra.settings, row, math.inf) and is_idle(
+        infra.settings, row, idle_seconds(infra.settings, names.instance(project_id))
+    )
 
 
-def mark_sleeping(run: Run[SleepProject], tx: Transaction) -> None:
-    """Mark the project asleep, if it is still active and idle; otherwise nothing is to be done."""
+def is_idle(installation: Settings, row: dict[str, Any], idle: float | None) -> bool:
+    """Return whether nothing was asked of a project, nor done to it, for as long as its settings allow.
+
+    row   its settings, and for how many seconds nothing was done to it (quiet)
+    idle  for how many seconds nobody has asked for it; None when nobody knows: that is not idle
+    """
+    allowed = 60 * settings.effective(row["settings"], installation).idle_minutes
+    return bool(allowed) and row["quiet"] >= allowed and idle is not None and idle >= allowed
+
+
+def seconds_idle(run: Run[SleepProject]) -> float | None:
+    """Return for how long nobody has asked for the project; None when nobody knows."""
+    return idle_seconds(run.infra.settings, names.instance(run.args.project_id))
+
+
+def mark_sleeping(run: AtomicRun[SleepProject], tx: Transaction, idle: float | None) -> None:
+    """Move the project into the state sleeping, if it is still active and idle; otherwise nothing is to be done."""
     project = run.args.project_id
-    asleep = is_idle(run.infra, tx, project) and states.move(tx, project, "sleeping", by="project.sleep")
-    run.result.update(projectId=project, asleep=asleep)
+    row = tx.row(SQL.quiet, {"project": project})
+    due = row is not None and is_idle(run.settings, row, idle)
+    run.result.update(projectId=project, asleep=due and states.move(tx, project, "sleeping", by="project.sleep"))
 
 
-def wake_again(run: Run[SleepProject]) -> None:
+def wake_up(run: Run[SleepProject]) -> None:
     """Record that it is active, where the data API could not be closed; unless it is about to be deleted."""
     with run.infra.database.autocommit() as tx:
         if not states.may_move(tx, run.args.project_id, "sleeping", by="project.sleep"):
             return
-    data_plane.open_data_api(run)
+    open_data_api(run)
     with run.transaction() as tx:
         states.move(tx, run.args.project_id, "active", by="project.sleep undone")
 
 
-def close_data_api(run: Run[SleepProject]) -> None:
-    """Remove the data API, with the memory that it holds. What asks from now on wakes the project, after this."""
-    with run.infra.database.autocommit() as tx:
-        asleep = states.state_of(tx, run.args.project_id) == "sleeping"
-    if asleep:
-        data_plane.close_data_api(run)
+def is_asleep(run: Run[SleepProject]) -> bool:
+    """Return whether the project was put to sleep: what asks from now on wakes it, after this."""
+    return status(run) == "sleeping"
 
 
 def on_retry(args: SleepProject, tx: Transaction) -> None:
@@ -70,8 +79,8 @@ def on_retry(args: SleepProject, tx: Transaction) -> None:
 @kind(
     "project.sleep",
     steps=(
-        Step(mark_sleeping, atomic=True, undo=wake_again, title="Mark sleeping, if still idle"),
-        Step(close_data_api, title="Close the data API"),
+        AtomicStep(mark_sleeping, reads=seconds_idle, undo=wake_up, title="Mark sleeping, if idle"),
+        Step(only_if(is_asleep, close_data_api), title="Close the data API"),
     ),
     on_failure="undo",
     coalesces=True,

@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING
 from catalog import project_states as states
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import Step, kind
-from jobs.projects.data_plane import check_round_trip, close_data_api, open_data_api
+from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects.steps import check_round_trip, close_data_api, mark_active, open_data_api
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
-    from jobs.engine.run import Run
+    from jobs.engine.run import AtomicRun
 
 
-def check_sleeping(run: Run[WakeProject], tx: Transaction) -> None:
+def check_sleeping(run: AtomicRun[WakeProject], tx: Transaction) -> None:
     """Raise GiveUp unless the project sleeps, or serves already: what is paused is not opened by the way."""
     if not states.may_move(tx, run.args.project_id, "active", by="project.wake"):
         raise GiveUp("the project does not sleep any more")
-
-
-def mark_active(run: Run[WakeProject], tx: Transaction) -> None:
-    """Record in the catalogue that the project serves. Raises GiveUp when it is no longer there to be."""
-    if not states.move(tx, run.args.project_id, "active", by="project.wake"):
-        raise GiveUp("the project is in another state by now")
-    run.result["projectId"] = run.args.project_id
 
 
 def on_retry(args: WakeProject, tx: Transaction) -> None:
@@ -38,10 +31,10 @@ def on_retry(args: WakeProject, tx: Transaction) -> None:
 @kind(
     "project.wake",
     steps=(
-        Step(check_sleeping, atomic=True, title="Check that it sleeps"),
+        AtomicStep(check_sleeping, title="Check that the project sleeps"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(check_round_trip, title="Check a round trip"),
-        Step(mark_active, atomic=True),
+        AtomicStep(mark_active),
     ),
     attempts=3,
     on_failure="undo",

@@ -10,7 +10,7 @@ import pytest
 from catalog.projects import ProjectBusy
 from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.kinds import PauseProject
-from jobs.projects.data_plane import refuse_logins
+from jobs.projects.steps import refuse_logins
 from jobs.requests import lifecycle
 from tests.fixtures.projects import mark_for_deletion
 

@@ -13,7 +13,7 @@ import pytest
 from catalog import inventory, names
 from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.kinds import DeleteProject, ProvisionProject
-from jobs.projects.data_plane import check_round_trip
+from jobs.projects.steps import check_round_trip
 from tests.fixtures.projects import add_project
 
 STEPS = (

@@ -9,7 +9,7 @@ from jobs.backup.backups import opened
 from jobs.engine.commands import cancel, retry
 from jobs.engine.errors import GiveUp
 from jobs.kinds import DeleteProject
-from jobs.projects.data_plane import drop_database, drop_roles
+from jobs.projects.steps import drop_database, drop_roles
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.kinds.test_backups import shop
 

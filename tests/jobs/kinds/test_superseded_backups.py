@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from jobs.kinds import BackupProject, DeleteProject
+from catalog import backups
+from jobs.kinds import BackupProject, DeleteProject, RestoreProject
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
@@ -78,3 +79,23 @@ def test_a_purge_takes_the_place_of_a_deletion_under_way_and_the_project_does_no
     wait_until(lambda: ended(life, purge), 60)
     assert (life.engine.job(purge.id).status, life.row()["status"], life.things()) == ("succeeded", "deleted", [])
     assert sets(life) == []
+
+
+def test_a_deletion_asked_for_once_a_restore_has_swapped_comes_after_its_end(life, monkeypatch):
+    life.provision()
+    life.engine.enqueue(BackupProject(life.id))
+    life.engine.runner.drain()
+    with life.infra.database.autocommit() as tx:
+        (backup,) = backups.page(tx, life.id, before=None, limit=1)
+    step, deletions = RestoreProject.kind.step("swap_database"), []
+    swap = step.act
+
+    def swap_database(run):
+        swap(run)
+        deletions.append(ask_for_its_end(life))
+
+    monkeypatch.setitem(step.__dict__, "act", swap_database)
+    restore = life.engine.enqueue(RestoreProject(life.id, backup.id))
+    life.engine.runner.drain()
+    assert [life.engine.job(job.id).status for job in (restore, *deletions)] == ["succeeded", "succeeded"]
+    assert (life.row()["status"], life.things()) == ("deleted", [])

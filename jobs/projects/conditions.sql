@@ -1,0 +1,7 @@
+-- name: settled
+SELECT p.id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings
+  FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
+ WHERE p.id = %(project)s AND p.status = ANY (%(settled)s);
+
+-- name: drift
+SELECT drift FROM projects WHERE id = %(project)s;
