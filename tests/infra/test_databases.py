@@ -175,7 +175,7 @@ def test_a_role_of_somebody_else_is_neither_taken_nor_dropped(infra, admin):
         left = admin.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", (roles.owner,)).fetchone()
         assert left == (1,), "What is not ours is never dropped"
     finally:
-        admin.execute(f'DROP ROLE "{roles.owner}"')
+        admin.execute(f'DROP ROLE IF EXISTS "{roles.owner}"')
 
 
 def test_a_session_bears_the_name_of_its_run_while_it_works(infra, admin):
