@@ -172,9 +172,10 @@ def test_a_role_of_somebody_else_is_neither_taken_nor_dropped(infra, admin):
         with pytest.raises(Refused, match="not ours"):
             infra.databases.ensure_roles(roles, {}, "test")
         infra.databases.drop_roles(roles, "test")
-        assert admin.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", (roles.owner,)).fetchone() == (1,)
+        left = admin.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", (roles.owner,)).fetchone()
+        assert left == (1,), "What is not ours is never dropped"
     finally:
-        admin.execute(f'DROP ROLE "{roles.owner}"')
+        admin.execute(f'DROP ROLE IF EXISTS "{roles.owner}"')
 
 
 def test_a_session_bears_the_name_of_its_run_while_it_works(infra, admin):
@@ -191,6 +192,15 @@ def test_a_run_whose_sessions_were_ended_is_told_to_try_again(infra, admin):
         session.execute("SELECT 1")
     with infra.databases.cluster.session("launchdb:job_x:8") as session:
         assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_nobody_comes_in_without_a_password(server_url):
+    where = {**psycopg.conninfo.conninfo_to_dict(server_url), "passfile": "/dev/null"}
+    del where["password"]
+    for more in ({}, {"password": "guess"}):
+        with pytest.raises(psycopg.OperationalError, match=r"password"):
+            psycopg.connect(**where, **more).close()
+            pytest.fail("Nobody comes in to Postgres without a password")
 
 
 def test_a_server_that_is_away_is_unavailable():

@@ -67,6 +67,38 @@ def test_only_a_job_makes_one(by):
         SHAPE.body(PROJECT, "sha256:1", by)
 
 
+CONFINED = {
+    "NetworkMode": "none",
+    "IpcMode": "none",
+    "Privileged": False,
+    "ReadonlyRootfs": True,
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges"],
+}
+
+
+@pytest.mark.parametrize("member", CONFINED)
+def test_it_is_confined_in_each_way(member):
+    host = SHAPE.body(PROJECT, "sha256:1", By())["HostConfig"]
+    assert host.get(member) == CONFINED[member], f"A project's container is confined: {member}"
+
+
+def test_it_is_bounded_and_nobody_of_rank():
+    body = SHAPE.body(PROJECT, "sha256:1", By())
+    bounds = [body["HostConfig"].get(bound, 0) for bound in ("Memory", "NanoCpus", "PidsLimit")]
+    assert all(bound > 0 for bound in bounds), "A project's container is bounded in memory, time and processes"
+    assert body["User"].split(":")[0] not in ("", "0", "root"), "A project's container runs as nobody of rank"
+
+
+def test_it_sees_folders_of_its_own_and_the_poolers_socket_alone():
+    mounts = {mount["Target"]: mount for mount in SHAPE.body(PROJECT, "sha256:1", By())["HostConfig"]["Mounts"]}
+    sources = {target: mount["Source"] for target, mount in mounts.items()}
+    seen = {source for source in sources.values() if PROJECT not in source}
+    assert seen == {str(SHAPE.pooler)}, "A project's container sees nothing of another's"
+    writable = [target for target, mount in mounts.items() if not mount["ReadOnly"]]
+    assert writable == [shape.SOCKETS], "A project's container writes where its socket lies, and nowhere else"
+
+
 def test_its_environment_holds_nothing_of_ours():
     assert "Env" not in json.dumps(SHAPE.body(PROJECT, "sha256:1", CreatedBy()))
 

@@ -26,6 +26,9 @@ def test_a_fleet_ends_when_its_last_member_has(engine):
     assert parked["waitingFor"]["reason"] == "children"
     assert parked["children"] == {"total": 5, "succeeded": 0, "failed": 0, "open": 5}
     assert [step["title"] for step in parked["steps"]] == ["Children are enqueued", "Wait for 5 members"]
+    engine.runner.run_one()
+    waits = (shown(engine, fleet)["waitingFor"] or {}).get("reason")
+    assert waits == "children", "A parent goes on when its last child has ended"
     engine.runner.drain()
     done = shown(engine, fleet)
     assert (done["status"], done["progress"]["percent"], done["attempt"]) == ("succeeded", 100.0, 1)

@@ -86,7 +86,7 @@ def test_a_lane_head_in_back_off_holds_up_its_lane_but_not_what_preempts(engine)
     urgent = engine.enqueue(Urgent("urgent", P))
     with engine.infra.database.autocommit() as tx:
         tx.execute("UPDATE jobs SET run_at = now() + interval '1 hour' WHERE id = %s", (head.id,))
-    assert engine.runner.drain() == 1
+    assert engine.runner.drain() == 1, "A job in back-off does not hold up what need not wait behind it"
     assert engine.job(urgent.id).status == "succeeded"
     assert waiting_for(engine, behind)["jobId"] == head.id
     assert waiting_for(engine, head)["reason"] == "retry"
@@ -95,7 +95,8 @@ def test_a_lane_head_in_back_off_holds_up_its_lane_but_not_what_preempts(engine)
 def test_a_coalescing_kind_folds_into_the_queued_job_of_equal_arguments(engine):
     first = engine.enqueue(Urgent("same", P))
     assert engine.enqueue(Urgent("same", P)).id == first.id
-    assert engine.enqueue(Urgent("other", P)).id != first.id
+    other = engine.enqueue(Urgent("other", P)).id
+    assert other != first.id, "A job folds into one of equal arguments and into no other"
 
 
 def test_a_superseding_job_cancels_what_is_queued_for_its_project_only(engine):

@@ -84,7 +84,7 @@ def test_a_permanent_fault_undoes_every_step_that_was_begun(engine):
     job = engine.enqueue(Build("a"))
     engine.runner.drain()
     failed = engine.job(job.id)
-    assert (failed.status, failed.attempt) == ("failed", 1)
+    assert (failed.status, failed.attempt) == ("failed", 1), "What cannot succeed is not tried again"
     assert failed.error["detail"] == "the disk quota is used up"
     assert failed.error["step"] == "second_thing_is_there"
     assert engine.world() == {"a/failed"}

@@ -34,7 +34,7 @@ def test_a_dead_workers_job_is_passed_on_once_its_lock_stays_free(engine, other_
     job = engine.enqueue(Turn("one", P))
     assert claim(other_engine).id == job.id
     other_engine.liveness._session.close()
-    assert reaper.run_once() == 0  # suspect, not yet dead
+    assert reaper.run_once() == 0, "A worker whose session is lost is suspect for a while before it is dead"
     wait_until(lambda: reaper.run_once() == 1)
     passed = engine.job(job.id)
     assert (passed.status, passed.crashes, passed.attempt) == ("queued", 1, 0)
@@ -61,6 +61,18 @@ def test_a_lapsed_lease_is_taken_over_although_the_lock_is_held(engine, other_en
     wait_until(lambda: reaper.run_once() == 1)
     taken = claim(engine)
     assert taken.fence == held.fence + 1
+
+
+def test_a_worker_that_could_not_renew_its_lease_acts_no_more(engine, at_gate):
+    entered, gate = at_gate("a/second")
+    engine.enqueue(Build("a"))
+    running = engine.in_background()
+    assert entered.wait(20)
+    (lease,) = engine.leases.held()
+    lease.deadline = 0.0  # by its own clock; the row is still its own
+    gate.set()
+    running.join(20)
+    assert "a/second" not in engine.world(), "A worker that could not renew its lease acts no more, by its own clock"
 
 
 def test_a_stale_worker_can_write_nothing(engine, other_engine, reaper):
