@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Set by the edge and by nobody else: below which path it found the API, and whether a key is asked for.
 PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
+# The edge's word to its own administration, should a link lead there instead of here.
+EDGE_MODE = "Sec-Fetch-Mode"
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
 # What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
@@ -172,7 +174,7 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
 
 def _of_client(raw: Any, read: DataConfig, *, gated: bool) -> Any:
     """Return the request as its client sent it, admitted by its key where one is asked for. Raises Fault (401)."""
-    told = (PREFIX.lower(), GATE.lower())
+    told = (PREFIX.lower(), GATE.lower(), EDGE_MODE.lower())
     raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in told})
     return api_key.admitted(raw, read) if gated else raw
 
