@@ -10,7 +10,7 @@ has_python() {
 # One sum over all that goes into the images: the same code is not built again.
 code_sum() {
     (cd "$checkout" && find config infra catalog jobs workers app scripts migrations compose pyproject.toml Procfile \
-        requirements.txt .env.example -type f ! -path '*/__pycache__/*' ! -path 'scripts/bench/*' -print0 |
+        requirements.txt requirements-embedded.txt .env.example -type f ! -path '*/__pycache__/*' ! -path 'scripts/bench/*' -print0 |
         LC_ALL=C sort -z | xargs -0 cksum | cksum | tr ' ' '-')
 }
 

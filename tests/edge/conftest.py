@@ -22,6 +22,7 @@ import pytest
 from config.settings import Settings, load
 from infra.composition import Infra
 from infra.edge.proxy import CaddyProxy, Upstreams
+from infra.embedded.programs import caddy_binary
 from infra.errors import Unavailable
 from infra.secrets import secretfiles
 from tests.app.server import free_port, served
@@ -83,7 +84,7 @@ def caddy(proxy, settings, stack, ports):
     environment = {"PATH": os.environ["PATH"], "HOME": str(settings.home)}
     with log.open("w") as out, said.open("w") as errors:
         process = subprocess.Popen(
-            ["caddy", "run", "--config", str(proxy.file), "--adapter", "caddyfile"],
+            [caddy_binary(), "run", "--config", str(proxy.file), "--adapter", "caddyfile"],
             cwd=settings.home, env=environment, stdout=out, stderr=errors,
         )  # fmt: skip
         try:

@@ -21,8 +21,6 @@ from tests.app.server import free_port
 from tests.edge.conftest import DOMAIN, caddy, edge_settings
 from tests.edge.witness import witness
 
-pytestmark = pytest.mark.caddy
-
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory):

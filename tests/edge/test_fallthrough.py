@@ -21,7 +21,6 @@ from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.servers import wait_until
 from tests.jobs.conftest import Engine
 
-pytestmark = pytest.mark.caddy
 SIZE = 5_000_000
 
 
@@ -174,7 +173,7 @@ def test_what_is_no_client_is_answered_and_wakes_nobody(shop):
     assert (shop.wakes(), shop.row()["status"]) == (0, "sleeping")
 
 
-def test_a_killed_data_api_costs_readers_time_and_writers_a_clear_word(shop):
+def test_a_killed_data_api_costs_readers_and_writers_time_and_no_write(shop):
     process = shop.runtime.processes[shop.id]
     shop.runtime.delay = 1.0
     try:
@@ -185,11 +184,8 @@ def test_a_killed_data_api_costs_readers_time_and_writers_a_clear_word(shop):
             read = pool.submit(shop.client.get, f"{shop.rest}/notes")
             write = pool.submit(shop.client.post, f"{shop.rest}/notes", json={"body": "x" * SIZE})
         assert (read.result().status_code, read.result().json()) == (200, [])
-        lost = write.result()
-        assert (lost.status_code, lost.headers["Retry-After"]) == (503, "1")
-        assert "send the request again" in lost.json()["hint"]
-        assert shop.client.post(f"{shop.rest}/notes", json={"body": "again"}).status_code == 201
-        assert len(shop.client.get(f"{shop.rest}/notes").json()) == 1
+        assert write.result().status_code == 201, write.result().text
+        assert [len(note["body"]) for note in shop.client.get(f"{shop.rest}/notes").json()] == [SIZE]
     finally:
         shop.runtime.delay = 0.0
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 import statistics
 import time
+from contextlib import suppress
 
 import pytest
 
 from tests.edge.conftest import DOMAIN
-
-pytestmark = pytest.mark.caddy
 
 
 @pytest.fixture
@@ -73,3 +72,22 @@ def test_slow_clients_are_let_go_and_nobody_waits_for_them(edge, client):
     finally:
         for connection in slow:
             connection.close()
+
+
+@pytest.mark.parametrize("size", [1_300_000, 3_000_000])
+@pytest.mark.parametrize("path", ["/api/auth/login", "/auth/v1/signup"])
+def test_what_is_left_of_a_refused_body_is_no_request(edge, path, size):
+    """Behind a tunnel whose connections many clients share it would be answered to another one."""
+    hidden = f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode()
+    body = (hidden * (size // len(hidden)))[:size]
+    head = f"POST {path} HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    last = f"GET /nothing HTTP/1.1\r\nHost: {DOMAIN}\r\nConnection: close\r\n\r\n".encode()
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as connection:
+            said = b""
+            with suppress(ConnectionError):
+                connection.sendall(head.encode() + body + last)
+            with suppress(ConnectionError):
+                while found := connection.recv(65536):
+                    said += found
+        assert b"LaunchDB - API running" not in said

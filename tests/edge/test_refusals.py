@@ -18,7 +18,6 @@ from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings
 from tests.edge.witness import witness
 
-pytestmark = pytest.mark.caddy
 ABSENT = "proj_0123456789abcdef"
 ORIGIN = {"Origin": "https://some.example"}
 ASKED = {**ORIGIN, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization,x-own"}

@@ -23,7 +23,6 @@ from tests.app.server import free_port
 from tests.edge.conftest import caddy, edge_settings
 from tests.fixtures.servers import wait_until
 
-pytestmark = pytest.mark.caddy
 RESTARTS = 4
 # It answers what it read; the server is the one that our services run in.
 PROGRAM = """
@@ -123,8 +122,8 @@ def rests(node):
     """Every upstream's kind, with how many seconds a connection to it may rest."""
     if isinstance(node, dict):
         if node.get("handler") == "reverse_proxy":
-            unix = node["upstreams"][0]["dial"].startswith("unix/")
-            yield "unix" if unix else "tcp", node["transport"]["keep_alive"]["idle_timeout"] / 1e9
+            unix, kept = node["upstreams"][0]["dial"].startswith("unix/"), node["transport"]["keep_alive"]
+            yield "unix" if unix else "tcp", kept["idle_timeout"] / 1e9 if kept.get("enabled", True) else 0.0
         node = list(node.values())
     if isinstance(node, list):
         for each in node:

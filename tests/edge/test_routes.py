@@ -11,7 +11,6 @@ import pytest
 from tests.app.test_bad_input import problem
 from tests.edge.conftest import DOMAIN
 
-pytestmark = pytest.mark.caddy
 KEY = {"apikey": "the-key"}
 
 
@@ -188,7 +187,7 @@ def test_a_socket_that_leads_to_the_administration_is_refused_there(edge, client
     link.symlink_to(edge.proxy.socket)
     for method, path in (("GET", "/config/"), ("POST", "/load"), ("POST", "/stop")):
         answer = client.request(method, f"/db/{project_socket}{path}", headers={"Origin": "http://launchdb.admin"})
-        assert answer.status_code == 403, answer.text
+        assert (answer.status_code, "not allowed" in answer.text) == (400, True), answer.text
     assert client.get("/").status_code == 200
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
+import gnupg
 import pytest
 import trustme
 
@@ -77,13 +78,6 @@ def package(folder: Path, name: str, program: str, text: str) -> dict[str, str]:
     return f"{about}Filename: {file.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
 
 
-def gpg(home: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["gpg", "--homedir", str(home), "--batch", "--yes", *words], capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
 def repository(folder: Path, suite: str, key: Path) -> str:
     """Lay a repository of apt; the fingerprint of its key."""
     with tempfile.TemporaryDirectory(prefix="gpg") as home:  # a short name: its agent listens in it
@@ -92,10 +86,12 @@ def repository(folder: Path, suite: str, key: Path) -> str:
 
 def signed(folder: Path, suite: str, key: Path, home: Path) -> str:
     """Lay the packages and what is signed of them with a new key; its fingerprint."""
-    gpg(home, "--passphrase", "", "--quick-generate-key", "a stand-in <t@example.org>", "ed25519", "sign")
-    listed = gpg(home, "--list-keys", "--with-colons")
-    fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
-    key.write_text(gpg(home, "--armor", "--export"))
+    gpg = gnupg.GPG(gnupghome=str(home))
+    about = {"key_type": "EDDSA", "key_curve": "ed25519", "key_usage": "sign", "no_protection": True}
+    made = gpg.gen_key(gpg.gen_key_input(name_real="a stand-in", name_email="t@example.org", **about))
+    (fingerprint,) = [known["fingerprint"] for known in gpg.list_keys()]
+    assert made.fingerprint == fingerprint
+    key.write_text(gpg.export_keys(fingerprint))
     index = "\n".join(
         (
             package(folder, "docker-ce", "usr/bin/dockerd-of-makers", DOCKER),
@@ -118,7 +114,7 @@ def signed(folder: Path, suite: str, key: Path, home: Path) -> str:
     release.write_text(
         f"Suite: {suite}\nCodename: {suite}\nComponents: stable\nArchitectures: {machine}\nSHA256:\n{sums}"
     )
-    gpg(home, "--clearsign", "-o", str(release.with_name("InRelease")), str(release))
+    release.with_name("InRelease").write_bytes(gpg.sign(release.read_bytes(), keyid=fingerprint, clearsign=True).data)
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
     return fingerprint
 

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 # Set by the edge and by nobody else: below which path it found the API, and whether a key is asked for.
 PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
+# The edge's word to its own administration, should a link lead there instead of here.
+EDGE_MODE = "Sec-Fetch-Mode"
 # Without an edge, behind it, and behind it where a key is asked for. The edge's words are for us alone.
 OPEN = Mount()
-BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower()))
+BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower(), EDGE_MODE.lower()))
 GATED = BEHIND._replace(gated=True)
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
