@@ -79,19 +79,19 @@ CONFINED = {
 
 @pytest.mark.parametrize("member", CONFINED)
 def test_it_is_confined_in_each_way(member):
-    host = SHAPE.body(PROJECT, "sha256:1", By())["HostConfig"]
+    host = SHAPE.body(PROJECT, "sha256:1", CreatedBy())["HostConfig"]
     assert host.get(member) == CONFINED[member], f"A project's container is confined: {member}"
 
 
 def test_it_is_bounded_and_nobody_of_rank():
-    body = SHAPE.body(PROJECT, "sha256:1", By())
+    body = SHAPE.body(PROJECT, "sha256:1", CreatedBy())
     bounds = [body["HostConfig"].get(bound, 0) for bound in ("Memory", "NanoCpus", "PidsLimit")]
     assert all(bound > 0 for bound in bounds), "A project's container is bounded in memory, time and processes"
     assert body["User"].split(":")[0] not in ("", "0", "root"), "A project's container runs as nobody of rank"
 
 
 def test_it_sees_folders_of_its_own_and_the_poolers_socket_alone():
-    mounts = {mount["Target"]: mount for mount in SHAPE.body(PROJECT, "sha256:1", By())["HostConfig"]["Mounts"]}
+    mounts = {mount["Target"]: mount for mount in SHAPE.body(PROJECT, "sha256:1", CreatedBy())["HostConfig"]["Mounts"]}
     sources = {target: mount["Source"] for target, mount in mounts.items()}
     seen = {source for source in sources.values() if PROJECT not in source}
     assert seen == {str(SHAPE.pooler)}, "A project's container sees nothing of another's"
