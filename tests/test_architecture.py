@@ -163,12 +163,6 @@ def wing_of(module: str) -> str | None:
     return next((name for name in parents if name in MAY_IMPORT_WING), None)
 
 
-def first_line(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Where the body begins; a promise may be as long as it needs to be."""
-    body = function.body[1:] if ast.get_docstring(function) else function.body
-    return (body or function.body)[0].lineno
-
-
 def holds_only_constants(text: ast.expr) -> bool:
     inside = [node.id for node in ast.walk(text) if isinstance(node, ast.Name)]
     return isinstance(text, ast.JoinedStr) and all(name.isupper() for name in inside)
@@ -306,7 +300,7 @@ def test_functions_stay_short():
         for module, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        if (lines := node.end_lineno - first_line(node) + 1) > LONGEST_FUNCTION
+        if (lines := node.end_lineno - node.lineno + 1) > LONGEST_FUNCTION
     }
     assert long == {}
 
