@@ -82,6 +82,20 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
         ConnectionPool.check_connection(connection)
 
 
+def connect(conninfo: str, application_name: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
+    """Open a session on a database of the platform's own; the server's end of it is noticed. Raises Unavailable."""
+    with translated():
+        return psycopg.connect(
+            conninfo,
+            autocommit=autocommit,
+            application_name=application_name,
+            connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+        )
+
+
 @contextmanager
 def renewed(pool: ConnectionPool[Any]) -> Iterator[None]:
     """Begin all sessions of a pool anew when one fails of what it had prepared: the others have prepared the same.
@@ -225,16 +239,7 @@ class Database:
 
     def connect(self, *, application_name: str, autocommit: bool = True) -> psycopg.Connection[Any]:
         """Open a direct session of its own (liveness, LISTEN). Raises Unavailable."""
-        with translated():
-            return psycopg.connect(
-                self.conninfo,
-                autocommit=autocommit,
-                application_name=application_name,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+        return connect(self.conninfo, application_name, autocommit=autocommit)
 
     def check(self) -> None:
         """Raise Unavailable unless Postgres answers."""

@@ -13,27 +13,26 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram, stand_ins
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translated
+from infra.postgres.database import INVALID
 from infra.postgres.extensions import NOT_LISTED, OF_UNTRUSTED, create_untrusted, is_administrators, offered
 from infra.postgres.project_roles import identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import DAY_SECONDS, Bounds, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from infra.postgres.databases import Databases
     from infra.postgres.role_names import ProjectRoles
+    from infra.postgres.tenant_session import TenantSession
 
 SQL = statements(__file__)
 LABEL = "launchdb:"
 # Settings that a tenant may have chosen for his roles do not reach this login; what it writes is checked before it
 # counts, so no statement has to wait for the disk. Indexes are built in memory, as far as that goes.
-OPTIONS = (
-    "-c maintenance_work_mem=256MB -c synchronous_commit=off -c statement_timeout=0"
-    " -c idle_in_transaction_session_timeout=0"
-    " -c client_min_messages=error -c lock_timeout=60s"
-)
+SETTINGS = {"maintenance_work_mem": "256MB", "synchronous_commit": "off", "client_min_messages": "error"}
+BOUNDS = Bounds(DAY_SECONDS, statement_seconds=0, lock_seconds=60, idle_seconds=0, settings=SETTINGS)
 # Schemas of the template that a dump brings.
 BROUGHT = ("auth", "storage", "extensions")
 LOOKS, LOOK_SECONDS = 50, 0.05
@@ -89,24 +88,17 @@ class Beside:
         return [*parts, SQL.drop_schema.format(schema=sql.Identifier("public"))] if "public" in without else parts
 
     @contextmanager
-    def restorer(self, name: str) -> Iterator[psycopg.Connection[Any]]:
+    def restorer(self, name: str, look: Callable[[], None] | None = None) -> Iterator[TenantSession]:
         """Log in to such a database as the role that may make everything of this project's and nothing else's.
+
+        look  called several times a second while something runs; may raise to have it ended
 
         Raises Refused when a role of its name is not ours, Unavailable.
         """
         password = secrets.token_urlsafe(32)
         self._cluster.persistently(lambda: self._make_restorer(name, password))
-        with (
-            translated(),
-            psycopg.connect(
-                self._databases.uri(name, self._roles.restore, password),
-                autocommit=True,
-                application_name=self._session,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                prepare_threshold=None,
-            ) as login,
-        ):
+        uri = self._databases.uri(name, self._roles.restore, password)
+        with tenant_session(self._cluster, uri, self._session, BOUNDS, look=look) as login:
             yield login
 
     def _make_restorer(self, name: str, password: str) -> None:

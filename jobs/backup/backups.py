@@ -125,13 +125,18 @@ def _is_of_now(run: Run[Any], known: Manifest, keys: Mapping[str, str], uri: str
     """
     details = sets.details(known, keys[known.key_id])
     kept = Contents.from_json(details["contents"])
-    with looking(uri, run.session) as look:
+    with looking(run.infra.databases.cluster, uri, run.session, check=run.check) as look:
         return details.get("written") == look.written and kept.figures == kept.later == look.figures()
 
 
 def _dumped(run: Run[Any], backup: Backup, uri: str, path: Path, key: str, project: str) -> _Dumped:
     form = cast("Format", backup.format)
-    with _as_unavailable(), looking(uri, run.session, project=project) as look, ThreadPoolExecutor(1) as beside:
+    cluster, session = run.infra.databases.cluster, run.session
+    with (
+        _as_unavailable(),
+        looking(cluster, uri, session, project=project, check=run.check) as look,
+        ThreadPoolExecutor(1) as beside,
+    ):
         size = look.size()
         archive.ensure_room(path.parent, _expected(run, backup, size))
         programs = Programs.of(run.infra.settings)

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
 from catalog import project_states as states
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, Transaction, translated
+from infra.postgres.database import Transaction, connect, translated
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 
@@ -39,10 +39,7 @@ TABLES = (
 @contextmanager
 def reading(conninfo: str, session: str) -> Iterator[Transaction]:
     """Lend one view of a platform's database that is there. Raises Unavailable, Refused when it lets nobody in."""
-    with (
-        translated(),
-        psycopg.connect(conninfo, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)) as source,
-    ):
+    with translated(), connect(conninfo, session, autocommit=False) as source:
         source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield Transaction(source)
 

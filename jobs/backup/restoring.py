@@ -103,7 +103,8 @@ def compare(
     login = names.roles(project).dump
     uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
     known = stand_ins.stands_for if stand_ins else {}
-    with looking(uri, run.session, project=project, stand_ins=known) as look:
+    cluster, session = run.infra.databases.cluster, run.session
+    with looking(cluster, uri, session, project=project, stand_ins=known, check=run.check) as look:
         kept = source.contents
         found = look.take_as(kept, source.manifest.scope, run.check)
     for schema in _anew(source):
@@ -126,10 +127,10 @@ def prove_beside(run: Run[Any], contents: Contents, database: str, project: str)
     name = names.password(roles.authenticator)
     uri = run.infra.databases.uri(database, roles.authenticator, known.wanted(name))
     try:
-        run.infra.databases.prove(uri, roles, run.session)
+        run.infra.databases.prove(uri, roles, run.session, run.check)
     except LoginRefused:
         uri = run.infra.databases.uri(database, roles.authenticator, known[name])
-        run.infra.databases.prove(uri, roles, run.session)
+        run.infra.databases.prove(uri, roles, run.session, run.check)
     return prove_by_data_api(run, uri, project, contents)
 
 
@@ -148,7 +149,7 @@ def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stan
     path = run.infra.settings.backups_folder / file.name
     programs = Programs.of(run.infra.settings)
     with (
-        beside.restorer(database) as login,
+        beside.restorer(database, run.check) as login,
         archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
         programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):

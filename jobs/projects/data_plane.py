@@ -107,11 +107,11 @@ def check_round_trip(run: Run[Any]) -> None:
     wanted, before = _data_passwords(project, known)
     run.check()
     try:
-        run.infra.databases.prove(_own_uri(run, wanted), roles, run.session)
+        run.infra.databases.prove(_own_uri(run, wanted), roles, run.session, run.check)
     except LoginRefused:
         if not before:
             raise
-        run.infra.databases.prove(_own_uri(run, before), roles, run.session)
+        run.infra.databases.prove(_own_uri(run, before), roles, run.session, run.check)
 
 
 def _own_uri(run: Run[Any], password: str) -> str:

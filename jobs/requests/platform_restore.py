@@ -23,7 +23,7 @@ from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
 from infra.errors import InfraError, Refused, Unavailable
 from infra.postgres import migrations
-from infra.postgres.database import Transaction, translated
+from infra.postgres.database import Transaction, connect, translated
 from infra.postgres.sql import statements
 from infra.postgres.staging import Beside
 from infra.secrets import master_keys, secretfiles
@@ -76,8 +76,8 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
     try:
         tell("restoring beside the live one")
         _fill(infra, source, uri)
-        _compare(source, uri)
-        with translated(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
+        _compare(infra, source, uri)
+        with translated(), connect(uri, SESSION) as login:
             migrations.apply(login, "platform")
             for statement in (SQL.rest, SQL.forget_workers):
                 login.execute(statement)
@@ -197,16 +197,12 @@ def _fill(infra: Infra, source: Opened, uri: str) -> None:
     path = infra.settings.backups_folder / file.name
     with (
         translated(),
-        psycopg.connect(
-            uri,
-            autocommit=True,
-            application_name=SESSION,
-            options="-c synchronous_commit=off",
-            prepare_threshold=None,  # what runs here may run DEALLOCATE
-        ) as login,
+        connect(uri, SESSION) as login,
         archive.opened(path, FORMS[form], backups.gpg(infra), source.key) as plain,
         Programs.of(infra.settings).as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
+        login.execute("SET synchronous_commit = off")
+        login.prepare_threshold = None  # what runs here may run DEALLOCATE
         played = Replay(login, extend=_no_extension, look=lambda _done: None).play(text)
     if played.failures:
         raise Refused(played.failures[0])
@@ -226,8 +222,8 @@ def _no_extension(name: str, _schema: str) -> None:
     raise Refused(f"the platform's backup names the extension {name}, which the platform does not use")
 
 
-def _compare(source: Opened, uri: str) -> None:
-    with looking(uri, SESSION) as look:
+def _compare(infra: Infra, source: Opened, uri: str) -> None:
+    with looking(infra.databases.cluster, uri, SESSION) as look:
         found = faults(source.contents, look.take_as(source.contents, "", lambda: None))
     if found:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(found)}")

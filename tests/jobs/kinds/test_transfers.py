@@ -101,7 +101,7 @@ class Moves:
 
     def contents(self, infra, project):
         tenant = stored_tenant(infra, project)
-        with looking(tenant.uri(tenant.roles.dump), "test", project=project) as look:
+        with looking(tenant.infra.databases.cluster, tenant.uri(tenant.roles.dump), "test", project=project) as look:
             return look.take(lambda: None)
 
     def known(self, infra, project):
