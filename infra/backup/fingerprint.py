@@ -221,4 +221,10 @@ def looking(
         login.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         look = Look(login, project, stand_ins or {})
         look.written = str(row[0]) if row else ""
-        yield look
+        try:
+            yield look
+        except Exception as error:
+            # Whatever shared its snapshot has failed with it, in another thread or program.
+            if login.stopped is not None and error is not login.stopped:
+                raise login.stopped from error
+            raise

@@ -92,20 +92,22 @@ class Bounds:
 class TenantSession(psycopg.Connection[Any]):
     """A connection that is looked after whenever it waits for the server: cursors, COPY and `results` alike.
 
-    look  called several times a second while something runs; may raise to have the session ended
+    look   called several times a second while something runs; may raise to have the session ended
+    guard  what looks after it
     """
 
     look: Callable[[], None] | None = None
-    _guard: _Guard | None = None
+    guard: _Guard | None = None
 
-    def guarded(self, guard: _Guard) -> None:
-        """Be looked after from now on."""
-        self._guard = guard
+    @property
+    def stopped(self) -> BaseException | None:
+        """Why it was ended by us; None when it was not."""
+        return None if self.guard is None else self.guard.stopped
 
     def allow(self, seconds: float) -> None:
         """Give what comes next so many seconds by our clock, whatever has passed."""
-        if self._guard is not None:
-            self._guard.allow(seconds)
+        if self.guard is not None:
+            self.guard.allow(seconds)
 
     @contextmanager
     def looking(self, look: Callable[[], None]) -> Iterator[None]:
@@ -121,9 +123,9 @@ class TenantSession(psycopg.Connection[Any]):
 
         Raises TookTooLong, TooLarge, and what `look` raises: the session is ended by then, for good.
         """
-        if self._guard is None:
+        if self.guard is None:
             return super().wait(gen, interval, timeout)
-        return super().wait(self._watched(gen, self._guard), min(interval, self._guard.pause()), timeout)
+        return super().wait(self._watched(gen, self.guard), min(interval, self.guard.pause()), timeout)
 
     def _watched(self, gen: PQGen[V], guard: _Guard) -> PQGen[V]:
         guard.check(self)
@@ -248,8 +250,7 @@ def tenant_session(
             *(cluster, session, login.info.user, login.info.dbname, login.info.backend_pid, pooled, bounds),
             *(time.monotonic() + bounds.seconds + GRACE_SECONDS, received),
         )
-        login.look = look
-        login.guarded(guard)
+        login.look, login.guard = look, guard
         try:
             yield login
         except BaseException as error:

@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 from catalog import audit, names, sessions
 from catalog import project_states as states
 from infra.postgres.database import Transaction, connect, translated
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,8 +67,8 @@ def projects(infra: Infra, source: Transaction, target: Transaction, tell: Calla
     carried = []
     for row in source.rows(SQL.projects):
         project = str(row["id"])
-        beside = Beside(infra.databases, names.roles(project), "launchdb-carry")
-        if target.value(SQL.knows, {"id": project}) or not beside.exists(names.database(project)):
+        staging = ProjectStaging(infra.databases, names.roles(project), "launchdb-carry")
+        if target.value(SQL.knows, {"id": project}) or not staging.exists(names.database(project)):
             continue
         _carry(source, target, row)
         carried.append(project)

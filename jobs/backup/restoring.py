@@ -1,4 +1,4 @@
-"""A set becomes a database beside a project's, and is proven to be what was backed up."""
+"""A set becomes a staging database of a project, and is proven to be what was backed up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.backup.dumps import FORMS, Programs
 from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
 from infra.errors import LoginRefused, Refused
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.stand_ins import StandIns
 from jobs.backup.backups import DATABASE, gpg, told
 from jobs.projects.data_api_check import prove_by_data_api
@@ -47,25 +47,25 @@ class Restored:
                 run.result[name] = listed(said)
 
 
-def restore_beside(
+def restore_staging(
     run: Run[Any], source: Opened, database: str, *, project: str, mark: str | None, partial: bool = False
 ) -> Restored:
-    """Fill a database beside the project's with what a set holds, and prove that it holds it.
+    """Fill a staging database of the project with what a set holds, and prove that it holds it.
 
     mark     what the finished restore is known by
     partial  what cannot come back may stay away: it is named, and the rest counts
 
     Raises Refused naming what failed or differs; then nothing is left of it.
     """
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
     run.check()
     try:
-        beside.make(database, source.manifest.schema, without=source.contents.lacks_schemas)
-        beside.drop_restorer()  # an attempt that was killed has left those who stood in
+        staging.create_empty(database, source.manifest.schema, without=source.contents.lacks_schemas)
+        staging.drop_restorer()  # an attempt that was killed has left those who stood in
         stand_ins = StandIns(run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope)
-        played = _replayed(run, source, beside, database, stand_ins)
+        played = _replayed(run, source, staging, database, stand_ins)
         run.check()
-        beside.settle(database)
+        staging.settle(database)
         restored = _judged(played, compare(run, source, database, project, stand_ins), partial=partial)
         restored.remarks.extend(stand_ins.drop(database))
         restored.remarks.extend(source.contents.left_out)
@@ -73,9 +73,9 @@ def restore_beside(
             f"schema {schema}: it was gone; it is there as in a new project" for schema in sorted(_anew(source))
         )
         if mark is not None:
-            beside.set_mark(database, mark)
+            staging.set_mark(database, mark)
     except BaseException:
-        drop_beside(run, database, project=project)
+        drop_staging(run, database, project=project)
         raise
     return restored
 
@@ -117,13 +117,13 @@ def _anew(source: Opened) -> set[str]:
     return source.contents.lacks_schemas - {"public"}
 
 
-def prove_beside(run: Run[Any], contents: Contents, database: str, project: str) -> int:
-    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
+def check_staging(run: Run[Any], contents: Contents, database: str, project: str) -> int:
+    """Go the data API's way in a staging database: log in, write as each of its roles, leave nothing.
 
     Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
     """
     roles, known = names.roles(project), stored_secrets(run)
-    Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
+    ProjectStaging(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
     name = names.password(roles.authenticator)
     uri = run.infra.databases.uri(database, roles.authenticator, known.wanted(name))
     try:
@@ -134,14 +134,14 @@ def prove_beside(run: Run[Any], contents: Contents, database: str, project: str)
     return prove_by_data_api(run, uri, project, contents)
 
 
-def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
-    """Let a database beside the project's be gone, and the login that restores."""
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
-    beside.drop(database)
-    beside.drop_restorer()
+def drop_staging(run: Run[Any], database: str, *, project: str) -> None:
+    """Drop a staging database, and the login that restores."""
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
+    staging.drop(database)
+    staging.drop_restorer()
 
 
-def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stand_ins: StandIns) -> Played:
+def _replayed(run: Run[Any], source: Opened, staging: ProjectStaging, database: str, stand_ins: StandIns) -> Played:
     manifest, form = source.manifest, cast("Format", source.manifest.format)
     file = manifest.file(DATABASE)
     if file is None:
@@ -149,14 +149,14 @@ def _replayed(run: Run[Any], source: Opened, beside: Beside, database: str, stan
     path = run.infra.settings.backups_folder / file.name
     programs = Programs.of(run.infra.settings)
     with (
-        beside.restorer(database, run.check) as login,
+        staging.restorer(database, run.check) as login,
         archive.opened(path, FORMS[form], gpg(run.infra), source.key) as plain,
         programs.as_sql(plain, form, most_bytes=file.plain_bytes) as text,
     ):
         replay = Replay(
             login,
             role=stand_ins,
-            extend=lambda extension, schema: beside.extend(database, login, extension, schema),
+            extend=lambda extension, schema: staging.extend(database, login, extension, schema),
             look=told(run, file.plain_bytes, "restored"),
         )
         return replay.play(text)

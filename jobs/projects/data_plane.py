@@ -9,8 +9,8 @@ from catalog import project_states as states
 from infra.errors import LoginRefused
 from infra.instances.instances import By, InstanceSpec
 from infra.postgres.limits import Limits
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from infra.secrets import tokens
 from jobs.engine.errors import GiveUp
 from jobs.projects import pooling
@@ -63,15 +63,15 @@ def exchange_passwords(run: Run[Any], passwords: dict[str, str]) -> None:
 def drop_database(run: Run[Any]) -> None:
     """Let the project have no database, and none beside it; the sessions that are left are ended."""
     database = names.database(run.args.project_id)
-    beside = Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
-    for use in names.BESIDE:
-        beside.drop(names.beside(run.args.project_id, use))
-    beside.drop_restorer()
+    staging = ProjectStaging(run.infra.databases, names.roles(run.args.project_id), run.session)
+    for use in names.STAGING_USES:
+        staging.drop(names.staging(run.args.project_id, use))
+    staging.drop_restorer()
     run.ledger.releasing("database", database)
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.gone("database", database)
-    run.ledger.forget("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
+    run.ledger.forget("database", *(names.staging(run.args.project_id, use) for use in names.STAGING_USES))
 
 
 def drop_roles(run: Run[Any]) -> None:

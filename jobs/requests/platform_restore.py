@@ -5,11 +5,9 @@ These are acts of whoever may read the home folder, not jobs: the job table is w
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from catalog import backups as catalogue
@@ -21,11 +19,12 @@ from infra.backup.differences import faults
 from infra.backup.dumps import FORMS, Programs
 from infra.backup.fingerprint import looking
 from infra.backup.sql_restore import Replay
-from infra.errors import InfraError, Refused, Unavailable
+from infra.errors import InfraError, Refused
 from infra.postgres import migrations
 from infra.postgres.database import Transaction, connect, translated
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
+from infra.postgres.staging import StagingDatabase
 from infra.secrets import master_keys, secretfiles
 from infra.secrets.vault import Vault
 from jobs.backup import backups, carried
@@ -37,12 +36,10 @@ if TYPE_CHECKING:
 
     from infra.backup.dumps import Format
     from infra.composition import Infra
-    from infra.postgres.cluster import Session
     from jobs.backup.backups import Opened
 
 SQL = statements(__file__)
 SESSION = "launchdb-restore-platform"
-LOOKS, LOOK_SECONDS = 50, 0.1
 REWRAPPED_AT_A_TIME = 500
 
 
@@ -68,13 +65,11 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         raise Refused(f"{stem} is no backup of the platform")
     live = _live(infra)
     restored, kept = f"{live}_restored", f"{live}_before"
-    with infra.databases.cluster.session(SESSION) as admin:
-        admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
-        admin.execute(SQL.create.format(database=sql.Identifier(restored)))
-        admin.execute(SQL.close.format(database=sql.Identifier(restored)))
+    staging = _staging(infra)
+    staging.create(restored)
     uri = make_conninfo(infra.database.conninfo, dbname=restored)
     try:
-        tell("restoring beside the live one")
+        tell("restoring into a staging database")
         _fill(infra, source, uri)
         _compare(infra, source, uri)
         with translated(), connect(uri, SESSION) as login:
@@ -82,15 +77,14 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
             for statement in (SQL.rest, SQL.forget_workers):
                 login.execute(statement)
             _give_up_moving(Transaction(login))
-            _open(infra, live)
+            staging.open(live)
             _carry_over(infra, live, Transaction(login), tell, owners=True)
             _rewrap(infra, Transaction(login))
     except BaseException:
-        with infra.databases.cluster.session(SESSION) as admin:
-            admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        staging.drop(restored)
         raise
     tell("swapping it in")
-    _swap(infra, live, restored, kept)
+    staging.swap(live, restored, kept)
     return kept
 
 
@@ -108,7 +102,7 @@ def adopt(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
         settled = tx.rows(SQL.settled, states.SETS)
     for row in settled:
         project = str(row["id"])
-        if Beside(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
+        if ProjectStaging(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
             continue
         with infra.database.transaction() as tx:
             backup = catalogue.newest(tx, project)
@@ -139,7 +133,7 @@ def _carry_over(
 
     Where it cannot be read, that is told and keeps nothing else away: it may be what the platform is restored for.
     """
-    if _is_whole(infra, name) is None:
+    if not (_staging(infra).exists(name) or _staging(infra).is_half_dropped(name)):
         return []
     uri = make_conninfo(infra.database.conninfo, dbname=name)
     try:
@@ -157,18 +151,8 @@ def _carry_over(
     return []
 
 
-def _is_whole(infra: Infra, name: str) -> bool | None:
-    """Say whether a database is whole, and not what an interrupted drop has left; None when there is none."""
-    with infra.databases.cluster.session(SESSION) as admin:
-        row = admin.execute(SQL.look, {"name": name}).fetchone()
-    return bool(row[0]) if row else None
-
-
-def _open(infra: Infra, name: str) -> None:
-    """Let sessions into a database again that a restore which was killed while it swapped has closed."""
-    if _is_whole(infra, name):
-        with infra.databases.cluster.session(SESSION) as admin:
-            admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+def _staging(infra: Infra) -> StagingDatabase:
+    return StagingDatabase(infra.databases.cluster, SESSION)
 
 
 def _live(infra: Infra) -> str:
@@ -227,32 +211,3 @@ def _compare(infra: Infra, source: Opened, uri: str) -> None:
         found = faults(source.contents, look.take_as(source.contents, "", lambda: None))
     if found:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(found)}")
-
-
-def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:
-    there = bool(_is_whole(infra, live))
-    pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
-    with infra.databases.cluster.session(SESSION) as admin:
-        # Of one that is half dropped there is nothing to keep.
-        admin.execute(SQL.drop.format(database=sql.Identifier(kept if there else live)))
-        if there:
-            admin.execute(SQL.forbid.format(database=sql.Identifier(live)))
-        try:
-            _rename(admin, pairs, [live, restored])
-        finally:
-            for name in (live, kept):
-                _open(infra, name)
-
-
-def _rename(admin: Session, pairs: list[tuple[str, str]], names: list[str]) -> None:
-    for _look in range(LOOKS):
-        admin.execute(SQL.end_sessions, {"names": names})
-        try:
-            with admin.transaction():
-                for old, new in pairs:
-                    admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
-        except psycopg.errors.ObjectInUse:
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
-    raise Unavailable("sessions of the platform could not be ended")

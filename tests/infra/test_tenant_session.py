@@ -259,7 +259,7 @@ def test_another_session_of_the_same_name_goes_on(log_in, tenant, seen):
 
 def test_one_that_comes_by_the_pooler_is_found_by_its_name(log_in, seen):
     with pytest.raises(TookTooLong), log_in(Bounds(0.2), name="by the pooler", pooled=True) as session:
-        session._guard.pid = 1  # the pooler's number of a client is no backend's
+        session.guard.pid = 1  # the pooler's number of a client is no backend's
         session.execute("SELECT pg_sleep(200)")
     assert seen("by the pooler") == []
 

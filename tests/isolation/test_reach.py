@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.role_names import SHARED
-from infra.postgres.staging import Beside
 
 LOGINS = ("owner", "authenticator", "auth", "storage", "dump")
 
@@ -89,10 +89,10 @@ def test_no_role_of_a_tenant_is_mighty_or_a_member_beyond_its_project(alice, bob
 
 
 def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
-    beside, name = Beside(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
+    staging, name = ProjectStaging(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
     try:
-        beside.make(name, cluster.databases.templates.version)
-        with beside.restorer(name) as login:
+        staging.create_empty(name, cluster.databases.templates.version)
+        with staging.restorer(name) as login:
             assert login.execute("SELECT pg_has_role(%s, 'MEMBER')", (alice.roles.dump,)).fetchone() == (False,)
             with pytest.raises(errors.InsufficientPrivilege):
                 login.execute("SELECT rolpassword FROM pg_authid")
@@ -100,8 +100,8 @@ def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
             members = "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE roleid = to_regrole(%s)"
             assert admin.execute(members, (alice.roles.dump,)).fetchall() == []
     finally:
-        beside.drop(name)
-        beside.drop_restorer()
+        staging.drop(name)
+        staging.drop_restorer()
 
 
 @pytest.mark.parametrize("login", LOGINS)

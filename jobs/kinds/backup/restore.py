@@ -1,4 +1,4 @@
-"""project.restore: a backup becomes a project's database: filled beside, proven, then swapped in by name.
+"""project.restore: a backup becomes a project's database: filled as a staging database, proven, then swapped in.
 
 The project serves what it has until the swap, and a restore that fails leaves it as it was. A project that does not
 exist yet, or was deleted, is made on the way.
@@ -14,8 +14,8 @@ from catalog import names, secrets, settings
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
 from infra.backup import keys, sets
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from jobs.backup import backups, restoring
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
@@ -79,14 +79,14 @@ def drop_database_and_roles(run: Run[RestoreProject]) -> None:
 
 
 def restore_copy(run: Run[RestoreProject]) -> None:
-    """Let a database beside the project's hold what the backup holds, and prove it."""
-    project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
-    beside = _beside(run)
-    if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
+    """Let a staging database hold what the backup holds, and prove it."""
+    project, database = run.args.project_id, names.staging(run.args.project_id, "restored")
+    staging = _staging(run)
+    if run.job_id in (staging.mark(database), staging.mark(names.database(project))):
         return
     run.ledger.intend("database", database)
     source = _opened(run)
-    restored = restoring.restore_beside(
+    restored = restoring.restore_staging(
         run, source, database, project=project, mark=run.job_id, partial=run.args.partial
     )
     restored.report(run)
@@ -94,40 +94,40 @@ def restore_copy(run: Run[RestoreProject]) -> None:
 
 
 def drop_copy(run: Run[RestoreProject]) -> None:
-    """Take back what was restored beside the project."""
-    database = names.beside(run.args.project_id, "restored")
+    """Take back the staging database."""
+    database = names.staging(run.args.project_id, "restored")
     run.ledger.releasing("database", database)
-    restoring.drop_beside(run, database, project=run.args.project_id)
+    restoring.drop_staging(run, database, project=run.args.project_id)
     run.ledger.gone("database", database)
 
 
 def swap_database(run: Run[RestoreProject]) -> None:
     """Let the restored database bear the project's name; the one before it is kept under another."""
     project = run.args.project_id
-    live, restored = names.database(project), names.beside(project, "restored")
-    kept = names.beside(project, "before")
+    live, restored = names.database(project), names.staging(project, "restored")
+    kept = names.staging(project, "before")
     run.ledger.intend("database", kept)
     run.check()
-    beside = _beside(run)
-    if beside.mark(live) != run.job_id:
-        if beside.mark(restored) != run.job_id:
-            raise GiveUp("what was restored beside the project is gone; retry the restore")
+    staging = _staging(run)
+    if staging.mark(live) != run.job_id:
+        if staging.mark(restored) != run.job_id:
+            raise GiveUp("the staging database is gone; retry the restore")
         with pooling.let_go(run):
-            beside.swap(live, restored, kept)
+            staging.swap(live, restored, kept)
     run.ledger.present("database", live)
     run.ledger.gone("database", restored)
-    (run.ledger.present if beside.exists(kept) else run.ledger.gone)("database", kept)
+    (run.ledger.present if staging.exists(kept) else run.ledger.gone)("database", kept)
 
 
 def swap_database_back(run: Run[RestoreProject]) -> None:
     """Let a project that was there have its own database again, when this restore has taken its place."""
     project = run.args.project_id
-    live, kept = names.database(project), names.beside(project, "before")
-    beside, status = _beside(run), _status(run)
-    if status in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
+    live, kept = names.database(project), names.staging(project, "before")
+    staging, status = _staging(run), _status(run)
+    if status in states.RESTORED and staging.mark(live) == run.job_id and staging.exists(kept):
         run.check()
         with pooling.let_go(run):
-            beside.swap_back(live, kept)
+            staging.swap_back(live, kept, names.staging(project, "restored"))
         run.ledger.gone("database", kept)
         if status in states.SETTLED:
             allow_logins(run)
@@ -177,7 +177,7 @@ def mark_restored(run: Run[RestoreProject], tx: Transaction) -> None:
     template = run.infra.databases.templates.name
     if not states.move(tx, project, "active", by="project.restore", template=template):
         states.touch(tx, project, template=template)
-    if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
+    if tx.value(SQL.is_kept, {"name": names.staging(project, "before")}):
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
     if _manifest(run).schema < run.infra.databases.templates.version:
@@ -206,13 +206,13 @@ def _is_new(run: Run[RestoreProject]) -> bool:
     """
     if _status(run) != "restoring":
         return False
-    live, kept = names.database(run.args.project_id), names.beside(run.args.project_id, "before")
-    beside = _beside(run)
-    return not beside.exists(kept) and (not beside.exists(live) or beside.mark(live) == run.job_id)
+    live, kept = names.database(run.args.project_id), names.staging(run.args.project_id, "before")
+    staging = _staging(run)
+    return not staging.exists(kept) and (not staging.exists(live) or staging.mark(live) == run.job_id)
 
 
-def _beside(run: Run[RestoreProject]) -> Beside:
-    return Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
+def _staging(run: Run[RestoreProject]) -> ProjectStaging:
+    return ProjectStaging(run.infra.databases, names.roles(run.args.project_id), run.session)
 
 
 def _status(run: Run[RestoreProject]) -> str:
@@ -243,7 +243,7 @@ def _opened(run: Run[RestoreProject]) -> Opened:
         Step(check_backup, title="Check the whole backup"),
         Step(store_secrets, atomic=True, undo=forget_secrets, title="Make secrets and keys"),
         Step(create_roles, lasting=True, undo=drop_database_and_roles),
-        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore beside, compare"),
+        Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore into a staging database, compare"),
         Step(swap_database, undo=swap_database_back, no_return=True, title="Swap the database in"),
         Step(allow_logins, lasting=True),
         Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),

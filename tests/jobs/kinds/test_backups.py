@@ -14,8 +14,8 @@ from catalog import backups, job_secrets, names
 from infra.backup import sets
 from infra.backup.differences import faults
 from infra.backup.fingerprint import Contents
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.role_names import ProjectRoles
-from infra.postgres.staging import Beside
 from jobs.kinds.backup.backup import BackupProject
 from jobs.kinds.backup.export import ExportProject, path_of
 from jobs.kinds.backup.forget_database import ForgetDatabase
@@ -94,7 +94,7 @@ class Shop:
 
     def leave(self):
         with self.infra.databases.cluster.session("test") as admin:
-            for use in names.BESIDE:
+            for use in names.STAGING_USES:
                 admin.execute(f'DROP DATABASE IF EXISTS "{self.id}_{use}" WITH (FORCE)')
 
 
@@ -549,7 +549,7 @@ def in_background(shop, statement, ended):
 @pytest.mark.timing
 def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long(shop, monkeypatch):
     backup = shop.back_up()
-    swap, ended = Beside.swap, []
+    swap, ended = ProjectStaging.swap, []
 
     def with_clients(self, *names):
         if took:  # a second look, by another attempt
@@ -567,7 +567,7 @@ def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long
             thread.join(10)
 
     took = []
-    monkeypatch.setattr(Beside, "swap", with_clients)
+    monkeypatch.setattr(ProjectStaging, "swap", with_clients)
     job = shop.restore(backup)
     assert (job.status, job.error) == ("succeeded", None)
     assert sorted(ended) == ["AdminShutdown", "done"]
