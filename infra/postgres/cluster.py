@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool
 
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, RECONNECT_SECONDS, ensure_alive, renewed, translated
+from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, pool_of, renewed, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from psycopg_pool import ConnectionPool
 
 T = TypeVar("T")
 Session = psycopg.Connection[Any]
@@ -41,17 +42,12 @@ class Cluster:
         self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE)
         self._opening = threading.Lock()
         self._opened = False
-        self._pool: ConnectionPool[Session] = ConnectionPool(
-            self._conninfo,
-            kwargs={"autocommit": True, "application_name": "launchdb-administrator", "options": OPTIONS},
-            min_size=1,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            check=ensure_alive,
-            max_idle=300.0,
-            open=False,
+        self._pool = pool_of(
+            *(self._conninfo, "launchdb-administrator"),
             name="cluster",
+            max_size=max_size,
+            idle_seconds=300.0,
+            options=OPTIONS,
         )
 
     @property

@@ -96,6 +96,33 @@ def connect(conninfo: str, application_name: str, *, autocommit: bool = True) ->
         )
 
 
+def pool_of(
+    conninfo: str, application_name: str, *, name: str, max_size: int, idle_seconds: float, **more: str
+) -> ConnectionPool[psycopg.Connection[Any]]:
+    """Make a pool that is yet to be opened. Its sessions commit each statement, and are looked at before they are lent.
+
+    idle_seconds  after which those that nobody needed are closed, but one
+    more          of libpq's parameters
+    """
+    return ConnectionPool(
+        conninfo,
+        kwargs={
+            "autocommit": True,
+            "application_name": application_name,
+            "connect_timeout": int(CONNECT_TIMEOUT_SECONDS),
+            **more,
+        },
+        min_size=1,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        check=ensure_alive,
+        max_idle=idle_seconds,
+        open=False,
+        name=name,
+    )
+
+
 @contextmanager
 def renewed(pool: ConnectionPool[Any]) -> Iterator[None]:
     """Begin all sessions of a pool anew when one fails of what it had prepared: the others have prepared the same.
@@ -184,18 +211,7 @@ class Database:
     def __init__(self, conninfo: str, *, name: str = "launchdb", max_size: int = 8, bell: Rings | None = None) -> None:
         self.conninfo = conninfo
         self.bell = bell
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            conninfo,
-            kwargs={"autocommit": True, "application_name": name, "connect_timeout": int(CONNECT_TIMEOUT_SECONDS)},
-            min_size=1,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            check=ensure_alive,
-            max_idle=60.0,
-            open=False,
-            name=name,
-        )
+        self._pool = pool_of(conninfo, name, name=name, max_size=max_size, idle_seconds=60.0)
         with translated():
             self._pool.open(wait=False)
 
