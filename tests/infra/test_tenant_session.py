@@ -11,6 +11,7 @@ import pytest
 from infra.errors import LoginRefused, Refused, Unavailable
 from infra.postgres.limits import Limits
 from infra.postgres.tenant_session import READ_FACTOR, Bounds, Crowded, TookTooLong, TooLarge, tenant_session
+from tests.fixtures.plain_pooler import pooled_by_itself
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
 
@@ -257,11 +258,22 @@ def test_another_session_of_the_same_name_goes_on(log_in, tenant, seen):
     assert done == [(1,)]
 
 
-def test_one_that_comes_by_the_pooler_is_found_by_its_name(log_in, seen):
-    with pytest.raises(TookTooLong), log_in(Bounds(0.2), name="by the pooler", pooled=True) as session:
-        session.guard.pid = 1  # the pooler's number of a client is no backend's
-        session.execute("SELECT pg_sleep(200)")
-    assert seen("by the pooler") == []
+@pytest.mark.pgbouncer
+@pytest.mark.parametrize("query", ["SELECT pg_sleep(200)", STUBBORN])
+def test_one_that_comes_by_a_pooler_is_ended_too_and_others_of_the_pool_go_on(query, tenant, seen, tmp_path):
+    cluster = tenant.infra.databases.cluster
+    with (
+        pooled_by_itself(tenant.uri(tenant.roles.owner), tmp_path) as uri,
+        psycopg.connect(uri, application_name="another") as other,
+    ):
+        other.execute("SELECT 1")
+        with (
+            pytest.raises(TookTooLong),
+            tenant_session(cluster, uri, "by the pooler", Bounds(0.5), pooled=True) as session,
+        ):
+            session.execute(query)
+        assert [state for _pid, state, _query in seen("by the pooler") if state != "idle"] == []
+        assert other.execute("SELECT 2").fetchone() == (2,)
 
 
 def test_what_the_tenant_prepares_or_forgets_breaks_nothing(log_in):
