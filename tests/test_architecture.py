@@ -102,7 +102,7 @@ READS_ENVIRONMENT = ("config",)
 # Who begins sessions on Postgres. Whatever runs as a project's login does so in a session of `tenant_session`, but for
 # the data API, which is one itself, and a pooler that only looks whether it is let in.
 CONNECTS = {
-    *("infra.postgres.database", "infra.postgres.cluster", "infra.postgres.tenant_session", "infra.embedded.prepare"),
+    *("infra.postgres.database", "infra.postgres.tenant_session", "infra.embedded.prepare"),
     *("infra.pooler.console", "infra.pooler.pgbouncer", "app.data.run.connections", "app.data.run.listener"),
 }
 # What the database itself runs.

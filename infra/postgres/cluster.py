@@ -12,7 +12,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, pool_of, renewed, translated
+from infra.postgres.database import connect, pool_of, renewed, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,18 +78,8 @@ class Cluster:
 
     def opened_inside(self, database: str, name: str) -> Session:
         """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
-        with translated(DEPENDENCY):
-            return psycopg.connect(
-                self._conninfo,
-                dbname=database,
-                autocommit=True,
-                application_name=name,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+        conninfo = make_conninfo(self._conninfo, dbname=database, options=OPTIONS)
+        return connect(conninfo, name, dependency=DEPENDENCY)
 
     def persistently(self, act: Callable[[], T]) -> T:
         """Call `act`, which looks before it acts, again when it lost a race against another session."""

@@ -82,9 +82,16 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
         ConnectionPool.check_connection(connection)
 
 
-def connect(conninfo: str, application_name: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
-    """Open a session on a database of the platform's own; the server's end of it is noticed. Raises Unavailable."""
-    with translated():
+def connect(
+    conninfo: str, application_name: str, *, autocommit: bool = True, dependency: str | None = None
+) -> psycopg.Connection[Any]:
+    """Open a session as one of the platform's own logins; the server's end of it is noticed.
+
+    dependency  what the error names when the server is away as a whole
+
+    Raises Unavailable.
+    """
+    with translated(dependency):
         return psycopg.connect(
             conninfo,
             autocommit=autocommit,
