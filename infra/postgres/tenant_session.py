@@ -125,7 +125,8 @@ class TenantSession(psycopg.Connection[Any]):
         """
         if self.guard is None:
             return super().wait(gen, interval, timeout)
-        return super().wait(self._watched(gen, self.guard), min(interval, self.guard.pause()), timeout)
+        pause = max(0.01, min(interval, LOOK_SECONDS, self.guard.deadline - time.monotonic()))
+        return super().wait(self._watched(gen, self.guard), pause, timeout)
 
     def _watched(self, gen: PQGen[V], guard: _Guard) -> PQGen[V]:
         guard.check(self)
@@ -178,33 +179,33 @@ class _Guard:
     deadline: float
     received: ReceivedBytes | None
     stopped: BaseException | None = None
-    looked: float = field(default_factory=time.monotonic)
+    look_at: float = field(default_factory=lambda: time.monotonic() + LOOK_SECONDS)
 
     def allow(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds + GRACE_SECONDS
 
-    def pause(self) -> float:
-        """Return for how many seconds nobody needs to look."""
-        return max(0.01, min(LOOK_SECONDS, self.deadline - time.monotonic()))
-
     def check(self, session: TenantSession) -> None:
+        """Raise when it has to end, which it has by then. Called whenever something comes: it costs next to nothing."""
         self.count(session)
+        now = time.monotonic()
+        if now < self.deadline and now < self.look_at:
+            return
         with self._stopping(session):
-            if time.monotonic() >= self.deadline:
+            if now >= self.deadline:
                 raise TookTooLong("it took longer than it was given, and was ended")
-            if session.look is not None and time.monotonic() - self.looked >= LOOK_SECONDS:
+            if session.look is not None:
                 session.look()
-                self.looked = time.monotonic()
+        self.look_at = time.monotonic() + LOOK_SECONDS
 
     def count(self, session: TenantSession) -> None:
-        with self._stopping(session):
-            if self.received is not None and self.received.count() > READ_FACTOR * (self.bounds.size or 0):
+        if self.stopped is not None:
+            raise self.stopped
+        if self.received is not None and self.received.count() > READ_FACTOR * (self.bounds.size or 0):
+            with self._stopping(session):
                 raise TooLarge("more is returned than anybody would read; add a LIMIT")
 
     @contextmanager
     def _stopping(self, session: TenantSession) -> Iterator[None]:
-        if self.stopped is not None:
-            raise self.stopped
         try:
             yield
         except BaseException as error:
