@@ -248,7 +248,10 @@ def test_clients_that_come_back_at_once_are_never_shut_out_and_meet_the_new_one(
     stop.set()
     for client in clients:
         client.join(30)
-    assert not [told for told in met if "not currently accepting connections" in told]
+    # In the middle of its one statement a session may be ended; who had to wait finds none of that name any more.
+    known = ("does not exist", "terminating connection", "server closed the connection", "connection is lost")
+    strange = [told for told in met if told not in world.all and not any(words in told for words in known)]
+    assert strange == []
 
 
 def test_a_swap_lets_short_work_end_and_ends_the_long(world, busy):
