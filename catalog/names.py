@@ -8,8 +8,8 @@ from catalog.ids import is_project_id
 from infra.postgres.role_names import ProjectRoles
 
 # What lies beside a project's database: a restore under way, a trial of a backup, what was there before a restore.
-Beside = Literal["restored", "trial", "before"]
-BESIDE: tuple[Beside, ...] = ("restored", "trial", "before")
+StagingUse = Literal["restored", "trial", "before"]
+STAGING_USES: tuple[StagingUse, ...] = ("restored", "trial", "before")
 
 # A project's secrets, by name; each login's password has its own, see `password`.
 JWT_SECRET, ANON_KEY, SERVICE_KEY = "jwt_secret", "anon_key", "service_role_key"
@@ -20,8 +20,8 @@ def database(project_id: str) -> str:
     return _checked(project_id)
 
 
-def beside(project_id: str, use: Beside) -> str:
-    """Name a database beside the project's: restored into, or kept from before. Raises ValueError."""
+def staging(project_id: str, use: StagingUse) -> str:
+    """Name a database that stands beside the project's: restored into, or kept from before. Raises ValueError."""
     return f"{_checked(project_id)}_{use}"
 
 

@@ -119,6 +119,12 @@ HOMES = {
 }
 LONGEST_FILE, LONGEST_FUNCTION, FULLEST_FOLDER = 300, 40, 25
 READS_ENVIRONMENT = ("config",)
+# Who begins sessions on Postgres. Whatever runs as a project's login does so in a session of `tenant_session`, but for
+# the data API, which is one itself, and a pooler that only looks whether it is let in.
+CONNECTS = {
+    *("infra.postgres.database", "infra.postgres.tenant_session", "infra.embedded.prepare"),
+    *("infra.pooler.console", "infra.pooler.pgbouncer", "app.data.run.connections", "app.data.run.listener"),
+}
 # What the database itself runs.
 FUNCTIONS = {path for files in repeatables.FILES.values() for path in files.values()}
 
@@ -287,6 +293,17 @@ def test_the_environment_is_read_in_config_alone():
         if isinstance(node.value, ast.Name) and node.value.id == "os" and not lives_in(module, READS_ENVIRONMENT)
     }
     assert readers == set()
+
+
+def test_sessions_on_postgres_are_begun_in_few_places():
+    beginners = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "connect" and not module.startswith("scripts.bench.")
+        if ast.unparse(node.value).endswith(("psycopg", "Connection", "TenantSession"))
+    }
+    assert beginners == CONNECTS
 
 
 def test_files_stay_short():

@@ -17,11 +17,13 @@ import psycopg
 from psycopg import sql
 
 from infra.backup import fingerprint_before
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import DAY_SECONDS, Bounds, tenant_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from infra.postgres.cluster import Cluster
 
 SQL = statements(__file__)
 SEQUENCE = "sequence "
@@ -30,12 +32,13 @@ OF_EVERY_PROJECT = ("public", "auth", "storage", "extensions")
 SAMPLE_SECONDS = 0.2
 # What a tenant set for their login, or a server is set to, changes neither what is counted nor how definitions are
 # printed: a set is compared on other machines, too.
-OPTIONS = (
-    "-c default_transaction_read_only=on -c row_security=off -c search_path=pg_catalog -c statement_timeout=0"
-    " -c idle_in_transaction_session_timeout=0 -c lock_timeout=60s -c client_min_messages=warning"
-    " -c timezone=UTC -c datestyle=ISO,MDY -c intervalstyle=postgres -c lc_monetary=C -c extra_float_digits=1"
-    " -c bytea_output=hex -c standard_conforming_strings=on -c quote_all_identifiers=off"
-)
+SETTINGS = {
+    "default_transaction_read_only": "on", "row_security": "off", "search_path": "pg_catalog",
+    "client_min_messages": "warning", "timezone": "UTC", "datestyle": "ISO,MDY", "intervalstyle": "postgres",
+    "lc_monetary": "C", "extra_float_digits": "1", "bytea_output": "hex", "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+}  # fmt: skip
+BOUNDS = Bounds(DAY_SECONDS, statement_seconds=0, lock_seconds=60, idle_seconds=0, size=64_000_000, settings=SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -202,27 +205,31 @@ class FingerprintReader:
 
 @contextmanager
 def open_reader(
-    uri: str, session: str, *, project: str = "", stand_ins: Mapping[str, str] | None = None
+    cluster: Cluster,
+    uri: str,
+    session: str,
+    *,
+    project: str = "",
+    stand_ins: Mapping[str, str] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Iterator[FingerprintReader]:
     """Open one look at a database.
 
     project    the id that stands in its roles' names
     stand_ins  roles that stand for others, by name: what is found of them is told as theirs
+    check      called several times a second while something is asked; may raise to have that ended
 
     Raises Unavailable.
     """
-    with (
-        translate_errors(),
-        psycopg.connect(
-            uri,
-            autocommit=True,
-            application_name=session,
-            options=OPTIONS,
-            connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-        ) as login,
-    ):
+    with tenant_session(cluster, uri, session, BOUNDS, look=check) as login:
         row = login.execute(SQL.written).fetchone()
         login.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         look = FingerprintReader(login, project, stand_ins or {})
         look.written = str(row[0]) if row else ""
-        yield look
+        try:
+            yield look
+        except Exception as error:
+            # Whatever shared its snapshot has failed with it, in another thread or program.
+            if login.stopped is not None and error is not login.stopped:
+                raise login.stopped from error
+            raise

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from infra.backup.archive import StoredFile
     from infra.backup.dumps import Format
+    from infra.postgres.cluster import Cluster
 
 DATABASE = "database"
 
@@ -70,11 +71,13 @@ class SetPlan:
 class DumpSource:
     """A database that is looked at, or dumped.
 
+    cluster  by whom a session of its login is ended that has to go
     uri      by which its login reads everything in it
     session  the name of the sessions in it
     project  the id that stands in its roles' names; empty for the platform's own
     """
 
+    cluster: Cluster
     uri: str = field(repr=False)
     session: str
     project: str = ""

@@ -14,7 +14,7 @@ from infra.errors import Unavailable
 from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from config.settings import Settings
@@ -65,7 +65,7 @@ def dump(source: DumpSource, plan: SetPlan, target: SetFile, monitor: ProgressMo
     """Write a database into a file that does not exist. Raises DiskFull, Unavailable; then nothing is left of it."""
     with (
         _as_unavailable(),
-        open_reader(source.uri, source.session, project=source.project) as look,
+        open_reader(source.cluster, source.uri, source.session, project=source.project, check=monitor.check) as look,
         ThreadPoolExecutor(1) as beside,
     ):
         size = look.size()
@@ -81,14 +81,14 @@ def dump(source: DumpSource, plan: SetPlan, target: SetFile, monitor: ProgressMo
         )
 
 
-def is_of_now(details: Mapping[str, Any], source: DumpSource) -> bool:
+def is_of_now(details: Mapping[str, Any], source: DumpSource, check: Callable[[], None]) -> bool:
     """Return whether nothing was written to a database since the set with these details, nor a number given out.
 
     Numbers of a sequence count as nothing written; those that were given out while it was dumped may not be in it.
     Raises Unavailable.
     """
     kept = Fingerprint.from_json(details["contents"])
-    with open_reader(source.uri, source.session) as look:
+    with open_reader(source.cluster, source.uri, source.session, check=check) as look:
         return details.get("written") == look.written and kept.figures == kept.later == look.figures()
 
 

@@ -65,7 +65,8 @@ class VerifiedSet:
         without    schemas that the database has and the backup does not, which is as it should be
         """
         kept, named = self.contents, stand_ins or {}
-        with open_reader(restored.uri, restored.session, project=restored.project, stand_ins=named) as look:
+        at = restored
+        with open_reader(at.cluster, at.uri, at.session, project=at.project, stand_ins=named, check=check) as look:
             found = look.read_like(kept, self.manifest.scope if restored.project else "", check)
         for schema in without:
             found = found.without(schema)
@@ -131,7 +132,7 @@ class BackupStore:
         files.ensure_folder(self._folder)
         if self.has(plan.stem):
             known = self.read(plan.stem)
-            if not fresh or set_writer.is_of_now(self.details(known), source):
+            if not fresh or set_writer.is_of_now(self.details(known), source, monitor.check):
                 return known
         else:
             self.remove(plan.stem)

@@ -11,18 +11,13 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool
 
-from infra.postgres.database import (
-    CONNECT_TIMEOUT_SECONDS,
-    RECONNECT_SECONDS,
-    ensure_alive,
-    renew_sessions_on_failure,
-    translate_errors,
-)
+from infra.postgres.database import connect, pool_of, renew_sessions_on_failure, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from psycopg_pool import ConnectionPool
 
 T = TypeVar("T")
 Session = psycopg.Connection[Any]
@@ -47,17 +42,12 @@ class Cluster:
         self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE)
         self._opening = threading.Lock()
         self._opened = False
-        self._pool: ConnectionPool[Session] = ConnectionPool(
-            self._conninfo,
-            kwargs={"autocommit": True, "application_name": "launchdb-administrator", "options": OPTIONS},
-            min_size=1,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            check=ensure_alive,
-            max_idle=300.0,
-            open=False,
+        self._pool = pool_of(
+            *(self._conninfo, "launchdb-administrator"),
             name="cluster",
+            max_size=max_size,
+            idle_seconds=300.0,
+            options=OPTIONS,
         )
 
     @property
@@ -88,18 +78,8 @@ class Cluster:
 
     def opened_inside(self, database: str, name: str) -> Session:
         """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
-        with translate_errors(DEPENDENCY):
-            return psycopg.connect(
-                self._conninfo,
-                dbname=database,
-                autocommit=True,
-                application_name=name,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+        conninfo = make_conninfo(self._conninfo, dbname=database, options=OPTIONS)
+        return connect(conninfo, name, dependency=DEPENDENCY)
 
     def retry_races(self, act: Callable[[], T]) -> T:
         """Call `act`, which looks before it acts, again when it lost a race against another session."""

@@ -82,6 +82,54 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
         ConnectionPool.check_connection(connection)
 
 
+def connect(
+    conninfo: str, application_name: str, *, autocommit: bool = True, dependency: str | None = None
+) -> psycopg.Connection[Any]:
+    """Open a session as one of the platform's own logins; the server's end of it is noticed.
+
+    dependency  what the error names when the server is away as a whole
+
+    Raises Unavailable.
+    """
+    with translate_errors(dependency):
+        return psycopg.connect(
+            conninfo,
+            autocommit=autocommit,
+            application_name=application_name,
+            connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+        )
+
+
+def pool_of(
+    conninfo: str, application_name: str, *, name: str, max_size: int, idle_seconds: float, **more: str
+) -> ConnectionPool[psycopg.Connection[Any]]:
+    """Make a pool that is yet to be opened. Its sessions commit each statement, and are looked at before they are lent.
+
+    idle_seconds  after which those that nobody needed are closed, but one
+    more          of libpq's parameters
+    """
+    return ConnectionPool(
+        conninfo,
+        kwargs={
+            "autocommit": True,
+            "application_name": application_name,
+            "connect_timeout": int(CONNECT_TIMEOUT_SECONDS),
+            **more,
+        },
+        min_size=1,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        check=ensure_alive,
+        max_idle=idle_seconds,
+        open=False,
+        name=name,
+    )
+
+
 @contextmanager
 def renew_sessions_on_failure(pool: ConnectionPool[Any]) -> Iterator[None]:
     """Begin all sessions of a pool anew when one fails of what it had prepared: the others have prepared the same.
@@ -172,18 +220,7 @@ class Database:
     ) -> None:
         self.conninfo = conninfo
         self.bell = bell
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            conninfo,
-            kwargs={"autocommit": True, "application_name": name, "connect_timeout": int(CONNECT_TIMEOUT_SECONDS)},
-            min_size=1,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            check=ensure_alive,
-            max_idle=60.0,
-            open=False,
-            name=name,
-        )
+        self._pool = pool_of(conninfo, name, name=name, max_size=max_size, idle_seconds=60.0)
         with translate_errors():
             self._pool.open(wait=False)
 
@@ -232,16 +269,7 @@ class Database:
 
     def connect(self, *, application_name: str, autocommit: bool = True) -> psycopg.Connection[Any]:
         """Open a direct session of its own (liveness, LISTEN). Raises Unavailable."""
-        with translate_errors():
-            return psycopg.connect(
-                self.conninfo,
-                autocommit=autocommit,
-                application_name=application_name,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+        return connect(self.conninfo, application_name, autocommit=autocommit)
 
     def check(self) -> None:
         """Raise Unavailable unless Postgres answers."""

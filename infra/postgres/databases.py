@@ -13,15 +13,16 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translate_errors
+from infra.postgres.database import INVALID
 from infra.postgres.project_roles import LABEL, RoleAdmin, role_identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.schema_drift import SchemaInspector
 from infra.postgres.sql import statements
 from infra.postgres.template import FOLDER, Templates
+from infra.postgres.tenant_session import Bounds, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from infra.postgres.cluster import Cluster, Session
     from infra.postgres.limits import ProjectLimits
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 SQL = statements(__file__)
 # Putting clients out: so many looks, so long apart, until nobody was there in so many of them.
 LOOKS, LOOK_SECONDS, QUIET_LOOKS = 60, 0.05, 2
+# A round trip runs what a tenant has hung on to its tables; the login's own limits are the tenant's to change.
+ROUND_TRIP = Bounds(seconds=60, size=100_000)
 
 
 @dataclass(frozen=True)
@@ -245,16 +248,17 @@ class Databases:
         with self.cluster.session(session) as admin:
             return [LabelledObject(*row) for row in admin.execute(SQL.labelled).fetchall()]
 
-    def check_round_trip(self, uri: str, roles: ProjectRoles, session: str) -> None:
+    def check_round_trip(
+        self, uri: str, roles: ProjectRoles, session: str, look: Callable[[], None] | None = None
+    ) -> None:
         """Go the data API's way once: log in, write as the service role, read as each; leave nothing.
+
+        look  called several times a second meanwhile; may raise to have it ended
 
         Raises Unavailable, or Refused when the answer is not what row security makes of it.
         """
         with (
-            translate_errors(),
-            psycopg.connect(
-                uri, autocommit=True, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)
-            ) as login,
+            tenant_session(self.cluster, uri, session, ROUND_TRIP, look=look, pooled=True) as login,
             login.cursor() as cursor,
         ):
             cursor.execute(SQL.prove.format(**role_identifiers(roles)))

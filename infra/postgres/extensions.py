@@ -11,13 +11,16 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from infra.errors import Refused
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translate_errors
+from infra.postgres.database import is_transient
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import Bounds, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.tenant_session import TenantSession
 
 SQL = statements(__file__)
 # What opens no way out of the database: no foreign servers, no untrusted languages, no files.
@@ -32,8 +35,7 @@ NOT_LISTED = "it is not on the list of what projects may have"
 LACKING = "this server does not have it"
 NOT_LOADED = "this server has not loaded it (shared_preload_libraries)"
 OF_UNTRUSTED = "launchdb_extensions"
-LOCK_SECONDS, STATEMENT_SECONDS = 10, 60
-OPTIONS = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECONDS}s -c client_min_messages=warning"
+BOUNDS = Bounds(60, statement_seconds=60, lock_seconds=10, size=1_000_000, settings={"client_min_messages": "warning"})
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,13 @@ def is_administrators_schema(session: psycopg.Connection[Any]) -> bool:
 
 
 class Extensions:
-    """Verbs on one project's extensions. `session` names the run."""
+    """Verbs on one project's extensions. `session` names the run; `look` may raise while the owner's session works."""
 
-    def __init__(self, cluster: Cluster, database: str, uri: str, session: str) -> None:
+    def __init__(
+        self, cluster: Cluster, database: str, uri: str, session: str, look: Callable[[], None] | None = None
+    ) -> None:
         self._cluster, self._database, self._uri, self._session = cluster, database, uri, session
+        self._look = look
 
     def list_extensions(self) -> list[Extension]:
         """Return what is on the list and what is installed besides. Raises Unavailable."""
@@ -145,20 +150,8 @@ class Extensions:
         with self._logged_in() if trusted else self._cluster.open_in_database(self._database, self._session) as session:
             yield session
 
-    @contextmanager
-    def _logged_in(self) -> Iterator[Session]:
-        with (
-            translate_errors(),
-            psycopg.connect(
-                self._uri,
-                autocommit=True,
-                application_name=self._session,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                prepare_threshold=None,  # what runs here may run DEALLOCATE
-            ) as owner,
-        ):
-            yield owner
+    def _logged_in(self) -> AbstractContextManager[TenantSession]:
+        return tenant_session(self._cluster, self._uri, self._session, BOUNDS, look=self._look)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,19 +10,20 @@ import psycopg
 from psycopg import pq
 
 from infra.errors import Refused, Unavailable
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_transient, translate_errors
+from infra.postgres.database import is_transient
 from infra.postgres.split import SqlStatement, split_statements
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import Bounds, TookTooLong, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.tenant_session import TenantSession
 
 SQL = statements(__file__)
-LOOK_SECONDS = 0.25
-# The server's own limit comes first and names the statement; ours ends what has lifted that one.
-GRACE_SECONDS = 0.75
+# What is read of the records, in bytes: the table is the owner's, and may be a view of anything by now.
+RECORDS_SIZE = 4_000_000
 LONGEST_DETAIL = 2000
 COPIES = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
 
@@ -64,6 +63,11 @@ class MigrationScript:
     timeout_ms: int
     overwrite: bool = False
 
+    @property
+    def seconds(self) -> float:
+        """How long it may take."""
+        return self.timeout_ms / 1000
+
 
 class OwnerSession:
     """Sessions of a project's owner. `session` names the run: those of an older attempt are ended by that name."""
@@ -83,13 +87,17 @@ class OwnerSession:
             owner.execute("BEGIN")
             began_as = str(_value(owner, SQL.transaction))
             watcher.begun(began_as)
-            self._run(owner, SqlStatement(script.text, 0), script, watcher)
+            owner.allow(script.seconds)
+            _run(owner, SqlStatement(script.text, 0), script, watcher)
             if owner.info.transaction_status != pq.TransactionStatus.INTRANS or began_as != str(
                 _value(owner, SQL.transaction)
             ):
                 raise TransactionEnded("the migration ended the transaction that it ran in; what came before stays")
-            _record(owner, script)
-            _commit(owner)
+            owner.allow(script.seconds)
+            # Whoever is stopped here asks the server what became of the transaction.
+            with owner.looking(watcher.look):
+                _record(owner, script)
+                _commit(owner)
 
     def apply_without_transaction(self, script: MigrationScript, watcher: MigrationWatcher) -> None:
         """Run a migration statement by statement, each by itself, and write its record afterwards.
@@ -97,16 +105,17 @@ class OwnerSession:
         Raises MigrationFailed, which names the statement that was refused, and Unavailable when the session was lost.
         """
         parts = split_statements(script.text)
-        deadline = time.monotonic() + script.timeout_ms / 1000
         with self._logged_in(script.timeout_ms) as owner:
             _refuse_recorded(owner, script)
             watcher.begun(None)
+            owner.allow(script.seconds)
             for number, part in enumerate(parts, 1):
                 try:
-                    self._run(owner, part, script, watcher, deadline=deadline)
+                    _run(owner, part, script, watcher)
                 except MigrationFailed as error:
                     error.facts["statement"] = number
                     raise
+            owner.allow(script.seconds)
             with owner.transaction():
                 _record(owner, script)
 
@@ -119,112 +128,58 @@ class OwnerSession:
     def recorded_checksums(self, *, timeout_ms: int) -> dict[str, str]:
         """Return the checksums of the records in the project's database, by version. Raises Refused, Unavailable."""
         try:
-            with self._logged_in(timeout_ms, "-c search_path=pg_catalog") as owner:
+            with self._logged_in(timeout_ms, size=RECORDS_SIZE, search_path="pg_catalog") as owner:
                 if not _value(owner, SQL.has_records):
                     return {}
                 return {str(version): str(checksum) for version, checksum in owner.execute(SQL.records).fetchall()}
         except psycopg.Error as error:
             raise Refused(f"the records of migrations cannot be read ({error.sqlstate})") from None
 
-    def _run(
-        self,
-        owner: Session,
-        part: SqlStatement,
-        script: MigrationScript,
-        watcher: MigrationWatcher,
-        *,
-        deadline: float | None = None,
-    ) -> None:
-        until = (deadline or time.monotonic() + script.timeout_ms / 1000) + GRACE_SECONDS
-        try:
-            with _heard(owner, watcher):
-                error = _drive(owner, part.text, watcher, lambda: _heed(until, script))
-        except BaseException:
-            self._end(owner)
-            raise
-        if error is not None:
-            raise _failure(error, part, script.text)
-
-    def _end(self, owner: Session) -> None:
-        """End the session from outside: a statement may swallow that it is cancelled."""
-        pid = owner.info.backend_pid if not owner.closed else 0
-        owner.close()
-        with self._cluster.session(self._session) as admin:
-            admin.execute(SQL.end, {"pid": pid, "session": self._session})
-
     @contextmanager
-    def _logged_in(self, timeout_ms: int, more: str = "") -> Iterator[Session]:
-        options = (
-            f"-c statement_timeout={timeout_ms} -c client_min_messages=notice -c standard_conforming_strings=on"
-            " -c default_transaction_read_only=off -c client_connection_check_interval=1s"
-            f" -c idle_in_transaction_session_timeout=60s {more}"
-        )
-        with (
-            translate_errors(),
-            psycopg.connect(
-                self._uri,
-                autocommit=True,
-                application_name=self._session,
-                options=options,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                prepare_threshold=None,  # what runs here may run DEALLOCATE
-            ) as owner,
-        ):
+    def _logged_in(self, timeout_ms: int, *, size: int | None = None, **more: str) -> Iterator[TenantSession]:
+        seconds = timeout_ms / 1000
+        settings = {
+            "client_min_messages": "notice",
+            "standard_conforming_strings": "on",
+            "default_transaction_read_only": "off",
+            **more,
+        }
+        bounds = Bounds(seconds, statement_seconds=seconds, idle_seconds=60, size=size, settings=settings)
+        with tenant_session(self._cluster, self._uri, self._session, bounds) as owner:
             yield owner
 
 
+def _run(owner: TenantSession, part: SqlStatement, script: MigrationScript, watcher: MigrationWatcher) -> None:
+    """Throw the rows away as they come, for no memory holds them all; raise what was refused."""
+    refused: psycopg.Error | None = None
+    with _in_time(script.timeout_ms), _heard(owner, watcher):
+        for result in owner.results(part.text):
+            if result.status in COPIES:
+                raise MigrationFailed("COPY has no client here to copy from or to", sqlstate="0A000")
+            refused = refused or _taken(result, watcher)
+    if refused is not None:
+        raise _failure(refused, part, script.text)
+
+
 @contextmanager
-def _heard(owner: Session, watcher: MigrationWatcher) -> Iterator[None]:
+def _in_time(timeout_ms: int) -> Iterator[None]:
+    try:
+        yield
+    except TookTooLong:
+        raise MigrationFailed(f"the migration took longer than {timeout_ms} ms", sqlstate="57014") from None
+
+
+@contextmanager
+def _heard(owner: TenantSession, watcher: MigrationWatcher) -> Iterator[None]:
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         watcher.told(f"{diagnostic.severity_nonlocalized}: {diagnostic.message_primary}")
 
     owner.add_notice_handler(notice)
     try:
-        yield
+        with owner.looking(watcher.look):
+            yield
     finally:
         owner.remove_notice_handler(notice)
-
-
-def _heed(until: float, script: MigrationScript) -> None:
-    if time.monotonic() > until:
-        raise MigrationFailed(f"the migration took longer than {script.timeout_ms} ms", sqlstate="57014")
-
-
-def _drive(owner: Session, text: str, watcher: MigrationWatcher, heed: Callable[[], None]) -> psycopg.Error | None:
-    """Send the text and throw its rows away as they come, for no memory holds them all; return what was refused.
-
-    Waits on the socket, not inside the library, whose waiting would hold up every thread of the process.
-    """
-    owner.pgconn.send_query(text.encode())
-    owner.pgconn.set_single_row_mode()
-    refused: psycopg.Error | None = None
-    looked = time.monotonic()
-    while True:
-        _await(owner)
-        while not owner.pgconn.is_busy():
-            result = owner.pgconn.get_result()
-            if result is None:
-                return refused
-            if result.status in COPIES:
-                raise MigrationFailed("COPY has no client here to copy from or to", sqlstate="0A000")
-            refused = refused or _taken(result, watcher)
-            if time.monotonic() - looked > LOOK_SECONDS:
-                break
-        if time.monotonic() - looked > LOOK_SECONDS:
-            watcher.look()
-            heed()
-            looked = time.monotonic()
-
-
-def _await(owner: Session) -> None:
-    """Wait a while for the server; send what is still to be sent."""
-    if not owner.pgconn.is_busy():
-        return
-    unsent = owner.pgconn.flush()
-    poll = select.poll()
-    poll.register(owner.pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-    if any(event & ~select.POLLOUT for _, event in poll.poll(LOOK_SECONDS * 1000)):
-        owner.pgconn.consume_input()
 
 
 def _taken(result: pq.abc.PGresult, watcher: MigrationWatcher) -> psycopg.Error | None:

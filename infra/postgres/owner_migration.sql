@@ -5,10 +5,6 @@ SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text;
 -- The server's own word: no owner can change what it says. It forgets what is very old, and then says null or refuses.
 SELECT pg_xact_status(%(transaction)s::xid8);
 
--- name: end
-SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
- WHERE pid = %(pid)s AND application_name = %(session)s;
-
 -- name: has_records
 SELECT pg_catalog.to_regclass('supabase_migrations.schema_migrations') IS NOT NULL;
 

@@ -4,49 +4,39 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 
 from infra.errors import InfraError
-from infra.postgres.bounded_query import BoundedQuery, SqlRefused, SqlTooLarge, SqlTooLong
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import TookTooLong, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from psycopg.pq.abc import PGresult
 
-    from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.cluster import Cluster
+    from infra.postgres.tenant_session import Bounds, TenantSession
 
 SQL = statements(__file__)
 NAME = "launchdb-sql"
-# The server's own time-out comes first; this much later the clock of ours ends a session that has lifted it.
-GRACE_SECONDS = 0.5
-# What an answer does not keep is read and forgotten, so that its statement comes to its end; but not for ever.
-READ_FACTOR = 16
+READ_ONLY = {"default_transaction_read_only": "on"}
 MOST_NOTICES, LONGEST_NOTICE = 100, 2000
 BOOL, JSON, INTEGERS, FLOATS = 16, (114, 3802), (20, 21, 23, 26), (700, 701)
-CANCELLED, TOO_MANY, COPY = "57014", ("53300", "53400"), "0A000"
+CANCELLED, COPY = "57014", "0A000"
 _COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 
 
-class NoConnectionLeft(InfraError):
-    """The project has no connection left for it."""
+class SqlRefused(InfraError):
+    """The server refused the tenant's statement. position counts the characters of the query from 1."""
 
-
-@dataclass(frozen=True)
-class QueryBounds:
-    """seconds the whole may take, rows and bytes that an answer keeps."""
-
-    seconds: float
-    rows: int
-    size: int
+    def __init__(self, sqlstate: str, message: str, position: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate, self.position, self.hint = sqlstate, position, hint
 
 
 @dataclass
@@ -64,63 +54,29 @@ class QueryResult:
 class OwnerSql:
     """One project's owner login. Its sessions end with each question, so nothing is left set or open."""
 
-    def __init__(self, cluster: Cluster, uri: str, login: str) -> None:
+    def __init__(self, cluster: Cluster, uri: str) -> None:
         self._cluster = cluster
         self._uri = uri
-        self._login = login
 
-    def run(self, query: str, params: list[Any] | None, bounds: QueryBounds, *, read_only: bool) -> QueryResult:
+    def run(self, query: str, params: list[Any] | None, bounds: Bounds, *, read_only: bool) -> QueryResult:
         """Run `query`: one statement when it has parameters ($1, …), any number in one transaction otherwise.
 
-        Raises SqlRefused, SqlTooLong, SqlTooLarge, NoConnectionLeft; Unavailable.
+        bounds  of the session, by which also one statement is bounded; of rows and bytes the answer keeps so many
+
+        Raises SqlRefused, TookTooLong, TooLarge, Crowded; Unavailable.
         """
-        deadline = time.monotonic() + bounds.seconds + GRACE_SECONDS
-        with self._logged_in(bounds, read_only=read_only) as session:
-            wire = BoundedQuery(session, deadline, bounds.size * READ_FACTOR)
-            found = QueryResult()
+        within = replace(bounds, statement_seconds=bounds.seconds, settings=READ_ONLY if read_only else {})
+        found = QueryResult()
+        with tenant_session(self._cluster, self._uri, NAME, within) as session:
             session.add_notice_handler(lambda notice: _keep_notice(found, notice))
-            try:
-                _collect(wire, found, query, params, bounds)
-            except (SqlTooLong, SqlTooLarge):
-                # A statement may catch its own cancellation; the end of its session it cannot.
-                self._end(session.pgconn.backend_pid)
-                raise
-            finally:
-                wire.close()
+            _collect(session, found, query, params, bounds)
         return found
 
-    def _end(self, pid: int) -> None:
-        with self._cluster.session(NAME) as admin:
-            admin.execute(SQL.end, {"pid": pid, "login": self._login})
 
-    @contextmanager
-    def _logged_in(self, bounds: QueryBounds, *, read_only: bool) -> Iterator[Session]:
-        options = f"-c statement_timeout={max(1, int(bounds.seconds * 1000))}"
-        options += " -c default_transaction_read_only=on" if read_only else ""
-        try:
-            session = psycopg.connect(
-                self._uri,
-                autocommit=True,
-                application_name=NAME,
-                options=options,
-                client_encoding="utf8",
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-            )
-        except psycopg.OperationalError as error:
-            if error.sqlstate in TOO_MANY or "too many connections" in str(error):
-                raise NoConnectionLeft("all connections of the project are in use") from error
-            with translate_errors():
-                raise
-        try:
-            yield session
-        finally:
-            session.close()
-
-
-def _collect(wire: BoundedQuery, found: QueryResult, query: str, params: list[Any] | None, bounds: QueryBounds) -> None:
+def _collect(session: TenantSession, found: QueryResult, query: str, params: list[Any] | None, bounds: Bounds) -> None:
     types: list[int] = []
     kept, fresh = 0, True
-    for result in wire.send(query, params):
+    for result in _results(session, query, params):
         _refuse(result)
         if fresh and result.status in (ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_OK):
             types = [result.ftype(place) for place in range(result.nfields)]
@@ -130,27 +86,42 @@ def _collect(wire: BoundedQuery, found: QueryResult, query: str, params: list[An
             fresh = False
             raw = [result.get_value(0, place) for place in range(result.nfields)]
             kept += sum(len(value or b"") for value in raw)
-            found.truncated = found.truncated or len(found.rows) == bounds.rows or kept > bounds.size
+            found.truncated = found.truncated or len(found.rows) == bounds.rows or kept > (bounds.size or kept)
             if not found.truncated:
                 found.rows.append([_value(value, kind) for value, kind in zip(raw, types, strict=True)])
             continue
         fresh = True
         found.command = _text(result.command_status or b"")
         found.count = result.command_tuples or 0
-    if not wire.is_settled():
+    if session.info.transaction_status != TransactionStatus.IDLE:
         found.notices.append({"severity": "WARNING", "message": "the transaction was left open and is rolled back"})
-        list(wire.send("ROLLBACK", None))
+        list(_results(session, "ROLLBACK", None))
     try:
-        names = _type_names(wire, types) if types else []
-    except (SqlRefused, SqlTooLong):
+        names = _type_names(session, types) if types else []
+    except (SqlRefused, TookTooLong):
         # The tenant's statements are done, and a name is not worth saying that they are not.
         names = ["unknown"] * len(types)
     found.columns = [(name, kind) for (name, _), kind in zip(found.columns, names, strict=True)]
 
 
-def _type_names(wire: BoundedQuery, types: list[int]) -> list[str]:
+def _results(session: TenantSession, query: str, params: Sequence[Any] | None) -> Iterator[PGresult]:
+    values = None if params is None else [_argument(value) for value in params]
+    try:
+        yield from session.results(query, values)
+    except psycopg.OperationalError as error:
+        raise SqlRefused("08006", "the session was ended by the server") from error
+
+
+def _argument(value: Any) -> bytes | None:
+    """Return a JSON value as the text that Postgres reads for a parameter, whose type it finds by itself."""
+    if value is None:
+        return None
+    return (value if isinstance(value, str) else json.dumps(value)).encode()
+
+
+def _type_names(session: TenantSession, types: list[int]) -> list[str]:
     known = {}
-    for result in wire.send(SQL.type_names.as_string(), ["{" + ",".join(map(str, types)) + "}"]):
+    for result in _results(session, SQL.type_names.as_string(), ["{" + ",".join(map(str, types)) + "}"]):
         _refuse(result)
         if result.status == ExecStatus.SINGLE_TUPLE:
             known[int(result.get_value(0, 0) or 0)] = _text(result.get_value(0, 1) or b"")
@@ -164,7 +135,7 @@ def _refuse(result: PGresult) -> None:
         return
     told = {name: _text(result.error_field(code) or b"") for name, code in _FIELDS.items()}
     if told["sqlstate"] == CANCELLED:
-        raise SqlTooLong(told["message"])
+        raise TookTooLong(told["message"])
     position = int(told["position"]) if told["position"].isdecimal() else None
     message = told["message"] + (f" ({told['detail']})" if told["detail"] else "")
     raise SqlRefused(told["sqlstate"] or "XX000", message, position, told["hint"] or None)

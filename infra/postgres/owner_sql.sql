@@ -1,7 +1,3 @@
--- name: end
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
- WHERE pid = %(pid)s AND usename = %(login)s AND backend_type = 'client backend';
-
 -- name: type_names
 -- In the tenant's own session, whatever it has made of the search path.
 SELECT t.oid, pg_catalog.format_type(t.oid, NULL) FROM pg_catalog.pg_type t

@@ -1,10 +1,12 @@
-"""Databases beside a project's: one that a backup is restored into, and the swap that makes it the project's."""
+"""A database that is filled beside a live one, and the swap by which it takes its place: a project's or the platform's.
+
+Every act looks first. It may be killed between any two of its statements, and done again.
+"""
 
 from __future__ import annotations
 
-import secrets
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,228 +14,72 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
-from infra.postgres import scram, stand_ins
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, INVALID, translate_errors
-from infra.postgres.extensions import (
-    NOT_LISTED,
-    OF_UNTRUSTED,
-    available_extensions,
-    create_untrusted,
-    is_administrators_schema,
-)
-from infra.postgres.project_roles import role_identifiers
+from infra.postgres.database import INVALID
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Sequence
+    from concurrent.futures import Future
 
-    from infra.postgres.databases import Databases
-    from infra.postgres.role_names import ProjectRoles
+    from infra.postgres.cluster import Cluster
 
 SQL = statements(__file__)
-LABEL = "launchdb:"
-# Settings that a tenant may have chosen for their roles do not reach this login; what it writes is checked before it
-# counts, so no statement has to wait for the disk. Indexes are built in memory, as far as that goes.
-OPTIONS = (
-    "-c maintenance_work_mem=256MB -c synchronous_commit=off -c statement_timeout=0"
-    " -c idle_in_transaction_session_timeout=0"
-    " -c client_min_messages=error -c lock_timeout=60s"
-)
-# Schemas of the template that a dump brings.
-BROUGHT = ("auth", "storage", "extensions")
-LOOKS, LOOK_SECONDS = 50, 0.05
+LOOK_SECONDS = 0.05
+# The server waits up to five seconds for the last session of what it renames; so often it is asked to.
+ATTEMPTS = 4
 # How long transactions under way may take to come to their end, before a swap ends them.
 DRAIN_SECONDS = 2.0
 
 
-class Beside:
-    """Verbs on the databases beside one project's. `session` names the run."""
+class StagingDatabase:
+    """Verbs on databases beside a live one, and on that one.
 
-    def __init__(self, databases: Databases, roles: ProjectRoles, session: str) -> None:
-        self._databases, self._cluster = databases, databases.cluster
-        self._roles, self._session = roles, session
+    session  names the run: sessions of an older attempt are ended by that name
+    label    what a project's databases say they are: one that says otherwise is not touched. The platform's own say
+             nothing; they are told by their names alone.
+    """
 
-    def mark(self, name: str) -> str | None:
-        """Return by what restore a database was filled; None when there is none of ours, or it was not to its end."""
-        if not self.exists(name):
-            return None
-        # Whoever died in the middle of a swap has left it closed.
-        self._admit(name)
-        with self._cluster.open_in_database(name, self._session) as admin:
-            row = admin.execute(SQL.marked).fetchone()
-        return row[0] if row else None
+    def __init__(self, cluster: Cluster, session: str, *, label: str | None = None) -> None:
+        self._cluster, self._session, self._label = cluster, session, label
 
-    def make(self, name: str, version: str, without: Collection[str] = ()) -> None:
-        """Ensure that there is an empty database for a restore, one from before gone.
-
-        version  the newest project migration when the backup was made
-        without  which of the schemas that every project begins with are not in the backup: public stays away then,
-                 the platform's own are there as in a new project
-        """
+    def create(self, name: str, *, template: str = "template0", owner: str | None = None) -> None:
+        """Create it, one from before dropped. Nobody but the administrator may connect until somebody is admitted."""
         self.drop(name)
-        database, label = sql.Identifier(name), sql.Literal(f"{LABEL}{self._roles.prefix}")
-        templates = self._databases.templates
-        if version == templates.version:
-            template = sql.Identifier(templates.ensure(self._session))
-            with self._cluster.session(self._session) as admin:
-                admin.execute(SQL.copy.format(database=database, template=template))
-        else:
-            templates.build_version(name, version, self._session)
+        owned_by = sql.SQL("DEFAULT") if owner is None else sql.Identifier(owner)
+        database, source = sql.Identifier(name), sql.Identifier(template)
         with self._cluster.session(self._session) as admin:
-            admin.execute(SQL.label.format(database=database, label=label))
-        with self._cluster.open_in_database(name, self._session) as admin:
-            admin.execute(sql.SQL("\n").join(self._hollow(without)))
+            admin.execute(SQL.create.format(database=database, template=source, owner=owned_by))
+        self.close(name)
 
-    def _hollow(self, without: Collection[str]) -> list[sql.Composed]:
-        dropped = [schema for schema in BROUGHT if schema not in without]
-        roles = role_identifiers(self._roles)
-        parts = [SQL.hollow.format(**roles)]
-        parts += [SQL.drop_schema.format(schema=sql.Identifier(schema)) for schema in dropped]
-        if len(dropped) < len(BROUGHT):
-            parts.append(SQL.give.format(**roles))
-        return [*parts, SQL.drop_schema.format(schema=sql.Identifier("public"))] if "public" in without else parts
-
-    @contextmanager
-    def restorer(self, name: str) -> Iterator[psycopg.Connection[Any]]:
-        """Log in to such a database as the role that may make everything of this project's and nothing else's.
-
-        Raises Refused when a role of its name is not ours, Unavailable.
-        """
-        password = secrets.token_urlsafe(32)
-        self._cluster.retry_races(lambda: self._make_restorer(name, password))
-        with (
-            translate_errors(),
-            psycopg.connect(
-                self._databases.uri(name, self._roles.restore, password),
-                autocommit=True,
-                application_name=self._session,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                prepare_threshold=None,
-            ) as login,
-        ):
-            yield login
-
-    def _make_restorer(self, name: str, password: str) -> None:
-        restorer, label = sql.Identifier(self._roles.restore), f"{LABEL}{self._roles.prefix}"
-        with self._cluster.session(self._session) as admin:
-            row = admin.execute(SQL.role, {"name": self._roles.restore}).fetchone()
-            if row and row[0] not in (None, label):
-                raise Refused("a role of the restoring login's name exists and is not ours")
-            verifier = scram.verifier(password, rounds=scram.FEW_ROUNDS)
-            parts = [
-                SQL.restorer.format(
-                    verb=sql.SQL("ALTER" if row else "CREATE"), restorer=restorer, password=sql.Literal(verifier)
-                ),
-                # Versions before made it a member of that one as well.
-                *((SQL.no_member.format(dump=sql.Identifier(self._roles.dump), restorer=restorer),) if row else ()),
-                SQL.label_role.format(restorer=restorer, label=sql.Literal(label)),
-                SQL.memberships.format(
-                    # Not the login that dumps: the tenant's functions run here, and it reads what no tenant may.
-                    roles=sql.SQL(", ").join(sql.Identifier(r) for r in self._roles.all if r != self._roles.dump),
-                    restorer=restorer,
-                ),
-                SQL.admit_restorer.format(
-                    database=sql.Identifier(name),
-                    restorer=restorer,
-                    dump=sql.Identifier(self._roles.dump),
-                    owner=sql.Identifier(self._roles.owner),
-                ),
-            ]
-            admin.execute(sql.SQL("\n").join(parts))
-
-    def extend(self, name: str, login: psycopg.Connection[Any], extension: str, schema: str) -> None:
-        """Create an extension that the dump names, by whoever may: one that is not trusted where those always lie.
-
-        Raises Refused when this server lacks it or refuses.
-        """
-        known = available_extensions(self._cluster, self._session).get(extension)
-        if known is None or known.reason:
-            raise Refused(f"the backup needs the extension {extension}: {known.reason if known else NOT_LISTED}")
-        if known.trusted and not (schema == OF_UNTRUSTED and is_administrators_schema(login)):
-            schema_there = sql.SQL(schema)  # quoted by pg_dump
-            login.execute(SQL.extension.format(name=sql.Identifier(extension), schema=schema_there))
-            return
-        with self._cluster.open_in_database(name, self._session) as admin:
-            create_untrusted(admin, extension)
-
-    def settle(self, name: str) -> None:
-        """Give the restored things to the owner, and remove the login that made them."""
-        parts = {
-            "restorer": sql.Identifier(self._roles.restore),
-            "owner": sql.Identifier(self._roles.owner),
-        }
-        with self._cluster.open_in_database(name, self._session) as admin, admin.transaction():
-            admin.execute(SQL.settle.format(**parts))
-            admin.execute(SQL.stamp)
-        self._cluster.retry_races(self._drop_restorer)
+    def close(self, name: str) -> None:
+        """Close a database that was created with a limit of no connections to everybody, and lift that limit then."""
+        database = sql.Identifier(name)
+        with self._cluster.session(self._session) as admin, admin.transaction():
+            if self._label is not None:
+                admin.execute(SQL.label.format(database=database, label=sql.Literal(self._label)))
+            admin.execute(SQL.close.format(database=database))
 
     def admit(self, name: str, login: str) -> None:
-        """Admit one login of the project."""
+        """Let one login in."""
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.admit.format(database=sql.Identifier(name), login=sql.Identifier(login)))
 
-    def set_mark(self, name: str, mark: str) -> None:
-        """Record by what restore a database was filled to its end."""
-        with self._cluster.open_in_database(name, self._session) as admin:
-            admin.execute(SQL.mark.format(mark=sql.Literal(mark)))
+    def open(self, name: str) -> None:
+        """Allow in again who may to come into a whole database: whoever died while dropping it has left it shut."""
+        if self.exists(name):
+            with self._cluster.session(self._session) as admin:
+                admin.execute(SQL.open.format(database=sql.Identifier(name)))
 
-    def drop_restorer(self) -> None:
-        """Remove the login that restores, whatever it still owns, and who stood in for absent roles."""
-        self._cluster.retry_races(lambda: stand_ins.drop_all(self._cluster, self._roles, self._session))
-        self._cluster.retry_races(self._drop_restorer)
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a database of ours. One that is half dropped can only be dropped."""
+        seen = self._look(name)
+        return seen is not None and seen["connections"] != INVALID
 
-    def _drop_restorer(self) -> None:
-        restorer = sql.Identifier(self._roles.restore)
-        with self._cluster.session(self._session) as admin:
-            row = admin.execute(SQL.role, {"name": self._roles.restore}).fetchone()
-            if row is None or row[0] != f"{LABEL}{self._roles.prefix}":
-                return
-            found = admin.execute(SQL.depends_on, {"name": self._roles.restore}).fetchall()
-        for (database,) in found:
-            with self._cluster.open_in_database(database, self._session) as inside:
-                inside.execute(SQL.drop_owned.format(restorer=restorer))
-        with self._cluster.session(self._session) as admin:
-            admin.execute(SQL.drop_role.format(restorer=restorer))
-
-    def swap(self, live: str, restored: str, before: str) -> None:
-        """Make the restored database the live one, and keep the live one, in one step.
-
-        Where there is no live one, the restored one takes its name. Raises Unavailable while sessions keep coming.
-        """
-        if not self.exists(restored):
-            return
-        if self.exists(live):
-            self.drop(before)
-        else:
-            self.drop(live)  # of one that is half dropped there is nothing to keep
-        names = [name for name in (live, restored) if self.exists(name)]
-        pairs = [(live, before), (restored, live)] if live in names else [(restored, live)]
-        try:
-            self._rename(names, pairs)
-        finally:
-            self._admit(live, restored)
-
-    def swap_back(self, live: str, before: str) -> None:
-        """Make what was kept the live one again, and drop what was live.
-
-        Raises Refused when what was kept is half dropped: nothing of it can be had any more.
-        """
-        spare = f"{live}_restored"
-        if self.exists(before):
-            self.drop(spare)
-            there = self.exists(live)
-            if not there:
-                self.drop(live)
-            pairs = [(live, spare), (before, live)] if there else [(before, live)]
-            try:
-                self._rename([name for name, _ in pairs], pairs)
-            finally:
-                self._admit(live)
-        elif self._look(before):
-            raise Refused("the database from before the restore is half dropped")
-        self.drop(spare)
+    def is_half_dropped(self, name: str) -> bool:
+        """Return whether an interrupted drop has left such a database of ours."""
+        seen = self._look(name)
+        return seen is not None and seen["connections"] == INVALID
 
     def drop(self, name: str) -> None:
         """Remove such a database, also one that an interrupted drop has left; one that is not ours stays."""
@@ -244,46 +90,70 @@ class Beside:
             with self._cluster.session(self._session) as admin:
                 admin.execute(SQL.drop.format(database=sql.Identifier(name)))
 
-    def exists(self, name: str) -> bool:
-        """Return whether there is such a database of this project's. One that is half dropped can only be dropped."""
-        seen = self._look(name)
-        return seen is not None and seen["connections"] != INVALID
+    def swap(self, live: str, staged: str, kept: str) -> None:
+        """Make what was staged the live one and keep the live one, in one step; done already, nothing happens.
 
-    def _rename(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
-        renames = [SQL.rename.format(name=sql.Identifier(a), other=sql.Identifier(b)) for a, b in pairs]
-        with self._cluster.session(self._session) as admin:
-            for name in names:
-                admin.execute(SQL.forbid.format(database=sql.Identifier(name)))
-            drained = time.monotonic() + DRAIN_SECONDS
-            while _busy(admin, names) and time.monotonic() < drained:
-                time.sleep(LOOK_SECONDS)
-            for _look in range(LOOKS):
-                admin.execute(SQL.end_sessions, {"names": names})
-                try:
-                    with admin.transaction():
-                        for rename in renames:
-                            admin.execute(rename)
-                except psycopg.errors.ObjectInUse:
-                    time.sleep(LOOK_SECONDS)
-                else:
+        Where there is no live one, or it is half dropped, what was staged takes its name. Raises Unavailable while
+        sessions cannot be ended.
+        """
+        if not self.exists(staged):
+            return
+        is_there = self.exists(live)
+        self.drop(kept if is_there else live)
+        self._rename([(live, kept), (staged, live)] if is_there else [(staged, live)])
+
+    def swap_back(self, live: str, kept: str, spare: str) -> None:
+        """Ensure that what was kept is the live one again, and what was live be gone; done already, nothing happens.
+
+        spare  name that the live one has until it is dropped
+
+        Raises Refused when what was kept is half dropped: nothing of it can be had any more. Unavailable.
+        """
+        if self.is_half_dropped(kept):
+            raise Refused("the database from before the restore is half dropped")
+        if self.exists(kept):
+            is_there = self.exists(live)
+            self.drop(spare if is_there else live)
+            self._rename([(live, spare), (kept, live)] if is_there else [(kept, live)])
+            self.open(live)
+        self.drop(spare)
+
+    def _rename(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Give databases other names, all at once or not at all.
+
+        The server lets nobody into what it renames: who comes meanwhile waits, and finds it by its new name or not at
+        all. So nothing is shut before, and nothing stays shut when we die.
+        """
+        with ThreadPoolExecutor(1) as threads:
+            for _attempt in range(ATTEMPTS):
+                renaming = threads.submit(self._is_renamed, pairs)
+                self._end_sessions([name for name, _ in pairs], renaming)
+                if renaming.result():
                     return
-        raise Unavailable("sessions of the project could not be ended")
+        raise Unavailable("the sessions of a database could not be ended")
 
-    def _admit(self, *names: str) -> None:
+    def _is_renamed(self, pairs: Sequence[tuple[str, str]]) -> bool:
         with self._cluster.session(self._session) as admin:
-            for name in names:
-                if self.exists(name):
-                    admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+            try:
+                with admin.transaction():
+                    for name, other in pairs:
+                        admin.execute(SQL.rename.format(name=sql.Identifier(name), other=sql.Identifier(other)))
+            except psycopg.errors.ObjectInUse:
+                return False
+        return True
+
+    def _end_sessions(self, names: Sequence[str], renaming: Future[bool]) -> None:
+        """End whoever does nothing; who is in the middle of something has a while to come to its end."""
+        drained = time.monotonic() + DRAIN_SECONDS
+        while not renaming.done():
+            with self._cluster.session(self._session) as admin:
+                admin.execute(SQL.end_sessions, {"names": list(names), "busy": time.monotonic() > drained})
+            wait([renaming], LOOK_SECONDS)
 
     def _look(self, name: str) -> dict[str, Any] | None:
         """Return what there is of this name, if it is ours."""
         with self._cluster.session(self._session) as admin, admin.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(SQL.look, {"name": name}).fetchone()
-        known = (None, f"{LABEL}{self._roles.prefix}")
-        return row if row and row["owner"] == PLATFORM_OWNER and row["label"] in known else None
-
-
-def _busy(admin: psycopg.Connection[Any], names: list[str]) -> bool:
-    """End the sessions that do nothing; say whether others are in the middle of something."""
-    row = admin.execute(SQL.end_idle, {"names": names}).fetchone()
-    return bool(row and row[0])
+        if row is None or self._label is None:
+            return row
+        return row if row["owner"] == PLATFORM_OWNER and row["label"] in (None, self._label) else None

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from infra.errors import LoginRefused, Unavailable
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, is_login_refused
+from infra.errors import LoginRefused, Refused, Unavailable
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import Bounds, tenant_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.postgres.cluster import Cluster
+
 SQL = statements(__file__)
 # A large table of files is counted in less; whoever locks it is not waited for.
-OPTIONS = "-c search_path=pg_catalog -c statement_timeout=5s -c lock_timeout=1s -c default_transaction_read_only=on"
+SETTINGS = {"search_path": "pg_catalog", "default_transaction_read_only": "on"}
+BOUNDS = Bounds(15, statement_seconds=5, lock_seconds=1, size=4_000_000, settings=SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,21 @@ class ProjectStats:
     object_bytes: int
 
 
-def read_stats(uri: str, session: str) -> ProjectStats:
+def read_stats(cluster: Cluster, uri: str, session: str) -> ProjectStats:
     """Look at the project that `uri` leads to. Raises Unavailable when nobody can log in, or it takes too long."""
     try:
-        with psycopg.connect(
-            uri,
-            autocommit=True,
-            row_factory=dict_row,
-            application_name=session,
-            options=OPTIONS,
-            connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-        ) as login:
-            database = login.execute(SQL.database).fetchone() or {}
-            tables = login.execute(SQL.tables).fetchall()
-            stored = login.execute(SQL.objects).fetchone() if database["stores"] else None
+        with (
+            tenant_session(cluster, uri, session, BOUNDS) as login,
+            login.cursor(row_factory=dict_row) as cursor,
+        ):
+            database = cursor.execute(SQL.database).fetchone() or {}
+            tables = cursor.execute(SQL.tables).fetchall()
+            stored = cursor.execute(SQL.objects).fetchone() if database["stores"] else None
+    except LoginRefused:
+        raise
+    except (Unavailable, Refused) as error:
+        raise Unavailable(f"the project could not be looked at: {error}") from error
     except psycopg.Error as error:
-        if is_login_refused(error):
-            raise LoginRefused("the project did not take the password") from error
         state = error.sqlstate or type(error).__name__
         raise Unavailable(f"the project could not be looked at ({state})") from error
     return ProjectStats(

@@ -5,32 +5,34 @@ The server sees to that, in an operation that gives no way back to the login.
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from infra.errors import Unavailable
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, translate_errors
 from infra.postgres.sql import statements
+from infra.postgres.tenant_session import Bounds, TookTooLong, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.cluster import Cluster
+    from infra.postgres.tenant_session import TenantSession
 
 SQL = statements(__file__)
 Outcome = Literal["done", "busy", "gone", "failed"]
 # A table that somebody locks for longer is left out; one that takes longer is broken off and left to the server's own.
-LOCK_SECONDS, TABLE_SECONDS, LOOK_SECONDS = 5, 6 * 3600, 0.25
-OPTIONS = (
-    f"-c search_path=pg_catalog -c lock_timeout={LOCK_SECONDS}s -c statement_timeout={TABLE_SECONDS}s"
-    " -c client_min_messages=error -c default_transaction_read_only=off"
-)
+TABLE_SECONDS = 6 * 3600
+SETTINGS = {
+    "search_path": "pg_catalog",
+    "client_min_messages": "error",
+    "default_transaction_read_only": "off",
+}
+BOUNDS = Bounds(TABLE_SECONDS, statement_seconds=TABLE_SECONDS, lock_seconds=5, size=16_000_000, settings=SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -90,53 +92,26 @@ class Vacuum:
         """
         statement = SQL.vacuum.format(table=sql.Identifier(table.schema, table.name))
         with self._logged_in() as login:
-            ended: list[psycopg.Error | None] = []
-            thread = threading.Thread(target=_execute, args=(login, statement, ended), daemon=True)
-            thread.start()
+            pid = login.info.backend_pid
             try:
-                while thread.is_alive():
-                    thread.join(LOOK_SECONDS)
-                    if thread.is_alive():
-                        look(self._scanned(login.info.backend_pid))
-            except BaseException:
-                login.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
-                thread.join(CONNECT_TIMEOUT_SECONDS)
-                raise
-            return _outcome(ended[0])
+                with login.looking(lambda: look(self._scanned(pid))):
+                    login.execute(statement)
+            except TookTooLong:
+                return "failed"
+            except psycopg.Error as error:
+                return _outcome(error)
+            return "done"
 
     def _scanned(self, pid: int) -> int:
         with self._cluster.session(self._session) as admin:
             row = admin.execute(SQL.scanned, {"pid": pid}).fetchone()
         return int(row[0]) if row else 0
 
-    @contextmanager
-    def _logged_in(self) -> Iterator[Session]:
-        with (
-            translate_errors(),
-            psycopg.connect(
-                self._uri,
-                autocommit=True,
-                application_name=self._session,
-                options=OPTIONS,
-                connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
-                prepare_threshold=None,  # what runs here may run DEALLOCATE
-            ) as login,
-        ):
-            yield login
+    def _logged_in(self) -> AbstractContextManager[TenantSession]:
+        return tenant_session(self._cluster, self._uri, self._session, BOUNDS)
 
 
-def _execute(login: Session, statement: sql.Composed, ended: list[Any]) -> None:
-    try:
-        login.execute(statement)
-    except psycopg.Error as error:
-        ended.append(error)
-    else:
-        ended.append(None)
-
-
-def _outcome(error: psycopg.Error | None) -> Outcome:
-    if error is None:
-        return "done"
+def _outcome(error: psycopg.Error) -> Outcome:
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return "busy"
     if isinstance(error, psycopg.errors.UndefinedTable):

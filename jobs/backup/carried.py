@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 
 from catalog import audit, names, sessions
 from catalog import project_states as states
-from infra.postgres.database import CONNECT_TIMEOUT_SECONDS, Transaction, translate_errors
+from infra.postgres.database import Transaction, connect, translate_errors
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,10 +39,7 @@ TABLES = (
 @contextmanager
 def open_view(conninfo: str, session: str) -> Iterator[Transaction]:
     """Lend one view of a platform's database that is there. Raises Unavailable, Refused when it lets nobody in."""
-    with (
-        translate_errors(),
-        psycopg.connect(conninfo, application_name=session, connect_timeout=int(CONNECT_TIMEOUT_SECONDS)) as source,
-    ):
+    with translate_errors(), connect(conninfo, session, autocommit=False) as source:
         source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield Transaction(source)
 
@@ -72,8 +69,8 @@ def carry_over_projects(
     carried = []
     for row in source.rows(SQL.projects):
         project = str(row["id"])
-        beside = Beside(infra.databases, names.roles(project), "launchdb-carry")
-        if target.value(SQL.knows, {"id": project}) or not beside.exists(names.database(project)):
+        staging = ProjectStaging(infra.databases, names.roles(project), "launchdb-carry")
+        if target.value(SQL.knows, {"id": project}) or not staging.exists(names.database(project)):
             continue
         _carry(source, target, row)
         carried.append(project)

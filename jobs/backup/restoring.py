@@ -1,4 +1,4 @@
-"""A set becomes a database beside a project's, and is proven to be what was backed up."""
+"""A set becomes a staging database of a project, and is proven to be what was backed up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from catalog import names
 from infra.backup.differences import shortened
 from infra.backup.set_plan import DumpSource
 from infra.errors import LoginRefused, Refused
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.stand_ins import StandInRoles
 from jobs.backup import backups
 from jobs.projects.data_api_check import prove_by_data_api
@@ -44,27 +44,27 @@ class RestoreOutcome:
                 run.result[name] = shortened(said)
 
 
-def restore_beside(
+def restore_staging(
     run: Run[Any], source: VerifiedSet, database: str, *, project: str, mark: str | None, partial: bool = False
 ) -> RestoreOutcome:
-    """Fill a database beside the project's with what a set holds, and prove that it holds it.
+    """Fill a staging database of the project with what a set holds, and prove that it holds it.
 
     mark     what the finished restore is known by
     partial  what cannot come back may stay away: it is named, and the rest counts
 
     Raises Refused naming what failed or differs; then nothing is left of it.
     """
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
     run.check()
     try:
-        beside.make(database, source.manifest.schema, without=source.contents.lacks_schemas)
-        beside.drop_restorer()  # an attempt that was killed has left those who stood in
+        staging.create_empty(database, source.manifest.schema, without=source.contents.lacks_schemas)
+        staging.drop_restorer()  # an attempt that was killed has left those who stood in
         stand_ins = StandInRoles(
             run.infra.databases.cluster, names.roles(project), run.session, of=source.manifest.scope
         )
-        played = _replayed(run, source, beside, database, stand_ins)
+        played = _replayed(run, source, staging, database, stand_ins)
         run.check()
-        beside.settle(database)
+        staging.settle(database)
         restored = _judged(played, compare(run, source, database, project, stand_ins), partial=partial)
         restored.remarks.extend(stand_ins.drop(database))
         restored.remarks.extend(source.contents.left_out)
@@ -72,9 +72,9 @@ def restore_beside(
             f"schema {schema}: it was gone; it is there as in a new project" for schema in sorted(_anew(source))
         )
         if mark is not None:
-            beside.set_mark(database, mark)
+            staging.set_mark(database, mark)
     except BaseException:
-        drop_beside(run, database, project=project)
+        drop_staging(run, database, project=project)
         raise
     return restored
 
@@ -101,7 +101,7 @@ def compare(
     """Return in what a database differs from what was backed up. Raises Unavailable."""
     login = names.roles(project).dump
     uri = run.infra.databases.uri(database, login, stored_secrets(run)[names.password(login)])
-    restored = DumpSource(uri, run.session, project)
+    restored = DumpSource(run.infra.databases.cluster, uri, run.session, project)
     known = stand_ins.stands_for if stand_ins else None
     return source.compare(restored, stand_ins=known, without=_anew(source), check=run.check)
 
@@ -111,38 +111,38 @@ def _anew(source: VerifiedSet) -> set[str]:
     return source.contents.lacks_schemas - {"public"}
 
 
-def prove_beside(run: Run[Any], contents: Fingerprint, database: str, project: str) -> int:
-    """Go the data API's way in a database beside the project's: log in, write as each of its roles, leave nothing.
+def check_staging(run: Run[Any], contents: Fingerprint, database: str, project: str) -> int:
+    """Go the data API's way in a staging database: log in, write as each of its roles, leave nothing.
 
     Then ask it by HTTP; return how many tables were counted so. Raises Refused, Unavailable.
     """
     roles, known = names.roles(project), stored_secrets(run)
-    Beside(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
+    ProjectStaging(run.infra.databases, roles, run.session).admit(database, roles.authenticator)
     name = names.password(roles.authenticator)
     uri = run.infra.databases.uri(database, roles.authenticator, known.wanted(name))
     try:
-        run.infra.databases.check_round_trip(uri, roles, run.session)
+        run.infra.databases.check_round_trip(uri, roles, run.session, run.check)
     except LoginRefused:
         uri = run.infra.databases.uri(database, roles.authenticator, known[name])
-        run.infra.databases.check_round_trip(uri, roles, run.session)
+        run.infra.databases.check_round_trip(uri, roles, run.session, run.check)
     return prove_by_data_api(run, uri, project, contents)
 
 
-def drop_beside(run: Run[Any], database: str, *, project: str) -> None:
-    """Remove a database beside the project's, and the login that restores."""
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
-    beside.drop(database)
-    beside.drop_restorer()
+def drop_staging(run: Run[Any], database: str, *, project: str) -> None:
+    """Drop a staging database, and the login that restores."""
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
+    staging.drop(database)
+    staging.drop_restorer()
 
 
 def _replayed(
-    run: Run[Any], source: VerifiedSet, beside: Beside, database: str, stand_ins: StandInRoles
+    run: Run[Any], source: VerifiedSet, staging: ProjectStaging, database: str, stand_ins: StandInRoles
 ) -> RestoreSummary:
-    with beside.restorer(database) as login:
+    with staging.restorer(database, run.check) as login:
         return backups.store(run.infra).restore_into(
             login,
             source,
-            extend=partial(beside.extend, database, login),
+            extend=partial(staging.extend, database, login),
             role=stand_ins,
             monitor=backups.monitor(run, "restored"),
         )

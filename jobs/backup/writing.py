@@ -56,7 +56,9 @@ def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
         backup = catalogue.of_job(tx, run.job_id)
         row = tx.row(SQL.project, {"project": scope}) or {}
     if scope == catalogue.PLATFORM:
-        backups.write(run, backup, DumpSource(run.infra.database.conninfo, run.session), more={})
+        backups.write(
+            run, backup, DumpSource(run.infra.databases.cluster, run.infra.database.conninfo, run.session), more={}
+        )
         return
     known, login = stored_secrets(run), names.roles(scope).dump
     more = {
@@ -66,7 +68,7 @@ def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
         "secrets": {name: known[name] for name in backups.KEPT_SECRETS if name in known},
     }
     uri = run.infra.databases.uri(names.database(scope), login, known[names.password(login)])
-    backups.write(run, backup, DumpSource(uri, run.session, scope), more=more, fresh=fresh)
+    backups.write(run, backup, DumpSource(run.infra.databases.cluster, uri, run.session, scope), more=more, fresh=fresh)
 
 
 def remove_set(run: Run[Any]) -> None:

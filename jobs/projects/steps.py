@@ -11,8 +11,8 @@ from catalog import names, secrets
 from catalog import project_states as states
 from infra.errors import LoginRefused
 from infra.instances.instances import CreatedBy
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from jobs.engine.errors import GiveUp
 from jobs.projects import data_plane, pooling
 from jobs.projects.conditions import settled, status
@@ -103,17 +103,17 @@ def update_database(run: Run[Any]) -> None:
 
 
 def drop_database(run: Run[Any]) -> None:
-    """Drop the project's database, and those beside it; the sessions that are left are ended."""
+    """Drop the project's database and its staging databases; the sessions that are left are ended."""
     database = names.database(run.args.project_id)
-    beside = Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
-    for use in names.BESIDE:
-        beside.drop(names.beside(run.args.project_id, use))
-    beside.drop_restorer()
+    staging = ProjectStaging(run.infra.databases, names.roles(run.args.project_id), run.session)
+    for use in names.STAGING_USES:
+        staging.drop(names.staging(run.args.project_id, use))
+    staging.drop_restorer()
     run.ledger.mark_releasing("database", database)
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)
     run.ledger.mark_gone("database", database)
-    run.ledger.delete_gone("database", *(names.beside(run.args.project_id, use) for use in names.BESIDE))
+    run.ledger.delete_gone("database", *(names.staging(run.args.project_id, use) for use in names.STAGING_USES))
 
 
 def allow_logins(run: Run[Any]) -> None:

@@ -5,11 +5,9 @@ These are acts of whoever may read the home folder, not jobs: the job table is w
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from catalog import backups as catalogue
@@ -17,11 +15,12 @@ from catalog import names, secrets
 from catalog import project_states as states
 from infra.backup.differences import shortened
 from infra.backup.set_plan import DumpSource
-from infra.errors import InfraError, Refused, Unavailable
+from infra.errors import InfraError, Refused
 from infra.postgres import migrations
-from infra.postgres.database import Transaction, translate_errors
+from infra.postgres.database import Transaction, connect, translate_errors
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
+from infra.postgres.staging import StagingDatabase
 from infra.secrets import master_keys, secretfiles
 from infra.secrets.vault import Vault
 from jobs.backup import backups, carried
@@ -33,11 +32,9 @@ if TYPE_CHECKING:
 
     from infra.backup.store import VerifiedSet
     from infra.composition import Infra
-    from infra.postgres.cluster import Session
 
 SQL = statements(__file__)
 SESSION = "launchdb-restore-platform"
-LOOKS, LOOK_SECONDS = 50, 0.1
 REWRAPPED_AT_A_TIME = 500
 
 
@@ -62,29 +59,26 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         raise Refused(f"{stem} is no backup of the platform")
     live = _live(infra)
     restored, kept = f"{live}_restored", f"{live}_before"
-    with infra.databases.cluster.session(SESSION) as admin:
-        admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
-        admin.execute(SQL.create.format(database=sql.Identifier(restored)))
-        admin.execute(SQL.close.format(database=sql.Identifier(restored)))
+    staging = _staging(infra)
+    staging.create(restored)
     uri = make_conninfo(infra.database.conninfo, dbname=restored)
     try:
-        tell("restoring beside the live one")
+        tell("restoring into a staging database")
         _fill(infra, source, uri)
-        _compare(source, uri)
-        with translate_errors(), psycopg.connect(uri, autocommit=True, application_name=SESSION) as login:
+        _compare(infra, source, uri)
+        with translate_errors(), connect(uri, SESSION) as login:
             migrations.apply_migrations(login, "platform")
             for statement in (SQL.rest, SQL.forget_workers):
                 login.execute(statement)
             _give_up_moving(Transaction(login))
-            _open(infra, live)
+            staging.open(live)
             _carry_over(infra, live, Transaction(login), tell, owners=True)
             _rewrap(infra, Transaction(login))
     except BaseException:
-        with infra.databases.cluster.session(SESSION) as admin:
-            admin.execute(SQL.drop.format(database=sql.Identifier(restored)))
+        staging.drop(restored)
         raise
     tell("swapping it in")
-    _swap(infra, live, restored, kept)
+    staging.swap(live, restored, kept)
     return kept
 
 
@@ -102,7 +96,7 @@ def adopt_unknown(infra: Infra, tell: Callable[[str], None]) -> dict[str, Any]:
         settled = tx.rows(SQL.settled, states.SETS)
     for row in settled:
         project = str(row["id"])
-        if Beside(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
+        if ProjectStaging(infra.databases, names.roles(project), SESSION).exists(names.database(project)):
             continue
         with infra.database.transaction() as tx:
             backup = catalogue.newest(tx, project)
@@ -133,7 +127,7 @@ def _carry_over(
 
     Where it cannot be read, that is told and keeps nothing else away: it may be what the platform is restored for.
     """
-    if _is_whole(infra, name) is None:
+    if not (_staging(infra).exists(name) or _staging(infra).is_half_dropped(name)):
         return []
     uri = make_conninfo(infra.database.conninfo, dbname=name)
     try:
@@ -151,18 +145,8 @@ def _carry_over(
     return []
 
 
-def _is_whole(infra: Infra, name: str) -> bool | None:
-    """Return whether a database is whole, and not what an interrupted drop has left; None when there is none."""
-    with infra.databases.cluster.session(SESSION) as admin:
-        row = admin.execute(SQL.look, {"name": name}).fetchone()
-    return bool(row[0]) if row else None
-
-
-def _open(infra: Infra, name: str) -> None:
-    """Admit sessions again to a database that a restore which was killed while it swapped has closed."""
-    if _is_whole(infra, name):
-        with infra.databases.cluster.session(SESSION) as admin:
-            admin.execute(SQL.allow.format(database=sql.Identifier(name)))
+def _staging(infra: Infra) -> StagingDatabase:
+    return StagingDatabase(infra.databases.cluster, SESSION)
 
 
 def _live(infra: Infra) -> str:
@@ -187,14 +171,10 @@ def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:
 def _fill(infra: Infra, source: VerifiedSet, uri: str) -> None:
     with (
         translate_errors(),
-        psycopg.connect(
-            uri,
-            autocommit=True,
-            application_name=SESSION,
-            options="-c synchronous_commit=off",
-            prepare_threshold=None,  # what runs here may run DEALLOCATE
-        ) as login,
+        connect(uri, SESSION) as login,
     ):
+        login.execute("SET synchronous_commit = off")
+        login.prepare_threshold = None  # what runs here may run DEALLOCATE
         played = backups.store(infra).restore_into(login, source, extend=_no_extension)
     if played.failures:
         raise Refused(played.failures[0])
@@ -214,36 +194,8 @@ def _no_extension(name: str, _schema: str) -> None:
     raise Refused(f"the platform's backup names the extension {name}, which the platform does not use")
 
 
-def _compare(source: VerifiedSet, uri: str) -> None:
-    wrong = [str(each) for each in source.compare(DumpSource(uri, SESSION)) if not each.remark]
+def _compare(infra: Infra, source: VerifiedSet, uri: str) -> None:
+    found = source.compare(DumpSource(infra.databases.cluster, uri, SESSION))
+    wrong = [str(each) for each in found if not each.remark]
     if wrong:
         raise Refused(f"the restored database differs from what was backed up: {'; '.join(shortened(wrong))}")
-
-
-def _swap(infra: Infra, live: str, restored: str, kept: str) -> None:
-    there = bool(_is_whole(infra, live))
-    pairs = [(live, kept), (restored, live)] if there else [(restored, live)]
-    with infra.databases.cluster.session(SESSION) as admin:
-        # Of one that is half dropped there is nothing to keep.
-        admin.execute(SQL.drop.format(database=sql.Identifier(kept if there else live)))
-        if there:
-            admin.execute(SQL.forbid.format(database=sql.Identifier(live)))
-        try:
-            _rename(admin, pairs, [live, restored])
-        finally:
-            for name in (live, kept):
-                _open(infra, name)
-
-
-def _rename(admin: Session, pairs: list[tuple[str, str]], names: list[str]) -> None:
-    for _look in range(LOOKS):
-        admin.execute(SQL.end_sessions, {"names": names})
-        try:
-            with admin.transaction():
-                for old, new in pairs:
-                    admin.execute(SQL.rename.format(database=sql.Identifier(old), other=sql.Identifier(new)))
-        except psycopg.errors.ObjectInUse:
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
-    raise Unavailable("sessions of the platform could not be ended")

@@ -7,10 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.data.config import from_text
-from app.data.run.connections import Budget
-from app.data.run.instance import Instance
-from app.data.serve.standalone import create_app
+from app.data.serve.standalone import ConfigSource, DataApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
 
 BIG_BYTES, PART_BYTES = 8_000_000, 65_536
 SLOW_SECONDS = 1.0
-CONNECTIONS = 16
 _JSON = [("Content-Type", "application/json")]
 
 
@@ -33,8 +29,7 @@ def bare(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
 
 def data_api(configuration: Path) -> App:
     """Return the data API of a project, as its container serves it, with that configuration."""
-    instance = Instance(from_text(configuration.read_text()), Budget(CONNECTIONS))
-    served = create_app(lambda: instance)
+    served = DataApi(ConfigSource({}, str(configuration)))
 
     def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         # gunicorn's word for the target as it was sent, which others do not give.

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from config.settings import CHECKOUT
 from infra.pipeline import spawn
-from infra.sockets import listens
+from infra.sockets import is_listening
 from scripts.bench import front_checks
 from scripts.bench.data_api_bench import QUERY, prepare
 from scripts.bench.figures import cpu_seconds, tree
@@ -43,7 +43,7 @@ def running(server: str, place: Path, served: str) -> Iterator[int]:
         process = spawn(words, env={"PATH": os.defpath, "PYTHONPATH": str(CHECKOUT)}, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not (place.exists() and listens(place)):
+        while not (place.exists() and is_listening(place)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((place.parent / "log").read_text()[-2000:])
             time.sleep(0.05)

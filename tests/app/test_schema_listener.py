@@ -17,7 +17,7 @@ from catalog import names
 from catalog.ids import new_id
 from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
 
@@ -166,13 +166,13 @@ def test_a_restored_database_takes_its_place_though_it_is_listened_to_and_is_rea
     listener, heard, infra, provisioned
 ):
     turned(listener, lambda: heard[1]() == ["SIGUSR1"])
-    beside = Beside(infra.databases, names.roles(provisioned), "test")
-    restored, before = names.beside(provisioned, "restored"), names.beside(provisioned, "before")
-    beside.make(restored, infra.databases.templates.version)
+    staging = ProjectStaging(infra.databases, names.roles(provisioned), "test")
+    restored, before = names.staging(provisioned, "restored"), names.staging(provisioned, "before")
+    staging.create_empty(restored, infra.databases.templates.version)
     done = threading.Event()
 
     def swap() -> None:
-        beside.swap(provisioned, restored, before)
+        staging.swap(provisioned, restored, before)
         done.set()
 
     started = time.monotonic()

@@ -72,7 +72,7 @@ class Place:
     def close(self):
         for project in (self.id, *self.others):
             with self.infra.databases.cluster.session("test") as admin:
-                for use in names.BESIDE:
+                for use in names.STAGING_USES:
                     admin.execute(f'DROP DATABASE IF EXISTS "{project}_{use}" WITH (FORCE)')
             drop(self.infra, project)
 

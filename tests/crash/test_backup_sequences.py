@@ -135,7 +135,7 @@ class Story:
         with self.infra.database.autocommit() as tx:
             rows = tx.rows("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{self.id}\\_%",))
             roles = tx.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE '%%\\_restore'")
-        beside = {row["datname"] for row in rows} - {names.beside(self.id, "before")}
+        beside = {row["datname"] for row in rows} - {names.staging(self.id, "before")}
         return files ^ wanted, beside, roles
 
     def close(self):

@@ -16,7 +16,7 @@ from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.pipeline import ProgramFailed
 from infra.postgres.extensions import Extensions
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from tests.fixtures.roundtrip import KEY, differences, dumped, restored
 
 pytestmark = pytest.mark.gpg
@@ -96,12 +96,12 @@ def test_everything_a_tenant_made_comes_back(form, infra, tenant, tmp_path):
     assert source.path.stat().st_mode & 0o777 == 0o600
 
     with restored(tenant, source) as (name, played):
-        beside = Beside(infra.databases, tenant.roles, "test")
-        beside.set_mark(name, "done")
+        staging = ProjectStaging(infra.databases, tenant.roles, "test")
+        staging.set_mark(name, "done")
         assert differences(tenant, source, name) == []
         assert played.tables > 5
         assert not Path("/tmp/launchdb-pwned").exists(), "a name was obeyed"
-        assert beside.mark(name) == "done"
+        assert staging.mark(name) == "done"
         with infra.databases.cluster.session("test") as admin:
             assert (
                 admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (tenant.roles.restore,)).fetchone() is None

@@ -55,7 +55,7 @@ def test_no_secret_and_no_row_is_ever_to_be_seen(settings, tenant, tmp_path):
     watcher = Watcher(tmp_path, KEY, ROW, tenant.passwords[tenant.roles.dump])
     watcher.start()
     with (
-        open_reader(uri, "test") as look,
+        open_reader(tenant.infra.databases.cluster, uri, "test") as look,
         PostgresPrograms.of(settings).dump(uri, "sql.gz", snapshot=look.snapshot, session="test") as plain,
     ):
         archive.store_file(plain, path, "gz", gpg, KEY, lambda _done: None)

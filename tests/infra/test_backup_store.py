@@ -11,7 +11,7 @@ from infra.backup.monitor import ProgressMonitor
 from infra.backup.set_plan import DumpSource, SetPlan
 from infra.backup.store import BackupStore
 from infra.errors import Refused
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 
 pytestmark = pytest.mark.gpg
 
@@ -26,7 +26,7 @@ class Shelf:
     def __init__(self, tenant) -> None:
         self.tenant, self.settings = tenant, tenant.infra.settings
         self.store, self.schema = BackupStore(self.settings), tenant.infra.databases.templates.version
-        self.source = DumpSource(tenant.uri(tenant.roles.dump), "test", tenant.id)
+        self.source = DumpSource(tenant.infra.databases.cluster, tenant.uri(tenant.roles.dump), "test", tenant.id)
         self.insert(100)
 
     def insert(self, rows: int) -> None:
@@ -53,14 +53,14 @@ def test_what_a_set_holds_is_poured_into_another_database(shelf):
     manifest = shelf.store.write(shelf.plan(), shelf.source)
     verified, tenant = shelf.opened(manifest.stem), shelf.tenant
     assert (verified.contents.rows["public.notes"], verified.details["name"]) == (100, "shop")
-    beside, name = Beside(tenant.infra.databases, tenant.roles, "test"), names.beside(tenant.id, "restored")
+    staging, name = ProjectStaging(tenant.infra.databases, tenant.roles, "test"), names.staging(tenant.id, "restored")
     try:
-        beside.make(name, manifest.schema)
-        with beside.restorer(name) as login:
+        staging.create_empty(name, manifest.schema)
+        with staging.restorer(name) as login:
             played = shelf.store.restore_into(
-                login, verified, extend=lambda extension, schema: beside.extend(name, login, extension, schema)
+                login, verified, extend=lambda extension, schema: staging.extend(name, login, extension, schema)
             )
-        beside.settle(name)
+        staging.settle(name)
         assert played.failures == []
         restored = replace(shelf.source, uri=tenant.uri(tenant.roles.dump, name))
         assert verified.compare(restored) == []
@@ -68,8 +68,8 @@ def test_what_a_set_holds_is_poured_into_another_database(shelf):
             admin.execute("DELETE FROM notes WHERE n = 1")
         assert [str(each) for each in verified.compare(restored)] == ["table public.notes: 99 rows instead of 100"]
     finally:
-        beside.drop(name)
-        beside.drop_restorer()
+        staging.drop(name)
+        staging.drop_restorer()
 
 
 def test_a_set_is_written_once_and_anew_only_when_it_is_to_be_fresh_and_the_database_was_written_to(shelf):

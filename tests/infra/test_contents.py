@@ -76,7 +76,7 @@ DAMAGES = {
 
 
 def look(tenant):
-    with open_reader(tenant.uri(tenant.roles.dump), "test", project=tenant.id) as found:
+    with open_reader(tenant.infra.databases.cluster, tenant.uri(tenant.roles.dump), "test", project=tenant.id) as found:
         return found.read(lambda: None)
 
 
@@ -103,7 +103,9 @@ def test_whatever_was_lost_or_added_is_named(furnished):
             admin.execute(damage.format(auth=f'"{tenant.roles.auth}"'))
             admin.execute("RESET ROLE; RESET search_path")
             admin.execute(f'GRANT CONNECT ON DATABASE "{copy}" TO "{tenant.roles.dump}"')
-        with open_reader(tenant.uri(tenant.roles.dump, copy), "test", project=tenant.id) as found:
+        with open_reader(
+            tenant.infra.databases.cluster, tenant.uri(tenant.roles.dump, copy), "test", project=tenant.id
+        ) as found:
             told = serious_differences(before, found.read(lambda: None))
         wrong += [] if any(fault.startswith(said) for fault in told) else [f"{what}: {told}"]
     assert wrong == []

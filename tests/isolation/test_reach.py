@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.role_names import SHARED
-from infra.postgres.staging import Beside
 
 LOGINS = ("owner", "authenticator", "auth", "storage", "dump")
 
@@ -91,10 +91,10 @@ def test_no_role_of_a_tenant_is_mighty_or_a_member_beyond_its_project(alice, bob
 
 
 def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
-    beside, name = Beside(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
+    staging, name = ProjectStaging(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
     try:
-        beside.make(name, cluster.databases.templates.version)
-        with beside.restorer(name) as login:
+        staging.create_empty(name, cluster.databases.templates.version)
+        with staging.restorer(name) as login:
             assert login.execute("SELECT pg_has_role(%s, 'MEMBER')", (alice.roles.dump,)).fetchone() == (False,)
             with pytest.raises(errors.InsufficientPrivilege):
                 login.execute("SELECT rolpassword FROM pg_authid")
@@ -102,14 +102,14 @@ def test_nobody_may_do_what_the_login_that_dumps_may(alice, cluster):
             members = "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE roleid = to_regrole(%s)"
             assert admin.execute(members, (alice.roles.dump,)).fetchall() == []
     finally:
-        beside.drop(name)
-        beside.drop_restorer()
+        staging.drop(name)
+        staging.drop_restorer()
 
 
 def test_no_login_reaches_the_database_that_a_backup_of_another_project_is_restored_into(alice, bob, cluster):
-    staging, name = Beside(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
+    staging, name = ProjectStaging(cluster.databases, alice.roles, "test"), f"{alice.id}_restored"
     try:
-        staging.make(name, cluster.databases.templates.version)
+        staging.create_empty(name, cluster.databases.templates.version)
         with staging.restorer(name), pytest.raises(psycopg.OperationalError, match="permission denied"):
             bob.connect(bob.roles.owner, name).close()
             pytest.fail("While a backup is restored no other project reaches what it is restored into")

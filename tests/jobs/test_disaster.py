@@ -20,6 +20,7 @@ from jobs.kinds.project.delete import DeleteProject
 from jobs.kinds.project.pause import PauseProject
 from jobs.kinds.project.provision import ProvisionProject
 from jobs.requests import platform_restore
+from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, mark_for_deletion, stored_tenant
 
 pytestmark = pytest.mark.gpg
@@ -31,13 +32,14 @@ TOLD = []
 def shops(engine, infra, settings, master_key):
     """Two projects with rows, all backed up in one night, and a third that came later."""
     made = [add_project(infra) for _ in range(2)]
-    for project in made:
-        engine.enqueue(ProvisionProject(project))
-    engine.runner.drain()
-    for project in made:
-        sql(infra, project, "CREATE TABLE notes AS SELECT n FROM generate_series(1, 100) n")
-    engine.enqueue(BackupFleet())
-    engine.runner.drain()
+    with beating(engine.leases):  # whatever the machine needs; not later, when the tables are gone that it writes to
+        for project in made:
+            engine.enqueue(ProvisionProject(project))
+        engine.runner.drain()
+        for project in made:
+            sql(infra, project, "CREATE TABLE notes AS SELECT n FROM generate_series(1, 100) n")
+        engine.enqueue(BackupFleet())
+        engine.runner.drain()
     made.append(add_project(infra))
     engine.enqueue(ProvisionProject(made[-1]))
     engine.runner.drain()

@@ -41,8 +41,8 @@ def exchange(
     """Return the response to a request; whatever is wrong with it is an answer in the data API's words.
 
     instance  what serves the project now
-    wait      returns what comes to serve it where nothing does now; raises Fault when nothing does
-    count     counts the request; raises Fault when there were too many
+    wait      returns what comes to serve it where nothing does now; raises PgrstError when nothing does
+    count     counts the request; raises PgrstError when there were too many
     """
     origins = () if instance is None else instance.config.server_cors_allowed_origins
     if wsgi.is_preflight(request):

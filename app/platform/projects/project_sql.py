@@ -13,8 +13,8 @@ from app.platform.projects.logins import with_project_login
 from app.platform.projects.models_sql import NewQuery
 from catalog import audit, names, projects
 from catalog.project_states import REACHABLE
-from infra.postgres.bounded_query import SqlRefused, SqlTooLarge, SqlTooLong
-from infra.postgres.owner_sql import NoConnectionLeft, OwnerSql, QueryBounds
+from infra.postgres.owner_sql import OwnerSql, SqlRefused
+from infra.postgres.tenant_session import Bounds, Crowded, TookTooLong, TooLarge
 
 if TYPE_CHECKING:
     from infra.postgres.owner_sql import QueryResult
@@ -41,12 +41,13 @@ def run(call: Call, project_id: str) -> ViewResponse:
     return ViewResponse(_shown(found, took), headers={"Cache-Control": "no-store"}, project_id=project_id)
 
 
-def _bounds(call: Call) -> QueryBounds:
+def _bounds(call: Call) -> Bounds:
     settings = call.world.settings
     asked = call.body.timeout_ms
     if asked is not None and asked > settings.sql_seconds * 1000:
         raise invalid("/timeoutMs", f"is at most {settings.sql_seconds * 1000} here")
-    return QueryBounds(asked / 1000 if asked else settings.sql_seconds, settings.sql_max_rows, settings.sql_max_bytes)
+    seconds = asked / 1000 if asked else settings.sql_seconds
+    return Bounds(seconds, rows=settings.sql_max_rows, size=settings.sql_max_bytes)
 
 
 def _audit(call: Call, project_id: str) -> None:
@@ -71,11 +72,11 @@ def _audit(call: Call, project_id: str) -> None:
         )
 
 
-def _asked(call: Call, project_id: str, bounds: QueryBounds) -> QueryResult:
+def _asked(call: Call, project_id: str, bounds: Bounds) -> QueryResult:
     infra, login = call.world.infra, names.roles(project_id).owner
 
     def ask(uri: str) -> QueryResult:
-        owner = OwnerSql(infra.databases.cluster, uri, login)
+        owner = OwnerSql(infra.databases.cluster, uri)
         return owner.run(call.body.query, call.body.params, bounds, read_only=call.body.read_only)
 
     try:
@@ -83,12 +84,12 @@ def _asked(call: Call, project_id: str, bounds: QueryBounds) -> QueryResult:
     except SqlRefused as error:
         more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
         raise Problem(422, "sql-error", str(error), more=more) from None
-    except SqlTooLong:
+    except TookTooLong:
         told = f"it took longer than {bounds.seconds:g} s and was stopped; what it had not committed is rolled back"
         raise Problem(422, "sql-timeout", told) from None
-    except SqlTooLarge as error:
+    except TooLarge as error:
         raise Problem(422, "sql-too-large", str(error)) from None
-    except NoConnectionLeft as error:
+    except Crowded as error:
         raise Problem(429, "too-many-queries", str(error), headers=_LATER) from None
 
 

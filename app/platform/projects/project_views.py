@@ -30,8 +30,12 @@ def stats(call: Call, project_id: str) -> ViewResponse:
         if project.status not in SETTLED:
             raise projects.ProjectBusy(project.status, project.current_job)
         last = backups.newest(tx, project.id)
+    cluster = call.world.infra.databases.cluster
     found = with_project_login(
-        call.world.infra, project.id, names.roles(project.id).dump, lambda uri: project_stats.read_stats(uri, SESSION)
+        call.world.infra,
+        project.id,
+        names.roles(project.id).dump,
+        lambda uri: project_stats.read_stats(cluster, uri, SESSION),
     )
     return ViewResponse(_stats(found, last), headers={"Cache-Control": "no-store"})
 

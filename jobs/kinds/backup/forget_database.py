@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from catalog import names
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from jobs.engine.kind import AtomicStep, Step, kind
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ def drop_kept_database(run: Run[ForgetDatabase]) -> None:
         kept = catalogue.kept_database(tx, project)
     if kept is None or kept["job_id"] != run.args.restore_job_id:
         return
-    database = names.beside(project, "before")
+    database = names.staging(project, "before")
     run.ledger.mark_releasing("database", database)
     run.check()
-    Beside(run.infra.databases, names.roles(project), run.session).drop(database)
+    ProjectStaging(run.infra.databases, names.roles(project), run.session).drop(database)
     run.ledger.mark_gone("database", database)
 
 

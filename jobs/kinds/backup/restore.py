@@ -1,4 +1,4 @@
-"""project.restore: a backup becomes a project's database: filled beside, proven, then swapped in by name.
+"""project.restore: a backup becomes a project's database: filled as a staging database, proven, then swapped in.
 
 The project serves what it has until the swap, and a restore that fails leaves it as it was. A project that does not
 exist yet, or was deleted, is made on the way.
@@ -13,8 +13,8 @@ from catalog import backups as catalogue
 from catalog import names, secrets, settings
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from jobs.backup import backups, restoring
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
@@ -79,53 +79,53 @@ def drop_database_and_roles(run: Run[RestoreProject]) -> None:
 
 
 def restore_copy(run: Run[RestoreProject]) -> None:
-    """Ensure that a database beside the project's holds what the backup holds, and prove it."""
-    project, database = run.args.project_id, names.beside(run.args.project_id, "restored")
-    beside = _beside(run)
-    if run.job_id in (beside.mark(database), beside.mark(names.database(project))):
+    """Ensure that a staging database holds what the backup holds, and prove it."""
+    project, database = run.args.project_id, names.staging(run.args.project_id, "restored")
+    staging = _staging(run)
+    if run.job_id in (staging.mark(database), staging.mark(names.database(project))):
         return
     run.ledger.mark_intended("database", database)
     source = _opened(run)
-    made = restoring.restore_beside(run, source, database, project=project, mark=run.job_id, partial=run.args.partial)
+    made = restoring.restore_staging(run, source, database, project=project, mark=run.job_id, partial=run.args.partial)
     made.report(run)
     run.ledger.mark_present("database", database)
 
 
 def drop_copy(run: Run[RestoreProject]) -> None:
-    """Take back what was restored beside the project."""
-    database = names.beside(run.args.project_id, "restored")
+    """Take back the staging database."""
+    database = names.staging(run.args.project_id, "restored")
     run.ledger.mark_releasing("database", database)
-    restoring.drop_beside(run, database, project=run.args.project_id)
+    restoring.drop_staging(run, database, project=run.args.project_id)
     run.ledger.mark_gone("database", database)
 
 
 def swap_database(run: Run[RestoreProject]) -> None:
     """Ensure that the restored database bears the project's name; the one before it is kept under another."""
     project = run.args.project_id
-    live, restored = names.database(project), names.beside(project, "restored")
-    kept = names.beside(project, "before")
+    live, restored = names.database(project), names.staging(project, "restored")
+    kept = names.staging(project, "before")
     run.ledger.mark_intended("database", kept)
     run.check()
-    beside = _beside(run)
-    if beside.mark(live) != run.job_id:
-        if beside.mark(restored) != run.job_id:
-            raise GiveUp("what was restored beside the project is gone; retry the restore")
+    staging = _staging(run)
+    if staging.mark(live) != run.job_id:
+        if staging.mark(restored) != run.job_id:
+            raise GiveUp("the staging database is gone; retry the restore")
         with pooling.paused_database(run):
-            beside.swap(live, restored, kept)
+            staging.swap(live, restored, kept)
     run.ledger.mark_present("database", live)
     run.ledger.mark_gone("database", restored)
-    (run.ledger.mark_present if beside.exists(kept) else run.ledger.mark_gone)("database", kept)
+    (run.ledger.mark_present if staging.exists(kept) else run.ledger.mark_gone)("database", kept)
 
 
 def swap_own_database_back(run: Run[RestoreProject]) -> None:
     """Give a project that was there its own database again, when this restore has taken its place."""
     project = run.args.project_id
-    live, kept = names.database(project), names.beside(project, "before")
-    beside, found = _beside(run), status(run)
-    if found in states.RESTORED and beside.mark(live) == run.job_id and beside.exists(kept):
+    live, kept = names.database(project), names.staging(project, "before")
+    staging, found = _staging(run), status(run)
+    if found in states.RESTORED and staging.mark(live) == run.job_id and staging.exists(kept):
         run.check()
         with pooling.paused_database(run):
-            beside.swap_back(live, kept)
+            staging.swap_back(live, kept, names.staging(project, "restored"))
         run.ledger.mark_gone("database", kept)
         if found in states.SETTLED:  # any other one lets in whom it let in before
             steps.settle_logins(run)
@@ -151,7 +151,7 @@ def mark_restored(run: AtomicRun[RestoreProject], tx: Transaction, found: Restor
     project, hours, template = run.args.project_id, run.settings.restore_undo_hours, found.template
     if not states.move(tx, project, "active", by="project.restore", template=template):
         states.touch(tx, project, template=template)
-    if tx.value(SQL.is_kept, {"name": names.beside(project, "before")}):
+    if tx.value(SQL.is_kept, {"name": names.staging(project, "before")}):
         until = catalogue.keep_database(tx, project, run.args.backup_id, run.job_id, hours)
         run.result["undoUntil"] = until.isoformat()
     if found.behind:
@@ -180,13 +180,13 @@ def is_new(run: Run[RestoreProject]) -> bool:
     """
     if not is_being_made(run):
         return False
-    live, kept = names.database(run.args.project_id), names.beside(run.args.project_id, "before")
-    beside = _beside(run)
-    return not beside.exists(kept) and (not beside.exists(live) or beside.mark(live) == run.job_id)
+    live, kept = names.database(run.args.project_id), names.staging(run.args.project_id, "before")
+    staging = _staging(run)
+    return not staging.exists(kept) and (not staging.exists(live) or staging.mark(live) == run.job_id)
 
 
-def _beside(run: Run[RestoreProject]) -> Beside:
-    return Beside(run.infra.databases, names.roles(run.args.project_id), run.session)
+def _staging(run: Run[RestoreProject]) -> ProjectStaging:
+    return ProjectStaging(run.infra.databases, names.roles(run.args.project_id), run.session)
 
 
 def is_being_made(run: Run[RestoreProject]) -> bool:

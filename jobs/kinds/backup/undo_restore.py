@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
-from infra.postgres.staging import Beside
+from infra.postgres.project_staging import ProjectStaging
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects import pooling
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 def swap_database_back(run: Run[UndoRestore]) -> None:
     """Ensure that the database of before the restore is the live one; what was restored is gone."""
     project = run.args.project_id
-    live, kept = names.database(project), names.beside(project, "before")
-    beside = Beside(run.infra.databases, names.roles(project), run.session)
+    live, kept = names.database(project), names.staging(project, "before")
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
     with run.infra.database.autocommit() as tx:
         row = catalogue.kept_database(tx, project)
     if row is None:
         raise GiveUp("nothing is kept from before a restore")
     run.check()
     with pooling.paused_database(run):
-        beside.swap_back(live, kept)
+        staging.swap_back(live, kept, names.staging(project, "restored"))
     run.ledger.mark_gone("database", kept)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def restore_on_trial(run: Run[VerifyBackup]) -> None:
-    """Restore the backup beside the project, compare, ask it as the data API would, and leave nothing."""
-    project, database = run.args.project_id, names.beside(run.args.project_id, "trial")
+    """Restore the backup into a staging database, compare, ask it as the data API would, and leave nothing."""
+    project, database = run.args.project_id, names.staging(run.args.project_id, "trial")
     with run.infra.database.autocommit() as tx:
         if states.state_of(tx, project) not in states.SETTLED:
             raise GiveUp("the project is neither active nor paused")
@@ -35,12 +35,12 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
     run.ledger.mark_intended("database", database)
     source = backups.opened(run.infra, backup.stem)
     try:
-        restored = restoring.restore_beside(run, source, database, project=project, mark=None)
+        restored = restoring.restore_staging(run, source, database, project=project, mark=None)
         took = time.monotonic() - began
         run.check()
-        asked = restoring.prove_beside(run, source.contents, database, project)
+        asked = restoring.check_staging(run, source.contents, database, project)
     finally:
-        restoring.drop_beside(run, database, project=project)
+        restoring.drop_staging(run, database, project=project)
     run.ledger.mark_gone("database", database)
     run.result.update(
         projectId=project,
@@ -57,8 +57,8 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
 
 def remove_trial(run: Run[VerifyBackup]) -> None:
     """Remove what is left of the trial."""
-    database = names.beside(run.args.project_id, "trial")
-    restoring.drop_beside(run, database, project=run.args.project_id)
+    database = names.staging(run.args.project_id, "trial")
+    restoring.drop_staging(run, database, project=run.args.project_id)
     run.ledger.mark_gone("database", database)
 
 

@@ -9,8 +9,8 @@ from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
 from catalog import project_states as states
 from infra.backup.store import BackupStore
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from infra.postgres.staging import Beside
 from jobs.backup import backups
 from jobs.backup.exports import files_of
 from jobs.backup.writing import backup_key_id, list_set, remove_set, write_backup, written
@@ -101,7 +101,7 @@ def _before(run: Run[DeleteProject]) -> State | None:
 
 def _has_database(run: Run[DeleteProject]) -> bool:
     project = run.args.project_id
-    return Beside(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
+    return ProjectStaging(run.infra.databases, names.roles(project), run.session).exists(names.database(project))
 
 
 def last_written(run: Run[DeleteProject]) -> WrittenSet | None:

@@ -26,7 +26,7 @@ def change_extension(run: Run[ExtendProject]) -> None:
             raise GiveUp("the project is not active")
     owner = names.roles(project).owner
     uri = run.infra.databases.uri(names.database(project), owner, stored_secrets(run)[names.password(owner)])
-    extensions = Extensions(run.infra.databases.cluster, names.database(project), uri, run.session)
+    extensions = Extensions(run.infra.databases.cluster, names.database(project), uri, run.session, run.check)
     run.check()
     if run.args.present:
         found = extensions.ensure(run.args.extension)

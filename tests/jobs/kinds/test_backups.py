@@ -14,8 +14,8 @@ from catalog import backups, job_secrets, names
 from infra.backup import sets
 from infra.backup.differences import serious_differences
 from infra.backup.fingerprint import Fingerprint
+from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.role_names import ProjectRoles
-from infra.postgres.staging import Beside
 from jobs.backup.exports import path_of
 from jobs.kinds.backup.backup import BackupProject
 from jobs.kinds.backup.export import ExportProject
@@ -95,7 +95,7 @@ class Shop:
 
     def leave(self):
         with self.infra.databases.cluster.session("test") as admin:
-            for use in names.BESIDE:
+            for use in names.STAGING_USES:
                 admin.execute(f'DROP DATABASE IF EXISTS "{self.id}_{use}" WITH (FORCE)')
 
 
@@ -550,7 +550,7 @@ def in_background(shop, statement, ended):
 @pytest.mark.timing
 def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long(shop, monkeypatch):
     backup = shop.back_up()
-    swap, ended = Beside.swap, []
+    swap, ended = ProjectStaging.swap, []
 
     def with_clients(self, *names):
         if took:  # a second look, by another attempt
@@ -568,7 +568,7 @@ def test_what_is_under_way_at_the_swap_comes_to_its_end_unless_it_takes_too_long
             thread.join(10)
 
     took = []
-    monkeypatch.setattr(Beside, "swap", with_clients)
+    monkeypatch.setattr(ProjectStaging, "swap", with_clients)
     job = shop.restore(backup)
     assert (job.status, job.error) == ("succeeded", None)
     assert sorted(ended) == ["AdminShutdown", "done"]

@@ -32,7 +32,7 @@ def server(shop) -> str:
 
 def left(shop, use: str) -> str:
     """Leave a half dropped database beside the project's."""
-    name = names.beside(shop.id, use)
+    name = names.staging(shop.id, use)
     with shop.infra.databases.cluster.session("test") as admin:
         admin.execute(f'CREATE DATABASE "{name}" OWNER launchdb_platform')
         admin.execute(f"COMMENT ON DATABASE \"{name}\" IS 'launchdb:{shop.id}'")
@@ -95,14 +95,14 @@ def test_a_project_whose_database_is_half_dropped_can_be_deleted_and_its_backups
 
 
 def test_what_lies_half_dropped_beside_a_project_goes_with_it(shop):
-    for use in names.BESIDE:
+    for use in names.STAGING_USES:
         left(shop, use)
     job = ask_for_its_end(shop)
     shop.engine.runner.drain()
     assert (shop.engine.job(job.id).status, shop.databases(), shop.roles()) == ("succeeded", set(), set())
 
 
-@pytest.mark.parametrize("use", names.BESIDE)
+@pytest.mark.parametrize("use", names.STAGING_USES)
 def test_a_restore_gets_over_what_lies_half_dropped_beside_the_project(shop, use):
     backup = shop.back_up()
     shop.sql("DELETE FROM notes WHERE n > 50")
@@ -133,7 +133,7 @@ def test_a_backup_is_proven_although_an_earlier_trial_lies_half_dropped(shop):
 def test_what_was_before_a_restore_is_forgotten_although_it_is_half_dropped(shop):
     backup = shop.back_up()
     restored = shop.restore(backup)
-    half_drop(server(shop), names.beside(shop.id, "before"))
+    half_drop(server(shop), names.staging(shop.id, "before"))
     assert shop.do(ForgetDatabase(shop.id, restored.id)).status == "succeeded"
     assert "_before" not in shop.databases()
 
@@ -150,7 +150,7 @@ def test_a_restore_is_undone_although_what_it_made_is_half_dropped(shop):
 def test_a_restore_whose_way_back_is_half_dropped_stays_and_says_so(shop):
     backup = shop.back_up()
     shop.restore(backup)
-    half_drop(server(shop), names.beside(shop.id, "before"))
+    half_drop(server(shop), names.staging(shop.id, "before"))
     job = shop.do(UndoRestore(shop.id))
     assert job.status == "failed"
     assert "half dropped" in job.error["detail"]

@@ -102,7 +102,9 @@ class Moves:
 
     def contents(self, infra, project):
         tenant = stored_tenant(infra, project)
-        with open_reader(tenant.uri(tenant.roles.dump), "test", project=project) as look:
+        with open_reader(
+            tenant.infra.databases.cluster, tenant.uri(tenant.roles.dump), "test", project=project
+        ) as look:
             return look.read(lambda: None)
 
     def known(self, infra, project):

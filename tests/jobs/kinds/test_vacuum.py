@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -81,7 +82,7 @@ def test_tables_of_auth_and_storage_are_vacuumed_too(life, owner):
 
 
 def test_a_table_that_somebody_locks_is_left_out_and_named(life, owner, monkeypatch):
-    monkeypatch.setattr(vacuum, "OPTIONS", vacuum.OPTIONS.replace("lock_timeout=5s", "lock_timeout=100ms"))
+    monkeypatch.setattr(vacuum, "BOUNDS", replace(vacuum.BOUNDS, lock_seconds=0.1))
     with owner.transaction():
         owner.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
         job = life.ask(lifecycle.vacuum)
@@ -179,7 +180,7 @@ def test_an_application_that_holds_all_its_connections_keeps_no_job_of_ours_away
         for ask in (lifecycle.vacuum, lambda tx, project: enqueue(tx, BackupProject(project))):
             job = life.ask(ask)
             assert job.status == "succeeded", job.error
-        assert read_stats(tenant.uri(tenant.roles.dump), "test").used == most
+        assert read_stats(life.infra.databases.cluster, tenant.uri(tenant.roles.dump), "test").used == most
         assert Sweeper(life.infra).run_once() == 0
         assert [other.execute("SELECT 1").fetchone() for other in others] == [(1,)] * (most - 1), "nobody was put out"
 
