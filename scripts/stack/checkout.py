@@ -11,7 +11,7 @@ from config.settings import CHECKOUT
 from infra import pipeline
 from infra.errors import InfraError, Refused
 from infra.host import docker_cli
-from scripts.stack.stack import API, IMAGES, NAMES, POSTGRES
+from scripts.stack.stack import API, CODE, IMAGES, NAMES, POSTGRES
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
@@ -95,7 +95,7 @@ def started(image: str) -> str:
 
 def migrations_of(name: str) -> set[str]:
     """Return which schema migrations a version knows. Raises Refused, Unavailable."""
-    listed = docker_cli.in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
+    listed = docker_cli.in_image(f"launchdb/app:{name}", "ls", f"{CODE}/migrations/platform")
     return {line.removesuffix(".sql") for line in listed.split()}
 
 

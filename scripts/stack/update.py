@@ -178,15 +178,17 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]
-    for services in (*((server,) for server in servers[::-1]), *ROLLING):
+    has = set(changed.compose.services())
+    for group in (*((server,) for server in servers[::-1]), *ROLLING):
+        services = [service for service in group if service in has]
         for service in services:
             tell(f"{NAMES[service]}: {new}")
-        if services == (DATABASE,):
+        if services == [DATABASE]:
             restart_postgres(changed, tell)
-        else:
+        elif services:
             changed.compose.up(*services, dependants=False, tell=tell)
-        wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
-    wait_until_well(changed, tell, seconds=ROLL_SECONDS)
+            wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
+    wait_until_well(changed, tell, services=[name for name in NAMES if name in has], seconds=ROLL_SECONDS)
     wait_until_it_answers(changed, tell)
     return changed
 
