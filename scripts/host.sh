@@ -47,8 +47,14 @@ may_use_python() {
 }
 
 uses_venv() {
-    may_use_python && [ -x "$checkout/.venv/bin/launchdb" ] &&
+    may_use_python && [ -x "$checkout/.venv/bin/launchdb" ] && fits_lock &&
         "$checkout/.venv/bin/python" -c '' 2>/dev/null
+}
+
+# Another version may need packages that were not installed for the one before; the image of what runs has its own.
+fits_lock() {
+    [ ! -e "$checkout/.venv/.installed" ] ||
+        [ -z "$(find "$checkout"/requirements.txt "$checkout"/requirements-embedded.txt -newer "$checkout/.venv/.installed")" ]
 }
 
 # Runs `launchdb` with these arguments, here or in the image; ends with its exit code.
