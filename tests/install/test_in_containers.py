@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -155,12 +156,39 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     assert done.stdout.splitlines()[0] == f"update|{newer}|--no-backup|"
     (home / "pyproject.toml").write_text("changed by hand")
     assert "was changed by hand" in run("update", "v9.9.9").stderr
+    # Ctrl-C while it is built: what was begun is put back, and nobody goes on.
+    git(home, "checkout", "--quiet", f"v{older}", "--force")
+    ids = (
+        "image",
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        *(f"launchdb/{name}:{older}" for name in images if name != "postgres"),
+    )
+    was = docker(*ids).stdout
+    script = home / "scripts/build-images"
+    script.write_text(script.read_text() + "echo begun\nsleep 100\n")
+    with subprocess.Popen(
+        [server.path("usr/local/bin/launchdb"), "update"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, start_new_session=True,
+    ) as stopped:  # fmt: skip
+        for line in stopped.stderr:
+            if line == "begun\n":
+                break
+        os.killpg(stopped.pid, signal.SIGINT)
+        out, err = stopped.communicate(timeout=60)
+    assert (stopped.returncode, out) == (130, ""), err
+    assert docker(*ids).stdout == was
+    assert not json.loads((home / "versions.json").read_text())["begun"]
+    assert docker("ps", "--quiet", "--filter", f"ancestor=launchdb/host:{older}").stdout == ""
     # What runs is kept under another name while its own is built anew.
     git(home, "checkout", "--quiet", f"v{older}", "--force")
-    was = docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}").stdout
+    git(home, "checkout", "--quiet", f"v{older}", "--force")
     assert run("update").stdout.splitlines()[0] == f"update|{older}|"
-    assert docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}-previous").stdout == was
-    assert docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}").stdout != was
+    kept = docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}-previous").stdout
+    assert kept in was
+    assert docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}").stdout != kept
 
 
 KEEPING = """
