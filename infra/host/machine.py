@@ -68,7 +68,7 @@ class ShellOutside:
         self._answer(words[0])
 
     def become(self, *words: str) -> None:
-        """Let the shell run a host command once we have ended: the image's version, then the command's words."""
+        """Ask the shell to run a host command once we have ended: the image's version, then the command's words."""
         self._ask("become", words)
 
     def _ask(self, verb: str, words: tuple[str, ...]) -> None:

@@ -202,7 +202,7 @@ class Holder:
         return bool(row["status"] == "running" or row["past_return"])
 
     def pin_steps(self, tx: Transaction, names: Sequence[str], former: Mapping[str, str]) -> None:
-        """Let the job have the steps that its kind has today, where a version before began it.
+        """Ensure that the job has the steps that its kind has today, where a version before began it.
 
         names   of the steps, in their order
         former  today's name of a step by the one that it had

@@ -53,7 +53,7 @@ class Done:
 
 
 def prepare_update(there: Stack, wanted: str | None, code: Checkout, tell: Tell) -> str:
-    """Let the images be here of the version that an update is about; return its name.
+    """Ensure that the images are here of the version that an update is about; return its name.
 
     What was built in the place of the version that runs leaves that under another name, and goes out of its way when
     not all could be built. Raises Refused or Unavailable.
@@ -109,7 +109,7 @@ def update(there: Stack, new: str, probe: Probe, tell: Tell, *, backup: bool = T
 
 
 def prepare_rollback(there: Stack, wanted: str | None, code: Checkout, tell: Tell) -> str:
-    """Let the images be here of the version that a rollback is about; return its name.
+    """Ensure that the images are here of the version that a rollback is about; return its name.
 
     Without a name it is the version before, or of a change that was cut short the one that it began at. Raises Refused
     or Unavailable.

@@ -61,7 +61,7 @@ def code_of(folder: Path | None) -> Checkout:
 
 
 def become(version: str, *words: str) -> None:
-    """Let the shell outside go on, once this process has ended, with a command in the image of a version."""
+    """Ask the shell outside to go on, once this process has ended, with a command in the image of a version."""
     _shell().become(version, *words)
 
 
