@@ -132,7 +132,11 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     home = tmp_path / "home"
     assert server.install("--git", str(repository), "--ref", f"v{older}", "--home", str(home)).code == 0
     shutil.copytree(server.path(str(home)), home, symlinks=True)
-    (home / ".env").write_text(f"LAUNCHDB_RUNTIME=broker\nLAUNCHDB_VERSION={older}\n")
+    given = {
+        "LAUNCHDB_RUNTIME": "broker", "LAUNCHDB_VERSION": older, "DOMAIN": "localhost", "LAUNCHDB_TLS": "internal",
+        "HOST_SCRIPT_DIR": home / "scripts", "HOST_CONFIG_DIR": home / "postgrest" / "projects",
+    }  # fmt: skip
+    (home / ".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
     (home / ".env").chmod(0o600)
 
     def run(*words):
