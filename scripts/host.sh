@@ -27,10 +27,11 @@ wanted_version() {
     printf '%s\n' "$found"
 }
 
-IMAGES='app postgres pgbouncer redis caddy backup data-api host'
+# The images that there are: a folder each. Whether all of a version are here.
 all_there() {
-    for name in $IMAGES; do
-        docker image inspect "launchdb/$name:$1" >/dev/null 2>&1 || return 1
+    for name in "$checkout"/compose/images/*/Dockerfile; do
+        name=${name%/Dockerfile}
+        docker image inspect "launchdb/${name##*/}:$1" >/dev/null 2>&1 || return 1
     done
 }
 
@@ -46,8 +47,14 @@ may_use_python() {
 }
 
 uses_venv() {
-    may_use_python && [ -x "$checkout/.venv/bin/launchdb" ] &&
+    may_use_python && [ -x "$checkout/.venv/bin/launchdb" ] && fits_lock &&
         "$checkout/.venv/bin/python" -c '' 2>/dev/null
+}
+
+# Another version may need packages that were not installed for the one before; the image of what runs has its own.
+fits_lock() {
+    [ ! -e "$checkout/.venv/.installed" ] ||
+        [ -z "$(find "$checkout"/requirements.txt "$checkout"/requirements-embedded.txt -newer "$checkout/.venv/.installed")" ]
 }
 
 # Runs `launchdb` with these arguments, here or in the image; ends with its exit code.
@@ -56,99 +63,77 @@ on_host() {
         [ -n "${LAUNCHDB_HOME:-}" ] || [ ! -f "$home/.env" ] || export LAUNCHDB_HOME="$home"
         exec "$checkout/.venv/bin/launchdb" "$@"
     fi
-    case ${1:-} in update | rollback) make_version "$@" ;; *) in_image "$(wanted_version)" "$@" ;; esac
+    case ${1:-} in update | rollback) change_version "$@" ;; *) in_image "$(wanted_version)" "$@" ;; esac
 }
 
-# Lets the images of the version be here that `update` or `rollback` is about, and runs that in the image of the host
-# commands, which has neither git nor what building takes.
-make_version() {
-    verb=$1 named='' count=$#
+# Runs `update` or `rollback` in the image of the host commands, which has neither git nor what building takes: what is to be
+# done of these it says, and is told how it ended (infra/host/machine.py). What it says last is how it goes on, in which image.
+change_version() {
+    verb=$1 version=$(wanted_version) named=''
     shift
     for word; do
         case $word in
-        -h | --help) in_image "$(wanted_version)" "$verb" "$@" ;;
+        -h | --help) in_image "$version" "$verb" "$@" ;;
         -*) ;;
         *) named=${named:-$word} ;;
         esac
     done
-    runs=$(wanted_version) new=$named
-    # Images that are built now would be what the next `up` starts, unverified: it is for the command to say why not.
-    [ -n "$(docker ps --quiet --filter 'name=^/?launchdb-postgres$' --filter status=running)" ] || in_image "$runs" "$verb" "$@"
-    # Two would move checkout and names under each other. Docker's client keeps it until the command has ended.
-    if [ -d "$checkout/.git" ] && [ -w "$checkout/.git" ]; then
-        exec 9>"$checkout/.git/launchdb-update.lock"
-        flock --nonblock 9 || refuse 'another update or rollback is at work'
+    # A later version knows more of what it takes to come to it.
+    if [ "$verb" = update ] && [ -n "$named" ] && docker image inspect "launchdb/host:$named" >/dev/null 2>&1; then
+        version=$named
     fi
-    [ -n "$new" ] || [ "$verb" = update ] || new=$(before)
-    # Which version ran before, if any, is for the command to say.
-    [ -n "$new" ] || [ "$verb" = update ] || in_image "$runs" "$verb" "$@"
-    if [ -z "$new" ] || ! all_there "$new"; then
-        [ -z "$new" ] || take_out "$new"
-        new=$(checkout_version)
-        # What is to be built takes the name of what runs: that is kept under another one, to go back to.
-        # A change that was cut short has done so, and by now what runs may be of both.
-        [ "$new" != "$runs" ] || { [ -n "$(past begun)" ] && [ "$(past running)" = "$new-previous" ]; } ||
-            keep "$new" "$new-previous"
-        printf '%s\n' "building the images of $new" >&2
-        LAUNCHDB_VERSION=$new "$checkout/scripts/build-images" >&2 || refuse 'the images could not be built; see above'
-    fi
-    # The same words, with the version as it is called here.
-    while [ $count -gt 1 ]; do
-        word=$1
-        shift
-        count=$((count - 1))
-        [ "$word" = "$named" ] || set -- "$@" "$word"
-    done
-    # An earlier version may know less of this home than the one that runs; a later one brings its own services.
-    case $verb in update) in_image "$new" update "$new" "$@" ;; *) in_image "$runs" "$verb" "$new" "$@" ;; esac
-}
-
-# What scripts/stack/versions.py has written down.
-past() {
-    [ ! -f "$home/versions.json" ] || sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$home/versions.json" 2>/dev/null
-}
-before() {
-    case $(past begun)/$(past by) in
-    ?*/update) past running ;;
-    ?*/rollback) past begun ;;
-    *) past previous ;;
+    case $(docker image inspect -f '{{index .Config.Labels "launchdb.by-shell"}}' "launchdb/host:$version" 2>/dev/null) in
+    yes) ;;
+    *)
+        # One of before asks for nothing: it goes on where all images are here, and cannot build any.
+        [ "$verb" != update ] || [ "$version" = "$named" ] || next=$(checkout_version)-next
+        [ -z "${next:-}" ] || refuse "launchdb/host:$version cannot have anything built here; to go on to what the checkout is:
+  LAUNCHDB_VERSION=$next $checkout/scripts/build-images && launchdb update $next"
+        in_image "$version" "$verb" "$@"
+        ;;
     esac
+    work=$(mktemp -d) ended=''
+    mkfifo "$work/answers"
+    # Whoever is interrupted puts back what it has begun: that is waited for.
+    trap 'ended=130' INT
+    trap 'ended=143' TERM HUP
+    { (in_image "$version" "$verb" --by-shell "$checkout" "$@") || printf '%s\n' $? >"$work/status"; } <"$work/answers" |
+        serve >"$work/answers" || ended=${ended:-1}
+    status=$(cat "$work/status" 2>/dev/null || :)
+    set --
+    if [ -f "$work/become" ]; then
+        while IFS= read -r word; do set -- "$@" "$word"; done <"$work/become"
+    fi
+    rm -rf "$work"
+    trap - INT TERM HUP
+    [ -z "$ended$status" ] || exit "${status:-$ended}"
+    [ $# -eq 0 ] || in_image "$@"
 }
 
-# Lets the checkout be a branch, a tag or a release, as scripts/stack/checkout.py does it.
-take_out() {
-    changed=$(git -C "$checkout" status --porcelain --untracked-files=no) || refuse "$checkout is no git checkout of yours"
-    [ -z "$changed" ] || refuse "the checkout $checkout was changed by hand; commit or undo that first"
-    printf '%s\n' 'fetching versions' >&2
-    git -C "$checkout" fetch --tags --quiet || printf '%s\n' 'nothing could be fetched; what is here is used' >&2
-    for name in "origin/$1" "$1" "v$1"; do
-        if git -C "$checkout" rev-parse --verify --quiet "$name^{commit}" >/dev/null; then
-            git -C "$checkout" checkout --quiet --detach "$name" || exit
-            printf '%s\n' "the checkout is $name, version $(checkout_version)" >&2
-            return
-        fi
-    done
-    refuse "there is no version, tag or branch $1 in $checkout"
-}
-
-# Whether the platform API was started from a version's image.
-is_of() {
-    started=$(docker inspect -f '{{.Image}}' launchdb-platform-api 2>/dev/null) &&
-        [ "$started" = "$(docker image inspect -f '{{.Id}}' "launchdb/app:$1" 2>/dev/null)" ]
-}
-
-# What runs gets a second name; the first may have been given to others since it was started.
-keep() {
-    # One that was cut short has done it, and what no container is of may have lost its name since.
-    ! is_of "$2" || return 0
-    for name in $IMAGES; do
-        case $name in
-        app) from=launchdb-platform-api ;;
-        data-api | host) from='' ;;
-        *) from=launchdb-$name ;;
+# Runs what it reads, word by word, and writes how each ended. Verbs and lines are those of infra/host/machine.py.
+serve() {
+    while IFS=' ' read -r asked count; do
+        set --
+        while [ $# -lt "$count" ]; do
+            IFS= read -r word || exit 1
+            set -- "$@" "$word"
+        done
+        status=0
+        case $asked in
+        run)
+            "$@" >"$work/said" 2>"$work/fault" </dev/null || status=$?
+            [ $status = 0 ] || mv "$work/fault" "$work/said"
+            printf '%s %s\n' $status "$(awk 'END { print NR }' "$work/said")"
+            # The last line may lack its end.
+            awk 1 "$work/said"
+            ;;
+        follow)
+            "$@" >&2 </dev/null || status=$?
+            printf '%s 0\n' $status
+            ;;
+        become) printf '%s\n' "$@" >"$work/become" ;;
+        *) exit 1 ;;
         esac
-        [ -n "$from" ] && started=$(docker inspect -f '{{.Image}}' "$from" 2>/dev/null) || started=launchdb/$name:$1
-        docker tag "$started" "launchdb/$name:$2" || exit
     done
 }
 

@@ -29,10 +29,13 @@ _PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
 @dataclass(frozen=True)
 class Compose:
-    """A compose file with a home. Every verb raises Refused, or Unavailable while Docker is away."""
+    """A compose file with a home. Every verb raises Refused, or Unavailable while Docker is away.
+
+    file  its path, or its content where it is no file of this machine
+    """
 
     program: tuple[str, ...]
-    file: Path
+    file: Path | bytes
     dotenv: Path
     project: str = PROJECT
     version: str = ""
@@ -40,7 +43,12 @@ class Compose:
     def argv(self, *words: str) -> list[str]:
         """Return the whole command line: no variable of the caller's goes over what `.env` says."""
         known = ("--ansi", "never", "--project-name", self.project, "--env-file", str(self.dotenv))
-        return [*self.program, *known, "--file", str(self.file), *words]
+        file = "-" if isinstance(self.file, bytes) else str(self.file)
+        return [*self.program, *known, "--file", file, *words]
+
+    @property
+    def _content(self) -> bytes:
+        return self.file if isinstance(self.file, bytes) else b""
 
     def up(self, *services: str, tell: Callable[[str], None], dependants: bool = True, again: bool = False) -> None:
         """Start the services, or all, as the file says; what is as it says is left alone.
@@ -98,7 +106,11 @@ class Compose:
     def _run(self, *words: str) -> str:
         try:
             return pipeline.run(
-                self.argv(*words), timeout_seconds=LOOK_SECONDS, env=program_environment(), cwd=self.file.parent
+                self.argv(*words),
+                timeout_seconds=LOOK_SECONDS,
+                feed=self._content,
+                env=program_environment(),
+                cwd=self.dotenv.parent,
             )
         except ProgramFailed as error:
             raise _worded(error) from None
@@ -108,8 +120,9 @@ class Compose:
             pipeline.follow(
                 self.argv(*words),
                 lambda line: tell(line) if line and _is_news(line) else None,
+                feed=self._content,
                 env=program_environment(),
-                cwd=self.file.parent,
+                cwd=self.dotenv.parent,
             )
         except ProgramFailed as error:
             raise _worded(error) from None
@@ -121,7 +134,7 @@ def homes(project: str = PROJECT) -> set[str]:
     return set(docker_cli.run_docker("container", "ls", "--all", *chosen).splitlines()) - {""}
 
 
-def find(file: Path, dotenv: Path, *, project: str = PROJECT) -> Compose:
+def find(file: Path | bytes, dotenv: Path, *, project: str = PROJECT) -> Compose:
     """Return Compose as this machine has it. Raises Refused when it has none, or one that is too old."""
     seen = []
     for program in _PROGRAMS:

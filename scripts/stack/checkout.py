@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.installation import program_environment
 from config.settings import CHECKOUT
-from infra import pipeline
 from infra.errors import InfraError, Refused
 from infra.host import docker_cli
-from scripts.stack.stack import API, IMAGES, NAMES, POSTGRES
+from infra.host.machine import ThisProcess
+from scripts.stack.stack import API, CODE, IMAGES, NAMES, POSTGRES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.host.machine import Machine, ShellOutside
     from scripts.stack.stack import Tell
 
-GIT_SECONDS = 300.0
 # By which container it is known what an image's name meant when the installation was started.
 STARTED = {
     "app": API,
@@ -28,41 +30,69 @@ STARTED = {
 }
 
 
-def version() -> str:
-    """Return the version that the checkout is."""
-    return str(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"])
+@dataclass(frozen=True)
+class Checkout:
+    """The program as it lies on the machine, and who runs git and builds there.
 
-
-def has_images(name: str) -> bool:
-    """Return whether all images of a version are here. Raises Unavailable."""
-    return all(docker_cli.image_exists(f"launchdb/{image}:{name}") for image in IMAGES)
-
-
-def check_out(name: str, tell: Tell) -> str:
-    """Check out a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
-
-    Raises Refused when it was changed by hand, is no git checkout, or has no such version.
+    needs  images that it takes here beside those of the services
     """
-    if _git("status", "--porcelain", "--untracked-files=no"):
-        raise Refused(f"the checkout {CHECKOUT} was changed by hand; commit or undo that first")
-    try:
-        tell("fetching versions")
-        _git("fetch", "--tags", "--quiet")
-    except InfraError as error:
-        tell(f"nothing could be fetched; what is here is used ({str(error).splitlines()[0]})")
-    for candidate in (f"origin/{name}", name, f"v{name}"):
-        if _knows(candidate):
-            _git("checkout", "--quiet", "--detach", candidate)
-            tell(f"the checkout is {candidate}, version {version()}")
-            return version()
-    raise Refused(f"there is no version, tag or branch {name} in {CHECKOUT}")
+
+    folder: Path
+    machine: Machine
+    needs: tuple[str, ...] = ()
+
+    @classmethod
+    def here(cls) -> Checkout:
+        """Return the checkout that this process runs from."""
+        return cls(CHECKOUT, ThisProcess(CHECKOUT))
+
+    @classmethod
+    def by_shell(cls, folder: Path, shell: ShellOutside) -> Checkout:
+        """Return that checkout, of which this process, in the image of the host commands, sees the files alone."""
+        return cls(folder, shell, ("host",))
+
+    def version(self) -> str:
+        """Return the version that it is."""
+        return str(tomllib.loads((self.folder / "pyproject.toml").read_text())["project"]["version"])
+
+    def take_out(self, name: str, tell: Tell) -> str:
+        """Ensure that it is a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
+
+        Raises Refused when it was changed by hand, is no git checkout, or has no such version.
+        """
+        if self._git("status", "--porcelain", "--untracked-files=no"):
+            raise Refused(f"the checkout {self.folder} was changed by hand; commit or undo that first")
+        try:
+            tell("fetching versions")
+            self._git("fetch", "--tags", "--quiet")
+        except InfraError as error:
+            tell(f"nothing could be fetched; what is here is used ({str(error).splitlines()[0]})")
+        for candidate in (f"origin/{name}", name, f"v{name}"):
+            if self._knows(candidate):
+                self._git("checkout", "--quiet", "--detach", candidate)
+                tell(f"the checkout is {candidate}, version {self.version()}")
+                return self.version()
+        raise Refused(f"there is no version, tag or branch {name} in {self.folder}")
+
+    def build(self, name: str, tell: Tell) -> None:
+        """Build its images under a version's name. Raises Refused with the last lines of the build."""
+        tell(f"building the images of {name}")
+        self.machine.follow("env", f"LAUNCHDB_VERSION={name}", f"{self.folder}/scripts/build-images", tell=tell)
+
+    def _knows(self, name: str) -> bool:
+        try:
+            return bool(self._git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"))
+        except InfraError:
+            return False
+
+    def _git(self, *words: str) -> str:
+        folder = str(self.folder)
+        return self.machine.run("git", "-c", f"safe.directory={folder}", "-C", folder, *words).strip()
 
 
-def build(name: str, tell: Tell) -> None:
-    """Build the images of the checkout under a version's name. Raises Refused with the last lines of the build."""
-    tell(f"building the images of {name}")
-    environment = {**program_environment(), "LAUNCHDB_VERSION": name}
-    pipeline.follow([CHECKOUT / "scripts" / "build-images"], tell, env=environment, cwd=CHECKOUT)
+def has_images(name: str, *more: str) -> bool:
+    """Return whether all images of a version are here, and some more of its. Raises Unavailable."""
+    return all(docker_cli.image_exists(f"launchdb/{image}:{name}") for image in (*IMAGES, *more))
 
 
 def tag_images(name: str, kept: str) -> None:
@@ -97,7 +127,7 @@ def running_image_id(image: str) -> str:
 
 def migrations_of(name: str) -> set[str]:
     """Return which schema migrations a version knows. Raises Refused, Unavailable."""
-    listed = docker_cli.run_in_image(f"launchdb/app:{name}", "ls", "/opt/launchdb-app/migrations/platform")
+    listed = docker_cli.run_in_image(f"launchdb/app:{name}", "ls", f"{CODE}/migrations/platform")
     return {line.removesuffix(".sql") for line in listed.split()}
 
 
@@ -105,15 +135,3 @@ def postgres_of(name: str) -> str:
     """Return the major version of Postgres in a version's image. Raises Refused, Unavailable."""
     listed = docker_cli.run_in_image(f"launchdb/postgres:{name}", "ls", "/usr/lib/postgresql")
     return max(re.findall(r"\d+", listed), key=int, default="")
-
-
-def _knows(name: str) -> bool:
-    try:
-        return bool(_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"))
-    except InfraError:
-        return False
-
-
-def _git(*words: str) -> str:
-    argv = ["git", "-c", f"safe.directory={CHECKOUT}", *words]
-    return pipeline.run(argv, timeout_seconds=GIT_SECONDS, env=program_environment(), cwd=CHECKOUT).strip()

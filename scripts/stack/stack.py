@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str], None]
 
-FILE = CHECKOUT / "compose" / "compose.yaml"
+# Of the services, in the checkout and below the code in an image.
+FILE = "compose/compose.yaml"
+CODE = "/opt/launchdb-app"
 API = "launchdb-platform-api"
 POSTGRES = "launchdb-postgres"
 # In the order in which they start.
@@ -53,21 +56,29 @@ PROJECTS = "postgrest-proj_"
 
 @dataclass(frozen=True)
 class Stack:
-    """What every host command works on."""
+    """What every host command works on. given: a compose file other than the version's own."""
 
     home: Path
     settings: Settings
-    compose: Compose
+    given: Compose | None = None
 
     @classmethod
     def of(cls, home: Path) -> Stack:
-        """Look at the home. Raises SettingsError, or Refused without Compose, or when the containers are another's."""
+        """Look at the home. Raises SettingsError, or Refused when the containers are another's."""
         refuse_others(home)
-        return cls(home, settings_of(home), compose.find(FILE, home / ".env"))
+        return cls(home, settings_of(home))
+
+    @cached_property
+    def compose(self) -> Compose:
+        """Compose with the services as the version that runs here has them, whatever the checkout is by now.
+
+        Raises Refused without Compose, Unavailable.
+        """
+        return self.given or compose.find(services_of(self.settings.version), self.home / ".env")
 
     def containers(self) -> list[ContainerStatus]:
         """Return our own containers, one for each service, in the order in which they start; "missing" ones, too."""
-        there = {one.name: one for one in docker_cli.containers(project=self.compose.project)}
+        there = {one.name: one for one in docker_cli.containers(project=compose.PROJECT)}
         absent = [
             docker_cli.ContainerStatus(name, "missing", "", None, "", service)
             for service, name in NAMES.items()
@@ -80,6 +91,17 @@ class Stack:
     def projects(self) -> list[ContainerStatus]:
         """Return the containers of this installation's projects."""
         return docker_cli.containers(label=f"{shape.INSTALLATION}={shape.installation_label(self.home)}")
+
+
+def services_of(version: str) -> bytes:
+    """Return the compose file of a version: its image's, which alone says how it is started.
+
+    Raises Refused, Unavailable.
+    """
+    image = f"launchdb/app:{version}"
+    if docker_cli.image_exists(image):
+        return docker_cli.run_in_image(image, "cat", f"{CODE}/{FILE}").encode()
+    return (CHECKOUT / FILE).read_bytes()
 
 
 def refuse_others(home: Path) -> None:

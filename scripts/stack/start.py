@@ -21,6 +21,8 @@ WATCHERS = ("scheduler", "worker", "worker-bulk")
 PROXY, DATABASE = "reverse-proxy", "postgres"
 # Without one of these nobody could be held back.
 HOLDS = ("pgbouncer", "platform-api")
+# In an update the program that runs is still the one before, which may have had it elsewhere.
+POOLING = ("jobs.projects.pooling", "jobs.pooling")
 # Clients are let wait for a minute. Ended inside: a client of Docker's that is killed leaves what it began going on.
 HOLD_SECONDS, EXECUTE_SECONDS = 30, 60.0
 ANSWER_SECONDS = 90.0
@@ -70,13 +72,15 @@ def restart_postgres(there: Stack, tell: Tell) -> None:
 
 
 def _tell_pooler(errand: str, tell: Tell) -> None:
-    try:
-        limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
-        docker_cli.execute(
-            API, [*limit, "python", "-P", "-m", "jobs.projects.pooling", errand], seconds=EXECUTE_SECONDS
-        )
-    except InfraError as error:  # a restart with failures is better than none
-        tell(f"the pooler could not be told to {errand}: {error}")
+    limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
+    for module in POOLING:
+        try:
+            docker_cli.execute(API, [*limit, "python", "-P", "-m", module, errand], seconds=EXECUTE_SECONDS)
+        except InfraError as error:  # a restart with failures is better than none
+            if module != POOLING[-1] and "No module named" in str(error):
+                continue
+            tell(f"the pooler could not be told to {errand}: {error}")
+        return
 
 
 def _refuse_others_data(there: Stack, tell: Tell) -> None:

@@ -20,6 +20,7 @@ from scripts.stack.start import DATABASE, restart_postgres, wait_until_it_answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scripts.stack.checkout import Checkout
     from scripts.stack.stack import Stack, Tell
     from scripts.stack.versions import VersionHistory
 
@@ -51,29 +52,48 @@ class UpdateResult:
     previous: str
 
 
-def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup: bool = True) -> UpdateResult:
-    """Update the installation to another version; when it is not well then, the one before runs again.
+def prepare_update(there: Stack, wanted: str | None, code: Checkout, tell: Tell) -> str:
+    """Ensure that the images are here of the version that an update is about; return its name.
+
+    What was built in the place of the version that runs leaves that under another name, and goes out of its way when
+    not all could be built. Raises Refused or Unavailable.
+    """
+    _require_running()
+    if wanted and checkout.has_images(wanted, *code.needs):
+        return wanted
+    settled = past = versions.read(there.home, there.settings.version)
+    new = code.take_out(wanted, tell) if wanted else code.version()
+    if new == past.running:
+        past = replace(past, running=_kept(new))
+        if not checkout.is_running_version(past.running):
+            checkout.tag_images(new, past.running)
+    versions.write(there.home, replace(past, begun=new, by=versions.UPDATE))
+    try:
+        code.build(new, tell)
+        require_images(new)
+    except (InfraError, KeyboardInterrupt):
+        if past.running != settled.running:
+            checkout.tag_images(past.running, new)
+        raise
+    finally:
+        versions.write(there.home, settled)
+    return new
+
+
+def update(there: Stack, new: str, probe: Probe, tell: Tell, *, backup: bool = True) -> UpdateResult:
+    """Roll the installation to a version whose images are here; when it is not well then, the one before runs again.
 
     One that was cut short goes on, and knows what ran before it. Raises Refused or Unavailable; the message says what
     runs.
     """
     _require_running()
     settled = past = versions.read(there.home, there.settings.version)
-    new = wanted if wanted and checkout.has_images(wanted) else ""
-    build = not new
-    if build:
-        new = checkout.check_out(wanted, tell) if wanted else checkout.version()
-    kept = f"{new}-previous"
-    # Whoever built images in the place of those that run, here or before this command, keeps these.
-    if new == past.running and (build or checkout.is_running_version(kept)):
-        past = replace(past, running=kept)
-        if not checkout.is_running_version(kept):
-            checkout.tag_images(new, kept)
+    # Whoever built images in the place of those that run keeps these.
+    if new == past.running and checkout.is_running_version(_kept(new)):
+        past = replace(past, running=_kept(new))
     past = replace(past, begun=new, by=versions.UPDATE)
     versions.write(there.home, past)
     try:
-        if build:
-            checkout.build(new, tell)
         require_images(new)
         _refuse_other_postgres(new)
         if backup:
@@ -88,10 +108,11 @@ def update(there: Stack, wanted: str | None, probe: Probe, tell: Tell, *, backup
     return _change(there, past, probe, tell)
 
 
-def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> UpdateResult:
-    """Go back to an earlier version: the one before, or of a change that was cut short the one that it began at.
+def prepare_rollback(there: Stack, wanted: str | None, code: Checkout, tell: Tell) -> str:
+    """Ensure that the images are here of the version that a rollback is about; return its name.
 
-    Raises Refused when the schema has changed in a way it cannot live with.
+    Without a name it is the version before, or of a change that was cut short the one that it began at. Raises Refused
+    or Unavailable.
     """
     _require_running()
     past = versions.read(there.home, there.settings.version)
@@ -100,14 +121,28 @@ def rollback(there: Stack, wanted: str | None, probe: Probe, tell: Tell) -> Upda
     if not target:
         raise Refused("no earlier version is known; name one: launchdb rollback VERSION")
     if not checkout.has_images(target):
-        target = checkout.check_out(target, tell)
-        checkout.build(target, tell)
+        target = code.take_out(target, tell)
+        code.build(target, tell)
+    return target
+
+
+def rollback(there: Stack, target: str, probe: Probe, tell: Tell) -> UpdateResult:
+    """Allow an earlier version to run again, whose images are here.
+
+    Raises Refused when the schema has changed in a way it cannot live with.
+    """
+    _require_running()
+    past = versions.read(there.home, there.settings.version)
     require_images(target)
     _refuse_other_postgres(target)
     refuse_irreversible(applied_migrations(), checkout.migrations_of(target), target)
     past = replace(past, begun=target, by=versions.ROLLBACK)
     versions.write(there.home, past)
     return _change(there, past, probe, tell)
+
+
+def _kept(name: str) -> str:
+    return f"{name}-previous"
 
 
 def refuse_irreversible(found: list[dict[str, Any]], known: set[str], target: str) -> None:
@@ -178,15 +213,17 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]
-    for services in (*((server,) for server in servers[::-1]), *ROLLING):
+    has = set(changed.compose.services())
+    for group in (*((server,) for server in servers[::-1]), *ROLLING):
+        services = [service for service in group if service in has]
         for service in services:
             tell(f"{NAMES[service]}: {new}")
-        if services == (DATABASE,):
+        if services == [DATABASE]:
             restart_postgres(changed, tell)
-        else:
+        elif services:
             changed.compose.up(*services, dependants=False, tell=tell)
-        wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
-    wait_until_well(changed, tell, seconds=ROLL_SECONDS)
+            wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
+    wait_until_well(changed, tell, services=[name for name in NAMES if name in has], seconds=ROLL_SECONDS)
     wait_until_it_answers(changed, tell)
     return changed
 

@@ -209,6 +209,20 @@ def unstarted(clone, place):
 
 @pytest.fixture(scope="session")
 def installation(unstarted):
-    """The installation, started from the clean clone by `scripts/run --docker --detach`."""
-    unstarted.start()
+    """The installation, started from the clean clone by `scripts/run --docker --detach`.
+
+    Where LAUNCHDB_TEST_UPDATED_FROM names a commit, it was that one's, and `launchdb update` has brought it here.
+    """
+    before = os.environ.get("LAUNCHDB_TEST_UPDATED_FROM")
+    if not before:
+        unstarted.start()
+        return unstarted
+    newest = unstarted.command("git", "rev-parse", "HEAD").stdout.strip()
+    for commit, go in (
+        (before, unstarted.start),
+        (newest, lambda: unstarted.launchdb("update", seconds=START_SECONDS)),
+    ):
+        taken = unstarted.command("git", "checkout", "--quiet", "--detach", commit)
+        assert taken.returncode == 0, taken.stderr
+        go()
     return unstarted

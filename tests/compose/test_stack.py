@@ -249,6 +249,14 @@ def sql(installation, text: str) -> str:
     return docker_cli.execute("launchdb-platform-api", ["sh", "-c", script], feed=f"{password}\n{text};\n".encode())
 
 
+def test_a_backup_that_the_images_servers_have_made_is_good(installation):
+    """These are another Postgres than that of the wheel, by which all other tests of backups are done."""
+    installation.launchdb("backups", "create", "demo")
+    done = installation.launchdb("backups", "verify", "demo")
+    assert "is good" in done.stdout + done.stderr
+    assert "note:" not in done.stdout + done.stderr, "nothing differs"
+
+
 def test_a_project_s_container_says_what_it_listens_on(installation):
     name = f"postgrest-{installation.operator['projectId']}"
     done = installation.command("docker", "logs", name)

@@ -88,21 +88,28 @@ def images_of(installation) -> dict[str, str]:
     return {one["name"]: one["image"] for one in installation.json("status")["containers"]}
 
 
+# What is called by the compose file has another name in it, and is there under no other.
+RENAMED = (
+    "cd /opt/launchdb-app && mv infra/embedded/prepare.py infra/embedded/make_ready.py"
+    " && sed -i s/infra.embedded.prepare/infra.embedded.make_ready/ compose/compose.yaml"
+)
+
+
 @pytest.fixture(scope="module")
 def versions(installation):
-    """Two more versions: the same under another name, and one whose API does not start."""
+    """Two more versions: one that is started otherwise, and one whose API does not start."""
     for image in (*IMAGES, "host"):
         for version in (NEW, BROKEN):
             docker_cli.run_docker("tag", f"launchdb/{image}:{OLD}", f"launchdb/{image}:{version}")
-    recipe = f"FROM launchdb/app:{OLD}\nUSER 0\nRUN rm /opt/launchdb-app/app/factory.py\nUSER 10001:10001\n"
-    subprocess.run(
-        ["docker", "build", "-q", "--network", "none", "-t", f"launchdb/app:{BROKEN}", "-"],
-        input=recipe,
-        text=True,
-        check=True,
-        capture_output=True,
-        env={**installation.environment, "DOCKER_BUILDKIT": "0"},
-    )
+    for version, change in ((NEW, RENAMED), (BROKEN, "rm /opt/launchdb-app/app/factory.py")):
+        subprocess.run(
+            ["docker", "build", "-q", "--network", "none", "-t", f"launchdb/app:{version}", "-"],
+            input=f"FROM launchdb/app:{OLD}\nUSER 0\nRUN {change}\nUSER 10001:10001\n",
+            text=True,
+            check=True,
+            capture_output=True,
+            env={**installation.environment, "DOCKER_BUILDKIT": "0"},
+        )
     yield
     for image in (*IMAGES, "host"):
         for version in (NEW, BROKEN):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.installation import is_containers_home, parse, read, settings_of
-from config.settings import SettingsError, load
+from config.settings import CHECKOUT, SettingsError, load
 from infra import files
 from infra.errors import Refused
 from infra.host import home as homes
@@ -178,7 +178,7 @@ def test_nothing_is_started_while_others_can_read_dotenv(home):
     made(home)
     (home / ".env").chmod(0o640)
     with pytest.raises(Refused, match="can be read by others"):
-        bring_up(Stack(home, settings_of(home), Compose(("docker", "compose"), FILE, home / ".env")), print)
+        bring_up(Stack(home, settings_of(home), Compose(("docker", "compose"), CHECKOUT / FILE, home / ".env")), print)
 
 
 @needs_root

@@ -9,8 +9,9 @@ import pytest
 from config.version import VERSION
 from infra.errors import Refused, Unavailable
 from infra.postgres.migrations import Migration, read_migrations
-from scripts.stack import checkout, versions
+from scripts.stack import versions
 from scripts.stack.alone import LOCK, host_lock
+from scripts.stack.checkout import Checkout
 from scripts.stack.update import merge_told, refuse_irreversible
 from scripts.stack.versions import VersionHistory
 
@@ -56,7 +57,7 @@ def test_every_schema_change_so_far_can_be_lived_with():
 
 
 def test_the_checkout_says_its_version():
-    assert checkout.version() == VERSION
+    assert Checkout.here().version() == VERSION
 
 
 def test_what_ran_before_is_known_however_often_a_change_is_repeated():

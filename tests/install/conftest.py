@@ -96,7 +96,7 @@ def repository(tmp_path):
     git(folder, "init", "-q", "-b", "main")
     for text, message in (("1", "first"), ("2", "second")):
         (folder / "scripts/install").write_text(f"#!/bin/sh\n# {text}\n")
-        (folder / "pyproject.toml").write_text(f'version = "0.{text}.0"\n')
+        (folder / "pyproject.toml").write_text(f'[project]\nversion = "0.{text}.0"\n')
         git(folder, "add", "-A")
         git(folder, "commit", "-q", "-m", message)
         if text == "1":

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -90,7 +91,7 @@ def built(image, tmp_path):
     """What stands in for the build of a repository's images: it gives the stand-in their names, and takes these away."""
     names = ("app", "postgres", "pgbouncer", "redis", "caddy", "backup", "data-api", "host")
     versions = [f"0.0.{secrets.randbelow(10**9)}" for _ in range(2)]
-    script = "#!/bin/sh\nset -e\necho built $LAUNCHDB_VERSION >&2\n"
+    script = "#!/bin/sh\nset -e\necho built $LAUNCHDB_VERSION\n"
     yield (
         versions,
         script + "".join(f"docker tag launchdb/host:{image} launchdb/{name}:$LAUNCHDB_VERSION\n" for name in names),
@@ -115,19 +116,28 @@ def running():
 
 @pytest.mark.usefixtures("running")
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
-    server, repository, built, tmp_path
+    server, repository, built, images, tmp_path
 ):
+    """The image that runs says what git and the build are to do; the new one, a stand-in, is what goes on."""
     (older, newer), build = built
     for version in (older, newer):
         (repository / "scripts/build-images").write_text(build)
         (repository / "scripts/build-images").chmod(0o755)
-        (repository / "pyproject.toml").write_text(f'version = "{version}"\n')
+        (repository / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
         git(repository, "add", "-A")
         git(repository, "commit", "-q", "-m", version)
         git(repository, "tag", f"v{version}")
+    for name, tag in images.items():
+        docker("tag", tag, f"launchdb/{name}:{older}")
     home = tmp_path / "home"
     assert server.install("--git", str(repository), "--ref", f"v{older}", "--home", str(home)).code == 0
     shutil.copytree(server.path(str(home)), home, symlinks=True)
+    given = {
+        "LAUNCHDB_RUNTIME": "broker", "LAUNCHDB_VERSION": older, "DOMAIN": "localhost", "LAUNCHDB_TLS": "internal",
+        "HOST_SCRIPT_DIR": home / "scripts", "HOST_CONFIG_DIR": home / "postgrest" / "projects",
+    }  # fmt: skip
+    (home / ".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    (home / ".env").chmod(0o600)
 
     def run(*words):
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -139,21 +149,50 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     done = run("update", "9.9.9")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"there is no version, tag or branch 9.9.9 in {home}" in done.stderr
+    assert run("rollback").stderr.endswith("no earlier version is known; name one: launchdb rollback VERSION\n")
     done = run("update", "--json", newer)
     assert done.stdout.splitlines()[0] == f"update|{newer}|--json|", done.stderr
+    assert done.returncode == 7, "it is the new image's by then"
     assert f"built {newer}" in done.stderr
     assert newer in (home / "pyproject.toml").read_text()
-    done = run("update")
-    assert done.stdout.splitlines()[0] == f"update|{newer}|"
-    assert docker("image", "inspect", f"launchdb/host:{newer}-previous").returncode == 0, "to go back to"
-    (home / ".env").write_text(f"LAUNCHDB_VERSION={newer}\n")
-    assert run("rollback").stdout.splitlines()[0] == "rollback|", "it says that none is known"
-    (home / "versions.json").write_text(f'{{"running": "{newer}", "previous": "{older}"}}\n')
-    done = run("rollback")
-    assert done.stdout.splitlines()[0] == f"rollback|{older}|"
-    assert f"built {older}" in done.stderr
+    assert not json.loads((home / "versions.json").read_text())["begun"], "nothing has changed but the images"
+    done = run("update", "--no-backup")
+    assert done.stdout.splitlines()[0] == f"update|{newer}|--no-backup|"
     (home / "pyproject.toml").write_text("changed by hand")
     assert "was changed by hand" in run("update", "v9.9.9").stderr
+    # Ctrl-C while it is built: what was begun is put back, and nobody goes on.
+    git(home, "checkout", "--quiet", f"v{older}", "--force")
+    ids = (
+        "image",
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        *(f"launchdb/{name}:{older}" for name in images if name != "postgres"),
+    )
+    was = docker(*ids).stdout
+    script = home / "scripts/build-images"
+    script.write_text(script.read_text() + "echo begun\nsleep 100\n")
+    with subprocess.Popen(
+        [server.path("usr/local/bin/launchdb"), "update"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, start_new_session=True,
+    ) as stopped:  # fmt: skip
+        for line in stopped.stderr:
+            if line == "begun\n":
+                break
+        os.killpg(stopped.pid, signal.SIGINT)
+        out, err = stopped.communicate(timeout=60)
+    assert (stopped.returncode, out) == (130, ""), err
+    assert docker(*ids).stdout == was
+    assert not json.loads((home / "versions.json").read_text())["begun"]
+    assert docker("ps", "--quiet", "--filter", f"ancestor=launchdb/host:{older}").stdout == ""
+    # What runs is kept under another name while its own is built anew.
+    git(home, "checkout", "--quiet", f"v{older}", "--force")
+    git(home, "checkout", "--quiet", f"v{older}", "--force")
+    assert run("update").stdout.splitlines()[0] == f"update|{older}|"
+    kept = docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}-previous").stdout
+    assert kept in was
+    assert docker("image", "inspect", "--format", "{{.Id}}", f"launchdb/host:{older}").stdout != kept
 
 
 KEEPING = """

@@ -110,7 +110,7 @@ def test_it_installs_over_the_folders_that_the_guide_makes_first(server, reposit
     server.write("opt/launchdb/.env", "DOMAIN=api.example.org\n")
     assert server.install("--git", str(repository)).code == 0
     home = server.path("opt/launchdb")
-    assert (home / "pyproject.toml").read_text() == 'version = "0.2.0"\n'
+    assert (home / "pyproject.toml").read_text() == '[project]\nversion = "0.2.0"\n'
     assert (home / "pgbouncer/pgbouncer.ini").read_text() == "mine"
     assert (home / ".env").read_text() == "DOMAIN=api.example.org\n"
 

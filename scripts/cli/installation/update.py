@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from config import installation
+from infra.host.machine import ShellOutside
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.installation import verify
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials
 from scripts.stack.alone import host_lock
+from scripts.stack.checkout import Checkout
 from scripts.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -25,11 +29,16 @@ if TYPE_CHECKING:
     from scripts.stack.update import UpdateResult
 
 
+# By scripts/host.sh alone: the checkout that it is of, where this process runs in the image of the host commands.
+by_shell = click.option("--by-shell", "folder", type=click.Path(path_type=Path), hidden=True)
+
+
 @click.command()
 @click.argument("version", required=False)
 @click.option("--no-backup", is_flag=True, help="Do not back everything up first.")
+@by_shell
 @json_option
-def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
+def update(*, version: str | None, no_backup: bool, folder: Path | None, as_json: bool) -> None:
     """Update to VERSION, a release, tag or branch; without one, to what the checkout is.
 
     Everything is backed up, images are built, the schema is brought on, and services are changed one after the other
@@ -37,8 +46,32 @@ def update(*, version: str | None, no_backup: bool, as_json: bool) -> None:
     """
     there = find_installation()
     with host_lock(there.home, "update"), hangup_as_interrupt():
-        done = updates.update(there, version, passes_verification, print_note, backup=not no_backup)
+        new = updates.prepare_update(there, version, code_of(folder), print_note)
+        if folder is not None:
+            # A later version brings its own services, and knows how they follow each other.
+            become(new, "update", new, *chosen("--no-backup", no_backup), *chosen("--json", as_json))
+            return
+        done = updates.update(there, new, passes_verification, print_note, backup=not no_backup)
     print_result(done, as_json=as_json)
+
+
+def code_of(folder: Path | None) -> Checkout:
+    """Return the checkout: this one, or that of the shell outside, which says where it is."""
+    return Checkout.here() if folder is None else Checkout.by_shell(folder, _shell())
+
+
+def become(version: str, *words: str) -> None:
+    """Ask the shell outside to go on, once this process has ended, with a command in the image of a version."""
+    _shell().become(version, *words)
+
+
+def chosen(option: str, given: bool) -> list[str]:
+    """Return a flag as it was given."""
+    return [option] if given else []
+
+
+def _shell() -> ShellOutside:
+    return ShellOutside(sys.stdout.buffer, sys.stdin.buffer)
 
 
 def find_installation() -> Stack:
