@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from config.logging import JsonLines, hide, scrub
+from config.logging import JsonLines, hide_values, scrub
 
 KNOWN = "known-secret-of-the-tests"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
@@ -23,7 +23,7 @@ SECRETS = {
 
 @pytest.fixture(autouse=True)
 def known():
-    hide(KNOWN)
+    hide_values(KNOWN)
 
 
 def line(**more):

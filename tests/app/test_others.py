@@ -40,7 +40,7 @@ def test_a_stream_that_does_not_end_fails_its_client(paths, town):
 )
 def test_a_cursor_that_is_none_of_ours_is_refused(place):
     with pytest.raises(Problem) as refused:
-        paging.place_of(paging.cursor_of(*place), 2)
+        paging.decode_cursor(paging.encode_cursor(*place), 2)
         pytest.fail("A cursor that is none of ours is refused")
     assert refused.value.status == 400
 

@@ -38,7 +38,7 @@ def add(infra):
 
 def doomed(infra):
     with infra.database.autocommit() as tx:
-        return {row["id"] for row in backups.doomed(tx, **RULES)}
+        return {row["id"] for row in backups.expired(tx, **RULES)}
 
 
 def test_retention_never_takes_what_was_proven_last_however_old(infra, add):

@@ -7,12 +7,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from infra import files
 from infra.backup import sets
-from infra.backup.sets import File, Manifest
+from infra.backup.sets import Manifest, SetFile
 from infra.errors import Refused
 
 KEY, STEM = "a backup key of the tests, long enough", "proj_0123456789abcdef_20261130_021356"
-FILE = File(f"{STEM}.sql.gz.gpg", "database", 5, "", 9)
+FILE = SetFile(f"{STEM}.sql.gz.gpg", "database", 5, "", 9)
 MANIFEST = Manifest(
     id="bkp_1",
     scope="proj_0123456789abcdef",
@@ -35,8 +36,8 @@ def folder(tmp_path):
     """A folder with one whole set."""
     path = tmp_path / FILE.name
     path.write_bytes(b"bytes")
-    file = replace(FILE, sha256=sets.sha256_of(path))
-    sets.write(tmp_path, replace(MANIFEST, files=(file,), details=sets.seal(KEY, {"rows": 1})), KEY)
+    file = replace(FILE, sha256=files.sha256_of(path))
+    sets.write_manifest(tmp_path, replace(MANIFEST, files=(file,), details=sets.seal_details(KEY, {"rows": 1})), KEY)
     return tmp_path
 
 
@@ -45,21 +46,21 @@ def other(value):
 
 
 def test_a_set_is_read_as_it_was_written(folder):
-    manifest = sets.read(folder, STEM, KEYS)
-    sets.check(folder, manifest)
-    assert (manifest.id, sets.details(manifest, KEY)) == ("bkp_1", {"rows": 1})
+    manifest = sets.read_manifest(folder, STEM, KEYS)
+    sets.check_files(folder, manifest)
+    assert (manifest.id, sets.read_details(manifest, KEY)) == ("bkp_1", {"rows": 1})
 
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_change_of_any_member_of_a_manifest_is_noticed(folder, member):
-    path = sets.path_of(folder, STEM)
+    path = sets.manifest_path(folder, STEM)
     told = json.loads(path.read_text())
     name = member.removeprefix("files.")
     held = told["files"][0] if member.startswith("files.") else told
     held[name] = other(held[name])
     path.write_text(json.dumps(told))
     with pytest.raises(Refused):
-        sets.read(folder, STEM, KEYS)
+        sets.read_manifest(folder, STEM, KEYS)
         pytest.fail(f"Whatever is changed in a manifest is noticed: {member}")
 
 
@@ -69,5 +70,5 @@ def test_a_change_of_any_byte_of_a_backup_is_noticed_before_anything_reads_it(fo
     data[place] ^= 1
     (folder / FILE.name).write_bytes(bytes(data))
     with pytest.raises(Refused):
-        sets.check(folder, sets.read(folder, STEM, KEYS))
+        sets.check_files(folder, sets.read_manifest(folder, STEM, KEYS))
         pytest.fail("Whatever is changed in a backup's file is noticed before anything reads it")

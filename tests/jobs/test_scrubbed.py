@@ -49,7 +49,7 @@ def test_nothing_that_a_job_tells_holds_a_secret(engine, infra):
         jobs, steps = tx.rows("SELECT * FROM jobs"), tx.rows("SELECT * FROM job_steps")
         logged = tx.rows("SELECT data FROM job_events WHERE type = 'log'")
         others = tx.rows("SELECT data FROM job_events WHERE type <> 'log'")
-        shown = view.show(tx, job.id)
+        shown = view.show_job(tx, job.id)
     told = {
         "log": str(logged),
         "progress": str(SEEN),

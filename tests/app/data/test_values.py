@@ -10,7 +10,7 @@ from app.data.names import Name
 from app.data.parse import filters
 from app.data.parse.terms import Filter
 from app.data.sql.conditions import where_sql
-from app.data.sql.fragments import Values
+from app.data.sql.fragments import Parameters
 
 MARK = "zq"
 OPERATORS = [
@@ -39,10 +39,10 @@ UNFIT = [
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_a_value_is_never_in_the_text_of_a_statement(operator):
-    values = Values()
+    values = Parameters()
     text = operator.format(f"{MARK}'--")
     for place in ("title", f"about->>{MARK}"):
-        path, field = filters.read_place(place)
+        path, field = filters.read_filter_target(place)
         assert path == ()
         written = where_sql(Filter(field, filters.read_operation(text)), Name("public", "books"), None, values)
         assert MARK not in written.as_string(None), (
