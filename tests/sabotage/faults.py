@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("faults")
+CHECKOUT = Path(__file__).parents[2]
+MARKERS = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
 # Programs that a machine may lack, by the markers of the tests that need them. Nothing here needs Docker.
-PROGRAMS = frozenset({"gpg", "pgbouncer", "caddy", "node", "ssh"})
+PROGRAMS = frozenset(line.partition(":")[0] for line in MARKERS) - {"docker", "timing", "full"}
 TEST = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
 
 
@@ -37,7 +40,7 @@ class Fault:
 
     promise  what a user relies on and this fault breaks, in one sentence; the failure's message has to hold it
     test     the test that has to fail, as pytest names it
-    needs    the programs without which that test does not run
+    needs    the programs without which that test does not run, as its markers say
     """
 
     name: str
@@ -59,26 +62,40 @@ def load(path: Path) -> Fault:
     except (OSError, ValueError) as error:
         raise BadFault(f"{path.name} is no TOML: {error}") from error
 
-    def take(name: str, kind: type, default: Any = None) -> Any:
-        value = given.pop(name, default)
-        if not isinstance(value, kind) or (not value and default is None):
+    def take(name: str, kind: type) -> Any:
+        value = given.pop(name, None)
+        if not isinstance(value, kind) or not value:
             raise BadFault(f"{path.name}: {name} has to be there, as {kind.__name__}")
         return value
 
+    test = take("test", str)
     fault = Fault(
         name=path.stem,
         promise=one_line(take("promise", str)),
-        test=take("test", str),
-        needs=tuple(take("needs", list, [])),
+        test=test,
+        needs=_needs(test),
         edits=tuple(_edit(path, edit) for edit in take("edit", list)),
     )
     if given:
         raise BadFault(f"{path.name}: nobody knows {', '.join(sorted(given))}")
     if not TEST.fullmatch(fault.test):
         raise BadFault(f"{path.name}: test has to be tests/….py::test_…, not {fault.test}")
-    if not PROGRAMS.issuperset(fault.needs):
-        raise BadFault(f"{path.name}: needs names other programs than {', '.join(sorted(PROGRAMS))}")
     return fault
+
+
+def _needs(test: str) -> tuple[str, ...]:
+    """Return the programs that a test's markers name, its module's included."""
+    module, _, name = test.partition("::")
+    file = CHECKOUT / module
+    body = ast.parse(file.read_text()).body if file.is_file() else []
+    said: list[ast.expr] = []
+    for node in body:
+        if isinstance(node, ast.Assign) and "pytestmark" in {getattr(target, "id", "") for target in node.targets}:
+            said.append(node.value)
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            said += node.decorator_list
+    found = {node.attr for one in said for node in ast.walk(one) if isinstance(node, ast.Attribute)}
+    return tuple(sorted(found & PROGRAMS))
 
 
 def _edit(path: Path, given: Any) -> Edit:

@@ -7,8 +7,8 @@ import ast
 import pytest
 
 from tests.sabotage import faults, trials
-from tests.sabotage.faults import BadFault, Edit, Fault, StaleFault
-from tests.sabotage.trials import CHECKOUT, Told
+from tests.sabotage.faults import CHECKOUT, BadFault, Edit, Fault, StaleFault
+from tests.sabotage.trials import Told
 
 GOOD = """
 promise = "It holds."
@@ -45,7 +45,6 @@ def test_a_fault_says_what_it_breaks_where_and_who_notices(tmp_path):
         (('promise = "It holds."', ""), "promise has to be there"),
         (("tests/test_it.py::test_it_holds", "tests/test_it.py"), "test has to be"),
         (("tests/test_it.py::test_it_holds", "test_it_holds"), "test has to be"),
-        (('test = "', 'needs = ["docker"]\ntest = "'), "needs names other programs"),
         (('test = "', 'tests = "all"\ntest = "'), "nobody knows tests"),
         (("[[edit]]", "[[edits]]"), "edit has to be there"),
         (('new = "return False"', ""), "an edit has path, old and new"),
@@ -77,6 +76,12 @@ def test_what_is_replaced_may_be_broken_into_other_lines_but_stands_there_once(t
     file.unlink()
     with pytest.raises(StaleFault, match=r"holds 0 times"):
         faults.plant(fault, tmp_path)
+
+
+def test_what_a_catching_test_needs_is_what_its_markers_say():
+    needs = {fault.name: fault.needs for fault in faults.every()}
+    assert needs["secrets-in-an-argument"] == ("gpg",)
+    assert needs["engine-attempts"] == ()
 
 
 def test_every_fault_can_be_planted_and_names_a_test_that_is_there(tmp_path):

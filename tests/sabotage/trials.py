@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.sabotage.faults import PROGRAMS, Fault, one_line
+from tests.sabotage.faults import CHECKOUT, PROGRAMS, Fault, one_line
 
-CHECKOUT = Path(__file__).parents[2]
 SECONDS = 240.0
 GRACE_SECONDS = 20.0
 
