@@ -142,8 +142,8 @@ def test_a_backup_needs_no_kind_but_those_about_backups():
 def test_what_holds_connections_is_told_apart_by_holding_them():
     """No list of files leaves one out for being dull: only who opens a connection of its own, for anybody, may be."""
     opens = {
-        "infra/postgres/database.py": "= ConnectionPool(",
-        "infra/postgres/cluster.py": "= ConnectionPool(",
+        "infra/postgres/database.py": "= pool_of(",
+        "infra/postgres/cluster.py": "= pool_of(",
         "infra/signals/doorbell.py": "redis.Redis.from_url(",
     }
     assert set(opens) == set(CONNECTIONS)

@@ -61,7 +61,7 @@ class StagingDatabase:
             admin.execute(SQL.close.format(database=database))
 
     def admit(self, name: str, login: str) -> None:
-        """Let one login in."""
+        """Admit one login."""
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.admit.format(database=sql.Identifier(name), login=sql.Identifier(login)))
 

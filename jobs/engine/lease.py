@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra import alive
+from infra import alive_file
 from infra.errors import Unavailable
 from jobs.engine.table import SQL
 
@@ -104,7 +104,7 @@ class Leases:
             pause = self._settings.beat_seconds
             try:
                 self.renew_all()
-                alive.touch_alive_file(self._settings.alive_file)
+                alive_file.touch_alive_file(self._settings.alive_file)
             except Unavailable:
                 pause = RETRY_SECONDS
                 log.info("beat missed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import jobs.kinds  # noqa: F401 - registers every kind
 from config.logging import setup_logging
-from infra import alive, exhaustion, stop_signals
+from infra import alive_file, exhaustion, stop_signals
 from infra.composition import Infra
 from infra.errors import Unavailable
 from jobs.engine import breakers
@@ -77,7 +77,7 @@ def loops(infra: Infra) -> list[Loop]:
 
     def reap() -> int:
         found = reaper.run_once()
-        alive.touch_alive_file(settings.alive_file)
+        alive_file.touch_alive_file(settings.alive_file)
         return found
 
     return [

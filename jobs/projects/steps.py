@@ -83,16 +83,6 @@ def drop_roles(run: Run[Any]) -> None:
     run.ledger.mark_gone("role", *roles.all)
 
 
-def clone_template(run: Run[Any]) -> None:
-    """Ensure that the project has its database: a copy of the template, granted to its own roles only."""
-    database = names.database(run.args.project_id)
-    databases = run.infra.databases.with_limits(data_plane.stored_limits(run))
-    run.ledger.mark_intended("database", database)
-    run.check()
-    databases.ensure_database(database, names.roles(run.args.project_id), run.session)
-    run.ledger.mark_present("database", database)
-
-
 def update_database(run: Run[Any]) -> None:
     """Set the rights, settings and limits of a settled project's database; a paused one's logins stay out.
 

@@ -23,7 +23,7 @@ from infra.postgres.sql import statements
 from infra.postgres.staging import StagingDatabase
 from infra.secrets import master_keys, secretfiles
 from infra.secrets.vault import Vault
-from jobs.backup import backups, carried
+from jobs.backup import backups, carry_over
 from jobs.engine.enqueue import enqueue
 from jobs.kinds.backup.restore import RestoreProject
 
@@ -131,11 +131,11 @@ def _carry_over(
         return []
     uri = make_conninfo(infra.database.conninfo, dbname=name)
     try:
-        with carried.open_view(uri, SESSION) as source, target.connection.transaction():
-            if carried.is_comparable(source, target):
+        with carry_over.open_view(uri, SESSION) as source, target.connection.transaction():
+            if carry_over.is_comparable(source, target):
                 if owners:
-                    carried.carry_over_owners(source, target)
-                return carried.carry_over_projects(infra, source, target, tell)
+                    carry_over.carry_over_owners(source, target)
+                return carry_over.carry_over_projects(infra, source, target, tell)
             why = "it has another schema"
     except (psycopg.Error, InfraError) as error:
         # The server's detail might quote a row. When the server itself is away, whatever comes next says so.

@@ -83,7 +83,7 @@ def _slow(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
 
 
 def _length(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-    """Say how much of the body came; one that ends early is 400."""
+    """Answer how much of the body came; one that ends early is 400."""
     wanted = int(environ.get("CONTENT_LENGTH") or 0)
     try:
         came = len(environ["wsgi.input"].read(wanted))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from infra import files
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError, Refused, Unavailable
-from infra.host import docker_cli, rendered
+from infra.host import caddyfile, docker_cli
 from infra.pipeline import ProgramFailed
 from scripts.stack import checkout, edge, stack
 from scripts.stack.stack import API, POSTGRES, Stack, record_in_audit, require_images, wait_until_well
@@ -42,7 +42,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     _have_data_api(there, tell)
     _refuse_others_data(there, tell)
     ran = {one.service for one in there.compose.containers() if one.state == "running"}
-    changed = rendered.write_caddyfile(there.settings)
+    changed = caddyfile.write_caddyfile(there.settings)
     # The Compose of today looks at an image's id besides.
     replaced = there.compose.differs(DATABASE) or not checkout.is_running_version(there.settings.version, DATABASE)
     if replaced and {DATABASE, *HOLDS} <= ran:

@@ -10,8 +10,8 @@ from config.version import VERSION
 from infra.errors import Refused, Unavailable
 from infra.postgres.migrations import Migration, read_migrations
 from scripts.stack import versions
-from scripts.stack.alone import LOCK, host_lock
 from scripts.stack.checkout import Checkout
+from scripts.stack.host_lock import LOCK, host_lock
 from scripts.stack.update import merge_told, refuse_irreversible
 from scripts.stack.versions import VersionHistory
 

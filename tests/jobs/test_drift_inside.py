@@ -205,7 +205,7 @@ def test_a_database_that_nobody_wrote_to_is_not_opened_again(life, sweeper, monk
     opened = []
     look = life.infra.databases.objects.differences
     monkeypatch.setattr(
-        life.infra.databases.objects, "faults", lambda *known: opened.append(known[0].prefix) or look(*known)
+        life.infra.databases.objects, "differences", lambda *known: opened.append(known[0].prefix) or look(*known)
     )
     wait_until(lambda: not (opened.clear() or sweeper.run_once() or opened))
     as_owner("CREATE TABLE seen ()")(life)

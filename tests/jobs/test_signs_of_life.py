@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import alive
+from infra import alive_file
 from infra.postgres.database import Database
 from jobs.engine.lease import Leases
 
@@ -19,12 +19,12 @@ RECENT = Path(__file__).resolve().parents[2] / "compose" / "images" / "app" / "r
 
 def test_whoever_names_no_file_writes_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    alive.touch_alive_file("")
+    alive_file.touch_alive_file("")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_ends_nothing(tmp_path):
-    alive.touch_alive_file(str(tmp_path / "nowhere" / "alive"))
+    alive_file.touch_alive_file(str(tmp_path / "nowhere" / "alive"))
 
 
 @pytest.mark.parametrize(("age", "code"), [(0, 0), (19, 0), (60, 1), (None, 1)])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from catalog import names
 from catalog import project_states as states
 from jobs.engine.commands import JobConflict
 from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.projects import data_plane
 from jobs.projects.conditions import newest_template, vault
 from jobs.projects.steps import (
     add_to_pooler,
     check_round_trip,
-    clone_template,
     close_data_api,
     create_roles,
     drop_database,
@@ -26,6 +27,17 @@ from jobs.projects.steps import (
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
+    from jobs.engine.run import Run
+
+
+def clone_template(run: Run[Any]) -> None:
+    """Ensure that the project has its database: a copy of the template, granted to its own roles only."""
+    database = names.database(run.args.project_id)
+    databases = run.infra.databases.with_limits(data_plane.stored_limits(run))
+    run.ledger.mark_intended("database", database)
+    run.check()
+    databases.ensure_database(database, names.roles(run.args.project_id), run.session)
+    run.ledger.mark_present("database", database)
 
 
 def on_failed(args: ProvisionProject, tx: Transaction, reason: str) -> None:

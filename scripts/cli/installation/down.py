@@ -11,7 +11,7 @@ from config.settings import load
 from infra.embedded import launch
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import start
-from scripts.stack.alone import host_lock
+from scripts.stack.host_lock import host_lock
 from scripts.stack.stack import Stack
 
 

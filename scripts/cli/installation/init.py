@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from config.installation import default_home, settings_of
-from infra.host import dotenv, home, rendered
+from infra.host import caddyfile, dotenv, home
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 
 
@@ -30,7 +30,7 @@ def init(*, folder: str | None, chosen: tuple[str, ...], copy_to: str, as_json: 
     """
     path = Path(folder).expanduser().resolve() if folder else default_home()
     made = home.prepare(path, {**dotenv.from_environment(), **_lines(chosen)}, copies=Path(copy_to))
-    rendered.write_caddyfile(settings_of(path))
+    caddyfile.write_caddyfile(settings_of(path))
     if made.secrets:
         print_note(f"made {len(made.secrets)} secrets; a copy lies in {made.copy}: keep it off this machine")
     if made.changed:

@@ -18,7 +18,7 @@ from scripts.cli.installation.update import (
 )
 from scripts.cli.output import json_option, print_note
 from scripts.stack import update as updates
-from scripts.stack.alone import host_lock
+from scripts.stack.host_lock import host_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

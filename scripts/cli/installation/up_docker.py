@@ -13,7 +13,7 @@ from scripts.cli.errors import CliError
 from scripts.cli.installation.demo import OperatorRecord, ensure_demo
 from scripts.cli.output import format_pairs, print_json, print_lines, print_note
 from scripts.stack import start, versions
-from scripts.stack.alone import host_lock
+from scripts.stack.host_lock import host_lock
 from scripts.stack.stack import API, Stack
 
 if TYPE_CHECKING:

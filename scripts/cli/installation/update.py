@@ -18,8 +18,8 @@ from scripts.cli.installation import verify
 from scripts.cli.output import json_option, print_json, print_lines, print_note
 from scripts.stack import update as updates
 from scripts.stack import verify as trials
-from scripts.stack.alone import host_lock
 from scripts.stack.checkout import Checkout
+from scripts.stack.host_lock import host_lock
 from scripts.stack.stack import Stack
 
 if TYPE_CHECKING:

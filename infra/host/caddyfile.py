@@ -1,4 +1,4 @@
-"""What the host writes for Caddy before it runs. PgBouncer's file is written inside, by whoever reaches Postgres."""
+"""The Caddyfile that the host writes before Caddy runs. PgBouncer's is written inside, by whoever reaches Postgres."""
 
 from __future__ import annotations
 
