@@ -46,7 +46,7 @@ class Signalled(EmbeddedInstances):
     def reload(self, instance_id, part) -> None:
         os.kill(self.pids[instance_id], SIGNALS[part])
 
-    def signalled(self):
+    def needing_reload_signal(self):
         return frozenset(self.pids)
 
 

@@ -211,7 +211,7 @@ def test_an_operator_reaches_all_jobs_but_no_projects_or_tokens_of_others(town, 
         if operation.name == "jobs.stream":
             continue  # it would last as long as the job
         answer = ask(boss, operation, victim.ids)
-        if operation.name == "transfers.take_in":
+        if operation.name == "transfers.import_project":
             problem(answer, 422)  # there is no such file
         elif operation.name == UNDELETE or any(
             name in operation.rule for name in ("<project_id>", "<token_id>", "<session_id>")
@@ -225,5 +225,10 @@ def test_each_refused_sign_in_leaves_a_row(town, victim):
     town.stranger(Authorization="Bearer a.b.c", **{"X-Request-Id": "the-try"}).get("/api/projects")
     rows = town.rows("SELECT actor, outcome, address, action FROM audit WHERE request_id = 'the-try'")
     assert rows == [
-        {"actor": "anonymous", "outcome": "refused: unauthorized", "address": "127.0.0.1", "action": "projects.listing"}
+        {
+            "actor": "anonymous",
+            "outcome": "refused: unauthorized",
+            "address": "127.0.0.1",
+            "action": "projects.list_projects",
+        }
     ]

@@ -61,7 +61,7 @@ class Request:
         self.refused = False
         self.asking = threading.Thread(target=self._ask, daemon=True)
 
-    def passing(self, _kind: str, step: str, point: str) -> None:
+    def die_if_reached(self, _kind: str, step: str, point: str) -> None:
         if (step, point) != self._place or self.at is not None:
             return
         self.at = time.monotonic()

@@ -37,7 +37,7 @@ class Deadly:
     def __init__(self, places: int) -> None:
         self.left = places
 
-    def passing(self, *_place) -> None:
+    def die_if_reached(self, *_place) -> None:
         self.left -= 1
         if self.left == 0:
             raise Dead

@@ -28,7 +28,7 @@ class DyingCrash:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def passing(self, kind: str, step: str, point: str) -> None:
+    def die_if_reached(self, kind: str, step: str, point: str) -> None:
         self._stage.point(f"{kind}:{step}:{point}")
 
 

@@ -14,8 +14,9 @@ from jobs.backup.writing import write_backup
 from jobs.engine.commands import JobConflict, cancel, retry
 from jobs.engine.errors import GiveUp
 from jobs.kinds import DeleteProject, PauseProject, ProvisionProject
+from jobs.kinds.project.provision import clone_template
 from jobs.kinds.project.sleep import SleepProject
-from jobs.projects.steps import clone_template, close_data_api
+from jobs.projects.steps import close_data_api
 from tests.fixtures.projects import mark_for_deletion
 from tests.jobs.conftest import wait_until
 
