@@ -139,20 +139,16 @@ def follow(
     argv: Sequence[str | Path],
     tell: Callable[[str], None],
     *,
-    feed: bytes = b"",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
     """Run a program to its end and tell each line that it prints, on either output, as it comes.
 
-    feed  its standard input: no more than it reads before it prints much
-
     Raises ProgramFailed, with its last lines, for an exit status other than 0, and ProgramKilled.
     """
     said: deque[str] = deque(maxlen=20)
-    with spawn(argv, env=env, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=subprocess.STDOUT) as process:
+    with spawn(argv, env=env, cwd=cwd, stdout=PIPE, stderr=subprocess.STDOUT) as process:
         try:
-            _feed(process, feed)
             for raw in process.stdout or ():
                 line = raw.decode(errors="replace").rstrip()
                 said.append(line)
@@ -161,12 +157,6 @@ def follow(
         finally:
             end_group(process, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
     _check(argv[0], process.returncode, "\n".join(said))
-
-
-def _feed(process: subprocess.Popen[bytes], feed: bytes) -> None:
-    if process.stdin is not None:
-        with suppress(BrokenPipeError), process.stdin as pipe:
-            pipe.write(feed)
 
 
 def exec_program(argv: Sequence[str | Path], env: Mapping[str, str]) -> NoReturn:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from config.installation import program_environment
@@ -13,7 +15,7 @@ from infra.host import docker_cli
 from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from infra.host.docker_cli import ContainerStatus
@@ -40,15 +42,19 @@ class Compose:
     project: str = PROJECT
     version: str = ""
 
-    def argv(self, *words: str) -> list[str]:
-        """Return the whole command line: no variable of the caller's goes over what `.env` says."""
+    @contextmanager
+    def _command(self, words: tuple[str, ...]) -> Iterator[list[str]]:
+        """Lend the whole command line: no variable of the caller's goes over what `.env` says."""
         known = ("--ansi", "never", "--project-name", self.project, "--env-file", str(self.dotenv))
-        file = "-" if isinstance(self.file, bytes) else str(self.file)
-        return [*self.program, *known, "--file", file, *words]
-
-    @property
-    def _content(self) -> bytes:
-        return self.file if isinstance(self.file, bytes) else b""
+        if not isinstance(self.file, bytes):
+            yield [*self.program, *known, "--file", str(self.file), *words]
+            return
+        # A file, for some commands of Compose 1.29 read it twice, which standard input cannot be.
+        with NamedTemporaryFile(prefix="launchdb-compose-", suffix=".yaml") as file:
+            file.write(self.file)
+            file.flush()
+            there = ("--project-directory", str(self.dotenv.parent), "--file", file.name)
+            yield [*self.program, *known, *there, *words]
 
     def up(self, *services: str, tell: Callable[[str], None], dependants: bool = True, again: bool = False) -> None:
         """Start the services, or all, as the file says; what is as it says is left alone.
@@ -105,25 +111,22 @@ class Compose:
 
     def _run(self, *words: str) -> str:
         try:
-            return pipeline.run(
-                self.argv(*words),
-                timeout_seconds=LOOK_SECONDS,
-                feed=self._content,
-                env=program_environment(),
-                cwd=self.dotenv.parent,
-            )
+            with self._command(words) as argv:
+                return pipeline.run(
+                    argv, timeout_seconds=LOOK_SECONDS, env=program_environment(), cwd=self.dotenv.parent
+                )
         except ProgramFailed as error:
             raise _worded(error) from None
 
     def _follow(self, *words: str, tell: Callable[[str], None]) -> None:
         try:
-            pipeline.follow(
-                self.argv(*words),
-                lambda line: tell(line) if line and _is_news(line) else None,
-                feed=self._content,
-                env=program_environment(),
-                cwd=self.dotenv.parent,
-            )
+            with self._command(words) as argv:
+                pipeline.follow(
+                    argv,
+                    lambda line: tell(line) if line and _is_news(line) else None,
+                    env=program_environment(),
+                    cwd=self.dotenv.parent,
+                )
         except ProgramFailed as error:
             raise _worded(error) from None
 

@@ -65,6 +65,16 @@ def test_containers_are_shown_with_service_state_and_health(project):
     assert found["steady"].since.startswith("20")
 
 
+def test_a_file_that_is_no_file_of_the_machine_is_asked_again_and_again(project):
+    """As that of a version, which only its image has: Compose 1.29 reads it twice for some commands."""
+    content = compose.find(project.file.read_bytes(), project.dotenv, project=project.project)
+    assert content.services() == ["steady", "other"]
+    assert [content.differs(service) for service in content.services()] == [False, False]
+    told = []
+    content.up(tell=told.append)
+    assert named(content).keys() == {"steady", "other"}
+
+
 def test_a_program_runs_in_a_container_with_what_it_is_fed(project):
     assert docker_cli.execute(f"{project.project}-steady", ["cat"], feed=b"a secret") == "a secret"
 
