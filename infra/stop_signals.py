@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 def listen() -> Callable[[], int]:
     """Take both signals as the wish to stop; return what waits for one and says which. Main thread only.
 
-    This is no Event: the handler may interrupt the very wait that holds the Event's lock, and would then wait for it
-    for ever.
+    The interpreter writes a signal's number into a pipe as it comes, in whichever thread. A Python handler would not
+    do: it runs when the main thread next does, and what that one waits for need not be woken by the signal.
     """
-    heard: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda given, _frame: heard.put(given))
-    return heard.get
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    for number in STOPS:
+        signal.signal(number, lambda _number, _frame: None)
+
+    def wait() -> int:
+        while (number := os.read(heard, 1)[0]) not in STOPS:
+            pass
+        return number
+
+    return wait

@@ -67,7 +67,8 @@ def test_a_set_that_was_changed_there_is_not_taken(launchdb, elsewhere, operator
     for path in (home / "backups").iterdir():
         path.unlink()
     copy = elsewhere.copies / f"{stem}.sql.gz.gpg"
-    copy.write_bytes(copy.read_bytes()[:-1] + b"\0")
+    data = copy.read_bytes()
+    copy.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     refused = launchdb.run("backups", "pull")
     assert (refused.code, "was changed" in refused.err) == (1, True)
     assert list((home / "backups").iterdir()) == []

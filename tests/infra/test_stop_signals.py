@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -48,3 +49,27 @@ def test_a_signal_is_heard_wherever_it_comes():
             check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "15\n", "")
+
+
+OTHER_THREAD = """
+import signal, sys, threading, time
+from infra import stop_signals
+
+wait = stop_signals.listen()
+
+def struck():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(60)
+
+threading.Thread(target=struck, daemon=True).start()
+print(wait())
+"""
+
+
+def test_a_program_stops_whichever_of_its_threads_a_signal_comes_to():
+    """The kernel takes any that does not block it; the main thread's wait is not broken by that."""
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_THREAD], cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.returncode) == (f"{signal.SIGTERM.value}\n", 0), done.stderr
