@@ -114,6 +114,8 @@ def running():
     docker("rm", "--force", made.stdout.strip())
 
 
+# A machine has room for one installation, and the other tests in containers have theirs.
+@pytest.mark.full
 @pytest.mark.usefixtures("running")
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
     server, repository, built, images, tmp_path
@@ -176,6 +178,7 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
         [server.path("usr/local/bin/launchdb"), "update"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as a terminal has it
     ) as stopped:  # fmt: skip
         for line in stopped.stderr:
             if line == "begun\n":
