@@ -92,11 +92,11 @@ change_version() {
         in_image "$version" "$verb" "$@"
         ;;
     esac
-    work=$(mktemp -d) ended=''
+    work=$(mktemp -d) ended='' interrupted=''
     mkfifo "$work/answers"
     # Whoever is interrupted puts back what it has begun: that is waited for.
-    trap 'ended=130' INT
-    trap 'ended=143' TERM HUP
+    trap 'interrupted=130' INT
+    trap 'interrupted=143' TERM HUP
     { (in_image "$version" "$verb" --by-shell "$checkout" "$@") || printf '%s\n' $? >"$work/status"; } <"$work/answers" |
         serve >"$work/answers" || ended=${ended:-1}
     status=$(cat "$work/status" 2>/dev/null || :)
@@ -106,12 +106,14 @@ change_version() {
     fi
     rm -rf "$work"
     trap - INT TERM HUP
-    [ -z "$ended$status" ] || exit "${status:-$ended}"
+    [ -z "$interrupted$status$ended" ] || exit "${interrupted:-${status:-$ended}}"
     [ $# -eq 0 ] || in_image "$@"
 }
 
 # Runs what it reads, word by word, and writes how each ended. Verbs and lines are those of infra/host/machine.py.
 serve() {
+    # What it runs hears these as well, and ends; how it ended is told even then.
+    trap : INT TERM HUP
     while IFS=' ' read -r asked count; do
         set --
         while [ $# -lt "$count" ]; do

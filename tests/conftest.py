@@ -25,10 +25,11 @@ pytest_plugins = [
 ]
 
 OTHERS_SECONDS = 5400
-# Whoever wants the one installation in containers that a machine can have, or takes its place.
+# Whoever takes the place of the one installation in containers that a machine can have: before there is one.
+STANDS_IN = re.compile(r"tests/install/test_in_containers\.py::test_without_python_a_version")
+# Whoever wants it.
 INSTALLED = re.compile(
-    r"tests/compose/test_(?:deployment_guide|faults|sleep|stack|traffic|update)\.py::"
-    r"|tests/install/test_in_containers\.py::test_without_python_a_version"
+    rf"tests/compose/test_(?:deployment_guide|faults|sleep|stack|traffic|update)\.py::|{STANDS_IN.pattern}"
 )
 
 
@@ -58,7 +59,7 @@ def alone(request: pytest.FixtureRequest) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what asserts on seconds last; refuse what would wait in another process for the installation's place."""
-    items.sort(key=lambda item: item.get_closest_marker("timing") is not None)
+    items.sort(key=lambda item: (item.get_closest_marker("timing") is not None, not STANDS_IN.match(item.nodeid)))
     for item in items:
         wants = item.path.parent.name == "compose" and "place" in getattr(item, "fixturenames", ())
         if wants and not INSTALLED.match(item.nodeid):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
 from infra.secrets import secretfiles
 from scripts.stack import checkout, versions
+from scripts.stack.interruption import run_or_undo
 from scripts.stack.stack import API, NAMES, POSTGRES, record_in_audit, require_images, wait_until_well
 from scripts.stack.start import DATABASE, restart_postgres, wait_until_it_answers
 
@@ -41,7 +41,6 @@ SERVERS = {"reverse-proxy": "caddy", "pgbouncer": "pgbouncer", "redis": "redis",
 # Who can say which schema there is. The second is changed first: of a change that was cut short it alone may know more.
 WITNESSES = (API, NAMES["migrations"], NAMES["worker"], NAMES["scheduler"], NAMES["backup"])
 ROLL_SECONDS = 180.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,15 @@ def prepare_update(there: Stack, wanted: str | None, code: Checkout, tell: Tell)
         past = replace(past, running=_kept(new))
         if not checkout.is_running_version(past.running):
             checkout.tag_images(new, past.running)
-    versions.write(there.home, replace(past, begun=new, by=versions.UPDATE))
-    try:
+    past = replace(past, begun=new, by=versions.UPDATE)
+    versions.write(there.home, past)
+
+    def build() -> None:
         code.build(new, tell)
         require_images(new)
-    except (InfraError, KeyboardInterrupt):
-        if past.running != settled.running:
-            checkout.tag_images(past.running, new)
-        raise
-    finally:
-        versions.write(there.home, settled)
+
+    run_or_undo(build, lambda _reason: _forget(there, past, settled))
+    versions.write(there.home, settled)
     return new
 
 
@@ -93,18 +91,15 @@ def update(there: Stack, new: str, probe: Probe, tell: Tell, *, backup: bool = T
         past = replace(past, running=_kept(new))
     past = replace(past, begun=new, by=versions.UPDATE)
     versions.write(there.home, past)
-    try:
+
+    def secure() -> None:
         require_images(new)
         _refuse_other_postgres(new)
         if backup:
             tell("backing up the platform and every project")
             docker_cli.execute(API, ["launchdb", "backups", "create", "--all"])
-    except (InfraError, KeyboardInterrupt):
-        # Nothing runs anew yet: what was built in the place of the running version goes out of its way.
-        if past.running != settled.running:
-            checkout.tag_images(past.running, new)
-        versions.write(there.home, settled)
-        raise
+
+    run_or_undo(secure, lambda _reason: _forget(there, past, settled))
     return _change(there, past, probe, tell)
 
 
@@ -139,6 +134,13 @@ def rollback(there: Stack, target: str, probe: Probe, tell: Tell) -> UpdateResul
     past = replace(past, begun=target, by=versions.ROLLBACK)
     versions.write(there.home, past)
     return _change(there, past, probe, tell)
+
+
+def _forget(there: Stack, begun: VersionHistory, settled: VersionHistory) -> None:
+    """Take back an update that has changed no service: what it built in the place of what runs goes out of its way."""
+    if begun.running != settled.running:
+        checkout.tag_images(begun.running, begun.begun)
+    versions.write(there.home, settled)
 
 
 def _kept(name: str) -> str:
@@ -186,20 +188,21 @@ def merge_told(found: dict[str, dict[str, Any]], told: list[dict[str, Any]]) -> 
 
 def _change(there: Stack, past: VersionHistory, probe: Probe, tell: Tell) -> UpdateResult:
     old, new, action = past.origin(there.settings.version), past.begun, f"platform.{past.by}"
-    try:
-        changed = _roll(there, old, new, tell)
-        if not probe(changed):
+
+    def change() -> None:
+        if not probe(_roll(there, old, new, tell)):
             raise Refused("the verification failed")
-    except (InfraError, KeyboardInterrupt) as error:
+
+    def take_back(error: BaseException) -> None:
         reason = str(error) or "it was interrupted"
         tell(f"{new} is not well: {reason}; going back to {old}")
-        for number in SIGNALS:  # a second Ctrl-C does not cut it short
-            signal.signal(number, signal.SIG_IGN)
         back = _roll(there, new, old, tell)
         versions.write(there.home, past.completed(old))
         record_in_audit(action, {"from": old, "to": new, "outcome": "taken back", "reason": reason[:300]}, tell)
         state = "runs again" if probe(back) else "runs again and is not well either; see `launchdb status`"
         raise Refused(f"{new} was not well ({reason}); {old} {state}") from error
+
+    run_or_undo(change, take_back)
     ended = past.completed(new)
     versions.write(there.home, ended)
     record_in_audit(action, {"from": old, "to": new, "outcome": "done"}, tell)

@@ -114,8 +114,7 @@ def running():
     docker("rm", "--force", made.stdout.strip())
 
 
-# A machine has room for one installation, and the other tests in containers have theirs.
-@pytest.mark.full
+# A machine has room for one installation: tests/conftest.py has this one come before that of the others.
 @pytest.mark.usefixtures("running")
 def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_to_it(
     server, repository, built, images, tmp_path
@@ -173,7 +172,8 @@ def test_without_python_a_version_is_taken_out_and_built_before_the_image_rolls_
     )
     was = docker(*ids).stdout
     script = home / "scripts/build-images"
-    script.write_text(script.read_text() + "echo begun\nsleep 100\n")
+    # Not a child of the shell: dash loses a signal that comes in the moment between its fork and exec.
+    script.write_text(script.read_text() + "echo begun\nexec sleep 100\n")
     with subprocess.Popen(
         [server.path("usr/local/bin/launchdb"), "update"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
