@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 
 import pytest
 
-from app.factory import create_app
+from app.factory import create_app, operations
 from config.settings import load
 from tests.app.conftest import PASSWORD, Town
 from tests.app.test_bad_input import problem
@@ -211,6 +212,68 @@ def test_a_personal_token_ends_at_its_time(town):
         tx.execute("UPDATE personal_tokens SET expires_at = now() - interval '1 second'")
     status = town.stranger(Authorization=f"Bearer {token}").get("/api/auth/me").status_code
     assert status == 401, "A personal token ends at its time"
+
+
+SCOPES = {
+    "read": ["read"],
+    "write": ["write"],
+    "operate": ["operate"],
+    "nothing said, by an owner": ["read", "write"],
+    "nothing said, by an operator": ["operate", "read", "write"],
+}
+
+
+@pytest.mark.parametrize("asked", SCOPES)
+def test_a_personal_token_does_what_it_was_made_for_and_nothing_else(town, asked):
+    """Every route, asked with a token: those of its scopes answer, the others say which scope is missing."""
+    boss = town.owner(operator=asked != "nothing said, by an owner")
+    wanted = {} if asked.startswith("nothing") else {"scopes": SCOPES[asked]}
+    made = boss.post("/api/tokens", json={"name": "ci", **wanted}).json()
+    assert made["scopes"] == SCOPES[asked] == boss.get("/api/tokens").json()["tokens"][0]["scopes"]
+    program = town.stranger(Authorization=f"Bearer {made['token']}")
+    for operation in operations():
+        if operation.who == "anyone" or (operation.who == "operator" and not asked.endswith("operator")):
+            continue
+        path = re.sub("<[a-z_]+>", "none", operation.rule)
+        answer = program.request(operation.method, path, **({} if operation.method == "GET" else {"json": {"?": 1}}))
+        if operation.needs in SCOPES[asked]:
+            assert answer.status_code in (200, 404, 422), (operation.name, answer.text)
+            continue
+        assert problem(answer, 403)["type"] == "/problems/insufficient-scope", operation.name
+        assert f'scope="{operation.needs}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/tokens", {"name": "another"}),
+        ("DELETE", "/api/tokens/tok_" + "0" * 32, {}),
+        ("POST", "/api/auth/password", {"current": PASSWORD, "new": "another horse than that"}),
+        ("DELETE", "/api/auth/me", {}),
+        ("POST", "/api/admin/owners/own_" + "0" * 32 + "/reset", {}),
+        ("PATCH", "/api/admin/owners/own_" + "0" * 32, {"isOperator": True}),
+    ],
+)
+def test_no_personal_token_opens_a_way_that_outlives_it(town, method, path, body):
+    boss = town.owner(operator=True)
+    token = boss.post("/api/tokens", json={"name": "ci"}).json()["token"]
+    answer = town.stranger(Authorization=f"Bearer {token}").request(method, path, json=body)
+    assert "sign in" in problem(answer, 403)["detail"]
+    assert len(town.rows("SELECT 1 FROM personal_tokens")) == 1
+
+
+def test_a_token_of_an_owner_who_becomes_an_operator_does_not_become_one(town):
+    owner = town.owner()
+    token = owner.post("/api/tokens", json={"name": "ci"}).json()["token"]
+    with town.infra.database.autocommit() as tx:
+        tx.execute("UPDATE owners SET is_operator = true")
+    assert town.stranger(Authorization=f"Bearer {token}").get("/api/admin/workers").status_code == 403
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], "read", ["sign-in"], [1], ["read"] * 4])
+def test_there_are_no_other_scopes(town, scopes):
+    answer = town.owner().post("/api/tokens", json={"name": "ci", "scopes": scopes})
+    assert problem(answer, 422)["errors"][0]["pointer"].startswith("/scopes")
 
 
 @pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "tomorrow", 5, "2999-01-01", "２999-01-01T00:00:00Z"])
