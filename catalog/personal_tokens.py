@@ -55,10 +55,10 @@ def create(
     scopes  what it may be used for; None: all that its owner may now, so operators' things only if they are one
     """
     value = PREFIX + secrets.token_urlsafe(32)
+    meant = None if scopes is None else sorted(set(scopes))
     values = {"id": new_id("tok"), "owner": owner_id, "name": name, "hash": digest(value), "expires": expires_at}
-    values["scopes"] = None if scopes is None else sorted(set(scopes))
     with translate_missing_owner():
-        made = tx.one(PersonalToken, SQL.create, values)
+        made = tx.one(PersonalToken, SQL.create, {**values, "scopes": meant})
     if made is None:
         raise RuntimeError("an insert returned no row")
     return made, value

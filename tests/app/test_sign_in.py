@@ -35,10 +35,47 @@ def test_an_owner_registers_signs_in_and_is_known_by_the_token(town):
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
 
 
-def test_an_address_registers_once(town):
-    taken = town.registered().email
-    body = {"email": taken.upper(), "password": PASSWORD}
+def test_an_address_registers_once_and_a_stranger_is_not_told_that_it_was_known(town):
+    known = town.registered()
+    other = "another horse that nobody staples"
+    told = []
+    for email in ("new@example.org", known.email.upper()):
+        answer = town.stranger().post("/api/auth/register", json={"email": email, "password": other, "name": "Ann"})
+        told.append((answer.status_code, sorted(answer.headers), answer.json()))
+    (status, headers, new), (again, same, old) = told
+    assert (again, same, sorted(old)) == (status, headers, sorted(new)) == (201, headers, sorted(new))
+    assert old["email"] == known.email
+    assert (len(old["id"]), old["id"][:4], old["name"]) == (len(new["id"]), new["id"][:4], new["name"])
+    assert {row["email"] for row in town.rows("SELECT email FROM owners")} == {known.email, "new@example.org"}
+    assert town.rows("SELECT 1 FROM owners WHERE id = %s", (old["id"],)) == []
+    assert login(town.stranger(), known.email).status_code == 200, "what they had is theirs as before"
+    problem(login(town.stranger(), known.email, other), 401)
+    refused = "SELECT actor, outcome FROM audit WHERE action = 'owner.register' ORDER BY id DESC LIMIT 1"
+    assert town.rows(refused) == [{"actor": "anonymous", "outcome": "refused: email-taken"}]
+
+
+def test_who_was_invited_is_told_that_their_address_has_an_account(town, app, settings):
+    boss = town.owner(operator=True)
+    invited = boss.post("/api/admin/owners/invitations", json={"email": "ann@example.org"}).json()["token"]
+    town.registered("ann@example.org")
+    body = {"email": "ann@example.org", "password": PASSWORD, "invitation": invited}
     assert problem(town.stranger().post("/api/auth/register", json=body), 409)["type"] == "/problems/email-taken"
+
+
+@pytest.mark.timing
+@pytest.mark.full
+def test_two_hundred_registrations_tell_no_known_address_from_an_unknown_one(app, settings):
+    took = {True: [], False: []}
+    with another(settings, SIGN_IN_RATE_PER_MINUTE="100000") as town:
+        known = town.registered()
+        for number in range(200):
+            for is_known in (True, False):
+                email = known.email if is_known else f"nobody-{number}@example.org"
+                started = time.perf_counter()
+                answer = known.post("/api/auth/register", json={"email": email, "password": PASSWORD})
+                took[is_known].append(time.perf_counter() - started)
+                assert answer.status_code == 201
+    assert abs(statistics.median(took[True]) - statistics.median(took[False])) < 0.005
 
 
 @pytest.mark.timing
