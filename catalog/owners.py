@@ -92,6 +92,12 @@ def register(tx: Transaction, *, email: str, name: str, password_hash: str) -> O
     return owner
 
 
+def imaginary(tx: Transaction, *, email: str, name: str) -> Owner:
+    """Return an owner like one just written, of whom nothing is kept: what a stranger is shown of a known address."""
+    now = tx.value("SELECT now()")
+    return Owner(new_id("own"), email, name, False, now, now)
+
+
 def by_email(tx: Transaction, email: str) -> Owner | None:
     """Return the owner with this address, in lower case, or None."""
     return tx.one(Owner, SQL.by_email, {"email": email})

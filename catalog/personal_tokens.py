@@ -12,6 +12,7 @@ from catalog.sessions import digest
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from infra.postgres.database import Transaction
@@ -33,6 +34,7 @@ class PersonalToken:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    scopes: list[str]
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,21 @@ class TokenBearer:
     id: str
     owner_id: str
     is_operator: bool
+    scopes: list[str]
 
 
-def create(tx: Transaction, owner_id: str, *, name: str, expires_at: datetime | None) -> tuple[PersonalToken, str]:
-    """Write a token; return it with its value, which is not kept. Raises OwnerGone."""
+def create(
+    tx: Transaction, owner_id: str, *, name: str, expires_at: datetime | None, scopes: Sequence[str] | None = None
+) -> tuple[PersonalToken, str]:
+    """Write a token; return it with its value, which is not kept. Raises OwnerGone.
+
+    scopes  what it may be used for; None: all that its owner may now, so operators' things only if they are one
+    """
     value = PREFIX + secrets.token_urlsafe(32)
+    meant = None if scopes is None else sorted(set(scopes))
     values = {"id": new_id("tok"), "owner": owner_id, "name": name, "hash": digest(value), "expires": expires_at}
     with translate_missing_owner():
-        made = tx.one(PersonalToken, SQL.create, values)
+        made = tx.one(PersonalToken, SQL.create, {**values, "scopes": meant})
     if made is None:
         raise RuntimeError("an insert returned no row")
     return made, value

@@ -85,13 +85,17 @@ def end(tx: Transaction, session_id: str) -> None:
 
 def end_one(tx: Transaction, owner_id: str, session_id: str) -> None:
     """End a sign-in of this owner. Raises SessionNotFound."""
-    try:
-        family = str(uuid.UUID(session_id))
-    except ValueError:
-        family = ""
-    # One spelling is the id: what else a UUID may be written as names no sign-in.
-    if family != session_id or not tx.execute(SQL.revoke_family_of_owner, {"family": family, "owner": owner_id}):
+    values = {"family": session_id, "owner": owner_id}
+    if not is_session_id(session_id) or not tx.execute(SQL.revoke_family_of_owner, values):
         raise SessionNotFound("you have no such sign-in")
+
+
+def is_session_id(text: str) -> bool:
+    """Return whether this is the form of a sign-in's id: a UUID in its one spelling."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def end_all(tx: Transaction, owner_id: str, *, but: str | None = None) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HIDDEN = "[hidden]"
 # Passwords in URLs and conninfo, bearer tokens, JWTs and personal access tokens, wherever a library may quote them;
@@ -55,6 +56,51 @@ def scrub(text: str) -> str:
     return text
 
 
+def escape_controls(text: str) -> str:
+    """Return the text with each control character but the tab as an escape: one line, which rules no terminal."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) != "\t"}
+_CONTROLS |= {number: f"\\u{number:04x}" for number in (0x2028, 0x2029)}
+
+
+class ProjectShare(logging.Filter):
+    """Leaves each project so many lines in a minute; the next one that is let through says how many were left out.
+
+    Lines that say nothing of a project pass, and warnings have a share of their own: whoever asks ten thousand times a
+    minute pushes nobody else's lines out of the log.
+    """
+
+    def __init__(self, most: int = 600, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, bool], int] = {}
+        self._left_out: dict[tuple[str, bool], int] = {}
+        self._until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is within the share of the project that it is about."""
+        project = getattr(record, "project_id", None) or structlog.contextvars.get_contextvars().get("project_id")
+        if project is None:
+            return True
+        key = (str(project), record.levelno >= logging.WARNING)
+        with self._lock:
+            now = self._clock()
+            if now >= self._until:
+                self._until = now + self._seconds
+                self._left_out = {name: seen - self._most for name, seen in self._seen.items() if seen > self._most}
+                self._seen.clear()
+            seen = self._seen[key] = self._seen.get(key, 0) + 1
+            if seen > self._most:
+                return False
+            left_out = self._left_out.pop(key, 0)
+        if left_out:
+            record.lines_left_out = left_out
+        return True
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a record: what happened, the ids at hand, what the caller added, and when. Without secrets."""
 
@@ -91,6 +137,7 @@ def setup_logging(service: str, *, level: int = logging.INFO) -> None:
     """Send every log record of this process to standard error, one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
+    handler.addFilter(ProjectShare())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

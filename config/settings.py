@@ -91,7 +91,7 @@ class Settings(DeploymentSettings):
         "REGISTRATION", "open", "who may register; invite: whom an operator has invited; closed: nobody"
     )
     max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
-    access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60)
+    access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60, le=86_400)
     refresh_token_seconds: int = _env("REFRESH_TOKEN_SECONDS", 604_800, "life of an owner's refresh token", ge=300)
     api_rate_per_minute: int = _env("API_RATE_PER_MINUTE", 3000, "API calls per owner and address", ge=1)
     sign_in_rate_per_minute: int = _env("SIGN_IN_RATE_PER_MINUTE", 300, "sign-ins per address", ge=1)

@@ -50,6 +50,7 @@ class PersonalTokenOut(ResponseBody):
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    scopes: list[str]
     token: str | None = None
 
 

@@ -13,7 +13,9 @@ from flask import g, request
 
 from app.http.caller import Caller
 from app.http.problems import Problem
+from app.http.routing import SIGN_IN
 from catalog import personal_tokens, sessions
+from catalog.ids import is_id
 from infra.secrets import secretfiles, tokens
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def authenticate(world: AppContext, operation: Operation, address: str) -> Calle
         _count(world, operation, caller.owner_id, address)
     if operation.who == "operator" and not caller.is_operator:
         raise _not_found()
+    _require_scope(operation, caller)
     return caller
 
 
@@ -75,16 +78,22 @@ def _look_up(world: AppContext, token: str, keys: list[str]) -> Caller | None:
     if token.startswith(personal_tokens.PREFIX):
         with world.infra.database.autocommit() as tx:
             bearer = personal_tokens.find_bearer(tx, token)
-        return None if bearer is None else Caller(bearer.owner_id, bearer.is_operator, bearer.id)
+        if bearer is None:
+            return None
+        return Caller(bearer.owner_id, bearer.is_operator, bearer.id, scopes=frozenset(bearer.scopes))
     try:
         claims = tokens.verify_access(token, keys)
     except tokens.TokenRefused:
         return None
+    owner, session = claims["sub"], claims.get("sid")
+    # Nothing else was ever signed by us. What a statement cannot even be asked about (NUL, no UUID) is refused here.
+    if not is_id("own", owner) or (session is not None and not sessions.is_session_id(session)):
+        return None
     with world.infra.database.autocommit() as tx:
-        standing = sessions.access_status(tx, str(claims["sub"]), claims.get("sid"))
+        standing = sessions.access_status(tx, owner, session)
     if standing is None or standing.ended:
         return None
-    return Caller(standing.owner_id, standing.is_operator, standing.owner_id, claims.get("sid"), claims["exp"])
+    return Caller(standing.owner_id, standing.is_operator, standing.owner_id, session, claims["exp"])
 
 
 def _count(world: AppContext, operation: Operation, owner: str, address: str) -> None:
@@ -102,6 +111,19 @@ def _count(world: AppContext, operation: Operation, owner: str, address: str) ->
     if not counted.passed:
         headers = {"Retry-After": str(counted.reset_seconds)}
         raise Problem(429, "too-many-requests", f"{counted.limit} a minute are allowed", headers=headers)
+
+
+def _require_scope(operation: Operation, caller: Caller) -> None:
+    """Raise Problem (403) for what a personal token was not made for; a sign-in may everything that its owner may."""
+    needed = operation.needs
+    if caller.scopes is None or needed in caller.scopes:
+        return
+    if needed == SIGN_IN:
+        detail = "a personal token cannot do this; sign in with e-mail address and password"
+    else:
+        detail = f"this token has not the scope {needed}"
+    challenge = f'Bearer realm="launchdb", error="insufficient_scope", scope="{needed}"'
+    raise Problem(403, "insufficient-scope", detail, headers={"WWW-Authenticate": challenge})
 
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="launchdb"'}

@@ -129,10 +129,15 @@ class RefreshToken(RequestBody):
 
 
 class NewToken(RequestBody):
-    """A personal access token that is wanted."""
+    """A personal access token that is wanted.
+
+    scopes  what it may be used for: read what holds no secret, write, operate the installation; None: what its owner
+            may now
+    """
 
     name: Title
     expires_at: Moment | None = None
+    scopes: Annotated[list[Literal["read", "write", "operate"]], Field(min_length=1, max_length=3)] | None = None
 
 
 class NewProject(RequestBody):

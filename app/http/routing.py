@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from infra.postgres.database import Transaction
 
 Who = Literal["anyone", "owner", "operator"]
+# What a personal token may be made for; the last one never: it takes who knows the password.
+Scope = Literal["read", "write", "operate", "sign-in"]
+SIGN_IN: Scope = "sign-in"
 Limit = Literal["api", "sign_in", "none"]
 
 
@@ -73,6 +76,7 @@ class Operation:
     keyed     takes an Idempotency-Key: the view gets the open transaction that key, change and audit row share
     final     makes the answer of a job that succeeded while the client waited
     answers   model of the body by status; None: no body
+    scope     what a personal token needs, where method and `who` do not tell it
     """
 
     method: str
@@ -89,6 +93,16 @@ class Operation:
     keyed: bool = False
     final: Final | None = None
     media_type: str = "application/json"
+    scope: Scope | None = None
+
+    @property
+    def needs(self) -> Scope:
+        """Return the scope that a personal token needs here."""
+        if self.scope is not None:
+            return self.scope
+        if self.who == "operator":
+            return "operate"
+        return "read" if self.method == "GET" else "write"
 
     @property
     def route(self) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from typing import TYPE_CHECKING
 
+from config.logging import escape_controls
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LARGEST_BYTES = 10_000_000
@@ -20,8 +25,9 @@ class ProcessLog:
         self._largest = largest_bytes
 
     def write(self, prefix: str, data: bytes) -> None:
-        """Append whole lines, each after the prefix."""
-        lines = b"".join(f"{prefix} | ".encode() + line + b"\n" for line in data.splitlines())
+        """Append whole lines, each after the prefix. What would begin another line, or rule a terminal, is escaped."""
+        texts = data.decode(errors="backslashreplace").split("\n")
+        lines = "".join(f"{prefix} | {escape_controls(text)}\n" for text in texts).encode()
         try:
             if self.path.exists() and self.path.stat().st_size + len(lines) > self._largest:
                 self.path.replace(self.path.with_name(f"{self.path.name}.1"))
@@ -38,6 +44,53 @@ class ProcessLog:
             return ""
 
 
+class Repetitions:
+    """Leaves lines out that say the same again and again, and says how many.
+
+    Two lines are alike that differ in numbers and in names that anybody can make up; the name of a project counts, so
+    that each has a share of its own.
+    """
+
+    def __init__(self, most: int = 50, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._seen: dict[bytes, int] = {}
+        self._first: dict[bytes, bytes] = {}
+        self._until = 0.0
+
+    def thinned(self, lines: list[bytes]) -> Iterator[bytes]:
+        """Yield the lines that are written, and how many like one were not since they were counted last."""
+        now = self._clock()
+        if now >= self._until:
+            yield from self._told()
+            self._until = now + self._seconds
+        for line in lines:
+            if line.startswith(b"{"):  # one of our own processes', which keeps to shares itself (config.logging)
+                yield line
+                continue
+            shape = _shape(line)
+            seen = self._seen[shape] = self._seen.get(shape, 0) + 1
+            if seen <= self._most:
+                yield line
+            elif seen == self._most + 1:
+                self._first[shape] = line
+
+    def _told(self) -> Iterator[bytes]:
+        for shape, line in self._first.items():
+            yield b"%d more lines like this one were left out: " % (self._seen[shape] - self._most) + line
+        self._seen.clear()
+        self._first.clear()
+
+
+def _shape(line: bytes) -> bytes:
+    kept = _PROJECT.findall(line)
+    return _NUMBER.sub(b"#", _QUOTED.sub(b'""', line[:_LOOKED_AT])) + b" ".join(kept[:1])
+
+
+_PROJECT = re.compile(rb"proj_[0-9a-f]{16}")
+_QUOTED, _NUMBER = re.compile(rb'"[^"]*"'), re.compile(rb"[0-9]+")
+_LOOKED_AT = 300
+
+
 class OutputPipe:
     """The reading end of a process's output: keeps an unfinished line until the rest comes."""
 
@@ -47,6 +100,7 @@ class OutputPipe:
         self.log = log
         self._prefix = prefix
         self._rest = b""
+        self._repetitions = Repetitions()
 
     def pump(self) -> bool:
         """Move what is there into the log; say whether more can come."""
@@ -57,8 +111,8 @@ class OutputPipe:
         *whole, self._rest = (self._rest + data).split(b"\n")
         if not data or len(self._rest) >= LONGEST_LINE:
             whole, self._rest = [*whole, self._rest], b""
-        if any(whole):
-            self.log.write(self._prefix, b"\n".join(whole))
+        if kept := list(self._repetitions.thinned([line for line in whole if line])):
+            self.log.write(self._prefix, b"\n".join(kept))
         return bool(data)
 
     def close(self) -> None:

@@ -87,5 +87,8 @@ class ProjectLimits:
                 "temp_file_limit": f"{temp_mb}MB",
                 "statement_timeout": f"{statement_seconds}s",
                 "idle_in_transaction_session_timeout": f"{idle_transaction_seconds}s",
+                # What is raised in a project's database is told to who asked. It would write the server's log full, and
+                # with a carriage return in it lines of its own.
+                "log_min_messages": "panic",
             },
         )

@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,10 @@ _SIGNATURES = jwt.PyJWS(options={"enforce_minimum_key_length": True})
 _SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
 # Ours have some 400 characters; whatever is much longer is not looked at.
 _LONGEST = 4096
+# Without padding, and the 32 bytes of a signature in the one way to write them: a token has one spelling.
+_FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+# No access token is issued for longer; config.settings refuses more.
+LONGEST_LIFE_SECONDS = 86_400
 
 
 class TokenRefused(Refused):
@@ -49,6 +54,8 @@ def verify_access(token: str, keys: Sequence[str]) -> dict[str, Any]:
     """Return the claims of an access token that one of `keys` signed. Raises TokenRefused."""
     if len(token) > _LONGEST:
         raise TokenRefused("the token is too long")
+    if _FORM.fullmatch(token) is None:
+        raise TokenRefused("the token is not written as tokens are")
     claims: dict[str, Any] | None = None
     for key in keys:
         try:
@@ -82,6 +89,8 @@ def _strict(claims: dict[str, Any]) -> dict[str, Any]:
     """Refuse what the library lets pass: times as text or fractions, another kind of token."""
     if not all(type(claims[name]) is int for name in ("exp", "iat")):
         raise TokenRefused("the token's times are not whole numbers")
+    if not 0 < claims["exp"] - claims["iat"] <= LONGEST_LIFE_SECONDS:
+        raise TokenRefused("the token would live longer than any of ours")
     if claims.get("typ") != ACCESS or not isinstance(claims.get("sid", ""), str):
         raise TokenRefused("the token is not an access token")
     return claims

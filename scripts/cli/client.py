@@ -106,11 +106,15 @@ class Client:
             raise CliError("this is for operators; an operator can run `launchdb owners promote`", NOT_ALLOWED)
         raise of_problem(answer.status_code, body)
 
-    def _send(self, method: str, path: str, *, repeatable: bool, **more: Any) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, *, repeatable: bool, params: dict[str, Any] | None = None, **more: Any
+    ) -> httpx.Response:
+        # Parameters given to a request would replace what the path itself asks for, even when there are none.
+        url = httpx.URL(path).copy_merge_params(params or {})
         pauses = list(PAUSES_SECONDS) if repeatable else []
         while True:
             try:
-                return self._http.request(method, path, **more)
+                return self._http.request(method, url, **more)
             except httpx.TransportError as error:
                 if not pauses:
                     raise CliError(f"the API at {self.url} cannot be reached") from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 
 import pytest
 
-from app.factory import create_app
+from app.factory import create_app, operations
 from config.settings import load
 from tests.app.conftest import PASSWORD, Town
 from tests.app.test_bad_input import problem
@@ -34,10 +35,47 @@ def test_an_owner_registers_signs_in_and_is_known_by_the_token(town):
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
 
 
-def test_an_address_registers_once(town):
-    taken = town.registered().email
-    body = {"email": taken.upper(), "password": PASSWORD}
+def test_an_address_registers_once_and_a_stranger_is_not_told_that_it_was_known(town):
+    known = town.registered()
+    other = "another horse that nobody staples"
+    told = []
+    for email in ("new@example.org", known.email.upper()):
+        answer = town.stranger().post("/api/auth/register", json={"email": email, "password": other, "name": "Ann"})
+        told.append((answer.status_code, sorted(answer.headers), answer.json()))
+    (status, headers, new), (again, same, old) = told
+    assert (again, same, sorted(old)) == (status, headers, sorted(new)) == (201, headers, sorted(new))
+    assert old["email"] == known.email
+    assert (len(old["id"]), old["id"][:4], old["name"]) == (len(new["id"]), new["id"][:4], new["name"])
+    assert {row["email"] for row in town.rows("SELECT email FROM owners")} == {known.email, "new@example.org"}
+    assert town.rows("SELECT 1 FROM owners WHERE id = %s", (old["id"],)) == []
+    assert login(town.stranger(), known.email).status_code == 200, "what they had is theirs as before"
+    problem(login(town.stranger(), known.email, other), 401)
+    refused = "SELECT actor, outcome FROM audit WHERE action = 'owner.register' ORDER BY id DESC LIMIT 1"
+    assert town.rows(refused) == [{"actor": "anonymous", "outcome": "refused: email-taken"}]
+
+
+def test_who_was_invited_is_told_that_their_address_has_an_account(town, app, settings):
+    boss = town.owner(operator=True)
+    invited = boss.post("/api/admin/owners/invitations", json={"email": "ann@example.org"}).json()["token"]
+    town.registered("ann@example.org")
+    body = {"email": "ann@example.org", "password": PASSWORD, "invitation": invited}
     assert problem(town.stranger().post("/api/auth/register", json=body), 409)["type"] == "/problems/email-taken"
+
+
+@pytest.mark.timing
+@pytest.mark.full
+def test_two_hundred_registrations_tell_no_known_address_from_an_unknown_one(app, settings):
+    took = {True: [], False: []}
+    with another(settings, SIGN_IN_RATE_PER_MINUTE="100000") as town:
+        known = town.registered()
+        for number in range(200):
+            for is_known in (True, False):
+                email = known.email if is_known else f"nobody-{number}@example.org"
+                started = time.perf_counter()
+                answer = known.post("/api/auth/register", json={"email": email, "password": PASSWORD})
+                took[is_known].append(time.perf_counter() - started)
+                assert answer.status_code == 201
+    assert abs(statistics.median(took[True]) - statistics.median(took[False])) < 0.005
 
 
 @pytest.mark.timing
@@ -211,6 +249,68 @@ def test_a_personal_token_ends_at_its_time(town):
         tx.execute("UPDATE personal_tokens SET expires_at = now() - interval '1 second'")
     status = town.stranger(Authorization=f"Bearer {token}").get("/api/auth/me").status_code
     assert status == 401, "A personal token ends at its time"
+
+
+SCOPES = {
+    "read": ["read"],
+    "write": ["write"],
+    "operate": ["operate"],
+    "nothing said, by an owner": ["read", "write"],
+    "nothing said, by an operator": ["operate", "read", "write"],
+}
+
+
+@pytest.mark.parametrize("asked", SCOPES)
+def test_a_personal_token_does_what_it_was_made_for_and_nothing_else(town, asked):
+    """Every route, asked with a token: those of its scopes answer, the others say which scope is missing."""
+    boss = town.owner(operator=asked != "nothing said, by an owner")
+    wanted = {} if asked.startswith("nothing") else {"scopes": SCOPES[asked]}
+    made = boss.post("/api/tokens", json={"name": "ci", **wanted}).json()
+    assert made["scopes"] == SCOPES[asked] == boss.get("/api/tokens").json()["tokens"][0]["scopes"]
+    program = town.stranger(Authorization=f"Bearer {made['token']}")
+    for operation in operations():
+        if operation.who == "anyone" or (operation.who == "operator" and not asked.endswith("operator")):
+            continue
+        path = re.sub("<[a-z_]+>", "none", operation.rule)
+        answer = program.request(operation.method, path, **({} if operation.method == "GET" else {"json": {"?": 1}}))
+        if operation.needs in SCOPES[asked]:
+            assert answer.status_code in (200, 404, 422), (operation.name, answer.text)
+            continue
+        assert problem(answer, 403)["type"] == "/problems/insufficient-scope", operation.name
+        assert f'scope="{operation.needs}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/tokens", {"name": "another"}),
+        ("DELETE", "/api/tokens/tok_" + "0" * 32, {}),
+        ("POST", "/api/auth/password", {"current": PASSWORD, "new": "another horse than that"}),
+        ("DELETE", "/api/auth/me", {}),
+        ("POST", "/api/admin/owners/own_" + "0" * 32 + "/reset", {}),
+        ("PATCH", "/api/admin/owners/own_" + "0" * 32, {"isOperator": True}),
+    ],
+)
+def test_no_personal_token_opens_a_way_that_outlives_it(town, method, path, body):
+    boss = town.owner(operator=True)
+    token = boss.post("/api/tokens", json={"name": "ci"}).json()["token"]
+    answer = town.stranger(Authorization=f"Bearer {token}").request(method, path, json=body)
+    assert "sign in" in problem(answer, 403)["detail"]
+    assert len(town.rows("SELECT 1 FROM personal_tokens")) == 1
+
+
+def test_a_token_of_an_owner_who_becomes_an_operator_does_not_become_one(town):
+    owner = town.owner()
+    token = owner.post("/api/tokens", json={"name": "ci"}).json()["token"]
+    with town.infra.database.autocommit() as tx:
+        tx.execute("UPDATE owners SET is_operator = true")
+    assert town.stranger(Authorization=f"Bearer {token}").get("/api/admin/workers").status_code == 403
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], "read", ["sign-in"], [1], ["read"] * 4])
+def test_there_are_no_other_scopes(town, scopes):
+    answer = town.owner().post("/api/tokens", json={"name": "ci", "scopes": scopes})
+    assert problem(answer, 422)["errors"][0]["pointer"].startswith("/scopes")
 
 
 @pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "tomorrow", 5, "2999-01-01", "２999-01-01T00:00:00Z"])

@@ -14,7 +14,7 @@ from app.factory import operations
 from app.platform.operations.models_operator import PlatformRotation
 from catalog import owners, sessions
 from catalog.ids import new_id
-from infra.secrets import secretfiles
+from infra.secrets import secretfiles, tokens
 from infra.signals.doorbell import connect
 from jobs.engine.schedules import declare
 from tests.app.conftest import PASSWORD
@@ -41,11 +41,19 @@ def hashed(alg, payload, key):
     return f"{head}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
+def spelled_otherwise(token):
+    """The same bytes once more: of the last character of a signature two bits count for nothing."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
+
+
 def forged(key, owner_id):
     """Every token that must be refused, by what is wrong with it."""
 
     def signed(payload, with_key=key, headers=None):
-        return jwt.encode({"sub": owner_id, **payload}, with_key, algorithm="HS256", headers=headers)
+        # As a signer other than a library would: that one refuses a subject that is no text.
+        text = json.dumps({"sub": owner_id, **payload}).encode()
+        return jwt.PyJWS().encode(text, with_key, algorithm="HS256", headers=headers)
 
     good, now = claims(sub=owner_id), int(time.time())
     return {
@@ -66,6 +74,21 @@ def forged(key, owner_id):
         "no end": signed(claims(sub=owner_id, exp=...)),
         "an end as text": signed(claims(sub=owner_id, exp=str(now + 600))),
         "an end with a fraction": signed(claims(sub=owner_id, exp=now + 600.5)),
+        "an end in the year 9999": signed(claims(sub=owner_id, exp=253_370_764_800)),
+        "a life that we give none": signed(claims(sub=owner_id, exp=now + tokens.LONGEST_LIFE_SECONDS + 1)),
+        "an end before its issue": signed(claims(sub=owner_id, iat=now - 5, exp=now - 10)),
+        "padding": signed(good) + "=",
+        "more padding": signed(good) + "==",
+        "padding of the claims": ".".join(part + "=" * (at == 1) for at, part in enumerate(signed(good).split("."))),
+        "a signature written in another way": spelled_otherwise(signed(good)),
+        "a sub with NUL": signed(claims(sub=f"{owner_id}\0")),
+        "a sub that is no id": signed(claims(sub="' OR true")),
+        "a sub with half a character": signed(claims(sub="\ud800")),
+        "a sub that is a number": signed(claims(sub=7)),
+        "a sub that is a list": signed(claims(sub=[owner_id])),
+        "a sign-in with NUL": signed(claims(sub=owner_id, sid="\0")),
+        "a sign-in that is none": signed(claims(sub=owner_id, sid="none")),
+        "a sign-in that is a number": signed(claims(sub=owner_id, sid=7)),
         "issued in an hour": signed(claims(sub=owner_id, iat=now + 3600)),
         "no issue": signed(claims(sub=owner_id, iat=...)),
         "another issuer": signed(claims(sub=owner_id, iss="evil")),
@@ -158,15 +181,17 @@ def ask(person, operation, ids):
 
 def test_no_route_lets_in_who_has_no_good_token(town, victim, settings):
     before = state(town)
-    # All tests come from one address, and some before this one may have used up its sign-ins of this minute.
-    with connect(settings.redis_url) as counts:
-        counts.flushall()
     headers = ["Bearer", "Bearer ", "Basic abc", "Bearer a b"]
     headers += [f"Bearer {token}" for token in forged(key_of(settings), victim.id).values()]
+    stranger = town.stranger()
     for operation in ROUTES:
+        # All come from one address, which may ask so often in a minute.
+        with connect(settings.redis_url) as counts:
+            counts.flushall()
         problem(ask(town.stranger(), operation, victim.ids), 404 if operation.who == "operator" else 401)
         for header in headers:
-            answer = ask(town.stranger(Authorization=header), operation, victim.ids)
+            stranger.client.headers["Authorization"] = header
+            answer = ask(stranger, operation, victim.ids)
             problem(answer, 401)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert state(town) == before

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 
+import httpx
 import pytest
 
+from scripts.cli.client import Client
 from tests.cli.conftest import CHECKOUT
 from tests.fixtures.projects import drop
 
@@ -292,6 +294,29 @@ def test_workers_and_queues_are_listed_paused_and_resumed(launchdb, worker, shop
     assert launchdb.run("queues", "resume", "control").code == 0
     assert launchdb.run("jobs", "watch", waiting).code == 0
     assert launchdb.run("queues", "pause", "nonsense").code == 5
+
+
+def test_capacity_plans_for_the_number_of_projects_that_is_asked_for(launchdb, operator):
+    few, many = (launchdb.run("capacity", "--projects", number, "--json").json for number in ("3", "100"))
+    assert (few["projects"], many["projects"]) == (3, 100)
+    assert many["memoryMb"] > few["memoryMb"]
+    assert launchdb.run("capacity", "--json").json["projects"] == 0
+
+
+def test_what_a_path_asks_for_and_what_is_asked_beside_it_both_arrive():
+    asked = []
+
+    def application(environ, start_response):
+        asked.append(environ["QUERY_STRING"])
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"{}"]
+
+    with httpx.Client(transport=httpx.WSGITransport(app=application), base_url="http://api.test") as http:
+        client = Client(http)
+        client.get("/api/things?name=a")
+        client.get("/api/things?name=a", limit=3, kind=None)
+        client.delete("/api/things?purge=true", kind="b")
+    assert asked == ["name=a", "name=a&limit=3", "purge=true&kind=b"]
 
 
 def test_workers_and_queues_are_operators_business(launchdb, shop, infra):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
 from config.settings import CHECKOUT
 from infra.embedded import procfile
-from infra.embedded.output import OutputPipe, ProcessLog
+from infra.embedded.output import OutputPipe, ProcessLog, Repetitions
 from infra.errors import Refused
 
 
@@ -62,8 +63,6 @@ def test_a_full_disk_loses_log_lines_and_nothing_else():
 
 
 def test_a_line_that_comes_in_pieces_is_logged_whole(tmp_path):
-    import os
-
     pipe = OutputPipe(ProcessLog(tmp_path / "log"), "api.1")
     os.write(pipe.write_end, b"half ")
     assert pipe.pump()
@@ -73,3 +72,44 @@ def test_a_line_that_comes_in_pieces_is_logged_whole(tmp_path):
     assert not pipe.pump()
     pipe.close()
     assert (tmp_path / "log").read_text() == "api.1 | half line\napi.1 | rest\n"
+
+
+def test_nothing_that_a_process_prints_begins_a_line_that_is_not_its_own(tmp_path):
+    pipe = OutputPipe(ProcessLog(tmp_path / "log"), "postgres")
+    said = "FATAL: \r2026 forged\v\f\x1b[2J\x00\x7f\x85\u2028 end\ta tab".encode() + b"\xff\n"
+    os.write(pipe.write_end, said)
+    assert pipe.pump()
+    pipe.close()
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert line.startswith("postgres | FATAL: \\x0d2026 forged")
+    assert line.endswith(" end\ta tab\\xff")
+    assert all(character.isprintable() or character == "\t" for character in line)
+
+
+REFUSED = 'FATAL:  too many connections for role "{project}_owner"'
+
+
+def test_one_projects_refused_connections_push_no_other_lines_out_of_a_log(tmp_path):
+    log = ProcessLog(tmp_path / "log")
+    now = [0.0]
+    said = Repetitions(most=5, seconds=10, clock=lambda: now[0])
+    projects = ("proj_0123456789abcdef", "proj_fedcba9876543210")
+
+    def say(*lines):
+        for line in said.thinned([line.encode() for line in lines]):
+            log.write("postgres", line)
+
+    say("LOG: the first line")
+    for number in range(1000):
+        say(f"2026-01-01 00:00:{number % 60:02} UTC [{number}] " + REFUSED.format(project=projects[0]))
+        say(f'2026-01-01 00:00:00 UTC [{number}] FATAL:  password authentication failed for user "x{number:x}yz"')
+    say("2026-01-01 00:00:00 UTC [1] " + REFUSED.format(project=projects[1]), "LOG: the last line")
+    written = (tmp_path / "log").read_text()
+    assert (written.count(projects[0]), written.count("password")) == (5, 5)
+    assert written.count(projects[1]) == written.count("the first line") == written.count("the last line") == 1
+    now[0] = 11.0
+    say("LOG: another")
+    written = (tmp_path / "log").read_text()
+    assert written.count("995 more lines like this one were left out: ") == 2
+    say(*(f'{{"event": "request", "ms": {number}}}' for number in range(100)))
+    assert (tmp_path / "log").read_text().count('"event"') == 100, "our own processes keep to shares themselves"

@@ -10,7 +10,14 @@ from tests.app.test_tokens_of_others import claims, forged
 
 KEY, OWNER = "a key of the tests, forty-three characters long", "own_" + "1" * 32
 # Refused where people are looked up, not where tokens are read.
-SIGNED_BY_US = {"nobody"}
+SIGNED_BY_US = {
+    "nobody",
+    "a sub with NUL",
+    "a sub that is no id",
+    "a sub with half a character",
+    "a sign-in with NUL",
+    "a sign-in that is none",
+}
 
 
 def test_a_good_token_is_read():

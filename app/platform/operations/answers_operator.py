@@ -55,6 +55,21 @@ class DatabasesOut(ResponseBody):
     databases: list[DatabaseOut]
 
 
+class WantsAttentionOut(ResponseBody):
+    """What is wrong, of what, why, and which job to look at."""
+
+    what: str
+    subject: str | None
+    detail: str | None
+    see: str | None
+
+
+class AttentionOut(ResponseBody):
+    """What somebody should look at, the weightiest first."""
+
+    attention: list[WantsAttentionOut]
+
+
 class FindingOut(ResponseBody):
     """What a check saw. fixable: a job can mend it."""
 

@@ -10,9 +10,11 @@ from app.http.models import EmptyBody, JobsQuery, PageQuery
 from app.http.problems import Problem
 from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations import jobs
+from app.platform.operations.answers_operator import AttentionOut
 from app.platform.projects.answers_project import SealedAuditOut, audit_entry_out
 from catalog import audit_chain
 from jobs.engine import view
+from jobs.requests.attention import wants_attention
 
 if TYPE_CHECKING:
     from catalog.audit_chain import SealedLine
@@ -39,6 +41,13 @@ def queues(call: Call) -> ViewResponse:
     """Lists the queues with their depth and the age of what waits longest."""
     with call.world.infra.database.autocommit() as tx:
         return ViewResponse({"queues": view.queues(tx)})
+
+
+@routes.get("/api/admin/attention", who="operator", answers={200: AttentionOut})
+def attention(call: Call) -> ViewResponse:
+    """Lists what somebody should look at, the weightiest first; what was put right is not among it."""
+    with call.world.infra.database.autocommit() as tx:
+        return ViewResponse({"attention": wants_attention(tx)})
 
 
 @routes.change(

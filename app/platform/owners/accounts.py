@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.http import paging
 from app.http.models import EmptyBody, PageQuery
 from app.http.problems import Problem, invalid
-from app.http.routing import Call, Routes, ViewResponse
+from app.http.routing import SIGN_IN, Call, Routes, ViewResponse
 from app.platform.operations.health import NO_STORE
 from app.platform.owners import emails
 from app.platform.owners.answers_owners import ResetAskedOut, SessionsOut
@@ -28,7 +28,7 @@ ASKED = "if somebody has this address here, a link is on its way there"
 
 @routes.route(
     "POST", "/api/auth/password",
-    who="owner", limit="sign_in", action="auth.password", body=PasswordChange, answers={204: None},
+    who="owner", scope=SIGN_IN, limit="sign_in", action="auth.password", body=PasswordChange, answers={204: None},
 )  # fmt: skip
 def change_password(call: Call) -> ViewResponse:
     """Changes the password; every other sign-in ends, personal access tokens stay."""
@@ -80,7 +80,10 @@ def reset_password(call: Call) -> ViewResponse:
     return ViewResponse(None, 204, NO_STORE)
 
 
-@routes.route("DELETE", "/api/auth/me", who="owner", action="owner.delete", body=EmptyBody, answers={204: None})
+@routes.route(
+    "DELETE", "/api/auth/me",
+    who="owner", scope=SIGN_IN, action="owner.delete", body=EmptyBody, answers={204: None},
+)  # fmt: skip
 def delete(call: Call) -> ViewResponse:
     """Deletes the account with its sign-ins and tokens, once it owns no project."""
     with call.world.infra.database.transaction() as tx:
@@ -110,7 +113,7 @@ def list_sign_ins(call: Call) -> ViewResponse:
 
 @routes.route(
     "DELETE", "/api/auth/sessions/<session_id>",
-    who="owner", action="auth.session_end", body=EmptyBody, answers={204: None},
+    who="owner", scope=SIGN_IN, action="auth.session_end", body=EmptyBody, answers={204: None},
 )  # fmt: skip
 def end(call: Call, session_id: str) -> ViewResponse:
     """Ends a sign-in: its refresh token at once, its access token within a second in every process."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.http import paging
 from app.http.models import EmptyBody, PageQuery
-from app.http.routing import Call, Routes, ViewResponse
+from app.http.routing import SIGN_IN, Call, Routes, ViewResponse
 from app.platform.owners import emails
 from app.platform.owners.answers_owners import LinkOut, OwnerForOperatorsOut, OwnersOut
 from app.platform.owners.models_owners import NewInvitation, OwnerChanges
@@ -34,7 +34,7 @@ def list_owners(call: Call) -> ViewResponse:
 
 
 @routes.change(
-    "PATCH", "/api/admin/owners/<owner_id>", action="owner.update", who="operator", body=OwnerChanges,
+    "PATCH", "/api/admin/owners/<owner_id>", action="owner.update", who="operator", scope=SIGN_IN, body=OwnerChanges,
     answers={200: OwnerForOperatorsOut},
 )  # fmt: skip
 def update(call: Call, tx: Transaction, owner_id: str) -> ViewResponse:
@@ -68,8 +68,8 @@ def invite(call: Call, tx: Transaction) -> ViewResponse:
 
 
 @routes.change(
-    "POST", "/api/admin/owners/<owner_id>/reset", action="owner.reset_link", who="operator", body=EmptyBody,
-    answers={201: LinkOut},
+    "POST", "/api/admin/owners/<owner_id>/reset", action="owner.reset_link", who="operator", scope=SIGN_IN,
+    body=EmptyBody, answers={201: LinkOut},
 )  # fmt: skip
 def reset(call: Call, tx: Transaction, owner_id: str) -> ViewResponse:
     """Makes a link with which an owner sets another password, good for an hour and shown this one time."""

@@ -12,13 +12,14 @@ from app.http.problems import Problem
 from app.http.routing import Call, Routes, ViewResponse
 from app.platform.operations.health import NO_STORE
 from app.platform.owners.accounts import record_in_audit, require_strong_password
-from catalog import failed_logins, one_time, owners, sessions
+from catalog import audit, failed_logins, one_time, owners, sessions
 from infra.secrets import secretfiles, tokens
 from jobs.engine.view import rfc3339
 
 if TYPE_CHECKING:
     from catalog.owners import Owner
     from catalog.sessions import Session
+    from infra.postgres.database import Transaction
 
 routes = Routes("owners")
 
@@ -28,7 +29,10 @@ routes = Routes("owners")
     who="anyone", limit="sign_in", action="owner.register", body=NewOwner, answers={201: OwnerOut},
 )  # fmt: skip
 def register(call: Call) -> ViewResponse:
-    """Registers an owner, where the installation allows it: anybody, or who shows an invitation for this address."""
+    """Registers an owner, where the installation allows it: anybody, or who shows an invitation for this address.
+
+    Who shows none is not told whether the address was known: nothing else is answered, and as much is done.
+    """
     invitation = _invitation(call)
     require_strong_password(call.body.password, call.body.email, "/password")
     if invitation is not None:
@@ -36,11 +40,27 @@ def register(call: Call) -> ViewResponse:
             one_time.require_valid(tx, "invitation", invitation, call.body.email)
     hashed = call.world.passwords.hash(call.body.password)
     with call.world.infra.database.transaction() as tx:
-        owner = owners.register(tx, email=call.body.email, name=call.body.name, password_hash=hashed)
-        if invitation is not None:
-            one_time.redeem(tx, "invitation", invitation)
-        record_in_audit(call, tx, "owner.register", owner.id, invited=invitation is not None)
+        try:
+            owner = _registered(call, tx, hashed, invitation)
+        except owners.EmailTaken:
+            if invitation is not None:  # the address is theirs: this tells them nothing of another's
+                raise
+            owner = owners.imaginary(tx, email=call.body.email, name=call.body.name)
+            refused: dict[str, Any] = {
+                "outcome": "refused: email-taken",
+                "address": call.address,
+                "request_id": call.request_id,
+            }
+            audit.record(tx, audit.AuditEntry("anonymous", "owner.register", **refused))
     return ViewResponse(_shown(owner), 201, NO_STORE)
+
+
+def _registered(call: Call, tx: Transaction, hashed: str, invitation: str | None) -> Owner:
+    owner = owners.register(tx, email=call.body.email, name=call.body.name, password_hash=hashed)
+    if invitation is not None:
+        one_time.redeem(tx, "invitation", invitation)
+    record_in_audit(call, tx, "owner.register", owner.id, invited=invitation is not None)
+    return owner
 
 
 def _invitation(call: Call) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.http import paging
 from app.http.answers import PersonalTokenOut, PersonalTokensOut
 from app.http.models import EmptyBody, NewToken, PageQuery
-from app.http.routing import Call, Routes, ViewResponse
+from app.http.routing import SIGN_IN, Call, Routes, ViewResponse
 from catalog import personal_tokens
 from jobs.engine.view import rfc3339
 
@@ -30,17 +30,30 @@ def list_tokens(call: Call) -> ViewResponse:
 
 
 @routes.change(
-    "POST", "/api/tokens", action="token.create", who="owner", body=NewToken, answers={201: PersonalTokenOut}
+    "POST",
+    "/api/tokens",
+    action="token.create",
+    who="owner",
+    scope=SIGN_IN,
+    body=NewToken,
+    answers={201: PersonalTokenOut},
 )
 def create(call: Call, tx: Transaction) -> ViewResponse:
     """Makes a token and shows its value, this one time: a replay has null in its place."""
-    made, value = personal_tokens.create(tx, call.owner_id, name=call.body.name, expires_at=call.body.expires_at)
+    wanted = {"name": call.body.name, "expires_at": call.body.expires_at, "scopes": call.body.scopes}
+    made, value = personal_tokens.create(tx, call.owner_id, **wanted)
     headers = {"Location": f"/api/tokens/{made.id}", "Cache-Control": "no-store"}
     return ViewResponse({**_shown(made), "token": None}, 201, headers, once={"token": value})
 
 
 @routes.change(
-    "DELETE", "/api/tokens/<token_id>", action="token.delete", who="owner", body=EmptyBody, answers={204: None}
+    "DELETE",
+    "/api/tokens/<token_id>",
+    action="token.delete",
+    who="owner",
+    scope=SIGN_IN,
+    body=EmptyBody,
+    answers={204: None},
 )
 def delete(call: Call, tx: Transaction, token_id: str) -> ViewResponse:
     """Deletes a token; what uses it is refused within a second."""
@@ -56,4 +69,5 @@ def _shown(token: PersonalToken) -> dict[str, Any]:
         "createdAt": rfc3339(token.created_at),
         "expiresAt": rfc3339(token.expires_at),
         "lastUsedAt": rfc3339(token.last_used_at),
+        "scopes": token.scopes,
     }

@@ -122,7 +122,7 @@ def delete(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     return waiting.accepted_response(job_json(tx, job), project={**project_out(call, marked), "currentJob": job.id})
 
 
-@routes.get("/api/projects/<project_id>/connection", who="owner", answers={200: ConnectionOut})
+@routes.get("/api/projects/<project_id>/connection", who="owner", scope="write", answers={200: ConnectionOut})
 def connection(call: Call, project_id: str) -> ViewResponse:
     """Shows how to connect, with the keys; each look is audited."""
     with call.world.infra.database.transaction() as tx:

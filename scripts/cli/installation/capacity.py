@@ -22,7 +22,7 @@ def capacity(session: CliSession, *, projects: int | None, pool_size: int | None
     if pool_size is not None:
         done = session.client.patch(PATH, {"poolSize": pool_size})
         print_note(f"{done['changed']} pools are changed by {len(done['jobs'])} jobs; new ones are of {pool_size}")
-    found = session.client.get(PATH if projects is None else f"{PATH}?projects={projects}")
+    found = session.client.get(PATH, projects=projects)
     if as_json:
         print_json(found)
         return

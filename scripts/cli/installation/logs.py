@@ -10,6 +10,7 @@ import click
 
 from catalog.ids import is_project_id
 from config import installation
+from config.logging import escape_controls
 from infra.host import docker_cli
 from infra.host import logs as printed
 from infra.host.logs import LogLine, LogRange
@@ -98,7 +99,7 @@ def _containers(service: str | None, project: str | None) -> list[str]:
 def _shown(lines: Iterable[LogLine], *, alone: bool, timestamps: bool) -> Iterator[str]:
     for line in lines:
         start = "" if alone else f"{line.container} | "
-        yield start + (f"{line.at} " if timestamps else "") + line.text
+        yield start + (f"{line.at} " if timestamps else "") + escape_controls(line.text)
 
 
 def _of_files(folder: Path, service: str | None, tail: int | None, *, follow: bool) -> Iterator[LogLine]:
@@ -110,7 +111,7 @@ def _of_files(folder: Path, service: str | None, tail: int | None, *, follow: bo
     places = {}
     for path in paths:
         with path.open(errors="replace") as file:
-            lines = file.read().splitlines()
+            lines = [text.removesuffix("\n") for text in file]
             places[path] = file.tell()
         yield from (LogLine(path.stem, "", text) for text in (lines if tail is None else lines[len(lines) - tail :]))
     while follow:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.project_states import SETS
 from config import installation
 from config.installation import local_url
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from jobs.engine import view
+from jobs.requests.attention import COLUMNS, wants_attention
 from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import DONE, FAILURE, CliError
 from scripts.cli.installation import status_docker
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from scripts.cli.client import Client
 
 SQL = statements(__file__)
-MOST_FAILED = 5
-COLUMNS = ("what", "subject", "detail", "see")
 
 
 @dataclass
@@ -105,8 +103,7 @@ def _from_database(infra: Infra, picture: StatusReport) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
-            found = tx.rows(SQL.attention, SETS)
-            picture.attention = [{name: row[name] for name in COLUMNS} for row in found]
+            picture.attention = wants_attention(tx)
             picture.last = {row["name"]: view.rfc3339(row["succeeded_at"]) for row in tx.rows(SQL.last)}
             picture.services[1].since = view.rfc3339(tx.value(SQL.postgres_since))
             scheduled = bool(tx.value(SQL.scheduler))
@@ -148,18 +145,12 @@ def _from_api(client: Client) -> StatusReport:
     try:
         picture.workers = client.get("/api/admin/workers")["workers"]
         picture.queues = client.get("/api/admin/queues")["queues"]
-        failed = client.get(f"/api/admin/jobs?status=failed&limit={MOST_FAILED}")["jobs"]
-        picture.attention = [_failed(job) for job in failed]
+        picture.attention = client.get("/api/admin/attention")["attention"]
     except CliError as error:
         print_note(f"workers and queues are not shown: {error}")
     else:
         picture.services.append(_worker(picture.workers))
     return picture
-
-
-def _failed(job: dict[str, Any]) -> dict[str, Any]:
-    detail = (job["error"] or {}).get("detail")
-    return {"what": f"{job['kind']} failed", "subject": job["projectId"], "detail": detail, "see": job["id"]}
 
 
 def _lines(picture: StatusReport) -> list[str]:

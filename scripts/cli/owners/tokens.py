@@ -28,21 +28,25 @@ def list_tokens(session: CliSession, *, as_json: bool) -> None:
         print_json({"tokens": found})
         return
     columns = ("id", "name", "createdAt", "expiresAt", "lastUsedAt")
-    print_lines(
-        format_table(
-            ("id", "name", "created", "expires", "last used"), ([token.get(c) for c in columns] for token in found)
-        )
-    )
+    rows = ([*(token.get(c) for c in columns), " ".join(token["scopes"])] for token in found)
+    print_lines(format_table(("id", "name", "created", "expires", "last used", "scopes"), rows))
 
 
 @tokens.command()
 @click.argument("name")
 @click.option("--days", type=click.IntRange(min=1), help="End of its life, counted from now (default: none).")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write", "operate"]),
+    help="What it may be used for, and nothing else; can be given more than once (default: what you may).",
+)
 @json_option
 @pass_session
-def create(session: CliSession, name: str, *, days: int | None, as_json: bool) -> None:
+def create(session: CliSession, name: str, *, days: int | None, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a token called NAME and print it, this one time."""
-    body: dict[str, Any] = {"name": name}
+    body: dict[str, Any] = {"name": name} | ({"scopes": list(scopes)} if scopes else {})
     if days is not None:
         ends = datetime.now(UTC) + timedelta(days=days)
         body["expiresAt"] = ends.isoformat(timespec="milliseconds").replace("+00:00", "Z")
