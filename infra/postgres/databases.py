@@ -281,6 +281,8 @@ def _rights(roles: ProjectRoles, *, closed: bool) -> set[str]:
         f"{roles.dump}:CONNECT",
         f"{roles.owner}:TEMPORARY",
         f"{roles.owner}:CREATE",
+        # Functions run as their caller; what they make is gone when the request is.
+        *(f"{role}:TEMPORARY" for role in roles.api),
         *(f"{login}:CONNECT" for login in admitted),
     }
 
