@@ -18,6 +18,7 @@ from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run import raised
 from app.data.run.pipeline import PipelineStep, encode_parameter, make_step, run_pipeline
+from app.data.run.reset import reset_steps
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -102,16 +103,15 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
 
 
 def read_stamp(connection: PipelineConnection, cache: SchemaCache) -> str | None:
-    """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
-    steps = [] if connection.is_clean else [PipelineStep(b"ROLLBACK")]
+    """Return the schema's stamp as it is now, or None when it cannot be had. What request is open is ended."""
+    steps = [*_clearing(connection), PipelineStep(schema.stamp_sql(cache).encode(), keep=True)]
     try:
-        said = run_pipeline(
-            connection, [*steps, PipelineStep(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp
-        )
+        said = run_pipeline(connection, steps, stamp=cache.stamp)
     except psycopg.OperationalError:
         return None
     if said.error is not None:
         return None
+    connection.is_touched = False
     found = said.results[-1].get_value(0, 0)
     return found.decode() if found is not None else None
 
@@ -173,7 +173,8 @@ def _ends(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, Pip
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)
     steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
-    return steps
+    calls = statement.writes or statement.routine is not None or bool(terms.config.db_pre_request)
+    return steps | {f"reset {number}": step for number, step in enumerate(reset_steps(thorough=calls))}
 
 
 def _guarded(terms: ExecutionContext) -> PipelineStep:
@@ -193,14 +194,18 @@ def _carried_out(
 
     Raises PgrstError, PlanOutdated, SchemaChanged, SessionEnded; psycopg.OperationalError.
     """
+    connection.is_touched = True
     said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
         # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
+        connection.is_touched = True
         said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
-    if said.error is not None:
+    results = dict(zip(steps, said.results, strict=False))
+    if said.error is not None and END not in results:
         raise _why(connection, said, steps, terms)
-    results = dict(zip(steps, said.results, strict=True))
+    # Behind its end a request is done, whatever comes of clearing up; a session that is not clear then goes.
+    connection.is_touched = END not in results or said.error is not None
     # Behind a guard it is settled: what has been committed is not done again, whatever was seen before.
     if (
         terms.looks
@@ -279,9 +284,14 @@ def _leave(connection: PipelineConnection) -> None:
     if connection.closed or connection.is_clean:
         return
     with contextlib.suppress(psycopg.Error):
-        run_pipeline(connection, [PipelineStep(b"ROLLBACK")])
+        connection.is_touched = run_pipeline(connection, _clearing(connection)).error is not None
     if not connection.is_clean:
         connection.close()
+
+
+def _clearing(connection: PipelineConnection) -> list[PipelineStep]:
+    """Return what ends the request that is open in a session, and clears up behind it."""
+    return [] if connection.is_clean else [PipelineStep(b"ROLLBACK"), *reset_steps(thorough=True)]
 
 
 def _function(name: str) -> sql.Composable:
