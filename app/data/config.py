@@ -45,7 +45,7 @@ class DataConfig:
     jwt_secret_is_base64: bool = False
     jwt_aud: str = ""
     jwt_role_claim_key: str = ".role"
-    jwt_leeway: int = 30  # PostgREST's; projects have none
+    jwt_leeway: int = 30  # seconds; clocks of those who make tokens differ from ours
     openapi_mode: str = "follow-privileges"
     openapi_server_proxy_uri: str = ""
     server_host: str = "127.0.0.1"

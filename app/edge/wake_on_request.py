@@ -151,5 +151,5 @@ class WakeOnRequest:
         role = names.roles(project_id).anon
         bearer.identify(
             authorization,
-            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role", jwt_leeway=0),
+            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role"),
         )

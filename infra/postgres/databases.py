@@ -279,8 +279,9 @@ def _rights(roles: ProjectRoles, *, closed: bool) -> set[str]:
     admitted = () if closed else (roles.owner, roles.authenticator, roles.auth, roles.storage)
     return {
         f"{roles.dump}:CONNECT",
-        f"{roles.owner}:TEMPORARY",
         f"{roles.owner}:CREATE",
+        # Functions run as their caller; what they make is gone when the request is.
+        *(f"{role}:TEMPORARY" for role in (roles.owner, *roles.api)),
         *(f"{login}:CONNECT" for login in admitted),
     }
 

@@ -50,6 +50,7 @@ REVOKE ALL ON DATABASE {database} FROM {grantees} CASCADE;
 -- What stays while a project is paused: backups are still made.
 GRANT CONNECT ON DATABASE {database} TO {dump};
 GRANT TEMPORARY, CREATE ON DATABASE {database} TO {owner};
+GRANT TEMPORARY ON DATABASE {database} TO {anon}, {authenticated}, {service};
 
 -- name: grant_connect
 GRANT CONNECT ON DATABASE {database} TO {owner}, {authenticator}, {auth}, {storage};

@@ -31,6 +31,7 @@ CREATE DATABASE {database} WITH OWNER launchdb_platform TEMPLATE {template} STRA
 REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 GRANT CONNECT ON DATABASE {database} TO {authenticator}, {auth}, {storage}, {dump};
 GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {owner};
+GRANT TEMPORARY ON DATABASE {database} TO {anon}, {authenticated}, {service};
 COMMENT ON DATABASE {database} IS {label};
 REASSIGN OWNED BY launchdb_tpl_public TO {owner};
 REASSIGN OWNED BY launchdb_tpl_auth TO {auth};

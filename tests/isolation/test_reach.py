@@ -215,9 +215,13 @@ def test_a_request_alters_neither_its_shared_namesake_nor_another_project(alice,
         )
 
 
-def test_only_the_owner_makes_temporary_tables(alice):
+def test_only_the_owner_and_who_requests_run_as_make_temporary_tables(alice, bob):
     with alice.connect(alice.roles.owner) as owner:
         owner.execute("CREATE TEMP TABLE mine ()")
+    for role in alice.roles.api:
+        with alice.connect(alice.roles.authenticator) as session:
+            session.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            session.execute("CREATE TEMP TABLE mine ()")
     for login in ("authenticator", "auth", "storage"):
         with alice.connect(getattr(alice.roles, login)) as session, pytest.raises(errors.InsufficientPrivilege):
             session.execute("CREATE TEMP TABLE mine ()")

@@ -17,6 +17,7 @@ from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
+from app.data.run.transaction import ExecutionContext
 from app.data.sql import statement
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Instance:
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
-                terms = session.ExecutionContext(request, identity, self.config, cache, looks, guard_first)
+                terms = ExecutionContext(request, identity, self.config, cache, looks, guard_first)
                 return self._attempt(connection, terms)
             except session.SchemaChanged:
                 guard_first = True
@@ -125,7 +126,7 @@ class Instance:
                 guard_first = guard_first or over
                 cache = self._renewed(connection, cache, parts)
 
-    def _attempt(self, connection: PipelineConnection, terms: session.ExecutionContext) -> DataResponse:
+    def _attempt(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
         request, cache = terms.request, terms.cache
         try:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
@@ -148,7 +149,7 @@ class Instance:
             find_table(request.target, cache)
         return respond.options_response(request, cache)
 
-    def _look(self, connection: PipelineConnection, terms: session.ExecutionContext) -> None:
+    def _look(self, connection: PipelineConnection, terms: ExecutionContext) -> None:
         """Raise PlanOutdated when what a request was planned against is not so any more."""
         if not terms.looks:
             return

@@ -60,13 +60,15 @@ class PipelineConnection(psycopg.Connection[Any]):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.book: PreparedStatements | None = PreparedStatements() if capabilities.has_send_close_prepared() else None
+        self.is_touched = False  # a request has begun in it, and has not been cleared away
 
     @property
     def is_clean(self) -> bool:
-        """Return whether nothing of a request is left: no transaction, no pipeline, no answer on its way."""
+        """Return whether nothing of a request is left: no transaction, pipeline or answer, nothing in its session."""
         pg = self.pgconn
         return (
-            pg.status == ConnStatus.OK
+            not self.is_touched
+            and pg.status == ConnStatus.OK
             and pg.transaction_status == TransactionStatus.IDLE
             and pg.pipeline_status == PipelineStatus.OFF
         )
@@ -120,6 +122,8 @@ def run_pipeline(
             message.send(pg)
         pg.pipeline_sync()
         results = _received(pg, len(sent))
+        while pg.notifies() is not None:
+            pass  # of what a function has listened to; they would be kept for who never asks
         if pg.status == ConnStatus.OK:
             pg.exit_pipeline_mode()
     except BaseException:

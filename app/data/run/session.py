@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
 from app.data.errors import PgrstError
-from app.data.names import Name
-from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run import raised
-from app.data.run.pipeline import PipelineStep, encode_parameter, make_step, run_pipeline
-from app.data.sql.fragments import compose, ident, qualified
+from app.data.run.pipeline import PipelineStep, make_step, run_pipeline
+from app.data.run.reset import reset_steps
+from app.data.run.transaction import BEGIN, END, GUARD, SETUP, WORK, closing_steps, opening_steps
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-    from app.data.config import DataConfig
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache
-    from app.data.run.bearer import Identity
     from app.data.run.pipeline import PipelineConnection, PipelineResult
+    from app.data.run.transaction import ExecutionContext
     from app.data.sql.statement import PlannedStatement
 
-NOTHING = "NULL"
-BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
 # What no text of ours is read as; by it the guard stops a transaction without a function in anybody's database.
 NOT_A_NUMBER = "22P02"
 # Told by Postgres itself. A pooler's own words may have come after a minute in its queue, which nobody joins again.
@@ -50,21 +43,6 @@ class SchemaChanged(Exception):
 
 class SessionEnded(Exception):
     """The session was ended before the request itself had begun; another session can carry it out."""
-
-
-@dataclass(frozen=True)
-class ExecutionContext:
-    """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp.
-
-    guard_first: the guard stands before the write, not behind it.
-    """
-
-    request: Request
-    identity: Identity
-    config: DataConfig
-    cache: SchemaCache
-    looks: bool
-    guard_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +65,7 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
     connection is clean or closed.
     """
     try:
-        steps, ends = _begun(statement, terms), _ends(statement, terms)
+        steps, ends = opening_steps(statement, terms), closing_steps(statement, terms)
         if not _is_judged(statement, terms.request):
             return _outcome(_carried_out(connection, steps | ends, terms))
         outcome = _outcome(_carried_out(connection, steps, terms))
@@ -102,88 +80,17 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
 
 
 def read_stamp(connection: PipelineConnection, cache: SchemaCache) -> str | None:
-    """Return the schema's stamp as it is now, or None when it cannot be had. What transaction is open is ended."""
-    steps = [] if connection.is_clean else [PipelineStep(b"ROLLBACK")]
+    """Return the schema's stamp as it is now, or None when it cannot be had. What request is open is ended."""
+    steps = [*_clearing(connection), PipelineStep(schema.stamp_sql(cache).encode(), keep=True)]
     try:
-        said = run_pipeline(
-            connection, [*steps, PipelineStep(schema.stamp_sql(cache).encode(), keep=True)], stamp=cache.stamp
-        )
+        said = run_pipeline(connection, steps, stamp=cache.stamp)
     except psycopg.OperationalError:
         return None
     if said.error is not None:
         return None
+    connection.is_touched = False
     found = said.results[-1].get_value(0, 0)
     return found.decode() if found is not None else None
-
-
-def _begun(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
-    setup, values = _settings(statement, terms)
-    path = values[1] or b""
-    # Never another level: the guard would see the schema as it was when the transaction began.
-    level = b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"" if statement.writes else b" READ ONLY")
-    steps = {BEGIN: PipelineStep(level), SETUP: PipelineStep(setup, values, keep=True)}
-    if terms.config.db_pre_request:
-        steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    written = make_step(statement.text, statement.values, keep=True)
-    if statement.writes and terms.guard_first:
-        # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
-        steps[LOCKS] = PipelineStep(b"EXPLAIN " + written.text, written.values)
-        steps[GUARD] = _guarded(terms)
-    # What a text means depends on where its names are looked up.
-    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
-    return steps
-
-
-def _settings(statement: PlannedStatement, terms: ExecutionContext) -> tuple[bytes, tuple[bytes | None, ...]]:
-    request, config = terms.request, terms.config
-    headers, cookies = request_settings(request.raw)
-    schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
-    settings = [
-        ("search_path", ", ".join(ident(name).as_string(None).replace("%%", "%") for name in schemas)),
-        ("role", terms.identity.role),
-        ("request.jwt.claims", terms.identity.claims),
-        ("request.method", request.method),
-        ("request.path", request.raw.path),
-        ("request.headers", headers),
-        ("request.cookies", cookies),
-    ]
-    if request.preferences.timezone:
-        settings.append(("timezone", request.preferences.timezone))
-    if statement.routine is not None:
-        hoisted = config.db_hoisted_tx_settings
-        settings += [(name, value) for name, value in statement.routine.settings if name in hoisted]
-    settings += config.app_settings
-    values = tuple(encode_parameter(text) for setting in settings for text in setting)
-    return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
-
-
-@functools.lru_cache(maxsize=64)
-def _setup(count: int, stamp: str) -> bytes:
-    calls = ", ".join(f"set_config(${2 * number + 1}, ${2 * number + 2}, true)" for number in range(count))
-    return f"SELECT ({stamp}), {calls}".encode()
-
-
-def _ends(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
-    steps = {}
-    asked = terms.request.preferences.end
-    rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
-    if rolls_back:
-        # A deferred constraint would only speak at the commit that never comes.
-        steps["constraints"] = PipelineStep(b"SET CONSTRAINTS ALL IMMEDIATE")
-    if statement.writes and not terms.guard_first:
-        steps[GUARD] = _guarded(terms)
-    steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
-    return steps
-
-
-def _guarded(terms: ExecutionContext) -> PipelineStep:
-    return PipelineStep(_guard(schema.stamp_sql(terms.cache)), (terms.cache.stamp.encode(),), keep=True)
-
-
-@functools.lru_cache(maxsize=4)
-def _guard(stamp: str) -> bytes:
-    # Behind the locks: what changes the tables that are locked has committed before, or waits for our end.
-    return f"SELECT (CASE WHEN ({stamp}) = $1 THEN '0' ELSE 'outdated' END)::pg_catalog.int4".encode()
 
 
 def _carried_out(
@@ -193,14 +100,18 @@ def _carried_out(
 
     Raises PgrstError, PlanOutdated, SchemaChanged, SessionEnded; psycopg.OperationalError.
     """
+    connection.is_touched = True
     said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
     if said.outlived and BEGIN in steps:
         # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
+        connection.is_touched = True
         said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
-    if said.error is not None:
+    results = dict(zip(steps, said.results, strict=False))
+    if said.error is not None and END not in results:
         raise _why(connection, said, steps, terms)
-    results = dict(zip(steps, said.results, strict=True))
+    # Behind its end a request is done, whatever comes of clearing up; a session that is not clear then goes.
+    connection.is_touched = END not in results or said.error is not None
     # Behind a guard it is settled: what has been committed is not done again, whatever was seen before.
     if (
         terms.looks
@@ -279,11 +190,11 @@ def _leave(connection: PipelineConnection) -> None:
     if connection.closed or connection.is_clean:
         return
     with contextlib.suppress(psycopg.Error):
-        run_pipeline(connection, [PipelineStep(b"ROLLBACK")])
+        connection.is_touched = run_pipeline(connection, _clearing(connection)).error is not None
     if not connection.is_clean:
         connection.close()
 
 
-def _function(name: str) -> sql.Composable:
-    schema, _, plain = name.rpartition(".")
-    return qualified(Name(schema, plain))
+def _clearing(connection: PipelineConnection) -> list[PipelineStep]:
+    """Return what ends the request that is open in a session, and clears up behind it."""
+    return [] if connection.is_clean else [PipelineStep(b"ROLLBACK"), *reset_steps(thorough=True)]

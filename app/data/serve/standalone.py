@@ -11,7 +11,6 @@ import re
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +64,6 @@ class ConfigSource:
             read = config.from_text(text)
         if not read.db_uri:
             raise config.ConfigError("db-uri (PGRST_DB_URI) is not set")
-        if read.launchdb_gateway:
-            # Clients are told when a key ends, and the clock that wrote it is ours: there is nothing to forgive.
-            read = replace(read, jwt_leeway=0)
         label = _LABEL.fullmatch(text.partition("\n")[0])
         return read, *(label.groups() if label is not None else ("", ""))  # type: ignore[return-value]
 
