@@ -137,10 +137,15 @@ class Databases:
             raise Refused("the project's database is gone; restore it from a backup")
         if seen["label"] != f"{LABEL}{roles.prefix}":
             raise Refused("a database of this project's name exists and is not ours")
-        if self._faults(seen, roles, closed=closed):
-            self._mend(seen, roles, session, closed=closed)
+        differs = self._faults(seen, roles, closed=closed)
+        if differs and closed:
+            # First of all: a client in the middle of something may hold what has to be changed.
+            with self.cluster.session(session) as admin:
+                admin.execute(SQL.shut_out.format(database=sql.Identifier(name), **role_identifiers(roles)))
         if closed:
             self.end_sessions(name, roles, session)
+        if differs:
+            self._mend(seen, roles, session, closed=closed)
 
     def end_sessions(self, name: str, roles: ProjectRoles, session: str) -> None:
         """End the sessions of the project's logins, backups excepted. Raises Unavailable when they keep coming back."""
@@ -291,10 +296,4 @@ def _is_ours(seen: dict[str, Any], roles: ProjectRoles) -> bool:
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    more: bool | None = True
-    while more:
-        if cursor.description:
-            rows += cursor.fetchall()
-        more = cursor.nextset()
-    return rows
+    return [row for found in cursor.results() if found.description for row in found.fetchall()]

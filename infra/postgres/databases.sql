@@ -51,6 +51,9 @@ REVOKE ALL ON DATABASE {database} FROM {grantees} CASCADE;
 GRANT CONNECT ON DATABASE {database} TO {dump};
 GRANT TEMPORARY, CREATE ON DATABASE {database} TO {owner};
 
+-- name: shut_out
+REVOKE CONNECT ON DATABASE {database} FROM PUBLIC, {owner}, {authenticator}, {auth}, {storage};
+
 -- name: grant_connect
 GRANT CONNECT ON DATABASE {database} TO {owner}, {authenticator}, {auth}, {storage};
 
