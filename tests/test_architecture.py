@@ -192,7 +192,7 @@ def test_no_module_imports_itself_through_others():
     TopologicalSorter(graph).prepare()
 
 
-DRAWN = re.compile(r"^(infra|jobs|app) +([a-z/]+): ((?:\w+ → )+\w+)$", re.MULTILINE)
+DRAWN = re.compile(r"^(infra|jobs|app) +([a-z/]+): ((?:[\w.]+ → )+[\w.]+)$", re.MULTILINE)
 
 
 def chains_within(layer: str) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,8 @@ from config.settings import load
 from infra.composition import Infra
 from infra.errors import InfraError
 from infra.postgres import migrations
+from infra.postgres.admin.bounds import BEHIND_ANOTHER
+from infra.postgres.database import connect
 
 SESSION = "launchdb:prepare"
 
@@ -21,7 +23,7 @@ def prepare() -> None:
     """Bring the platform database to this version. May run several times at once. Raises Refused, Unavailable."""
     settings = load()
     ensure_database(settings.database_url)
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+    with connect(settings.database_url, SESSION, bounds=BEHIND_ANOTHER) as connection:
         migrations.apply_migrations(connection, "platform")
     infra = Infra.open(settings, name="launchdb-prepare")
     try:
@@ -38,9 +40,9 @@ def ensure_database(url: str) -> None:
     """Ensure that the database that the URL names exists."""
     name = str(conninfo_to_dict(url).get("dbname") or "postgres")
     try:
-        psycopg.connect(url).close()
+        psycopg.connect(url, options=BEHIND_ANOTHER.options_beside(url)).close()
     except psycopg.OperationalError:
-        with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as admin:
+        with connect(make_conninfo(url, dbname="postgres"), SESSION, bounds=BEHIND_ANOTHER) as admin:
             if admin.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
                 admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
 

@@ -12,12 +12,16 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from infra.errors import Unavailable
+from infra.postgres.admin.bounds import CATALOGUE
 from infra.postgres.database import connect, pool_of, renew_sessions_on_failure, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg_pool import ConnectionPool
+
+    from infra.postgres.admin.bounds import SessionBounds
 
 T = TypeVar("T")
 Session = psycopg.Connection[Any]
@@ -28,18 +32,25 @@ DEPENDENCY = "postgres"
 # or the database was in use or gone when looked at again: whoever looks once more finds out what is left to do.
 RACES = frozenset({"42710", "42P04", "23505", "40P01", "55006", "XX000", "42704", "3D000"})
 PAUSES_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
-# Catalogue work only: nothing a tenant made is found by name, fires, or may stop us by a time-out.
+# Catalogue work only: nothing a tenant made is found by name or fires; how long we wait is for us alone to say.
 OPTIONS = (
     "-c search_path=pg_catalog -c session_replication_role=replica -c row_security=off"
-    " -c statement_timeout=0 -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
+    " -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
 )
+
+LEND = """SELECT set_config('application_name', %s, false), set_config('lock_timeout', %s, false),
+                 set_config('statement_timeout', %s, false)"""
 
 
 class Cluster:
-    """Superuser sessions on the server that holds the projects. Nothing connects before the first use."""
+    """Superuser sessions on the server that holds the projects. Nothing connects before the first use.
 
-    def __init__(self, conninfo: str, *, max_size: int = 8) -> None:
-        self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE)
+    bounds  how long such a session waits, where whoever asks for one does not say
+    """
+
+    def __init__(self, conninfo: str, *, max_size: int = 8, bounds: SessionBounds = CATALOGUE) -> None:
+        self._bounds = bounds
+        self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE, options=OPTIONS)
         self._opening = threading.Lock()
         self._opened = False
         self._pool = pool_of(
@@ -47,7 +58,7 @@ class Cluster:
             name="cluster",
             max_size=max_size,
             idle_seconds=300.0,
-            options=OPTIONS,
+            bounds=bounds,
         )
 
     @property
@@ -56,30 +67,31 @@ class Cluster:
         return self._conninfo
 
     @contextmanager
-    def session(self, name: str) -> Iterator[Session]:
-        """Lend a warm session on the maintenance database that bears `name` while it is lent.
+    def session(self, name: str, bounds: SessionBounds | None = None) -> Iterator[Session]:
+        """Lend a warm session on the maintenance database that bears `name` and waits so long while it is lent.
 
-        Raises Unavailable when the server is away or the statement lost a race for good.
+        Raises Unavailable when the server is away, it took too long or the statement lost a race for good.
         """
         pool = self._opened_pool()
-        with translate_errors(DEPENDENCY), renew_sessions_on_failure(pool), pool.connection() as session:
-            session.execute("SELECT set_config('application_name', %s, false)", (name,))
+        with _in_time(), renew_sessions_on_failure(pool), pool.connection() as session:
+            told = bounds or self._bounds
+            session.execute(LEND, (name, str(told.lock_milliseconds), str(told.statement_milliseconds)))
             try:
                 yield session
             finally:
                 if not (session.closed or session.broken):
-                    session.execute("RESET application_name")
+                    session.execute("RESET ALL")
 
     @contextmanager
-    def open_in_database(self, database: str, name: str) -> Iterator[Session]:
+    def open_in_database(self, database: str, name: str, bounds: SessionBounds | None = None) -> Iterator[Session]:
         """Open a session in a project's database, for catalogue work. Raises Unavailable."""
-        with translate_errors(DEPENDENCY), self.opened_inside(database, name) as session:
+        with _in_time(), self.opened_inside(database, name, bounds) as session:
             yield session
 
-    def opened_inside(self, database: str, name: str) -> Session:
+    def opened_inside(self, database: str, name: str, bounds: SessionBounds | None = None) -> Session:
         """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
-        conninfo = make_conninfo(self._conninfo, dbname=database, options=OPTIONS)
-        return connect(conninfo, name, dependency=DEPENDENCY)
+        conninfo = make_conninfo(self._conninfo, dbname=database)
+        return connect(conninfo, name, dependency=DEPENDENCY, bounds=bounds or self._bounds)
 
     def retry_races(self, act: Callable[[], T]) -> T:
         """Call `act`, which looks before it acts, again when it lost a race against another session."""
@@ -111,6 +123,15 @@ class Cluster:
                 self._pool.open(wait=False)
                 self._opened = True
         return self._pool
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    with translate_errors(DEPENDENCY):
+        try:
+            yield
+        except psycopg.errors.QueryCanceled as error:
+            raise Unavailable("Postgres took longer than it was given, and was broken off (57014)") from error
 
 
 def is_race(error: BaseException) -> bool:

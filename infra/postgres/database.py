@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from infra import exhaustion
 from infra.errors import LoginRefused, Refused, Unavailable
+from infra.postgres.admin.bounds import PLATFORM, SessionBounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 # Class 08 is the connection, 53 resources, 57P0x a shutdown or start; 40001/40P01 lost a race; 55006 somebody uses it.
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55006", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03"})
 TRANSIENT_CLASSES = ("08", "53")
+LOCK_NOT_AVAILABLE = "55P03"
 # Limit of connections of a database whose DROP was interrupted: it can be dropped, and nothing else.
 INVALID = -2
 # Those that every session would meet, not only this one.
@@ -83,11 +85,17 @@ def ensure_alive(connection: psycopg.Connection[Any]) -> None:
 
 
 def connect(
-    conninfo: str, application_name: str, *, autocommit: bool = True, dependency: str | None = None
+    conninfo: str,
+    application_name: str,
+    *,
+    autocommit: bool = True,
+    dependency: str | None = None,
+    bounds: SessionBounds = PLATFORM,
 ) -> psycopg.Connection[Any]:
     """Open a session as one of the platform's own logins; the server's end of it is noticed.
 
     dependency  what the error names when the server is away as a whole
+    bounds      how long it waits
 
     Raises Unavailable.
     """
@@ -96,6 +104,7 @@ def connect(
             conninfo,
             autocommit=autocommit,
             application_name=application_name,
+            options=bounds.options_beside(conninfo),
             connect_timeout=int(CONNECT_TIMEOUT_SECONDS),
             keepalives_idle=5,
             keepalives_interval=2,
@@ -104,12 +113,12 @@ def connect(
 
 
 def pool_of(
-    conninfo: str, application_name: str, *, name: str, max_size: int, idle_seconds: float, **more: str
+    conninfo: str, application_name: str, *, name: str, max_size: int, idle_seconds: float, bounds: SessionBounds
 ) -> ConnectionPool[psycopg.Connection[Any]]:
     """Make a pool that is yet to be opened. Its sessions commit each statement, and are looked at before they are lent.
 
     idle_seconds  after which those that nobody needed are closed, but one
-    more          of libpq's parameters
+    bounds        how long they wait
     """
     return ConnectionPool(
         conninfo,
@@ -117,7 +126,7 @@ def pool_of(
             "autocommit": True,
             "application_name": application_name,
             "connect_timeout": int(CONNECT_TIMEOUT_SECONDS),
-            **more,
+            "options": bounds.options_beside(conninfo),
         },
         min_size=1,
         max_size=max_size,
@@ -161,14 +170,19 @@ def translate_errors(dependency: str | None = None) -> Iterator[None]:
         if is_half_dropped(error):
             raise Refused("the database is half dropped; restore it from a backup") from error
         if is_transient(error):
-            away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
-            said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
-            raise Unavailable(said, dependency=away) from error
+            raise _unavailable(error, dependency) from error
         raise
     except (MemoryError, RuntimeError) as error:
         if exhaustion.is_shortage(error):
             raise Unavailable(str(error)) from error
         raise
+
+
+def _unavailable(error: psycopg.Error, dependency: str | None) -> Unavailable:
+    if error.sqlstate == LOCK_NOT_AVAILABLE:
+        return Unavailable(f"a lock was not to be had in time: another session holds it ({error.sqlstate})")
+    away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
+    return Unavailable(f"Postgres is unavailable ({error.sqlstate or type(error).__name__})", dependency=away)
 
 
 class Transaction:
@@ -220,7 +234,7 @@ class Database:
     ) -> None:
         self.conninfo = conninfo
         self.bell = bell
-        self._pool = pool_of(conninfo, name, name=name, max_size=max_size, idle_seconds=60.0)
+        self._pool = pool_of(conninfo, name, name=name, max_size=max_size, idle_seconds=60.0, bounds=PLATFORM)
         with translate_errors():
             self._pool.open(wait=False)
 

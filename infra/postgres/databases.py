@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
 from infra.postgres import scram
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.database import INVALID
 from infra.postgres.project_roles import LABEL, RoleAdmin, role_identifiers
 from infra.postgres.role_names import PLATFORM_OWNER
@@ -103,7 +104,7 @@ class Databases:
         self.cluster.retry_races(lambda: self._ensure_database(name, roles, session))
 
     def _ensure_database(self, name: str, roles: ProjectRoles, session: str) -> None:
-        with self.cluster.session(session) as admin:
+        with self.cluster.session(session, WHOLE_DATABASE) as admin:
             seen = self._look_at_database(admin, name)
             if seen["present"] and not _is_ours(seen, roles):
                 raise Refused("a database of this project's name exists and is not ours")
@@ -136,17 +137,22 @@ class Databases:
             raise Refused("the project's database is gone; restore it from a backup")
         if seen["label"] != f"{LABEL}{roles.prefix}":
             raise Refused("a database of this project's name exists and is not ours")
-        if self._faults(seen, roles, closed=closed):
-            self._mend(seen, roles, session, closed=closed)
+        differs = self._faults(seen, roles, closed=closed)
+        if differs and closed:
+            # First of all: a client in the middle of something may hold what has to be changed.
+            with self.cluster.session(session) as admin:
+                admin.execute(SQL.shut_out.format(database=sql.Identifier(name), **role_identifiers(roles)))
         if closed:
             self.end_sessions(name, roles, session)
+        if differs:
+            self._mend(seen, roles, session, closed=closed)
 
     def end_sessions(self, name: str, roles: ProjectRoles, session: str) -> None:
         """End the sessions of the project's logins, backups excepted. Raises Unavailable when they keep coming back."""
         logins = [login for login in roles.logins if login != roles.dump]
         quiet = 0
         for _look in range(LOOKS):
-            with self.cluster.session(session) as admin:
+            with self.cluster.session(session, WHOLE_DATABASE) as admin:
                 ended = admin.execute(SQL.sessions, {"name": name, "logins": logins}).fetchone()
             # A login that was admitted just before the door closed is not seen yet: one quiet look is not enough.
             quiet = 0 if ended and ended[0] else quiet + 1
@@ -234,7 +240,7 @@ class Databases:
         self.cluster.retry_races(lambda: self._drop_database(name, roles, session))
 
     def _drop_database(self, name: str, roles: ProjectRoles, session: str) -> None:
-        with self.cluster.session(session) as admin:
+        with self.cluster.session(session, WHOLE_DATABASE) as admin:
             seen = self._look_at_database(admin, name)
             if not seen["present"] or not _is_ours(seen, roles):
                 return
@@ -291,10 +297,4 @@ def _is_ours(seen: dict[str, Any], roles: ProjectRoles) -> bool:
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    more: bool | None = True
-    while more:
-        if cursor.description:
-            rows += cursor.fetchall()
-        more = cursor.nextset()
-    return rows
+    return [row for found in cursor.results() if found.description for row in found.fetchall()]

@@ -52,6 +52,9 @@ GRANT CONNECT ON DATABASE {database} TO {dump};
 GRANT TEMPORARY, CREATE ON DATABASE {database} TO {owner};
 GRANT TEMPORARY ON DATABASE {database} TO {anon}, {authenticated}, {service};
 
+-- name: shut_out
+REVOKE CONNECT ON DATABASE {database} FROM PUBLIC, {owner}, {authenticator}, {auth}, {storage};
+
 -- name: grant_connect
 GRANT CONNECT ON DATABASE {database} TO {owner}, {authenticator}, {auth}, {storage};
 

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from infra.errors import Refused
 from infra.postgres import scram
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.cluster import MAINTENANCE
 from infra.postgres.role_names import (
     POOLER,
@@ -104,7 +105,7 @@ class RoleAdmin:
         with self._cluster.session(session) as admin:
             found = admin.execute(SQL.depends_on, {"names": ours}).fetchall()
         for (database,) in found:
-            with self._cluster.open_in_database(database or MAINTENANCE, session) as admin:
+            with self._cluster.open_in_database(database or MAINTENANCE, session, WHOLE_DATABASE) as admin:
                 admin.execute(SQL.drop_owned.format(roles=names))
 
     def read_roles(self, names: list[str], session: str) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from infra.errors import Refused
 from infra.postgres import scram, stand_ins
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.extensions import (
     NOT_LISTED,
     OF_UNTRUSTED,
@@ -146,7 +147,7 @@ class ProjectStaging(StagingDatabase):
             "restorer": sql.Identifier(self._roles.restore),
             "owner": sql.Identifier(self._roles.owner),
         }
-        with self._cluster.open_in_database(name, self._session) as admin, admin.transaction():
+        with self._cluster.open_in_database(name, self._session, WHOLE_DATABASE) as admin, admin.transaction():
             admin.execute(SQL.settle.format(**parts))
             admin.execute(SQL.stamp)
         self._cluster.retry_races(self._drop_restorer)
@@ -169,7 +170,7 @@ class ProjectStaging(StagingDatabase):
                 return
             found = admin.execute(SQL.depends_on, {"name": self._roles.restore}).fetchall()
         for (database,) in found:
-            with self._cluster.open_in_database(database, self._session) as inside:
+            with self._cluster.open_in_database(database, self._session, WHOLE_DATABASE) as inside:
                 inside.execute(SQL.drop_owned.format(restorer=restorer))
         with self._cluster.session(self._session) as admin:
             admin.execute(SQL.drop_role.format(restorer=restorer))

@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.errors import Refused, Unavailable
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.database import INVALID
 from infra.postgres.role_names import PLATFORM_OWNER
 from infra.postgres.sql import statements
@@ -48,7 +49,7 @@ class StagingDatabase:
         self.drop(name)
         owned_by = sql.SQL("DEFAULT") if owner is None else sql.Identifier(owner)
         database, source = sql.Identifier(name), sql.Identifier(template)
-        with self._cluster.session(self._session) as admin:
+        with self._cluster.session(self._session, WHOLE_DATABASE) as admin:
             admin.execute(SQL.create.format(database=database, template=source, owner=owned_by))
         self.close(name)
 
@@ -87,7 +88,7 @@ class StagingDatabase:
 
     def _drop(self, name: str) -> None:
         if self._look(name):
-            with self._cluster.session(self._session) as admin:
+            with self._cluster.session(self._session, WHOLE_DATABASE) as admin:
                 admin.execute(SQL.drop.format(database=sql.Identifier(name)))
 
     def swap(self, live: str, staged: str, kept: str) -> None:
@@ -133,7 +134,7 @@ class StagingDatabase:
         raise Unavailable("the sessions of a database could not be ended")
 
     def _is_renamed(self, pairs: Sequence[tuple[str, str]]) -> bool:
-        with self._cluster.session(self._session) as admin:
+        with self._cluster.session(self._session, WHOLE_DATABASE) as admin:
             try:
                 with admin.transaction():
                     for name, other in pairs:
@@ -146,7 +147,7 @@ class StagingDatabase:
         """End whoever does nothing; who is in the middle of something has a while to come to its end."""
         drained = time.monotonic() + DRAIN_SECONDS
         while not renaming.done():
-            with self._cluster.session(self._session) as admin:
+            with self._cluster.session(self._session, WHOLE_DATABASE) as admin:
                 admin.execute(SQL.end_sessions, {"names": list(names), "busy": time.monotonic() > drained})
             wait([renaming], LOOK_SECONDS)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class StandInRoles:
     def drop(self, database: str) -> list[str]:
         """Remove them, with the rights and policies that name them; return for whom they stood."""
         if self.stands_for:
-            with self._cluster.open_in_database(database, self._session) as admin:
+            with self._cluster.open_in_database(database, self._session, WHOLE_DATABASE) as admin:
                 for name in self.stands_for:
                     admin.execute(
                         SQL.take_out.format(role=sql.Identifier(name), owner=sql.Identifier(self._roles.owner))
@@ -75,7 +76,7 @@ def drop_all(cluster: Cluster, roles: ProjectRoles, session: str) -> None:
         found = [(name, admin.execute(SQL.depends_on, {"name": name}).fetchall()) for (name,) in names]
     for name, databases in found:
         for (database,) in databases:
-            with cluster.open_in_database(database, session) as inside:
+            with cluster.open_in_database(database, session, WHOLE_DATABASE) as inside:
                 inside.execute(SQL.drop_owned.format(role=sql.Identifier(name)))
         with cluster.session(session) as admin:
             admin.execute(SQL.drop.format(role=sql.Identifier(name)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from infra.postgres import migrations
+from infra.postgres.admin.bounds import BEHIND_ANOTHER, WHOLE_DATABASE
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Templates:
 
     def build_version(self, database: str, version: str, session: str) -> None:
         """Make a database as a project's was when `version` was the newest migration; nobody may connect yet."""
-        with self._cluster.session(session) as admin:
+        with self._cluster.session(session, WHOLE_DATABASE) as admin:
             admin.execute(SQL.build.format(database=sql.Identifier(database)))
         with self._cluster.open_in_database(database, session) as inside:
             inside.execute(SQL.prepare.format(database=sql.Identifier(database)))
@@ -88,7 +89,7 @@ class Templates:
     @contextmanager
     def locked(self, session: str) -> Iterator[Session]:
         """Hold the lock under which templates are made, dropped and copied for a look."""
-        with self._cluster.session(session) as admin:
+        with self._cluster.session(session, BEHIND_ANOTHER) as admin:
             admin.execute(SQL.lock)
             try:
                 yield admin

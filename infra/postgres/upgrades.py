@@ -10,6 +10,7 @@ from psycopg import sql
 
 from infra.errors import Refused
 from infra.postgres import migrations
+from infra.postgres.admin.bounds import WHOLE_DATABASE
 from infra.postgres.database import is_transient
 from infra.postgres.project_roles import role_identifiers
 from infra.postgres.sql import statements
@@ -76,7 +77,7 @@ class TemplateUpgrades:
 
     def _apply(self, file: Migration, database: str, roles: ProjectRoles, session: str) -> None:
         names = role_identifiers(roles)
-        with self._cluster.open_in_database(database, session) as admin, admin.transaction():
+        with self._cluster.open_in_database(database, session, WHOLE_DATABASE) as admin, admin.transaction():
             admin.execute(SQL.begin)
             if file.version in {line.version for line in _ledger(admin)}:
                 return

@@ -144,7 +144,8 @@ class Attempt:
         if step.joins:
             self._join()
         self._hold.reach_crash_point("before_act")
-        step.act(self._run)
+        with self._hold.watched(step, self._run.session):
+            step.act(self._run)
         self._hold.reach_crash_point("after_act")
         self._pending = self._ended(step)
 
@@ -156,13 +157,15 @@ class Attempt:
         self._hold.step = self._run.ledger.step = step.name
         if isinstance(step, Step) and step.lasting:
             self._hold.check()
-            step.act(self._run)
+            with self._hold.watched(step, self._run.session):
+                step.act(self._run)
 
     def _act_atomically(self, step: AtomicStep[Any]) -> None:
         ended = self._ended(step)
         last = step is self._kind.steps[-1]
         self._hold.reach_crash_point("before_act")
-        known = () if step.reads is None else (step.reads(self._run),)
+        with self._hold.watched(step, self._run.session):
+            known = () if step.reads is None else (step.reads(self._run),)
         with self._database.transaction() as tx:
             step.function(self._hold.atomic_run(self._run), tx, *known)
             self._hold.reach_crash_point("after_act")
@@ -231,7 +234,8 @@ class Attempt:
         self._hold.check()
         self._hold.reach_crash_point("before_act")
         if step.undo is not None:
-            step.undo(self._run)
+            with self._hold.watched(step, self._run.session):
+                step.undo(self._run)
         self._hold.reach_crash_point("after_act")
         with self._database.autocommit() as tx:
             self._hold.fenced.advance(tx, Checkpoint(step.name, "undone"), None)

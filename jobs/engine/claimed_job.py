@@ -11,6 +11,7 @@ from infra.errors import Unavailable
 from jobs.engine import kind as kinds
 from jobs.engine import table
 from jobs.engine.crash import CrashPoint
+from jobs.engine.deadlines.step_watch import StepWatch, WatchedStep
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import Cancelled, HandedBack, LeaseLost
 from jobs.engine.kind import Step, former_steps
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from infra.composition import Infra
     from infra.postgres.database import Transaction
     from jobs.engine.crash import Point
-    from jobs.engine.kind import Kind
+    from jobs.engine.kind import AnyStep, Kind
     from jobs.engine.lease import Lease
     from jobs.engine.table import Job
 
@@ -45,6 +46,7 @@ class EngineContext:
     random    for jitter
     crash     where the process is to die, in tests
     stopping  whether the worker was asked to leave
+    watch     what ends a step that cannot end itself
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class EngineContext:
         self.random = random
         self.crash = CrashPoint(infra.settings.crash)
         self.stopping = False
+        self.watch = StepWatch(infra)
 
     def changed(self, job_id: str) -> None:
         """Tell watchers."""
@@ -98,6 +101,7 @@ class ClaimedJob:
         self._lease = lease
         self._kind = kind
         self._told_at = 0.0
+        self._watched: WatchedStep | None = None
 
     def run(self) -> Run[Any]:
         """Return the job as its outside steps see it."""
@@ -129,6 +133,8 @@ class ClaimedJob:
         """Pass a safe point. Raises LeaseLost, HandedBack when the worker leaves during a long step, or Cancelled."""
         if self.expired:
             raise LeaseLost(self._job.id)
+        if self._watched is not None:
+            self._watched.check()
         step = self._kind.step(self.step) if self.step else None
         if self._engine.stopping and isinstance(step, Step) and step.long:
             raise HandedBack(self._job.id)
@@ -136,6 +142,25 @@ class ClaimedJob:
             status = self.fenced.read_status(tx)
         if status == "cancelling" and not self.past_return and not self.undoing:
             raise Cancelled(self._job.id)
+
+    @contextmanager
+    def watched(self, step: AnyStep, session: str) -> Iterator[None]:
+        """Hold a step, or its undoing, to its deadline for the length of this block, and to a cancel wherever it waits.
+
+        session  name of its sessions on Postgres
+
+        Raises Cancelled, Unavailable when it took longer than it is given, or GiveUp when that was hours.
+        """
+        self._watched = WatchedStep(
+            *(self._job.id, self._job.project_id or "", session, self._lease, step.deadline_seconds),
+            long=isinstance(step, Step) and step.long,
+            stoppable=not (self.past_return or self.undoing),
+        )
+        try:
+            with self._engine.watch.over(self._watched):
+                yield
+        finally:
+            self._watched = None
 
     def log_event(self, message: str) -> None:
         """Add a line to the job's events. Raises LeaseLost."""

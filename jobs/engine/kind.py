@@ -20,6 +20,10 @@ Failed = Callable[[Any, "Transaction", str], None]
 Retried = Callable[[Any, "Transaction"], None]
 
 CONTROL, BULK = "control", "bulk"
+# What a step is given that does not say: what it does is over in seconds, or its work may take hours.
+STEP_SECONDS, LONG_STEP_SECONDS = 300.0, 12 * 3600.0
+# For what is short, as a rule, and takes as long as a database or a set is large: dropping, hashing, removing files.
+BY_SIZE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +33,19 @@ class _Declared:
     undo       takes the state back; called for every step that was begun, so it must bear finding nothing
     title      what a person reads; the function's name in words when empty
     no_return  once this step begins, the job cannot be cancelled any more
+    seconds    its deadline, and that of its undoing: it is ended when it takes longer, wherever it waits.
+               None: STEP_SECONDS, or LONG_STEP_SECONDS for one that is long
     """
 
     undo: Outside | None = None
     title: str = ""
     no_return: bool = False
+    seconds: float | None = None
+
+    @property
+    def deadline_seconds(self) -> float:
+        """Return how long it may take."""
+        return STEP_SECONDS if self.seconds is None else self.seconds
 
     @property
     def function(self) -> Callable[..., None]:
@@ -61,13 +73,19 @@ class Step(_Declared):
     lasting  what it makes has to be there when the job ends: a new attempt looks at it again once it is finished,
              and makes again what has vanished. Such a step only makes: it takes away nothing that a later step, or
              another job, may rely on by now. Any other step is done once
-    long     may take longer than a stopping worker waits: it is interrupted instead of finished
+    long     may take longer than a stopping worker waits: it is interrupted instead of finished. Nor is it tried again
+             when its time is over
     """
 
     act: Outside
     joins: str = dataclasses.field(default="", kw_only=True)
     lasting: bool = dataclasses.field(default=False, kw_only=True)
     long: bool = dataclasses.field(default=False, kw_only=True)
+
+    @property
+    def deadline_seconds(self) -> float:
+        """Return how long it may take."""
+        return LONG_STEP_SECONDS if self.long and self.seconds is None else super().deadline_seconds
 
     @property
     def function(self) -> Callable[..., None]:

@@ -71,7 +71,8 @@ class Leases:
 
     def renew_all(self) -> None:
         """Renew everything held. Raises Unavailable when Postgres is away."""
-        leases = self.held()
+        # One that was given up for lost lapses, and its job goes to another worker.
+        leases = [lease for lease in self.held() if not lease.lost.is_set()]
         asked_at = self._clock()
         with self._database.autocommit() as tx:
             renewed = tx.rows(

@@ -214,4 +214,4 @@ def _prove(run: Run[Any], password: str) -> None:
     """Go the data API's way with a password of its login's."""
     roles = names.roles(run.args.project_id)
     uri = run.infra.pooler.uri(names.database(run.args.project_id), roles.authenticator, password)
-    run.infra.databases.check_round_trip(uri, roles, run.session)
+    run.infra.databases.check_round_trip(uri, roles, run.session, run.check)

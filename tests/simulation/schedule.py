@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 from catalog import idempotency
 from infra.errors import Unavailable
 from jobs.engine import kind as kinds
@@ -56,6 +59,8 @@ class SimulatedWorker:
             random=stage.random,
         )
         self.runner.crash = DyingCrash(stage)
+        # It goes by the machine's clock, and no step of this world waits for Postgres.
+        self.runner.watch = SimpleNamespace(over=lambda _step: nullcontext())
         self.actor = stage.cast(self.name, self.work, mortal=True)
 
     def work(self, _actor) -> None:

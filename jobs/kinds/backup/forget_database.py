@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names
 from infra.postgres.project_staging import ProjectStaging
-from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -41,7 +41,7 @@ def forget_kept_database(run: AtomicRun[ForgetDatabase], tx: Transaction) -> Non
 @kind(
     "project.forget_database",
     steps=(
-        Step(drop_kept_database, title="Drop the kept database"),
+        Step(drop_kept_database, seconds=BY_SIZE_SECONDS, title="Drop the kept database"),
         AtomicStep(forget_kept_database, title="Forget the kept database"),
     ),
     coalesces=True,

@@ -19,7 +19,7 @@ from jobs.backup import backups, restoring
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import BULK, AtomicStep, Step, kind
+from jobs.engine.kind import BULK, BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.projects import conditions, pooling, steps
 from jobs.projects.conditions import only_if, status, vault
@@ -218,7 +218,7 @@ def _opened(run: Run[RestoreProject]) -> VerifiedSet:
 @kind(
     "project.restore",
     steps=(
-        Step(check_backup, title="Check the whole backup"),
+        Step(check_backup, seconds=BY_SIZE_SECONDS, title="Check the whole backup"),
         AtomicStep(
             restore_secrets,
             reads=kept_beside_data,

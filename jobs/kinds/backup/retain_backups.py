@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from infra.backup.store import BackupStore
 from jobs.engine.enqueue import enqueue
-from jobs.engine.kind import BULK, AtomicStep, Step, kind
+from jobs.engine.kind import BULK, BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.kinds.backup.forget_database import ForgetDatabase
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def remove_old_transfers(run: Run[RetainBackups]) -> None:
     "platform.retention",
     steps=(
         AtomicStep(enqueue_drops, title="Enqueue drops of kept databases"),
-        Step(remove_old_backups),
+        Step(remove_old_backups, seconds=BY_SIZE_SECONDS),
         Step(remove_strays, title="Remove unfinished files"),
         Step(remove_old_transfers, title="Remove old exports"),
     ),

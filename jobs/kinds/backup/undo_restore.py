@@ -10,7 +10,7 @@ from catalog import names
 from catalog import project_states as states
 from infra.postgres.project_staging import ProjectStaging
 from jobs.engine.errors import GiveUp
-from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.projects import pooling
 from jobs.projects.steps import reconnect_pooler, settle_logins
 
@@ -44,7 +44,7 @@ def mark_undone(run: AtomicRun[UndoRestore], tx: Transaction) -> None:
 @kind(
     "project.undo_restore",
     steps=(
-        Step(swap_database_back, no_return=True, title="Swap the database back"),
+        Step(swap_database_back, seconds=BY_SIZE_SECONDS, no_return=True, title="Swap the database back"),
         Step(settle_logins, lasting=True, title="Allow logins, unless paused"),
         Step(reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),
         AtomicStep(mark_undone, title="Mark the restore undone"),

@@ -15,7 +15,7 @@ from jobs.backup import backups
 from jobs.backup.exports import files_of
 from jobs.backup.writing import backup_key_id, list_set, remove_set, write_backup, written
 from jobs.engine.commands import JobConflict
-from jobs.engine.kind import AtomicStep, Step, kind
+from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.projects.conditions import only_if
 from jobs.projects.steps import (
     add_to_pooler,
@@ -200,10 +200,10 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
             undo=keep_last_backup,
             title="List the last backup",
         ),
-        Step(drop_database, title="Drop the database"),
+        Step(drop_database, seconds=BY_SIZE_SECONDS, title="Drop the database"),
         Step(drop_roles),
         Step(remove_transfers, title="Remove exports"),
-        Step(purge_backups, title="Remove backups, if asked to"),
+        Step(purge_backups, seconds=BY_SIZE_SECONDS, title="Remove backups, if asked to"),
         AtomicStep(forget_project, title="Forget secrets and settings"),
     ),
     attempts=10,
