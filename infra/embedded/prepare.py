@@ -13,6 +13,9 @@ from config.settings import load
 from infra.composition import Infra
 from infra.errors import InfraError
 from infra.postgres import migrations
+from infra.secrets import master_keys
+from infra.secrets.service_logins import ensure_service_logins
+from infra.secrets.services import held_files
 
 SESSION = "launchdb:prepare"
 
@@ -20,14 +23,18 @@ SESSION = "launchdb:prepare"
 def prepare() -> None:
     """Bring the platform database to this version. May run several times at once. Raises Refused, Unavailable."""
     settings = load()
-    ensure_database(settings.database_url)
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+    url = settings.administrator_url or settings.database_url
+    ensure_database(url)
+    with psycopg.connect(url, autocommit=True) as connection:
         migrations.apply_migrations(connection, "platform")
-    infra = Infra.open(settings, name="launchdb-prepare")
+    infra = Infra.open(settings.model_copy(update={"database_url": url}), name="launchdb-prepare")
     try:
-        with infra.database.transaction() as tx:
-            infra.vault.check_master_key(tx)
+        if master_keys.NAME in held_files(settings):
+            with infra.database.transaction() as tx:
+                infra.vault.check_master_key(tx)
         infra.databases.ensure_shared_roles(SESSION)
+        platform = str(conninfo_to_dict(url)["dbname"])
+        ensure_service_logins(infra.databases.cluster, platform, settings.secrets_folder, SESSION)
         infra.databases.templates.ensure(SESSION)
         infra.pooler.prepare(SESSION)
     finally:

@@ -29,16 +29,21 @@ DEPENDENCY = "postgres"
 RACES = frozenset({"42710", "42P04", "23505", "40P01", "55006", "XX000", "42704", "3D000"})
 PAUSES_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
 # Catalogue work only: nothing a tenant made is found by name, fires, or may stop us by a time-out.
-OPTIONS = (
-    "-c search_path=pg_catalog -c session_replication_role=replica -c row_security=off"
+SERVICE_OPTIONS = (
+    "-c search_path=pg_catalog -c row_security=off"
     " -c statement_timeout=0 -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
 )
+OPTIONS = f"{SERVICE_OPTIONS} -c session_replication_role=replica"
 
 
 class Cluster:
-    """Superuser sessions on the server that holds the projects. Nothing connects before the first use."""
+    """Superuser sessions on the server that holds the projects. Nothing connects before the first use.
 
-    def __init__(self, conninfo: str, *, max_size: int = 8) -> None:
+    administrator  False for the login of a service that is not the superuser: it may look at the server's catalogue and
+                   end sessions of projects' logins, and into no project's database
+    """
+
+    def __init__(self, conninfo: str, *, max_size: int = 8, administrator: bool = True) -> None:
         self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE)
         self._opening = threading.Lock()
         self._opened = False
@@ -47,13 +52,17 @@ class Cluster:
             name="cluster",
             max_size=max_size,
             idle_seconds=300.0,
-            options=OPTIONS,
+            options=OPTIONS if administrator else SERVICE_OPTIONS,
         )
 
     @property
     def conninfo(self) -> str:
         """How the server is reached, as the administrator."""
         return self._conninfo
+
+    def conninfo_in(self, database: str) -> str:
+        """Return how a database of the server is reached as the administrator, without any options."""
+        return make_conninfo(self._conninfo, dbname=database)
 
     @contextmanager
     def session(self, name: str) -> Iterator[Session]:
