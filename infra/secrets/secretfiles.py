@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -76,6 +77,8 @@ def ensure_own(folder: Path, *, owner: tuple[int, int] | None = None) -> None:
         for name, form in OWN.items():
             if not (folder / name).exists():
                 files.replace(folder / name, generate(form) + "\n", owner=owner)
+        if owner is not None:
+            os.chown(folder / ".own.lock", *owner)
 
 
 def _repeat(folder: Path, dotenv: Path) -> None:
@@ -160,11 +163,15 @@ def read(folder: Path, name: str) -> list[str]:
 
     A file is read again once it has changed. Raises Refused when there is none.
     """
+    if found := valid_values(folder, name):
+        return found
+    raise Refused(f"the secret {name} is missing from {folder}")
+
+
+def valid_values(folder: Path, name: str) -> list[str]:
+    """Return the same; nothing when there is none."""
     now = _value(folder / name)
-    found = [*filter(None, [now]), *(value for value in previous(folder, name) if value != now)]
-    if not found:
-        raise Refused(f"the secret {name} is missing from {folder}")
-    return found
+    return [*filter(None, [now]), *(value for value in previous(folder, name) if value != now)]
 
 
 def previous(folder: Path, name: str) -> list[str]:
