@@ -53,7 +53,10 @@ class DeploymentSettings(BaseModel):
     http_port: int = env("LAUNCHDB_HTTP_PORT", 80, "public port for HTTP", ge=1, le=65535)
     https_port: int = env("LAUNCHDB_HTTPS_PORT", 443, "public port for HTTPS", ge=1, le=65535)
     edge_subnet: str = env(
-        "LAUNCHDB_EDGE_SUBNET", "10.213.250.0/24", "addresses of the network that Caddy and the services share"
+        "LAUNCHDB_EDGE_SUBNET", "10.213.250.0/24", "addresses of the network by which Caddy is reached"
+    )
+    front_subnet: str = env(
+        "LAUNCHDB_FRONT_SUBNET", "10.213.251.0/24", "addresses of the network on which Caddy finds the services"
     )
     internal_host: str = env("LAUNCHDB_INTERNAL_HOST", "127.0.0.1", "address that the inner services listen on")
     host_script_dir: str = env("HOST_SCRIPT_DIR", "", "folder of the installation's scripts on the host")

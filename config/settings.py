@@ -41,9 +41,9 @@ class Settings(DeploymentSettings):
     port: int = _env("LAUNCHDB_PORT", 8000, "public port", ge=1, le=65535)
     public_url: str = _env("LAUNCHDB_PUBLIC_URL", "", "base of the URLs handed out; empty: made of host and port")
 
-    database_url: str = _env(
-        "LAUNCHDB_DATABASE_URL", "", "libpq URI of the platform database; empty: the embedded server"
-    )
+    database_url: str = _env("LAUNCHDB_DATABASE_URL", "", "URI of the platform database; empty: the embedded server")
+    administrator_url: str = _env("LAUNCHDB_ADMINISTRATOR_URL", "", "the server's superuser; empty: the URI above")
+    service: str = _env("LAUNCHDB_SERVICE", "", "which service this is, with its own secrets alone; empty: all")
     redis_url: str = _env("LAUNCHDB_REDIS_URL", "", "URL of Redis or Valkey; empty: the embedded server")
     postgres_bin: str = _env(
         "LAUNCHDB_POSTGRES_BIN", "", "folder with the machine's own Postgres programs (16 or newer); empty: the wheel's"

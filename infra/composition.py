@@ -17,6 +17,7 @@ from infra.postgres.database import Database
 from infra.postgres.databases import Databases
 from infra.postgres.limits import ProjectLimits
 from infra.secrets import master_keys, secretfiles
+from infra.secrets.services import LOGINS
 from infra.secrets.vault import Vault
 from infra.signals.doorbell import Doorbell
 
@@ -51,7 +52,7 @@ class Infra:
         doorbell = Doorbell(settings.redis_url)
         database = Database(settings.database_url, name=name, max_size=settings.database_pool_size, bell=doorbell)
         doorbell.fallback = database.notify
-        databases = _databases(settings, database.conninfo)
+        databases = _databases(settings, _name(database.conninfo))
         return cls(
             settings=settings,
             database=database,
@@ -64,6 +65,11 @@ class Infra:
             # An embedded installation has no Caddy before it.
             proxy=None if settings.runtime == "embedded" else _proxy(settings),
         )
+
+    @property
+    def platform_conninfo(self) -> str:
+        """How the platform's own database is reached, as the administrator."""
+        return self.databases.cluster.conninfo_in(self.databases.platform)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -108,10 +114,11 @@ def _verbs(settings: Settings) -> ContainerProtocol:
     return BrokerClient(broker_socket(settings))
 
 
-def _databases(settings: Settings, conninfo: str) -> Databases:
-    return Databases(
-        Cluster(conninfo), ProjectLimits.of(settings), platform=_name(conninfo), migrations=settings.project_migrations
-    )
+def _databases(settings: Settings, platform: str) -> Databases:
+    url = settings.administrator_url or settings.database_url
+    # A service whose login is not the superuser's says so by its name; where there is one account, it is everything.
+    cluster = Cluster(url, administrator=conninfo_to_dict(url).get("user") not in LOGINS)
+    return Databases(cluster, ProjectLimits.of(settings), platform=platform, migrations=settings.project_migrations)
 
 
 def _proxy(settings: Settings) -> CaddyProxy:

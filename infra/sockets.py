@@ -29,13 +29,14 @@ def socket_path(settings: Settings, name: str) -> Path:
     """Return where the socket of this name lies; its folder is there. Raises Refused."""
     inside = files.ensure_folder(settings.run_folder, mode=0o700) / name
     if len(bytes(inside)) <= LONGEST:
+        files.ensure_folder(inside.parent, mode=0o700)
         return inside
     # A home deep in the tree: a short folder of ours under the system's temporary one.
     short = files.ensure_folder(Path(tempfile.gettempdir()) / f"launchdb-{short_home_name(settings.home)}")
     found = short.lstat()
     if found.st_uid != settings.home.stat().st_uid or found.st_mode & 0o077:
         raise Refused(f"{short} belongs to somebody else; remove it, or choose a shorter LAUNCHDB_HOME")
-    return short / name
+    return short / name.replace("/", ".")
 
 
 class UnixHTTPConnection(http.client.HTTPConnection):

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.atomic_acts",
     "tests.fixtures.images",
     "tests.fixtures.servers",
+    "tests.fixtures.service_logins",
     "tests.fixtures.before",
     "tests.fixtures.containers",
     "tests.fixtures.projects",

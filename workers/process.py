@@ -15,10 +15,14 @@ from infra.errors import Refused, Unavailable
 from jobs.engine.lease import Leases
 from jobs.engine.runner import Runner
 from jobs.engine.worker import Liveness, worker_name
+from jobs.loops.scheduler import start_loops
 from workers.broker import DoorbellBroker, worker_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from config.settings import Settings
+    from jobs.loops.scheduler import Loop
 
 log = logging.getLogger(__name__)
 # Shorter than the supervisor's patience (30 s), longer than any short step.
@@ -84,17 +88,23 @@ class Process:
         log.info("worker stopped", extra={"worker": self.name})
 
 
-def main(settings: Settings, queues: list[str]) -> None:
-    """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock."""
+def main(settings: Settings, queues: list[str], *, beside: Callable[[Infra], list[Loop]] | None = None) -> None:
+    """Work until SIGTERM or SIGINT; end with exit status 1 when the database cannot hold a session lock.
+
+    beside  gives loops that run in this process as well
+    """
     setup_logging("worker")
     exhaustion.watch_for_shortage()
-    told_to_stop = stop_signals.listen()
+    told_to_stop, stopped = stop_signals.listen(), threading.Event()
     try:
         with exhaustion.end_process_on_shortage("worker cannot start"):
             process = Process(settings, queues)
             process.start()
+            if beside is not None:
+                start_loops(beside(process.infra), stopped)
     except Refused as error:
         log.critical("worker cannot start", extra={"reason": str(error)})
         raise SystemExit(1) from error
     told_to_stop()
+    stopped.set()
     process.stop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response
 
 from app.http.context import app_context
+from app.manager.served import served_instances
 from app.platform.operations import internal_api
 from app.platform.operations.internal import SOCKET
 from app.server.problem import Problem
@@ -47,8 +48,10 @@ def _metrics() -> Response:
 
 
 def _list() -> Response:
-    instances = app_context().infra.instances
-    found = [{"id": one.id, "projectId": one.project_id, "url": instances.address(one.id)} for one in instances.list()]
+    infra = app_context().infra
+    with infra.database.autocommit() as tx:
+        known = served_instances(tx)
+    found = [{"id": name, "projectId": project, "url": infra.instances.address(name)} for name, project in known]
     return internal_api.json_response({"instances": found})
 
 

@@ -5,6 +5,7 @@ Nobody else has to know of what files a set is made, how they are encrypted or w
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -191,7 +192,10 @@ class BackupStore:
         found = [path for path in incoming.iterdir() if stem_of(path.name) == stem]
         for path in sorted(found, key=lambda path: is_manifest(path.name)):
             path.chmod(0o600)
-            path.replace(self._folder / path.name)
+            # Whole under its name, also from another file system, as two mounts are.
+            partial = self._folder / f".{path.name}"
+            shutil.move(path, partial)
+            partial.replace(self._folder / path.name)
 
     def export(self, source: VerifiedSet, path: Path, passphrase: str, monitor: ProgressMonitor = UNWATCHED) -> None:
         """Write what a set holds into one file for another installation. Raises DiskFull, Refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from infra.edge.certificates import Certificate
 
 TEMPLATE = "Caddyfile"
+# compose/images/caddy/entrypoint looks for the same.
+WHOLE = "# whole: "
 KEPT = 5
 # Longer than Caddy lets requests of the configuration before go on.
 ANSWER_SECONDS = 40.0
@@ -51,6 +54,11 @@ class Upstreams:
     platform: str = "platform-api:8000"
     auth: str = "auth-service:8001"
     storage_service: str = "storage-service:8003"
+
+
+def sealed(text: str) -> str:
+    """Add a line that tells what the others add up to: a file that was cut off, or changed, is told by it."""
+    return f"{text}{WHOLE}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def _url_too_long() -> str:
@@ -86,7 +94,7 @@ class CaddyProxy:
         ):
             if not _PLAIN.fullmatch(value):
                 raise Refused(f"{name} holds a character that Caddy's file cannot bear")
-        return render(TEMPLATE, self._values())
+        return sealed(render(TEMPLATE, self._values()))
 
     def _values(self) -> dict[str, Any]:
         settings = self._settings
@@ -122,17 +130,21 @@ class CaddyProxy:
             return False
         files.ensure_folder(self.file.parent)
         files.ensure_folder(self.socket.parent)
-        self._keep()
         files.replace(self.file, text)
         return True
 
     def apply(self) -> bool:
         """Ensure that Caddy serves what the settings want; return whether it did not. What it refuses changes nothing.
 
-        Raises Refused, naming what Caddy says of it; Unavailable when it does not answer.
+        Raises Refused, naming what Caddy says of it; Unavailable when it does not answer. Then the file is as wanted
+        all the same: a Caddy that finds none that it can start with waits for one.
         """
         text = self.text()
-        wanted = self.check(text)
+        try:
+            wanted = self.check(text)
+        except Unavailable:
+            self.write()
+            raise
         changed = self.served() != wanted
         if changed:
             # Caddy tries the new configuration, and goes on with the old one where that fails. It is given JSON: of a
@@ -140,6 +152,7 @@ class CaddyProxy:
             self._ask("POST", "/load", json.dumps(wanted), media_type="application/json")
             if self.served() != wanted:
                 raise Unavailable("Caddy serves another configuration than it was given")
+        self._keep(text)
         return self.write() or changed
 
     def check(self, text: str) -> Any:
@@ -157,16 +170,16 @@ class CaddyProxy:
         return certificates.fetch_certificate(self._address, self._settings.https_port, self._settings.domain)
 
     def kept(self) -> list[Path]:
-        """Return the files that were good before, the newest first."""
+        """Return copies of what Caddy has taken, the newest first: with that one it starts where the file is lost."""
         return sorted(self.file.parent.glob(f"{self.file.name}.*"), key=lambda path: int(path.suffix[1:]))
 
-    def _keep(self) -> None:
-        if not self.file.exists():
+    def _keep(self, text: str) -> None:
+        if files.holds(self.file.with_suffix(".1"), text):
             return
         for number in range(KEPT - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 self.file.with_suffix(f".{number}").rename(self.file.with_suffix(f".{number + 1}"))
-        files.replace(self.file.with_suffix(".1"), self.file.read_bytes())
+        files.replace(self.file.with_suffix(".1"), text)
 
     def _ask(self, method: str, path: str, text: str = "", media_type: str = "text/caddyfile") -> httpx.Response:
         if not is_listening(self.socket):

@@ -15,6 +15,9 @@ from infra.errors import InfraError
 from infra.postgres import migrations
 from infra.postgres.admin.bounds import BEHIND_ANOTHER
 from infra.postgres.database import connect
+from infra.secrets import master_keys
+from infra.secrets.service_logins import ensure_service_logins
+from infra.secrets.services import held_files
 
 SESSION = "launchdb:prepare"
 
@@ -22,14 +25,18 @@ SESSION = "launchdb:prepare"
 def prepare() -> None:
     """Bring the platform database to this version. May run several times at once. Raises Refused, Unavailable."""
     settings = load()
-    ensure_database(settings.database_url)
-    with connect(settings.database_url, SESSION, bounds=BEHIND_ANOTHER) as connection:
+    url = settings.administrator_url or settings.database_url
+    ensure_database(url)
+    with connect(url, SESSION, bounds=BEHIND_ANOTHER) as connection:
         migrations.apply_migrations(connection, "platform")
-    infra = Infra.open(settings, name="launchdb-prepare")
+    infra = Infra.open(settings.model_copy(update={"database_url": url}), name="launchdb-prepare")
     try:
-        with infra.database.transaction() as tx:
-            infra.vault.check_master_key(tx)
+        if master_keys.NAME in held_files(settings):
+            with infra.database.transaction() as tx:
+                infra.vault.check_master_key(tx)
         infra.databases.ensure_shared_roles(SESSION)
+        platform = str(conninfo_to_dict(url)["dbname"])
+        ensure_service_logins(infra.databases.cluster, platform, settings.secrets_folder, SESSION)
         infra.databases.templates.ensure(SESSION)
         infra.pooler.prepare(SESSION)
     finally:

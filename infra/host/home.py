@@ -13,7 +13,8 @@ from config.settings import CHECKOUT, Settings
 from infra import files
 from infra.errors import Refused
 from infra.host import dotenv
-from infra.secrets import secretfiles
+from infra.secrets import secretfiles, service_folders
+from infra.secrets.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,12 @@ class HomeFolder:
 
 FOLDERS = (
     HomeFolder("secrets"),
+    # Root's, so that no service can lay a link in the place of another's folder.
+    HomeFolder(service_folders.FOLDER, 0o711, 0, 0),
+    *(HomeFolder(f"{service_folders.FOLDER}/{name}") for name, given in SERVICES.items() if not given.everything),
     HomeFolder("backups"),
+    HomeFolder("exports"),
+    HomeFolder("imports"),
     HomeFolder("backup", 0o711),
     HomeFolder("backup/ssh"),
     HomeFolder("log"),
@@ -50,6 +56,7 @@ FOLDERS = (
     HomeFolder("platform-api/config", 0o755),
     HomeFolder("postgrest", 0o755),
     HomeFolder("run", 0o711),
+    HomeFolder("run/api"),
     HomeFolder("run/projects", 0o711),
     HomeFolder("run/pgbouncer", 0o750, PGBOUNCER, LAUNCHDB),
     HomeFolder("run/broker"),
@@ -97,7 +104,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome
         if not (secrets / name).exists():
             files.replace(secrets / name, value + "\n", owner=owner)
     secretfiles.check(secrets)
-    _write_pgpass(secrets, draft.secrets["POSTGRES_SUPERUSER_PASSWORD"])
+    service_folders.deal_out(secrets, owner=owner)
     fresh = [name for name, value in draft.secrets.items() if before.get(name) != value]
     copy = write_secrets_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
     if not files.holds(home / ".env", draft.text):
@@ -110,12 +117,13 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome
     return PreparedHome(draft.made, copy, changed if before else [])
 
 
-def _write_pgpass(secrets: Path, password: str) -> None:
-    """Write the administrator's password where libpq finds it by itself: in no URI, argument or environment."""
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    text = f"*:*:*:postgres:{escaped}\n"
-    if not files.holds(secrets / "pgpass", text):
-        files.replace(secrets / "pgpass", text, owner=(LAUNCHDB, LAUNCHDB))
+def complete(home: Path, configurations: Path) -> None:
+    """Ensure what containers mount, as a home of a version before lacks some of it. Raises Refused for a link.
+
+    Nobody in a container can lay a link in the place of what is mounted, but who works on the machine can.
+    """
+    ensure_folders(home, configurations, named=_is_root_s(home / ".env"))
+    service_folders.deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
 
 
 def machine_values(home: Path) -> dict[str, str]:

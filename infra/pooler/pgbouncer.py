@@ -101,15 +101,16 @@ class PgBouncer:
             try:
                 self.resume(self._platform.database)  # whoever has held it back may have been killed since
                 with self._console() as admin:
-                    if not (written or self._differences(admin, entries)):
-                        return False
-                    admin.run_command("RELOAD")
-                    self._await(admin, entries)
+                    changed = written or bool(self._differences(admin, entries))
+                    if changed:
+                        admin.run_command("RELOAD")
+                        self._await(admin, entries)
+                    self._folder.keep_taken()
             except Unavailable:
                 # One that was made to read the rest of a file lets nobody in to tell it so; it watches the file.
                 self._folder.write_anew()
                 raise
-        return True
+        return changed
 
     def write(self, wanted: Callable[[], Sequence[PoolerEntry]]) -> bool:
         """Write the files for a PgBouncer that is about to start; return whether they were written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import md5, sha256
@@ -26,7 +26,8 @@ MODE = 0o640  # we write, PgBouncer's group reads
 SECTIONS = ("pgbouncer", "databases")
 # Without these PgBouncer would start as something else than was meant.
 # The last line: the digest of all others. By it PgBouncer's container tells a whole file from what is left of one.
-WHOLE = "; whole: "
+# The pooler's entrypoint looks for both.
+WHOLE, WHOLE_USERS = "; whole: ", ";; whole: "
 NEEDED = frozenset({"listen_addr", "listen_port", "auth_type", "auth_file", "admin_users", "pool_mode"})
 _SETTING = re.compile(r"([A-Za-z0-9_]+) = ?(.*)", re.ASCII)
 _OPTION = re.compile(r"(\w+)=('(?:[^']|'')*'|[^\s']+)(?: |$)", re.ASCII)
@@ -54,7 +55,7 @@ class PgBouncerFrame:
 def render_configuration(frame: PgBouncerFrame, entries: Sequence[PoolerEntry]) -> str:
     """Return the text of pgbouncer.ini. Raises Refused when it does not say exactly what was asked."""
     known = {name: value for name, value in asdict(frame).items() if name != "platform"}
-    text = _sealed(render(CONFIGURATION, {**known, "platform": frame.platform, "entries": entries}))
+    text = _sealed(WHOLE, render(CONFIGURATION, {**known, "platform": frame.platform, "entries": entries}))
     said = parse_configuration(text)
     served = {name: parse_database_line(line) for name, line in said["databases"].items()}
     if set(served) != {frame.platform.database, *(entry.database for entry in entries)}:
@@ -66,8 +67,12 @@ def render_configuration(frame: PgBouncerFrame, entries: Sequence[PoolerEntry]) 
     return text
 
 
-def _sealed(text: str) -> str:
-    return f"{text}{WHOLE}{sha256(text.encode()).hexdigest()}\n"
+def _sealed(mark: str, text: str) -> str:
+    return f"{text}{mark}{sha256(text.encode()).hexdigest()}\n"
+
+
+def _is_whole(mark: str, text: str) -> bool:
+    return text == _sealed(mark, text.rpartition(mark)[0])
 
 
 def parse_configuration(text: str) -> Sections:
@@ -110,7 +115,8 @@ def parse_database_line(line: str, name: str = "") -> dict[str, str]:
 def render_userlist(known: Mapping[str, str], date: datetime | None = None) -> str:
     """Return the text of userlist.txt: who may log in besides the projects' logins. Raises Refused."""
     date = date or datetime.now(UTC)
-    text = render(USERS, {"date": f"{date:%Y-%m-%d %H:%M:%S} UTC", "users": sorted(known.items())})
+    values = {"date": f"{date:%Y-%m-%d %H:%M:%S} UTC", "users": sorted(known.items())}
+    text = _sealed(WHOLE_USERS, render(USERS, values))
     if _users(text) != dict(known):
         raise Refused("a name or a secret for the pooler holds a character that its file cannot hold")
     return text
@@ -155,10 +161,16 @@ class PgBouncerFolder:
 
     def keep_users(self, known: Mapping[str, str]) -> bool:
         """Ensure that userlist.txt names exactly these; return whether it had to be written."""
-        if _users(_read(self.users)) == dict(known) and self._is_closed(self.users):
-            return False
-        self._replace(self.users, render_userlist(known))
-        return True
+        now = _read(self.users)
+        written = not (_users(now) == dict(known) and _is_whole(WHOLE_USERS, now) and self._is_closed(self.users))
+        if written:
+            now = render_userlist(known)
+            self._replace(self.users, now)
+        # Nothing in it can be refused: the copy that PgBouncer starts with, should this be lost, is the same.
+        copy = self.users.with_name(f"{USERS}.backup")
+        if not files.holds(copy, now):
+            self._replace(copy, now)
+        return written
 
     def keep_configuration(self, text: str) -> bool:
         """Ensure that pgbouncer.ini holds exactly this text; return whether it was written.
@@ -167,7 +179,7 @@ class PgBouncerFolder:
         """
         if files.holds(self.configuration, text) and self._is_closed(self.configuration):
             return False
-        self._set_aside()
+        self.keep_taken()
         self._replace(self.configuration, text)
         return True
 
@@ -188,14 +200,16 @@ class PgBouncerFolder:
         """Return the configurations of before, oldest first."""
         return sorted(self.path.glob(f"{CONFIGURATION}.backup-*"))
 
-    def _set_aside(self) -> None:
+    def keep_taken(self) -> None:
+        """Keep a copy of pgbouncer.ini, which PgBouncer has taken: with that it starts where the file is lost."""
         now = _read(self.configuration)
         kept = self.backups()
         if faults(now) or (kept and files.holds(kept[-1], now)):
             return
         name = f"{CONFIGURATION}.backup-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        with files.translate_os_errors(self.configuration), suppress(FileNotFoundError):
-            os.link(self.configuration, self.path / name)
+        # No link: whoever writes into the file by hand would write into the copy.
+        self._replace(self.path / name, now)
+        with files.translate_os_errors(self.configuration):
             for path in kept[: max(0, len(kept) + 1 - BACKUPS)]:
                 path.unlink(missing_ok=True)
 
@@ -220,8 +234,7 @@ def faults(text: str) -> str:
         parse_configuration(text)
     except Refused as refused:
         return str(refused)
-    said, _, _digest = text.rpartition(WHOLE)
-    return "" if text == _sealed(said) else "pgbouncer.ini was cut off or changed by hand"
+    return "" if _is_whole(WHOLE, text) else "pgbouncer.ini was cut off or changed by hand"
 
 
 def _read(path: Path) -> str:

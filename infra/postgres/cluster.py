@@ -33,10 +33,11 @@ DEPENDENCY = "postgres"
 RACES = frozenset({"42710", "42P04", "23505", "40P01", "55006", "XX000", "42704", "3D000"})
 PAUSES_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
 # Catalogue work only: nothing a tenant made is found by name or fires; how long we wait is for us alone to say.
-OPTIONS = (
-    "-c search_path=pg_catalog -c session_replication_role=replica -c row_security=off"
+SERVICE_OPTIONS = (
+    "-c search_path=pg_catalog -c row_security=off"
     " -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
 )
+OPTIONS = f"{SERVICE_OPTIONS} -c session_replication_role=replica"
 
 LEND = """SELECT set_config('application_name', %s, false), set_config('lock_timeout', %s, false),
                  set_config('statement_timeout', %s, false)"""
@@ -45,16 +46,21 @@ LEND = """SELECT set_config('application_name', %s, false), set_config('lock_tim
 class Cluster:
     """Superuser sessions on the server that holds the projects. Nothing connects before the first use.
 
-    bounds  how long such a session waits, where whoever asks for one does not say
+    bounds         how long such a session waits, where whoever asks for one does not say
+    administrator  False for the login of a service that is not the superuser: it may look at the server's catalogue and
+                   end sessions of projects' logins, and into no project's database
     """
 
-    def __init__(self, conninfo: str, *, max_size: int = 8, bounds: SessionBounds = CATALOGUE) -> None:
+    def __init__(
+        self, conninfo: str, *, max_size: int = 8, bounds: SessionBounds = CATALOGUE, administrator: bool = True
+    ) -> None:
         self._bounds = bounds
-        self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE, options=OPTIONS)
+        self._conninfo = make_conninfo(conninfo, dbname=MAINTENANCE)
+        self._sessions = make_conninfo(self._conninfo, options=OPTIONS if administrator else SERVICE_OPTIONS)
         self._opening = threading.Lock()
         self._opened = False
         self._pool = pool_of(
-            *(self._conninfo, "launchdb-administrator"),
+            *(self._sessions, "launchdb-administrator"),
             name="cluster",
             max_size=max_size,
             idle_seconds=300.0,
@@ -65,6 +71,10 @@ class Cluster:
     def conninfo(self) -> str:
         """How the server is reached, as the administrator."""
         return self._conninfo
+
+    def conninfo_in(self, database: str) -> str:
+        """Return how a database of the server is reached as the administrator, without any options."""
+        return make_conninfo(self._conninfo, dbname=database)
 
     @contextmanager
     def session(self, name: str, bounds: SessionBounds | None = None) -> Iterator[Session]:
@@ -90,7 +100,7 @@ class Cluster:
 
     def opened_inside(self, database: str, name: str, bounds: SessionBounds | None = None) -> Session:
         """Open such a session for whoever closes it; the server's end of it is noticed. Raises Unavailable."""
-        conninfo = make_conninfo(self._conninfo, dbname=database)
+        conninfo = make_conninfo(self._sessions, dbname=database)
         return connect(conninfo, name, dependency=DEPENDENCY, bounds=bounds or self._bounds)
 
     def retry_races(self, act: Callable[[], T]) -> T:

@@ -61,7 +61,7 @@ class Databases:
     """Verbs of the administrator. `session` names the run: sessions of an older attempt are ended by that name."""
 
     def __init__(self, cluster: Cluster, limits: ProjectLimits, *, platform: str, migrations: str = "") -> None:
-        self.cluster = cluster
+        self.cluster, self.platform = cluster, platform
         self.templates = Templates(cluster, migrations or FOLDER)
         self.objects = SchemaInspector(cluster, self.templates)
         self._limits = limits

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from config.logging import hide_values
 from infra import files
+from infra.errors import Refused
 from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
@@ -16,11 +18,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK = ".lock"
+# By what the secrets are known that a service was not given.
+IDS = "secret-ids.json"
 
 
 def secret_id(value: str) -> str:
     """Return by what a random secret is known: nothing can be concluded from it."""
     return hashlib.sha256(b"launchdb secret id\0" + value.encode()).hexdigest()[:16]
+
+
+def describe_secrets(folder: Path) -> dict[str, list[str]]:
+    """Return by what each secret's valid values are known, newest first."""
+    known = {name: secretfiles.valid_values(folder, name) for name in (*secretfiles.NAMES, secretfiles.CHOSEN)}
+    return {name: [secret_id(value) for value in values] for name, values in known.items() if values}
+
+
+def valid_ids(folder: Path, name: str) -> list[str]:
+    """Return by what a secret's valid values are known, also where its file was not given to this process."""
+    if (folder / name).exists() or not (folder / IDS).exists():
+        return [secret_id(value) for value in secretfiles.read(folder, name)]
+    found: dict[str, list[str]] = json.loads(files.read(folder / IDS))
+    if name not in found:
+        raise Refused(f"the secret {name} is missing")
+    return found[name]
 
 
 def stage_value(folder: Path, name: str, rotation: str, value: str) -> None:

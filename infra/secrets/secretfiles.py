@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from infra import files
 from infra.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 PASSWORD, KEY, HEX = "password", "key", "hex"
@@ -27,7 +29,15 @@ NAMES = {
     "POSTGREST_ADMIN_KEY": HEX,
 }
 # Of use between our own parts alone: they stand in no `.env`, and where one is lost another is made.
-OWN = {"POOLER_ADMIN_PASSWORD": PASSWORD, "POOLER_AUTH_PASSWORD": PASSWORD}
+# A login of its own on Postgres for each service; which, and what it may: infra/secrets/services.py.
+LOGIN_FILES = {
+    name: f"{name}_DATABASE_PASSWORD" for name in ("API", "WORKER", "SCHEDULER", "AUTH", "STORAGE", "MANAGER", "BACKUP")
+}
+OWN = {
+    "POOLER_ADMIN_PASSWORD": PASSWORD,
+    "POOLER_AUTH_PASSWORD": PASSWORD,
+    **dict.fromkeys(LOGIN_FILES.values(), PASSWORD),
+}
 # Written by people, if at all: a password of the mail server's is as the server's people made it.
 CHOSEN = "SMTP_PASSWORD"
 ENOUGH_BITS = 128  # OWASP ASVS 5.0, 11.5.1: at least 128 bits of chance
@@ -58,13 +68,17 @@ def ensure(folder: Path, dotenv: Path) -> None:
     _repeat(folder, dotenv)
 
 
-def ensure_own(folder: Path) -> None:
+def ensure_own(folder: Path, *, owner: tuple[int, int] | None = None) -> None:
     """Ensure that the secrets exist that only our own parts tell each other; one that is there is never overwritten."""
     files.ensure_folder(folder, mode=0o700)
+    if all((folder / name).exists() for name in OWN):
+        return  # whoever was only given them may not write here
     with files.locked(folder / ".own.lock"):
         for name, form in OWN.items():
             if not (folder / name).exists():
-                files.replace(folder / name, generate(form) + "\n")
+                files.replace(folder / name, generate(form) + "\n", owner=owner)
+        if owner is not None:
+            os.chown(folder / ".own.lock", *owner)
 
 
 def _repeat(folder: Path, dotenv: Path) -> None:
@@ -103,17 +117,20 @@ def _refuse_lost(missing: list[str], folder: Path, dotenv: Path) -> None:
         raise Refused(f"{', '.join(lost)} is gone from {folder}; put it back: its last value stands in {dotenv}")
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, names: Collection[str] = tuple(NAMES)) -> None:
     """Raise Refused, naming them, for secrets nobody should start with."""
-    if found := weaknesses(folder):
+    if found := weaknesses(folder, names):
         raise Refused("secrets are not fit for use: " + "; ".join(found))
 
 
-def weaknesses(folder: Path) -> list[str]:
-    """Return what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing."""
+def weaknesses(folder: Path, names: Collection[str] = tuple(NAMES)) -> list[str]:
+    """Return what is wrong with the secrets, naming them, without their values. Raises Refused when one is missing.
+
+    names  those that this process is given; all of them where it is not said
+    """
     found = [f"{folder} can be read by others"] if folder.stat().st_mode & 0o077 else []
     seen: dict[str, str] = {}
-    for name in NAMES:
+    for name in names:
         value = current(folder, name)
         found += [f"{path.name} can be read by others" for path in _files(folder, name) if path.stat().st_mode & 0o077]
         if value.lower().startswith(EXAMPLES) or entropy_bits(value) < ENOUGH_BITS:
@@ -146,11 +163,15 @@ def read(folder: Path, name: str) -> list[str]:
 
     A file is read again once it has changed. Raises Refused when there is none.
     """
+    if found := valid_values(folder, name):
+        return found
+    raise Refused(f"the secret {name} is missing from {folder}")
+
+
+def valid_values(folder: Path, name: str) -> list[str]:
+    """Return the same; nothing when there is none."""
     now = _value(folder / name)
-    found = [*filter(None, [now]), *(value for value in previous(folder, name) if value != now)]
-    if not found:
-        raise Refused(f"the secret {name} is missing from {folder}")
-    return found
+    return [*filter(None, [now]), *(value for value in previous(folder, name) if value != now)]
 
 
 def previous(folder: Path, name: str) -> list[str]:

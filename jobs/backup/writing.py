@@ -57,7 +57,10 @@ def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
         row = tx.row(SQL.project, {"project": scope}) or {}
     if scope == catalogue.PLATFORM:
         backups.write(
-            run, backup, DumpSource(run.infra.databases.cluster, run.infra.database.conninfo, run.session), more={}
+            run,
+            backup,
+            DumpSource(run.infra.databases.cluster, run.infra.platform_conninfo, run.session),
+            more={},
         )
         return
     known, login = stored_secrets(run), names.roles(scope).dump

@@ -1,4 +1,4 @@
--- number: 1
+-- number: 2
 -- What the engine does inside the database: each function once, as it is in force. Whoever changes one raises the
 -- number above; the file is applied anew, whole, in one transaction. Workers of the version before go on calling these:
 -- what they call keeps its name, its arguments and its promise, or lives on beside its successor. One that nobody calls
@@ -640,3 +640,18 @@ BEGIN
         recent = (excluded.recent || h.recent)[1:25];
     RETURN v_count;
 END $$;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- What a dead worker has left open
+-- ---------------------------------------------------------------------------------------------------------------------
+
+-- End the sessions of this attempt at a job and of older ones, and wait until they are gone. They may be the
+-- administrator's, whom nobody else may end: so whoever finds dead workers asks for these by their name, and for no others.
+CREATE OR REPLACE FUNCTION end_attempt_sessions(p_id text, p_fence bigint) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+    SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid, 2000)) FROM pg_catalog.pg_stat_activity
+     WHERE p_id ~ '^job_[0-9a-f]{32}$' AND application_name ~ ('^launchdb:' || p_id || ':[0-9]+$')
+       AND pg_catalog.split_part(application_name, ':', 3)::bigint <= p_fence;
+$$;
+REVOKE ALL ON FUNCTION end_attempt_sessions(text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION end_attempt_sessions(text, bigint) TO launchdb_scheduler, launchdb_worker;

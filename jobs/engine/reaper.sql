@@ -18,9 +18,7 @@ SELECT id, fence FROM jobs WHERE status IN ('running', 'cancelling') AND leased_
 
 -- name: end_sessions
 -- Sessions of this attempt and older ones are ended, and gone, before anybody may take the job.
-SELECT count(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity
- WHERE application_name ~ ('^launchdb:' || %(id)s || ':[0-9]+$')
-   AND split_part(application_name, ':', 3)::bigint <= %(fence)s;
+SELECT end_attempt_sessions(%(id)s, %(fence)s);
 
 -- name: count_crash
 UPDATE jobs SET crashes = crashes + 1 WHERE id = %(id)s AND fence = %(fence)s AND status IN ('running', 'cancelling')

@@ -1,4 +1,9 @@
-"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner."""
+"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner.
+
+Those that look after the queue need its tables alone. Those that look after the world need what workers need: the
+server's administrator, each project's secrets, PgBouncer, Caddy and the containers. Where each service has a login of
+its own, a worker runs them.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +26,11 @@ from jobs.engine.relay import Relay
 from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
 from jobs.loops.idle_scaler import IdleScaler
+from jobs.loops.schema_listener import SchemaListener
 from jobs.loops.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from config.settings import Settings
 
@@ -62,18 +68,16 @@ class Loop:
             stopped.wait(pause)
 
 
-def loops(infra: Infra) -> list[Loop]:
-    """Return the loops of one scheduler process."""
+def queue_loops(infra: Infra) -> list[Loop]:
+    """Return the loops of the queue, the schedules, the audit and the old rows."""
     settings = infra.settings
     relay = Relay(infra.database, infra.doorbell)
     reaper = Reaper(infra.database, settings)
     planner = SchedulePlanner(infra.database, offsite=bool(infra.settings.rsync_dest))
-    sweeper = Sweeper(infra)
     sleeper = IdleScaler(infra)
     sealer = AuditSealer(infra.database)
     historian = JobStatistics(infra.database)
     pruner = Pruner(infra.database, settings)
-    doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
 
     def reap() -> int:
         found = reaper.run_once()
@@ -81,7 +85,6 @@ def loops(infra: Infra) -> list[Loop]:
         return found
 
     return [
-        *(Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors),
         Loop("relay", relay.run_once, lambda _count: settings.relay_seconds),
         Loop(
             "reaper",
@@ -89,7 +92,6 @@ def loops(infra: Infra) -> list[Loop]:
             lambda _count: min(HURRIED_SECONDS, settings.reaper_seconds) if reaper.hurried else settings.reaper_seconds,
         ),
         Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
-        Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
@@ -99,18 +101,37 @@ def loops(infra: Infra) -> list[Loop]:
     ]
 
 
-def main(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+def world_loops(infra: Infra) -> list[Loop]:
+    """Return the loops that look at what is outside, and put it right or have it put right."""
+    sweeper = Sweeper(infra)
+    doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
+    found = [Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS)]
+    found += [Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors]
+    if infra.settings.runtime != "embedded":
+        listener = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
+        found.append(Loop("listener", listener.run_once, lambda _count: 0.0))
+    return found
+
+
+def start_loops(loops: Iterable[Loop], stopped: threading.Event) -> list[threading.Thread]:
+    """Start a thread for each loop, which ends soon after `stopped` is set."""
+    threads = [threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def main(settings: Settings, *, world: bool = True) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    world  also the loops that look after the world
+    """
     setup_logging("scheduler")
     exhaustion.watch_for_shortage()
     told_to_stop, stopped = stop_signals.listen(), threading.Event()
     with exhaustion.end_process_on_shortage("scheduler cannot start"):
         infra = Infra.open(settings, name="launchdb-scheduler")
-        threads = [
-            threading.Thread(target=loop.run, args=(stopped,), name=loop.name, daemon=True) for loop in loops(infra)
-        ]
-        for thread in threads:
-            thread.start()
+        threads = start_loops([*queue_loops(infra), *(world_loops(infra) if world else [])], stopped)
     log.info("scheduler started")
     told_to_stop()
     stopped.set()

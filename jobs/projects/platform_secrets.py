@@ -96,15 +96,15 @@ def secret_statuses(tx: Transaction, folder: Path) -> list[SecretStatus]:
     """Return how each secret stands that is rotated. Raises Refused when one is missing."""
     rotations, copies, found = catalogue.newest(tx), catalogue.copies(tx), []
     for name, rotated in ALL.items():
-        if not (folder / rotated.file).exists() and name == SMTP_PASSWORD:
+        if name == SMTP_PASSWORD and not (folder / rotated.file).exists():
             continue
-        value = secret_changes.secret_id(secretfiles.current(folder, rotated.file))
+        value, *earlier = secret_changes.valid_ids(folder, rotated.file)
         last, copy = rotations.get(name), copies.get(name)
         kept = copy if copy is not None and copy.value_id == value else None
         until = last.good_until if last is not None and last.retired_at is None else None
         at = None if last is None else last.in_force_at
         late = until is None or until < datetime.now(UTC) - OVERDUE
-        overdue = late and bool(secretfiles.previous(folder, rotated.file))
+        overdue = late and bool(earlier)
         found.append(SecretStatus(name, rotated.file, at, until, kept, name in COPIED and kept is None, overdue))
     return found
 

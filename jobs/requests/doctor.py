@@ -10,6 +10,7 @@ from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from infra.secrets import secretfiles
+from infra.secrets.services import held_files
 from jobs.engine.enqueue import enqueue
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.projects import platform_secrets
@@ -61,7 +62,7 @@ def registration(_tx: Transaction, settings: Settings) -> Iterator[PlatformFindi
 def secrets(tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
     """Look at the platform's secrets, and at whether a copy of those that no backup opens without lies elsewhere."""
     folder = settings.secrets_folder
-    faults = secretfiles.weaknesses(folder)
+    faults = secretfiles.weaknesses(folder, held_files(settings))
     for fault in faults:
         yield PlatformFinding("secrets", "failure", fault, "launchdb secrets rotate, or chmod 600")
     for one in platform_secrets.secret_statuses(tx, folder):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from catalog import backups as catalogue
 from catalog import names, secrets
@@ -22,6 +21,7 @@ from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
 from infra.postgres.staging import StagingDatabase
 from infra.secrets import master_keys, secretfiles
+from infra.secrets.service_logins import ensure_service_logins
 from infra.secrets.vault import Vault
 from jobs.backup import backups, carry_over
 from jobs.engine.enqueue import enqueue
@@ -61,7 +61,7 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
     restored, kept = f"{live}_restored", f"{live}_before"
     staging = _staging(infra)
     staging.create(restored)
-    uri = make_conninfo(infra.database.conninfo, dbname=restored)
+    uri = infra.databases.cluster.conninfo_in(restored)
     try:
         tell("restoring into a staging database")
         _fill(infra, source, uri)
@@ -79,6 +79,7 @@ def restore_platform(infra: Infra, stem: str, tell: Callable[[str], None]) -> st
         raise
     tell("swapping it in")
     staging.swap(live, restored, kept)
+    ensure_service_logins(infra.databases.cluster, live, infra.settings.secrets_folder, SESSION)
     return kept
 
 
@@ -129,7 +130,7 @@ def _carry_over(
     """
     if not (_staging(infra).exists(name) or _staging(infra).is_half_dropped(name)):
         return []
-    uri = make_conninfo(infra.database.conninfo, dbname=name)
+    uri = infra.databases.cluster.conninfo_in(name)
     try:
         with carry_over.open_view(uri, SESSION) as source, target.connection.transaction():
             if carry_over.is_comparable(source, target):
@@ -150,7 +151,7 @@ def _staging(infra: Infra) -> StagingDatabase:
 
 
 def _live(infra: Infra) -> str:
-    return str(conninfo_to_dict(infra.database.conninfo)["dbname"])
+    return infra.databases.platform
 
 
 def _adopt_sets(infra: Infra, tell: Callable[[str], None]) -> int:

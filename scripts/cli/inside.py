@@ -1,6 +1,7 @@
 """On the host of an installation in containers: commands that need its servers run where these are reached.
 
-Postgres, the secrets' folder and the API's own port are inside; so is `launchdb`, in the container of the platform API.
+Postgres, the secrets and the API's own port are inside; so is `launchdb`, in the container of the platform API, and for
+what takes the administrator or all secrets in a worker's.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONTAINER = "launchdb-platform-api"
-# The API may not ask for containers. Who may, has what it takes to look for them.
+# The API has neither the administrator nor all secrets, nor may it ask for containers.
 WORKER = "launchdb-worker"
-LOOKS = ["db", "inventory"]
+WORKERS = {
+    "db": {"inventory", "dsn", "migrate"},
+    "secrets": {"check"},
+    "backups": {"offsite", "pull", "restore-platform", "adopt"},
+}
 # What acts on the machine, or is a service.
 ON_THE_HOST = frozenset(
     {"init", "up", "down", "status", "logs", "verify", "update", "rollback", "doctor", "login", "serve", "worker"}
@@ -64,7 +69,7 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]
-    container = WORKER if words[:2] == LOOKS else CONTAINER
+    container = CONTAINER if WORKERS.get(noun, set()).isdisjoint(words[1:2]) else WORKER
     return ["docker", "exec", "--interactive", *terminal, *named, container, "launchdb", *arguments]
 
 

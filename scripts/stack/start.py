@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from infra import files
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError, Refused, Unavailable
-from infra.host import caddyfile, docker_cli
+from infra.host import caddyfile, docker_cli, home
 from infra.pipeline import ProgramFailed
 from scripts.stack import checkout, edge, stack
-from scripts.stack.stack import API, POSTGRES, Stack, record_in_audit, require_images, wait_until_well
+from scripts.stack.stack import NAMES, POSTGRES, Stack, record_in_audit, require_images, wait_until_well
 
 if TYPE_CHECKING:
     from scripts.stack.stack import Tell
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WATCHERS = ("scheduler", "worker", "worker-bulk")
 PROXY, DATABASE = "reverse-proxy", "postgres"
 # Without one of these nobody could be held back.
-HOLDS = ("pgbouncer", "platform-api")
+HOLDS = ("pgbouncer", "migrations")
 # In an update the program that runs is still the one before, which may have had it elsewhere.
 POOLING = ("jobs.projects.pooling", "jobs.pooling")
 # Clients are let wait for a minute. Ended inside: a client of Docker's that is killed leaves what it began going on.
@@ -38,6 +38,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
     files.read(there.home / ".env")  # refused when others can, too
+    home.complete(there.home, there.settings.instances_folder)
     require_images(there.settings.version)
     _have_data_api(there, tell)
     _refuse_others_data(there, tell)
@@ -75,7 +76,9 @@ def _tell_pooler(errand: str, tell: Tell) -> None:
     limit = ("timeout", "--kill-after=1", str(HOLD_SECONDS))
     for module in POOLING:
         try:
-            docker_cli.execute(API, [*limit, "python", "-P", "-m", module, errand], seconds=EXECUTE_SECONDS)
+            docker_cli.execute(
+                NAMES["migrations"], [*limit, "python", "-P", "-m", module, errand], seconds=EXECUTE_SECONDS
+            )
         except InfraError as error:  # a restart with failures is better than none
             if module != POOLING[-1] and "No module named" in str(error):
                 continue

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from config.installation import settings_of
 from infra import files
 from infra.errors import InfraError, Refused
-from infra.host import docker_cli
+from infra.host import docker_cli, home
 from infra.host.home import LAUNCHDB
 from infra.secrets import secretfiles
 from scripts.stack import checkout, versions
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 ROLLING = (
     ("migrations",),
     ("broker",),
+    ("auth-service", "storage-service"),
     ("platform-api",),
     ("postgrest-manager",),
     ("worker", "worker-bulk", "scheduler"),
-    ("auth-service", "storage-service", "backup"),
+    ("backup",),
 )
+# On which Caddy, which is not made anew here, finds the services of this version.
+FRONT = "launchdb-front"
 # Restarting these is felt by clients: only when what is in their image has changed.
 SERVERS = {"reverse-proxy": "caddy", "pgbouncer": "pgbouncer", "redis": "redis", "postgres": "postgres"}
 # Who can say which schema there is. The second is changed first: of a change that was cut short it alone may know more.
@@ -215,6 +218,7 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
     text = secretfiles.with_lines(files.read(dotenv), {"LAUNCHDB_VERSION": new})
     files.replace(dotenv, text, owner=(LAUNCHDB, LAUNCHDB))
     changed = replace(there, settings=settings_of(there.home))
+    home.complete(there.home, changed.settings.instances_folder)
     servers = [service for service, image in SERVERS.items() if _differ(image, old, new)]
     has = set(changed.compose.services())
     for group in (*((server,) for server in servers[::-1]), *ROLLING):
@@ -224,11 +228,21 @@ def _roll(there: Stack, old: str, new: str, tell: Tell) -> Stack:
         if services == [DATABASE]:
             restart_postgres(changed, tell)
         elif services:
+            if API in map(NAMES.__getitem__, services):
+                _join_front(NAMES["reverse-proxy"])
             changed.compose.up(*services, dependants=False, tell=tell)
             wait_until_well(changed, lambda _line: None, services=services, seconds=ROLL_SECONDS)
     wait_until_well(changed, tell, services=[name for name in NAMES if name in has], seconds=ROLL_SECONDS)
     wait_until_it_answers(changed, tell)
     return changed
+
+
+def _join_front(caddy: str) -> None:
+    """Ensure that the Caddy that runs is on the network of who stands behind it, where there is one by now."""
+    joined = docker_cli.run_docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", caddy)
+    there = docker_cli.run_docker("network", "ls", "--format", "{{.Name}}").split()
+    if FRONT in there and FRONT not in json.loads(joined):
+        docker_cli.run_docker("network", "connect", "--alias", "reverse-proxy", FRONT, caddy)
 
 
 def _differ(image: str, old: str, new: str) -> bool:

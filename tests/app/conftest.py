@@ -123,10 +123,11 @@ def services():
 
 
 @pytest.fixture
-def app(settings, infra, services):
-    """The platform API, and what else a test asks for in its process."""
+def app(settings, infra_as, services):
+    """The platform API by its own login, and what else a test asks for in its process."""
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
-    made = create_app(settings, infra, services)
+    opened = infra_as("api")
+    made = create_app(opened.settings, opened, services)
     yield made
     made.extensions["launchdb"].close()
 

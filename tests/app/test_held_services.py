@@ -10,17 +10,9 @@ from infra.postgres.database import Database
 
 
 @pytest.fixture
-def database(settings):
-    """The platform's database, as such a service opens it."""
-    opened = Database(settings.database_url, max_size=2)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clients(database):
-    """A client of each."""
-    apps = {"auth": auth.create(database), "storage": storage.create(database)}
+def clients(infra_as):
+    """A client of each, which have the platform's database by their own logins."""
+    apps = {"auth": auth.create(infra_as("auth").database), "storage": storage.create(infra_as("storage").database)}
     made = {
         name: httpx.Client(transport=httpx.WSGITransport(app), base_url="http://held") for name, app in apps.items()
     }

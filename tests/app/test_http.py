@@ -93,7 +93,7 @@ def test_requests_that_are_no_good_http_are_refused_as_problems(town, settings):
         evil = httpx.get(f"{url}/api/health", headers={"X-Forwarded-Host": "evil.example", "X-Request-Id": b"\xff"})
         assert "evil" not in evil.text + str(evil.headers)
         assert len(evil.headers["X-Request-Id"]) == 32
-        transport = httpx.HTTPTransport(uds=str(settings.run_folder / "api.internal.sock"))
+        transport = httpx.HTTPTransport(uds=str(settings.run_folder / "api" / "internal.sock"))
         with httpx.Client(transport=transport, base_url="http://internal") as internal:
             assert "launchdb_http_requests_total" in internal.get("/metrics").text
         # On a server, the manager hands it on to whoever asks on the machine itself.

@@ -13,14 +13,14 @@ from tests.jobs.conftest import Engine
 
 
 @pytest.fixture
-def served(infra, settings, project):
+def served(infra, infra_as, settings, project):
     """Clients of both services with the key, and an active project."""
     secretfiles.ensure(settings.secrets_folder, settings.home / ".env")
     engine = Engine(infra)
     engine.enqueue(ProvisionProject(project))
     engine.runner.drain()
     key = secretfiles.current(settings.secrets_folder, "INTERNAL_API_KEY")
-    apps = [manager.create(settings, infra), migrations.create(settings, infra)]
+    apps = [manager.create(settings, infra_as("manager")), migrations.create(settings, infra)]
     clients = [
         httpx.Client(transport=httpx.WSGITransport(app), base_url="http://inside", headers={"X-Internal-API-Key": key})
         for app in apps

@@ -200,6 +200,7 @@ def unstarted(clone, place):
             "LAUNCHDB_HTTP_PORT": str(http),
             "LAUNCHDB_HTTPS_PORT": str(https),
             "LAUNCHDB_EDGE_SUBNET": f"10.213.{secrets.randbelow(256)}.0/24",
+            "LAUNCHDB_FRONT_SUBNET": f"10.214.{secrets.randbelow(256)}.0/24",
         },
     )
     remove_everything(made)

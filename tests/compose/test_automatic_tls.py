@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from config.settings import load
-from infra.edge.proxy import CaddyProxy
+from infra.edge.proxy import WHOLE, CaddyProxy, sealed
 from infra.host import docker_cli
 from infra.host.home import LAUNCHDB
 from tests.fixtures.servers import wait_until
@@ -91,7 +91,8 @@ def test_a_certificate_is_had_by_itself_and_http_leads_to_it(started, folder):
     assert mail in text
     assert (settings.tls, settings.http_port, settings.https_port) == ("auto", 80, 443)
     other = f"\tacme_ca https://{AUTHORITY}/acme/local/directory\n\tacme_ca_root {root}\n"
-    (folder / "home/caddy/Caddyfile").write_text(text.replace(mail, mail + other))
+    changed = text.rpartition(WHOLE)[0].replace(mail, mail + other)
+    (folder / "home/caddy/Caddyfile").write_text(sealed(changed))
     address = started(DOMAIN, f"LAUNCHDB_HOME={folder / 'home'}")
 
     trusted = ssl.create_default_context(cafile=str(root))

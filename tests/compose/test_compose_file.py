@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,18 +14,19 @@ from config.deployment import DeploymentSettings
 from config.settings import Settings
 from infra.pooler.pooler_files import PgBouncerFrame
 from infra.secrets import secretfiles
+from infra.secrets.services import SERVICES, SUPERUSER, ServiceSecrets
 from tests.fixtures.images import CHECKOUT, command
 
 pytestmark = pytest.mark.docker
 
 FILE = CHECKOUT / "compose" / "compose.yaml"
 HOME = "/srv/launchdb"
-# Nobody but the broker sees Docker, and these see nothing of the home but their own folders.
-CONFINED = {"postgres", "pgbouncer", "redis", "broker", "reverse-proxy", "auth-service", "storage-service"}
+# Nobody but the broker sees Docker, and nobody but these sees more of the home than folders of its own.
+WORKERS = {"worker", "worker-bulk"}
 PUBLIC = {("reverse-proxy", "80"), ("reverse-proxy", "443")}
 # What compose.yaml sets itself, what an operator cannot mean, and what is a file.
 NOT_PASSED = {"LAUNCHDB_CRASH", "LAUNCHDB_PROJECT_MIGRATIONS", "LAUNCHDB_POSTGRES_BIN", "LAUNCHDB_SERVICE_FOLDER"} | {
-    "LAUNCHDB_PROCFILE", "LAUNCHDB_FORMATION", "LAUNCHDB_PORT", "LAUNCHDB_DOCKER_SOCKET", "LAUNCHDB_HOST_ROOT", "SMTP_PASSWORD"
+    "LAUNCHDB_ADMINISTRATOR_URL", "LAUNCHDB_PROCFILE", "LAUNCHDB_FORMATION", "LAUNCHDB_PORT", "LAUNCHDB_DOCKER_SOCKET", "LAUNCHDB_HOST_ROOT", "SMTP_PASSWORD"
 }  # fmt: skip
 
 
@@ -37,14 +40,26 @@ def dotenv(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def services(images, dotenv) -> dict[str, dict]:
-    """The services, with every default and every variable filled in."""
+def read(images, dotenv) -> dict[str, dict]:
+    """The file, with every default and every variable filled in."""
     said = command(
         "docker", "run", "--rm", "--network", "none", "-v", f"{dotenv}:/env:ro", "-v", f"{FILE.parent}:/compose:ro",
         "--user", "0:0", "--entrypoint", "docker", images["host"],
         "compose", "--env-file", "/env", "-p", "launchdb", "-f", "/compose/compose.yaml", "config", "--format", "json",
     )  # fmt: skip
-    return json.loads(said.stdout)["services"]
+    return json.loads(said.stdout)
+
+
+@pytest.fixture(scope="module")
+def services(read) -> dict[str, dict]:
+    """Its services."""
+    return read["services"]
+
+
+@pytest.fixture(scope="module")
+def networks(read) -> dict[str, dict]:
+    """Its networks."""
+    return read["networks"]
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="this machine has no Compose 1.29")
@@ -112,25 +127,66 @@ def test_docker_s_socket_is_the_broker_s_alone(services):
     assert [name for name, service in services.items() if "/var/run/docker.sock" in mounts(service)] == ["broker"]
     assert services["broker"]["network_mode"] == "none"
     assert services["broker"]["group_add"] == ["998"]
-    for name in ("platform-api", "worker-bulk", "backup"):
-        assert any(entry.startswith(f"{HOME}/run/broker:") for entry in services[name]["tmpfs"]), name
+    assert {name for name, service in services.items() if f"{HOME}/run/broker" in mounts(service)} == {
+        "broker",
+        "worker",
+    }
+    assert any(entry.startswith(f"{HOME}/run/broker:") for entry in services["worker-bulk"]["tmpfs"])
 
 
-def test_whoever_needs_little_sees_little_of_the_home(services):
-    for name in CONFINED:
-        assert HOME not in mounts(services[name]), name
-        for target, volume in mounts(services[name]).items():
-            if "/secrets" in target:
-                assert volume.get("read_only") is True, name
-    assert not any(
-        "/secrets" in target
-        for name in ("pgbouncer", "redis", "broker", "reverse-proxy")
-        for target in mounts(services[name])
-    )
-    for service in services.values():
+def test_each_service_s_secrets_are_a_folder_of_its_own(services):
+    for name, service in services.items():
+        found = {target: volume for target, volume in mounts(service).items() if "secrets" in target}
+        if name in WORKERS:
+            assert {volume["source"] for volume in found.values()} == {f"{HOME}/secrets"}
+        elif name in SERVICES:
+            assert list(found) == [f"{HOME}/secrets"], name
+            volume = found[f"{HOME}/secrets"]
+            assert (volume["source"], volume["read_only"]) == (f"{HOME}/services/{name}", True), name
+        else:
+            assert found == {}, name
+        given = SERVICES.get(name, ServiceSecrets())
+        told = service.get("environment") or {}
+        assert told.get("LAUNCHDB_SERVICE") == (name if given.login else None), name
+        urls = {told.get("LAUNCHDB_DATABASE_URL", ""), told.get("LAUNCHDB_ADMINISTRATOR_URL", "")} - {""}
+        logins = {given.login, SUPERUSER if given.administrator else ""} - {""}
+        assert {urlsplit(url).username for url in urls} == logins, name
+
+
+def test_whoever_is_no_worker_sees_folders_of_the_home_and_not_what_they_lie_in(services):
+    for name, service in services.items():
         for target, volume in mounts(service).items():
-            if volume["type"] == "bind" and target.startswith(HOME):
+            assert name in WORKERS or target not in (HOME, f"{HOME}/run", f"{HOME}/services", f"{HOME}/postgrest"), name
+            if volume["type"] == "bind" and target.startswith(HOME) and not target.endswith("/secrets"):
                 assert volume["source"] == target
+            if target == f"{HOME}/backups" and name not in WORKERS:
+                assert volume["read_only"] is True, name
+
+
+def test_whoever_sees_the_home_sees_each_folder_that_others_mount_as_a_mount_that_cannot_be_renamed(services):
+    """In a container a mount is neither renamed nor removed, so nobody lays a link in the place of another's folder."""
+    sources = {
+        volume["source"]
+        for service in services.values()
+        for volume in mounts(service).values()
+        if volume["type"] == "bind" and volume["source"].startswith(f"{HOME}/")
+    }
+    for name in WORKERS:
+        here = set(mounts(services[name])) | {entry.partition(":")[0] for entry in services[name]["tmpfs"]}
+        # A folder for each service lies in one of root's, in which nobody else renames anything.
+        left = {source for source in sources - here if not source.startswith(f"{HOME}/services/")}
+        assert left == set(), name
+        above = {str(parent) for source in sources for parent in PurePosixPath(source).parents}
+        assert {parent for parent in above if parent.startswith(f"{HOME}/")} - here == set(), name
+
+
+def test_networks_that_lead_out_are_caddy_s_and_the_workers_alone(services, networks):
+    inner = {name for name, network in networks.items() if network.get("internal")}
+    assert inner == {"launchdb-inner", "launchdb-front"}
+    out = {name for name, service in services.items() if set(service.get("networks") or ()) - inner}
+    # The manager's port is published to the machine by a network that translates no addresses.
+    assert out == {"reverse-proxy", "postgrest-manager", *WORKERS}
+    assert set(services["postgrest-manager"]["networks"]) - inner == {"launchdb-loopback"}
 
 
 def test_no_environment_holds_a_secret(services):

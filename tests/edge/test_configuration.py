@@ -113,10 +113,12 @@ def test_a_changed_file_is_loaded_once_kept_and_put_back(secured):
     before = proxy.file.read_text()
     assert changed.apply() is True
     assert changed.apply() is False
-    assert proxy.kept()[0].read_text() == before
+    assert [path.read_text() for path in proxy.kept()[:2]] == [changed.file.read_text(), before]
     proxy.file.write_text("somebody was here")
     assert proxy.apply() is True
     assert proxy.file.read_text() == before
+    assert proxy.kept()[0].read_text() == before
+    assert not any("somebody" in path.read_text() for path in proxy.kept()), "what Caddy never took is no copy"
     for number in range(7):
         CaddyProxy(settings.model_copy(update={"max_body_bytes": 5000 + number}), secured.ports).apply()
     assert len(proxy.kept()) == 5

@@ -24,10 +24,15 @@ def test_a_command_about_projects_runs_in_the_api_s_container(home):
     assert argv[-5:] == ["launchdb-platform-api", "launchdb", "projects", "list", "--json"]
 
 
-def test_a_look_at_containers_is_a_worker_s_since_the_api_may_not_ask_for_any(home):
-    argv = inside.forwarded(["db", "inventory", "--json"])
-    assert argv[-5:] == ["launchdb-worker", "launchdb", "db", "inventory", "--json"]
-    assert "launchdb-platform-api" in inside.forwarded(["db", "schema"])
+@pytest.mark.parametrize("words", ["db inventory", "db dsn", "secrets check", "backups adopt", "backups pull"])
+def test_what_takes_the_administrator_all_secrets_or_docker_is_a_worker_s(home, words):
+    argv = inside.forwarded([*words.split(), "--json"])
+    assert argv[-5:] == ["launchdb-worker", "launchdb", *words.split(), "--json"]
+
+
+@pytest.mark.parametrize("words", ["db schema", "secrets rotate", "backups create", "projects list"])
+def test_what_the_api_can_do_is_the_api_s(home, words):
+    assert "launchdb-platform-api" in inside.forwarded(words.split())
 
 
 def test_a_token_goes_along_by_name_alone(home, monkeypatch):

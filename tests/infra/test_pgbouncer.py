@@ -267,7 +267,8 @@ def test_the_last_five_good_configurations_are_kept(pooler, tenants, pgbouncer):
         pooler.serve(lambda size=size: [PoolerEntry(tenants[0].id, size, 2)])
     kept = sorted(pgbouncer.home.glob("pgbouncer/pgbouncer.ini.backup-*"))
     assert len(kept) == 5
-    assert all(f"pool_size={size} reserve_pool_size=2" in path.read_text() for size, path in enumerate(kept, 3))
+    assert all(f"pool_size={size} reserve_pool_size=2" in path.read_text() for size, path in enumerate(kept, 4))
+    assert kept[-1].read_text() == configuration(pgbouncer).read_text(), "the newest is what it serves"
 
 
 def test_what_pgbouncer_does_not_take_is_put_back(pooler, tenants, pgbouncer):

@@ -19,7 +19,7 @@ from infra.sockets import socket_path
 if TYPE_CHECKING:
     from app.http.context import AppContext
 
-SOCKET = "api.internal.sock"
+SOCKET = "api/internal.sock"
 
 
 def create_internal_app(public: Flask) -> Flask:
@@ -44,7 +44,7 @@ def create_internal_app(public: Flask) -> Flask:
 
 
 def serve_internal_app(public: Flask) -> None:
-    """Serve the internal application on `<home>/run/api.internal.sock`, in a thread that ends with the process."""
+    """Serve the internal application on `<home>/run/api/internal.sock`, in a thread that ends with the process."""
     path = socket_path(cast("AppContext", public.extensions[EXTENSION]).settings, SOCKET)
     path.unlink(missing_ok=True)
     server = make_server(f"unix://{path}", 0, create_internal_app(public), threaded=True)

@@ -9,6 +9,7 @@ from catalog import platform_secrets as catalogue
 from catalog import secrets
 from infra.secrets import secret_changes, secretfiles
 from infra.secrets.master_keys import NAME
+from infra.secrets.service_folders import deal_out
 from infra.secrets.vault import master_key_id
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
@@ -42,6 +43,7 @@ def retire_old_secret(run: Run[RetirePlatformSecret]) -> None:
     with secret_changes.locked_folder(folder):
         run.check()
         secret_changes.retire(folder, ALL[known.secret].file, known.old_id)
+        deal_out(folder)
     run.result["secret"] = known.secret
 
 

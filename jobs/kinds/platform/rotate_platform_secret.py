@@ -12,6 +12,7 @@ from catalog.secrets import SecretMissing
 from infra.backup import keys
 from infra.mail.mail import Email, SmtpServer, to_message
 from infra.secrets import secret_changes, secretfiles
+from infra.secrets.service_folders import deal_out
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
@@ -111,7 +112,10 @@ def switch_to_new_secret(run: Run[RotatePlatformSecret]) -> None:
         run.check()
         if run.args.secret == BACKUP_KEY:
             keys.keep_current_key(_folder(run))
+        # What is sealed or signed by the new one is read by others a moment before they are told to use it.
+        deal_out(_folder(run), coming={rotated.file: _offered(run)})
         secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run.args) > 0)
+        deal_out(_folder(run))
 
 
 def note_rotation(run: AtomicRun[RotatePlatformSecret], tx: Transaction) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def vacuum_platform_tables(run: Run[VacuumPlatform]) -> None:
     """Vacuum and analyse what has changed. Nothing of a tenant's is in this database."""
-    vacuum = Vacuum(run.infra.databases.cluster, run.infra.database.conninfo, run.session)
+    vacuum = Vacuum(run.infra.databases.cluster, run.infra.platform_conninfo, run.session)
     run.check()
     before, size = vacuum.tables(), vacuum.size()
     left = vacuum_all(run, vacuum, [table for table in before if table.changed])

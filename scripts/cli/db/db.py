@@ -48,14 +48,15 @@ def dsn(session: CliSession, name: str | None, *, as_json: bool) -> None:
     settings = session.settings
     if not settings.database_url:
         raise CliError(f"there is no installation in {settings.home}; start one with `launchdb up`", NOT_FOUND)
-    known = conninfo_to_dict(settings.database_url)
+    url = settings.administrator_url or settings.database_url
+    known = conninfo_to_dict(url)
     database = str(known.get("dbname") or "postgres")
     if name:
         database = name if is_project_id(name) else str(session.project(name)["id"])
     password = str(known.get("password") or "") or secretfiles.current(
         settings.secrets_folder, "POSTGRES_SUPERUSER_PASSWORD"
     )
-    uri = Cluster(settings.database_url).uri(database, str(known.get("user") or "postgres"), password)
+    uri = Cluster(url).uri(database, str(known.get("user") or "postgres"), password)
     if as_json:
         print_json({"dsn": uri})
         return

@@ -9,6 +9,9 @@ from scripts.cli.services.service import opened_settings
 
 
 @click.command()
-def scheduler() -> None:
-    """Ring again, find dead workers, tidy up, until SIGTERM. Several may run."""
-    main(opened_settings(patient=True))
+@click.option(
+    "--without-sweep", is_flag=True, help="Look after the queue alone; `launchdb worker --sweep` does the rest."
+)
+def scheduler(*, without_sweep: bool) -> None:
+    """Ring again, find dead workers, tidy up, compare the world with the catalogue, until SIGTERM. Several may run."""
+    main(opened_settings(patient=True), world=not without_sweep)

@@ -16,7 +16,6 @@ from app import auth, manager, migrations, storage
 from app.broker.server import BrokerServer
 from app.data.serve import standalone
 from app.factory import create_app
-from app.manager import listener
 from app.platform.operations import internal
 from config.logging import setup_logging
 from config.settings import Settings, data_api_environment, load
@@ -102,8 +101,6 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
         _say_when_connected(infra.database)
         if name in INTERNAL:
-            if name == "manager":
-                listener.start_listener(infra)
             return INTERNAL[name][1](self._settings, infra)
         app = create_app(self._settings, infra, self._services)
         if "platform" in self._services:

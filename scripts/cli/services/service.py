@@ -7,7 +7,8 @@ import time
 from config.settings import Settings, load
 from infra.composition import Infra
 from infra.errors import Unavailable
-from infra.secrets import secretfiles
+from infra.secrets import master_keys, secretfiles
+from infra.secrets.services import held_files
 from scripts.cli.errors import USAGE, CliError
 
 PAUSE_SECONDS = 0.2
@@ -26,7 +27,10 @@ def opened_settings(*, patient: bool) -> Settings:
             raise CliError(
                 f"there is no platform {name}; start with `launchdb up`, or set LAUNCHDB_{name.upper()}_URL", USAGE
             )
-    secretfiles.check(settings.secrets_folder)
+    held = held_files(settings)
+    secretfiles.check(settings.secrets_folder, held)
+    if master_keys.NAME not in held:
+        return settings
     infra = Infra.open(settings, name="launchdb-proof")
     try:
         while not _proven(infra) and patient:

@@ -12,12 +12,12 @@ import time
 import psycopg
 import pytest
 
-from app.manager.listener import SESSION, SchemaListener
 from catalog import names
 from catalog.ids import new_id
 from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders
 from infra.postgres.project_staging import ProjectStaging
+from jobs.loops.schema_listener import SESSION, SchemaListener
 from tests.fixtures.projects import drop, new_tenant
 from tests.fixtures.servers import wait_until
 
@@ -199,7 +199,7 @@ def test_a_paused_project_is_let_go_of_at_once_and_a_vanished_instance_after_a_w
     listener._looked = float("-inf")
     listener.run_once(0)
     assert listener.sessions == 1
-    monkeypatch.setattr("app.manager.listener.LINGER_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.loops.schema_listener.LINGER_SECONDS", 0.0)
     turned(listener, lambda: listener.sessions == 0)
 
 

@@ -1,4 +1,4 @@
-"""The manager's ear: hears in each project's database that its schema changed, and has the data API told so.
+"""Hears in each project's database that its schema changed, and has the data API told so.
 
 Only data APIs that cannot see it by themselves are listened for. A listener is one direct session; whoever renames or
 drops the database ends it like every other, and it comes back when the project is served again.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import selectors
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from infra.errors import InfraError
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from infra.composition import Infra
     from infra.instances.instances import Instances, Part
     from infra.postgres.cluster import Cluster
     from infra.postgres.database import Database
@@ -186,18 +184,3 @@ class SchemaListener:
 def _stamp(session: psycopg.Connection[Any]) -> str:
     row = session.execute(SQL.stamp).fetchone()
     return str(row[0]) if row else ""
-
-
-def start_listener(infra: Infra) -> None:
-    """Listen in a thread that ends with the process."""
-    heard = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
-    threading.Thread(target=_run, args=(heard,), name="listener", daemon=True).start()
-
-
-def _run(heard: SchemaListener) -> None:
-    while True:
-        try:
-            heard.run_once()
-        except InfraError as error:
-            log.info("the listener waits", extra={"error": str(error)})
-            time.sleep(LOOK_SECONDS)
