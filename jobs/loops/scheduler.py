@@ -1,4 +1,4 @@
-"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner."""
+"""The scheduler process: a loop each for relay, reaper, planner, sweeper, watchdog, sealer, pruner and the rest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
 from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.sweeper import Sweeper
+from jobs.loops.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ def loops(infra: Infra) -> list[Loop]:
     planner = SchedulePlanner(infra.database, offsite=bool(infra.settings.rsync_dest))
     sweeper = Sweeper(infra)
     sleeper = IdleScaler(infra)
+    watchdog = Watchdog(infra)
     sealer = AuditSealer(infra.database)
     historian = JobStatistics(infra.database)
     pruner = Pruner(infra.database, settings)
@@ -91,6 +93,7 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
+        Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
         Loop("breakers", lambda: breakers.close_recovered(infra.database), lambda _count: BREAKER_SECONDS),
