@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from config.deployment import DeploymentSettings
 from config.deployment import env as _env
 from config.destination import destination
+from config.watching import WatchdogSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-class Settings(DeploymentSettings):
+class Settings(WatchdogSettings, DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.

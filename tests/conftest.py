@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures.containers",
     "tests.fixtures.projects",
     "tests.fixtures.pooler",
+    "tests.fixtures.rivals",
     "tests.fixtures.second",
     "tests.fixtures.smtp",
     "tests.fixtures.ssh",

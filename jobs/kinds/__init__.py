@@ -37,6 +37,7 @@ from jobs.kinds.project.rotate_secret import RotateSecret
 from jobs.kinds.project.sleep import SleepProject
 from jobs.kinds.project.vacuum import VacuumProject
 from jobs.kinds.project.wake import WakeProject
+from jobs.kinds.project.warn import WarnOwner
 
 __all__ = [
     "BackupFleet",
@@ -75,5 +76,6 @@ __all__ = [
     "VerifyBackup",
     "VerifyFleet",
     "WakeProject",
+    "WarnOwner",
     "former_steps",
 ]

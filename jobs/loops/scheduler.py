@@ -1,4 +1,4 @@
-"""The scheduler process: a loop each for relay, reaper, planner, sweeper, sleeper, sealer, historian, pruner.
+"""The scheduler process: a loop each for relay, reaper, planner, sweeper, watchdog, sealer, pruner and the rest.
 
 Those that look after the queue need its tables alone. Those that look after the world need what workers need: the
 server's administrator, each project's secrets, PgBouncer, Caddy and the containers. Where each service has a login of
@@ -28,6 +28,7 @@ from jobs.loops.caddy_reconciler import CaddyReconciler
 from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.schema_listener import SchemaListener
 from jobs.loops.sweeper import Sweeper
+from jobs.loops.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,9 +104,12 @@ def queue_loops(infra: Infra) -> list[Loop]:
 
 def world_loops(infra: Infra) -> list[Loop]:
     """Return the loops that look at what is outside, and put it right or have it put right."""
-    sweeper = Sweeper(infra)
+    sweeper, watchdog = Sweeper(infra), Watchdog(infra)
     doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
-    found = [Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS)]
+    found = [
+        Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
+        Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
+    ]
     found += [Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors]
     if infra.settings.runtime != "embedded":
         listener = SchemaListener(infra.database, infra.databases.cluster, infra.instances)

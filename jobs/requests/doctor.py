@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from catalog import endings
 from catalog import project_states as states
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
@@ -27,6 +28,8 @@ SQL = statements(__file__)
 Status = Literal["ok", "info", "warning", "failure"]
 # More than a person reads; the counts are right all the same.
 MOST_NAMED = 20
+# So long after the last of its sessions was ended a project is named.
+RECENT_MINUTES = 15
 # Caddy renews a certificate of ninety days a month before its end; two weeks before it, that has failed many times.
 RENEWED_SECONDS = 14 * 86400.0
 
@@ -133,12 +136,29 @@ def projects(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
         yield PlatformFinding("projects", "ok", "all are as they should be")
 
 
+def watchdog(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
+    """Name the projects of which sessions were ended within the last minutes."""
+    found = endings.recent(tx, RECENT_MINUTES)
+    for one in found[:MOST_NAMED]:
+        said = f"{one.name}: {one.reason}; ended {one.ended} times since {one.first_at:%Y-%m-%d %H:%M}"
+        remedy = (
+            f"its owner was written; launchdb audit list names each; launchdb projects pause {one.project_id} stops it"
+        )
+        yield PlatformFinding("watchdog", "warning", said, remedy, subject=one.project_id)
+    if len(found) > MOST_NAMED:
+        said = f"{len(found) - MOST_NAMED} more went beyond what they may"
+        yield PlatformFinding("watchdog", "warning", said, "launchdb audit list")
+    if not found:
+        yield PlatformFinding("watchdog", "ok", f"nothing had to be ended for {RECENT_MINUTES} minutes")
+
+
 CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[PlatformFinding]]] = {
     "registration": registration,
     "secrets": secrets,
     "certificate": certificate,
     "workers": workers,
     "projects": projects,
+    "watchdog": watchdog,
 }
 
 

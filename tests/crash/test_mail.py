@@ -6,21 +6,24 @@ import signal
 
 import pytest
 
+from catalog import endings
 from infra.mail.mail import Email
 from infra.mail.mailbox import Mailbox
 from jobs.engine import kind as kinds
 from jobs.engine.crash import EXIT_STATUS
+from jobs.engine.enqueue import enqueue
 from jobs.engine.lease import Leases
 from jobs.engine.runner import Runner
 from jobs.engine.table import find
 from jobs.kinds.project.mail import SendMail
+from jobs.kinds.project.warn import WarnOwner
 from jobs.requests import mailing
 from jobs.requests.mailing import SendOptions
 from tests.crash.attempts import Attempt, attempt_in_a_process
 from tests.crash.carrying import pass_on
 from tests.crash.places import places
 from tests.crash.test_cancel_matrix import Request
-from tests.fixtures.projects import keep_master_key
+from tests.fixtures.projects import add_project, keep_master_key
 
 LETTER = Email("ann@example.org", "Another password", "a link\n")
 
@@ -101,3 +104,21 @@ def test_killed_each_time_no_third_copy_is_sent(settings, infra, posted, smtp):
     assert attempt_in_a_process(settings, **running.environment) == 0
     assert ended(infra, posted)[0] == "failed"
     assert len(running.sink.messages) == 2
+
+
+@pytest.mark.parametrize("crash", places(WarnOwner))
+def test_a_killed_warning_to_an_owner_is_written_once(crash, settings, infra):
+    keep_master_key(settings)
+    project = add_project(infra, status="active")
+    with infra.database.transaction() as tx:
+        endings.count(tx, project, "locks", 1, "it held them all")
+        job = enqueue(tx, WarnOwner(project, "locks"))
+    assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+    pass_on(infra)
+    for _attempt in range(2):  # the warning, and the mail that it has written
+        assert attempt_in_a_process(settings) == 0
+    with infra.database.autocommit() as tx:
+        assert find(tx, job.id).status == "succeeded"
+        assert tx.value("SELECT count(*) FROM mail_outbox") == 1
+    [letter] = Mailbox(settings.mailbox_folder).messages()
+    assert "it held them all" in letter.text

@@ -14,6 +14,7 @@ from tests.crash.places import places
 __all__ = ["installation"]
 # Whose promise is one of their own: the file of tests that has it.
 ELSEWHERE = {
+    "project.warn": "tests/crash/test_mail.py",
     "project.mail": "tests/crash/test_mail.py",
     "fleet.vacuum": "tests/crash/test_maintenance.py",
     "fleet.migrate": "tests/crash/test_migrations.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -64,7 +65,7 @@ def test_a_session_of_ours_waits_no_longer_than_is_declared(infra, tenant, way):
 def test_what_migrates_the_platform_waits_no_longer_than_is_declared(monkeypatch, platform_url):
     seen = []
     monkeypatch.setattr(prepare.migrations, "apply_migrations", lambda session, _folder: seen.append(told(session)))
-    monkeypatch.setattr(prepare, "load", lambda: type("Settings", (), {"database_url": platform_url}))
+    monkeypatch.setattr(prepare, "load", lambda: SimpleNamespace(database_url=platform_url, administrator_url=""))
     with pytest.raises(AttributeError):  # nothing else of the settings is there
         prepare.prepare()
     assert seen == [BEHIND_ANOTHER]

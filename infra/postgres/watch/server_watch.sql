@@ -1,0 +1,68 @@
+-- No statement here but `names` and `settings` reads a relation that all databases share: the lock on one would be an
+-- entry in the lock table, which is not to be had while a tenant fills it. The functions behind the views read none.
+
+-- name: settings
+SELECT current_setting('max_locks_per_transaction')::int AS locks, current_setting('max_pred_locks_per_transaction')::int AS predicates,
+       current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int AS backends,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           - coalesce(current_setting('reserved_connections', true), '0')::int AS connections,
+       current_setting('autovacuum_max_workers')::int AS workers;
+
+-- name: databases
+SELECT d.oid::bigint AS oid, d.datname AS name, s.setconfig AS settings
+  FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0
+ WHERE d.datname ~ '^proj_[0-9a-f]{16}(_|$)';
+
+-- name: logins
+-- Who may log in as these is told the password, or can change it: not so the logins that dump and restore.
+SELECT oid::bigint AS oid, rolname AS name FROM pg_authid
+ WHERE rolname ~ '^proj_[0-9a-f]{16}_(owner|authenticator|auth|storage)$';
+
+-- name: reserve
+-- Entries of the lock table that are ours to give back when there is no other left.
+SELECT count(pg_advisory_lock(pg_backend_pid(), n)) FROM generate_series(1, 256) AS n;
+
+-- name: give_back
+SELECT pg_advisory_unlock_all();
+
+-- name: look
+WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS now),
+held AS MATERIALIZED (
+    SELECT l.pid, count(*) FILTER (WHERE l.mode <> 'SIReadLock') AS locks,
+           count(*) FILTER (WHERE l.mode = 'SIReadLock') AS predicates
+      FROM pg_lock_status() l WHERE NOT l.fastpath GROUP BY l.pid)
+SELECT a.pid, a.backend_start AS started, a.backend_type AS type, a.datid::bigint AS database,
+       coalesce(a.usesysid::bigint, 0) AS role, coalesce(a.application_name, '') AS application, coalesce(a.state, '') AS state,
+       coalesce(a.wait_event, '') AS wait, a.query_start AS query, a.backend_xid IS NOT NULL AS writes,
+       CASE WHEN a.usesysid IS NULL THEN left(a.query, 200) ELSE '' END AS activity,
+       coalesce(extract(epoch FROM m.now - a.query_start)::float, 0) AS statement,
+       coalesce(extract(epoch FROM m.now - a.state_change)::float, 0) AS idle,
+       extract(epoch FROM m.now - a.xact_start)::float AS transaction,
+       coalesce(h.locks, 0) AS locks, coalesce(h.predicates, 0) AS predicates, p.param1::int AS phase
+  FROM moment m, pg_stat_get_activity(NULL) a
+  LEFT JOIN held h ON h.pid = a.pid
+  LEFT JOIN pg_stat_get_progress_info('ANALYZE') p ON p.pid = a.pid
+ WHERE a.datid IS NOT NULL AND a.datid <> 0 AND a.backend_start IS NOT NULL;
+
+-- name: queue
+SELECT pg_notification_queue_usage();
+
+-- name: segments
+SELECT max(name) FROM pg_ls_dir('pg_notify') AS name;
+
+-- name: segment
+SELECT pg_read_binary_file('pg_notify/' || %(name)s::text, 0, 262144, true);
+
+-- name: memory
+-- Of a process's own: what is shared with others does not count. One that has ended meanwhile has no file.
+SELECT pid, substring(pg_read_file('/proc/' || pid || '/status', true) FROM 'RssAnon:\s+(\d+) kB')::bigint * 1024 AS bytes
+  FROM unnest(%(pids)s::int[]) AS pid;
+
+-- name: cancel
+-- By number and birth: the number alone may be another process's by now.
+SELECT pg_cancel_backend(a.pid) FROM pg_stat_get_activity(%(pid)s) a
+ WHERE a.backend_start = %(started)s AND coalesce(a.usesysid::bigint, 0) = %(role)s AND a.datid::bigint = %(database)s;
+
+-- name: terminate
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_get_activity(%(pid)s) a
+ WHERE a.backend_start = %(started)s AND coalesce(a.usesysid::bigint, 0) = %(role)s AND a.datid::bigint = %(database)s;

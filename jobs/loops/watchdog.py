@@ -1,0 +1,134 @@
+"""The watchdog: whoever goes beyond their share of the server is ended by our own clock, and told so."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from catalog import audit, endings
+from infra.errors import Unavailable
+from infra.postgres.watch.judge import History, Verdict, judge
+from infra.postgres.watch.server_watch import ServerWatch
+from infra.postgres.watch.snapshot import WatchLimits
+from jobs.engine.enqueue import enqueue
+from jobs.kinds.project.warn import WarnOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.composition import Infra
+    from infra.postgres.database import Transaction
+
+log = logging.getLogger(__name__)
+OWNERS_SECONDS = 30.0
+# Whoever was ended tries again at once: for a while it is looked more often.
+HURRIED_FOR_SECONDS, HURRIED_SECONDS = 60.0, 0.25
+# A session that one of our jobs has opened as a project's login bears the job's name.
+_OF_A_JOB = re.compile(r"launchdb:(job_[0-9a-f]{32}):\d+")
+# What our jobs bound by a clock of their own.
+BOUND_BY_JOBS = ("statement", "idle_transaction")
+
+
+class Watchdog:
+    """Several may run: who has been ended by one is no longer there for the next."""
+
+    def __init__(
+        self, infra: Infra, limits: WatchLimits | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._infra = infra
+        self._limits = limits or WatchLimits.of(infra.settings)
+        self._clock = clock
+        self._watch = ServerWatch(infra.databases.cluster.conninfo, clock=clock)
+        self._history = History()
+        self._owners: dict[str, str] = {}
+        self._owners_at = self._ended_at = float("-inf")
+        self._unwritten: list[Verdict] = []
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait until the next look."""
+        most = self._infra.settings.watchdog_seconds
+        return min(HURRIED_SECONDS, most) if self._clock() - self._ended_at < HURRIED_FOR_SECONDS else most
+
+    def run_once(self) -> int:
+        """Look once, and end who has to go; return how many. Raises Unavailable when Postgres is away."""
+        now = self._clock()
+        seen = self._watch.look(self._read_owners(now), queue=self._limits.queue)
+        self._history = self._history.with_look(seen, now)
+        done = [
+            each for each in self._of_tenants(judge(seen, self._limits, self._history, now)) if self._watch.end(each)
+        ]
+        self._history = self._history.with_endings(done, now)
+        if done:
+            self._ended_at = now
+        # Ended first, told afterwards: while it is there, the telling may not be possible.
+        self._unwritten += done
+        self._write()
+        return len(done)
+
+    def close(self) -> None:
+        """Give the session back."""
+        self._watch.close()
+
+    def _read_owners(self, now: float) -> dict[str, str]:
+        """Return who owns each project: as last known, while that cannot be read."""
+        if now - self._owners_at > OWNERS_SECONDS:
+            try:
+                with self._infra.database.autocommit() as tx:
+                    self._owners = endings.owners(tx)
+                self._owners_at = now
+            except Unavailable:
+                log.info("owners of projects could not be read")
+        return self._owners
+
+    def _of_tenants(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """Leave out the sessions of our own jobs, which end by the jobs' clocks.
+
+        A tenant may give its session such a name: that of a job of its own project, for as long as the job runs.
+        """
+        named = {
+            each.backend.identity: found[1]
+            for each in verdicts
+            if each.cause in BOUND_BY_JOBS and (found := _OF_A_JOB.fullmatch(each.backend.application))
+        }
+        if not named:
+            return verdicts
+        with self._infra.database.autocommit() as tx:
+            running = endings.running_jobs(tx, sorted(named.values()))
+        return [
+            each for each in verdicts if (named.get(each.backend.identity, ""), each.backend.project) not in running
+        ]
+
+    def _write(self) -> None:
+        """Write down what was ended; what cannot be written now is written after the next look."""
+        groups: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+        for verdict in self._unwritten:
+            groups[verdict.backend.project, verdict.cause].append(verdict)
+        if not groups:
+            return
+        with self._infra.database.transaction() as tx:
+            for (project, cause), verdicts in groups.items():
+                self._tell(tx, project, cause, verdicts)
+        self._unwritten = []
+
+    def _tell(self, tx: Transaction, project: str, cause: str, verdicts: list[Verdict]) -> None:
+        owner, reason = self._owners.get(project), verdicts[-1].reason
+        detail = {
+            "reason": reason,
+            "sessions": [
+                {"pid": each.backend.pid, "login": each.backend.login, "did": "cancelled" if each.gently else "ended"}
+                for each in verdicts
+            ],
+        }
+        audit.record(
+            tx,
+            audit.AuditEntry("system", f"watchdog.{cause}", "ended", owner_id=owner, project_id=project, detail=detail),
+        )
+        if endings.count(tx, project, cause, len(verdicts), reason) and owner is not None:
+            enqueue(tx, WarnOwner(project, cause), owner_id=owner)
+        log.warning(
+            "sessions ended", extra={"project_id": project, "cause": cause, "count": len(verdicts), "reason": reason}
+        )
