@@ -1,0 +1,232 @@
+"""What one project does to all others when it means harm, or does not know better: each act goes on until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREPARE = """
+CREATE TABLE IF NOT EXISTS mine (id serial PRIMARY KEY, body text);
+CREATE OR REPLACE FUNCTION public.slow() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM pg_sleep(20)';
+CREATE OR REPLACE FUNCTION public.big(n int) RETURNS text LANGUAGE sql AS $$ SELECT repeat('x', n) $$;
+CREATE OR REPLACE FUNCTION public.shout() RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN FOR i IN 1..2000 LOOP RAISE WARNING '%', repeat('w', 1000); END LOOP; RETURN 1; END $$;
+CREATE OR REPLACE FUNCTION public.locks() RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_lock(n) FROM generate_series(1, 1000000) n; PERFORM pg_sleep(20); RETURN 1; END $$;
+CREATE OR REPLACE FUNCTION public.sleepy(text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+    $$ BEGIN IF inet_client_addr() IS NULL THEN PERFORM pg_sleep(600); END IF; RETURN 1; END $$;
+DO $$ BEGIN FOR n IN 1..3 LOOP
+    EXECUTE format('CREATE TABLE IF NOT EXISTS asleep_%s (body text) WITH (autovacuum_analyze_threshold = 1)', n);
+    EXECUTE format('CREATE INDEX IF NOT EXISTS asleep_%s_body ON asleep_%s (public.sleepy(body))', n, n);
+END LOOP; END $$;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, service_role;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO anon, authenticated, service_role;
+"""
+
+
+@dataclass(frozen=True)
+class HostileProject:
+    """A project whose owner has it in for the others.
+
+    base   where the platform is reached
+    token  the owner's
+    key    the project's service key
+    uri    of its database, as the owner's login
+    """
+
+    id: str
+    base: str
+    token: str
+    key: str
+    uri: str
+
+    def client(self, **more: object) -> httpx.Client:
+        """Return a client of the project's data API."""
+        headers = {"apikey": self.key, "Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=f"{self.base}/project/{self.id}/rest/v1", headers=headers, timeout=30.0, **more)
+
+    def session(self) -> psycopg.Connection:
+        """Open a session as the owner's login, with every time-out lifted that a tenant can lift."""
+        opened = psycopg.connect(self.uri, autocommit=True, connect_timeout=5)
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+            with suppress(psycopg.Error):
+                opened.execute(f"SET {name} = 0")
+        return opened
+
+
+def locks(a: HostileProject) -> None:
+    """Take the lock table of the whole server."""
+    with a.session() as session:
+        session.execute("SELECT public.locks()")
+
+
+def locks_by_request(a: HostileProject) -> None:
+    with a.client() as client:
+        client.post("/rpc/locks", json={})
+
+
+def sleeping_statements(a: HostileProject) -> None:
+    with a.session() as session:
+        session.execute("SELECT pg_sleep(200)")
+
+
+def idle_transactions(a: HostileProject) -> None:
+    with a.session() as session:
+        session.execute("BEGIN")
+        session.execute("LOCK TABLE mine")
+        time.sleep(5)
+        session.execute("COMMIT")
+
+
+def every_connection(a: HostileProject) -> None:
+    held = []
+    try:
+        with suppress(psycopg.Error):
+            while len(held) < 60:
+                held.append(a.session())
+        time.sleep(2)
+    finally:
+        for one in held:
+            one.close()
+
+
+def notifications(a: HostileProject) -> None:
+    """Fill the queue that all databases share, behind a listener that never reads."""
+    with a.session() as listener, a.session() as speaker:
+        listener.execute("LISTEN x")
+        listener.execute("BEGIN")
+        for _ in range(400):
+            speaker.execute("SELECT count(pg_notify('x', repeat('n', 7000) || n)) FROM generate_series(1, 1000) n")
+
+
+def sleeping_autovacuum(a: HostileProject) -> None:
+    with a.session() as session:
+        for number in (1, 2, 3):
+            session.execute("SET synchronous_commit = off")
+            session.execute(f"INSERT INTO asleep_{number} SELECT repeat('x', 9) FROM generate_series(1, 200)")
+        time.sleep(2)
+
+
+def memory(a: HostileProject) -> None:
+    with a.session() as session:
+        session.execute("SELECT length(string_agg(repeat('x', 1000000), '')) FROM generate_series(1, 900)")
+
+
+def warnings(a: HostileProject) -> None:
+    with a.session() as session:
+        session.execute("SELECT public.shout()")
+
+
+def slow_requests(a: HostileProject) -> None:
+    with a.client() as client, ThreadPoolExecutor(100) as pool:
+        list(pool.map(lambda _: _quietly(lambda: client.post("/rpc/slow", json={})), range(100)))
+
+
+def large_answers(a: HostileProject) -> None:
+    with a.client() as client:
+        client.get("/rpc/big", params={"n": "400000000"})
+
+
+def deep_bodies(a: HostileProject) -> None:
+    with a.client() as client:
+        client.post("/mine", content=b"[" * 9_000_000, headers={"Content-Type": "application/json"})
+
+
+def heads_without_bodies(a: HostileProject) -> None:
+    at = urlsplit(a.base)
+    head = f"POST /project/{a.id}/rest/v1/mine HTTP/1.1\r\nHost: x\r\nContent-Length: 10737418240\r\n\r\n".encode()
+    held = [socket.create_connection((at.hostname, at.port), timeout=10) for _ in range(64)]
+    try:
+        for one in held:
+            with suppress(OSError):
+                one.sendall(head)
+        time.sleep(3)
+    finally:
+        for one in held:
+            one.close()
+
+
+def wrong_passwords(a: HostileProject) -> None:
+    with httpx.Client(base_url=a.base, timeout=30.0) as client, ThreadPoolExecutor(60) as pool:
+        body = {"email": f"nobody-{time.monotonic_ns()}@example.org", "password": "not this one, surely"}
+        list(pool.map(lambda _: _quietly(lambda: client.post("/api/auth/login", json=body)), range(60)))
+
+
+def event_streams(a: HostileProject) -> None:
+    """Ask for the events of a job that does not end soon, sixteen times at once."""
+    headers = {"Authorization": f"Bearer {a.token}"}
+    with httpx.Client(base_url=a.base, headers=headers, timeout=10.0) as client:
+        job = client.post(f"/api/projects/{a.id}/vacuum").json()["job"]["id"]
+
+        def follow() -> None:
+            with client.stream("GET", f"/api/jobs/{job}/events") as stream:
+                for _ in stream.iter_bytes():
+                    pass
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: _quietly(follow), range(16)))
+
+
+def jobs_that_hang(a: HostileProject) -> None:
+    """Migrations that sleep, so that they hold workers."""
+    headers = {"Authorization": f"Bearer {a.token}"}
+    with httpx.Client(base_url=a.base, headers=headers, timeout=10.0) as client:
+        for number in range(4):
+            version = str(time.time_ns() + number)[-18:].lstrip("0")
+            body = {"version": version, "name": "sleep", "sql": "SELECT pg_sleep(3600)", "timeoutMs": 3_600_000}
+            client.post(f"/api/projects/{a.id}/migrations", content=json.dumps(body))
+    time.sleep(10)
+
+
+ATTACKS: tuple[Callable[[HostileProject], None], ...] = (
+    locks, locks_by_request, sleeping_statements, idle_transactions, every_connection, notifications,
+    sleeping_autovacuum, memory, warnings, slow_requests, large_answers, deep_bodies, heads_without_bodies,
+    wrong_passwords, event_streams, jobs_that_hang,
+)  # fmt: skip
+
+
+def _quietly(act: Callable[[], object]) -> None:
+    with suppress(httpx.HTTPError, ValueError):
+        act()
+
+
+class Assault:
+    """Every attack again and again, each in a thread of its own, for the length of a block."""
+
+    def __init__(
+        self, hostile: HostileProject, attacks: tuple[Callable[[HostileProject], None], ...] = ATTACKS
+    ) -> None:
+        self._hostile, self._attacks = hostile, attacks
+        self._over = threading.Event()
+        self.rounds: dict[str, int] = {attack.__name__: 0 for attack in attacks}
+        self._threads = [threading.Thread(target=self._go_on, args=(attack,), daemon=True) for attack in attacks]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(90)
+
+    def _go_on(self, attack: Callable[[HostileProject], None]) -> None:
+        while not self._over.wait(0.5):
+            # Being refused or ended is what it deserves.
+            with suppress(psycopg.Error, httpx.HTTPError, OSError, KeyError, ValueError):
+                attack(self._hostile)
+            self.rounds[attack.__name__] += 1
