@@ -69,7 +69,9 @@ class Settings(DeploymentSettings):
     )
 
     formation: str = _env("LAUNCHDB_FORMATION", "worker=2", "how many processes of each Procfile line (default 1)")
-    api_threads: int = _env("LAUNCHDB_API_THREADS", 32, "threads of the API server; each open event stream holds one")
+    api_threads: int = _env(
+        "LAUNCHDB_API_THREADS", 64, "threads of the API server; a stream holds one, a project a fifth"
+    )
     worker_threads: Annotated[int, Field(ge=1, le=64)] = _env(
         "LAUNCHDB_WORKER_THREADS", 4, "jobs that one worker process runs at a time"
     )

@@ -103,7 +103,7 @@ def test_more_waiting_requests_than_allowed_are_not_kept_waiting(app, settings):
     with another(settings, LAUNCHDB_EVENT_STREAMS="1") as town:
         owner = town.owner()
         job = owner.project()["currentJob"]
-        assert town.app.extensions["launchdb"].slots.acquire()
+        assert town.app.extensions["launchdb"].slots.acquire("somebody else")
         problem(owner.get(f"/api/jobs/{job}/events"), 503)
         assert owner.get(f"/api/jobs/{job}?wait=30").status_code == 200
         answer = owner.post("/api/projects", json={"name": "b"}, headers={"Prefer": "wait=30"})
