@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 import statistics
-import threading
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
 
 from tests.app.server import served
 from tests.app.test_http import head
+from tests.fixtures.forked import processes
 from tests.fixtures.projects import stored_tenant
 from tests.jobs.conftest import wait_until
 
@@ -132,85 +132,60 @@ def test_what_one_project_is_asked_too_much_holds_up_no_other(shops, settings):
             refused_and_closed(crowd, 413)
 
 
-@pytest.fixture
-def served_shops(shops, settings):
-    with served(settings, "all") as url:
-        yield url
+def attack(name, url, project, key, token, job):
+    """Ask so much of the server as one project, owner or client can, from a process of its own, until it is killed."""
+    bearer = {"apikey": key, "Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+        wrong = {"password": "a wrong password"}
+        slow = f"/project/{project}/rest/v1/rpc/slow"
+        ways = {
+            "logins": lambda n: client.post("/api/auth/login", json={"email": f"{n}@example.org", **wrong}),
+            "slow functions": lambda n: client.post(slow, json={"seconds": 2}, headers=bearer),
+            "heads of huge bodies": lambda n: read_to_the_end(ask_raw(url, head("POST", "/api/auth/login", *HUGE))),
+            "event streams": lambda n: client.get(f"/api/jobs/{job}/events", headers={"Authorization": token}),
+        }
+
+        def again_and_again(number):
+            while True:
+                with suppress(httpx.HTTPError, OSError):
+                    ways[name](number)
+                time.sleep(0.5)  # whoever wants the two cores that all have here can have them otherwise
+
+        with ThreadPoolExecutor(ATTACKS[name]) as pool:
+            list(pool.map(again_and_again, range(ATTACKS[name])))
 
 
-class Asking:
-    """Asks again and again, many at a time, until the block ends."""
-
-    def __init__(self, ask, count) -> None:
-        self._ask, self._going = ask, True
-        self.told: list = []
-        self._threads = [threading.Thread(target=self._go, daemon=True) for _ in range(count)]
-
-    def _go(self) -> None:
-        while self._going:
-            try:
-                self.told.append(self._ask())
-            except (httpx.HTTPError, OSError) as error:
-                self.told.append(type(error).__name__)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error) -> None:
-        self._going = False
-        for thread in self._threads:
-            thread.join(30)
-
-
-def p95(ask, seconds):
+def p95(client, seconds):
     """Ask twenty times a second, as one who behaves; return the 95th percentile."""
     took, until = [], time.monotonic() + seconds
     while (started := time.monotonic()) < until:
-        assert ask() == 200
+        assert client.get("/free").status_code == 200
         took.append(time.monotonic() - started)
         time.sleep(max(0.0, 0.05 - took[-1]))
     return statistics.quantiles(took, n=20)[-1]
 
 
-ATTACKS = {
-    "logins": 120,
-    "slow functions": 100,
-    "heads of huge bodies": 64,
-    "event streams": 16,
-}
+# How many at a time.
+ATTACKS = {"logins": 120, "slow functions": 100, "heads of huge bodies": 64, "event streams": 16}
 
 
 @pytest.mark.timing
 @pytest.mark.full
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_while_one_attacks_another_waits_at_most_twice_as_long(shops, served_shops, settings, attack, capsys):
-    """A 95th percentile of five milliseconds and less is as good as quiet."""
-    url, (a, b) = served_shops, shops
-    with b.client(url) as quick, a.client(url, timeout=60) as slow, httpx.Client(base_url=url, timeout=60) as anyone:
-        ways = {
-            "logins": lambda: (
-                anyone.post(
-                    "/api/auth/login",
-                    json={"email": f"{time.monotonic_ns()}@example.org", "password": "wrong password"},
-                ).status_code
-            ),
-            "slow functions": lambda: slow.post("/rpc/slow", json={"seconds": 2}).status_code,
-            "heads of huge bodies": lambda: read_to_the_end(ask_raw(url, head("POST", "/api/auth/login", *HUGE)))[9:12],
-            "event streams": lambda: (
-                anyone.get(
-                    f"/api/jobs/{a.owner.get('/api/jobs').json()['jobs'][0]['id']}/events",
-                    headers={"Authorization": a.token},
-                ).status_code
-            ),
-        }
-        ask = lambda: quick.get("/free").status_code  # noqa: E731
-        quiet = p95(ask, 5)
-        with Asking(ways[attack], ATTACKS[attack]) as attackers:
-            busy = p95(ask, 10)
-        with capsys.disabled():
-            print(
-                f"\n{attack}: p95 {quiet * 1000:.1f} ms quiet, {busy * 1000:.1f} ms beside {len(attackers.told)} answers"
-            )
-    assert busy <= max(2 * quiet, 0.005)
+def test_while_one_attacks_another_waits_at_most_twice_as_long(shops, settings, capsys):
+    """What is below ten milliseconds is as good as quiet."""
+    a, b = shops
+    job = a.owner.post(f"/api/projects/{a.id}/restart", json={}).json()["job"]["id"]  # nobody carries it out
+    told = {}
+    with served(settings, "all") as url, b.client(url) as client:
+        for name in ATTACKS:
+            quiet = p95(client, 5)
+            attacker = processes.Process(target=attack, args=(name, url, a.id, a.key, a.token, job), daemon=True)
+            attacker.start()
+            time.sleep(2)
+            busy = p95(client, 10)
+            attacker.kill()
+            attacker.join()
+            told[name] = (round(quiet * 1000, 1), round(busy * 1000, 1))
+    with capsys.disabled():
+        print("\np95 in milliseconds, quiet and beside:", told)
+    assert {name: pair for name, pair in told.items() if pair[1] > max(2 * pair[0], 10)} == {}

@@ -19,7 +19,8 @@ from app.factory import create_app
 from app.manager import listener
 from app.platform.operations import internal
 from config.logging import setup_logging
-from config.settings import Settings, data_api_environment, load
+from config.settings import Settings, load
+from config.surroundings import data_api_environment
 from infra import exhaustion
 from infra.composition import Infra
 from infra.errors import Unavailable
