@@ -140,9 +140,9 @@ def attack(name, url, project, key, token, job):
         slow = f"/project/{project}/rest/v1/rpc/slow"
         ways = {
             "logins": lambda n: client.post("/api/auth/login", json={"email": f"{n}@example.org", **wrong}),
-            "slow functions": lambda n: client.post(slow, json={"seconds": 2}, headers=bearer),
-            "heads of huge bodies": lambda n: read_to_the_end(ask_raw(url, head("POST", "/api/auth/login", *HUGE))),
-            "event streams": lambda n: client.get(f"/api/jobs/{job}/events", headers={"Authorization": token}),
+            "slow functions": lambda _: client.post(slow, json={"seconds": 2}, headers=bearer),
+            "heads of huge bodies": lambda _: read_to_the_end(ask_raw(url, head("POST", "/api/auth/login", *HUGE))),
+            "event streams": lambda _: client.get(f"/api/jobs/{job}/events", headers={"Authorization": token}),
         }
 
         def again_and_again(number):
