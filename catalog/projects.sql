@@ -1,5 +1,6 @@
 -- name: quota
-SELECT max_projects FROM owners WHERE id = %(owner)s;
+-- What was said of an owner counts; of an operator of whom nothing was said, the installation's own does not.
+SELECT CASE WHEN max_projects IS NULL AND is_operator THEN 0 ELSE max_projects END FROM owners WHERE id = %(owner)s;
 
 -- name: lock_owner
 SELECT FROM owners WHERE id = %(owner)s FOR UPDATE;

@@ -7,7 +7,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -70,7 +70,9 @@ class Settings(WatchdogSettings, DeploymentSettings):
     )
 
     formation: str = _env("LAUNCHDB_FORMATION", "worker=2", "how many processes of each Procfile line (default 1)")
-    api_threads: int = _env("LAUNCHDB_API_THREADS", 32, "threads of the API server; each open event stream holds one")
+    api_threads: int = _env(
+        "LAUNCHDB_API_THREADS", 64, "threads of the API server; a stream holds one, a project a fifth"
+    )
     worker_threads: Annotated[int, Field(ge=1, le=64)] = _env(
         "LAUNCHDB_WORKER_THREADS", 4, "jobs that one worker process runs at a time"
     )
@@ -89,7 +91,9 @@ class Settings(WatchdogSettings, DeploymentSettings):
     crash: str = _env("LAUNCHDB_CRASH", "", "kind:step:point at which a worker dies, for tests; refused in production")
 
     registration: Literal["open", "invite", "closed"] = _env(
-        "REGISTRATION", "open", "who may register; invite: whom an operator has invited; closed: nobody"
+        "REGISTRATION",
+        "open",
+        "who may register: anybody, invite: who was invited (default in production), closed: nobody",
     )
     max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
     access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60, le=86_400)
@@ -181,6 +185,11 @@ class Settings(WatchdogSettings, DeploymentSettings):
     )
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _invites_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {"REGISTRATION": "invite", **given} if given.get("LAUNCHDB_ENV") == "production" else given
 
     @field_validator("home")
     @classmethod
@@ -292,8 +301,3 @@ def remembered_state(home: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError, PermissionError, json.JSONDecodeError):
         return {}
     return {name: str(value) for name, value in state.items()} if isinstance(state, dict) else {}
-
-
-def data_api_environment() -> dict[str, str]:
-    """Return the PGRST_* variables, with which the data API serves one database without a home."""
-    return {name: value for name, value in os.environ.items() if name.startswith("PGRST_")}

@@ -90,3 +90,8 @@ def proxy_for(url: str) -> str | None:
 
 def _counts(name: str) -> bool:
     return name in _KEPT or name.startswith(_OURS)
+
+
+def data_api_environment() -> dict[str, str]:
+    """Return the PGRST_* variables, with which the data API serves one database without a home."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PGRST_")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from app.http.models import JobStatus  # noqa: TC001 - pydantic reads the annotations
@@ -34,12 +34,15 @@ class MeOut(OwnerOut):
 
 
 class TokensOut(ResponseBody):
-    """A sign-in."""
+    """A sign-in, with the members of OAuth's answer (RFC 6749) beside ours: the same under two names."""
 
     access_token: str
     token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str
+    oauth_access_token: str = Field(alias="access_token")
+    oauth_token_type: Literal["Bearer"] = Field(alias="token_type")
+    oauth_expires_in: int = Field(alias="expires_in")
 
 
 class PersonalTokenOut(ResponseBody):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import time
-from functools import cache
 from typing import TYPE_CHECKING
 
 from flask import g, request
@@ -14,6 +12,7 @@ from flask import g, request
 from app.http.caller import Caller
 from app.http.problems import Problem
 from app.http.routing import SIGN_IN
+from app.server.clients import client_address
 from catalog import personal_tokens, sessions
 from catalog.ids import is_id
 from infra.secrets import secretfiles, tokens
@@ -54,13 +53,7 @@ def count_request(world: AppContext, operation: Operation, caller: Caller, addre
 
 def address_of_client(trusted_proxies: str) -> str:
     """Return the address a request comes from; X-Forwarded-For counts only as far as trusted proxies wrote it."""
-    address = request.remote_addr or "local"
-    trusted = _networks(trusted_proxies)
-    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",") if trusted else []):
-        if not _inside(address, trusted) or not _is_address(hop.strip()):
-            break
-        address = hop.strip()
-    return address
+    return client_address(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), trusted_proxies)
 
 
 def _caller(world: AppContext) -> Caller | None:
@@ -136,20 +129,3 @@ def _unauthorized(detail: str, *, error: str = "") -> Problem:
 
 def _not_found() -> Problem:
     return Problem(404, "not-found", "there is nothing at this path")
-
-
-@cache
-def _networks(trusted: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in trusted.split(",") if part.strip())
-
-
-def _inside(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
-    return _is_address(address) and any(ipaddress.ip_address(address) in network for network in networks)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

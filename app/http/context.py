@@ -59,31 +59,48 @@ class KeyedConcurrencyLimit:
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
 
+    def acquire(self, key: str) -> bool:
+        """Take a place, if there is one."""
+        with self._lock:
+            free = self._busy[key] < self._each and self._busy.total() < self._together
+            self._change(key, int(free))
+        return free
+
+    def release(self, key: str) -> None:
+        """Free the place for another."""
+        with self._lock:
+            self._change(key, -1)
+
     @contextmanager
     def hold(self, key: str) -> Iterator[bool]:
         """Hold a place, if there is one; say whether."""
-        with self._lock:
-            held = self._busy[key] < self._each and self._busy.total() < self._together
-            self._busy[key] += held
+        held = self.acquire(key)
         try:
             yield held
         finally:
-            with self._lock:
-                self._busy[key] -= held
-                if not self._busy[key]:
-                    del self._busy[key]
+            if held:
+                self.release(key)
+
+    def _change(self, key: str, by: int) -> None:
+        self._busy[key] += by
+        if not self._busy[key]:
+            del self._busy[key]
 
 
 @dataclass
 class AppContext:
-    """The opened world with the API's own counters, caches and waiting rooms."""
+    """The opened world with the API's own counters, caches and waiting rooms.
+
+    slots  who waits for a job, by owners, each of whom has half of all places at most
+    rooms  whose SQL runs, by projects
+    """
 
     settings: Settings
     infra: Infra
     limiter: RateLimiter
     passwords: Passwords
     changes: JobChanges
-    slots: ConcurrencyLimit
+    slots: KeyedConcurrencyLimit
     rooms: KeyedConcurrencyLimit
     metrics: Metrics = field(default_factory=Metrics)
     callers: Cache[Caller] = field(default_factory=lambda: Cache(seconds=1.0))
@@ -98,12 +115,13 @@ class AppContext:
             limiter=RateLimiter(settings.redis_url),
             passwords=Passwords(settings.password_hash_concurrency),
             changes=JobChanges(settings.redis_url),
-            slots=ConcurrencyLimit(settings.event_streams),
-            rooms=KeyedConcurrencyLimit(settings.sql_connections, max(1, settings.api_threads // 2)),
+            slots=KeyedConcurrencyLimit(max(1, settings.event_streams // 2), settings.event_streams),
+            rooms=KeyedConcurrencyLimit(settings.sql_connections, max(1, settings.api_threads // 4)),
         )
 
     def close(self) -> None:
         """Close what it opened itself; the infra belongs to whoever opened that."""
+        self.passwords.close()
         self.changes.close()
         self.limiter.close()
 

@@ -30,10 +30,10 @@ def preferred_seconds() -> int | None:
     return None if found is None else min(LONGEST_SECONDS, int(found[1]))
 
 
-def until_changed(world: AppContext, job_id: str, seconds: float, seen: Any) -> None:
+def until_changed(call: Call, job_id: str, seconds: float, seen: Any) -> None:
     """Return when the job's fingerprint is another than `seen`, when it is final, or after so many seconds."""
-    deadline = time.monotonic() + seconds
-    with world.slots.hold() as held, world.changes.watch(job_id) as changed:
+    deadline, world = time.monotonic() + seconds, call.world
+    with world.slots.hold(call.owner_id) as held, world.changes.watch(job_id) as changed:
         while held and (left := deadline - time.monotonic()) > 0:
             changed.clear()
             mark = job_fingerprint(world, job_id)
@@ -54,7 +54,7 @@ def wait_as_preferred(operation: Operation, call: Call, answer: ViewResponse) ->
     seconds = preferred_seconds()
     if answer.job_id is None or answer.status != 202 or seconds is None:
         return answer
-    ended = _until_final(call.world, answer.job_id, seconds)
+    ended = _until_final(call, answer.job_id, seconds)
     if ended is None:
         return answer
     if not ended:
@@ -70,10 +70,10 @@ def accepted_response(job: dict[str, Any], **members: Any) -> ViewResponse:
     return ViewResponse({**members, "job": job}, 202, headers, job_id=job["id"], project_id=job["projectId"])
 
 
-def _until_final(world: AppContext, job_id: str, seconds: float) -> bool | None:
+def _until_final(call: Call, job_id: str, seconds: float) -> bool | None:
     """Return whether the job came to its end in time; None when too many wait already."""
-    deadline = time.monotonic() + seconds
-    with world.slots.hold() as held, world.changes.watch(job_id) as changed:
+    deadline, world = time.monotonic() + seconds, call.world
+    with world.slots.hold(call.owner_id) as held, world.changes.watch(job_id) as changed:
         while held:
             changed.clear()
             mark = job_fingerprint(world, job_id)

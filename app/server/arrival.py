@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from gunicorn.workers.gthread import TConn
 
+from app.server.clients import client_address
 from app.server.refusals import Asked
 from config.limits import HEAD_BYTES_MAX, TARGET_BYTES_MAX
 
@@ -25,6 +26,7 @@ SEND_SECONDS = 30.0
 LEAVE_SECONDS = 2.0
 _READ_BYTES = 65_536
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+_FORWARDED = re.compile(rb"\r\nx-forwarded-for:[ \t]*([^\r\n]*)(?=\r\n)", re.IGNORECASE)
 # These bodies have no known end, or are not sent before an answer.
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
@@ -70,6 +72,13 @@ class Arriving(TConn):  # type: ignore[misc]
     def asked(self) -> Asked:
         """Return what is asked for, as far as it has come."""
         return Asked.of(self.arrived) if self.arrived else self._asked
+
+    def client_address(self, trusted_proxies: str) -> str:
+        """Return where the request that has arrived comes from."""
+        head = bytes(self.arrived).partition(b"\r\n\r\n")[0] + b"\r\n"
+        forwarded = b",".join(_FORWARDED.findall(head)).decode("latin-1") if trusted_proxies else ""
+        peer = self.client[0] if isinstance(self.client, tuple) else ""
+        return client_address(peer, forwarded, trusted_proxies)
 
     def init(self) -> None:
         """Start the parser on what was gathered; called in the thread that answers."""

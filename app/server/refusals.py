@@ -41,7 +41,7 @@ class Refusal:
     @property
     def fault(self) -> PgrstError:
         """Return it as the data API says it."""
-        headers = (("Retry-After", "1"),) if self.status == 503 else ()
+        headers = (("Retry-After", "1"),) if self.status in (429, 503) else ()
         message = self.detail[0].upper() + self.detail[1:]
         return PgrstError(self.code, message, None, self.hint, status=self.status, headers=headers)
 
@@ -54,6 +54,12 @@ CODING_UNKNOWN = Refusal(501, "not-implemented", "this transfer coding is not kn
 EXPECTATION_FAILED = Refusal(417, "expectation-failed", "this expectation cannot be met", "417")
 AWAY = Refusal(503, "unavailable", "a part of the platform is unavailable; try again", "503")
 FULL = Refusal(503, "unavailable", "there are too many connections; try again", "503")
+# A share of the threads is used up, and as many wait for it as may.
+BUSY = {
+    "project": Refusal(503, "unavailable", "too many requests of this project are being answered; try again", "503"),
+    "sign-in": Refusal(429, "too-many-requests", "too many sign-ins at a time; try again", "429"),
+    "other": FULL,
+}
 BROKEN = Refusal(500, "internal", "something went wrong", "XX000")
 
 

@@ -7,7 +7,6 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
@@ -17,6 +16,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from app.server import refusals
 from app.server.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
 from app.server.response import OneWrite
+from app.server.shares import Shares, lane_of
 from config.limits import FIELD_BYTES_MAX
 from infra import exhaustion
 
@@ -48,11 +48,13 @@ _REFUSED_ON_ARRIVAL = {"long": refusals.URL_TOO_LONG, "too large": refusals.HEAD
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]
     """gthread, but connections wait with the poller until their request is whole, and leave without blocking it.
 
-    Requests with large or streamed bodies are read by threads, of which they get half at a time. What is refused before
-    an application is asked is said in the words of whom it was for.
+    Each project has a share of the threads, and so has who signs in; requests with large or streamed bodies are read by
+    threads, of which they get a quarter at a time. What is refused before an application is asked is said in the words
+    of whom it was for.
     """
 
-    projects_alone = False  # nobody asks here but clients of projects
+    projects_alone = False  # nobody asks here but clients of one project, who share with nobody
+    trusted_proxies = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,8 +63,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         self.cfg.set("limit_request_field_size", FIELD_BYTES_MAX)
         self._arriving: dict[Arriving, float] = {}  # until when; in that order
         self._leaving: dict[Arriving, float] = {}
-        self._streams: deque[Arriving] = deque()
-        self._streaming: set[Arriving] = set()
+        self._shares: Shares[Arriving] = Shares(self.cfg.threads, alone=self.projects_alone)
         self._handing_over = False
         self._handled = threading.local()
 
@@ -162,11 +163,9 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._dispatched(conn))
 
     def finish_request(self, conn: Arriving, fs: Future[Any]) -> None:
-        """Admit the next large body; begin again, or close the connection."""
-        if conn in self._streaming:
-            self._streaming.remove(conn)
-            if self._streams:
-                self._stream(self._streams.popleft())
+        """Hand over whose turn it is now; begin again, or close the connection."""
+        for called in self._shares.release(conn):
+            super().enqueue_req(called)
         if fs.cancelled() or fs.exception() is not None or not fs.result():
             self._leave(conn)
             return
@@ -178,6 +177,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         latest = now if self.alive else now + GATHER_SECONDS - STOPPING_SECONDS
         for conn in [conn for conn, until in self._arriving.items() if until <= latest]:
             self._turn_away(conn, refusals.NOT_IN_TIME)
+        for conn, kind in self._shares.overdue():
+            self._turn_away(conn, refusals.BUSY[kind])
         for conn in [conn for conn, until in self._leaving.items() if until <= now]:
             self._close(self._forgotten(self._leaving, conn))
 
@@ -186,12 +187,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         if state == "partial":
             return False
         self._forgotten(self._arriving, conn)
-        if state == "whole":
-            super().enqueue_req(conn)
-        elif state == "streamed" and len(self._streaming) < max(1, self.cfg.threads // 2):
-            self._stream(conn)
-        elif state == "streamed":
-            self._streams.append(conn)
+        if state in ("whole", "streamed"):
+            self._admit(conn, streamed=state == "streamed")
         else:
             if state in _REFUSED_ON_ARRIVAL:
                 conn.send(self._refused(_REFUSED_ON_ARRIVAL[state], conn))
@@ -209,9 +206,13 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         log.info("request refused", extra={"status": why.status, "error": why.kind, "address": address})
         return refusals.answer(why, conn.asked, projects_alone=self.projects_alone)
 
-    def _stream(self, conn: Arriving) -> None:
-        self._streaming.add(conn)
-        super().enqueue_req(conn)
+    def _admit(self, conn: Arriving, *, streamed: bool) -> None:
+        lane = lane_of(conn.asked.path, conn.client_address(self.trusted_proxies))
+        admission = self._shares.admit(conn, lane, streamed=streamed)
+        if admission == "now":
+            super().enqueue_req(conn)
+        elif admission == "full":
+            self._turn_away(conn, refusals.BUSY[lane.kind])
 
     def _leave(self, conn: Arriving) -> None:
         if conn.leave():

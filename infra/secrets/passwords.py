@@ -1,12 +1,14 @@
-"""Argon2id, with a cap on how many hashes are computed at a time: each takes 64 MiB."""
+"""Argon2id, with a cap on how many hashes are computed at a time: each takes 64 MiB, and all of a core for a moment."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -14,48 +16,64 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
+T = TypeVar("T")
 TIME_COST, MEMORY_KIB, PARALLELISM = 3, 65_536, 1
 WAIT_SECONDS = 10.0
+# How much the threads that compute step back behind all others of this process when there is not enough of the machine.
+NICE = 10
 
 
 class Passwords:
-    """Makes and checks password hashes, `concurrency` at a time; the others wait their turn, but not for ever."""
+    """Makes and checks password hashes, `concurrency` at a time; the others wait their turn, but not for ever.
+
+    They are computed in threads of their own, which give way to those that answer everybody else.
+    """
 
     def __init__(self, concurrency: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._hasher = PasswordHasher(
             time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
         )
-        self._turns = threading.BoundedSemaphore(concurrency)
+        self._threads = ThreadPoolExecutor(concurrency, "password", initializer=_step_back)
         self._wait_seconds = wait_seconds
 
     def hash(self, password: str) -> str:
         """Return the hash to be stored. Raises Unavailable when too many are being computed."""
-        with self._turn():
-            return self._hasher.hash(password)
+        return self._computed(lambda: self._hasher.hash(password))
 
     def matches(self, password: str, stored: str | None) -> bool:
         """Return whether the password is the one that was hashed. None, for nobody, costs the same time and never is.
 
         Raises Unavailable when too many are being computed.
         """
-        with self._turn():
-            nobody = self._nobody  # made by the first who asks, whoever that is: its cost tells nothing then
-            try:
-                return self._hasher.verify(stored or nobody, password) and stored is not None
-            except (VerificationError, InvalidHashError):
-                return False
+        return self._computed(lambda: self._matches(password, stored))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password: str, stored: str | None) -> bool:
+        nobody = self._nobody  # made by the first who asks, whoever that is: its cost tells nothing then
+        try:
+            return self._hasher.verify(stored or nobody, password) and stored is not None
+        except (VerificationError, InvalidHashError):
+            return False
 
     @cached_property
     def _nobody(self) -> str:
         return self._hasher.hash(secrets.token_urlsafe())
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._wait_seconds):
-            raise Unavailable("too many sign-ins at a time; try again")
+    def _computed(self, compute: Callable[[], T]) -> T:
+        asked: Future[T] = self._threads.submit(compute)
         try:
-            yield
-        finally:
-            self._turns.release()
+            return asked.result(timeout=self._wait_seconds)
+        except NotInTime:
+            if asked.cancel():
+                raise Unavailable("too many sign-ins at a time; try again") from None
+            return asked.result()  # its turn has come just now
+
+
+def _step_back() -> None:
+    # Linux keeps this for each thread by itself.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

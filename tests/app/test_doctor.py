@@ -92,7 +92,8 @@ def test_it_is_there_for_operators_alone(town):
     ("environment", "status"),
     [
         ({}, "ok"),
-        ({"LAUNCHDB_ENV": "production"}, "warning"),
+        ({"LAUNCHDB_ENV": "production"}, "ok"),
+        ({"LAUNCHDB_ENV": "production", "REGISTRATION": "open"}, "warning"),
         ({"LAUNCHDB_ENV": "production", "REGISTRATION": "invite"}, "ok"),
     ],
 )

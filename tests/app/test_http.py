@@ -117,7 +117,7 @@ def test_idle_streams_leave_room_for_others(town, settings):
     owner = town.owner()
     job = owner.project()["currentJob"]
     auth = {"Authorization": owner.client.headers["Authorization"]}
-    with served(settings, LAUNCHDB_EVENT_STREAMS="8") as url, httpx.Client(headers=auth, timeout=5) as client:
+    with served(settings, LAUNCHDB_EVENT_STREAMS="16") as url, httpx.Client(headers=auth, timeout=5) as client:
         streams = []
         for _ in range(8):
             request = client.build_request("GET", f"{url}/api/jobs/{job}/events")

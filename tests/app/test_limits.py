@@ -41,6 +41,28 @@ def test_a_quota_counts_the_projects_that_are_not_deleted(app, settings):
         town.owner().project("a")
 
 
+def test_an_operator_has_no_quota_unless_one_was_set_for_them(app, settings):
+    with another(settings, MAX_PROJECTS_PER_OWNER="2") as town:
+        boss, owner = town.owner(operator=True), town.owner()
+        for name in "abcd":
+            boss.project(name)
+        for person, most in ((boss, 4), (owner, 1)):
+            limited = boss.patch(f"/api/admin/owners/{person.id}", json={"maxProjects": most})
+            assert limited.status_code == 200
+        problem(boss.post("/api/projects", json={"name": "e"}), 403)
+        owner.project("a")
+        problem(owner.post("/api/projects", json={"name": "b"}), 403)
+
+
+def test_in_production_who_registers_was_invited_unless_something_else_is_said():
+    production = {"LAUNCHDB_ENV": "production"}
+    assert load(production, recall=False).registration == "invite"
+    assert load({**production, "REGISTRATION": ""}, recall=False).registration == "invite"
+    assert load({}, recall=False).registration == "open"
+    for said in ("open", "closed", "invite"):
+        assert load({**production, "REGISTRATION": said}, recall=False).registration == said
+
+
 def test_who_asks_too_often_waits_and_others_do_not(app, settings):
     with another(settings, API_RATE_PER_MINUTE="5") as town:
         owner = town.owner()
@@ -103,7 +125,7 @@ def test_more_waiting_requests_than_allowed_are_not_kept_waiting(app, settings):
     with another(settings, LAUNCHDB_EVENT_STREAMS="1") as town:
         owner = town.owner()
         job = owner.project()["currentJob"]
-        assert town.app.extensions["launchdb"].slots.acquire()
+        assert town.app.extensions["launchdb"].slots.acquire("somebody else")
         problem(owner.get(f"/api/jobs/{job}/events"), 503)
         assert owner.get(f"/api/jobs/{job}?wait=30").status_code == 200
         answer = owner.post("/api/projects", json={"name": "b"}, headers={"Prefer": "wait=30"})

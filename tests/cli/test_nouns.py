@@ -198,6 +198,13 @@ def test_an_owner_is_invited_and_gets_another_password_by_links_that_are_shown_o
     assert made.code == 0, made.err
     assert made.json["link"].endswith(f"/#reset={made.json['token']}")
     assert launchdb.run("owners", "reset", "nobody@example.org").code == 5
+    for said, most in (("7", 7), ("none", 0), ("default", None)):
+        assert launchdb.run("owners", "quota", "ROOT@example.org", said).code == 0
+        assert launchdb.run("owners", "list", "--json").json["owners"][0]["maxProjects"] == most
+    assert [launchdb.run("owners", "quota", *words).code for words in (("nobody@example.org", "1"), ("x", "0"))] == [
+        5,
+        2,
+    ]
     assert launchdb.run("owners", "invite", "root@example.org").code == 4
     assert launchdb.run("owners", "invite", "no-address").code == 2
     with infra.database.autocommit() as tx:

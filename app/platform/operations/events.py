@@ -26,18 +26,26 @@ LONGEST_SECONDS = 900.0
 BATCH = 200
 
 
-def event_stream(world: AppContext, job_id: str) -> Response:
-    """Answer with the events after Last-Event-ID; 204 when the job is final and nothing is left to tell."""
+def event_stream(world: AppContext, job_id: str, owner_id: str) -> Response:
+    """Answer with the events after Last-Event-ID; 204 when the job is final and nothing is left to tell.
+
+    owner_id  who watches, and has a share of all that may
+    """
     after = _last_seen()
     mark = job_fingerprint(world, job_id)
     if after and mark is not None and mark[0] in FINAL and after >= (mark[2] or 0):
         return Response(status=204)
-    if not world.slots.acquire():
+    if not world.slots.acquire(owner_id):
         headers = {"Retry-After": "5"}
-        raise Problem(503, "too-many-streams", "too many requests wait for jobs; poll, or try again", headers=headers)
+        raise Problem(
+            503,
+            "too-many-streams",
+            "too many of your requests, or of all, wait for jobs; poll, or try again",
+            headers=headers,
+        )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     response = Response(_lines(world, job_id, after), content_type="text/event-stream", headers=headers)
-    response.call_on_close(world.slots.release)
+    response.call_on_close(lambda: world.slots.release(owner_id))
     return response
 
 

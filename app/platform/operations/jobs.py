@@ -55,7 +55,7 @@ def show(call: Call, job_id: str) -> ViewResponse:
     with call.world.infra.database.autocommit() as tx:
         require_visible(call, tx, job_id)
     if call.query.wait:
-        waiting.until_changed(call.world, job_id, call.query.wait, waiting.job_fingerprint(call.world, job_id))
+        waiting.until_changed(call, job_id, call.query.wait, waiting.job_fingerprint(call.world, job_id))
     with call.world.infra.database.autocommit() as tx:
         job = view.show_job(tx, job_id)
     return ViewResponse(job, headers={} if job["status"] in FINAL else waiting.RETRY_AFTER, version=_lasting(job))
@@ -66,7 +66,7 @@ def stream(call: Call, job_id: str) -> Response:
     """Streams the job's events until its end; Last-Event-ID resumes."""
     with call.world.infra.database.autocommit() as tx:
         require_visible(call, tx, job_id)
-    return events.event_stream(call.world, job_id)
+    return events.event_stream(call.world, job_id, call.owner_id)
 
 
 @routes.change(

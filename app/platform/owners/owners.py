@@ -149,13 +149,15 @@ def _tokens(call: Call, session: Session) -> dict[str, Any]:
     settings = call.world.settings
     key = secretfiles.current(settings.secrets_folder, auth.PLATFORM_KEY)
     seconds = settings.access_token_seconds
+    token = tokens.access_token(session.owner_id, key, now=int(time.time()), seconds=seconds, session=session.id)
     return {
-        "accessToken": tokens.access_token(
-            session.owner_id, key, now=int(time.time()), seconds=seconds, session=session.id
-        ),
+        "accessToken": token,
         "tokenType": "Bearer",
         "expiresIn": seconds,
         "refreshToken": session.refresh_token,
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": seconds,
     }
 
 

@@ -51,7 +51,6 @@ def create(call: Call, tx: Transaction) -> ViewResponse:
     "/api/tokens/<token_id>",
     action="token.delete",
     who="owner",
-    scope=SIGN_IN,
     body=EmptyBody,
     answers={204: None},
 )

@@ -26,6 +26,23 @@ if TYPE_CHECKING:
     from infra.postgres.database import Transaction
 
 
+class _Quota(click.ParamType[int | None, Any]):
+    """How many projects: None for the installation's own number, 0 for no limit."""
+
+    name = "N|none|default"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value in ("none", "default"):
+            return 0 if value == "none" else None
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail('give a number from 1 on, "none" for no limit, or "default"', param, ctx)
+        return number
+
+
 @click.group()
 def owners() -> None:
     """Who may use this installation."""
@@ -112,12 +129,35 @@ def invite(session: CliSession, email: str, *, as_json: bool) -> None:
 @pass_session
 def reset(session: CliSession, email: str, *, as_json: bool) -> None:
     """Print a link with which the owner EMAIL sets another password, this one time (operators only)."""
+    _tell(session.client.post(f"/api/admin/owners/{_id_of(session, email)}/reset"), as_json=as_json)
+
+
+@owners.command()
+@click.argument("email")
+@click.argument("projects", type=_Quota())
+@json_option
+@pass_session
+def quota(session: CliSession, email: str, projects: int | None, *, as_json: bool) -> None:
+    """Let the owner EMAIL have so many PROJECTS: a number, "none" for no limit, or "default" (operators only)."""
+    path = f"/api/admin/owners/{_id_of(session, email)}"
+    owner = session.client.patch(path, {"maxProjects": projects})
+    if as_json:
+        print_json(owner)
+        return
+    most = {None: "as many projects as the installation gives", 0: "any number of projects"}
+    print_lines(
+        [f"{owner['email']} may have {most.get(projects, f'{projects} projects')}, and has {owner['projects']}"]
+    )
+
+
+def _id_of(session: CliSession, email: str) -> str:
+    """Return the id of an owner. Raises CliError."""
     wanted = email.strip().lower()
     known = session.client.pages("/api/admin/owners", "owners")
-    owner_id = next((owner["id"] for owner in known if owner["email"] == wanted), None)
+    owner_id = next((str(owner["id"]) for owner in known if owner["email"] == wanted), None)
     if owner_id is None:
         raise CliError(f"there is no owner {wanted}", NOT_FOUND)
-    _tell(session.client.post(f"/api/admin/owners/{owner_id}/reset"), as_json=as_json)
+    return owner_id
 
 
 @contextmanager

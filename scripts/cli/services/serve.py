@@ -18,7 +18,8 @@ from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
 from config.logging import setup_logging
-from config.settings import Settings, data_api_environment, load
+from config.settings import Settings, load
+from config.surroundings import data_api_environment
 from infra import exhaustion
 from infra.composition import Infra
 from infra.errors import Unavailable
@@ -79,7 +80,8 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         inside = self._service in INTERNAL or self._service in HELD
         return f"{self._settings.internal_host if inside else self._settings.host}:{self._port()}"
 
-    def _announce(self, _worker: object) -> None:
+    def _announce(self, worker: Any) -> None:
+        worker.trusted_proxies = self._settings.trusted_proxies
         title = TITLES.get(self._service, f"{self._service.capitalize()} service")
         log.info("%s listening on port %d", title, self._port())
 
