@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 
@@ -176,9 +177,24 @@ def test_answers_bear_what_protects_a_browser_and_nothing_about_us(client, proje
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["X-Frame-Options"] == "DENY"
-        assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+        isolated = "sandbox; default-src 'none'; " if path.startswith("/db") else ""
+        assert headers["Content-Security-Policy"] == f"{isolated}frame-ancestors 'none'"
         assert not {"server", "via", "x-powered-by", "strict-transport-security"} & set(headers)
     assert "X-Frame-Options" not in client.get("/storage/x").headers
+
+
+@pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "text/javascript"])
+def test_a_page_of_whatever_data_api_cannot_act_at_the_platforms_address(client, project_socket, kind):
+    """PostgREST's own image sends what functions say."""
+    said = {"Content-Type": kind, "Set-Cookie": "a=b", "Clear-Site-Data": '"cookies"'}
+    for method in ("GET", "POST"):
+        answer = client.request(method, f"/db/{project_socket}/t", headers={"X-Say": json.dumps(said)})
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Content-Security-Policy"].startswith("sandbox;")
+        assert not {"set-cookie", "clear-site-data"} & set(answer.headers)
+    sheet = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    answer = client.get(f"/db/{project_socket}/t", headers={"X-Say": json.dumps({"Content-Type": sheet})})
+    assert answer.headers["Content-Type"] == sheet
 
 
 def test_a_socket_that_leads_to_the_administration_is_refused_there(edge, client, project_socket):

@@ -1,4 +1,4 @@
-"""A service behind Caddy that says what reached it."""
+"""A service behind Caddy that says what reached it, with the headers of its answer that it was told to send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class _Witness(http.server.BaseHTTPRequestHandler):
         }
         out = b"" if self.command == "HEAD" else json.dumps(told).encode()
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        said = {"Content-Type": "application/json", **json.loads(self.headers.get("X-Say", "{}"))}
+        for name, value in said.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(out)))
         self.end_headers()
         self.wfile.write(out)

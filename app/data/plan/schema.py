@@ -99,11 +99,14 @@ class Routine:
 class SchemaCache:
     """What requests are planned against. parts: how much of it is read; read_at: the monotonic second before that.
 
+    role_settings: what was set for a role, by its name.
+
     stamp: the schema's at that moment; stamped: the database keeps one, which costs next to nothing to look at.
     """
 
     tables: dict[Name, Table]
     relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
+    role_settings: dict[str, dict[str, str]] = field(default_factory=dict)
     routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
     stamped: bool = False
     stamp: str = ""
@@ -134,7 +137,8 @@ def load(
         tables = {(table := _table(entry)).name: table for entry in found["tables"]}
         links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
         routines = _routines(connection, schemas) if ROUTINES in parts else {}
-    return SchemaCache(tables, links, routines, bool(found["stamped"]), stamp, parts, started)
+    settings = _role_settings(found["role_settings"], found["own_role_settings"])
+    return SchemaCache(tables, links, settings, routines, bool(found["stamped"]), stamp, parts, started)
 
 
 def stamp_sql(cache: SchemaCache) -> str:
@@ -183,6 +187,26 @@ def _table(entry: list[Any]) -> Table:
     schema, name, kind, events, key, columns = entry
     read = {column[0]: Column(*column) for column in columns}
     return Table(Name(schema, name), kind in ("v", "m"), events, tuple(key), read)
+
+
+def _role_settings(entries: list[list[str]], own: str | None) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for role, setting in entries:
+        name, _, value = setting.partition("=")
+        found.setdefault(role, {})[name] = value
+    for role, settings in _owners_settings(own).items():
+        found[role] = found.get(role, {}) | {name: str(value) for name, value in settings.items()}
+    return found
+
+
+def _owners_settings(text: str | None) -> dict[str, dict[str, Any]]:
+    """Return what an owner has set for roles; anything else in that place is nothing, for anybody may write there."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    known = found if isinstance(found, dict) else {}
+    return {role: settings for role, settings in known.items() if isinstance(settings, dict)}
 
 
 def _routine(entry: list[Any]) -> Routine:

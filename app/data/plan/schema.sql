@@ -51,12 +51,25 @@ keys AS (
       JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
      WHERE k.contype = 'p' AND k.connamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
      GROUP BY k.conrelid
+),
+role_settings AS (
+    -- What was set for a role that requests run as, but for what this login may not set: it would fail each request.
+    SELECT pg_catalog.pg_get_userbyid(s.setrole) AS role, s.setdatabase, entry
+      FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) AS entry
+     WHERE s.setrole <> current_user::regrole AND pg_catalog.pg_has_role(s.setrole, 'MEMBER')
+       AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings g
+                        WHERE lower(g.name) = lower(split_part(entry, '=', 1)) AND g.context <> 'user'
+                          AND NOT pg_catalog.has_parameter_privilege(g.name, 'SET'))
 )
 SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(json_build_array(
                    r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
                  FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
-    'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL
+    'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL,
+    'role_settings', (SELECT coalesce(json_agg(json_build_array(role, entry) ORDER BY setdatabase), '[]') FROM role_settings),
+    -- A project's owner cannot alter roles; see migrations/project/005_role_settings.sql.
+    'own_role_settings', pg_catalog.obj_description(pg_catalog.to_regnamespace('launchdb_role_settings'), 'pg_namespace')
 )::text
 
 -- name: links
@@ -219,4 +232,7 @@ SELECT pg_catalog.concat(pg_catalog.count(*), '.', pg_catalog.sum(entry))
     SELECT pg_catalog.hash_record_extended(ROW (8, xmin), oid::bigint) FROM pg_catalog.pg_proc WHERE oid >= 16384
     UNION ALL
     SELECT pg_catalog.hash_record_extended(ROW (9, nspname), oid::bigint) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (10, setdatabase, setconfig), setrole::bigint)
+      FROM pg_catalog.pg_db_role_setting WHERE setrole <> 0
   ) AS entries

@@ -18,6 +18,7 @@ from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
 from app.data.run.transaction import ExecutionContext
+from app.data.run.visible import visible_part
 from app.data.sql import statement
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ SESSIONS = 5
 # So long a request is planned anew while the schema goes on changing, and once more with the guard before the work;
 # then its client may wait.
 PATIENCE_SECONDS = 5.0
+# Faults whose hints name what there is; and those that name it in message or details as well.
+NAMING, LISTING = frozenset({"PGRST200", "PGRST201", "PGRST202", "PGRST205"}), frozenset({"PGRST201"})
 T = TypeVar("T")
 
 
@@ -131,23 +134,41 @@ class Instance:
         try:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
                 self._look(connection, terms)
-                return self._described(request, cache)
+                return self._described(connection, terms)
             planned = statement.plan(request, cache, self.config)
-        except PgrstError:
+        except PgrstError as fault:
             self._look(connection, terms)
-            raise
+            raise self._discreet(connection, terms, fault) from None
         started = time.monotonic()
         outcome = session.run(connection, planned, terms)
         if terms.looks:
             self._checked = started
         return respond.data_response(outcome, planned, request, self.config)
 
-    def _described(self, request: Request, cache: SchemaCache) -> DataResponse:
+    def _described(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
+        request, cache = terms.request, terms.cache
         if request.method != "OPTIONS":
+            if self.config.openapi_mode != "ignore-privileges":
+                cache = visible_part(connection, cache, terms.identity, self.config.db_schemas)
             return respond.root_response(request, cache, self.config)
         if request.resource == requests.TABLE:
             find_table(request.target, cache)
         return respond.options_response(request, cache)
+
+    def _discreet(self, connection: PipelineConnection, terms: ExecutionContext, fault: PgrstError) -> PgrstError:
+        """Return a fault as it would be if there were nothing but what the role may use: it names nothing else."""
+        if fault.code not in NAMING or (fault.hint is None and fault.code not in LISTING):
+            return fault
+        cache = visible_part(connection, terms.cache, terms.identity, self.config.db_schemas)
+        try:
+            statement.plan(terms.request, cache, self.config)
+        except PgrstError as seen:
+            if seen.code == fault.code:
+                return seen
+        fault.hint = None
+        if fault.code in LISTING:
+            fault.details = None
+        return fault
 
     def _look(self, connection: PipelineConnection, terms: ExecutionContext) -> None:
         """Raise PlanOutdated when what a request was planned against is not so any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema
+from app.data.run.bearer import role_aliases
 from app.data.run.pipeline import PipelineStep, encode_parameter, make_step
 from app.data.run.reset import reset_steps
 from app.data.sql.fragments import compose, ident, qualified
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from app.data.sql.statement import PlannedStatement
 
 NOTHING = "NULL"
+ISOLATION, DEFAULT_LEVEL = "default_transaction_isolation", b"READ COMMITTED"
+LEVELS = {"repeatable read": b"REPEATABLE READ", "serializable": b"SERIALIZABLE"}
+# What was set for whoever asks, and for the login of the data API: it counts for all, too.
+EVERY_ROLE, AUTHENTICATOR = "every_role", "authenticator"
+# What is the request's own, and no role's: a plan's names and the wire's encoding hang on it.
+_OWN = re.compile(r"search_path|role|session_authorization|client_encoding|(?:transaction_|request\.).*", re.IGNORECASE)
 BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
 
 
@@ -44,11 +52,17 @@ class ExecutionContext:
 
 def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
     """Return the steps from the beginning of the transaction to the work, by name."""
-    setup, values = _settings(statement, terms)
+    chosen = _chosen(statement, terms)
+    level = LEVELS.get(chosen.pop(ISOLATION, "").lower(), DEFAULT_LEVEL)
+    setup, values = _settings(terms, chosen)
     path = values[1] or b""
-    # Never another level: the guard would see the schema as it was when the transaction began.
-    level = b"BEGIN ISOLATION LEVEL READ COMMITTED" + (b"" if statement.writes else b" READ ONLY")
-    steps = {BEGIN: PipelineStep(level), SETUP: PipelineStep(setup, values, keep=True)}
+    steps = {BEGIN: PipelineStep(b"BEGIN ISOLATION LEVEL %b%b" % (level, b"" if statement.writes else b" READ ONLY"))}
+    if level != DEFAULT_LEVEL and statement.writes and statement.table is not None:
+        # The guard sees the schema as it was when the snapshot was taken. None of these takes one, so what changes
+        # the table has committed before, or waits for our end.
+        steps["role"] = make_step(compose("SET LOCAL ROLE ", ident(terms.identity.role)))
+        steps["lock"] = make_step(compose("LOCK TABLE ", qualified(statement.table.name), " IN ROW EXCLUSIVE MODE"))
+    steps[SETUP] = PipelineStep(setup, values, keep=True)
     if terms.config.db_pre_request:
         steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
     written = make_step(statement.text, statement.values, keep=True)
@@ -61,7 +75,28 @@ def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     return steps
 
 
-def _settings(statement: PlannedStatement, terms: ExecutionContext) -> tuple[bytes, tuple[bytes | None, ...]]:
+def _chosen(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, str]:
+    """Return what was set for the request's role, by the request and by its function; what comes later counts."""
+    found: dict[str, str] = {}
+    if known := terms.cache.role_settings:
+        for name in _names_of(terms.identity.role, terms.config.db_anon_role):
+            found |= {key: value for key, value in known.get(name, {}).items() if not _OWN.fullmatch(key)}
+    if terms.request.preferences.timezone:
+        found["timezone"] = terms.request.preferences.timezone
+    if statement.routine is not None:
+        hoisted = terms.config.db_hoisted_tx_settings
+        found |= {name: value for name, value in statement.routine.settings if name in hoisted}
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _names_of(role: str, anon_role: str) -> tuple[str, ...]:
+    """Return the names under which something may be set for a role, the one that counts most last."""
+    plain = [name for name, full in role_aliases(anon_role).items() if full == role]
+    return (EVERY_ROLE, AUTHENTICATOR, *plain, role)
+
+
+def _settings(terms: ExecutionContext, chosen: dict[str, str]) -> tuple[bytes, tuple[bytes | None, ...]]:
     request, config = terms.request, terms.config
     headers, cookies = request_settings(request.raw)
     schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
@@ -74,11 +109,7 @@ def _settings(statement: PlannedStatement, terms: ExecutionContext) -> tuple[byt
         ("request.headers", headers),
         ("request.cookies", cookies),
     ]
-    if request.preferences.timezone:
-        settings.append(("timezone", request.preferences.timezone))
-    if statement.routine is not None:
-        hoisted = config.db_hoisted_tx_settings
-        settings += [(name, value) for name, value in statement.routine.settings if name in hoisted]
+    settings += chosen.items()
     settings += config.app_settings
     values = tuple(encode_parameter(text) for setting in settings for text in setting)
     return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values

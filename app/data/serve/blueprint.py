@@ -74,12 +74,12 @@ class _Views:
     def plain(self, project_id: str, path: str = "") -> Response:
         """Serve a project as PostgREST serves a database."""
         del path
-        return self._served(project_id, Mount(f"/db/{project_id}"))
+        return self._served(project_id, Mount(f"/db/{project_id}", shared=True))
 
     def gated(self, project_id: str, path: str = "") -> Response:
         """Serve a project to who has one of its API keys."""
         del path
-        return self._served(project_id, Mount(f"/project/{project_id}/rest/v1", gated=True))
+        return self._served(project_id, Mount(f"/project/{project_id}/rest/v1", gated=True, shared=True))
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.data.errors import PgrstError
 from app.data.serve import api_key, wsgi
+from app.data.serve.origin import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +24,13 @@ class Mount(NamedTuple):
     below   the path before its own
     gated   whether it needs an API key
     hidden  headers of our own, in small letters, that no statement may see
+    shared  whether the platform's pages have the same address
     """
 
     below: str = ""
     gated: bool = False
     hidden: tuple[str, ...] = ()
+    shared: bool = False
 
 
 def exchange(
@@ -58,6 +61,8 @@ def exchange(
         answer = instance.answer(api_key.authenticate_by_api_key(raw, config) if mount.gated else raw)
     except PgrstError as fault:
         return wsgi.http_error_response(fault, request, origins)
+    if mount.shared:
+        answer = isolated(answer)
     return _traced(wsgi.response(answer, request, origins), request, config)
 
 

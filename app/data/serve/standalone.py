@@ -36,7 +36,7 @@ PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
 EDGE_MODE = "Sec-Fetch-Mode"
 # Without an edge, behind it, and behind it where a key is asked for. The edge's words are for us alone.
 OPEN = Mount()
-BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower(), EDGE_MODE.lower()))
+BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower(), EDGE_MODE.lower()), shared=True)
 GATED = BEHIND._replace(gated=True)
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
