@@ -68,7 +68,9 @@ def test_the_manager_restarts_pauses_and_spawns_by_jobs(served):
 def test_the_migrations_service_shows_and_runs(served):
     _, client, _, project = served
     seen = client.get(f"/internal/migrations/{project}").json()
-    assert [line["version"] for line in seen["versions"]] == ["001_auth", "002_storage", "003_public", "004_refreshes"]
+    assert [line["version"] for line in seen["versions"]] == [
+        "001_auth", "002_storage", "003_public", "004_refreshes", "007_shared_resources",
+    ]  # fmt: skip
     assert seen["drift"] == {"missing": [], "edited": [], "ahead": []}
     answer = client.post("/internal/migrations/run", json={"projectId": project})
     assert (answer.status_code, answer.json()["job"]["kind"]) == (202, "project.migrate")
