@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.fixtures.pooler",
     "tests.fixtures.rivals",
     "tests.fixtures.second",
+    "tests.fixtures.small_server",
     "tests.fixtures.smtp",
     "tests.fixtures.ssh",
     "tests.fixtures.successor",

@@ -56,6 +56,8 @@ class Postgres:
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": str(MAX_CONNECTIONS),
+            # The table of locks that all projects share: 77,000 entries, 26 MB at most. A dump takes one a table.
+            "max_locks_per_transaction": "256",
             "password_encryption": "scram-sha-256",
             "shared_buffers": "128MB",
             "max_wal_size": "1GB",

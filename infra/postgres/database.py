@@ -278,7 +278,7 @@ class Database:
         try:
             with translate_errors(), self._pool.connection() as connection:
                 connection.execute("SELECT pg_notify('launchdb_jobs', %s)", (job_ids[0],))
-        except Unavailable:
+        except (Unavailable, psycopg.errors.ProgramLimitExceeded):  # its queue may be full, of others' notifications
             log.info("the bell inside Postgres was not rung")
 
     def connect(self, *, application_name: str, autocommit: bool = True) -> psycopg.Connection[Any]:

@@ -87,4 +87,5 @@ DROP DATABASE IF EXISTS {database} WITH (FORCE);
 -- name: stamp
 -- Event triggers are quiet in our sessions, so we say ourselves that the schema is another.
 INSERT INTO launchdb.schema_version DEFAULT VALUES;
-SELECT pg_notify('pgrst', 'reload schema');
+-- A queue that is full would refuse all of it.
+SELECT pg_notify('pgrst', 'reload schema') WHERE pg_notification_queue_usage() < 0.5;

@@ -31,4 +31,5 @@ INSERT INTO launchdb.schema_migrations (version, checksum) VALUES (%(version)s, 
 -- name: stamp
 -- Event triggers are quiet in our sessions, so we say ourselves that the schema is another.
 INSERT INTO launchdb.schema_version DEFAULT VALUES;
-SELECT pg_notify('pgrst', 'reload schema');
+-- A queue that is full would refuse all of it.
+SELECT pg_notify('pgrst', 'reload schema') WHERE pg_notification_queue_usage() < 0.5;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 
 import psycopg
@@ -16,61 +15,8 @@ from infra.mail import mail
 from infra.mail.mailbox import Mailbox
 from jobs.requests import doctor
 from tests.fixtures.projects import keep_master_key
+from tests.fixtures.rivals import SLEEP, STUBBORN, lifted, logged_in, over, running
 from tests.fixtures.servers import wait_until
-
-SLEEP = "SELECT pg_sleep(200)"
-# It catches its own cancellation, again and again.
-STUBBORN = """DO $$ BEGIN LOOP
-    BEGIN PERFORM pg_sleep(200); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$"""
-
-
-@contextmanager
-def running(connection, statement):
-    """Have a statement run in a thread, until whoever ends it; gives what came of it."""
-    came = []
-
-    def run():
-        try:
-            connection.execute(statement)
-            came.append("done")
-        except psycopg.Error as error:
-            came.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE)
-        yield came
-    finally:
-        if thread.is_alive() and not connection.closed:
-            connection.cancel_safe()
-        thread.join(20)
-        connection.close()
-
-
-def over(tenant, seconds=0.4, login=None):
-    """Wait until a session of the project has been at its statement for so long."""
-
-    def waited():
-        with tenant.as_admin("postgres") as admin:
-            return admin.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND state <> 'idle'"
-                " AND clock_timestamp() - state_change > %s * interval '1 second'",
-                (login or tenant.roles.owner, seconds),
-            ).fetchone() != (0,)
-
-    wait_until(waited)
-
-
-def logged_in(tenant, login=None):
-    return lifted(tenant.connect(login or tenant.roles.owner))
-
-
-def lifted(session):
-    """Lift what the database was told, as its session may."""
-    session.execute("SET statement_timeout = 0")
-    session.execute("SET idle_in_transaction_session_timeout = 0")
-    return session
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""What one project takes of what all share: it is ended, and the others go on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from tests.fixtures.rivals import lifted, logged_in, running
+from tests.fixtures.servers import wait_until
+
+# Takes as many as there are, keeps them although it is told that there are no more, and sleeps on them.
+SESSION_LOCKS = """DO $$ BEGIN
+    BEGIN PERFORM pg_advisory_lock(i) FROM generate_series(1, 1000000) i; EXCEPTION WHEN out_of_memory THEN NULL; END;
+    PERFORM pg_sleep(200); END $$"""
+# Those of a transaction go when it is told that there are no more: it stops some hundreds before.
+TRANSACTION_LOCKS = """DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock(i) FROM generate_series(1, {most}) i; PERFORM pg_sleep(200); END $$"""
+
+
+@pytest.fixture
+def sleeps(attacker):
+    """Wait until a session of the attacker's has taken what it wants, and sleeps on it."""
+    with attacker.as_admin("postgres") as admin:
+        # No name of a database or login: looking one up takes a lock, and there may be none left.
+        (number,) = admin.execute("SELECT oid FROM pg_database WHERE datname = %s", (attacker.id,)).fetchone()
+
+        def asleep():
+            return admin.execute(
+                "SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.wait_event = 'PgSleep' AND a.datid = %s",
+                (number,),
+                prepare=True,
+            ).fetchone() != (0,)
+
+        asleep()
+        yield lambda: wait_until(asleep)
+
+
+@contextmanager
+def writer(tenant):
+    """A session of the project that writes a row each time it is asked."""
+    with tenant.connect(tenant.roles.owner) as session:
+        session.execute("CREATE TABLE IF NOT EXISTS note (text text)")
+
+        def write():
+            session.execute("INSERT INTO note VALUES ('noted')")
+
+        yield write
+
+
+@pytest.mark.parametrize("attack", [SESSION_LOCKS, TRANSACTION_LOCKS], ids=["session", "transaction"])
+def test_who_takes_all_locks_of_the_server_is_ended_by_one_look_though_none_is_left(
+    watched, attacker, bystander, sleeps, attack
+):
+    with writer(bystander) as write:
+        write()
+        assert watched.look() == 0
+        size = watched.dog._watch._sizes["locks"]
+        watched.limit(locks=0.2)
+        with running(logged_in(attacker), attack.format(most=size)) as came:
+            sleeps()
+            if attack is SESSION_LOCKS:
+                with pytest.raises(psycopg.errors.OutOfMemory):
+                    write()
+            assert watched.look() == 1
+            wait_until(lambda: came)
+            assert isinstance(came[0], psycopg.OperationalError)
+        write()
+    [(action, _, detail)] = watched.audited(attacker)
+    assert action == "watchdog.locks"
+    assert detail["sessions"][0]["login"] == attacker.roles.owner
+    assert watched.audited(bystander) == []
+
+
+def test_a_request_takes_no_lock_that_outlives_it_the_owners_tools_do(attacker):
+    with lifted(attacker.connect(attacker.roles.authenticator)) as api:
+        for role in attacker.roles.api:
+            for function in ("pg_advisory_lock", "pg_try_advisory_lock", "pg_advisory_lock_shared"):
+                for arguments in ("1", "1, 2"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege), api.transaction():
+                        api.execute(f'SET LOCAL ROLE "{role}"')
+                        api.execute(f"SELECT {function}({arguments})")
+            with api.transaction():
+                api.execute(f'SET LOCAL ROLE "{role}"')
+                api.execute(
+                    "SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(1, 2), pg_advisory_unlock_all()"
+                )
+    with attacker.connect(attacker.roles.owner) as owner:
+        assert owner.execute("SELECT pg_try_advisory_lock(1), pg_advisory_unlock(1)").fetchone() == (True, True)
+
+
+def test_a_listener_that_holds_the_queue_of_notifications_is_ended_and_an_older_transaction_beside_it_is_not(
+    watched, attacker, bystander
+):
+    with (
+        logged_in(bystander) as reports,
+        logged_in(attacker) as listener,
+        attacker.connect(attacker.roles.owner) as fills,
+        bystander.connect(bystander.roles.owner) as hears,
+    ):
+        reports.execute("BEGIN")
+        reports.execute("SELECT 1")
+        listener.execute("LISTEN x")
+        listener.execute("BEGIN")
+        listener.execute("SELECT 1")
+        hears.execute("LISTEN pgrst")
+        for _ in range(4):
+            fills.execute("SELECT pg_notify('x', n || repeat('x', 7900)) FROM generate_series(1, 200) n")
+        # Of 8 GB; another test's server has none that is smaller.
+        watched.limit(queue=5e-4, holding=0.0)
+        assert watched.look() == 1
+        with pytest.raises(psycopg.OperationalError):
+            listener.execute("SELECT 1")
+        assert reports.execute("SELECT 1").fetchone() == (1,)
+
+        def drained():
+            return watched.rows("SELECT pg_notification_queue_usage() AS used")[0]["used"] < 5e-4
+
+        wait_until(drained)
+        assert watched.look() == 0
+        listener.close()
+    assert [action for action, _, _ in watched.audited(attacker)] == ["watchdog.notify_queue"]
+    assert watched.audited(bystander) == []
