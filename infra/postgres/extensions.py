@@ -40,7 +40,11 @@ BOUNDS = Bounds(60, statement_seconds=60, lock_seconds=10, size=1_000_000, setti
 
 @dataclass(frozen=True)
 class Extension:
-    """An extension as the server knows it; trusted: the database's owner may create it themselves."""
+    """An extension as the server knows it.
+
+    trusted   the database's owner may create it themselves
+    required  by one that is not trusted, whose script looks into its schema
+    """
 
     name: str
     version: str | None
@@ -48,6 +52,7 @@ class Extension:
     loaded: bool
     installed: str | None = None
     schema: str | None = None
+    required: bool = False
 
     @property
     def reason(self) -> str | None:
@@ -70,15 +75,23 @@ def available_extensions(cluster: Cluster, session: str) -> dict[str, Extension]
     return dict(sorted({**lacking, **found}.items()))
 
 
-def create_untrusted(admin: Session, name: str) -> None:
+def create_untrusted(admin: Session, name: str, *, alone: bool = False) -> None:
     """Create an extension as the administrator, in a schema of theirs: a tenant's things would be found by its script.
 
-    Raises Refused where a tenant has a schema of that name, and when the server refuses; Unavailable.
+    alone  nobody of a tenant can be in the database: what is not in a schema yet will not come
+
+    Raises Refused where a tenant has a schema of that name, has put something where the script looks, or could; and
+    when the server refuses. Raises Unavailable.
     """
     with _refusing(), admin.transaction():
         admin.execute(SQL.schema_of_untrusted)
         if not is_administrators_schema(admin):
             raise Refused(f"{name}: schema {OF_UNTRUSTED}, in which it would lie, is not the administrator's")
+        for schema, closed, stranger in admin.execute(SQL.schemas_of_script, {"name": name}).fetchall():
+            if stranger:
+                raise Refused(f"{name}: schema {schema} holds what belongs to no extension: {stranger}")
+            if not (closed or (alone and schema != OF_UNTRUSTED)):
+                raise Refused(f"{name}: others than the administrator may create in schema {schema}, where it looks")
         admin.execute(SQL.create_untrusted.format(name=sql.Identifier(name)))
 
 
@@ -112,8 +125,9 @@ class Extensions:
             raise Refused(f"{name}: {reason}")
         found = self._find(name)
         if found is None:
-            with self._as_fits(trusted=known.trusted) as session, _refusing():
-                if known.trusted:
+            as_owner = known.trusted and not known.required
+            with self._as_fits(trusted=as_owner) as session, _refusing():
+                if as_owner:
                     session.execute(SQL.create.format(name=sql.Identifier(name), schema=self._schema(session)))
                 else:
                     create_untrusted(session, name)

@@ -139,7 +139,7 @@ class ProjectStaging(StagingDatabase):
             login.execute(SQL.extension.format(name=sql.Identifier(extension), schema=schema_there))
             return
         with self._cluster.open_in_database(name, self._session) as admin:
-            create_untrusted(admin, extension)
+            create_untrusted(admin, extension, alone=True)
 
     def settle(self, name: str) -> None:
         """Give the restored things to the owner, and remove the login that made them."""

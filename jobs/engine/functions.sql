@@ -140,6 +140,75 @@ END $$;
 -- Why a job waits, and the claim
 -- ---------------------------------------------------------------------------------------------------------------------
 
+-- Of which owner's share of the slots a job of this project takes; null: of nobody's. What the platform does to a project of
+-- theirs counts too. Where one owner has all the projects, all the slots are theirs.
+CREATE OR REPLACE FUNCTION sharer_of(p_project text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT owner_id FROM projects p WHERE id = p_project
+       AND EXISTS (SELECT FROM projects o WHERE o.owner_id <> p.owner_id AND o.status <> 'deleted')
+$$;
+
+-- How many threads the live workers of a queue have, and how many jobs have one.
+CREATE OR REPLACE FUNCTION slots_of_queue(
+    p_queue text, OUT slots bigint, OUT taken bigint, OUT taken_by_bulk bigint, OUT mixed boolean, OUT serves_control boolean)
+LANGUAGE sql STABLE AS $$
+    WITH serving AS MATERIALIZED (
+        SELECT name, threads, queues FROM workers
+         WHERE stopped_at IS NULL AND beat_at > now() - interval '30 s' AND p_queue = ANY (queues))
+    SELECT coalesce(sum(threads), 0),
+           (SELECT count(*) FROM jobs WHERE status IN ('running', 'cancelling') AND worker IN (SELECT name FROM serving)),
+           (SELECT count(*) FROM jobs WHERE status IN ('running', 'cancelling') AND worker IN (SELECT name FROM serving)
+                                            AND queue = 'bulk'),
+           coalesce(bool_or('control' = ANY (queues) AND 'bulk' = ANY (queues)), false),
+           coalesce(bool_or('control' = ANY (queues)), false)
+      FROM serving
+$$;
+
+-- Why a job has no slot although a worker may be free, or null: what is left is kept for others. Fewer than four slots are
+-- not shared out between jobs, nor a single one between owners.
+-- Where control is served a quarter is kept for jobs that go before others (a priority above 0). Bulk has no more than half
+-- of workers that serve control as well. An owner has at most half of the slots of a queue, of what the kind may have at a
+-- time, and of its parent's children; for a job that goes before others one more.
+CREATE OR REPLACE FUNCTION job_lacks_slot(j jobs, p_kind job_kinds) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_sharer text := sharer_of(j.project_id);
+    v        record;
+    v_most   bigint;
+    v_theirs record;
+BEGIN
+    SELECT * INTO v FROM slots_of_queue(j.queue);
+    IF v.slots >= 4 AND j.priority <= 0
+       AND (v.serves_control AND v.taken >= v.slots - v.slots / 4
+            OR v.mixed AND j.queue = 'bulk' AND v.taken_by_bulk >= v.slots / 2) THEN
+        RETURN jsonb_build_object('reason', 'limit', 'message', 'the last free workers are kept for what cannot wait');
+    END IF;
+    IF v_sharer IS NULL OR v.slots < 2 THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) FILTER (WHERE r.queue = j.queue) AS of_queue, count(*) FILTER (WHERE r.kind = j.kind) AS of_kind,
+           count(*) FILTER (WHERE r.parent_id = j.parent_id) AS of_parent
+      INTO v_theirs FROM jobs r JOIN projects p ON p.id = r.project_id
+     WHERE r.status IN ('running', 'cancelling') AND p.owner_id = v_sharer AND r.id <> j.id;
+    v_most := v.slots / 2 + CASE WHEN j.priority > 0 AND v.slots >= 4 THEN 1 ELSE 0 END;
+    IF v_theirs.of_queue >= v_most THEN
+        RETURN jsonb_build_object('reason', 'limit', 'limit', v_most,
+                                  'message', v_most || ' jobs of the same owner run already, which is their share');
+    END IF;
+    v_most := CASE WHEN p_kind.max_running IS NOT NULL THEN greatest(1, p_kind.max_running / 2) END;
+    IF v_theirs.of_kind >= v_most THEN
+        RETURN jsonb_build_object('reason', 'limit', 'limit', v_most, 'message',
+                                  v_most || ' jobs of this kind of the same owner run already, which is their share');
+    END IF;
+    IF j.parent_id IS NOT NULL THEN
+        SELECT CASE WHEN max_children IS NOT NULL THEN greatest(1, max_children / 2) END INTO v_most
+          FROM jobs WHERE id = j.parent_id;
+        IF v_theirs.of_parent >= v_most THEN
+            RETURN jsonb_build_object('reason', 'limit', 'limit', v_most, 'message',
+                                      v_most || ' jobs of its parent and of the same owner run already');
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- Why a job waits, or null when a worker may take it. The claim and `waitingFor` both ask this, so they agree.
 -- p_served: what the asking worker serves; null: what any live worker serves.
 -- A kind that must not run beside another is named by one of the two, and each of them waits for the other: the one
@@ -153,6 +222,7 @@ DECLARE
     v_other text;
     v_count bigint;
     v_limit integer;
+    v_slot  jsonb;
 BEGIN
     IF j.status NOT IN ('queued', 'retrying') THEN
         RETURN NULL;
@@ -221,6 +291,10 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    v_slot := job_lacks_slot(j, v_kind);
+    IF v_slot IS NOT NULL THEN
+        RETURN v_slot;
+    END IF;
     IF p_served IS NOT NULL THEN
         IF NOT (j.kind || '@' || j.version) = ANY (p_served) THEN
             RETURN jsonb_build_object('reason', 'no_worker', 'message', 'no worker serves it');
@@ -278,8 +352,8 @@ DECLARE
     v_passed text[] := '{}';
     v_plain  text[];
 BEGIN
-    -- Kinds of which nothing can stand in the way of a job without lane and parent while no breaker is open: there all
-    -- that job_waiting_for would ask is known already, and it need not be asked for each of them.
+    -- Kinds of which nothing can stand in the way of a job without project, lane and parent while no breaker is open: all
+    -- that job_waiting_for would ask is known then, and it need not be asked for each of them.
     SELECT array_agg(served) INTO v_plain FROM job_kinds
      WHERE served = ANY (p_served) AND max_running IS NULL AND cardinality(conflicts) = 0
        AND NOT EXISTS (SELECT FROM job_kinds other WHERE job_kinds.kind = ANY (other.conflicts))
@@ -291,16 +365,15 @@ BEGIN
             SELECT * INTO v_job FROM jobs j
              WHERE j.queue = v_queue AND j.ready AND j.status IN ('queued', 'retrying') AND j.run_at <= now()
                AND j.id <> ALL (v_passed)
-               AND (j.lane IS NULL AND j.parent_id IS NULL AND NOT j.parked AND (j.kind || '@' || j.version) = ANY (v_plain)
+               AND (j.project_id IS NULL AND j.lane IS NULL AND j.parent_id IS NULL AND NOT j.parked AND (j.kind || '@' || j.version) = ANY (v_plain)
                     OR job_waiting_for(j, p_served) IS NULL)
              ORDER BY j.claim_after, j.seq LIMIT 1
              FOR UPDATE SKIP LOCKED;
             EXIT WHEN NOT FOUND;
             SELECT * INTO v_kind FROM job_kinds WHERE served = v_job.kind || '@' || v_job.version;
             IF v_kind.max_running IS NOT NULL OR v_job.parent_id IS NOT NULL
-               OR v_job.project_id IS NOT NULL AND (cardinality(v_kind.conflicts) > 0 OR EXISTS (
-                      SELECT FROM job_kinds WHERE v_job.kind = ANY (conflicts))) THEN
-                -- Limits and conflicts are counted from running rows, so counting and claiming must not interleave.
+               OR v_job.project_id IS NOT NULL THEN
+                -- Limits, shares and conflicts are counted from running rows, so counting and claiming must not interleave.
                 -- Nobody waits for our row lock (claims skip locked rows), so waiting here cannot dead-lock.
                 PERFORM pg_advisory_xact_lock(19526, 0);
                 IF job_waiting_for(v_job, p_served) IS NOT NULL THEN

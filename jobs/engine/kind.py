@@ -170,6 +170,8 @@ class Policy(TypedDict, total=False):
                 either is undone as its kind says
     preempts    does not wait behind a job of its lane that rests in back-off
     coalesces   folds into a queued job of equal kind and arguments
+    priority    each point lets a job go before others that became due up to a minute earlier; above 0 it may take the
+                worker slots that are kept free, too
     failed      (arguments, tx, reason), called in the transaction that marks the job failed or cancelled, to say so
                 in the catalogue
     retried     (arguments, tx), called in the transaction that lets a failed or cancelled job go on; raises

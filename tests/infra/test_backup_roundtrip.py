@@ -15,7 +15,7 @@ from infra.backup.dumps import FORMATS
 from infra.errors import Refused
 from infra.gpg import Gpg
 from infra.pipeline import ProgramFailed
-from infra.postgres.extensions import Extensions
+from infra.postgres.extensions import Extensions, create_untrusted
 from infra.postgres.project_staging import ProjectStaging
 from tests.fixtures.roundtrip import KEY, differences, dumped, restored
 
@@ -188,8 +188,15 @@ def extended(tenant, *names):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_an_extension_that_only_the_administrator_may_create_comes_back(form, tenant, tmp_path):
-    assert extended(tenant, "cube", "earthdistance") == ["extensions", "launchdb_extensions"]
+@pytest.mark.parametrize("before", [False, True], ids=["as it is made", "with what it requires in the owner's schema"])
+def test_an_extension_that_only_the_administrator_may_create_comes_back(before, form, tenant, tmp_path):
+    if before:
+        with tenant.connect(tenant.roles.owner) as owner:
+            owner.execute("CREATE EXTENSION cube SCHEMA extensions")
+        with tenant.infra.databases.cluster.open_in_database(tenant.id, "test") as admin:
+            create_untrusted(admin, "earthdistance", alone=True)
+    else:
+        assert extended(tenant, "cube", "earthdistance") == ["launchdb_extensions", "launchdb_extensions"]
     with tenant.connect(tenant.roles.owner) as owner:
         owner.execute("CREATE TABLE places (at launchdb_extensions.earth)")
         owner.execute("INSERT INTO places VALUES (launchdb_extensions.ll_to_earth(27.7, 85.3))")

@@ -63,6 +63,7 @@ def on_retry(args: ProvisionProject, tx: Transaction) -> None:
         AtomicStep(mark_active, reads=newest_template),
     ),
     on_failure="undo",
+    priority=1,
     failed=on_failed,
     retried=on_retry,
 )
