@@ -28,7 +28,7 @@ pytest_plugins = [
 OTHERS_SECONDS = 5400
 # Whoever wants the one installation in containers that a machine can have, or takes its place.
 INSTALLED = re.compile(
-    r"tests/compose/test_(?:deployment_guide|faults|sleep|stack|traffic|update)\.py::"
+    r"tests/compose/test_(?:deployment_guide|faults|sleep|stack|traffic|update|worth)\.py::"
     r"|tests/install/test_in_containers\.py::test_without_python_a_version"
 )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from infra.postgres.cluster import Cluster, Session
 
 SQL = statements(__file__)
-# The API ends what lifts its limits in an owner's SQL, and shows how large databases are and what the server has loaded.
+# The API ends what lifts its limits in an owner's SQL, and shows sizes and what the server has loaded.
 MEMBERSHIPS: Mapping[str, frozenset[str]] = {
     "launchdb_api": frozenset({"pg_signal_backend", "pg_read_all_stats", "pg_read_all_settings"})
 }
