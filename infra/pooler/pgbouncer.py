@@ -101,8 +101,7 @@ class PgBouncer:
             try:
                 self.resume(self._platform.database)  # whoever has held it back may have been killed since
                 with self._console() as admin:
-                    changed = written or bool(self._differences(admin, entries))
-                    if changed:
+                    if changed := written or bool(self._differences(admin, entries)):
                         admin.run_command("RELOAD")
                         self._await(admin, entries)
                     self._folder.keep_taken()
