@@ -15,6 +15,7 @@ from infra.host import docker_cli
 from infra.secrets import secretfiles
 from infra.secrets.services import LOGINS, SERVICES, SUPERUSER
 from scripts.stack.stack import NAMES
+from tests.compose.conftest import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -157,3 +158,21 @@ def test_a_service_logs_in_as_itself_and_gets_into_no_project_s_database(install
     found = set(json.loads(docker_cli.execute(NAMES[service], ["python", "-P", "-c", script], seconds=60)))
     own = {f"{given.login} platform"}
     assert found == (own | {f"{SUPERUSER} platform", f"{SUPERUSER} {project}"} if given.administrator else own)
+
+
+def test_passwords_of_the_logins_are_changed_by_removing_their_files(installation):
+    secrets = installation.home / "secrets"
+    before = {file: (secrets / file).read_text() for file in LOGINS.values()}
+    for file in before:
+        (secrets / file).unlink()
+    installation.launchdb("up", "--docker", "--detach")
+    docker_cli.restart(NAMES["migrations"])
+    assert all((secrets / file).read_text() != old for file, old in before.items())
+
+    def logs_in() -> bool:
+        script = CONNECTS.format(logins=["launchdb_auth"], databases=["platform"])
+        return json.loads(docker_cli.execute(NAMES["auth-service"], ["python", "-P", "-c", script], seconds=60)) != []
+
+    wait_for(logs_in, 60)
+    wait_for(lambda: installation.rows().status_code == 200, 60)
+    wait_for(lambda: installation.command("scripts/launchdb", "status").returncode == 0, 60)
