@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,8 @@ class WakeOnRequest:
         return shared.served
 
     def _watched(self, project_id: str, answers: Callable[[], bool], shared: _Wait, deadline: float) -> bool:
-        asked_at = 0.0
+        # One that is just being restarted answers before the first look.
+        asked_at = 0.0 if shared.wakes else time.monotonic()
         while (now := time.monotonic()) < deadline:
             if answers():
                 return True
@@ -104,6 +106,8 @@ class WakeOnRequest:
                     return False
                 if status not in REACHABLE:
                     return False
+                if status == "active":
+                    self._mend(project_id)
             time.sleep(LOOK_SECONDS)
         return False
 
@@ -116,6 +120,11 @@ class WakeOnRequest:
         except projects.ProjectNotFound:
             return False
         return True
+
+    def _mend(self, project_id: str) -> None:
+        """Have a project looked at whose data API is missing, without waiting for the next sweep."""
+        with suppress(projects.ProjectNotFound), self._infra.database.transaction() as tx:
+            lifecycle.mend(tx, project_id, owner_id=projects.owner_of(tx, project_id))
 
     def _status(self, project_id: str) -> str | None:
         with self._infra.database.autocommit() as tx:

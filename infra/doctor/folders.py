@@ -1,4 +1,4 @@
-"""permissions, secrets.files and manager.folders: files are where they belong, for those alone who need them."""
+"""permissions, secrets.files, manager.folders, mounts: files are where they belong, for those alone who need them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from infra import files
 from infra.doctor.engine import restart_container
 from infra.doctor.findings import check, failure, ok, warning
 from infra.errors import Refused, Unavailable
+from infra.host import home
 from infra.secrets import secretfiles
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ MODES = (
     ("backup/ssh/backup_key.pub", 0o644),
 )
 FOLDERS = {"HOST_SCRIPT_DIR": "scripts", "HOST_CONFIG_DIR": "postgrest/projects"}
-MANAGER = "postgrest-manager"
+# Who writes the configurations; the manager asks for jobs alone.
+WORKER = "worker"
 
 
 def _restrict(site: Site, finding: Finding) -> str:
@@ -79,14 +81,14 @@ def secret_files(site: Site) -> Iterator[Finding]:
 
 
 def _settle(site: Site, _finding: Finding) -> str:
-    """Ensure both folders, name them in `.env`, and have the manager look again: once, whichever finding asks."""
+    """Ensure both folders, name them in `.env`, and have the worker look again: once, whichever finding asks."""
     wanted = {variable: _folder(site, variable) for variable in FOLDERS}
     done = [line for variable, folder in wanted.items() for line in _put_right(site, variable, folder)]
-    inside = _manager(site)
+    inside = _worker(site)
     if inside is not None and any(_disagrees(inside, variable, folder) for variable, folder in wanted.items()):
         # A restart keeps environment and mounts as they were.
-        site.compose().up(MANAGER, tell=lambda _line: None, dependants=False, again=True)
-        done.append("the manager made anew")
+        site.compose().up(WORKER, tell=lambda _line: None, dependants=False, again=True)
+        done.append("the worker made anew")
     elif inside is not None and done:
         done.append(restart_container(site, inside.name))
     return "; ".join(done) or "nothing was left to do"
@@ -106,12 +108,12 @@ def _put_right(site: Site, variable: str, wanted: Path) -> Iterator[str]:
 
 @check("manager.folders", mend=_settle)
 def manager_folders(site: Site) -> Iterator[Finding]:
-    """The manager's folders are there, and are the same folder on the host and inside."""
-    inside = _manager(site)
+    """The folders of scripts and configurations are there, and are the same on the host and inside."""
+    inside = _worker(site)
     said = site.dotenv_values()
     for variable in FOLDERS:
         wanted, named = _folder(site, variable), said.get(variable, "")
-        remedy = f"{variable}={wanted} in {site.dotenv}, that folder made, and the manager restarted; or --fix"
+        remedy = f"{variable}={wanted} in {site.dotenv}, that folder made, and the worker restarted; or --fix"
         faults = []
         if named != str(wanted):
             faults.append(f".env says {named or 'nothing'}")
@@ -125,10 +127,26 @@ def manager_folders(site: Site) -> Iterator[Finding]:
             yield ok(str(wanted), variable)
 
 
-def _manager(site: Site) -> ContainerStatus | None:
-    """Return the manager's container; without Docker there is none, and what lies here can be mended all the same."""
+@check("mounts")
+def mounts(site: Site) -> Iterator[Finding]:
+    """No link lies in the place of a folder that containers mount: they would mount what it leads to."""
+    links = sorted({path for folder in home.FOLDERS for path in _way(site.home, folder.path) if path.is_symlink()})
+    for path in links:
+        name = str(path.relative_to(site.home))
+        yield failure(f"{name} is a link", f"remove {path}, then launchdb up --docker", subject=name)
+    if not links:
+        yield ok("what containers mount are folders, and no links")
+
+
+def _way(base: Path, path: str) -> list[Path]:
+    """Return the folders below `base` through which a path leads, itself included."""
+    return [base / path, *(base / parent for parent in Path(path).parents if str(parent) != ".")]
+
+
+def _worker(site: Site) -> ContainerStatus | None:
+    """Return the worker's container; without Docker there is none, and what lies here can be mended all the same."""
     try:
-        return next((one for one in site.containers() if one.name == f"{site.prefix}{MANAGER}"), None)
+        return next((one for one in site.containers() if one.name == f"{site.prefix}{WORKER}"), None)
     except Unavailable:
         return None
 
@@ -146,13 +164,13 @@ def _disagrees(inside: ContainerStatus, variable: str, folder: Path) -> list[str
     """Return how the container was made otherwise: the variable, and a mount of the folder or of one above it."""
     faults, told = [], inside.environment.get(variable, str(folder))
     if told != str(folder):
-        faults.append(f"the manager was started with {told}")
+        faults.append(f"the worker was started with {told}")
     above = {str(folder), *map(str, folder.parents)}
-    # Scripts are run on the host; only what the manager looks into has to be there inside.
+    # Scripts are run on the host; only what the worker looks into has to be there inside.
     if variable == "HOST_CONFIG_DIR" and not any(
         source == destination and source in above for source, destination in inside.mounts
     ):
-        faults.append(f"the manager does not see {folder} under that path")
+        faults.append(f"the worker does not see {folder} under that path")
     return faults
 
 

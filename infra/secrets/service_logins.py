@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from infra.postgres.cluster import Cluster, Session
 
 SQL = statements(__file__)
-# The API ends what an owner's SQL has lifted its limits in, and shows how large databases are; it is in none of them.
-MEMBERSHIPS: Mapping[str, frozenset[str]] = {"launchdb_api": frozenset({"pg_signal_backend", "pg_read_all_stats"})}
+# The API ends what lifts its limits in an owner's SQL, and shows sizes and what the server has loaded.
+MEMBERSHIPS: Mapping[str, frozenset[str]] = {
+    "launchdb_api": frozenset({"pg_signal_backend", "pg_read_all_stats", "pg_read_all_settings"})
+}
 # In whose catalogue it looks all databases up.
 MORE_DATABASES: Mapping[str, tuple[str, ...]] = {"launchdb_api": (MAINTENANCE,)}
 

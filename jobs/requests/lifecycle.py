@@ -22,6 +22,7 @@ from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
 from jobs.kinds.project.pause import PauseProject
+from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
 from jobs.kinds.project.rotate_secret import RotateSecret
@@ -73,6 +74,17 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
     if status != "sleeping" or tx.value(SQL.woke_in_vain, {"project": project_id, "seconds": REST_SECONDS}):
         raise ProjectBusy(status or "deleted", None)
     return enqueue(tx, WakeProject(project_id), **asked)
+
+
+def mend(tx: Transaction, project_id: str, **asked: Any) -> Job | None:
+    """Ask for an active project that does not answer to be put right; nothing is asked for while somebody sees to it.
+
+    What was tried a moment ago is left to the sweep, which knows what differs.
+    """
+    status = states.state_of(tx, project_id, lock=True)
+    if status != "active" or tx.value(SQL.seen_to, {"project": project_id, "seconds": REST_SECONDS}):
+        return None
+    return enqueue(tx, ReconcileProject(project_id, ("its data API does not answer",)), **asked)
 
 
 def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:

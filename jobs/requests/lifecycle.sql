@@ -16,3 +16,9 @@ SELECT EXISTS (SELECT FROM jobs WHERE lane = %(project)s || '/control' AND kind 
 -- name: is_exported
 SELECT EXISTS (SELECT FROM jobs WHERE id = %(job)s AND kind = 'project.export' AND project_id = %(project)s
                   AND status = 'succeeded');
+
+-- name: seen_to
+-- Whether a job is at work on the project, or a look at it has just ended.
+SELECT EXISTS (SELECT FROM jobs WHERE lane = %(project)s || '/control' AND status IN ('queued', 'retrying', 'running', 'cancelling'))
+    OR EXISTS (SELECT FROM jobs WHERE project_id = %(project)s AND kind = 'project.reconcile'
+                  AND finished_at > now() - %(seconds)s * interval '1 second');

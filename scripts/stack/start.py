@@ -28,6 +28,8 @@ HOLD_SECONDS, EXECUTE_SECONDS = 30, 60.0
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
 STOPPED = "run/stopped"
+# What was stopped on purpose is not started by scripts/mend, which looks for this.
+DOWN = ".down"
 VOLUME = "launchdb-postgres-data"
 LOOK_PATIENCE = 60.0
 
@@ -39,6 +41,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
     """
     files.read(there.home / ".env")  # refused when others can, too
     home.complete(there.home, there.settings.instances_folder)
+    (there.home / DOWN).unlink(missing_ok=True)
     require_images(there.settings.version)
     _have_data_api(there, tell)
     _refuse_others_data(there, tell)
@@ -151,6 +154,7 @@ def wait_until_it_answers(there: Stack, tell: Tell, seconds: float = ANSWER_SECO
 
 def take_down(there: Stack, tell: Tell, *, volumes: bool = False) -> bool:
     """Stop everything in order and remove our containers; data and projects are kept. Say whether anything ran."""
+    files.replace(there.home / DOWN, "")
     running = [one for one in there.compose.containers() if one.state == "running"]
     # One that dies again and again is begun anew by Docker until somebody stops it.
     projects = {one.name for one in there.projects() if one.state in ("running", "restarting", "paused")}

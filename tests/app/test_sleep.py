@@ -146,3 +146,24 @@ def test_an_owner_sees_that_it_sleeps_asks_it_by_sql_and_resumes_it(asleep, owne
     answer = owner.post(f"{path}/resume", json={}, headers={"Prefer": "wait=30"})
     assert (answer.status_code, answer.json()["project"]["status"]) == (200, "active")
     assert answer.json()["job"]["kind"] == "project.wake"
+
+
+def test_a_missing_data_api_is_made_anew_while_requests_are_held(owner, project, worker, infra, town):  # noqa: F811
+    key = owner.get(f"{project}/connection").json()["serviceRoleKey"]
+    project_id = project.rpartition("/")[2]
+
+    def ask(_number=0):
+        return town.stranger(apikey=key).post(f"/project/{project_id}/rest/v1/rpc/none", json={}).json()["code"]
+
+    assert ask() == "PGRST202"
+    infra.instances.remove(project_id)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(4))) == {"PGRST202"}, "the project itself has answered"
+    healed = "SELECT args FROM jobs WHERE kind = 'project.reconcile'"
+    assert [row["args"]["found"] for row in town.rows(healed)] == [["its data API does not answer"]]
+    infra.instances.remove(project_id)
+    assert (
+        town.stranger(apikey=key).get(f"/project/{project_id}/rest/v1/none", headers={"Accept": "*/*"}).status_code
+        == 503
+    )
+    assert len(town.rows(healed)) == 1, "what was just tried is left to the sweep"

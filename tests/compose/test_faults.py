@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -33,6 +34,7 @@ TABLE = (
     " GRANT ALL ON notes TO service_role"
 )
 WORKER, BROKER, CADDY = NAMES["worker"], NAMES["broker"], NAMES["reverse-proxy"]
+POOLER = NAMES["pgbouncer"]
 DOCKER_PID = Path("/var/run/docker.pid")
 
 
@@ -228,6 +230,62 @@ def test_the_doctor_mends_a_spoilt_pooler_file_at_once(installation, victim, dam
     assert [line for line in told if "pgbouncer.ini" in line], told
     assert victim.answers()
     installation.launchdb("doctor", "pooler.config")
+
+
+# --- files that a service is started with ---
+
+
+def spoilt(path: Path, how: str) -> None:
+    if how == "lost":
+        path.unlink()
+    else:
+        path.write_text("\x00garbage = [\n" * 40)
+
+
+@pytest.mark.parametrize("how", ["lost", "garbage"])
+def test_caddy_whose_file_is_spoilt_starts_with_what_it_took_before_and_gets_it_anew(installation, victim, how):
+    path = installation.home / "caddy" / "Caddyfile"
+    before = path.read_text()
+    spoilt(path, how)
+    docker_cli.restart(CADDY)
+    healed(victim.answers, f"Caddy whose file was {how}")
+    healed(lambda: files.holds(path, before), f"Caddy's file that was {how}")
+    kept = [one.read_text() for one in path.parent.glob("Caddyfile.*")]
+    assert before in kept
+    assert not any("garbage" in text for text in kept)
+
+
+@pytest.mark.parametrize("how", ["lost", "garbage"])
+def test_a_pooler_whose_files_are_spoilt_starts_with_what_it_took_before(installation, victim, how):
+    wait_for(lambda: is_whole(installation), HEALED_SECONDS)
+    folder = installation.home / "pgbouncer"
+    for name in ("pgbouncer.ini", "userlist.txt"):
+        spoilt(folder / name, how)
+    began = time.monotonic()
+    docker_cli.restart(POOLER)
+    wait_for(lambda: is_well(POOLER), HEALED_SECONDS)
+    healed(victim.answers, f"a pooler whose files were {how}")
+    print(f"a pooler whose files were {how} serves after {time.monotonic() - began:.1f} s")
+    healed(lambda: is_whole(installation), f"the pooler's file that was {how}")
+    assert "going on with" in docker_cli.tail(POOLER, 50), "not what the platform has written meanwhile"
+
+
+# --- containers that somebody has removed ---
+
+
+def test_what_was_removed_is_made_anew_by_what_systemd_runs_each_minute(installation, victim):
+    before = starts(installation)
+    docker_cli.run_docker("rm", "--force", POOLER)
+    docker_cli.run_docker("stop", NAMES["storage-service"])
+    done = installation.command("scripts/mend")
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"not running: {POOLER} {NAMES['storage-service']}\n", done.stderr), done.stderr
+    healed(victim.answers, "a pooler that was removed")
+    after = starts(installation)
+    for name in (POOLER, NAMES["storage-service"]):
+        assert after.pop(name) != before.pop(name)
+    assert after == before
+    assert installation.command("scripts/mend").stderr == "", "nothing is to be done"
 
 
 # --- the platform's own services ---

@@ -430,6 +430,8 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     assert [one.name for one in docker_cli.containers(name="launchdb-")] == []
     assert [one.name for one in installation.stack.projects() if one.state == "running"] == []
     assert "was not running" in installation.launchdb("down").stdout
+    assert installation.command("scripts/mend").stderr == "", "what was stopped on purpose stays so"
+    assert [one.name for one in docker_cli.containers(name="launchdb-")] == []
     for words in ("jobs list", "update", "rollback", "logs"):
         done = installation.command("scripts/launchdb", *words.split())
         assert done.returncode != 0

@@ -160,17 +160,38 @@ def test_the_copy_of_today_is_never_written_over(folder):
 
 
 @needs_root
-@pytest.mark.parametrize("place", ["log", "postgrest", "run/redis", "secrets"])
-def test_a_link_that_a_service_put_in_the_place_of_its_folder_is_not_followed(home, place):
+@pytest.mark.parametrize("again", [made, lambda home: homes.complete(home, home / "postgrest" / "projects")])
+@pytest.mark.parametrize("place", ["log", "postgrest", "run/redis", "secrets", "services/auth-service"])
+def test_a_link_that_a_service_put_in_the_place_of_its_folder_is_not_followed(home, place, again):
     made(home)
     elsewhere = home.parent / "elsewhere"
     (elsewhere / "projects").mkdir(parents=True)
     shutil.rmtree(home / place)
     (home / place).symlink_to(elsewhere)
     with pytest.raises(Refused, match="is a link"):
-        made(home)
+        again(home)
         pytest.fail("No link is followed that a service has put in the place of its folder")
     assert {(path.stat().st_uid, mode(path)) for path in (elsewhere, elsewhere / "projects")} == {(0, 0o755)}
+
+
+@needs_root
+def test_a_home_of_a_version_before_gets_what_containers_mount_and_nothing_else_changes(home):
+    made(home)
+    before = {path: path.read_text() for path in (home / "secrets").iterdir() if path.name in secretfiles.NAMES}
+    for name in ("services", "run/api", "exports", "imports"):
+        shutil.rmtree(home / name)
+    for name in (*secretfiles.OWN, "pgpass"):
+        (home / "secrets" / name).unlink()
+    homes.complete(home, home / "postgrest" / "projects")
+    assert {path: path.read_text() for path in before} == before
+    assert (home / "services").stat().st_uid == 0, "no service may lay a link in the place of another's folder"
+    assert ":launchdb_auth:" in (home / "services" / "auth-service" / "pgpass").read_text()
+    for path in (home / "services").rglob("*"):
+        assert path.stat().st_uid == LAUNCHDB
+    assert (home / "secrets" / "AUTH_DATABASE_PASSWORD").stat().st_uid == LAUNCHDB
+    password = (home / "secrets" / "AUTH_DATABASE_PASSWORD").read_text()
+    homes.complete(home, home / "postgrest" / "projects")
+    assert (home / "secrets" / "AUTH_DATABASE_PASSWORD").read_text() == password
 
 
 @needs_root

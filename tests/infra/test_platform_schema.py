@@ -20,7 +20,7 @@ from infra.postgres import migrations, repeatables
 FUNCTIONS_BY_NUMBER = {
     "catalogue@1": "0e9db4318bfc99ed7c4ba0c43acb9660cd46cdb394a9bc5f1c3e617e31ad6af3",
     "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
-    "engine@2": "XX",
+    "engine@2": "92c9656452e39fd7fcb01c1f8bb4898b3c219318f99af16e96b7901311d84bfd",
 }
 NEWEST = [one.version for one in (*migrations.read_migrations("platform"), *repeatables.read_repeatables("platform"))]
 ROWS = "SELECT xpath('/table/row', query_to_xml(format('SELECT * FROM %%I ORDER BY 1, 2', %s::text), true, false, ''))::text"

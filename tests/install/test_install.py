@@ -18,7 +18,9 @@ OURS = {
     "log-driver": "json-file",
     "log-opts": {"max-size": LOG_SIZE, "max-file": LOG_FILES},
     "storage-driver": "overlay2",
+    "live-restore": True,
 }
+SYSTEMD = "etc/systemd/system"
 GUIDE = (
     "postgres/init",
     "pgbouncer",
@@ -202,6 +204,43 @@ def test_a_storage_driver_that_was_chosen_stays_since_images_lie_in_it(server, r
     told = server.install("--git", str(repository))
     assert "storage-driver zfs" in told.err
     assert json.loads(server.path(DAEMON).read_text())["storage-driver"] == "zfs"
+
+
+@pytest.mark.parametrize(
+    ("told", "option", "kept"),
+    [({"live-restore": False}, (), False), ({}, ("--without-live-restore",), None), ({}, (), True)],
+)
+def test_containers_outlive_docker_unless_somebody_has_said_otherwise(server, repository, told, option, kept):
+    server.write(DAEMON, json.dumps({"dns": ["10.0.0.1"], **told}))
+    assert server.install("--git", str(repository), *option).code == 0
+    assert json.loads(server.path(DAEMON).read_text()).get("live-restore") is kept
+
+
+def test_a_new_file_for_docker_says_nothing_of_it_where_that_is_declined(server, repository):
+    assert server.install("--git", str(repository), "--without-live-restore").code == 0
+    assert json.loads(server.path(DAEMON).read_text()) == {name: OURS[name] for name in OURS if name != "live-restore"}
+
+
+def test_systemd_starts_the_installation_at_boot_and_looks_each_minute(server, repository):
+    assert server.install("--git", str(repository), "--home", "/srv/ldb").code == 0
+    service = server.path(f"{SYSTEMD}/launchdb.service").read_text()
+    assert "ExecStart=/srv/ldb/scripts/mend\n" in service
+    assert "LAUNCHDB_HOME=/srv/ldb" in service
+    assert "OnUnitInactiveSec=60s" in server.path(f"{SYSTEMD}/launchdb.timer").read_text()
+    for target, unit in (("multi-user.target", "launchdb.service"), ("timers.target", "launchdb.timer")):
+        assert server.path(f"{SYSTEMD}/{target}.wants/{unit}").resolve() == server.path(f"{SYSTEMD}/{unit}")
+    verify = shutil.which("systemd-analyze")
+    if verify:
+        done = subprocess.run(
+            [verify, "verify", server.path(f"{SYSTEMD}/launchdb.timer")], capture_output=True, check=False
+        )
+        assert b"launchdb" not in done.stderr.replace(b"/srv/ldb/scripts/mend is not executable", b""), done.stderr
+
+
+def test_units_that_somebody_declines_are_not_laid(server, repository):
+    told = server.install("--git", str(repository), "--without-units")
+    assert "the units of systemd" in " ".join(told.lines("left"))
+    assert not server.path(SYSTEMD).exists()
 
 
 def test_settings_that_say_the_same_in_another_order_are_left_alone(server, repository):

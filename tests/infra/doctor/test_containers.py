@@ -93,15 +93,15 @@ def test_the_pooler_reads_the_file_that_was_put_back(machine, site):
     assert bad(machine.look("pooler.config", site)) == {}
 
 
-def test_a_manager_that_sees_other_folders_is_made_anew(machine, site, tmp_path):
+def test_a_worker_that_sees_other_folders_is_made_anew(machine, site, tmp_path):
     (machine.home / ".env").write_text("HOST_CONFIG_DIR=/nowhere\nHOST_SCRIPT_DIR=/nowhere\n")
     (machine.home / ".env").chmod(0o600)
     site.file = tmp_path / "compose.yaml"
     site.file.write_text(f"""
 version: "3.7"
 services:
-  postgrest-manager:
-    container_name: {site.prefix}postgrest-manager
+  worker:
+    container_name: {site.prefix}worker
     image: {IMAGE}
     command: ["sleep", "600"]
     init: true
@@ -111,7 +111,7 @@ services:
       HOST_SCRIPT_DIR: "${{HOST_SCRIPT_DIR}}"
     volumes: ["{machine.home}:{machine.home}"]
 """)
-    name = f"{site.prefix}postgrest-manager"
+    name = f"{site.prefix}worker"
     compose = ["--project-name", site.prefix.rstrip("-"), "--file", str(site.file), "--env-file", str(site.dotenv)]
     subprocess.run(["docker-compose", *compose, "up", "-d"], check=True, capture_output=True, timeout=120)
     found = bad(machine.look("manager.folders", site))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from config.settings import CHECKOUT
 from infra import files
 from infra.doctor import findings, folders, pooler_file
 from infra.errors import Refused
+from infra.host import home
 from infra.pooler.pooler import PoolerEntry
 from infra.pooler.pooler_files import PgBouncerFrame, render_configuration
 from infra.secrets import secretfiles
@@ -215,3 +217,13 @@ def test_a_mode_is_set_of_no_link_and_behind_none(tmp_path):
         with pytest.raises(Refused, match="is a link"):
             files.restrict(path, 0o700)
     assert (tmp_path / "another").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("place", ["log", "run", "run/caddy", "services", "services/auth-service", "backups"])
+def test_a_link_in_the_place_of_what_containers_mount_is_a_failure(machine, tmp_path, place):
+    for folder in home.FOLDERS:
+        (machine.home / folder.path).mkdir(parents=True, exist_ok=True)
+    assert bad(machine.look("mounts", machine.site())) == {}
+    shutil.rmtree(machine.home / place)
+    (machine.home / place).symlink_to(tmp_path)
+    assert set(bad(machine.look("mounts", machine.site()))) == {place}
