@@ -70,9 +70,7 @@ class Settings(WatchdogSettings, DeploymentSettings):
     )
 
     formation: str = _env("LAUNCHDB_FORMATION", "worker=2", "how many processes of each Procfile line (default 1)")
-    api_threads: int = _env(
-        "LAUNCHDB_API_THREADS", 64, "threads of the API server; a stream holds one, a project a fifth"
-    )
+    api_threads: int = _env("LAUNCHDB_API_THREADS", 64, "threads of the API; a stream holds one, a project a fifth")
     worker_threads: Annotated[int, Field(ge=1, le=64)] = _env(
         "LAUNCHDB_WORKER_THREADS", 4, "jobs that one worker process runs at a time"
     )
@@ -93,7 +91,7 @@ class Settings(WatchdogSettings, DeploymentSettings):
     registration: Literal["open", "invite", "closed"] = _env(
         "REGISTRATION",
         "open",
-        "who may register: anybody, invite: who was invited (default in production), closed: nobody",
+        "who may register: all, invite: whoever was invited (default in production), closed: nobody",
     )
     max_projects_per_owner: int = _env("MAX_PROJECTS_PER_OWNER", 0, "0: no quota (3 in production when open)", ge=0)
     access_token_seconds: int = _env("ACCESS_TOKEN_SECONDS", 900, "life of an owner's access token", ge=60, le=86_400)
@@ -213,9 +211,8 @@ class Settings(WatchdogSettings, DeploymentSettings):
     @model_validator(mode="after")
     def _engine_times_fit(self) -> Settings:
         if self.beat_seconds * 2 + self.give_up_seconds >= self.lease_seconds:
-            raise ValueError(
-                "LAUNCHDB_LEASE_SECONDS must exceed twice LAUNCHDB_BEAT_SECONDS plus LAUNCHDB_GIVE_UP_SECONDS"
-            )
+            needed = "twice LAUNCHDB_BEAT_SECONDS plus LAUNCHDB_GIVE_UP_SECONDS"
+            raise ValueError(f"LAUNCHDB_LEASE_SECONDS must exceed {needed}")
         if self.crash and self.env == "production":
             raise ValueError("LAUNCHDB_CRASH is refused when LAUNCHDB_ENV=production")
         return self
@@ -295,7 +292,7 @@ def load(
 
 
 def remembered_state(home: Path) -> dict[str, str]:
-    """Return what an earlier start wrote down: the ports and URLs of the embedded servers, by variable name."""
+    """Return what an earlier start wrote down, ports and URLs of the embedded servers, by variable name."""
     try:
         state = json.loads((home / "state.json").read_text())
     except (FileNotFoundError, NotADirectoryError, PermissionError, json.JSONDecodeError):

@@ -50,7 +50,8 @@ def test_a_limit_counts_running_jobs_and_the_waiting_one_says_so(engine, other_e
     threads = [engine.in_background(), other_engine.in_background()]
     for entered, _gate in gates:
         assert entered.wait(5)
-    third = engine.enqueue(Bulk("c", "proj_0000000000000013"))
+    # Nothing is kept from one that goes before others but by the limit.
+    third = engine.enqueue(Bulk("c", "proj_0000000000000013"), priority=1)
     assert engine.runner.run_one() is False, "Of a kind with a limit no more jobs run at once than it says"
     assert waiting_for(engine, third) == {
         "reason": "limit",
