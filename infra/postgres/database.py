@@ -29,6 +29,7 @@ TRANSIENT_CLASSES = ("08", "53")
 INVALID = -2
 # Those that every session would meet, not only this one.
 AWAY = ("08", "53", "57P")
+DISK_FULL = "53100"
 CONNECT_TIMEOUT_SECONDS = 5.0
 # The pool's own pauses between attempts double: after a long absence it would come back as much later. Giving up soon
 # lets the next who asks begin anew.
@@ -145,6 +146,12 @@ def renew_sessions_on_failure(pool: ConnectionPool[Any]) -> Iterator[None]:
         raise Unavailable(f"what a session had prepared is of no use any more ({error.sqlstate})") from error
 
 
+def _said_of(error: psycopg.Error) -> str:
+    if error.sqlstate == DISK_FULL:
+        return f"the disk of Postgres is full ({DISK_FULL}): free some space; what waits for it goes on by itself"
+    return f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
+
+
 @contextmanager
 def translate_errors(dependency: str | None = None) -> Iterator[None]:
     """Turn transient psycopg errors into Unavailable; leave the rest to who knows what they mean.
@@ -162,8 +169,7 @@ def translate_errors(dependency: str | None = None) -> Iterator[None]:
             raise Refused("the database is half dropped; restore it from a backup") from error
         if is_transient(error):
             away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
-            said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
-            raise Unavailable(said, dependency=away) from error
+            raise Unavailable(_said_of(error), dependency=away) from error
         raise
     except (MemoryError, RuntimeError) as error:
         if exhaustion.is_shortage(error):

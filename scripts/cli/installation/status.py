@@ -103,7 +103,7 @@ def _from_database(infra: Infra, picture: StatusReport) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
-            picture.attention = wants_attention(tx)
+            picture.attention = wants_attention(tx, infra.settings)
             picture.last = {row["name"]: view.rfc3339(row["succeeded_at"]) for row in tx.rows(SQL.last)}
             picture.services[1].since = view.rfc3339(tx.value(SQL.postgres_since))
             scheduled = bool(tx.value(SQL.scheduler))
