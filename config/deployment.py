@@ -43,6 +43,10 @@ class DeploymentSettings(BaseModel):
         "LAUNCHDB_POOLER_URL", "", "libpq URI of PgBouncer's administration database; empty: there is no pooler"
     )
 
+    disk_reserve_mb: int = env(
+        "DISK_RESERVE_MB", 512, "what of a disk is kept free: with less, no project and no backup is begun", ge=0
+    )
+
     domain: str = env("DOMAIN", "", "name that clients reach this installation by")
     acme_email: str = env("ACME_EMAIL", "", "whom the certificate authority writes to")
     tls: Literal["auto", "internal", "off"] = env(
@@ -83,6 +87,11 @@ class DeploymentSettings(BaseModel):
     project_memory_mb: int = env("PROJECT_MEMORY_MB", 192, "memory of a project's container", ge=64)
     project_cpus: float = env("PROJECT_CPUS", 1.0, "processors that a project's container may use", gt=0)
     project_pids: int = env("PROJECT_PIDS", 64, "processes and threads that a project's container may have", ge=16)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _invites_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {"REGISTRATION": "invite", **given} if given.get("LAUNCHDB_ENV") == "production" else given
 
     @field_validator("edge_subnet")
     @classmethod

@@ -7,7 +7,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -183,11 +183,6 @@ class Settings(WatchdogSettings, DeploymentSettings):
     )
     keep_jobs_days: int = _env("KEEP_JOBS_DAYS", 30, "how long finished jobs are kept", ge=1)
     keep_events_days: int = _env("KEEP_EVENTS_DAYS", 7, "how long job events are kept", ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _invites_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {"REGISTRATION": "invite", **given} if given.get("LAUNCHDB_ENV") == "production" else given
 
     @field_validator("home")
     @classmethod

@@ -95,3 +95,14 @@ def _counts(name: str) -> bool:
 def data_api_environment() -> dict[str, str]:
     """Return the PGRST_* variables, with which the data API serves one database without a home."""
     return {name: value for name, value in os.environ.items() if name.startswith("PGRST_")}
+
+
+def began_at() -> float:
+    """Return when the command began that this process is a part of, in seconds of the epoch.
+
+    That is when `scripts/run` did, which makes the environment and the images first; else it is now.
+    """
+    try:
+        return min(time.time(), float(os.environ.pop("LAUNCHDB_BEGAN_AT", "")))
+    except ValueError:
+        return time.time()

@@ -25,6 +25,7 @@ from catalog.personal_tokens import TokenNotFound
 from catalog.projects import NameTaken, ProjectBusy, ProjectExists, ProjectNotFound, QuotaExceeded
 from catalog.sessions import SessionNotFound
 from catalog.settings import SettingsRefused
+from infra.disk import DiskFull
 from infra.errors import Unavailable
 from jobs.engine.commands import JobConflict, JobNotFound
 from jobs.engine.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
@@ -39,6 +40,9 @@ __all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "document", "invalid", "problem_
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = "1"
+# Somebody has to free some space first.
+DISK_RETRY_AFTER_SECONDS = "60"
+DISK_FULL = "there is too little room on the disk to begin this; an operator has been told, try again later"
 # What the data API calls it, where that is not the status.
 CODES = {"internal": "XX000", "method-not-allowed": "PGRST117"}
 
@@ -73,6 +77,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     ScheduleNotFound: (404, "schedule-not-found"),
     ScheduleUnserved: (409, "schedule-unserved"),
     ScheduleRefused: (422, "invalid-input"),
+    DiskFull: (507, "disk-full"),
     Unavailable: (503, "unavailable"),
 }
 
@@ -115,6 +120,10 @@ def _of_domain(error: Exception) -> Response:
         return problem_response(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)
+    if isinstance(error, DiskFull):
+        log.warning("a disk is full", extra={"error": str(error)})
+        headers["Retry-After"] = DISK_RETRY_AFTER_SECONDS
+        return problem_response(Problem(status, kind, DISK_FULL, headers=headers))
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"error": str(error)})
         headers["Retry-After"] = RETRY_AFTER_SECONDS

@@ -13,7 +13,8 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from infra import files
-from infra.errors import Refused, Unavailable
+from infra.disk import DiskFull
+from infra.errors import Refused
 from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ GZIP_WINDOW = 31  # the gzip header of RFC 1952, as zlib's manual numbers it
 
 
 _BROKEN: Any = (EOFError, BadGzipFile, isal_zlib.error, zstandard.ZstdError)
-
-
-class DiskFull(Unavailable):
-    """There is no room for the file. Nothing of it is left."""
 
 
 class BackupDamaged(Refused):

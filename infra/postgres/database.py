@@ -31,6 +31,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 INVALID = -2
 # Those that every session would meet, not only this one.
 AWAY = ("08", "53", "57P")
+DISK_FULL = "53100"
 CONNECT_TIMEOUT_SECONDS = 5.0
 # The pool's own pauses between attempts double: after a long absence it would come back as much later. Giving up soon
 # lets the next who asks begin anew.
@@ -182,7 +183,10 @@ def _unavailable(error: psycopg.Error, dependency: str | None) -> Unavailable:
     if error.sqlstate == LOCK_NOT_AVAILABLE:
         return Unavailable(f"a lock was not to be had in time: another session holds it ({error.sqlstate})")
     away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
-    return Unavailable(f"Postgres is unavailable ({error.sqlstate or type(error).__name__})", dependency=away)
+    said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
+    if error.sqlstate == DISK_FULL:
+        said = f"the disk of Postgres is full ({DISK_FULL}): free some space; what waits for it goes on by itself"
+    return Unavailable(said, dependency=away)
 
 
 class Transaction:

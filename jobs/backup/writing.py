@@ -9,6 +9,7 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from infra.backup.set_plan import DumpSource
+from infra.disk import require_disk_space
 from infra.postgres.sql import statements
 from jobs.backup import backups
 from jobs.engine.errors import GiveUp
@@ -49,8 +50,16 @@ def scope_of(args: Any) -> str:
     return str(getattr(args, "project_id", catalogue.PLATFORM))
 
 
-def write_backup(run: Run[Any], *, fresh: bool = False) -> None:
-    """Ensure that the set of a backup is there. fresh: of what is to be backed up as it is by now."""
+def write_backup(run: Run[Any], *, fresh: bool = False, last: bool = False) -> None:
+    """Ensure that the set of a backup is there.
+
+    fresh  of what is to be backed up as it is by now
+    last   what is backed up goes then, which makes room: it is begun with little of it, too
+
+    Raises DiskFull.
+    """
+    if not last:
+        require_disk_space(run.infra.settings)
     scope = scope_of(run.args)
     with run.infra.database.autocommit() as tx:
         backup = catalogue.of_job(tx, run.job_id)

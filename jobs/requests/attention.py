@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog.project_states import SETS
+from infra.disk import disk_shortage
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
@@ -17,10 +19,12 @@ SETTLING = ("project.configure", "project.reconcile", "project.restart", "projec
 SETTLED_BY_THEM = (*SETTLING, "project.pause", "project.sleep")
 
 
-def wants_attention(tx: Transaction) -> list[dict[str, str | None]]:
+def wants_attention(tx: Transaction, settings: Settings) -> list[dict[str, str | None]]:
     """Return what is wrong now, the weightiest first.
 
     Each entry says what it is, of what (subject), why (detail), and which job to look at (see) or None.
     """
     found = tx.rows(SQL.attention, {**SETS, "settling": list(SETTLING), "settled_by_them": list(SETTLED_BY_THEM)})
-    return [{name: row[name] for name in COLUMNS} for row in found]
+    short = disk_shortage(settings)
+    first = [{"what": "a disk is full", "subject": None, "detail": short, "see": None}] if short else []
+    return [*first, *({name: row[name] for name in COLUMNS} for row in found)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from catalog import endings
 from catalog import project_states as states
+from infra.disk import disk_spaces
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
 from infra.postgres.sql import statements
@@ -111,6 +112,17 @@ def judge_certificate(shown: Certificate, settings: Settings) -> PlatformFinding
     return PlatformFinding("certificate", status, said, remedy)
 
 
+def disk(_tx: Transaction, settings: Settings) -> Iterator[PlatformFinding]:
+    """Look at the room on each disk that the installation writes to."""
+    for folder, free in disk_spaces(settings):
+        said = f"{free} MB are free where {folder} lies; {settings.disk_reserve_mb} are kept free"
+        if free >= settings.disk_reserve_mb:
+            yield PlatformFinding("disk", "ok", said, subject=str(folder))
+        else:
+            remedy = "free some space, or enlarge the disk: until then no project and no backup is begun"
+            yield PlatformFinding("disk", "failure", said, remedy, subject=str(folder))
+
+
 def workers(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     """Return whether somebody works."""
     for queue, live in tx.connection.execute(SQL.workers).fetchall():
@@ -156,6 +168,7 @@ CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[PlatformFinding]]] 
     "registration": registration,
     "secrets": secrets,
     "certificate": certificate,
+    "disk": disk,
     "workers": workers,
     "projects": projects,
     "watchdog": watchdog,

@@ -55,6 +55,13 @@ class Checkout:
         """Return the version that it is."""
         return str(tomllib.loads((self.folder / "pyproject.toml").read_text())["project"]["version"])
 
+    def commit(self) -> str | None:
+        """Return the short name of the commit that it is; None where git does not know."""
+        try:
+            return self._git("rev-parse", "--short=12", "HEAD")
+        except InfraError:
+            return None
+
     def take_out(self, name: str, tell: Tell) -> str:
         """Ensure that it is a branch, a tag or a release ("0.1.4" is the tag v0.1.4); return its version.
 

@@ -124,7 +124,7 @@ def require_images(version: str) -> None:
 
 
 def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), seconds: float = WELL_SECONDS) -> None:
-    """Wait until the services, or all, run and are healthy; tell of each that has become so.
+    """Wait until the services, or all, run and are healthy; tell of each that has become so, and how many have.
 
     One that was still being stopped when it was looked at, by a command that was cut short, ends later and stays so:
     it is started, once.
@@ -146,7 +146,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                     docker_cli.run_docker("start", one.name)
             elif one.name not in told:
                 told.add(one.name)
-                tell(f"{one.name} is {one.health or one.state}")
+                tell(f"{one.name} is {one.health or one.state} ({len(told)} of {len(wanted)})")
         if not ill:
             return
         if time.monotonic() > deadline or max(dying.values()) * LOOK_SECONDS > DYING_SECONDS:

@@ -9,7 +9,9 @@ import sys
 import httpx
 import pytest
 
+from config.version import VERSION
 from scripts.cli.client import Client
+from scripts.stack.checkout import Checkout
 from tests.cli.conftest import CHECKOUT
 from tests.fixtures.projects import drop
 
@@ -258,6 +260,8 @@ def test_status_names_what_is_down_and_counts_what_runs(launchdb, worker, shop):
     services = {service["name"]: service["status"] for service in found.json["services"]}
     assert services == {"api": "down", "postgres": "up", "redis": "up", "worker": "up", "scheduler": "down"}
     assert found.json["projects"] == {"active": 1}
+    assert (found.json["version"], found.json["commit"]) == (VERSION, Checkout.here().commit())
+    assert f"version: {VERSION}" in launchdb.run("status").out
     assert "api is down" in found.err
 
 

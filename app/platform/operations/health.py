@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.http.answers import HealthOut, ReadyOut
 from app.http.routing import Call, Routes, ViewResponse
 from infra import exhaustion
+from infra.disk import disk_shortage
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def health(_call: Call) -> ViewResponse:
 
 @routes.get("/api/ready", who="anyone", limit="none", answers={200: ReadyOut, 503: ReadyOut})
 def ready(call: Call) -> ViewResponse:
-    """Shows what the API depends on and how long each took to answer; without Redis it works, only slower."""
+    """Shows what the API depends on and how long each took to answer; without Redis or room it works, but worse."""
     if exhaustion.shortage():
         # What it depends on may be well: nobody here is able to ask.
         found = {"process": _probe(lambda: False)}
@@ -35,6 +36,7 @@ def ready(call: Call) -> ViewResponse:
     found = {
         "postgres": _probe(lambda: _postgres_answers(call.world)),
         "redis": _probe(lambda: call.world.infra.doorbell.waiting("control") is not None),
+        "disk": _probe(lambda: not disk_shortage(call.world.settings)),
     }
     away = {name for name, state in found.items() if state["status"] != "ok"}
     status = "unavailable" if "postgres" in away else "degraded" if away else "ok"

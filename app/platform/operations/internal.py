@@ -11,6 +11,7 @@ from werkzeug.serving import make_server
 
 from app.http.context import EXTENSION
 from app.platform.operations.backup_metrics import BackupMetrics
+from app.platform.operations.disk_metrics import DiskMetrics
 from app.platform.operations.edge_metrics import EdgeMetrics
 from app.platform.operations.job_metrics import JobMetrics
 from app.platform.operations.watchdog_metrics import WatchdogMetrics
@@ -29,6 +30,7 @@ def create_internal_app(public: Flask) -> Flask:
     world.metrics.registry.register(JobMetrics(world.infra))
     world.metrics.registry.register(BackupMetrics(world.infra))
     world.metrics.registry.register(WatchdogMetrics(world.infra))
+    world.metrics.registry.register(DiskMetrics(world.settings))
     if world.infra.proxy is not None:
         world.metrics.registry.register(EdgeMetrics(world.infra.proxy))
     app = Flask("launchdb-internal", static_folder=None)

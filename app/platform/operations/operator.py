@@ -47,7 +47,7 @@ def queues(call: Call) -> ViewResponse:
 def attention(call: Call) -> ViewResponse:
     """Lists what somebody should look at, the weightiest first; what was put right is not among it."""
     with call.world.infra.database.autocommit() as tx:
-        return ViewResponse({"attention": wants_attention(tx)})
+        return ViewResponse({"attention": wants_attention(tx, call.world.settings)})
 
 
 @routes.change(

@@ -12,6 +12,7 @@ from app.http.routing import Call, Routes, ViewResponse
 from app.platform.projects.models_life import DeleteQuery
 from catalog import audit, capacity, names, projects, secrets
 from catalog.project_states import SETTLED
+from infra.disk import require_disk_space
 from jobs.engine.enqueue import enqueue
 from jobs.engine.view import job_json, rfc3339
 from jobs.kinds.project.delete import DeleteProject
@@ -54,6 +55,7 @@ def deleted_response(_call: Call, _tx: Transaction, answer: ViewResponse) -> Vie
 )  # fmt: skip
 def create(call: Call, tx: Transaction) -> ViewResponse:
     """Creates a project; the job provisions it."""
+    require_disk_space(call.world.settings)
     size = call.body.pool_size or capacity.default_pool_size(tx)
     project = projects.create(
         tx, call.owner_id, name=call.body.name, pool_size=size, quota=default_quota(call.world.settings)

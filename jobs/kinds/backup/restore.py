@@ -13,6 +13,7 @@ from catalog import backups as catalogue
 from catalog import names, secrets, settings
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
+from infra.disk import require_disk_space
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
 from jobs.backup import backups, restoring
@@ -39,6 +40,7 @@ def check_backup(run: Run[RestoreProject]) -> None:
     """Look at every byte of the set before anything is touched. Raises Refused, naming what is wrong with it."""
     if (found := status(run)) not in states.RESTORED:
         raise GiveUp(f"the project is {found or 'deleted'}")
+    require_disk_space(run.infra.settings)
     _opened(run)
 
 

@@ -55,7 +55,7 @@ def write_last_backup(run: Run[DeleteProject]) -> None:
         run.log("there is no database to back up")
         backups.remove(run)
         return
-    write_backup(run)
+    write_backup(run, last=True)
 
 
 def complete_last_backup(run: Run[DeleteProject]) -> None:
@@ -67,7 +67,7 @@ def complete_last_backup(run: Run[DeleteProject]) -> None:
         # An attempt that was taken back half has given up the one that it had listed.
         _begin_last_backup(run.args, tx, run.job_id, form=form, key_id=key_id)
     if is_begun(run):
-        write_backup(run, fresh=True)
+        write_backup(run, fresh=True, last=True)
 
 
 def was_reachable(run: Run[DeleteProject]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names
 from catalog import project_states as states
+from infra.disk import require_disk_space
 from jobs.engine.commands import JobConflict
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects import data_plane
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 def clone_template(run: Run[Any]) -> None:
     """Ensure that the project has its database: a copy of the template, granted to its own roles only."""
+    require_disk_space(run.infra.settings)
     database = names.database(run.args.project_id)
     databases = run.infra.databases.with_limits(data_plane.stored_limits(run))
     run.ledger.mark_intended("database", database)

@@ -10,6 +10,7 @@ import click
 
 from config import installation
 from config.installation import local_url
+from config.version import VERSION
 from infra.errors import InfraError
 from infra.postgres.sql import statements
 from jobs.engine import view
@@ -20,6 +21,7 @@ from scripts.cli.installation import status_docker
 from scripts.cli.jobs import queues, workers
 from scripts.cli.output import format_table, json_option, print_json, print_lines, print_note
 from scripts.cli.target import is_launchdb, open_home
+from scripts.stack.checkout import Checkout
 
 if TYPE_CHECKING:
     from infra.composition import Infra
@@ -41,9 +43,15 @@ class Service:
 
 @dataclass
 class StatusReport:
-    """What was found; last: when the newest job of each enabled schedule that succeeded ended, None when none has."""
+    """What was found.
+
+    version, commit  of the program that looks, where it is no other's installation
+    last             when the newest job of each enabled schedule that succeeded ended, None when none has
+    """
 
     url: str
+    version: str | None = None
+    commit: str | None = None
     logs: str | None = None
     services: list[Service] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
@@ -80,7 +88,7 @@ def _from_home(session: CliSession) -> StatusReport:
     """Look at each part by itself, so that one that is away hides no other."""
     settings = session.settings
     logs = settings.home / "log"
-    picture = StatusReport(settings.base_url, str(logs))
+    picture = StatusReport(settings.base_url, VERSION, Checkout.here().commit(), str(logs))
     infra = open_home(settings)
     try:
         url = local_url(settings)
@@ -103,7 +111,7 @@ def _from_database(infra: Infra, picture: StatusReport) -> list[Service]:
             picture.workers = view.workers(tx)
             picture.queues = view.queues(tx)
             picture.projects = {row["status"]: row["count"] for row in tx.rows(SQL.projects)}
-            picture.attention = wants_attention(tx)
+            picture.attention = wants_attention(tx, infra.settings)
             picture.last = {row["name"]: view.rfc3339(row["succeeded_at"]) for row in tx.rows(SQL.last)}
             picture.services[1].since = view.rfc3339(tx.value(SQL.postgres_since))
             scheduled = bool(tx.value(SQL.scheduler))
@@ -169,6 +177,8 @@ def _lines(picture: StatusReport) -> list[str]:
     if picture.last:
         lines += ["", *format_table(("schedule", "last success"), picture.last.items())]
     lines += ["", f"projects: {sum(picture.projects.values())}; wants attention: {len(picture.attention) or 'nothing'}"]
+    if picture.version:
+        lines += [f"version: {picture.version}" + (f", commit {picture.commit}" if picture.commit else "")]
     if picture.logs:
         lines += [f"logs: {picture.logs}"]
     return lines

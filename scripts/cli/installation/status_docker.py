@@ -11,6 +11,7 @@ from scripts.cli import inside
 from scripts.cli.errors import DONE, FAILURE
 from scripts.cli.output import format_table, print_json, print_lines, print_note
 from scripts.stack import versions
+from scripts.stack.checkout import Checkout
 from scripts.stack.stack import Stack, describe_problem
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ def show_status(home: Path, *, as_json: bool) -> int:
     there = Stack.of(home)
     found, projects = there.containers(), there.projects()
     ill = [one for one in [*found, *(one for one in projects if one.state == "running")] if not one.is_well]
+    commit = Checkout.here().commit()
     answers = any(one.name == inside.CONTAINER and one.state == "running" for one in found)
     if as_json:
         print_json(
             {
                 "home": str(home),
+                "version": there.settings.version,
+                "commit": commit,
                 "containers": [_document(one) for one in found],
                 "projectContainers": [_document(one) for one in projects],
                 "platform": _platform_json() if answers else None,
@@ -37,7 +41,10 @@ def show_status(home: Path, *, as_json: bool) -> int:
     else:
         print_lines(format_table(("container", "state", "health", "since"), (_row(one) for one in found)))
         running = sum(one.state == "running" for one in projects)
-        print_lines([f"containers of projects: {len(projects)}, of which {running} run", ""])
+        print_lines([f"containers of projects: {len(projects)}, of which {running} run"])
+        print_lines(
+            [f"version: {there.settings.version}" + (f"; the checkout is commit {commit}" if commit else ""), ""]
+        )
         if answers:
             print_lines(_platform_text())
     for said in (versions.read(there.home, there.settings.version).unfinished, *(describe_problem(one) for one in ill)):

@@ -12,6 +12,7 @@ import httpx
 
 from config.installation import default_home, is_containers_home
 from config.settings import Settings, load
+from config.surroundings import began_at
 from infra import files
 from infra.embedded import launch
 from infra.embedded.report import FAULT, READY, read
@@ -46,7 +47,7 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, wit
     if in_docker:
         up_docker.serve_in_containers(_docker_home(home), detach=detach, as_json=as_json, demo=not without_demo)
         return
-    began = time.monotonic()
+    began = began_at()
     over = {"LAUNCHDB_HOME": home or "", "LAUNCHDB_PORT": str(port or "")}
     settings = load(over={name: value for name, value in over.items() if value})
     process = launch.launch(settings, detached=detach)
@@ -55,7 +56,7 @@ def up(*, home: str | None, port: int | None, detach: bool, in_docker: bool, wit
         settings = load(over={"LAUNCHDB_HOME": str(settings.home), "LAUNCHDB_PORT": str(settings.port)})
         _wait_until_ready(settings, process)
         operator = ensure_demo(settings, demo=not without_demo)
-        print_note(f"ready after {time.monotonic() - began:.1f} s")
+        print_note(f"ready after {time.time() - began:.1f} s")
         _summarise(settings, operator, as_json=as_json, detach=detach)
         if not detach:
             process.wait()

@@ -7,6 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from config.surroundings import began_at
 from infra.errors import InfraError
 from infra.host import docker_cli, home
 from scripts.cli.errors import CliError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def serve_in_containers(folder: Path, *, detach: bool, as_json: bool, demo: bool = True) -> None:
     """Start everything, furnish it at the first start, and wait for Ctrl-C. Raises CliError, Refused, Unavailable."""
-    began = time.monotonic()
+    began = began_at()
     there = Stack.of(folder)
     if unended := versions.read(there.home, there.settings.version).unfinished:
         print_note(unended)
@@ -33,7 +34,7 @@ def serve_in_containers(folder: Path, *, detach: bool, as_json: bool, demo: bool
             start.bring_up(there, print_note)
             operator = ensure_demo(there.settings, _account, demo=demo)
             home.give_to_containers(folder / "operator.json")
-        print_note(f"ready after {time.monotonic() - began:.1f} s")
+        print_note(f"ready after {time.time() - began:.1f} s")
         _summarise(folder, operator, detach=detach, as_json=as_json)
         if not detach:
             signal.pause()

@@ -1,0 +1,45 @@
+"""What the guide types in PgBouncer's container: another file is read at once by `kill -HUP 1`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+from config.settings import CHECKOUT
+from tests.jobs.conftest import wait_until
+
+IMAGE = CHECKOUT / "compose" / "images" / "pgbouncer"
+
+
+@pytest.fixture
+def pooler(tmp_path):
+    """The entrypoint, and in PgBouncer's place a program that tells of the signals that it gets."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "pgbouncer"
+    program.write_text(
+        f"#!/bin/sh\ntrap 'echo HUP >>{tmp_path}/told' HUP\necho $$ >{tmp_path}/pid\necho up >>{tmp_path}/told\n"
+        "while :; do sleep 0.1 & wait $!; done\n"
+    )
+    program.chmod(0o755)
+    text = b"[pgbouncer]\n"
+    (tmp_path / "pgbouncer.ini").write_bytes(text + f"; whole: {hashlib.sha256(text).hexdigest()}\n".encode())
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "PGBOUNCER_INI": f"{tmp_path}/pgbouncer.ini"}
+    process = subprocess.Popen(["sh", IMAGE / "entrypoint"], env=environment)
+    yield process, lambda: (tmp_path / "told").read_text().split() if (tmp_path / "told").exists() else []
+    for pid in (process.pid, int((tmp_path / "pid").read_text())):
+        os.kill(pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def test_the_guides_signal_has_the_pooler_read_its_file_again(pooler):
+    process, told = pooler
+    wait_until(lambda: told() == ["up"], 20)
+    subprocess.run([IMAGE / "kill", "-HUP", str(process.pid)], check=True)
+    wait_until(lambda: told() == ["up", "HUP"], 20)
+    assert process.poll() is None
+    copied = (IMAGE / "Dockerfile").read_text()
+    assert "COPY entrypoint answers kill /usr/local/bin/" in copied
