@@ -61,6 +61,7 @@ class DataConfig:
     # Ours; 0 and nothing: no limit.
     launchdb_rate_per_minute: int = 0
     launchdb_body_bytes_max: int = 10 * 1024 * 1024
+    launchdb_answer_bytes_max: int = 32 * 1024 * 1024
     launchdb_session: str = ""
     launchdb_gateway: bool = False  # behind our edge, whose headers are heeded on a Unix socket
     launchdb_db_uri_before: str = field(default="", repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from infra.errors import Refused
 from infra.postgres.database import is_transient
 from infra.postgres.sql import statements
+from infra.postgres.supabase_sql.alternatives import ALTERNATIVES
 from infra.postgres.tenant_session import Bounds, tenant_session
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ ALLOWED = frozenset(
 )  # fmt: skip
 NOT_LISTED = "it is not on the list of what projects may have"
 LACKING = "this server does not have it"
+LIBRARY_MISSING = "this server lacks a library that it needs"
 NOT_LOADED = "this server has not loaded it (shared_preload_libraries)"
 OF_UNTRUSTED = "launchdb_extensions"
+# What has been loaded once; a library does not go away, and one that is missing may come.
+_LOADABLE: set[str] = set()
 BOUNDS = Bounds(60, statement_seconds=60, lock_seconds=10, size=1_000_000, settings={"client_min_messages": "warning"})
 
 
@@ -44,6 +48,8 @@ class Extension:
 
     trusted   the database's owner may create it themselves
     required  by one that is not trusted, whose script looks into its schema
+    loaded    where it has to be loaded at the server's start, that it was
+    usable    its library can be loaded
     """
 
     name: str
@@ -53,15 +59,17 @@ class Extension:
     installed: str | None = None
     schema: str | None = None
     required: bool = False
+    usable: bool = True
 
     @property
     def reason(self) -> str | None:
         """Why it cannot be had, or None."""
         if self.name not in ALLOWED and not self.trusted:
             return NOT_LISTED
-        if self.version is None:
-            return LACKING
-        return None if self.loaded else NOT_LOADED
+        lack = {LACKING: self.version is None, LIBRARY_MISSING: not self.usable, NOT_LOADED: not self.loaded}
+        why = next((why for why, is_so in lack.items() if is_so), None)
+        alternative = ALTERNATIVES.get(self.name)
+        return f"{why}: {alternative}" if why and alternative else why
 
 
 def available_extensions(cluster: Cluster, session: str) -> dict[str, Extension]:
@@ -71,8 +79,26 @@ def available_extensions(cluster: Cluster, session: str) -> dict[str, Extension]
     """
     with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Extension)) as cursor:
         found = {row.name: row for row in cursor.execute(SQL.offered, {"names": sorted(ALLOWED)})}
+        found = {name: replace(row, usable=_is_loadable(admin, name)) for name, row in found.items()}
     lacking = {name: Extension(name, None, trusted=False, loaded=True) for name in ALLOWED if name not in found}
     return dict(sorted({**lacking, **found}.items()))
+
+
+def _is_loadable(admin: Session, name: str) -> bool:
+    """Return whether a library of the extension's name can be loaded, or there is none of that name."""
+    if name in _LOADABLE:
+        return True
+    try:
+        admin.execute(SQL.load.format(library=sql.Literal(f"$libdir/{name}")))
+    except psycopg.errors.UndefinedFile as error:
+        # Of a file that is there and wants another that is not the server says so in words alone, the loader's own.
+        if "shared object" in (error.diag.message_primary or ""):
+            return False
+    except psycopg.errors.Error as error:
+        if is_transient(error):
+            raise
+    _LOADABLE.add(name)
+    return True
 
 
 def create_untrusted(admin: Session, name: str, *, alone: bool = False) -> None:

@@ -62,3 +62,6 @@ DROP EXTENSION IF EXISTS {name} RESTRICT;
 
 -- name: drop_cascade
 DROP EXTENSION IF EXISTS {name} CASCADE;
+
+-- name: load
+LOAD {library};

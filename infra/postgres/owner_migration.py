@@ -13,12 +13,15 @@ from infra.errors import Refused, Unavailable
 from infra.postgres.database import is_transient
 from infra.postgres.split import SqlStatement, split_statements
 from infra.postgres.sql import statements
+from infra.postgres.supabase_sql.alternatives import alternative_to
+from infra.postgres.supabase_sql.rewrites import rewrite
 from infra.postgres.tenant_session import Bounds, TookTooLong, tenant_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.postgres.cluster import Cluster, Session
+    from infra.postgres.supabase_sql.rewrites import RewrittenSql
     from infra.postgres.tenant_session import TenantSession
 
 SQL = statements(__file__)
@@ -152,13 +155,14 @@ class OwnerSession:
 def _run(owner: TenantSession, part: SqlStatement, script: MigrationScript, watcher: MigrationWatcher) -> None:
     """Throw the rows away as they come, for no memory holds them all; raise what was refused."""
     refused: psycopg.Error | None = None
+    rewritten = rewrite(part.text, owner.info.dbname)
     with _in_time(script.timeout_ms), _heard(owner, watcher):
-        for result in owner.results(part.text):
+        for result in owner.results(rewritten.text):
             if result.status in COPIES:
                 raise MigrationFailed("COPY has no client here to copy from or to", sqlstate="0A000")
             refused = refused or _taken(result, watcher)
     if refused is not None:
-        raise _failure(refused, part, script.text)
+        raise _failure(refused, part, script.text, rewritten)
 
 
 @contextmanager
@@ -190,19 +194,22 @@ def _taken(result: pq.abc.PGresult, watcher: MigrationWatcher) -> psycopg.Error 
     return None
 
 
-def _failure(error: psycopg.Error, part: SqlStatement, text: str) -> Exception:
+def _failure(error: psycopg.Error, part: SqlStatement, text: str, rewritten: RewrittenSql | None = None) -> Exception:
     if is_transient(error):
         return Unavailable(f"the session that migrates was lost or in somebody's way ({error.sqlstate})")
     message = (error.diag.message_primary or str(error))[:LONGEST_DETAIL]
-    position = error.diag.statement_position
-    place = part.offset + int(position) if position else None
+    told = error.diag.statement_position
+    position = int(told) if told else None
+    if rewritten is not None:
+        position = rewritten.position(position)
+    place = part.offset + position if position else None
     where = f", at character {place}" if place else ""
     return MigrationFailed(
         f"Postgres refused the migration: {message} ({error.sqlstate}{where})",
         sqlstate=error.sqlstate,
         position=place,
         line=text.count("\n", 0, place - 1) + 1 if place else None,
-        hint=(error.diag.message_hint or "")[:LONGEST_DETAIL] or None,
+        hint=alternative_to(message) or (error.diag.message_hint or "")[:LONGEST_DETAIL] or None,
     )
 
 

@@ -12,6 +12,8 @@ from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 
 from infra.errors import InfraError
 from infra.postgres.sql import statements
+from infra.postgres.supabase_sql.alternatives import alternative_to
+from infra.postgres.supabase_sql.rewrites import RewrittenSql, rewrite
 from infra.postgres.tenant_session import TookTooLong, tenant_session
 
 if TYPE_CHECKING:
@@ -69,7 +71,13 @@ class OwnerSql:
         found = QueryResult()
         with tenant_session(self._cluster, self._uri, NAME, within) as session:
             session.add_notice_handler(lambda notice: _keep_notice(found, notice))
-            _collect(session, found, query, params, bounds)
+            rewritten = rewrite(query, session.info.dbname) if params is None else RewrittenSql(query)
+            try:
+                _collect(session, found, rewritten.text, params, bounds)
+            except SqlRefused as error:
+                error.position = rewritten.position(error.position)
+                error.hint = alternative_to(str(error)) or error.hint
+                raise
         return found
 
 

@@ -12,7 +12,7 @@ import codecs
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,25 @@ def split_statements(text: str) -> list[SqlStatement]:
             break
         start, offset = end + 1, offset + len(piece) + 1
     return found
+
+
+def parse_statements(text: str) -> list[tuple[SqlStatement, Any]]:
+    """Return the statements of a text, each with the grammar's node of it; nothing where the grammar takes no text.
+
+    A node has one member that is set, named after what the statement is: `alter_role_set_stmt`, …
+    """
+    from postgast import PgQueryError, parse  # noqa: PLC0415 - see _kinds
+
+    try:
+        found = parse(text).stmts
+    except PgQueryError:
+        return []
+    plain, parsed = text.encode(), []
+    for each in found:
+        start = each.stmt_location
+        piece = plain[start : start + each.stmt_len if each.stmt_len else len(plain)].decode()
+        parsed.append((SqlStatement(piece, len(plain[:start].decode())), each.stmt))
+    return parsed
 
 
 class StatementScanner:

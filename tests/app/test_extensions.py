@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
+from psycopg import sql
 
 import jobs.kinds  # noqa: F401 - the kinds under test
+from infra.postgres import extensions
 from tests.app.test_bad_input import problem
 from tests.fixtures.projects import stored_tenant
 
@@ -104,3 +107,31 @@ def test_only_the_owner_of_an_active_project_may(owner, town, path, project, inf
         tx.execute("UPDATE projects SET status = 'paused' WHERE id = %s", (project,))
     for method, body in (("GET", None), ("POST", {"name": "citext"}), ("DELETE", {"name": "citext"})):
         assert problem(owner.request(method, path, json=body), 409)["detail"] == "the project is paused"
+
+
+def test_one_whose_library_is_missing_is_not_offered_and_what_is_offered_works(owner, path, change, infra, project):
+    """What a server lists it need not be able to load."""
+    tenant = stored_tenant(infra, project)
+    row = listed(owner, path)["uuid-ossp"]
+    if row["available"]:
+        assert change("POST", {"name": "uuid-ossp"})["status"] == "succeeded"
+        with tenant.connect(tenant.roles.owner) as session:
+            assert session.execute("SELECT uuid_generate_v4() IS NOT NULL").fetchone() == (True,)
+    else:
+        assert "gen_random_uuid()" in row["reason"]
+        assert "gen_random_uuid()" in str(problem(owner.post(path, json={"name": "uuid-ossp"}), 422))
+
+
+def test_a_library_that_cannot_be_loaded_is_told_from_one_that_can(infra):
+    offered = extensions.available_extensions(infra.databases.cluster, "test")
+    with infra.databases.cluster.session("test") as admin:
+        broken = {name for name, row in offered.items() if row.version is not None and is_broken(admin, name)}
+    assert {name for name, row in offered.items() if not row.usable} == broken
+
+
+def is_broken(admin, name):
+    try:
+        admin.execute(sql.SQL("LOAD {}").format(sql.Literal(f"$libdir/{name}")))
+    except psycopg.errors.UndefinedFile as error:
+        return str(error).startswith("could not load library")
+    return False

@@ -15,7 +15,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data.errors import PgrstError
-from app.data.run.pipeline import PipelineConnection
+from app.data.run.pipeline import UNREAD_BYTES, WORN_BYTES, PipelineConnection
+from infra.received import ReceivedBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,10 +194,13 @@ class Pool:
         )
         if not config.db_prepared_statements:
             connection.book = None
+        # A body that is too large fails in Postgres; this is for what else it may have to say.
+        ReceivedBytes(connection.pgconn.socket, unread=UNREAD_BYTES).close()
+        connection.answer_bytes_max = config.launchdb_answer_bytes_max and config.launchdb_answer_bytes_max + WORN_BYTES
         return connection
 
     def _put_back(self, connection: PipelineConnection) -> None:
-        usable = connection.is_clean
+        usable = connection.is_clean and not connection.is_worn
         with self._changed:
             fits = self._ages.get(connection) == self._age and self._open <= self._config.db_pool
             if usable and fits and not self._closed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import select
+from contextlib import closing
 from dataclasses import dataclass
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
 from app.data.run.prepared import LONGEST_BYTES, PreparedStatements, key_of
+from infra.received import ReceivedBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +32,15 @@ _PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
 # Where the server finds out that it no longer has, or can no longer use, what it prepared: a text sent anew runs.
 OUTLIVED = frozenset({"FetchPreparedStatement", "RevalidateCachedQuery"})
 CLOSE, PREPARE, RUN = "close", "prepare", "run"
+# An answer that comes in more pieces is counted while it comes. libpq reads one huge text for as long as there is more
+# to read, so the kernel keeps little of it; where the server is faster nevertheless it is seen when it has come.
+UNCOUNTED_PIECES, UNREAD_BYTES = 8, 32 * 1024
+# The buffer of a connection never becomes smaller again: one that has taken so much is not kept.
+WORN_BYTES = 1024 * 1024
+
+
+class AnswerTooLarge(psycopg.OperationalError):
+    """More came than an answer may have, be it rows, notices or what an error says; the connection is closed."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,8 @@ class PipelineConnection(psycopg.Connection[Any]):
         super().__init__(*given, **named)
         self.book: PreparedStatements | None = PreparedStatements() if capabilities.has_send_close_prepared() else None
         self.is_touched = False  # a request has begun in it, and has not been cleared away
+        self.is_worn = False  # it has taken a large answer, and has a large buffer now
+        self.answer_bytes_max = 0  # that may come in one pipeline; 0: any number
 
     @property
     def is_clean(self) -> bool:
@@ -110,7 +123,7 @@ def run_pipeline(
     """Run the steps one after another, up to the first that fails, in one round trip.
 
     stamp: the schema's, under which the statements were planned. The transaction is as the steps leave it. Raises
-    psycopg.OperationalError when the connection is lost and no answer says why; it is closed then.
+    psycopg.OperationalError when the connection is lost and no answer says why, or too much comes; it is closed then.
     """
     book, pg = connection.book, connection.pgconn
     if book is not None and stamp is not None:
@@ -121,7 +134,8 @@ def run_pipeline(
         for message in sent:
             message.send(pg)
         pg.pipeline_sync()
-        results = _received(pg, len(sent))
+        with closing(_Received(connection)) as received:
+            results = _received(pg, len(sent), received.count_piece)
         while pg.notifies() is not None:
             pass  # of what a function has listened to; they would be kept for who never asks
         if pg.status == ConnStatus.OK:
@@ -130,7 +144,9 @@ def run_pipeline(
         # What was on its way when somebody stopped us is nobody's answer.
         connection.close()
         raise
-    return _said(book, sent, results)
+    said = _said(book, sent, results)
+    connection.is_worn = connection.is_worn or len(str(said.error or "")) > WORN_BYTES
+    return said
 
 
 @dataclass(frozen=True)
@@ -165,7 +181,32 @@ def _plain(number: int, each: PipelineStep, key: bytes = b"") -> _Message:
     return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
 
 
-def _received(pg: PGconn, total: int) -> list[PGresult]:
+class _Received:
+    """Counts what comes of an answer, once it is a long one."""
+
+    def __init__(self, connection: PipelineConnection) -> None:
+        self._connection, self._pieces, self._bytes = connection, 0, None
+
+    _bytes: ReceivedBytes | None
+
+    def count_piece(self) -> None:
+        """Raise AnswerTooLarge when more has come than may."""
+        self._pieces += 1
+        if self._pieces < UNCOUNTED_PIECES:
+            return
+        if self._bytes is None:
+            self._bytes = ReceivedBytes(self._connection.pgconn.socket, unread=UNREAD_BYTES)
+        count, most = self._bytes.count(), self._connection.answer_bytes_max
+        self._connection.is_worn = self._connection.is_worn or count > WORN_BYTES
+        if most and count > most:
+            raise AnswerTooLarge("more came than an answer may have")
+
+    def close(self) -> None:
+        if self._bytes is not None:
+            self._bytes.close()
+
+
+def _received(pg: PGconn, total: int, count_piece: Callable[[], None]) -> list[PGresult]:
     """Return the result of each message that was answered. Raises psycopg.OperationalError when none says why not."""
     results: list[PGresult] = []
     waiting = select.poll()
@@ -175,7 +216,10 @@ def _received(pg: PGconn, total: int) -> list[PGresult]:
             if not pg.flush():
                 waiting.modify(pg.socket, select.POLLIN)
             waiting.poll()
+            count_piece()
             pg.consume_input()
+        except AnswerTooLarge:
+            raise
         except psycopg.OperationalError:
             # What the server said before it left is still to be read.
             _drain(pg, results)

@@ -13,6 +13,8 @@ import psycopg
 
 from app.data.errors import PgrstError, headers_of, status_of_sqlstate
 from app.data.parse.body import DEPTH_MAX, nesting_depth
+from app.data.run.pipeline import WORN_BYTES, AnswerTooLarge
+from app.data.sql.statement import TOO_LARGE
 
 # What ends a request: what is below is no answer yet, what is beyond no client's.
 STATUSES = range(200, 600)
@@ -41,12 +43,10 @@ def error_of_postgres(error: psycopg.Error, *, authenticated: bool) -> PgrstErro
     """Translate what Postgres reports into the error shape; what the driver says itself stays inside."""
     state, diagnosis = error.sqlstate, error.diag
     if state is None:
-        if isinstance(error, psycopg.DataError):
-            return PgrstError("22021", "A value cannot be represented in the database's encoding", status=400)
-        return PgrstError(
-            "PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),)
-        )
+        return _error_of_driver(error)
     message = diagnosis.message_primary or ""
+    if (state == "22P02" and TOO_LARGE in message) or len(str(error)) > WORN_BYTES:
+        return _too_large()
     if state == "PGRST":
         return error_of_raise(message, diagnosis.message_detail)
     if state.startswith("PT"):
@@ -54,6 +54,19 @@ def error_of_postgres(error: psycopg.Error, *, authenticated: bool) -> PgrstErro
     status = status_of_sqlstate(state, message, authenticated=authenticated)
     headers = headers_of(status)
     return PgrstError(state, message, diagnosis.message_detail, diagnosis.message_hint, status=status, headers=headers)
+
+
+def _error_of_driver(error: psycopg.Error) -> PgrstError:
+    if isinstance(error, AnswerTooLarge):
+        return _too_large()
+    if isinstance(error, psycopg.DataError):
+        return PgrstError("22021", "A value cannot be represented in the database's encoding", status=400)
+    return PgrstError("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
+
+
+def _too_large() -> PgrstError:
+    hint = "Ask for fewer rows or columns; the limit is launchdb-answer-bytes-max."
+    return PgrstError("54000", "The answer is larger than allowed", None, hint, status=400)
 
 
 def error_of_raise(message: str, detail: str | None) -> PgrstError:

@@ -12,7 +12,7 @@ import psycopg
 from app.data.errors import PgrstError
 from app.data.plan import schema
 from app.data.run import raised
-from app.data.run.pipeline import PipelineStep, make_step, run_pipeline
+from app.data.run.pipeline import WORN_BYTES, PipelineStep, make_step, run_pipeline
 from app.data.run.reset import reset_steps
 from app.data.run.transaction import BEGIN, END, GUARD, SETUP, WORK, closing_steps, opening_steps
 
@@ -67,8 +67,8 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
     try:
         steps, ends = opening_steps(statement, terms), closing_steps(statement, terms)
         if not _is_judged(statement, terms.request):
-            return _outcome(_carried_out(connection, steps | ends, terms))
-        outcome = _outcome(_carried_out(connection, steps, terms))
+            return _outcome(connection, _carried_out(connection, steps | ends, terms))
+        outcome = _outcome(connection, _carried_out(connection, steps, terms))
         _judge(outcome, statement, terms.request)
         outcome = _estimated(connection, outcome, statement, terms)
         _carried_out(connection, ends, terms)
@@ -179,9 +179,10 @@ def _estimated(
     return replace(outcome, total=str(total).encode())
 
 
-def _outcome(results: dict[str, PGresult]) -> Outcome:
+def _outcome(connection: PipelineConnection, results: dict[str, PGresult]) -> Outcome:
     row = results[WORK]
     total, page, body, headers, status, inserted = (row.get_value(0, place) for place in range(6))
+    connection.is_worn = connection.is_worn or len(body or b"") > WORN_BYTES
     return Outcome(total, int(page or 0), body or b"", headers, status, inserted)
 
 

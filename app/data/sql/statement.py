@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from app.data.plan.schema import Routine, SchemaCache, Table
 
 SETTINGS = sql.SQL(
-    "nullif(current_setting('response.headers', true), '') AS response_headers, "
-    "nullif(current_setting('response.status', true), '') AS response_status, "
+    # No more of them than it takes to see that they are too long.
+    "pg_catalog.left(nullif(current_setting('response.headers', true), ''), 65536) AS response_headers, "
+    "pg_catalog.left(nullif(current_setting('response.status', true), ''), 16) AS response_status, "
 )
 INSERTED = sql.SQL("nullif(current_setting('pgrst.inserted', true), '') AS response_inserted")
 NOT_INSERTED = sql.SQL("NULL AS response_inserted")
@@ -36,6 +37,7 @@ CSV = sql.SQL(
     "coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')"
 )
 EMPTY = sql.SQL("''::text")
+TOO_LARGE = "launchdb answer of bytes: "
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def _read(request: Request, table: Table, cache: SchemaCache, config: DataConfig
     source = read_sql(read, cache, values)
     counting, total = _count(request, read, cache, config, values)
     body = EMPTY if request.method == "HEAD" else _body(wanted, None)
-    text = compose(
-        "WITH pgrst_source AS (", source, ")", counting, " SELECT ", total,
-        " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ", SETTINGS,
-        NOT_INSERTED, " FROM (SELECT * FROM pgrst_source) _postgrest_t",
+    answer = compose(
+        "SELECT ", total, " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ",
+        SETTINGS, NOT_INSERTED, " FROM (SELECT * FROM pgrst_source) _postgrest_t",
     )  # fmt: skip
+    text = compose("WITH pgrst_source AS (", source, ")", counting, _bounded(answer, body, config))
     return PlannedStatement(text, values.held, wanted, writes=False, table=table, count=_planned(request, read, cache))
 
 
@@ -98,12 +100,13 @@ def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfi
     selected = read_sql(read, cache, values) if represented else sql.SQL("SELECT * FROM pgrst_source")
     located = request.method == "POST" and request.preferences.returning == "headers-only"
     merging = mutation.conflict is not None and mutation.resolution == "merge-duplicates"
-    text = compose(
-        "WITH pgrst_source AS (", changed, ") SELECT ", _location(table, values) if located else sql.SQL("NULL"),
-        " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ",
-        _body(wanted, None) if represented else EMPTY, " AS body, ", SETTINGS,
+    body = _body(wanted, None) if represented else EMPTY
+    answer = compose(
+        "SELECT ", _location(table, values) if located else sql.SQL("NULL"),
+        " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ", SETTINGS,
         INSERTED if merging else NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
     )  # fmt: skip
+    text = compose("WITH pgrst_source AS (", changed, ")", _bounded(answer, body, config))
     return PlannedStatement(text, values.held, wanted, writes=True, table=table, mutation=mutation)
 
 
@@ -120,12 +123,27 @@ def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> Planne
     counting, total = _count(request, read, cache, config, values)
     body = EMPTY if request.method == "HEAD" else _body(wanted, routine)
     page = sql.SQL("1") if routine.is_single else sql.SQL("pg_catalog.count(_postgrest_t)")
-    text = compose(
-        "WITH pgrst_source AS (", called, ")", counting, " SELECT ", total, " AS total_result_set, ", page,
-        " AS page_total, ", body, " AS body, ", SETTINGS, NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
+    answer = compose(
+        "SELECT ", total, " AS total_result_set, ", page, " AS page_total, ", body, " AS body, ", SETTINGS,
+        NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
     )  # fmt: skip
+    text = compose("WITH pgrst_source AS (", called, ")", counting, _bounded(answer, body, config))
     writes = request.method == "POST" and routine.volatility == "v"
     return PlannedStatement(text, values.held, wanted, writes=writes, routine=routine)
+
+
+def _bounded(answer: sql.Composable, body: sql.Composable, config: DataConfig) -> sql.Composable:
+    """Write the select of an answer that fails when its body is larger than allowed, before any of it is sent.
+
+    No text of ours is read as a boolean: what fails so takes everything back, and needs no function of the database's.
+    """
+    most = config.launchdb_answer_bytes_max
+    if body is EMPTY or not most:
+        return compose(" ", answer)
+    return compose(
+        " SELECT * FROM (", answer, ") answer WHERE CASE WHEN pg_catalog.pg_column_size(body) <= ", sql.Literal(most),
+        f" THEN true ELSE ('{TOO_LARGE}' || pg_catalog.pg_column_size(body))::pg_catalog.bool END",
+    )  # fmt: skip
 
 
 def _filtered(conditions: list[Where]) -> frozenset[str]:

@@ -170,7 +170,9 @@ def standalone(project, folder, program=("-m", "app.data.serve.standalone"), **o
         try:
             wait_until(lambda: process.poll() is not None or "listening" in (folder / "log").read_text())
             assert process.poll() is None, (folder / "log").read_text()
-            yield Server(port, project)
+            made = Server(port, project)
+            made.process = process
+            yield made
         finally:
             process.kill()
             process.wait(10)
