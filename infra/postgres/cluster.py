@@ -32,6 +32,7 @@ PAUSES_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
 OPTIONS = (
     "-c search_path=pg_catalog -c session_replication_role=replica -c row_security=off"
     " -c statement_timeout=0 -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
+    " -c default_transaction_read_only=off"
 )
 
 

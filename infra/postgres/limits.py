@@ -78,14 +78,21 @@ class ProjectLimits:
 
     @classmethod
     def make(
-        cls, *, connections: int, temp_mb: int, statement_seconds: int, idle_transaction_seconds: int
+        cls,
+        *,
+        connections: int,
+        temp_mb: int,
+        statement_seconds: int,
+        idle_transaction_seconds: int,
+        read_only: bool = False,
     ) -> ProjectLimits:
-        """Return these limits as Postgres is told them."""
+        """Return these limits as Postgres is told them. read_only: sessions begin so; what they do then is watched."""
         return cls(
             connections=connections,
             settings={
                 "temp_file_limit": f"{temp_mb}MB",
                 "statement_timeout": f"{statement_seconds}s",
                 "idle_in_transaction_session_timeout": f"{idle_transaction_seconds}s",
+                **({"default_transaction_read_only": "on"} if read_only else {}),
             },
         )

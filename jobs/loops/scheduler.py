@@ -21,6 +21,7 @@ from jobs.engine.relay import Relay
 from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
 from jobs.loops.idle_scaler import IdleScaler
+from jobs.loops.quota_keeper import QuotaKeeper
 from jobs.loops.sweeper import Sweeper
 from jobs.loops.watchdog import Watchdog
 
@@ -36,6 +37,7 @@ SWEEP_SECONDS = 30.0
 SLEEP_SECONDS = 10.0
 DOOR_SECONDS = 30.0
 SEAL_SECONDS = 2.0
+QUOTA_SECONDS = 10.0
 HISTORY_SECONDS = 5.0
 BREAKER_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
@@ -72,6 +74,7 @@ def loops(infra: Infra) -> list[Loop]:
     sweeper = Sweeper(infra)
     sleeper = IdleScaler(infra)
     watchdog = Watchdog(infra)
+    keeper = QuotaKeeper(infra)
     sealer = AuditSealer(infra.database)
     historian = JobStatistics(infra.database)
     pruner = Pruner(infra.database, settings)
@@ -94,6 +97,7 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
         Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
+        Loop("quotas", keeper.run_once, lambda _count: QUOTA_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
         Loop("breakers", lambda: breakers.close_recovered(infra.database), lambda _count: BREAKER_SECONDS),

@@ -152,7 +152,7 @@ def test_the_owner_of_a_session_that_was_ended_is_written_once_an_hour(watched, 
     sit_idle(strict, watched)
     sit_idle(strict, watched)
     [letter] = letters()
-    assert letter.subject == f"Sessions of name-{strict.id[-4:]} were ended"
+    assert letter.subject == f"name-{strict.id[-4:]} went beyond what it may"
     assert "a transaction was idle for longer than 0.2 s" in letter.text
     watched.rows("UPDATE watchdog_endings SET written_at = now() - interval '61 minutes' RETURNING 1")
     sit_idle(strict, watched)

@@ -59,11 +59,15 @@ class WatchLimits:
 
 @dataclass(frozen=True)
 class WatchedDatabase:
-    """A project's database, with the time-outs that were set on it from outside; None: none were."""
+    """A project's database, with the time-outs that were set on it from outside; None: none were.
+
+    read_only  it is larger than it may be: its sessions begin read-only
+    """
 
     name: str
     statement: float | None = None
     idle: float | None = None
+    read_only: bool = False
 
     @property
     def project(self) -> str:
@@ -83,6 +87,7 @@ class Backend:
     locks       entries in the server's lock table
     predicates  the same of locks that serializable transactions keep of what they have read
     phase       of an ANALYZE, by Postgres's numbers; None when it does none
+    rewrites    whether it packs a table anew (VACUUM FULL, CLUSTER), which takes space to give some back
     memory      bytes that it alone has; 0 when that is not known
     """
 
@@ -105,6 +110,7 @@ class Backend:
     locks: int = 0
     predicates: int = 0
     phase: int | None = None
+    rewrites: bool = False
     memory: int = 0
 
     @property
@@ -138,6 +144,7 @@ class Snapshot:
     locks        how many entries the lock table has; predicates: the same for what serializable transactions have read
     connections  how many sessions those may have together that have no reserve of their own
     workers      how many autovacuum workers there are
+    growing      oids of the databases that are to be read only, and have grown since the look before
     queue        how full NOTIFY's queue is
     fillers      oids of the databases whose notifications fill it, when it is fuller than it may be
     """
@@ -149,6 +156,7 @@ class Snapshot:
     predicates: int = 1
     connections: int = 1
     workers: int = 3
+    growing: frozenset[int] = frozenset()
     queue: float = 0.0
     fillers: frozenset[int] = frozenset()
 
