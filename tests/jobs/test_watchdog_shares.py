@@ -64,7 +64,7 @@ def test_who_takes_all_locks_of_the_server_is_ended_by_one_look_though_none_is_l
             if attack is SESSION_LOCKS:
                 with pytest.raises(psycopg.errors.OutOfMemory):
                     write()
-            assert watched.look() == 1
+            assert watched.look() == 1, "Who holds more locks than their share is ended"
             wait_until(lambda: came)
             assert isinstance(came[0], psycopg.OperationalError)
         write()

@@ -159,11 +159,18 @@ def judge_connections(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:
 
 
 def judge_memory(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:
-    """Find the sessions that have more memory of their own than one may."""
-    for backend in seen.backends:
-        if backend.is_client and backend.memory > limits.memory:
+    """Find the sessions that have more memory of their own than one may, and the largest of who has too many."""
+    clients = [backend for backend in seen.backends if backend.is_client]
+    for backend in clients:
+        if backend.memory > limits.memory:
             said = f"a session had {backend.memory // MIB} MB of memory; one may have {limits.memory // MIB}"
             yield Verdict("memory", backend, said)
+    said = f"all sessions of one owner had more than {limits.owner_memory // MIB} MB of memory"
+    for backend in _beyond(
+        *(clients, lambda each: seen.owner(each.project), lambda each: each.memory, limits.owner_memory),
+        order=lambda each: (-each.memory, 0.0),
+    ):
+        yield Verdict("memory", backend, said)
 
 
 def judge_queue(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:

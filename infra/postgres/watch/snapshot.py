@@ -27,7 +27,7 @@ class WatchLimits:
     queue       share of NOTIFY's queue
     holding     seconds that a transaction is open before it may be taken for what holds the queue up
     autovacuum  seconds that a worker may run functions of a tenant
-    memory      bytes that a session has for itself
+    memory      bytes that a session has for itself; owner_memory: that all sessions of an owner have
     """
 
     grace: float = 5.0
@@ -40,6 +40,7 @@ class WatchLimits:
     holding: float = 5.0
     autovacuum: float = 30.0
     memory: int = 512 * MIB
+    owner_memory: int = 1536 * MIB
 
     @classmethod
     def of(cls, settings: Settings) -> WatchLimits:
@@ -54,6 +55,7 @@ class WatchLimits:
             queue=settings.notify_queue_percent / 100,
             autovacuum=settings.autovacuum_seconds,
             memory=settings.project_session_mb * MIB,
+            owner_memory=settings.owner_sessions_mb * MIB,
         )
 
 
