@@ -4,8 +4,8 @@ SELECT pg_advisory_xact_lock(19525, 0);
 
 -- name: server
 SELECT current_setting('max_connections')::int AS most,
-       current_setting('superuser_reserved_connections')::int
-           + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved,
+       -- What else is reserved is there for the platform's own, which are counted by themselves.
+       current_setting('superuser_reserved_connections')::int AS reserved,
        (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS in_use,
        (SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database) AS database_bytes;
 

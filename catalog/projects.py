@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
+QuotaState = Literal["free", "warned", "over"]
 
 
 class ProjectNotFound(Exception):
@@ -170,3 +171,34 @@ def owner_of(tx: Transaction, project_id: str) -> str:
 def names_of(tx: Transaction, ids: list[str]) -> dict[str, str]:
     """Return the names of those ids that are projects, whoever owns them."""
     return {row["id"]: row["name"] for row in tx.rows(SQL.names_of, {"ids": ids})}
+
+
+@dataclass(frozen=True)
+class LimitedProject:
+    """A project with a quota, or one that was over a quota which it has no more. quota: bytes, 0: none."""
+
+    id: str
+    owner_id: str
+    name: str
+    quota: int
+    state: QuotaState
+
+
+def with_quota(tx: Transaction) -> list[LimitedProject]:
+    """Return the reachable projects that have a quota, or are near or over one."""
+    return tx.all(LimitedProject, SQL.with_quota, {"reachable": list(states.REACHABLE)})
+
+
+def set_quota_state(tx: Transaction, project: str, state: QuotaState) -> bool:
+    """Record how a project stands; return whether that is news."""
+    return tx.execute(SQL.set_quota_state, {"project": project, "state": state}) == 1
+
+
+def is_over_quota(tx: Transaction, project: str) -> bool:
+    """Return whether a project's database is larger than it may be."""
+    return bool(tx.value(SQL.is_over_quota, {"project": project}))
+
+
+def at_quota(tx: Transaction) -> list[LimitedProject]:
+    """Return the projects that are near their quota, or over it."""
+    return tx.all(LimitedProject, SQL.at_quota, states.SETS)

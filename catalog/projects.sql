@@ -53,3 +53,20 @@ SELECT id, name FROM projects WHERE id = ANY (%(ids)s);
 
 -- name: rename_deleted
 UPDATE projects SET name = coalesce(%(name)s, name) WHERE id = %(id)s AND owner_id = %(owner)s AND status = 'deleted';
+
+-- name: with_quota
+SELECT p.id, p.owner_id, p.name, coalesce((s.settings ->> 'databaseQuotaMb')::bigint, 0) * 1048576 AS quota, p.quota_state AS state
+  FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
+ WHERE p.status = ANY (%(reachable)s)
+   AND (p.quota_state <> 'free' OR coalesce((s.settings ->> 'databaseQuotaMb')::bigint, 0) > 0);
+
+-- name: set_quota_state
+UPDATE projects SET quota_state = %(state)s WHERE id = %(project)s AND quota_state <> %(state)s;
+
+-- name: is_over_quota
+SELECT quota_state = 'over' FROM projects WHERE id = %(project)s;
+
+-- name: at_quota
+SELECT p.id, p.owner_id, p.name, coalesce((s.settings ->> 'databaseQuotaMb')::bigint, 0) * 1048576 AS quota, p.quota_state AS state
+  FROM projects p LEFT JOIN project_settings s ON s.project_id = p.id
+ WHERE p.quota_state <> 'free' AND p.status <> ALL (%(leaving)s) ORDER BY p.id;

@@ -43,3 +43,13 @@ class WatchdogSettings(BaseModel):
     project_session_mb: int = env(
         "PROJECT_SESSION_MB", 512, "memory of its own that one session of a project takes", ge=64, le=1_048_576
     )
+    owner_sessions_mb: int = env(
+        "OWNER_SESSIONS_MB", 1536, "memory that all sessions of one owner's projects take", ge=64, le=1_048_576
+    )
+    postgres_backend_mb: int = env(
+        "POSTGRES_BACKEND_MB",
+        1024,
+        "memory that one process of Postgres takes; its statement fails that wants more",
+        ge=256,
+        le=1_048_576,
+    )

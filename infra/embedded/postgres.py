@@ -34,6 +34,9 @@ DATA, PORT = "LAUNCHDB_POSTGRES_DATA", "LAUNCHDB_POSTGRES_PORT"
 PORTS = range(15432, 25432)
 # The project logins, the pools of every process and some for people; an idle one costs 2 MB.
 MAX_CONNECTIONS = 300
+RESERVED_CONNECTIONS = 40
+# The limit of a process is that of each that it starts: who wants more memory is told that there is none, and goes on.
+BOUND = 'ulimit -d "$1"; shift; exec "$@"'
 LEFTOVER_SECONDS = 30.0
 # The first message of protocol 3.0, which a server answers with `R`, a question for the password.
 _NAMES = b"user\0postgres\0database\0postgres\0\0"
@@ -42,12 +45,13 @@ HELLO = struct.pack("!II", 8 + len(_NAMES), 3 << 16) + _NAMES
 
 @dataclass(frozen=True)
 class Postgres:
-    """One data folder and how its server is started."""
+    """One data folder and how its server is started. backend_mb: memory that one of its processes takes at most."""
 
     programs: Path
     data: Path
     port: int
     account: Account | None
+    backend_mb: int
 
     def argv(self) -> list[str]:
         """Return the command line of the server: loopback only, nothing secret, nothing a tenant could reach."""
@@ -56,6 +60,8 @@ class Postgres:
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": str(MAX_CONNECTIONS),
+            # However many sessions projects have: ours find a place.
+            "reserved_connections": str(RESERVED_CONNECTIONS),
             # The table of locks that all projects share: 77,000 entries, 26 MB at most. A dump takes one a table.
             "max_locks_per_transaction": "256",
             "password_encryption": "scram-sha-256",
@@ -73,7 +79,8 @@ class Postgres:
             "idle_in_transaction_session_timeout": "10min",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(self.programs / "postgres"), "-D", str(self.data), *options]
+        bound = ["/bin/sh", "-c", BOUND, "postgres", str(self.backend_mb * 1024)]
+        return [*bound, str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     def answers(self) -> bool:
         """Return whether the server takes connections: it asks for a password, not so while it recovers."""
@@ -99,7 +106,7 @@ def prepare(settings: Settings) -> Postgres:
     if not (data / "PG_VERSION").exists():
         _initdb(programs, data, password, account)
     _end_leftover(data)
-    server = Postgres(programs, data, _port(settings), account)
+    server = Postgres(programs, data, _port(settings), account, settings.postgres_backend_mb)
     _remember(settings, server, password)
     return server
 

@@ -36,6 +36,7 @@ PAUSES_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
 SERVICE_OPTIONS = (
     "-c search_path=pg_catalog -c row_security=off"
     " -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
+    " -c default_transaction_read_only=off"
 )
 OPTIONS = f"{SERVICE_OPTIONS} -c session_replication_role=replica"
 

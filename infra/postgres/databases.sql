@@ -89,8 +89,8 @@ SELECT 'role', rolname, substr(shobj_description(oid, 'pg_authid'), 10) FROM pg_
 
 -- name: prove
 -- As the data API would, in one message: the service key writes past row security, a visitor does not see it, and
--- nothing stays. The names are the only outside values.
-BEGIN;
+-- nothing stays, also where sessions begin read-only. The names are the only outside values.
+BEGIN READ WRITE;
 SET LOCAL ROLE {service};
 INSERT INTO storage.buckets (id, name) VALUES ('launchdb-proof', 'launchdb-proof');
 SELECT count(*) FROM storage.buckets WHERE id = 'launchdb-proof';

@@ -78,9 +78,15 @@ class ProjectLimits:
 
     @classmethod
     def make(
-        cls, *, connections: int, temp_mb: int, statement_seconds: int, idle_transaction_seconds: int
+        cls,
+        *,
+        connections: int,
+        temp_mb: int,
+        statement_seconds: int,
+        idle_transaction_seconds: int,
+        read_only: bool = False,
     ) -> ProjectLimits:
-        """Return these limits as Postgres is told them."""
+        """Return these limits as Postgres is told them. read_only: sessions begin so; what they do then is watched."""
         return cls(
             connections=connections,
             settings={
@@ -90,5 +96,6 @@ class ProjectLimits:
                 # What is raised in a project's database is told to who asked. It would write the server's log full, and
                 # with a carriage return in it lines of its own.
                 "log_min_messages": "panic",
+                **({"default_transaction_read_only": "on"} if read_only else {}),
             },
         )

@@ -28,3 +28,9 @@ def database_sizes(cluster: Cluster, session: str) -> list[DatabaseSize]:
     """Return every database but template0 and template1, the largest first. Raises Unavailable."""
     with cluster.session(session) as admin, admin.cursor(row_factory=class_row(DatabaseSize)) as cursor:
         return cursor.execute(SQL.sizes).fetchall()
+
+
+def sizes_of(cluster: Cluster, names: list[str], session: str) -> dict[str, int]:
+    """Return the bytes of these databases, of those that are there. Raises Unavailable."""
+    with cluster.session(session) as admin:
+        return dict(admin.execute(SQL.sizes_of, {"names": names}).fetchall())

@@ -26,6 +26,7 @@ from jobs.engine.relay import Relay
 from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
 from jobs.loops.idle_scaler import IdleScaler
+from jobs.loops.quota_keeper import QuotaKeeper
 from jobs.loops.schema_listener import SchemaListener
 from jobs.loops.sweeper import Sweeper
 from jobs.loops.watchdog import Watchdog
@@ -42,6 +43,7 @@ SWEEP_SECONDS = 30.0
 SLEEP_SECONDS = 10.0
 DOOR_SECONDS = 30.0
 SEAL_SECONDS = 2.0
+QUOTA_SECONDS = 10.0
 HISTORY_SECONDS = 5.0
 BREAKER_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
@@ -104,11 +106,12 @@ def queue_loops(infra: Infra) -> list[Loop]:
 
 def world_loops(infra: Infra) -> list[Loop]:
     """Return the loops that look at what is outside, and put it right or have it put right."""
-    sweeper, watchdog = Sweeper(infra), Watchdog(infra)
+    sweeper, watchdog, keeper = Sweeper(infra), Watchdog(infra), QuotaKeeper(infra)
     doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
     found = [
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
+        Loop("quotas", keeper.run_once, lambda _count: QUOTA_SECONDS),
     ]
     found += [Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors]
     if infra.settings.runtime != "embedded":

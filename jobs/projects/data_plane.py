@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from catalog import names, secrets, settings
+from catalog import names, projects, secrets, settings
 from catalog import project_states as states
 from infra.instances.instances import InstanceSpec
 from infra.postgres.limits import ProjectLimits
@@ -47,27 +47,38 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
     if row is None:
         raise GiveUp("the project was deleted meanwhile")
     chosen = settings.effective(row["settings"], run.infra.settings)
-    return spec(run.infra, project, stored_secrets(run), chosen, pool_size=row["pool_size"])
+    over = row["quota_state"] == "over"
+    return spec(run.infra, project, stored_secrets(run), chosen, pool_size=row["pool_size"], read_only=over)
 
 
 def stored_limits(run: Run[Any]) -> ProjectLimits:
     """Return what limits the project's database has, by its settings."""
     with run.infra.database.autocommit() as tx:
         kept = settings.read(tx, run.args.project_id)
-    return limits(settings.effective(kept.settings, run.infra.settings))
+        over = projects.is_over_quota(tx, run.args.project_id)
+    return limits(settings.effective(kept.settings, run.infra.settings), read_only=over)
 
 
-def limits(chosen: ProjectSettings) -> ProjectLimits:
-    """Return the limits of a project's database."""
+def limits(chosen: ProjectSettings, *, read_only: bool = False) -> ProjectLimits:
+    """Return the limits of a project's database. read_only: it is larger than it may be."""
     return ProjectLimits.make(
         connections=chosen.connections,
         temp_mb=chosen.temp_mb,
         statement_seconds=chosen.statement_seconds,
         idle_transaction_seconds=chosen.idle_transaction_seconds,
+        read_only=read_only,
     )
 
 
-def spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings, *, pool_size: int) -> InstanceSpec:
+def spec(
+    infra: Infra,
+    project: str,
+    known: ScopeSecrets,
+    chosen: ProjectSettings,
+    *,
+    pool_size: int,
+    read_only: bool = False,
+) -> InstanceSpec:
     """Return what a project's data API serves, from its stored secrets and its settings."""
     wanted, before = data_passwords(project, known)
     database, login = names.database(project), names.roles(project).authenticator
@@ -85,7 +96,7 @@ def spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSetting
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
-        session=" ".join(f"{name}={value}" for name, value in limits(chosen).settings.items()),
+        session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )
 
 

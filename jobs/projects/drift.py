@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WantedProject:
-    """A project as the catalogue knows it. settings: what is kept of them."""
+    """A project as the catalogue knows it. settings: what is kept of them; read_only: it is over its quota."""
 
     id: str
     status: str
     pool_size: int
     settings: dict[str, Any] = field(default_factory=dict)
+    read_only: bool = False
 
     @property
     def closed(self) -> bool:
@@ -63,13 +64,13 @@ def differences(
     if needed - set(known):
         return [f"project {project.id}: stored secrets are missing"]
     chosen = effective(project.settings, infra.settings)
-    databases = infra.databases.with_limits(limits(chosen))
+    databases = infra.databases.with_limits(limits(chosen, read_only=project.read_only))
     passwords = standing_passwords(seen, project.id, known)
     found = databases.differences(seen, roles, passwords, closed=project.closed)
     if served is not None and infra.pooler.exists:
         entry = pooling.pooler_entry(infra, names.database(project.id), project.pool_size, chosen)
         found += pooling.differences(served, entry, closed=project.closed)
-    wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size)
+    wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size, read_only=project.read_only)
     return found + _faults_of_instance(instances or infra.instances, project, wanted)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from catalog import endings
 from catalog import project_states as states
 from infra.disk import disk_spaces
+from catalog import projects as catalogue
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
 from infra.postgres.sql import statements
@@ -160,7 +161,13 @@ def watchdog(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     if len(found) > MOST_NAMED:
         said = f"{len(found) - MOST_NAMED} more went beyond what they may"
         yield PlatformFinding("watchdog", "warning", said, "launchdb audit list")
-    if not found:
+    full = catalogue.at_quota(tx)
+    for near in full[:MOST_NAMED]:
+        is_over = near.state == "over"
+        said = f"{near.name} is {'over' if is_over else 'near'} its quota of {near.quota // 1048576} MB"
+        remedy = "its owner deletes what is not needed, or an operator raises databaseQuotaMb"
+        yield PlatformFinding("watchdog", "warning" if is_over else "info", said, remedy, subject=near.id)
+    if not found and not full:
         yield PlatformFinding("watchdog", "ok", f"nothing had to be ended for {RECENT_MINUTES} minutes")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -73,6 +74,13 @@ def server(images, tmp_path_factory):
 def test_the_platform_s_database_is_there_and_its_data_have_checksums(server):
     assert server.run("psql", "-d", "platform", "-Atc", "SHOW data_checksums").strip() == "on"
     assert server.run("psql", "-Atc", "SHOW max_connections").strip() == "500"
+
+
+def test_what_all_projects_share_is_large_and_some_of_it_is_kept_for_the_platform(server):
+    assert server.run("psql", "-Atc", "SHOW max_locks_per_transaction").strip() == "256"
+    assert server.run("psql", "-Atc", "SHOW reserved_connections").strip() == "40"
+    bounds = server.run("sh", "-c", f"cat /proc/$(head -n 1 {DATA}/data/postmaster.pid)/limits")
+    assert re.search(rf"Max data size +{1024**3} ", bounds)
 
 
 def test_nobody_comes_in_without_a_password(server):

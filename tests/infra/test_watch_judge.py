@@ -98,6 +98,13 @@ def test_a_session_with_too_much_memory_ends():
     assert ended(look(session(1, memory=500 * MIB), session(2, memory=513 * MIB))) == [("memory", 2)]
 
 
+def test_the_largest_sessions_of_an_owner_end_whose_sessions_have_too_much_memory_together():
+    many = [session(pid, A if pid % 2 else C, memory=(400 + pid) * MIB) for pid in range(1, 7)]
+    assert ended(look(*many, session(7, B, memory=500 * MIB))) == [
+        ("memory", 6), ("memory", 5), ("memory", 4),
+    ]  # fmt: skip
+
+
 def test_the_queue_is_freed_of_who_may_hold_it_longest_where_it_is_filled():
     held = [
         session(1, B, transaction=900.0),

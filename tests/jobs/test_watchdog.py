@@ -77,9 +77,10 @@ def test_a_statement_that_catches_its_cancellation_ends_with_its_session_whateve
         over(strict, login=getattr(strict.roles, login))
         assert watched.look() == 1
         assert watched.look(2) == 1
+        did = [detail["sessions"][0]["did"] for _, _, detail in watched.audited(strict)]
+        assert did == ["cancelled", "ended"], "A statement that catches its cancellation ends with its session"
         wait_until(lambda: attack)
         assert isinstance(attack[0], psycopg.OperationalError)
-    assert [detail["sessions"][0]["did"] for _, _, detail in watched.audited(strict)] == ["cancelled", "ended"]
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["idle", "aborted"])
@@ -117,7 +118,7 @@ def test_sessions_of_the_platform_are_never_ended(watched, strict):
         ):
             over(strict, login="postgres")
             over(strict, login=strict.roles.dump)
-            assert watched.look() == 0
+            assert watched.look() == 0, "Sessions of the platform are never ended"
             assert (vacuum, dump) == ([], [])
         for session in (ours, backup, elsewhere):
             assert session.execute("SELECT 1").fetchone() == (1,)
@@ -152,7 +153,7 @@ def test_the_owner_of_a_session_that_was_ended_is_written_once_an_hour(watched, 
     sit_idle(strict, watched)
     sit_idle(strict, watched)
     [letter] = letters()
-    assert letter.subject == f"Sessions of name-{strict.id[-4:]} were ended"
+    assert letter.subject == f"name-{strict.id[-4:]} went beyond what it may"
     assert "a transaction was idle for longer than 0.2 s" in letter.text
     watched.rows("UPDATE watchdog_endings SET written_at = now() - interval '61 minutes' RETURNING 1")
     sit_idle(strict, watched)

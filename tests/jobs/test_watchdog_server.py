@@ -7,7 +7,7 @@ import pytest
 
 from jobs.requests import doctor
 from tests.fixtures.projects import new_tenant
-from tests.fixtures.rivals import logged_in, watching
+from tests.fixtures.rivals import logged_in, own, watching
 from tests.fixtures.servers import wait_until
 
 # Whoever comes over the network is served at once; autovacuum, which comes from nowhere, is not.
@@ -95,3 +95,44 @@ def test_autovacuum_looks_after_the_others_though_a_projects_functions_put_its_w
             if one.subject == attacker.id and "autovacuum" in one.evidence
         ]
     assert found.status == "warning"
+
+
+def test_all_projects_of_an_owner_that_take_all_connections_make_room_for_others_and_never_keep_ours_out(rivals):
+    watched, attacker, bystander = rivals
+    accomplice = new_tenant(watched.infra)
+    with watched.infra.database.transaction() as tx:
+        owner = tx.value("SELECT owner_id FROM projects WHERE id = %s", (attacker.id,))
+    own(watched.infra, accomplice)
+    watched.rows("UPDATE projects SET owner_id = %s WHERE id = %s RETURNING id", (owner, accomplice.id))
+    watched.limit(owner=0.5)
+    busy = logged_in(attacker)
+    busy.execute("BEGIN")
+    taken = [busy]
+    with pytest.raises(psycopg.OperationalError, match="reserved"):
+        while True:
+            taken.append(attacker.connect(attacker.roles.owner))
+            taken.append(accomplice.connect(accomplice.roles.owner))
+    with pytest.raises(psycopg.OperationalError, match="reserved"):
+        bystander.connect(bystander.roles.owner)
+    with bystander.as_admin() as ours:
+        ours.execute("SELECT 1")
+    assert watched.look(60.0) >= len(taken) / 3
+    with bystander.connect(bystander.roles.owner) as owner_of_the_other:
+        owner_of_the_other.execute("SELECT 1")
+    busy.execute("SELECT 1")
+    for session in taken:
+        session.close()
+    causes = {action for tenant in (attacker, accomplice) for action, _, _ in watched.audited(tenant)}
+    assert causes == {"watchdog.connections"}
+    assert watched.audited(bystander) == []
+
+
+def test_a_statement_that_wants_more_memory_than_a_process_may_have_is_refused_and_its_session_goes_on(rivals):
+    _, attacker, bystander = rivals
+    with attacker.connect(attacker.roles.owner) as owner, bystander.connect(bystander.roles.owner) as other:
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            owner.execute(
+                "SELECT array_length(array_agg(repeat('x', 1000000) || n), 1) FROM generate_series(1, 2700) n"
+            )
+        assert owner.execute("SELECT 1").fetchone() == (1,)
+        assert other.execute("SELECT 1").fetchone() == (1,)

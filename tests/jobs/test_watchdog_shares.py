@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.fixtures.rivals import lifted, logged_in, running
+from infra.postgres.watch.snapshot import MIB
+from tests.fixtures.rivals import SLEEP, lifted, logged_in, running
 from tests.fixtures.servers import wait_until
 
 # Takes as many as there are, keeps them although it is told that there are no more, and sleeps on them.
@@ -63,7 +64,7 @@ def test_who_takes_all_locks_of_the_server_is_ended_by_one_look_though_none_is_l
             if attack is SESSION_LOCKS:
                 with pytest.raises(psycopg.errors.OutOfMemory):
                     write()
-            assert watched.look() == 1
+            assert watched.look() == 1, "Who holds more locks than their share is ended"
             wait_until(lambda: came)
             assert isinstance(came[0], psycopg.OperationalError)
         write()
@@ -122,3 +123,27 @@ def test_a_listener_that_holds_the_queue_of_notifications_is_ended_and_an_older_
         listener.close()
     assert [action for action, _, _ in watched.audited(attacker)] == ["watchdog.notify_queue"]
     assert watched.audited(bystander) == []
+
+
+def test_a_session_that_has_more_memory_than_one_may_is_ended(watched, attacker, bystander, sleeps):
+    watched.limit(memory=128 * MIB)
+    with (
+        running(logged_in(attacker), "SELECT repeat('x', 200000000), pg_sleep(200)") as came,
+        running(logged_in(bystander), SLEEP) as other,
+    ):
+        sleeps()
+        assert watched.look() == 1
+        wait_until(lambda: came)
+        assert isinstance(came[0], psycopg.OperationalError)
+        assert other == []
+    [(action, _, detail)] = watched.audited(attacker)
+    assert action == "watchdog.memory"
+    assert "one may have 128" in detail["reason"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["temp_file_limit = -1", "max_stack_depth = '7MB'", "session_replication_role = replica"]
+)
+def test_what_the_server_limits_for_all_no_tenant_lifts(attacker, setting):
+    with attacker.connect(attacker.roles.owner) as owner, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        owner.execute(f"SET {setting}")

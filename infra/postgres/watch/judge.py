@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from infra.postgres.watch.snapshot import Backend, Snapshot, WatchLimits
 
-Cause = Literal["statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory"]
+Cause = Literal[
+    "statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory", "quota"
+]
 Statement = tuple[int, "datetime", "datetime | None"]
 # Phases of an ANALYZE in which it calls what a tenant has put into an index or into statistics, by Postgres's numbers.
 TENANT_PHASES = frozenset({3, 4})
@@ -25,6 +27,8 @@ SUMMARIZES = "autovacuum: BRIN summarize"
 OFFENCE_SECONDS = 600.0
 # So many tables one worker is let off with a cancelled one; then it has to go with all that it still had to do.
 WORKER_CANCELS = 3
+# Whoever has done something within so long may have written, where there is nobody who writes now.
+LATELY_SECONDS = 5.0
 # Connections count as short when so much of them is taken.
 SHORT = 0.75
 
@@ -79,6 +83,7 @@ def judge(seen: Snapshot, limits: WatchLimits, history: History, now: float) -> 
         judge_locks(seen, limits),
         judge_memory(seen, limits),
         judge_queue(seen, limits),
+        judge_quota(seen),
         judge_statements(seen, limits),
         judge_idle_transactions(seen, limits),
         judge_autovacuum(seen, limits, history, now),
@@ -154,11 +159,18 @@ def judge_connections(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:
 
 
 def judge_memory(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:
-    """Find the sessions that have more memory of their own than one may."""
-    for backend in seen.backends:
-        if backend.is_client and backend.memory > limits.memory:
+    """Find the sessions that have more memory of their own than one may, and the largest of who has too many."""
+    clients = [backend for backend in seen.backends if backend.is_client]
+    for backend in clients:
+        if backend.memory > limits.memory:
             said = f"a session had {backend.memory // MIB} MB of memory; one may have {limits.memory // MIB}"
             yield Verdict("memory", backend, said)
+    said = f"all sessions of one owner had more than {limits.owner_memory // MIB} MB of memory"
+    for backend in _beyond(
+        *(clients, lambda each: seen.owner(each.project), lambda each: each.memory, limits.owner_memory),
+        order=lambda each: (-each.memory, 0.0),
+    ):
+        yield Verdict("memory", backend, said)
 
 
 def judge_queue(seen: Snapshot, limits: WatchLimits) -> Iterator[Verdict]:
@@ -181,6 +193,15 @@ def _holds_up(backend: Backend) -> float:
     if backend.transaction is not None:
         return backend.transaction
     return backend.idle if backend.wait == "ClientWrite" else 0.0
+
+
+def judge_quota(seen: Snapshot) -> Iterator[Verdict]:
+    """Find who writes in a database that is to be read only and grows all the same; who deletes makes none grow."""
+    for oid in seen.growing:
+        theirs = [each for each in seen.backends if each.is_client and each.database == oid and not each.rewrites]
+        busy = [each for each in theirs if each.writes or each.runs]
+        for backend in busy or [each for each in theirs if each.idle < LATELY_SECONDS]:
+            yield Verdict("quota", backend, "the database is larger than it may be, and was written to all the same")
 
 
 def judge_autovacuum(seen: Snapshot, limits: WatchLimits, history: History, now: float) -> Iterator[Verdict]:

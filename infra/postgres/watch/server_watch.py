@@ -34,6 +34,8 @@ OPTIONS = (
 )
 # Who is whose changes only when projects come and go, or when somebody is seen who is not known yet.
 NAMES_SECONDS = 30.0
+# What a database's own catalogue grows by is no growth.
+GROWTH_BYTES = 1024 * 1024
 _SECONDS = re.compile(r"(statement_timeout|idle_in_transaction_session_timeout)=(\d+)s")
 
 
@@ -50,6 +52,7 @@ class ServerWatch:
         self._logins: dict[int, str] = {}
         # Roles that no project's owner logs in as: ours.
         self._others: set[int] = set()
+        self._bytes: dict[int, int] = {}
         self._sizes: Mapping[str, int] = {}
 
     def look(self, owners: Mapping[str, str], *, queue: float = 1.0) -> Snapshot:
@@ -70,6 +73,7 @@ class ServerWatch:
                 backends=tuple(self._backends(rows, memory)),
                 databases=self._databases,
                 owners=owners,
+                growing=self._growing(),
                 queue=used,
                 fillers=self._fillers() if used > queue else frozenset(),
                 **self._sizes,
@@ -169,6 +173,14 @@ class ServerWatch:
         except (psycopg.errors.SystemError, psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFile):
             return {}  # one has ended just while it was read; the next look comes soon
 
+    def _growing(self) -> frozenset[int]:
+        """Measure the databases that are to be read only; return those that have grown all the same."""
+        oids = [oid for oid, database in self._databases.items() if database.read_only]
+        before, self._bytes = self._bytes, {}
+        if oids:
+            self._bytes = {row["oid"]: row["bytes"] or 0 for row in self._rows(SQL.sizes, {"oids": oids})}
+        return frozenset(oid for oid, now in self._bytes.items() if now > before.get(oid, now) + GROWTH_BYTES)
+
     def _fillers(self) -> frozenset[int]:
         name = self._rows(SQL.segments)[0]["max"]
         found = self._rows(SQL.segment, {"name": name}) if name else []
@@ -177,5 +189,11 @@ class ServerWatch:
 
 def _database(name: str, settings: Iterable[str]) -> WatchedDatabase:
     """Return a database with the time-outs that `infra.postgres.limits` has set on it."""
-    told = {found[1]: float(found[2]) for each in settings if (found := _SECONDS.fullmatch(each))}
-    return WatchedDatabase(name, told.get("statement_timeout"), told.get("idle_in_transaction_session_timeout"))
+    known = list(settings)
+    told = {found[1]: float(found[2]) for each in known if (found := _SECONDS.fullmatch(each))}
+    return WatchedDatabase(
+        name,
+        told.get("statement_timeout"),
+        told.get("idle_in_transaction_session_timeout"),
+        read_only="default_transaction_read_only=on" in known,
+    )

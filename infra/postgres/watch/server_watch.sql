@@ -38,11 +38,16 @@ SELECT a.pid, a.backend_start AS started, a.backend_type AS type, a.datid::bigin
        coalesce(extract(epoch FROM m.now - a.query_start)::float, 0) AS statement,
        coalesce(extract(epoch FROM m.now - a.state_change)::float, 0) AS idle,
        extract(epoch FROM m.now - a.xact_start)::float AS transaction,
-       coalesce(h.locks, 0) AS locks, coalesce(h.predicates, 0) AS predicates, p.param1::int AS phase
+       coalesce(h.locks, 0) AS locks, coalesce(h.predicates, 0) AS predicates, p.param1::int AS phase,
+       r.pid IS NOT NULL AS rewrites
   FROM moment m, pg_stat_get_activity(NULL) a
   LEFT JOIN held h ON h.pid = a.pid
   LEFT JOIN pg_stat_get_progress_info('ANALYZE') p ON p.pid = a.pid
+  LEFT JOIN pg_stat_get_progress_info('CLUSTER') r ON r.pid = a.pid
  WHERE a.datid IS NOT NULL AND a.datid <> 0 AND a.backend_start IS NOT NULL;
+
+-- name: sizes
+SELECT oid, pg_database_size(oid::oid) AS bytes FROM unnest(%(oids)s::bigint[]) AS oid;
 
 -- name: queue
 SELECT pg_notification_queue_usage();

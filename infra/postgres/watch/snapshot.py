@@ -27,7 +27,7 @@ class WatchLimits:
     queue       share of NOTIFY's queue
     holding     seconds that a transaction is open before it may be taken for what holds the queue up
     autovacuum  seconds that a worker may run functions of a tenant
-    memory      bytes that a session has for itself
+    memory      bytes that a session has for itself; owner_memory: that all sessions of an owner have
     """
 
     grace: float = 5.0
@@ -40,6 +40,7 @@ class WatchLimits:
     holding: float = 5.0
     autovacuum: float = 30.0
     memory: int = 512 * MIB
+    owner_memory: int = 1536 * MIB
 
     @classmethod
     def of(cls, settings: Settings) -> WatchLimits:
@@ -54,16 +55,21 @@ class WatchLimits:
             queue=settings.notify_queue_percent / 100,
             autovacuum=settings.autovacuum_seconds,
             memory=settings.project_session_mb * MIB,
+            owner_memory=settings.owner_sessions_mb * MIB,
         )
 
 
 @dataclass(frozen=True)
 class WatchedDatabase:
-    """A project's database, with the time-outs that were set on it from outside; None: none were."""
+    """A project's database, with the time-outs that were set on it from outside; None: none were.
+
+    read_only  it is larger than it may be: its sessions begin read-only
+    """
 
     name: str
     statement: float | None = None
     idle: float | None = None
+    read_only: bool = False
 
     @property
     def project(self) -> str:
@@ -83,6 +89,7 @@ class Backend:
     locks       entries in the server's lock table
     predicates  the same of locks that serializable transactions keep of what they have read
     phase       of an ANALYZE, by Postgres's numbers; None when it does none
+    rewrites    whether it packs a table anew (VACUUM FULL, CLUSTER), which takes space to give some back
     memory      bytes that it alone has; 0 when that is not known
     """
 
@@ -105,6 +112,7 @@ class Backend:
     locks: int = 0
     predicates: int = 0
     phase: int | None = None
+    rewrites: bool = False
     memory: int = 0
 
     @property
@@ -138,6 +146,7 @@ class Snapshot:
     locks        how many entries the lock table has; predicates: the same for what serializable transactions have read
     connections  how many sessions those may have together that have no reserve of their own
     workers      how many autovacuum workers there are
+    growing      oids of the databases that are to be read only, and have grown since the look before
     queue        how full NOTIFY's queue is
     fillers      oids of the databases whose notifications fill it, when it is fuller than it may be
     """
@@ -149,6 +158,7 @@ class Snapshot:
     predicates: int = 1
     connections: int = 1
     workers: int = 3
+    growing: frozenset[int] = frozenset()
     queue: float = 0.0
     fillers: frozenset[int] = frozenset()
 

@@ -28,7 +28,8 @@ ADVICE = {
     "Until they are, the tables of the project are not looked after.",
     "connections": "Keep fewer connections open: a pool for each application, or the pooler, is enough.",
     "memory": "Ask for less at a time: fewer rows, smaller values, no sum of them all in one value.",
-    "quota": "Delete what is not needed, or have the quota raised.",
+    "quota": "Delete what is not needed, or have the quota raised. Sessions begin read-only; one that deletes says "
+    "SET default_transaction_read_only = off first, and VACUUM FULL afterwards gives the space back.",
 }
 
 
@@ -50,12 +51,12 @@ def write_letter(run: Run[WarnOwner]) -> None:
 def compose(found: Letter, project: str, cause: str, base_url: str) -> Email:
     """Return the letter to an owner whose project went beyond a limit."""
     text = (
-        f"Sessions of your project {found.project} ({project}) at {base_url} were ended:\n\n"
+        f"Your project {found.project} ({project}) at {base_url} went beyond what it may:\n\n"
         f"  {found.reason}\n\n{ADVICE.get(cause, '')}\n\n"
-        f"{found.ended} have been ended for this so far; each is a line of the project's audit, as watchdog.{cause}. "
+        f"{found.ended} of its sessions have been ended for this so far. The project's audit has a line for each.\n"
         "You are written about it once an hour at most.\n"
     )
-    return Email(found.email, f"Sessions of {found.project} were ended", text, found.name)
+    return Email(found.email, f"{found.project} went beyond what it may", text, found.name)
 
 
 @kind("project.warn", steps=(Step(write_letter),), lane=None, on_failure="keep", coalesces=True)
