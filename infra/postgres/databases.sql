@@ -5,7 +5,8 @@ SELECT d.datname AS name, d.datname IS NOT NULL AS present, d.datconnlimit AS co
        d.datistemplate AS template, pg_get_userbyid(d.datdba) AS owner, shobj_description(d.oid, 'pg_database') AS label,
        (SELECT coalesce(array_agg(CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END
                                   || ':' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END), '{}')
-          FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.grantee <> d.datdba) AS rights,
+          FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+         WHERE a.grantee <> d.datdba AND (a.grantee = 0 OR pg_get_userbyid(a.grantee) <> d.datname || '_upgrade')) AS rights,
        (SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) AS settings,
        (SELECT coalesce(jsonb_object_agg(rolname, rolconnlimit), '{}') FROM pg_authid
          WHERE rolname IN (d.datname || '_owner', d.datname || '_authenticator', d.datname || '_auth',

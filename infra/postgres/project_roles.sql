@@ -8,9 +8,9 @@ WITH wanted AS MATERIALIZED (
 edge AS (
     SELECT w.oid AS role, m.* FROM wanted w JOIN pg_auth_members m ON m.member = w.oid
     UNION ALL
-    -- The login that restores a backup is a member of them all for as long as that takes.
+    -- The logins that restore a backup and apply our files are members of them for as long as that takes.
     SELECT w.oid, m.* FROM wanted w JOIN pg_auth_members m ON m.roleid = w.oid
-     WHERE w.rolname ~ '^proj_' AND pg_get_userbyid(m.member) !~ '^proj_[0-9a-f]{16}_restore$'),
+     WHERE w.rolname ~ '^proj_' AND pg_get_userbyid(m.member) !~ '^proj_[0-9a-f]{16}_(restore$|upgrade)'),
 membership AS (
     SELECT role, jsonb_agg(jsonb_build_array(pg_get_userbyid(roleid), pg_get_userbyid(member), concat(
                CASE WHEN inherit_option THEN 'i' END, CASE WHEN set_option THEN 's' END,

@@ -75,6 +75,11 @@ class ProjectRoles:
         return f"{self.prefix}_restore"
 
     @property
+    def upgrade(self) -> str:
+        """What our own files are applied as, with a role for each part; it is there for no longer than one takes."""
+        return f"{self.prefix}_upgrade"
+
+    @property
     def api(self) -> tuple[str, ...]:
         """The roles that requests run as; none of them can log in."""
         return self.anon, self.authenticated, self.service

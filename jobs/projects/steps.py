@@ -11,6 +11,7 @@ from catalog import names, secrets
 from catalog import project_states as states
 from infra.errors import LoginRefused
 from infra.instances.instances import CreatedBy
+from infra.postgres.admin.upgrade_login import UpgradeLogin
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
 from jobs.engine.errors import GiveUp
@@ -99,6 +100,7 @@ def drop_database(run: Run[Any]) -> None:
     for use in names.STAGING_USES:
         staging.drop(names.staging(run.args.project_id, use))
     staging.drop_restorer()
+    UpgradeLogin(run.infra.databases.cluster, names.roles(run.args.project_id), database, run.session).drop()
     run.ledger.mark_releasing("database", database)
     run.check()
     run.infra.databases.drop_database(database, names.roles(run.args.project_id), run.session)

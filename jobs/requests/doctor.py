@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from catalog import endings
 from catalog import project_states as states
-from infra.disk import disk_spaces
 from catalog import projects as catalogue
+from infra.disk import disk_spaces
 from infra.edge.proxy import CaddyProxy
 from infra.errors import InfraError
 from infra.postgres.sql import statements

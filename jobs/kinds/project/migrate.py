@@ -44,7 +44,7 @@ def apply_missing(run: Run[MigrateProject]) -> None:
     for done, version in enumerate(standing.missing):
         run.check()
         run.progress(done, len(standing.missing), version)
-        upgrades.apply(version, database, names.roles(run.args.project_id), run.session)
+        upgrades.apply(version, database, names.roles(run.args.project_id), run.session, run.check)
         run.log(f"{version} was applied")
     _report(run, upgrades.status(database, run.session) if standing.missing else standing)
 

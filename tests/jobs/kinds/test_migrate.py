@@ -179,7 +179,7 @@ def test_no_code_of_the_tenants_runs_with_our_rights(life, settings, tmp_path):
         )
         owner.execute("CREATE INDEX spied ON auth.users (public.spy(aud))")
         owner.execute("INSERT INTO auth.users (aud) VALUES ('x')")
-    text = TEXT + "ALTER TABLE auth.users ALTER COLUMN aud TYPE text;"
+    text = TEXT + "SET LOCAL ROLE launchdb_tpl_auth; ALTER TABLE auth.users ALTER COLUMN aud TYPE text; RESET ROLE;"
     with opened(settings, write_folder(tmp_path / "rewriting", text)) as world:
         engine = Engine(world)
         job = migrated(engine, life.id)

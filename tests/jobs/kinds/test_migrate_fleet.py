@@ -115,6 +115,7 @@ def test_no_more_than_four_are_migrated_at_a_time(projects, next_engine):
     next_engine.enqueue(MigrateFleet())
     next_engine.runner.run_one()
     with next_engine.infra.database.autocommit() as tx:
+        tx.execute("UPDATE workers SET threads = 16")
         serves = next_engine.runner.serves
         taken = [
             table.claim(tx, worker=next_engine.name, queues=["control"], served=serves, lease_seconds=9)
