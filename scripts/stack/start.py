@@ -62,7 +62,7 @@ def bring_up(there: Stack, tell: Tell) -> None:
 
 
 def _change_logins(tell: Tell) -> None:
-    """Have the logins take the passwords that services have by now. Where nobody can be asked, its next start does it."""
+    """Have the logins take the passwords that services have by now; where migrations is not up, its start does that."""
     if not docker_cli.is_running(MIGRATIONS):
         return
     try:
