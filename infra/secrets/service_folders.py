@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER = "services"
 
 
-def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: tuple[int, int] | None = None) -> None:
-    """Ensure that each service's folder, and the secrets' own, hold exactly what is given; twice is harmless.
+def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: tuple[int, int] | None = None) -> bool:
+    """Ensure that each service's folder, and the secrets' own, hold exactly what is given; return whether they did not.
 
     Where there are no such folders, all services are one account.
 
