@@ -117,13 +117,15 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome
     return PreparedHome(draft.made, copy, changed if before else [])
 
 
-def complete(home: Path, configurations: Path) -> None:
-    """Ensure what containers mount, as a home of a version before lacks some of it. Raises Refused for a link.
+def complete(home: Path, configurations: Path) -> bool:
+    """Ensure what containers mount, as a home of a version before lacks some of it; return whether secrets changed.
+
+    Raises Refused for a link.
 
     Nobody in a container can lay a link in the place of what is mounted, but who works on the machine can.
     """
     ensure_folders(home, configurations, named=_is_root_s(home / ".env"))
-    service_folders.deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
+    return service_folders.deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
 
 
 def machine_values(home: Path) -> dict[str, str]:

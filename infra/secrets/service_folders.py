@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER = "services"
 
 
-def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: tuple[int, int] | None = None) -> None:
-    """Ensure that each service's folder, and the secrets' own, hold exactly what is given; twice is harmless.
+def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: tuple[int, int] | None = None) -> bool:
+    """Ensure that each service's folder, and the secrets' own, hold exactly what is given; return whether they did not.
 
     Where there are no such folders, all services are one account.
 
@@ -35,7 +35,8 @@ def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: t
     """
     services = secrets.parent / FOLDER
     if not services.is_dir():
-        return
+        return False
+    changed = False
     secretfiles.ensure_own(secrets, owner=owner)
     for service, given in SERVICES.items():
         folder = secrets if given.everything else services / service
@@ -46,6 +47,8 @@ def deal_out(secrets: Path, *, coming: Mapping[str, str] | None = None, owner: t
         for name, text in wanted.items():
             if not files.holds(folder / name, text):
                 files.replace(folder / name, text, owner=owner)
+                changed = True
+    return changed
 
 
 def _copies(secrets: Path, given: ServiceSecrets, coming: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ WATCHERS = ("scheduler", "worker", "worker-bulk")
 PROXY, DATABASE = "reverse-proxy", "postgres"
 # Without one of these nobody could be held back.
 HOLDS = ("pgbouncer", "migrations")
+MIGRATIONS = NAMES["migrations"]
 # In an update the program that runs is still the one before, which may have had it elsewhere.
 POOLING = ("jobs.projects.pooling", "jobs.pooling")
 # Clients are let wait for a minute. Ended inside: a client of Docker's that is killed leaves what it began going on.
@@ -40,7 +41,8 @@ def bring_up(there: Stack, tell: Tell) -> None:
     Raises Refused, or Unavailable naming the log of what does not come up.
     """
     files.read(there.home / ".env")  # refused when others can, too
-    home.complete(there.home, there.settings.instances_folder)
+    if home.complete(there.home, there.settings.instances_folder):
+        _change_logins(tell)
     (there.home / DOWN).unlink(missing_ok=True)
     require_images(there.settings.version)
     _have_data_api(there, tell)
@@ -57,6 +59,17 @@ def bring_up(there: Stack, tell: Tell) -> None:
     start_projects(there, tell)
     wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def _change_logins(tell: Tell) -> None:
+    """Have the logins take the passwords that services have by now; where migrations is not up, its start does that."""
+    if not docker_cli.is_running(MIGRATIONS):
+        return
+    try:
+        docker_cli.execute(MIGRATIONS, ["python", "-P", "-m", "infra.embedded.prepare"], seconds=EXECUTE_SECONDS)
+        tell("the services' logins are as their secrets say")
+    except InfraError as error:
+        tell(f"the services' logins could not be looked at: {error}")
 
 
 def restart_postgres(there: Stack, tell: Tell) -> None:

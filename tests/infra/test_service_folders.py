@@ -67,10 +67,10 @@ def test_what_somebody_has_laid_there_goes_and_what_is_right_is_not_touched(home
     folder = home / "services" / "auth-service"
     (folder / "LAUNCHDB_MASTER_KEY").write_text("given by hand")
     (folder / "pgpass").write_text("another")
-    deal_out(home / "secrets")
+    assert deal_out(home / "secrets")
     assert [path.name for path in folder.iterdir()] == ["pgpass"]
     before = (folder / "pgpass").stat()
-    deal_out(home / "secrets")
+    assert not deal_out(home / "secrets")
     assert (folder / "pgpass").stat() == before
 
 
