@@ -96,7 +96,7 @@ def loops(infra: Infra) -> list[Loop]:
         Loop("planner", planner.run_declared, lambda _count: PLAN_SECONDS),
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("sleeper", sleeper.run_once, lambda _count: SLEEP_SECONDS),
-        Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
+        Loop("watchdog", watchdog.run_once, lambda _count: 0.0),
         Loop("quotas", keeper.run_once, lambda _count: QUOTA_SECONDS),
         Loop("sealer", sealer.run_once, lambda count: 0.0 if count else SEAL_SECONDS),
         Loop("historian", historian.run_once, lambda count: 0.0 if count >= MOST_JOBS else HISTORY_SECONDS),
