@@ -62,8 +62,8 @@ class Postgres:
             "max_connections": str(MAX_CONNECTIONS),
             # However many sessions projects have: ours find a place.
             "reserved_connections": str(RESERVED_CONNECTIONS),
-            # The table of locks that all projects share: 77,000 entries, 26 MB at most. A dump takes one a table.
-            "max_locks_per_transaction": "256",
+            # The table of locks that all projects share: 154,000 entries, 52 MB at most. A dump takes one a table.
+            "max_locks_per_transaction": "512",
             "password_encryption": "scram-sha-256",
             "shared_buffers": "128MB",
             "max_wal_size": "1GB",

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from infra.postgres.cluster import Cluster, Session
 
 SQL = statements(__file__)
+# Whoever keeps the platform going gets in where projects have taken every other connection.
+RESERVED = frozenset({"pg_use_reserved_connections"})
 # The API ends what lifts its limits in an owner's SQL, and shows sizes and what the server has loaded.
 MEMBERSHIPS: Mapping[str, frozenset[str]] = {
-    "launchdb_api": frozenset({"pg_signal_backend", "pg_read_all_stats", "pg_read_all_settings"})
+    **{f"launchdb_{name}": RESERVED for name in ("worker", "scheduler", "manager")},
+    "launchdb_api": RESERVED | {"pg_signal_backend", "pg_read_all_stats", "pg_read_all_settings"},
 }
 # In whose catalogue it looks all databases up.
 MORE_DATABASES: Mapping[str, tuple[str, ...]] = {"launchdb_api": (MAINTENANCE,)}

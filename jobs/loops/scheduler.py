@@ -110,7 +110,7 @@ def world_loops(infra: Infra) -> list[Loop]:
     doors = [CaddyReconciler(infra.proxy)] if infra.proxy else []
     found = [
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
-        Loop("watchdog", watchdog.run_once, lambda _count: watchdog.pause_seconds),
+        Loop("watchdog", watchdog.run_once, lambda _count: 0.0),
         Loop("quotas", keeper.run_once, lambda _count: QUOTA_SECONDS),
     ]
     found += [Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors]

@@ -47,13 +47,14 @@ class Watchdog:
         self._owners_at = self._ended_at = float("-inf")
         self._unwritten: list[Verdict] = []
 
-    @property
-    def pause_seconds(self) -> float:
-        """How long to wait until the next look."""
-        most = self._infra.settings.watchdog_seconds
-        return min(HURRIED_SECONDS, most) if self._clock() - self._ended_at < HURRIED_FOR_SECONDS else most
-
     def run_once(self) -> int:
+        """Wait until it is time, or locks become short before, and look. Raises Unavailable when Postgres is away."""
+        most = self._infra.settings.watchdog_seconds
+        hurried = self._clock() - self._ended_at < HURRIED_FOR_SECONDS
+        self._watch.wait(min(HURRIED_SECONDS, most) if hurried else most, self._limits.locks)
+        return self.look()
+
+    def look(self) -> int:
         """Look once, and end who has to go; return how many. Raises Unavailable when Postgres is away."""
         now = self._clock()
         seen = self._watch.look(self._read_owners(now), queue=self._limits.queue)

@@ -77,7 +77,7 @@ def test_the_platform_s_database_is_there_and_its_data_have_checksums(server):
 
 
 def test_what_all_projects_share_is_large_and_some_of_it_is_kept_for_the_platform(server):
-    assert server.run("psql", "-Atc", "SHOW max_locks_per_transaction").strip() == "256"
+    assert server.run("psql", "-Atc", "SHOW max_locks_per_transaction").strip() == "512"
     assert server.run("psql", "-Atc", "SHOW reserved_connections").strip() == "40"
     bounds = server.run("sh", "-c", f"cat /proc/$(head -n 1 {DATA}/data/postmaster.pid)/limits")
     assert re.search(rf"Max data size +{1024**3} ", bounds)

@@ -74,6 +74,16 @@ def test_who_takes_all_locks_of_the_server_is_ended_by_one_look_though_none_is_l
     assert watched.audited(bystander) == []
 
 
+def test_it_does_not_wait_for_its_next_look_when_locks_become_short(watched, attacker, sleeps):
+    watched.look()
+    assert watched.dog._watch.wait(0.1, 0.2) is False
+    with running(logged_in(attacker), SESSION_LOCKS) as came:
+        assert watched.dog._watch.wait(600.0, 0.2) is True
+        watched.limit(locks=0.2)
+        watched.until_ended()
+        wait_until(lambda: came)
+
+
 def test_a_request_takes_no_lock_that_outlives_it_the_owners_tools_do(attacker):
     with lifted(attacker.connect(attacker.roles.authenticator)) as api:
         for role in attacker.roles.api:

@@ -36,6 +36,8 @@ OPTIONS = (
 NAMES_SECONDS = 30.0
 # What a database's own catalogue grows by is no growth.
 GROWTH_BYTES = 1024 * 1024
+# How often locks are counted between two looks.
+TURN_SECONDS, TURNS_AT_A_TIME = 0.05, 20
 _SECONDS = re.compile(r"(statement_timeout|idle_in_transaction_session_timeout)=(\d+)s")
 
 
@@ -78,6 +80,21 @@ class ServerWatch:
                 fillers=self._fillers() if used > queue else frozenset(),
                 **self._sizes,
             )
+
+    def wait(self, seconds: float, share: float) -> bool:
+        """Wait so long, or until more than this share of the lock table is taken; return whether it was the latter.
+
+        Of all that is finite this is used up before the next look comes. Raises Unavailable.
+        """
+        turns = max(1, round(seconds / TURN_SECONDS))
+        with self._guarded():
+            values = {"most": int(self._sizes["locks"] * share)}
+            # A part at a time: the session's own time-out is short.
+            for done in range(0, turns, TURNS_AT_A_TIME):
+                part = {**values, "turns": min(TURNS_AT_A_TIME, turns - done)}
+                if self._rows(SQL.wait, part)[0]["short"]:
+                    return True
+        return False
 
     def end(self, verdict: Verdict) -> bool:
         """Cancel or end a session; return whether it was still there. Raises Unavailable."""
