@@ -2,6 +2,12 @@
 -- Every version, for numbers began anew; but the baseline, which is the sum of versions that stand beside it.
 SELECT array_agg(version ORDER BY version) FROM schema_migrations WHERE version <> '0001_baseline';
 
+-- name: shape
+SELECT array_agg(format('%%s.%%s %%s', attrelid::regclass, attname, format_type(atttypid, atttypmod))
+                 ORDER BY attrelid::regclass::text, attname)
+  FROM pg_attribute
+ WHERE attrelid = ANY (%(tables)s::text[]::regclass[]) AND attnum > 0 AND NOT attisdropped;
+
 -- name: projects
 SELECT p.id, p.name, p.status, p.owner_id, o.email
   FROM projects p JOIN owners o ON o.id = p.owner_id WHERE p.status <> 'deleted' ORDER BY p.id;

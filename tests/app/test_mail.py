@@ -121,7 +121,7 @@ def test_a_used_up_quota_tells_nobody_who_is_known(app, settings):
 
 
 def test_where_mail_is_off_it_says_so_to_everybody_alike(app, settings):
-    with another(settings, LAUNCHDB_ENV="production") as town:
+    with another(settings, LAUNCHDB_ENV="production", REGISTRATION="open") as town:
         owner = town.registered()
         told = [problem(ask(town.stranger(), email), 409) for email in (owner.email, "nobody@example.org")]
         assert [found["type"] for found in told] == ["/problems/mail-off"] * 2
