@@ -68,7 +68,11 @@ def test_the_manager_restarts_pauses_and_spawns_by_jobs(served):
 def test_the_migrations_service_shows_and_runs(served):
     _, client, _, project = served
     seen = client.get(f"/internal/migrations/{project}").json()
-    wanted = ["001_auth", "002_storage", "003_public", "004_refreshes", "005_role_settings", "007_shared_resources"]
+    wanted = [
+        "001_auth", "002_storage", "003_public", "004_refreshes", "005_role_settings", "006_login_of_requests",
+        "007_shared_resources",
+    ]  # fmt: skip
+    assert [line["version"] for line in seen["versions"]] == wanted
     assert [line["version"] for line in seen["versions"]] == wanted
     assert seen["drift"] == {"missing": [], "edited": [], "ahead": []}
     answer = client.post("/internal/migrations/run", json={"projectId": project})
