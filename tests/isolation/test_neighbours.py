@@ -63,7 +63,9 @@ class Neighbour:
             thread.join(PATIENCE_SECONDS + 10)
 
     def _again(self, act, pause) -> None:
-        with httpx.Client(base_url=self.base, timeout=PATIENCE_SECONDS) as client:
+        # From another address than those who attack, as other people's clients come.
+        way = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(base_url=self.base, timeout=PATIENCE_SECONDS, transport=way) as client:
             while not self.over.is_set():
                 began = time.monotonic()
                 try:
