@@ -8,27 +8,34 @@ from __future__ import annotations
 
 from app.data.run.pipeline import PipelineStep
 
-# None of them is kept as prepared: a request whose function deallocates everything has been committed by now, and one
-# that is not found would have it carried out again.
-_LEFT = (
-    PipelineStep(b"SELECT pg_catalog.set_config('role', 'none', false), pg_catalog.pg_advisory_unlock_all()"),
+# One that a function has deallocated meanwhile is found missing behind the end of the request, which is not carried out
+# again for that.
+_READ = (
+    PipelineStep(
+        b"SELECT pg_catalog.set_config('role', 'none', false), pg_catalog.pg_advisory_unlock_all()",
+        keep=True,
+    ),
     PipelineStep(b"RESET ALL"),
     PipelineStep(b"UNLISTEN *"),
     PipelineStep(b"CLOSE ALL"),
+)
+# What no transaction makes that may only read. Of what is prepared only that by SQL goes: the driver's own have come
+# another way. Looking for it takes as long as all else twice, so it is left to those who write or call functions.
+_WRITTEN = (
+    *_READ,
     PipelineStep(b"DISCARD SEQUENCES"),
     PipelineStep(b"DISCARD TEMP"),
-)
-# Only what was prepared by SQL: the driver's own have come another way. It takes as long as all the others twice.
-_PREPARED = PipelineStep(
-    b"DO $$DECLARE name pg_catalog.text; BEGIN "
-    b"FOR name IN SELECT p.name FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql LOOP "
-    b"EXECUTE pg_catalog.format('DEALLOCATE %I', name); END LOOP; END$$"
+    PipelineStep(
+        b"DO $$DECLARE name pg_catalog.text; BEGIN "
+        b"FOR name IN SELECT p.name FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql LOOP "
+        b"EXECUTE pg_catalog.format('DEALLOCATE %I', name); END LOOP; END$$"
+    ),
 )
 
 
 def reset_steps(*, thorough: bool) -> tuple[PipelineStep, ...]:
     """Return what makes a session as it was before a request. Outside a transaction; as whatever role.
 
-    thorough  also removes what SQL has prepared, which only a function can do
+    thorough  the request may have written, or has called a function
     """
-    return (*_LEFT, _PREPARED) if thorough else _LEFT
+    return _WRITTEN if thorough else _READ

@@ -102,12 +102,13 @@ def _carried_out(
     """
     connection.is_touched = True
     said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
-    if said.outlived and BEGIN in steps:
+    results = dict(zip(steps, said.results, strict=False))
+    if said.outlived and BEGIN in steps and END not in results:
         # Nothing of it was done. Nothing is prepared the second time, so this ends here.
         _leave(connection)
         connection.is_touched = True
         said = run_pipeline(connection, list(steps.values()), stamp=terms.cache.stamp)
-    results = dict(zip(steps, said.results, strict=False))
+        results = dict(zip(steps, said.results, strict=False))
     if said.error is not None and END not in results:
         raise _why(connection, said, steps, terms)
     # Behind its end a request is done, whatever comes of clearing up; a session that is not clear then goes.

@@ -99,9 +99,8 @@ def _names_of(role: str, anon_role: str) -> tuple[str, ...]:
 def _settings(terms: ExecutionContext, chosen: dict[str, str]) -> tuple[bytes, tuple[bytes | None, ...]]:
     request, config = terms.request, terms.config
     headers, cookies = request_settings(request.raw)
-    schemas = dict.fromkeys((request.target.schema, *config.db_extra_search_path))
     settings = [
-        ("search_path", ", ".join(ident(name).as_string(None).replace("%%", "%") for name in schemas)),
+        ("search_path", _search_path(request.target.schema, config.db_extra_search_path)),
         ("role", terms.identity.role),
         ("request.jwt.claims", terms.identity.claims),
         ("request.method", request.method),
@@ -113,6 +112,12 @@ def _settings(terms: ExecutionContext, chosen: dict[str, str]) -> tuple[bytes, t
     settings += config.app_settings
     values = tuple(encode_parameter(text) for setting in settings for text in setting)
     return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
+
+
+@functools.lru_cache(maxsize=1024)
+def _search_path(first: str, others: tuple[str, ...]) -> str:
+    names = dict.fromkeys((first, *others))
+    return ", ".join(ident(name).as_string(None).replace("%%", "%") for name in names)
 
 
 @functools.lru_cache(maxsize=64)

@@ -141,7 +141,7 @@ def _bounded(answer: sql.Composable, body: sql.Composable, config: DataConfig) -
     if body is EMPTY or not most:
         return compose(" ", answer)
     return compose(
-        " SELECT * FROM (", answer, ") answer WHERE CASE WHEN pg_catalog.pg_column_size(body) <= ", sql.Literal(most),
+        " SELECT * FROM (", answer, ") answer WHERE CASE WHEN pg_catalog.pg_column_size(body) <= ", str(int(most)),
         f" THEN true ELSE ('{TOO_LARGE}' || pg_catalog.pg_column_size(body))::pg_catalog.bool END",
     )  # fmt: skip
 
