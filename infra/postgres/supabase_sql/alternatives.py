@@ -36,7 +36,7 @@ _ROLES = (
 )
 _SETTINGS = (
     "settings of requests: ALTER ROLE anon | authenticated | service_role | authenticator SET …, or "
-    "SELECT launchdb.set_role_setting('anon', 'statement_timeout', '5s'); those of a login belong into its connection "
+    "call launchdb.set_role_setting('anon', 'statement_timeout', '5s'); those of a login belong into its connection "
     "string"
 )
 _EXTENSION = re.compile(r'extension "([^"]+)"|library "[^"]*/([^"/]+?)(?:\.so)?"')
