@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from infra import files
@@ -27,7 +28,9 @@ class DiskSpace(NamedTuple):
 def disk_spaces(settings: Settings) -> list[DiskSpace]:
     """Return the room on each disk that the home, backups and exports lie on; one disk is named once."""
     found: dict[int, DiskSpace] = {}
-    for folder in (settings.home, settings.backups_folder, settings.exports_folder):
+    # A service that has been given some folders of the home has something else in the place of the home itself.
+    home = [settings.home] if os.access(settings.home, os.W_OK) else []
+    for folder in (*home, settings.backups_folder, settings.exports_folder):
         if folder.is_dir():
             found.setdefault(folder.stat().st_dev, DiskSpace(folder, files.free_mb(folder)))
     return list(found.values())

@@ -47,11 +47,13 @@ def open_view(conninfo: str, session: str) -> Iterator[Transaction]:
 def is_comparable(source: Transaction, target: Transaction) -> bool:
     """Return whether what is carried over means the same in both platforms.
 
-    The tables have the same columns, and the target knows every version of the schema that the source does.
+    The target knows every version of the schema that the source does, and every column; its others fill themselves.
     """
     tables = {"tables": ["owners", "projects", *(table for table, _ in TABLES)]}
     versions = set(source.value(SQL.schema) or ()) - set(target.value(SQL.schema) or ())
-    return not versions and bool(source.value(SQL.shape, tables) == target.value(SQL.shape, tables))
+    has = {row["told"] for row in source.rows(SQL.shape, tables)}
+    wanted = {row["told"]: bool(row["optional"]) for row in target.rows(SQL.shape, tables)}
+    return not versions and has <= set(wanted) and all(wanted[told] for told in set(wanted) - has)
 
 
 def carry_over_owners(source: Transaction, target: Transaction) -> None:
@@ -108,7 +110,7 @@ def _name(target: Transaction, owner: str, row: dict[str, Any]) -> str:
 
 def _copy(source: Transaction, target: Transaction, table: str, column: str, value: str, **changed: Any) -> None:
     columns = sql.SQL(", ").join(
-        sql.Identifier(found["attname"]) for found in target.rows(SQL.columns, {"table": table})
+        sql.Identifier(found["attname"]) for found in source.rows(SQL.columns, {"table": table})
     )
     rows = SQL.rows.format(table=sql.Identifier(table), column=sql.Identifier(column))
     write = SQL.write.format(table=sql.Identifier(table), columns=columns)

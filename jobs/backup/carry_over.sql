@@ -3,8 +3,9 @@
 SELECT array_agg(version ORDER BY version) FROM schema_migrations WHERE version <> '0001_baseline';
 
 -- name: shape
-SELECT array_agg(format('%%s.%%s %%s', attrelid::regclass, attname, format_type(atttypid, atttypmod))
-                 ORDER BY attrelid::regclass::text, attname)
+-- optional: a row may be written without it.
+SELECT format('%%s.%%s %%s', attrelid::regclass, attname, format_type(atttypid, atttypmod)) AS told,
+       atthasdef OR NOT attnotnull AS optional
   FROM pg_attribute
  WHERE attrelid = ANY (%(tables)s::text[]::regclass[]) AND attnum > 0 AND NOT attisdropped;
 

@@ -1,3 +1,4 @@
+-- by: administrator
 -- Settings of the roles that requests run as. A project's owner cannot alter roles, which are the server's; what they
 -- choose is kept as the comment of a schema of theirs, so it changes like a definition and comes back from a backup.
 

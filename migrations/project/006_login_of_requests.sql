@@ -1,3 +1,4 @@
+-- by: administrator
 -- Packages for claims open themselves to whoever is not logged in as 'authenticator', as the login of all requests is
 -- called elsewhere. Here each project's is called otherwise, so they would open themselves to everybody.
 

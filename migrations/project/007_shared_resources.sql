@@ -1,3 +1,4 @@
+-- by: administrator
 -- What all databases of the server share, and one of them could take away from the others: the table of locks, and the
 -- queue of NOTIFY.
 

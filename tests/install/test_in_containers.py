@@ -213,7 +213,8 @@ def test_a_docker_that_keeps_its_images_otherwise_goes_on_finding_them(tmp_path)
     done = docker("run", "--rm", "--network", "none", *volumes, IMAGE, "sh", "/keeping")
     told, _, daemon = done.stdout.partition("\n")
     assert told == "1", done.stderr
-    assert json.loads(daemon) == {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}
+    kept = {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}, "live-restore": True}
+    assert json.loads(daemon) == kept
 
 
 BARE = """

@@ -168,10 +168,10 @@ def test_a_deletion_whose_last_backup_cannot_be_made_closes_nothing(life, monkey
 @pytest.mark.gpg
 @pytest.mark.parametrize("before", ["active", "paused", "sleeping"])
 def test_a_deletion_whose_last_backup_cannot_be_completed_opens_the_project_again(life, monkeypatch, before):
-    def fails(run, *, fresh=False):
+    def fails(run, *, fresh=False, last=False):
         if fresh:
             raise GiveUp("the disk is on fire")
-        write_backup(run)
+        write_backup(run, last=last)
 
     life.provision()
     if before == "paused":
