@@ -94,6 +94,8 @@ def _is_loadable(admin: Session, name: str) -> bool:
         # Of a file that is there and wants another that is not the server says so in words alone, the loader's own.
         if "shared object" in (error.diag.message_primary or ""):
             return False
+    except psycopg.errors.InsufficientPrivilege:
+        return True  # only the administrator may try: whoever installs it finds out, and says so
     except psycopg.errors.Error as error:
         if is_transient(error):
             raise

@@ -27,6 +27,7 @@ def pooler(tmp_path):
     program.chmod(0o755)
     text = b"[pgbouncer]\n"
     (tmp_path / "pgbouncer.ini").write_bytes(text + f"; whole: {hashlib.sha256(text).hexdigest()}\n".encode())
+    (tmp_path / "userlist.txt").write_text('"somebody" "SCRAM-SHA-256$..."\n')
     environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "PGBOUNCER_INI": f"{tmp_path}/pgbouncer.ini"}
     process = subprocess.Popen(["sh", IMAGE / "entrypoint"], env=environment)
     yield process, lambda: (tmp_path / "told").read_text().split() if (tmp_path / "told").exists() else []

@@ -18,7 +18,7 @@ DEEDS = {
     "a setting of the server's": "PERFORM set_config('default_transaction_read_only', 'on', false)",
     "a search path": "PERFORM set_config('search_path', 'evil', false)",
     "another role": "PERFORM set_config('role', '{service}', false)",
-    "an advisory lock": "PERFORM pg_advisory_lock(7)",
+    "an advisory lock": "PERFORM hold()",
     "a temporary table": "CREATE TEMP TABLE kept_for_later AS SELECT 1 AS id",
     "a channel": "LISTEN everything; PERFORM pg_notify('everything', 'x')",
     "a cursor": "EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT 1'",
@@ -76,6 +76,10 @@ def place(tenant):
 def leave(place, what):
     owner, _, tenant = place
     text = DEEDS[what].replace("{service}", tenant.roles.service)
+    # Only the owner may take a lock of the session, and a function with their rights.
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION hold() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'SELECT pg_advisory_lock(7)'"
+    )
     owner.execute(
         f"CREATE OR REPLACE FUNCTION deed() RETURNS text LANGUAGE plpgsql AS $$BEGIN {text}; RETURN 'done'; END$$"
     )
