@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,13 +133,17 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
     seen to die again and again.
     """
     wanted = [NAMES[service] for service in services] or list(NAMES.values())
-    deadline, told, started, dying = time.monotonic() + seconds, set(), set(), Counter[str]()
+    looked = time.monotonic()
+    deadline, told, started = looked + seconds, set(), set()
+    dying: dict[str, float] = defaultdict(float)
     while True:
         ill = []
+        # Seconds, not looks: on a busy machine a look takes longer than the pause between two.
+        since, looked = looked, time.monotonic()
         for one in (one for one in stack.containers() if one.name in wanted):
             if not one.is_well:
                 ill.append(one)
-                dying[one.name] += one.state == "restarting"
+                dying[one.name] += looked - since if one.state == "restarting" else 0.0
                 if one.state == "exited" and one.name not in started:
                     started.add(one.name)
                     tell(f"{one.name} was stopped; starting it")
@@ -149,7 +153,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                 tell(f"{one.name} is {one.health or one.state} ({len(told)} of {len(wanted)})")
         if not ill:
             return
-        if time.monotonic() > deadline or max(dying.values()) * LOOK_SECONDS > DYING_SECONDS:
+        if time.monotonic() > deadline or max(dying.values()) > DYING_SECONDS:
             raise Unavailable("; ".join(describe_problem(one) for one in ill))
         time.sleep(LOOK_SECONDS)
 

@@ -262,8 +262,13 @@ def test_a_pooler_whose_files_are_spoilt_starts_with_what_it_took_before(install
     for name in ("pgbouncer.ini", "userlist.txt"):
         spoilt(folder / name, how)
     began = time.monotonic()
-    docker_cli.restart(POOLER)
-    wait_for(lambda: is_well(POOLER), HEALED_SECONDS)
+    # Whoever would write them anew stands still meanwhile.
+    docker_cli.run_docker("pause", NAMES["worker"])
+    try:
+        docker_cli.restart(POOLER)
+        wait_for(lambda: is_well(POOLER), HEALED_SECONDS)
+    finally:
+        docker_cli.run_docker("unpause", NAMES["worker"])
     healed(victim.answers, f"a pooler whose files were {how}")
     print(f"a pooler whose files were {how} serves after {time.monotonic() - began:.1f} s")
     healed(lambda: is_whole(installation), f"the pooler's file that was {how}")

@@ -142,7 +142,7 @@ def test_the_certificate_is_the_domain_s_and_not_for_long(installation):
     ends = datetime.strptime(found["notAfter"], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     assert (ends - datetime.now(UTC)).days < 90
     own = {one["check"]: one for one in installation.json("doctor", "platform")["findings"]}
-    assert set(own) == {"registration", "secrets", "certificate", "workers", "projects"}
+    assert set(own) == {"registration", "secrets", "certificate", "workers", "projects", "disk", "watchdog"}
     assert own["certificate"]["status"] == "ok"
     assert DOMAIN in own["certificate"]["evidence"]
     assert "Caddy Local Authority" in own["certificate"]["evidence"]
@@ -421,7 +421,7 @@ def test_a_service_that_is_still_being_stopped_when_a_start_looks_at_it_runs_in_
     auth, told = NAMES["auth-service"], []
     docker_cli.run_docker("stop", auth)
     wait_until_well(installation.stack, told.append, services=["auth-service"], seconds=60)
-    assert told == [f"{auth} was stopped; starting it", f"{auth} is healthy"]
+    assert told == [f"{auth} was stopped; starting it", f"{auth} is healthy (1 of 1)"]
 
 
 def test_everything_goes_down_and_every_project_comes_back(installation, operator, another_home):
