@@ -194,7 +194,8 @@ def spoil(installation, damage: str) -> None:
 
 def is_whole(installation) -> bool:
     """Whether the file is whole, names just the projects that are served, and PgBouncer serves them."""
-    text = pooler_file(installation).read_text()
+    file = pooler_file(installation)
+    text = file.read_text() if file.exists() else ""
     if pooler_files.faults(text):
         return False
     named = {name for name in pooler_files.parse_configuration(text)["databases"] if name.startswith("proj_")}
@@ -246,13 +247,18 @@ def spoilt(path: Path, how: str) -> None:
 def test_caddy_whose_file_is_spoilt_starts_with_what_it_took_before_and_gets_it_anew(installation, victim, how):
     path = installation.home / "caddy" / "Caddyfile"
     before = path.read_text()
+    # It is kept once Caddy is seen to serve it.
+    wait_for(lambda: files.holds(path.with_suffix(".1"), before), HEALED_SECONDS)
     spoilt(path, how)
     docker_cli.restart(CADDY)
     healed(victim.answers, f"Caddy whose file was {how}")
     healed(lambda: files.holds(path, before), f"Caddy's file that was {how}")
-    kept = [one.read_text() for one in path.parent.glob("Caddyfile.*")]
-    assert before in kept
-    assert not any("garbage" in text for text in kept)
+
+    def kept():
+        return [one.read_text() for one in path.parent.glob("Caddyfile.*")]
+
+    wait_for(lambda: before in kept(), HEALED_SECONDS)
+    assert not any("garbage" in text for text in kept())
 
 
 @pytest.mark.parametrize("how", ["lost", "garbage"])
