@@ -74,7 +74,7 @@ class Shares(Generic[C]):
         self._waiting: OrderedDict[tuple[Lane, bool], deque[tuple[C, float]]] = OrderedDict()
 
     def admit(self, conn: C, lane: Lane, *, streamed: bool) -> Admission:
-        """Say whether a request gets a thread now; if not, remember it, or not even that.
+        """Return whether a request gets a thread now; if not, remember it, or not even that.
 
         streamed  its body is read by the thread
         """

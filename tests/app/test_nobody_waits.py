@@ -45,7 +45,7 @@ class Shop:
 
     @contextmanager
     def lock(self):
-        """Let whoever reads the table `held` wait until the block ends."""
+        """Make whoever reads the table `held` wait until the block ends."""
         with self.tenant.connect(self.tenant.roles.owner) as session, session.transaction():
             session.execute("LOCK TABLE held")
             yield

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 routes = Routes("sql")
 _VERB = re.compile(r"\s*([A-Za-z]{1,20})\b", re.ASCII)
 _LATER = {"Retry-After": "1"}
+OUT_OF_MEMORY = "53200"
 
 
 @routes.route(
@@ -83,7 +84,9 @@ def _asked(call: Call, project_id: str, bounds: Bounds) -> QueryResult:
         return with_project_login(infra, project_id, login, ask)
     except SqlRefused as error:
         more = {"sqlstate": error.sqlstate, "position": error.position, "hint": error.hint}
-        raise Problem(422, "sql-error", str(error), more=more) from None
+        # Where rows are made, they may be too much for what one session of Postgres may have of memory.
+        kind = "sql-too-large" if error.sqlstate == OUT_OF_MEMORY else "sql-error"
+        raise Problem(422, kind, str(error), more=more) from None
     except TookTooLong:
         told = f"it took longer than {bounds.seconds:g} s and was stopped; what it had not committed is rolled back"
         raise Problem(422, "sql-timeout", told) from None

@@ -138,7 +138,7 @@ def reset(session: CliSession, email: str, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def quota(session: CliSession, email: str, projects: int | None, *, as_json: bool) -> None:
-    """Let the owner EMAIL have so many PROJECTS: a number, "none" for no limit, or "default" (operators only)."""
+    """Set how many PROJECTS the owner EMAIL may have: a number, "none" for no limit, or "default" (operators only)."""
     path = f"/api/admin/owners/{_id_of(session, email)}"
     owner = session.client.patch(path, {"maxProjects": projects})
     if as_json:
