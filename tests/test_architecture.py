@@ -72,7 +72,7 @@ MAY_IMPORT_WING = {
     "app.platform.operations": {"app.http", "app.server", "app.platform.projects"},
     "app.platform.owners": {"app.http", "app.platform.operations"},
     "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
-    "app.auth": {"app.http"},
+    "app.auth": {"app.http", "app.server", "app.data", "app.data.run"},
     "app.storage": {"app.http"},
     "app.broker": {"app.http", "app.server"},
     "app.manager": {"app.http", "app.server", "app.platform.operations"},

@@ -1,0 +1,12 @@
+"""Every route of a project's Auth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.auth.flows import health
+
+if TYPE_CHECKING:
+    from app.auth.serve.call import AuthRoute
+
+ROUTES: tuple[AuthRoute, ...] = (*health.ROUTES,)

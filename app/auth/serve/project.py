@@ -1,0 +1,169 @@
+"""The projects that Auth serves in this process: found by their files, read anew when these change."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.auth.errors import AuthError
+from app.data.config import DataConfig
+from app.data.errors import PgrstError
+from app.data.run.connections import Budget, Pool
+from catalog.ids import is_project_id
+from catalog.settings_model import ProjectSettings
+from infra.errors import Refused
+from infra.instances.auth_files import AuthFiles, AuthSpec
+from infra.postgres.database import Transaction, translate_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS = 60.0
+WAIT_SECONDS = 10.0
+STATEMENT_MS, LOCK_MS = 20_000, 5_000
+
+
+@dataclass(frozen=True)
+class AuthProject:
+    """One project as Auth serves it now."""
+
+    spec: AuthSpec
+    settings: ProjectSettings
+    pool: Pool
+
+    @property
+    def id(self) -> str:
+        """The project's id."""
+        return self.spec.project_id
+
+    @property
+    def issuer(self) -> str:
+        """The claim `iss` of its tokens, and the address that its links begin with."""
+        return f"{self.spec.url}/auth/v1"
+
+    @property
+    def autoconfirm(self) -> bool:
+        """Whether an address counts as confirmed at once: as it is set, or where no letter goes anywhere."""
+        return not self.spec.has_mail if self.settings.autoconfirm is None else self.settings.autoconfirm
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Lend a transaction as the project's Auth login: committed on leaving, rolled back on an exception.
+
+        Names are to be written with their schema: nothing but pg_catalog is looked through.
+
+        Raises AuthError (504) when no connection is free in time, Unavailable when Postgres is away.
+        """
+        with self.autocommit() as tx, tx.connection.transaction():
+            yield tx
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Transaction]:
+        """Lend a session whose statements each commit by themselves: one round trip where a transaction needs three."""
+        try:
+            with translate_errors(), self.pool.lend() as connection:
+                yield Transaction(connection)
+        except PgrstError as error:
+            raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
+
+
+class AuthProjects:
+    """Finds the project by its file. Safe to use from many threads."""
+
+    def __init__(self, folder: Path, *, connections_max: int) -> None:
+        self._files = AuthFiles(folder)
+        self._loaded: dict[str, tuple[tuple[int, int, int], AuthProject]] = {}
+        self._used: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._budget = Budget(connections_max)
+        self._budget.make_room = self._make_room
+
+    def find(self, project_id: str) -> AuthProject | None:
+        """Return the project as its file says now, or None when it has none."""
+        if not is_project_id(project_id):
+            return None
+        seen = self._look(project_id)
+        if seen is None:
+            self.release(project_id)
+            return None
+        self._used[project_id] = time.monotonic()
+        loaded = self._loaded.get(project_id)
+        return loaded[1] if loaded is not None and loaded[0] == seen else self._load(project_id, seen)
+
+    def release(self, project_id: str) -> None:
+        """Close every connection to a project's database, as before it is renamed or dropped."""
+        with self._lock:
+            loaded = self._loaded.pop(project_id, None)
+            self._used.pop(project_id, None)
+        if loaded is not None:
+            loaded[1].pool.close()
+
+    def trim(self) -> None:
+        """Let go of what nobody has used for a while, and of projects whose file is gone."""
+        oldest = time.monotonic() - IDLE_SECONDS
+        for project_id, (_, project) in list(self._loaded.items()):
+            if self._look(project_id) is None:
+                self.release(project_id)
+            else:
+                project.pool.trim(oldest)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for project_id in list(self._loaded):
+            self.release(project_id)
+
+    def _look(self, project_id: str) -> tuple[int, int, int] | None:
+        try:
+            found = self._files.path(project_id).stat()
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+    def _load(self, project_id: str, seen: tuple[int, int, int]) -> AuthProject | None:
+        try:
+            spec = AuthSpec.from_json(self._files.path(project_id).read_text())
+            settings = ProjectSettings.model_validate(spec.settings)
+        except (OSError, UnicodeDecodeError):
+            return None
+        except (Refused, ValueError):
+            log.exception("a project's Auth cannot be served", extra={"project_id": project_id})
+            return None
+        with self._lock:
+            loaded = self._loaded.get(project_id)
+            if loaded is not None and loaded[0] == seen:
+                return loaded[1]
+            config = _pool_config(spec)
+            if loaded is None:
+                pool = Pool(config, self._budget, f"launchdb-auth:{project_id}")
+                pool.refresh = functools.partial(self.find, project_id)
+            else:
+                pool = loaded[1].pool
+                pool.heed(config)
+            project = AuthProject(spec, settings, pool)
+            self._loaded[project_id] = (seen, project)
+        return project
+
+    def _make_room(self) -> bool:
+        """Close the idle connections of the project that was asked for the longest time ago."""
+        for project_id, _ in sorted(self._used.copy().items(), key=lambda used: used[1]):
+            loaded = self._loaded.get(project_id)
+            if loaded is not None and loaded[1].pool.trim(float("inf")):
+                return True
+        return False
+
+
+def _pool_config(spec: AuthSpec) -> DataConfig:
+    return DataConfig(
+        db_uri=spec.db_uri,
+        launchdb_db_uri_before=spec.db_uri_before,
+        db_pool=spec.pool_size,
+        db_pool_acquisition_timeout=WAIT_SECONDS,
+        db_pool_max_idletime=IDLE_SECONDS,
+    )

@@ -1,0 +1,33 @@
+"""What all projects share in one process of Auth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.auth.letters import Letters
+    from infra.postgres.database import Database
+    from infra.secrets.passwords import Passwords
+    from infra.signals.limiter import RateLimiter
+
+
+@dataclass(frozen=True)
+class AuthServices:
+    """What all projects share in one process.
+
+    database   the platform's, as the login of Auth (or of the API, when embedded): jobs are enqueued there
+    passwords  computes password hashes, a few at a time
+    limiter    counts who asks how often
+    letters    sends what is written to people
+    clock      the present in seconds of the epoch
+    """
+
+    database: Database
+    passwords: Passwords
+    limiter: RateLimiter
+    letters: Letters
+    clock: Callable[[], float] = field(default=time.time)
