@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from catalog import secrets
-from catalog.settings_model import INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
+from catalog.settings_model import AUTH, INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StoredSettings:
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """What a change came to. outside: a job has to bring it to the database or to the data API."""
+    """What a change came to. outside: a job has to bring it to the database, to the data API or to Auth."""
 
     kept: StoredSettings
     outside: bool
@@ -103,7 +103,7 @@ def change(
 
     changes  a SettingsChanges
     bounded  hold the change to what the installation gives all projects
-    world    whether the project has a database and a data API that must be told
+    world    whether the project has a database, a data API and an Auth that must be told
 
     The caller holds the project's row. Raises SettingsRefused.
     """
@@ -116,7 +116,7 @@ def change(
     secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
     if wanted == kept.settings and not secret:
         return SettingsChange(kept, outside=False)
-    outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE)
+    outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE | AUTH)
     values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
     written = tx.one(StoredSettings, SQL.write, values)
     if written is None:
