@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.auth.serve.counts import AuthCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +26,7 @@ class AuthServices:
     limiter    counts who asks how often
     letters    sends what is written to people
     clock      the present in seconds of the epoch
+    counts     what is counted for Prometheus
     """
 
     database: Database
@@ -31,3 +34,4 @@ class AuthServices:
     limiter: RateLimiter
     letters: Letters
     clock: Callable[[], float] = field(default=time.time)
+    counts: AuthCounts = field(default_factory=AuthCounts)
