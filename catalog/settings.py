@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from catalog import secrets
 from catalog.settings_model import (
+    AUTH,
     INSTALLATION,
     NAME_BY_NAME,
     OUTSIDE,
@@ -63,7 +64,7 @@ class StoredSettings:
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """What a change came to. outside: a job has to bring it to the database or to the data API."""
+    """What a change came to. outside: a job has to bring it to the database, to the data API or to Auth."""
 
     kept: StoredSettings
     outside: bool
@@ -128,7 +129,7 @@ def change(
 
     changes  a SettingsChanges
     bounded  hold the change to what the installation gives all projects
-    world    whether the project has a database and a data API that must be told
+    world    whether the project has a database, a data API and an Auth that must be told
 
     The caller holds the project's row. Raises SettingsRefused.
     """
@@ -141,7 +142,8 @@ def change(
     secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
     if wanted == kept.settings and not secret:
         return SettingsChange(kept, outside=False)
-    outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE)
+    differs = any(getattr(before, name) != getattr(after, name) for name in OUTSIDE | AUTH)
+    outside = world and (differs or bool(auth_secrets(secret)))
     values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
     written = tx.one(StoredSettings, SQL.write, values)
     if written is None:
@@ -187,10 +189,12 @@ def mark_applied(tx: Transaction, project_id: str) -> int:
     return int(tx.value(SQL.applied, {"project": project_id}) or 0)
 
 
-def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseModel) -> bool:
-    changed = False
+def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseModel) -> dict[str, str]:
+    """Store or delete what a change names; return what that changed, "" for what is no more."""
+    changed = {}
     for name, value in _given_secrets(changes).items():
-        changed |= secrets.delete(tx, project_id, name) > 0 or value is not None
+        if secrets.delete(tx, project_id, name) > 0 or value is not None:
+            changed[name] = value or ""
         if value is not None:
             secrets.put(tx, vault, project_id, name, value)
     return changed

@@ -264,6 +264,11 @@ class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
         return self.home / "imports"
 
     @property
+    def auth_folder(self) -> Path:
+        """One file per project, holding what Auth has to know of it."""
+        return self.home / "auth"
+
+    @property
     def instances_folder(self) -> Path:
         """One folder per data-API instance, holding its rendered configuration."""
         return Path(self.host_config_dir) if self.host_config_dir else self.home / "instances"

@@ -95,6 +95,12 @@ class AuthFiles:
         except FileNotFoundError:
             return False
 
+    def fault(self, spec: AuthSpec) -> str:
+        """Return in words why the project's file does not say exactly this; nothing when it does."""
+        if self.holds(spec):
+            return ""
+        return "its file was changed" if self.exists(spec.project_id) else "its file is missing"
+
     def exists(self, project_id: str) -> bool:
         """Return whether the project has a file, whatever it says."""
         return self.path(project_id).exists()

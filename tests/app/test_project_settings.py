@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.instances.auth_files import AuthSpec
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import soon
 
@@ -111,14 +112,14 @@ def test_an_installations_own_values_are_the_defaults(owner, waiting, town):
 
 
 def test_a_change_merges_and_null_puts_back_the_default(owner, waiting):
-    first = owner.patch(waiting, json={"accessTokenSeconds": 1200, "redirectUrls": ["https://*.example.org/**"]}).json()
+    first = owner.patch(waiting, json={"idleMinutes": 9, "fileBytes": 2000}).json()
     assert (first["version"], first["appliedVersion"]) == (1, 1)
-    second = owner.patch(waiting, json={"anonymousSignIn": True, "redirectUrls": None})
+    second = owner.patch(waiting, json={"storageQuotaMb": 3, "fileBytes": None})
     assert second.status_code == 200
     found = owner.get(waiting).json()
     assert found == second.json()
-    assert (found["version"], found["changed"]) == (2, ["accessTokenSeconds", "anonymousSignIn"])
-    assert (found["settings"]["accessTokenSeconds"], found["settings"]["redirectUrls"]) == (1200, [])
+    assert (found["version"], found["changed"]) == (2, ["idleMinutes", "storageQuotaMb"])
+    assert (found["settings"]["idleMinutes"], found["settings"]["fileBytes"]) == (9, 52_428_800)
 
 
 def test_a_change_that_changes_nothing_raises_no_version(owner, waiting):
@@ -198,12 +199,12 @@ def test_providers_and_their_secrets_are_changed_one_by_one(owner, waiting, town
 
 def test_a_change_that_somebody_has_overtaken_is_refused(owner, waiting):
     tag = owner.get(waiting).headers["ETag"]
-    mine = owner.patch(waiting, json={"signUp": False}, headers={"If-Match": tag})
+    mine = owner.patch(waiting, json={"idleMinutes": 9}, headers={"If-Match": tag})
     assert mine.status_code == 200
-    lost = problem(owner.patch(waiting, json={"passwordMinLength": 9}, headers={"If-Match": tag}), 412)
+    lost = problem(owner.patch(waiting, json={"idleMinutes": 8}, headers={"If-Match": tag}), 412)
     assert lost["type"] == "/problems/precondition-failed"
-    assert owner.get(waiting).json()["settings"]["passwordMinLength"] == 6
-    again = owner.patch(waiting, json={"passwordMinLength": 9}, headers={"If-Match": mine.headers["ETag"]})
+    assert owner.get(waiting).json()["settings"]["idleMinutes"] == 9
+    again = owner.patch(waiting, json={"idleMinutes": 8}, headers={"If-Match": mine.headers["ETag"]})
     assert (again.status_code, again.json()["version"]) == (200, 2)
     for header in ("*", f'"x", {again.headers["ETag"]}'):
         assert owner.patch(waiting, json={}, headers={"If-Match": header}).status_code == 200
@@ -243,6 +244,18 @@ def test_a_change_that_the_data_api_must_know_is_a_job(owner, project, engine):
     waited = owner.patch(f"{project}/settings", json={"maxRows": 6}, headers={"Prefer": "wait=30"})
     assert (waited.status_code, waited.json()["appliedVersion"]) == (200, 3)
     assert "job" not in waited.json()
+
+
+@pytest.mark.parametrize(
+    "change", [{"signUp": False}, {"siteUrl": "https://shop.example.org"}, {"usersQuota": 5}, {"mailsPerHour": 3}]
+)
+def test_a_change_that_auth_must_know_is_a_job(owner, project, engine, infra, change):
+    answer = owner.patch(f"{project}/settings", json=change)
+    assert (answer.status_code, answer.json()["job"]["kind"]) == (202, "project.configure")
+    engine.runner.drain()
+    told = AuthSpec.from_json(infra.auth.path(project.rpartition("/")[2]).read_text())
+    assert change.items() <= told.settings.items()
+    assert owner.get(f"{project}/settings").json()["appliedVersion"] == 1
 
 
 def test_a_project_that_is_going_takes_no_settings(owner, project):
@@ -313,5 +326,5 @@ def test_changes_at_once_are_all_kept_and_of_those_with_one_tag_only_the_first(o
     assert all(body.items() <= found.json()["settings"].items() for body in changes)
     tag = {"If-Match": found.headers["ETag"]}
     with ThreadPoolExecutor(5) as pool:
-        tries = pool.map(lambda number: owner.patch(waiting, json={"usersQuota": number}, headers=tag), range(20, 25))
+        tries = pool.map(lambda number: owner.patch(waiting, json={"idleMinutes": number}, headers=tag), range(20, 25))
     assert sorted(answer.status_code for answer in tries) == [200, 412, 412, 412, 412]
