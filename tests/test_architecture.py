@@ -32,6 +32,7 @@ MAY_IMPORT_WING = {
     "infra.signals": {"infra"},
     "infra.edge": {"infra"},
     "infra.instances": {"infra"},
+    "infra.outbound": {"infra"},
     "infra.mail": {"infra", "infra.secrets"},
     "infra.pooler": {"infra", "infra.postgres", "infra.secrets"},
     "infra.composition": {
@@ -94,7 +95,8 @@ DOORS = {
 AROUND_DOORS = ("scripts.bench",)
 HOMES = {
     "jwt": ("infra.secrets.tokens",),
-    "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
+    "bcrypt": ("infra.secrets.foreign_hashes",),
+    "cryptography": ("infra.secrets.vault", "infra.secrets.foreign_hashes", "infra.edge.certificates"),
     "argon2": ("infra.secrets.passwords",),
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),
@@ -112,7 +114,10 @@ HOMES = {
     ),
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
-    "requests": ("infra.instances.containers",),
+    "requests": ("infra.instances.containers", "infra.outbound"),
+    "urllib3": ("infra.outbound",),
+    "authlib": ("app.auth.oauth",),
+    "joserfc": ("app.auth.oauth",),
     "gunicorn": ("app", "scripts.cli.services.serve"),
     "click": ("scripts",),
     "rich": ("scripts",),

@@ -129,6 +129,7 @@ def auth_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSe
         mail_key=known.get(names.MAIL_KEY, ""),
         has_mail=bool(chosen.smtp_host) or infra.settings.mail == "smtp",
         settings=settings.as_json(chosen, only=AUTH),
+        secrets=settings.auth_secrets(known),
     )
 
 

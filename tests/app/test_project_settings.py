@@ -60,6 +60,18 @@ BAD = [
     ({"mailTemplates": {"recovery": {"subject": "a\nb", "body": "{{ .Token }}"}}}, "/mailTemplates/recovery/subject"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "no way in"}}}, "/mailTemplates/recovery/body"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "{{ .Token }}{{ .X }}"}}}, "/mailTemplates/recovery/body"),
+    ({"oauthProviders": {"nonsense": {"clientId": "a"}}}, "/oauthProviders/nonsense/[key]"),
+    ({"oauthProviders": {"google": {}}}, "/oauthProviders/google/clientId"),
+    ({"oauthProviders": {"google": {"clientId": "a", "secret": "b"}}}, "/oauthProviders/google/secret"),
+    ({"oauthProviders": {"keycloak": {"clientId": "a"}}}, "/oauthProviders/keycloak/issuer"),
+    ({"oauthProviders": {"keycloak": {"clientId": "a", "issuer": "file:///etc"}}}, "/oauthProviders/keycloak/issuer"),
+    ({"oauthProviders": {"google": {"clientId": "a", "issuer": "https://u@h/"}}}, "/oauthProviders/google/issuer"),
+    ({"oauthSecrets": {"google": ""}}, "/oauthSecrets/google"),
+    ({"captchaProvider": "recaptcha"}, "/captchaProvider"),
+    ({"sessionSeconds": -1}, "/sessionSeconds"),
+    ({"hookSendEmail": "letters"}, "/hookSendEmail"),
+    ({"hookSendEmail": "https://example.org/letters"}, "/hookSendEmail"),
+    ({"hookSendEmail": "pg-functions://elsewhere/public/letters"}, "/hookSendEmail"),
     ({"fileBytes": 2**33}, "/fileBytes"),
     ({"idleMinutes": -1}, "/idleMinutes"),
 ]
@@ -91,7 +103,7 @@ def test_what_was_never_set_has_its_default(owner, waiting):
     wanted = {"accessTokenSeconds": 900, "refreshTokenSeconds": 604_800, "maxRows": 1000, "fileBytes": 52_428_800}
     assert wanted.items() <= found["settings"].items()
     assert found["settings"]["schemas"] == ["public", "storage"]
-    assert found["secrets"] == {"smtpPassword": False}
+    assert found["secrets"] == {"smtpPassword": False, "captchaSecret": False}
 
 
 def test_an_installations_own_values_are_the_defaults(owner, waiting, town):
@@ -145,7 +157,7 @@ def test_an_operator_may_set_more_than_the_installation_gives_everybody(town):
 def test_a_password_is_kept_in_the_vault_and_shown_nowhere(owner, waiting, town):
     mail = {"smtpHost": "mail.example.org", "mailFrom": "shop@example.org", "smtpPassword": "hush-hush-8812"}
     answer = owner.patch(waiting, json=mail, headers={"Idempotency-Key": "k"})
-    assert answer.json()["secrets"] == {"smtpPassword": True}
+    assert answer.json()["secrets"] == {"smtpPassword": True, "captchaSecret": False}
     project = waiting.split("/")[3]
     assert "hush-hush" not in answer.text + owner.get(waiting).text
     for table in ("project_settings", "audit", "idempotency_keys", "jobs", "secrets"):
@@ -157,8 +169,32 @@ def test_a_password_is_kept_in_the_vault_and_shown_nowhere(owner, waiting, town)
     owner.patch(waiting, json={"smtpPassword": "another-one"})
     with town.infra.database.autocommit() as tx:
         assert secrets.read(tx, town.infra.vault, project, "smtp_password") == "another-one"
-    assert owner.patch(waiting, json={"smtpPassword": None}).json()["secrets"] == {"smtpPassword": False}
+    assert owner.patch(waiting, json={"smtpPassword": None}).json()["secrets"] == {
+        "smtpPassword": False,
+        "captchaSecret": False,
+    }
     assert owner.patch(waiting, json={"smtpPassword": None}).json()["version"] == 3, "there was none any more"
+
+
+def test_providers_and_their_secrets_are_changed_one_by_one(owner, waiting, town):
+    google, github = {"clientId": "shop", "scopes": "calendar"}, {"clientId": "other"}
+    body = {
+        "oauthProviders": {"google": google, "github": github},
+        "oauthSecrets": {"google": "hush-1", "github": "hush-2"},
+    }
+    answer = owner.patch(waiting, json=body).json()
+    assert answer["secrets"]["oauthSecrets.google"] is True
+    assert answer["settings"]["oauthProviders"]["google"]["scopes"] == "calendar"
+    assert answer["settings"]["oauthProviders"]["google"]["enabled"] is True
+    answer = owner.patch(waiting, json={"oauthProviders": {"github": None}, "oauthSecrets": {"github": None}}).json()
+    assert set(answer["settings"]["oauthProviders"]) == {"google"}
+    assert {name for name in answer["secrets"] if name.startswith("oauth")} == {"oauthSecrets.google"}
+    from catalog import secrets, settings
+
+    with town.infra.database.autocommit() as tx:
+        known = secrets.read_all(tx, town.infra.vault, waiting.split("/")[3])
+    assert settings.auth_secrets(known) == {"oauth_secret_google": "hush-1"}
+    assert "hush" not in owner.get(waiting).text
 
 
 def test_a_change_that_somebody_has_overtaken_is_refused(owner, waiting):
