@@ -66,7 +66,7 @@ class AuthViews:
         try:
             return _finished(_made(self._answered(project_id, f"/{path}", gated=gated)))
         except AuthError as error:
-            self._services.counts.refused(error)
+            self._services.counts.refused(error.code)
             return _finished(_refusal(error))
         except Unavailable as error:
             log.warning("Auth could not answer", extra={"project_id": project_id, "error": str(error)})
@@ -103,7 +103,7 @@ class AuthViews:
             user_agent=request.headers.get("User-Agent", ""),
         )
         answer = route.view(call)
-        self._services.counts.answered(route, call, answer)
+        self._services.counts.answered(route.path, call.query, answer.body)
         return answer
 
     def _matched(self, path: str) -> tuple[AuthRoute, dict[str, Any]]:
