@@ -93,8 +93,8 @@ DOORS = {
 # The bench does by hand what we do, to compare.
 AROUND_DOORS = ("scripts.bench",)
 HOMES = {
-    "jwt": ("infra.secrets.tokens",),
-    "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
+    "jwt": ("infra.secrets.tokens", "infra.secrets.signing_keys"),
+    "cryptography": ("infra.secrets.vault", "infra.secrets.signing_keys", "infra.edge.certificates"),
     "argon2": ("infra.secrets.passwords",),
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),
