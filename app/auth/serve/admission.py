@@ -30,9 +30,10 @@ def admit(route: AuthRoute, project: AuthProject, request: Request, *, gated: bo
     key = request.headers.get("apikey") or request.args.get("apikey")
     if gated and route.access != "open":
         _check_key(project, key, now)
+    # A JWT as key admits, and names nobody; an opaque one stands for its role, whatever opaque one is the Bearer token.
     token = _bearer(request.headers.get("Authorization"))
-    if gated and (not token or opaque_keys.is_opaque(token)):
-        token = key  # an opaque key as Bearer token says nothing of who asks: the key does
+    if gated and key and opaque_keys.is_opaque(token or key):
+        token = key
     if route.access in ("open", "key"):
         return {}
     if not token:
