@@ -56,10 +56,16 @@ class ProjectSettings(_Members):
     one_time_seconds: Annotated[int, Field(ge=60, le=DAY)] = 3600
     sign_up: bool = True
     anonymous_sign_in: bool = False
+    email_sign_in: bool = True
     autoconfirm: bool | None = None
     password_min_length: Annotated[int, Field(ge=6, le=72)] = 6
     password_characters: Annotated[list[Characters], AfterValidator(text.distinct), Field(max_length=4)] = []
+    password_current_required: bool = False
+    refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     sign_in_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
     redirect_urls: Annotated[list[Redirect], AfterValidator(text.distinct), Field(max_length=100)] = []
     oauth_providers: dict[ProviderName, OAuthProvider] = {}

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.auth.flows import health, identities, oauth
+from app.auth.flows import admin_users, health, identities, logout, oauth, settings, signup, token, user
 
 if TYPE_CHECKING:
     from app.auth.serve.call import AuthRoute
 
-ROUTES: tuple[AuthRoute, ...] = (*health.ROUTES, *oauth.ROUTES, *identities.ROUTES)
+ROUTES: tuple[AuthRoute, ...] = (
+    *health.ROUTES,
+    *settings.ROUTES,
+    *signup.ROUTES,
+    *token.ROUTES,
+    *logout.ROUTES,
+    *user.ROUTES,
+    *admin_users.ROUTES,
+    *oauth.ROUTES,
+    *identities.ROUTES,
+)
