@@ -94,7 +94,8 @@ DOORS = {
 AROUND_DOORS = ("scripts.bench",)
 HOMES = {
     "jwt": ("infra.secrets.tokens",),
-    "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
+    "bcrypt": ("infra.secrets.foreign_hashes",),
+    "cryptography": ("infra.secrets.vault", "infra.secrets.foreign_hashes", "infra.edge.certificates"),
     "argon2": ("infra.secrets.passwords",),
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),

@@ -53,3 +53,14 @@ def test_projects_are_counted_apart(limiter):
 def test_without_redis_everything_passes():
     shares = BatchedRateLimiter(RateLimiter("redis://127.0.0.1:1/0"))
     assert passed(shares, "away", 1, 5) == 5
+
+
+def test_without_redis_a_process_counts_by_itself_what_has_to_be_counted():
+    limiter = RateLimiter("redis://127.0.0.1:1/0")
+    counted = [limiter.count(3, "sign-in", "192.0.2.1") for _ in range(5)]
+    other = limiter.count(3, "sign-in", "192.0.2.2")
+    # The minute of the clock may end in between; nobody gets more than twice their limit then.
+    assert 3 <= sum(found.passed for found in counted) <= 5
+    assert not limiter.count(3, "sign-in", "192.0.2.1").passed or sum(found.passed for found in counted) > 3
+    assert other.passed
+    assert 0 < counted[-1].reset_seconds <= WINDOW_SECONDS
