@@ -74,12 +74,18 @@ class ProjectSettings(_Members):
     otp_length: Annotated[int, Field(ge=6, le=10)] = 6
     sign_up: bool = True
     anonymous_sign_in: bool = False
+    email_sign_in: bool = True
     autoconfirm: bool | None = None
     password_min_length: Annotated[int, Field(ge=6, le=72)] = 6
     password_characters: Annotated[list[Characters], AfterValidator(text.distinct), Field(max_length=4)] = []
+    password_current_required: bool = False
+    refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     password_reauthentication: bool = False
     secure_email_change: bool = True
     sign_in_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
     otp_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.auth.flows import health
+from app.auth.flows import admin_users, health, logout, settings, signup, token, user
 
 if TYPE_CHECKING:
     from app.auth.serve.call import AuthRoute
 
-ROUTES: tuple[AuthRoute, ...] = (*health.ROUTES,)
+ROUTES: tuple[AuthRoute, ...] = (
+    *health.ROUTES,
+    *settings.ROUTES,
+    *signup.ROUTES,
+    *token.ROUTES,
+    *logout.ROUTES,
+    *user.ROUTES,
+    *admin_users.ROUTES,
+)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.auth import access_tokens
 from app.auth.errors import AuthError
-from app.auth.store import refresh_tokens, sessions, users
+from app.auth.store import refresh_tokens, sessions, signed_in
 from app.auth.times import moment_of
 from app.auth.user_json import user_json
 
@@ -96,17 +96,16 @@ def current_user(call: AuthCall, tx: Transaction) -> tuple[dict[str, Any], dict[
     Raises AuthError: 400 for a token that names nobody, 403 when user or session are gone, or the user is banned.
     """
     user_id, session_id = token_subject(call)
-    user = users.find(tx, user_id)
-    if user is None or user["deleted_at"] is not None:
+    found = signed_in.find(tx, user_id, session_id)
+    if found is None or found.user["deleted_at"] is not None:
         raise AuthError(403, "user_not_found", "User from sub claim in JWT does not exist")
-    ensure_not_banned(call, user, status=403)
+    ensure_not_banned(call, found.user, status=403)
     if session_id is None:
-        return user, None
-    session = sessions.find(tx, session_id)
-    ended = session is not None and session["not_after"] and session["not_after"] <= moment_of(call.services.clock())
-    if session is None or session["user_id"] != user["id"] or ended:
+        return found.user, None
+    session = found.session
+    if session is None or (session["not_after"] and session["not_after"] <= moment_of(call.services.clock())):
         raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
-    return user, session
+    return found.user, session
 
 
 def token_subject(call: AuthCall) -> tuple[UUID, UUID | None]:

@@ -30,7 +30,7 @@ def admit(route: AuthRoute, project: AuthProject, request: Request, *, gated: bo
     key = request.headers.get("apikey") or request.args.get("apikey")
     if gated and route.access != "open":
         _check_key(project, key, now)
-    token = _bearer(request.headers.get("Authorization")) or (key if gated else None)
+    token = _bearer(request.headers.get("Authorization"))  # the key admits, and names nobody
     if route.access in ("open", "key"):
         return {}
     if not token:

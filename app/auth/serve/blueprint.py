@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
@@ -131,12 +132,17 @@ def _body() -> dict[str, Any]:
     if not raw.strip():
         return {}
     try:
-        found = json.loads(raw)
+        found = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
     return found
+
+
+def _refuse_constant(name: str) -> None:
+    # NaN and Infinity are no JSON, whatever Python's reader takes.
+    raise ValueError(name)
 
 
 def _json(body: Any) -> str:
@@ -159,7 +165,7 @@ def _made(answer: AuthAnswer) -> Response:
 
 def _refusal(error: AuthError) -> Response:
     """Answer as clients of either age read it: those that name the version find the word under `code`."""
-    if VERSION_HEADER in request.headers:
+    if _is_current():
         body = {"code": error.code, "message": error.message, **error.extra}
     else:
         body = {"code": error.status, "error_code": error.code, "msg": error.message, **error.extra}
@@ -170,8 +176,16 @@ def _refusal(error: AuthError) -> Response:
     return response
 
 
+def _is_current() -> bool:
+    """Return whether the client names the version that errors have their words under `code` since, or a later one."""
+    try:
+        return date.fromisoformat(request.headers.get(VERSION_HEADER, "")) >= date.fromisoformat(VERSION)
+    except ValueError:
+        return False
+
+
 def _finished(response: Response) -> Response:
-    if VERSION_HEADER in request.headers:
+    if _is_current():
         response.headers[VERSION_HEADER] = VERSION
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"

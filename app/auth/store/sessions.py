@@ -29,7 +29,7 @@ def begin(tx: Transaction, user_id: object, **given: Any) -> dict[str, Any] | No
 
 def find(tx: Transaction, session_id: object) -> dict[str, Any] | None:
     """Return a session, or None."""
-    return tx.row(SQL.find.format(columns=SQL.columns), {"id": session_id})
+    return tx.row(SQL.find.format(columns=SQL.columns.format(amr=SQL.amr)), {"id": session_id})
 
 
 def add_method(tx: Transaction, session_id: object, method: str, moment: datetime) -> None:

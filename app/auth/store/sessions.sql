@@ -1,9 +1,12 @@
+-- name: amr
+(SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'method', a.authentication_method, 'timestamp', floor(extract(epoch FROM a.updated_at))::bigint)
+            ORDER BY a.updated_at DESC, a.authentication_method), '[]')
+   FROM auth.mfa_amr_claims a WHERE a.session_id = s.id)
+
 -- name: columns
 s.id, s.user_id, s.created_at, s.updated_at, s.aal, s.not_after, s.refreshed_at, s.factor_id, s.user_agent, s.ip,
-(SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-            'method', a.authentication_method, 'timestamp', pg_catalog.floor(extract(epoch FROM a.updated_at))::bigint)
-            ORDER BY a.updated_at DESC, a.authentication_method), '[]')
-   FROM auth.mfa_amr_claims a WHERE a.session_id = s.id) AS amr
+{amr} AS amr
 
 -- name: begin
 WITH person AS (

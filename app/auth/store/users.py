@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,10 +14,13 @@ from app.auth.errors import AuthError
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
 AUDIENCE = "authenticated"
+COLUMNS = tuple(name.strip().removeprefix("u.") for name in SQL.columns.as_string(None).split(","))
 
 
 class Taken(Exception):
@@ -68,9 +73,30 @@ def update(tx: Transaction, user_id: object, **columns: Any) -> dict[str, Any]:
     return _written(tx, query, {**columns, "id": user_id})
 
 
+def replace_password(tx: Transaction, user_id: object, before: str, after: str) -> bool:
+    """Replace a hash by another of the same password, unless it has changed meanwhile; say whether it was replaced."""
+    return tx.execute(SQL.replace_password, {"id": user_id, "before": before, "after": after}) > 0
+
+
 def delete(tx: Transaction, user_id: object) -> bool:
     """Delete a user with all that is theirs in the schema; say whether there was one."""
     return tx.execute(SQL.delete, {"id": user_id}) > 0
+
+
+def delete_softly(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Ensure that of a user only the id is left: address and number are free again, sessions and identities gone.
+
+    row  the user's
+    """
+    gone = {name: _scrambled(row, name) for name in ("email", "phone") if row[name]}
+    tx.execute(SQL.empty, {"id": row["id"], "email": gone.get("email"), "phone": gone.get("phone")})
+    for query in (SQL.end_sessions, SQL.forget_identities, SQL.forget_tokens):
+        tx.execute(query, {"id": row["id"]})
+
+
+def _scrambled(row: Mapping[str, Any], name: str) -> str:
+    """Return what stands for an address or a number of a user who is gone: nobody else has it, and it says nothing."""
+    return hashlib.sha256(f"{row['id']}{secrets.token_hex(16)}{row[name]}".encode()).hexdigest()
 
 
 def _with_columns(query: sql.SQL) -> sql.Composed:

@@ -24,5 +24,25 @@ INSERT INTO auth.users AS u ({names}) VALUES ({values}) RETURNING {columns}
 -- name: update
 UPDATE auth.users AS u SET {changes} WHERE u.id = %(id)s RETURNING {columns}
 
+-- name: replace_password
+UPDATE auth.users u SET encrypted_password = %(after)s WHERE u.id = %(id)s AND u.encrypted_password = %(before)s
+
 -- name: delete
 DELETE FROM auth.users u WHERE u.id = %(id)s
+
+-- name: empty
+UPDATE auth.users u
+   SET email = %(email)s, phone = %(phone)s, encrypted_password = '', raw_user_meta_data = '{}',
+       raw_app_meta_data = '{}', email_change = '', phone_change = '', phone_change_token = '', confirmation_token = '',
+       recovery_token = '', email_change_token_new = '', email_change_token_current = '', reauthentication_token = '',
+       deleted_at = now(), updated_at = now()
+ WHERE u.id = %(id)s
+
+-- name: end_sessions
+DELETE FROM auth.sessions s WHERE s.user_id = %(id)s
+
+-- name: forget_identities
+DELETE FROM auth.identities i WHERE i.user_id = %(id)s
+
+-- name: forget_tokens
+DELETE FROM auth.one_time_tokens t WHERE t.user_id = %(id)s
