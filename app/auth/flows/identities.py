@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from app.auth import pkce
+from app.auth import audit, pkce
 from app.auth.errors import AuthError, validation_error
 from app.auth.flows import oauth
 from app.auth.oauth import linking
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def authorize(call: AuthCall) -> AuthAnswer:
     """Send a user who is signed in to a provider, to add an account there to theirs."""
-    _check_allowed(call)
+    ensure_linking_allowed(call)
     with call.project.transaction() as tx:
         user, _ = current_user(call, tx)
     url = oauth.begin(call, pkce.challenge_of(call.query), link_to=str(user["id"]))
@@ -30,7 +30,7 @@ def authorize(call: AuthCall) -> AuthAnswer:
 
 def unlink(call: AuthCall) -> AuthAnswer:
     """Take away one of a user's accounts, but for the last."""
-    _check_allowed(call)
+    ensure_linking_allowed(call)
     wanted = _identity_id(call)
     with call.project.transaction() as tx:
         user, _ = current_user(call, tx)
@@ -48,10 +48,13 @@ def unlink(call: AuthCall) -> AuthAnswer:
             user = linking.take_address(call, tx, user)
         app = linking.providers_of(identities.of_user(tx, user["id"]), user["raw_app_meta_data"])
         users.update(tx, user["id"], raw_app_meta_data=app)
+        traits = {"provider": gone["provider"], "provider_id": gone["provider_id"], "identity_id": str(wanted)}
+        audit.record(call, tx, "identity_unlinked", user, **traits)
     return AuthAnswer({})
 
 
-def _check_allowed(call: AuthCall) -> None:
+def ensure_linking_allowed(call: AuthCall) -> None:
+    """Raise AuthError (404) unless the project lets users add accounts to theirs."""
     if not call.project.settings.manual_linking:
         raise AuthError(404, "manual_linking_disabled", "Manual linking is disabled")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from app.auth import pkce, redirects
+from app.auth import limits, pkce, redirects
 from app.auth.errors import AuthError
 from app.auth.oauth.admitting import admit
 from app.auth.oauth.exchange import Exchange, Handshake, ProviderError
@@ -44,7 +44,7 @@ def begin(call: AuthCall, challenge: pkce.Challenge | None, *, link_to: str | No
     Raises AuthError.
     """
     provider = provider_of(call.project, call.query.get("provider", ""))
-    _count(call)
+    limits.count(call, "oauth", call.project.settings.sign_in_rate_per_minute)
     exchange = Exchange(call.services.oauth, provider, callback_url(call))
     handshake = Handshake()
     try:
@@ -165,14 +165,6 @@ def _turned_away(call: AuthCall, flow: FlowState | None, error: AuthError) -> Au
 
 def _to(url: str) -> AuthAnswer:
     return AuthAnswer(None, 302, (("Location", redirects.header_of(url)),))
-
-
-def _count(call: AuthCall) -> None:
-    limit = call.project.settings.sign_in_rate_per_minute
-    counted = call.services.limiter.hit(limit, "auth-oauth", call.project.id, call.address)
-    if counted is not None and not counted.passed:
-        headers = (("Retry-After", str(counted.reset_seconds)),)
-        raise AuthError(429, "over_request_rate_limit", "Request rate limit reached", headers=headers)
 
 
 ROUTES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.auth import audit
 from app.auth.errors import AuthError
 from app.auth.oauth import linking
 from app.auth.sign_in import ensure_not_banned
@@ -51,11 +52,13 @@ def _admitted(
     with call.project.transaction() as tx:
         if link_to is not None:
             linked = linking.join(call, tx, link_to, account)
+            audit.record(call, tx, "user_modified", linked.user, provider=account.provider)
             return then(tx, linked.user)
         linked = linking.user_of(call, tx, account)
         ensure_not_banned(call, linked.user, status=403)
         user = linking.confirm(call, tx, linked, account)
         if not user["email"] or user["email_confirmed_at"] is not None or user["phone_confirmed_at"] is not None:
+            audit.record(call, tx, "user_signedup" if linked.is_new else "login", user, provider=account.provider)
             return then(tx, user)
     # What was written stays: they are to confirm the address, and then come again.
     provider = account.provider
