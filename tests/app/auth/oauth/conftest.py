@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import KeySet, RSAKey
 
 from app.auth.oauth.documents import ProviderDocuments
@@ -16,7 +15,6 @@ from tests.fixtures import oidc
 
 CLIENT, SECRET = "the-shop", "hush, it is a secret of the shop & nobody's"
 APP = "https://app.example.com/welcome"
-TEAM, KEY_ID = "TEAM123456", "KEY7890123"
 
 
 class Browser:
@@ -62,28 +60,26 @@ def place(url):
 
 
 @pytest.fixture(scope="module")
-def apple_key():
-    """A key as Apple hands them out."""
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-@pytest.fixture(scope="module")
-def provider(world, apple_key, tmp_path_factory):
-    """The provider's issuer. It knows the project as a usual client, and as one that signs its secrets."""
-    callback = f"http://api.test/project/{world.id}/auth/v1/callback"
-    client = {"redirect_uris": [callback], "grant_types": ["authorization_code", "refresh_token"]}
-    public = apple_key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    keys = KeySet([RSAKey.generate_key(2048, {"use": "sig", "kid": "one"}, auto_kid=False)])
-    with oidc.running(
-        tmp_path_factory.mktemp("oidc"),
-        clients=[{**client, "client_id": CLIENT, "client_secret": SECRET}],
-        jwks=keys.as_dict(private=True),
-    ) as issuer:
-        world.provider_keys = keys
+def provider(world, tmp_path_factory):
+    """The provider's issuer. What signs its tokens is `world.provider_keys`."""
+    with run_provider(world, tmp_path_factory.mktemp("oidc")) as issuer:
         yield issuer
-    assert public
+
+
+@contextmanager
+def run_provider(world, folder, **given):
+    """Run a provider that knows the project as a client, with more of its settings."""
+    client = {
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "redirect_uris": [f"http://api.test/project/{world.id}/auth/v1/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        **given.pop("client", {}),
+    }
+    key = RSAKey.generate_key(2048, {"use": "sig", "kid": "one", "alg": "RS256"}, auto_kid=False)
+    world.provider_keys = KeySet([key])
+    with oidc.running(folder, clients=[client], jwks=world.provider_keys.as_dict(private=True), **given) as issuer:
+        yield issuer
 
 
 @pytest.fixture(autouse=True)
