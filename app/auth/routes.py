@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.auth.flows import admin_users, health, identities, logout, oauth, settings, signup, token, user
+from app.auth.flows import (
+    admin_users,
+    generate_link,
+    health,
+    identities,
+    invite,
+    logout,
+    oauth,
+    otp,
+    reauthenticate,
+    recover,
+    resend,
+    settings,
+    signup,
+    token,
+    user,
+    verify,
+)
 
 if TYPE_CHECKING:
     from app.auth.serve.call import AuthRoute
@@ -19,4 +36,11 @@ ROUTES: tuple[AuthRoute, ...] = (
     *admin_users.ROUTES,
     *oauth.ROUTES,
     *identities.ROUTES,
+    *verify.ROUTES,
+    *otp.ROUTES,
+    *recover.ROUTES,
+    *resend.ROUTES,
+    *reauthenticate.ROUTES,
+    *invite.ROUTES,
+    *generate_link.ROUTES,
 )

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import redis
 from limits import RateLimitItemPerMinute
@@ -66,7 +66,9 @@ class RateLimiter:
         key = f"launchdb:claim:{'/'.join(name)}"
 
         def ask() -> int:
-            return 0 if self._client.set(key, "", nx=True, ex=seconds) else max(1, int(self._client.ttl(key)))
+            return (
+                0 if self._client.set(key, "", nx=True, ex=seconds) else max(1, int(cast("int", self._client.ttl(key))))
+            )
 
         left = self._asked(ask)
         return self._claim_here(seconds, name) if left is None else left
