@@ -41,9 +41,8 @@ class FlowState:
 
     @property
     def begun(self) -> float:
-        """When its time began, in seconds of the epoch: a magic link may lie in a letter box for a while first."""
-        issued = self.auth_code_issued_at if self.authentication_method == "magiclink" else None
-        return (issued or self.created_at).timestamp()
+        """When its code was made, in seconds of the epoch: a link may lie in a letter box for a while first."""
+        return (self.auth_code_issued_at or self.created_at).timestamp()
 
 
 def create(

@@ -72,3 +72,8 @@ def use(
 def drop(tx: Transaction, user_id: str, *types: TokenType) -> None:
     """Ensure that a user has no tokens of these types."""
     tx.execute(SQL.drop, {"user": user_id, "types": list(types)})
+
+
+def drop_all(tx: Transaction, user_id: str) -> None:
+    """Ensure that a user has no tokens: nothing that was mailed so far is good any more."""
+    tx.execute(SQL.drop_all, {"user": user_id})

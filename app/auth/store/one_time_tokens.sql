@@ -30,3 +30,6 @@ RETURNING user_id, token_type, token_hash, relates_to;
 
 -- name: drop
 DELETE FROM auth.one_time_tokens WHERE user_id = %(user)s::uuid AND token_type = ANY (%(types)s);
+
+-- name: drop_all
+DELETE FROM auth.one_time_tokens WHERE user_id = %(user)s::uuid;
