@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.auth.mailing.outbox import OutboxLetters
+from app.auth.oauth.documents import ProviderDocuments
 from app.auth.routes import ROUTES
 from app.auth.serve.absent import AbsentProjects
 from app.auth.serve.blueprint import AuthViews, make_blueprint
@@ -13,6 +14,8 @@ from app.auth.serve.project import AuthProjects
 from app.auth.serve.services import AuthServices
 from infra.files import ensure_folder
 from infra.instances.activity import auth_marks
+from infra.outbound.addresses import parse_networks
+from infra.outbound.http import Outbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +52,9 @@ def auth_blueprint(  # noqa: PLR0913 - what each process has of its own
     marks = ensure_folder(auth_marks(settings), mode=0o700)
     projects = AuthProjects(settings.auth_folder, marks=marks)
     counts = AuthCounts(registry)
-    services = AuthServices(database, passwords, limiter, OutboxLetters(database, counts), counts=counts)
+    outbound = Outbound(parse_networks(settings.auth_private_networks))
+    letters = OutboxLetters(database, counts)
+    services = AuthServices(database, passwords, limiter, letters, oauth=ProviderDocuments(outbound), counts=counts)
     absent = AbsentProjects(projects, status_of, wait)
     routes = make_blueprint(AuthViews(ROUTES, projects, services, absent, settings.trusted_proxies))
     routes.projects = projects  # type: ignore[attr-defined]
