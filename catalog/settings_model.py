@@ -20,6 +20,11 @@ DAY, YEAR = 86_400, 31_536_000
 Origin = Annotated[str, AfterValidator(text.origin), Field(max_length=300)]
 Redirect = Annotated[str, AfterValidator(text.redirect), Field(max_length=2048)]
 Schema = Annotated[str, AfterValidator(text.schema), Field(max_length=63)]
+Subject = Annotated[str, AfterValidator(text.subject), Field(min_length=1, max_length=200)]
+Html = Annotated[str, AfterValidator(text.template), Field(min_length=1, max_length=20_000)]
+PlainText = Annotated[str, AfterValidator(text.text_template), Field(min_length=1, max_length=20_000)]
+CodeHtml = Annotated[str, AfterValidator(text.code_template), Field(min_length=1, max_length=20_000)]
+CodeText = Annotated[str, AfterValidator(text.code_text_template), Field(min_length=1, max_length=20_000)]
 Characters = Literal["lower", "upper", "digit", "symbol"]
 
 
@@ -30,10 +35,22 @@ class _Members(BaseModel):
 
 
 class MailTemplate(_Members):
-    """One mail: its subject, and its body in HTML, with placeholders such as `{{ .ConfirmationURL }}`."""
+    """One mail: its subject, and its body in HTML, with placeholders such as `{{ .ConfirmationURL }}`.
 
-    subject: Annotated[str, AfterValidator(text.subject), Field(min_length=1, max_length=200)]
-    body: Annotated[str, AfterValidator(text.template), Field(min_length=1, max_length=20_000)]
+    text: what readers without HTML see; None: it is made of the body
+    """
+
+    subject: Subject
+    body: Html
+    text: PlainText | None = None
+
+
+class CodeTemplate(_Members):
+    """A mail that brings nothing but a code to type."""
+
+    subject: Subject
+    body: CodeHtml
+    text: CodeText | None = None
 
 
 class MailTemplates(_Members):
@@ -44,6 +61,7 @@ class MailTemplates(_Members):
     magic_link: MailTemplate | None = None
     invite: MailTemplate | None = None
     email_change: MailTemplate | None = None
+    reauthentication: CodeTemplate | None = None
 
 
 class ProjectSettings(_Members):
@@ -53,6 +71,7 @@ class ProjectSettings(_Members):
     access_token_seconds: Annotated[int, Field(ge=60, le=DAY)] = 900
     refresh_token_seconds: Annotated[int, Field(ge=3600, le=YEAR)] = 604_800
     one_time_seconds: Annotated[int, Field(ge=60, le=DAY)] = 3600
+    otp_length: Annotated[int, Field(ge=6, le=10)] = 6
     sign_up: bool = True
     anonymous_sign_in: bool = False
     email_sign_in: bool = True
@@ -61,10 +80,14 @@ class ProjectSettings(_Members):
     password_characters: Annotated[list[Characters], AfterValidator(text.distinct), Field(max_length=4)] = []
     password_current_required: bool = False
     refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
+    password_reauthentication: bool = False
+    secure_email_change: bool = True
     sign_in_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
+    otp_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
     redirect_urls: Annotated[list[Redirect], AfterValidator(text.distinct), Field(max_length=100)] = []
 
@@ -76,6 +99,7 @@ class ProjectSettings(_Members):
     mail_from: Annotated[str, AfterValidator(text.address), Field(max_length=254)] = ""
     mail_from_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
     mails_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 100
+    mail_interval_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
     mail_templates: MailTemplates = MailTemplates()
 
     # Data API

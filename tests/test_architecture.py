@@ -100,6 +100,7 @@ HOMES = {
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),
     "jinja2": ("infra.render",),
+    "markdownify": ("catalog.mail_templates.plain_text",),
     "postgast": ("infra.postgres.split",),
     "subprocess": ("infra",),
     "redis": ("infra.signals", "workers.broker"),

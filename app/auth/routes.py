@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.auth.flows import admin_users, health, logout, settings, signup, token, user
+from app.auth.flows import (
+    admin_users,
+    generate_link,
+    health,
+    invite,
+    logout,
+    otp,
+    reauthenticate,
+    recover,
+    resend,
+    settings,
+    signup,
+    token,
+    user,
+    verify,
+)
 
 if TYPE_CHECKING:
     from app.auth.serve.call import AuthRoute
@@ -17,4 +32,11 @@ ROUTES: tuple[AuthRoute, ...] = (
     *logout.ROUTES,
     *user.ROUTES,
     *admin_users.ROUTES,
+    *verify.ROUTES,
+    *otp.ROUTES,
+    *recover.ROUTES,
+    *resend.ROUTES,
+    *reauthenticate.ROUTES,
+    *invite.ROUTES,
+    *generate_link.ROUTES,
 )

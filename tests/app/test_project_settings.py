@@ -59,6 +59,20 @@ BAD = [
     ({"mailTemplates": {"recovery": {"subject": "a\nb", "body": "{{ .Token }}"}}}, "/mailTemplates/recovery/subject"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "no way in"}}}, "/mailTemplates/recovery/body"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "{{ .Token }}{{ .X }}"}}}, "/mailTemplates/recovery/body"),
+    (
+        {"mailTemplates": {"recovery": {"subject": "a", "body": "<script>{{ .Token }}</script>"}}},
+        "/mailTemplates/recovery/body",
+    ),
+    (
+        {"mailTemplates": {"recovery": {"subject": "a", "body": "{{ .Token }}", "text": "x"}}},
+        "/mailTemplates/recovery/text",
+    ),
+    (
+        {"mailTemplates": {"reauthentication": {"subject": "a", "body": "{{ .TokenHash }}"}}},
+        "/mailTemplates/reauthentication/body",
+    ),
+    ({"otpLength": 5}, "/otpLength"),
+    ({"mailIntervalSeconds": -1}, "/mailIntervalSeconds"),
     ({"fileBytes": 2**33}, "/fileBytes"),
     ({"idleMinutes": -1}, "/idleMinutes"),
 ]
@@ -117,10 +131,11 @@ def test_a_change_that_changes_nothing_raises_no_version(owner, waiting):
 
 
 def test_mail_templates_are_replaced_one_by_one(owner, waiting):
-    mail = {"subject": "Welcome to {{ .SiteURL }}", "body": "<a href='{{ .ConfirmationURL }}'>go</a>"}
+    mail = {"subject": "Welcome to {{ .SiteURL }}", "body": "<a href='{{ .ConfirmationURL }}'>go</a>", "text": None}
     owner.patch(waiting, json={"mailTemplates": {"recovery": mail, "invite": mail}})
     found = owner.patch(waiting, json={"mailTemplates": {"invite": None}}).json()["settings"]["mailTemplates"]
-    assert found == {"confirmation": None, "recovery": mail, "magicLink": None, "invite": None, "emailChange": None}
+    others = dict.fromkeys(["confirmation", "magicLink", "invite", "emailChange", "reauthentication"])
+    assert found == {"recovery": mail, **others}
     assert owner.patch(waiting, json={"mailTemplates": None}).json()["changed"] == []
 
 
