@@ -32,6 +32,7 @@ class AuthSpec:
     mail_key       what letters are sealed with for the worker that sends them
     has_mail       whether letters go anywhere
     settings       the project's settings, as JSON by their public names
+    secrets        of the settings that are kept in the vault, those that Auth needs, by the names of the secrets
     """
 
     project_id: str
@@ -43,6 +44,7 @@ class AuthSpec:
     mail_key: str = field(default="", repr=False)
     has_mail: bool = False
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
     pool_size: int = 4
     db_uri_before: str = field(default="", repr=False)
 
@@ -92,6 +94,12 @@ class AuthFiles:
             return holds(path, spec.to_json()) and not path.stat().st_mode & 0o077
         except FileNotFoundError:
             return False
+
+    def fault(self, spec: AuthSpec) -> str:
+        """Return in words why the project's file does not say exactly this; nothing when it does."""
+        if self.holds(spec):
+            return ""
+        return "its file was changed" if self.exists(spec.project_id) else "its file is missing"
 
     def exists(self, project_id: str) -> bool:
         """Return whether the project has a file, whatever it says."""

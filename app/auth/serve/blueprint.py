@@ -7,6 +7,7 @@ import json
 import logging
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -80,7 +81,7 @@ class AuthViews:
             method=request.method,
             path=variables,
             query=request.args.to_dict(),
-            body=_body() if request.method not in ("GET", "HEAD") else {},
+            body=_form() if route.form else _body() if request.method not in ("GET", "HEAD") else {},
             headers=request.headers,  # type: ignore[arg-type]
             claims=claims,
             address=client_address(
@@ -138,6 +139,20 @@ def _body() -> dict[str, Any]:
     if not isinstance(found, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
     return found
+
+
+def _form() -> dict[str, Any]:
+    """Return the first value of each field of a form that a browser sends."""
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise _too_large()
+    raw = request.stream.read(BODY_BYTES_MAX + 1)
+    if len(raw) > BODY_BYTES_MAX:
+        raise _too_large()
+    try:
+        fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError as error:
+        raise AuthError(400, "validation_failed", "Could not parse request body as a form") from error
+    return dict(reversed(fields))
 
 
 def _refuse_constant(name: str) -> None:
