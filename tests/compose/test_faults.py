@@ -291,6 +291,7 @@ def test_what_was_removed_is_made_anew_by_what_systemd_runs_each_minute(installa
     done = installation.command("scripts/mend")
     assert done.returncode == 0, done.stderr
     assert re.search(rf"not running: {POOLER} {NAMES['storage-service']}\n", done.stderr), done.stderr
+    assert done.stdout == "", "systemd would write it down: no password, no key"
     healed(victim.answers, "a pooler that was removed")
     after = starts(installation)
     for name in (POOLER, NAMES["storage-service"]):
