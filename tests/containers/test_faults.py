@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from docker.errors import NotFound
@@ -80,6 +82,24 @@ def test_one_that_was_created_and_never_started_is_adopted(verbs, dockerd, made_
     made_by_docker.ensure(spec, CreatedBy(f"job_{'2' * 32}", 4))
     assert id_of(dockerd, spec) == before
     assert dockerd.inspect_container(before)["Config"]["Labels"][shape.JOB] == BY.job
+
+
+def test_one_that_docker_was_killed_over_and_cannot_start_again_is_made_anew(verbs, dockerd, made_by_docker, spec):
+    made_by_docker._configurations.write(spec)
+    made_by_docker._sockets.make(spec.id)
+    assert verbs.create(spec.id, BY)
+    before = id_of(dockerd, spec)
+    # What containerd knows of a container that Docker did not see it start.
+    (tasks,) = Path("/run").glob("**/io.containerd.runtime.v2.task/moby")
+    (tasks / before).mkdir()
+    try:
+        with pytest.raises(Unavailable, match="exists"):
+            verbs.start(spec.id)
+        made_by_docker.ensure(spec, BY)
+        assert id_of(dockerd, spec) != before
+        assert made_by_docker.serves(spec)
+    finally:
+        shutil.rmtree(tasks / before, ignore_errors=True)
 
 
 def test_one_that_was_made_otherwise_is_replaced(dockerd, contained, made_by_docker, served):

@@ -143,7 +143,7 @@ class ContainerInstances:
 
         Raises Unavailable, Refused.
         """
-        made = False
+        made = afresh = False
         for _ in _until(deadline):
             found = self._verbs.inspect(project)
             if found is None:
@@ -157,9 +157,24 @@ class ContainerInstances:
             elif not found.current or found.state == "dead":
                 self._remove(project)
             else:
-                made = True
-                self._verbs.start(project)
+                made, afresh = True, self._start_or_remove(project, last=afresh)
         raise Unavailable(f"the container {shape.container_name(project)} did not come to run in time")
+
+    def _start_or_remove(self, project: str, *, last: bool) -> bool:
+        """Start the container; one that Docker cannot start is removed instead, once, and that is said.
+
+        Where Docker was killed while it started one, it can neither start that one nor see that it runs. Nothing is
+        lost with it. Raises Unavailable.
+        """
+        try:
+            self._verbs.start(project)
+        except Unavailable as error:
+            if last or error.dependency is not None:
+                raise
+            log.warning("a container cannot be started", extra={"project_id": project, "error": str(error)})
+            self._remove(project)
+            return True
+        return False
 
     def _ask(self, spec: InstanceSpec, deadline: float, *, ran: bool) -> None:
         """Ask until it answers for this configuration; one that ran before is told of it, and failing that restarted.
