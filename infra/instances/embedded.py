@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from infra.instances.instances import CreatedBy
@@ -46,6 +47,11 @@ class EmbeddedInstances:
     def needing_reload_signal(self) -> frozenset[str]:
         """None: the API compares the stamp of each schema by itself."""
         return frozenset()
+
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Nothing of it can end by itself."""
+        time.sleep(seconds)
+        return after, None
 
     def close(self) -> None:
         """Nothing is held."""

@@ -116,5 +116,13 @@ class Instances(InstanceSnapshot, Protocol):
     def needing_reload_signal(self) -> frozenset[str]:
         """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
 
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Wait, so long at most, until an instance ends later than this; return when one did, and which.
+
+        after  nanoseconds since 1970; returned as it is when none does
+
+        Raises Unavailable.
+        """
+
     def close(self) -> None:
         """Close the connection to whoever was asked."""

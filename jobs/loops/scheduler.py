@@ -25,6 +25,7 @@ from jobs.engine.reaper import Reaper
 from jobs.engine.relay import Relay
 from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
+from jobs.loops.container_watcher import ContainerWatcher
 from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.quota_keeper import QuotaKeeper
 from jobs.loops.schema_listener import SchemaListener
@@ -117,6 +118,7 @@ def world_loops(infra: Infra) -> list[Loop]:
     if infra.settings.runtime != "embedded":
         listener = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
         found.append(Loop("listener", listener.run_once, lambda _count: 0.0))
+        found.append(Loop("containers", ContainerWatcher(infra).run_once, lambda _count: 0.0))
     return found
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,40 @@ def test_one_that_was_removed_is_made_anew(dockerd, made_by_docker, served):
     assert made_by_docker.fault(served) == "its container is missing"
     made_by_docker.ensure(served, BY)
     assert made_by_docker.serves(served)
+
+
+@pytest.mark.parametrize("act", ["kill", "pause", "remove_container"])
+def test_the_end_of_one_is_heard_also_by_whoever_asks_afterwards(dockerd, made_by_docker, served, act):
+    before, heard = time.time_ns(), []
+    waiting = threading.Thread(target=lambda: heard.append(made_by_docker.wait_for_end(before, 30)))
+    waiting.start()
+    getattr(dockerd, act)(id_of(dockerd, served), **({"force": True} if act == "remove_container" else {}))
+    waiting.join()
+    [(at, project)] = heard
+    assert (at > before, project) == (True, served.id)
+    assert made_by_docker.wait_for_end(before, 1) == (at, served.id)
+    # A removal is two events, and both are told; after the last one there is nothing.
+    while project is not None:
+        at, project = made_by_docker.wait_for_end(at, 1)
+    assert made_by_docker.wait_for_end(at, 1) == (at, None)
+    made_by_docker.ensure(served, BY)
+
+
+def test_the_end_of_one_that_docker_starts_again_by_itself_is_nobody_s_business(dockerd, made_by_docker, served):
+    before = time.time_ns()
+    os.kill(dockerd.inspect_container(id_of(dockerd, served))["State"]["Pid"], signal.SIGKILL)
+    at, project = made_by_docker.wait_for_end(before, 30)
+    assert (at > before, project) == (True, None)
+    wait_until(lambda: made_by_docker.serves(served))
+
+
+def test_the_end_of_a_stranger_with_our_labels_is_not_heard(dockerd, contained, made_by_docker):
+    spec = new_spec()
+    labels = {shape.INSTALLATION: shape.installation_label(contained.home), shape.PROJECT: spec.id}
+    made = dockerd.create_container(dockerd.inspect_image(made_by_image(contained))["Id"], labels=labels)
+    before = time.time_ns()
+    dockerd.remove_container(made["Id"], force=True)
+    assert made_by_docker.wait_for_end(before, 1) == (before, None)
 
 
 def test_one_whose_socket_was_removed_is_told_and_answers_again(contained, made_by_docker, served):

@@ -226,11 +226,15 @@ def test_systemd_starts_the_installation_at_boot_and_with_docker_and_looks_each_
     service = server.path(f"{SYSTEMD}/launchdb.service").read_text()
     assert "ExecStart=/srv/ldb/scripts/mend\n" in service
     assert "LAUNCHDB_HOME=/srv/ldb" in service
+    events = server.path(f"{SYSTEMD}/launchdb-events.service").read_text()
+    assert "ExecStart=/srv/ldb/scripts/mend --follow\n" in events
+    assert "PartOf=launchdb.timer\n" in events, "one command stops both"
     assert "OnUnitInactiveSec=60s" in server.path(f"{SYSTEMD}/launchdb.timer").read_text()
     for target, unit in (
         ("multi-user.target", "launchdb.service"),
         ("docker.service", "launchdb.service"),
         ("timers.target", "launchdb.timer"),
+        ("launchdb.timer", "launchdb-events.service"),
     ):
         assert server.path(f"{SYSTEMD}/{target}.wants/{unit}").resolve() == server.path(f"{SYSTEMD}/{unit}")
     verify = shutil.which("systemd-analyze")

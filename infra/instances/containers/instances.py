@@ -138,6 +138,18 @@ class ContainerInstances:
             return frozenset()
         return frozenset(one.project_id for one in self._verbs.list() if one.state == "running")
 
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Wait until a container ends, is paused or removed; return when, and whose it was if it does not run again.
+
+        Raises Unavailable.
+        """
+        end = self._verbs.wait_for_end(after, seconds)
+        if end is None:
+            return after, None
+        found = self._verbs.inspect(end.project_id)
+        runs = found is not None and found.ours and found.state in ("running", "restarting")
+        return end.at, None if runs else end.project_id
+
     def _run(self, project: str, by: CreatedBy, deadline: float) -> bool:
         """Ensure that a container runs that is made as it would be now; return whether it did.
 
