@@ -41,6 +41,10 @@ class EmbeddedInstances:
         del instance_id
         return False
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """None writes anything: the API's own process does."""
+        return ()
+
     def reload(self, instance_id: str, part: Part) -> None:
         """Nothing: the API sees by itself that a stamp or a file has changed."""
 

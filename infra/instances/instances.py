@@ -107,6 +107,9 @@ class Instances(InstanceSnapshot, Protocol):
     def discard(self, instance_id: str) -> bool:
         """Remove what has ended of an instance, unless it runs by now; say whether anything was. Raises Unavailable."""
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """Remove the instances that write where they have nothing to write; return which. Raises Unavailable."""
+
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach it at."""
 

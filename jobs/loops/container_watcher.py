@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from catalog import projects
+from catalog import audit, projects
 from infra.errors import Unavailable
 from jobs.requests import lifecycle
 
@@ -38,6 +38,19 @@ class ContainerWatcher:
         found = project is not None and self._mend(project)
         self._after = at
         return int(found)
+
+    def evict_intruders(self) -> int:
+        """End containers that fill the folders of their sockets, which lie on the machine's disk; return how many.
+
+        They are taken over by somebody, or broken: nobody of ours writes there. Their end is heard, and they are made
+        anew. Raises Unavailable.
+        """
+        found = self._infra.instances.evict_intruders()
+        for project in found:
+            log.error("a container wrote beside its socket, and was removed", extra={"project_id": project})
+            with self._infra.database.transaction() as tx:
+                audit.record(tx, audit.AuditEntry("system", "container.intruder", "removed", project_id=project))
+        return len(found)
 
     def _mend(self, project: str) -> bool:
         """Ask for it whatever was tried before: this end is a new one. Where a job is at work, it was that one's."""

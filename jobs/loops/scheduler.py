@@ -46,6 +46,7 @@ DOOR_SECONDS = 30.0
 SEAL_SECONDS = 2.0
 QUOTA_SECONDS = 10.0
 HISTORY_SECONDS = 5.0
+INTRUDER_SECONDS = 2.0
 BREAKER_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
@@ -118,7 +119,9 @@ def world_loops(infra: Infra) -> list[Loop]:
     if infra.settings.runtime != "embedded":
         listener = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
         found.append(Loop("listener", listener.run_once, lambda _count: 0.0))
-        found.append(Loop("containers", ContainerWatcher(infra).run_once, lambda _count: 0.0))
+        watcher = ContainerWatcher(infra)
+        found.append(Loop("containers", watcher.run_once, lambda _count: 0.0))
+        found.append(Loop("intruders", watcher.evict_intruders, lambda _count: INTRUDER_SECONDS))
     return found
 
 

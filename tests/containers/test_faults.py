@@ -139,6 +139,30 @@ def test_one_that_docker_was_killed_over_and_cannot_start_again_is_made_anew(ver
         shutil.rmtree(tasks / before, ignore_errors=True)
 
 
+@pytest.mark.parametrize("path", ["/run/launchdb/last-request", "/run/launchdb/api", "/tmp/more"])
+def test_one_can_write_no_byte_of_any_file(dockerd, served, path):
+    script = (
+        f"import os; handle = os.open('{path}', os.O_CREAT | os.O_WRONLY); os.unlink('{path}'); os.write(handle, b'x')"
+    )
+    ran = dockerd.exec_create(id_of(dockerd, served), ["/opt/venv/bin/python", "-c", script])["Id"]
+    assert b"File too large" in dockerd.exec_start(ran)
+
+
+def test_one_that_writes_beside_its_socket_is_ended_and_serves_again(dockerd, contained, made_by_docker, served):
+    assert made_by_docker.evict_intruders() == ()
+    before = id_of(dockerd, served)
+    script = "import os; [os.mknod(f'/run/launchdb/{n}') for n in range(5000)]"
+    ran = dockerd.exec_create(before, ["/opt/venv/bin/python", "-c", script])["Id"]
+    dockerd.exec_start(ran)
+    assert dockerd.exec_inspect(ran)["ExitCode"] == 0
+    assert made_by_docker.evict_intruders() == (served.id,)
+    assert not (contained.run_folder / "projects" / served.id).exists()
+    assert made_by_docker.fault(served) == "its container is missing"
+    made_by_docker.ensure(served, BY)
+    assert id_of(dockerd, served) != before
+    assert made_by_docker.evict_intruders() == ()
+
+
 def test_one_that_was_made_otherwise_is_replaced(dockerd, contained, made_by_docker, served):
     before = id_of(dockerd, served)
     more = instances(contained.model_copy(update={"project_memory_mb": 128}))

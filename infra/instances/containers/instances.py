@@ -128,6 +128,18 @@ class ContainerInstances:
         self._remove(instance_id)
         return True
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """Remove the containers that have laid something of their own beside their sockets, with all of that.
+
+        Return the projects. Raises Unavailable.
+        """
+        found = self._sockets.littered()
+        for project in found:
+            # In order is not how it is asked: it would have the time of its grace.
+            self._verbs.remove(project)
+            self._sockets.remove(project)
+        return tuple(found)
+
     def reload(self, instance_id: str, part: Part) -> None:
         """Have the container read its schema or its configuration anew. Raises Unavailable."""
         self._verbs.signal(instance_id, "USR1" if part == "schema" else "USR2")
