@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
 # Sent as they are; whatever else is refused is a 400 of HTTP, and says its own status in the body.
@@ -101,7 +103,7 @@ def of_postgres(error: psycopg.Error) -> StorageError:
     return StorageError(500, "Internal", "InternalError", "Internal Server Error")
 
 
-_OF_STATES = {
+_OF_STATES: dict[str, Callable[[], StorageError]] = {
     "23505": already_exists,
     "23503": no_such_bucket,
     "57014": lambda: StorageError(544, "DatabaseTimeout", "DatabaseTimeout", "The database did not answer in time"),

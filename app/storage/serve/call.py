@@ -30,6 +30,7 @@ class StorageCall:
     asked     what policies can see of it
     path      the values of the rule's variables: bucket, and key
     query     the first value of each parameter
+    repeated  all values of each parameter
     body      the bytes that came, which are read once
     length    how many there are, or None where the client did not say
     """
@@ -41,6 +42,7 @@ class StorageCall:
     method: str
     path: Mapping[str, str]
     query: Mapping[str, str]
+    repeated: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: IO[bytes]
     length: int | None
@@ -48,6 +50,10 @@ class StorageCall:
     def transaction(self) -> AbstractContextManager[StorageTransaction]:
         """Lend a transaction that runs as Storage's login until it becomes the caller."""
         return self.project.transaction(self.asked)
+
+    def given(self, name: str) -> list[str]:
+        """Return every value of a parameter: where one counts, a second one is for somebody else's eyes."""
+        return self.repeated.get(name, [])
 
     def json(self) -> dict[str, Any]:
         """Read the body as a JSON object; nothing counts as an empty one. Raises StorageError."""

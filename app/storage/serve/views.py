@@ -88,6 +88,7 @@ class StorageViews:
             method=request.method,
             path=variables,
             query=request.args.to_dict(),
+            repeated=request.args.to_dict(flat=False),
             headers=request.headers,  # type: ignore[arg-type]
             body=request.stream,
             length=_length(),
