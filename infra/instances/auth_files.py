@@ -74,10 +74,14 @@ class AuthSpec:
 
 
 class AuthFiles:
-    """The files below one folder. owner: whose they are to be; None: ours."""
+    """The files below one folder.
 
-    def __init__(self, root: Path, *, owner: tuple[int, int] | None = None) -> None:
-        self.root, self._owner = root, owner
+    owner  whose they are to be; None: ours
+    marks  where Auth notes that it is asked for a project, which is forgotten with its file; None: nowhere
+    """
+
+    def __init__(self, root: Path, *, owner: tuple[int, int] | None = None, marks: Path | None = None) -> None:
+        self.root, self._owner, self._marks = root, owner, marks
 
     def path(self, project_id: str) -> Path:
         """Return where a project's file lies."""
@@ -110,6 +114,8 @@ class AuthFiles:
     def remove(self, project_id: str) -> None:
         """Ensure that the project has no file: Auth serves it no more."""
         self.path(project_id).unlink(missing_ok=True)
+        if self._marks is not None:
+            (self._marks / project_id).unlink(missing_ok=True)
 
     def list(self) -> list[str]:
         """List the ids of the projects that have a file."""
