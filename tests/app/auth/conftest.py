@@ -83,7 +83,7 @@ class AuthWorld:
         self.files.ensure(self.spec)
 
     def key(self, role="anon", **more) -> str:
-        now = int(time.time())
+        now = int(self.now())
         return tokens.sign_token({"iss": "launchdb", "role": role, "iat": now, "exp": now + 600, **more}, self.secret)
 
     def call(self, method, path, body=None, *, bearer=None, role="anon", headers=None, version=True):
