@@ -15,6 +15,7 @@ from app.platform.owners import accounts, admin_owners, mail, owners, tokens
 from app.platform.projects import (
     extensions,
     lifecycle,
+    mail_previews,
     owner_migrations,
     project_settings,
     project_sql,
@@ -44,6 +45,7 @@ NOUNS = (
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,
+    mail_previews.routes,
     project_views.routes,
     backups.routes,
     admin_backups.routes,
