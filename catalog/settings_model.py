@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 from catalog import settings_text as text
+from catalog.settings_auth import Function, OAuthProvider, ProviderName
 
 MIB = 1024 * 1024
 DAY, YEAR = 86_400, 31_536_000
@@ -90,6 +91,18 @@ class ProjectSettings(_Members):
     verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
     redirect_urls: Annotated[list[Redirect], AfterValidator(text.distinct), Field(max_length=100)] = []
+    oauth_providers: dict[ProviderName, OAuthProvider] = {}
+    manual_linking: bool = False
+    session_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
+    session_idle_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
+    single_session: bool = False
+    captcha_provider: Literal["", "hcaptcha", "turnstile"] = ""
+    refuse_leaked_passwords: bool = False
+    hook_custom_access_token: Function = ""
+    hook_before_user_created: Function = ""
+    hook_password_verification: Function = ""
+    hook_mfa_verification: Function = ""
+    hook_send_email: Function = ""
 
     # Mail
     smtp_host: Annotated[str, AfterValidator(text.host), Field(max_length=253)] = ""
@@ -138,13 +151,21 @@ INSTALLATION = {
     "idle_transaction_seconds": "project_idle_transaction_seconds",
     "temp_mb": "project_temp_mb",
 }
-# What a job has to bring to the database or to the data API; everything else is read by whom it concerns.
+# What a job has to bring to the database or to the data API.
 OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
      "idle_transaction_seconds", "temp_mb"}
 )  # fmt: skip
+# What is counted by a loop, or read by a service that has no files of its own yet.
+ELSEWHERE = frozenset({"file_bytes", "signed_url_seconds", "database_quota_mb", "storage_quota_mb", "idle_minutes"})
+# What a job has to bring to Auth: everything else.
+AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE
 # Kept in the vault, never shown, by the name of the secret.
-SECRETS = {"smtp_password": "smtp_password"}
+SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
+# The same for members that hold a secret for each of several names: what the names of the secrets begin with.
+SECRET_MAPS = {"oauth_secrets": "oauth_secret_"}
+# What is changed name by name, as it is kept.
+NAME_BY_NAME = ("mailTemplates", "oauthProviders")
 
 
 def digest_of(password: str | None) -> str | None:
@@ -163,10 +184,13 @@ Password = Annotated[
     Field(min_length=1, max_length=1024),
     PlainSerializer(digest_of, when_used="json"),
 ]
+# A key in PEM has several lines.
+ProviderSecret = Annotated[str, Field(min_length=1, max_length=10_000), PlainSerializer(digest_of, when_used="json")]
 _CHANGES: dict[str, Any] = {
     name: (Annotated[(field.annotation, Field(), *field.metadata)] | None, None)
     for name, field in ProjectSettings.model_fields.items()
 }
+_CHANGES["oauth_providers"] = (dict[ProviderName, OAuthProvider | None] | None, None)
 SettingsChanges = cast(
     "type[BaseModel]",
     create_model(
@@ -174,6 +198,8 @@ SettingsChanges = cast(
         __base__=_Members,
         __doc__="What is to change of a project's settings: what is left out stays, null puts back the default.",
         smtp_password=(Password | None, None),
+        captcha_secret=(Password | None, None),
+        oauth_secrets=(dict[ProviderName, ProviderSecret | None] | None, None),
         **_CHANGES,
     ),
 )

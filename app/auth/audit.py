@@ -27,6 +27,7 @@ _TYPES = {
     "user_recovery_requested": "user",
     "user_confirmation_requested": "user",
     "user_reauthenticate_requested": "user",
+    "identity_unlinked": "user",
 }
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
