@@ -27,6 +27,7 @@ def sign_up(call: AuthCall) -> AuthAnswer:
     """Create a user: a Session where addresses count as confirmed at once, otherwise the bare User."""
     if not call.project.settings.sign_up:
         raise AuthError(422, "signup_disabled", "Signups not allowed for this instance")
+    call.ensure_types(texts=("email", "phone", "password"), objects=("data",))
     given = call.text("email"), call.text("phone")
     if not any(given):
         return _sign_up_anonymously(call)

@@ -34,6 +34,7 @@ def show(call: AuthCall) -> AuthAnswer:
 
 def change(call: AuthCall) -> AuthAnswer:
     """Change what the user asks for: address, password, data. All of it, or nothing."""
+    call.ensure_types(texts=("password", "current_password", "nonce"), objects=("data", "app_metadata"))
     email, phone, data = addresses.email_of(call), addresses.phone_of(call), call.members("data")
     password = call.text("password") if call.body.get("password") is not None else None
     way = Way(redirects.redirect_of(call), pkce.challenge_of(call.body), durable=True)
