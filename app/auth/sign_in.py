@@ -8,12 +8,13 @@ from uuid import UUID
 
 from app.auth import access_tokens
 from app.auth.errors import AuthError
+from app.auth.hooks import hooks
 from app.auth.store import refresh_tokens, sessions, signed_in
 from app.auth.times import moment_of
 from app.auth.user_json import user_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from app.auth.serve.call import AuthCall
     from infra.postgres.database import Transaction
@@ -60,17 +61,24 @@ def begin_session(
         "aal": aal,
         "amr": [{"method": method, "timestamp": int(moment.timestamp())}],
     }
-    return session_answer(call, tx, begun, session, token)
+    return session_answer(call, tx, begun, session, token, method=method)
 
 
 def session_answer(
-    call: AuthCall, tx: Transaction, user_row: Mapping[str, Any], session: Mapping[str, Any], refresh_token: str
+    call: AuthCall,
+    tx: Transaction,
+    user_row: Mapping[str, Any],
+    session: Mapping[str, Any],
+    refresh_token: str,
+    *,
+    method: str = "token_refresh",
 ) -> dict[str, Any]:
     """Return the Session that clients read: a new access token beside a refresh token.
 
     session  a row as `store.sessions` gives it; of it id, aal and amr count
+    method   for what the access token is made, as the hook for its claims is told
     """
-    token, expires_at = signed(call, user_row, session["id"], session["aal"] or "aal1", session["amr"])
+    token, expires_at = signed(call, tx, user_row, session, method=method)
     return {
         "access_token": token,
         "token_type": "bearer",
@@ -82,11 +90,18 @@ def session_answer(
 
 
 def signed(
-    call: AuthCall, user_row: Mapping[str, Any], session_id: object, aal: str, amr: Sequence[Mapping[str, Any]]
+    call: AuthCall, tx: Transaction, user_row: Mapping[str, Any], session: Mapping[str, Any], *, method: str
 ) -> tuple[str, int]:
-    """Return an access token, and when it expires, in seconds of the epoch."""
-    now = int(call.services.clock())
-    claims = access_tokens.access_claims(call.project, user_row, session_id=str(session_id), aal=aal, amr=amr, now=now)
+    """Return an access token, and when it expires, in seconds of the epoch. Raises AuthError when a hook refuses."""
+    claims = access_tokens.access_claims(
+        call.project,
+        user_row,
+        session_id=str(session["id"]),
+        aal=session["aal"] or "aal1",
+        amr=session["amr"],
+        now=int(call.services.clock()),
+    )
+    claims = hooks.custom_access_token(call, tx, user_row["id"], claims, method)
     return access_tokens.sign_access(call.project, claims), claims["exp"]
 
 

@@ -175,7 +175,9 @@ def test_who_takes_away_the_account_of_their_address_gets_that_of_another(browse
     assert user["email_confirmed_at"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/authorize?provider=keycloak"), ("DELETE", f"/{uuid.UUID(int=7)}")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/authorize?provider=keycloak"), ("DELETE", f"/{uuid.UUID(int=7)}")]
+)
 def test_without_manual_linking_there_is_none(browser, auth, email, method, path):
     make_user(auth, email)
     token = sign_in(auth, email).json["access_token"]
