@@ -21,8 +21,14 @@ _TIMES = (
 
 def user_json(tx: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the public User of a row, with identities and factors; `identities` beside its columns count as read."""
-    identities = row["identities"] if "identities" in row else stored_identities.of_user(tx, row["id"])
-    return public_user(row, identities, [])
+    if "identities" in row:
+        return whole_user(row)
+    return public_user(row, stored_identities.of_user(tx, row["id"]), [])
+
+
+def whole_user(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public User of a row as `store.signed_in` reads it: all that is shown stands beside its columns."""
+    return public_user(row, row["identities"], [])
 
 
 def public_user(

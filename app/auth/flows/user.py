@@ -12,10 +12,10 @@ from app.auth.letters import AuthLetter
 from app.auth.mailing import posting
 from app.auth.mailing.writing import Way
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-from app.auth.sign_in import current_user
+from app.auth.sign_in import current_user, read_current_user
 from app.auth.store import one_time_tokens, sessions, users
 from app.auth.times import moment_of
-from app.auth.user_json import user_json
+from app.auth.user_json import user_json, whole_user
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -28,9 +28,8 @@ def show(call: AuthCall) -> AuthAnswer:
     """Answer the user of the token."""
     if call.claims.get("aud") not in (users.AUDIENCE, [users.AUDIENCE]):
         raise validation_error("Token audience doesn't match request audience")
-    with call.project.autocommit() as tx:
-        user, _ = current_user(call, tx)
-        return AuthAnswer(user_json(tx, user))
+    user, _ = read_current_user(call)
+    return AuthAnswer(whole_user(user))
 
 
 def change(call: AuthCall) -> AuthAnswer:
@@ -40,8 +39,7 @@ def change(call: AuthCall) -> AuthAnswer:
     way = Way(redirects.redirect_of(call), pkce.challenge_of(call.body), durable=True)
     if call.members("app_metadata") is not None:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
-    with call.project.autocommit() as tx:
-        user, session = current_user(call, tx)
+    user, session = read_current_user(call)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     encrypted, letters = None, list[AuthLetter]()

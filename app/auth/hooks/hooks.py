@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -33,10 +34,11 @@ ACTIONS = {
 
 
 def custom_access_token(
-    call: AuthCall, tx: Transaction, user_id: object, claims: dict[str, Any], method: str
+    call: AuthCall, tx: Transaction | None, user_id: object, claims: dict[str, Any], method: str
 ) -> dict[str, Any]:
     """Return the claims of an access token as the project's function wants them, if there is one. Raises AuthError.
 
+    tx      None where no transaction is open
     method  by which the user was signed in, or `token_refresh`
     """
     hook = call.project.settings.hook_custom_access_token
@@ -44,7 +46,8 @@ def custom_access_token(
         return claims
     told = {name: value for name, value in claims.items() if name != "db_role"}
     payload = {"user_id": str(user_id), "claims": told, "authentication_method": method}
-    found = run(call, tx, hook, payload).get("claims")
+    with call.project.transaction() if tx is None else nullcontext(tx) as within:
+        found = run(call, within, hook, payload).get("claims")
     faults = _claim_faults(found)
     if faults or not isinstance(found, dict):
         said = "".join(f"\n- {fault}" for fault in faults)
