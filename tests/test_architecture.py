@@ -94,9 +94,12 @@ DOORS = {
 # The bench does by hand what we do, to compare.
 AROUND_DOORS = ("scripts.bench",)
 HOMES = {
-    "jwt": ("infra.secrets.tokens",),
+    "jwt": ("infra.secrets.tokens", "infra.secrets.signing_keys"),
     "bcrypt": ("infra.secrets.foreign_hashes",),
-    "cryptography": ("infra.secrets.vault", "infra.secrets.foreign_hashes", "infra.edge.certificates"),
+    "cryptography": (
+        *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
+        "infra.edge.certificates",
+    ),
     "argon2": ("infra.secrets.passwords",),
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),

@@ -17,7 +17,7 @@ from catalog import names, projects, secrets
 from catalog.project_states import REACHABLE
 from catalog.projects import ProjectBusy
 from infra.errors import Refused
-from jobs.projects import data_plane
+from jobs.projects import api_keys, data_plane
 from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class WakeOnRequest:
         try:
             with self._infra.database.autocommit() as tx:
                 known = secrets.read_all(tx, self._infra.vault, project_id)
-            secret = data_plane.jwt_secret(known)
+            secret, keys = data_plane.jwt_secret(known), api_keys.accepted(known)
         except (Refused, KeyError):
             raise PgrstError("PGRST300", "Server lacks JWT secret") from None
         role = names.roles(project_id).anon
         bearer.identify(
             authorization,
-            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role"),
+            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role", launchdb_api_keys=keys),
         )

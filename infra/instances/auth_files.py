@@ -27,7 +27,8 @@ class AuthSpec:
     db_uri         the database, as the project's Auth login
     db_uri_before  tried when db_uri's password is refused: while that is changed, one of the two is right
     jwt_secret     what tokens are verified by, as `infra.secrets.tokens.verification_keys` takes it
-    signing_key    the text of the HS256 key in force, which tokens are signed with
+    signing_key    what tokens are signed with, as `infra.secrets.tokens.sign_token` takes it
+    api_keys       the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     roles          the database's roles by the shared name of each: anon, authenticated, service_role
     mail_key       what letters are sealed with for the worker that sends them
     has_mail       whether letters go anywhere
@@ -47,6 +48,7 @@ class AuthSpec:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     pool_size: int = 4
     db_uri_before: str = field(default="", repr=False)
+    api_keys: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -63,7 +65,7 @@ class AuthSpec:
         try:
             found = json.loads(text)
             known = {name: value for name, value in found.items() if name in cls.__dataclass_fields__}
-            spec = cls(**known)
+            spec = cls(**{**known, "api_keys": tuple(known.get("api_keys", ()))})
         except (ValueError, TypeError, AttributeError) as error:
             raise Refused("the file of a project's Auth is not whole") from error
         if not spec.db_uri:  # without it the driver would go wherever it is told to

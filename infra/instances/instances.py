@@ -13,6 +13,7 @@ Part = Literal["schema", "config"]
 class InstanceSpec:
     """What one data API has to serve. `id` names the instance, `project_id` whose it is.
 
+    api_keys         the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     db_uri_before    tried when the server refuses db_uri's password: while that is changed, one of the two is right
     cors_origins     none: any
     rate_per_minute  0: not counted
@@ -32,6 +33,7 @@ class InstanceSpec:
     body_bytes: int = 10 * 1024 * 1024
     session: str = ""
     db_uri_before: str = field(default="", repr=False)
+    api_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

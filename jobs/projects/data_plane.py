@@ -14,7 +14,7 @@ from infra.postgres.role_names import SHARED_ANON, SHARED_AUTHENTICATED, SHARED_
 from infra.postgres.sql import statements
 from infra.secrets import tokens
 from jobs.engine.errors import GiveUp
-from jobs.projects import pooling
+from jobs.projects import api_keys, pooling
 
 if TYPE_CHECKING:
     from catalog.secrets import ScopeSecrets
@@ -110,6 +110,7 @@ def spec(
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
+        api_keys=api_keys.accepted(known),
         session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )
 
@@ -134,9 +135,17 @@ def auth_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSe
 
 
 def jwt_secret(known: ScopeSecrets) -> str:
-    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
-    listed = known.versions[names.JWT_SECRET]
+    """Return what tokens are verified by: each key that is coming, in force or in its grace time.
+
+    Of keys with a private part it is the public one alone.
+    """
+    listed = [*known.versions[names.JWT_SECRET], *known.versions.get(names.SIGNING_KEY, ())]
     return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
+
+
+def signing_key(known: ScopeSecrets) -> str:
+    """Return what users' tokens are signed with, as `tokens.sign_token` takes it."""
+    return known.get(names.SIGNING_KEY) or known[names.JWT_SECRET]
 
 
 def passwords(project: str, known: ScopeSecrets) -> dict[str, str]:
