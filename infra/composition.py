@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.instances.activity import auth_marks
 from infra.instances.auth_files import AuthFiles
 from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders, SocketFolders
@@ -62,7 +63,7 @@ class Infra:
             databases=databases,
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=instances(settings),
-            auth=AuthFiles(settings.auth_folder, owner=_services_account(settings)),
+            auth=AuthFiles(settings.auth_folder, owner=_services_account(settings), marks=auth_marks(settings)),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.transport_of(settings),
             # An embedded installation has no Caddy before it.

@@ -33,6 +33,7 @@ MAY_IMPORT_WING = {
     "infra.edge": {"infra"},
     "infra.instances": {"infra"},
     "infra.outbound": {"infra"},
+    "infra.blobs": {"infra"},
     "infra.mail": {"infra", "infra.secrets"},
     "infra.pooler": {"infra", "infra.postgres", "infra.secrets"},
     "infra.composition": {
@@ -73,13 +74,14 @@ MAY_IMPORT_WING = {
     "app.platform.operations": {"app.http", "app.server", "app.platform.projects"},
     "app.platform.owners": {"app.http", "app.platform.operations"},
     "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
-    "app.auth": {"app.http", "app.server", "app.data", "app.data.run"},
-    "app.storage": {"app.http"},
+    "app.auth": {"app.data.serve", "app.http", "app.server", "app.data", "app.data.run"},
+    "app.served": {"app.data", "app.data.run"},
+    "app.storage": {"app.http", "app.server", "app.data", "app.data.run", "app.served"},
     "app.broker": {"app.http", "app.server"},
     "app.manager": {"app.http", "app.server", "app.platform.operations"},
     "app.migrations": {"app.http", "app.platform.operations"},
     "app.factory": {
-        *("app.http", "app.edge", "app.data.serve", "app.platform.projects"),
+        *("app.http", "app.edge", "app.auth", "app.data.serve", "app.platform.projects"),
         *("app.platform.operations", "app.platform.owners", "app.platform.backups"),
     },
 }
@@ -114,7 +116,7 @@ HOMES = {
     # A project's container serves its data API without it.
     "flask": (
         *("app.factory", "app.http", "app.platform", "app.edge", "app.data.serve.blueprint", "scripts.bench"),
-        *("app.auth", "app.storage", "app.broker", "app.manager", "app.migrations"),
+        *("app.auth", "app.storage", "app.served", "app.broker", "app.manager", "app.migrations"),
     ),
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),

@@ -81,7 +81,7 @@ def session_answer(
     return session_of(call, user_row, session, refresh_token, user_json(tx, user_row), method=method, tx=tx)
 
 
-def session_of(
+def session_of(  # noqa: PLR0913 - what a session is made of
     call: AuthCall,
     user_row: Mapping[str, Any],
     session: Mapping[str, Any],

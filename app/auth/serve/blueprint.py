@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
@@ -21,7 +21,7 @@ from app.server.clients import client_address
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from app.auth.serve.project import AuthProject, AuthProjects
     from app.auth.serve.services import AuthServices
@@ -30,7 +30,16 @@ log = logging.getLogger(__name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 VERSION_HEADER, VERSION = "X-Supabase-Api-Version", "2024-01-01"
 BODY_BYTES_MAX = 1024 * 1024
+# What looks whether somebody is there is no use of the project, and wakes none.
+WATCHED = frozenset({"/health"})
 JSON = "application/json"
+
+
+class AbsentProject(Protocol):
+    """Answers for a project that is not served now."""
+
+    def __call__(self, project_id: str, route: AuthRoute, *, gated: bool, watched: bool) -> AuthProject:
+        """Return it once it is. watched: whoever asks looks only whether somebody is there. Raises AuthError."""
 
 
 class AuthViews:
@@ -44,7 +53,7 @@ class AuthViews:
         routes: Sequence[AuthRoute],
         projects: AuthProjects,
         services: AuthServices,
-        absent: Callable[[str], AuthProject],
+        absent: AbsentProject,
         trusted_proxies: str = "",
     ) -> None:
         rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
@@ -59,6 +68,7 @@ class AuthViews:
         try:
             return _finished(_made(self._answered(project_id, f"/{path}", gated=gated)))
         except AuthError as error:
+            self._services.counts.refused(error.code)
             return _finished(_refusal(error))
         except Unavailable as error:
             log.warning("Auth could not answer", extra={"project_id": project_id, "error": str(error)})
@@ -73,8 +83,11 @@ class AuthViews:
 
     def _answered(self, project_id: str, path: str, *, gated: bool) -> AuthAnswer:
         route, variables = self._matched(path)
-        project = self._projects.find(project_id) or self._absent(project_id)
+        watched = route.path in WATCHED
+        project = self._projects.find(project_id) or self._absent(project_id, route, gated=gated, watched=watched)
         claims = admission.admit(route, project, request, gated=gated, now=self._services.clock())
+        if not watched:
+            project.mark.touch()
         call = AuthCall(
             project=project,
             services=self._services,
@@ -91,7 +104,9 @@ class AuthViews:
             ),
             user_agent=request.headers.get("User-Agent", ""),
         )
-        return route.view(call)
+        answer = route.view(call)
+        self._services.counts.answered(route.path, call.query, answer.body)
+        return answer
 
     def _matched(self, path: str) -> tuple[AuthRoute, dict[str, Any]]:
         method = "GET" if request.method == "HEAD" else request.method

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.auth.oauth.documents import ProviderDocuments
+from app.auth.serve.counts import AuthCounts
 from infra.outbound.http import Outbound
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class AuthServices:
     letters    sends what is written to people
     oauth      what OAuth providers publish, and the way to ask them
     clock      the present in seconds of the epoch
+    counts     what is counted for Prometheus
     """
 
     database: Database
@@ -36,3 +38,4 @@ class AuthServices:
     letters: Letters
     oauth: ProviderDocuments = field(default_factory=lambda: ProviderDocuments(Outbound()))
     clock: Callable[[], float] = field(default=time.time)
+    counts: AuthCounts = field(default_factory=AuthCounts)
