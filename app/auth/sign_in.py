@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -143,9 +144,22 @@ def _present(
     if session_id is None:
         return found.user, None
     session = found.session
-    if session is None or (session["not_after"] and session["not_after"] <= moment_of(call.services.clock())):
+    if session is None or _is_over(call, session):
         raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
     return found.user, session
+
+
+def _is_over(call: AuthCall, session: Mapping[str, Any]) -> bool:
+    """Return whether a session is at its end, as refreshes of it find as well (`auth.rotate_refresh_token`)."""
+    settings, moment = call.project.settings, moment_of(call.services.clock())
+    ends = [session["not_after"]]
+    if settings.session_seconds:
+        ends.append(session["created_at"] + timedelta(seconds=settings.session_seconds))
+    if settings.session_idle_seconds:
+        used = session["refreshed_at"] or session["created_at"]
+        ends.append(used + timedelta(seconds=settings.session_idle_seconds))
+    is_past = any(end is not None and end <= moment for end in ends)
+    return is_past or (settings.single_session and bool(session["is_superseded"]))
 
 
 def token_subject(call: AuthCall) -> tuple[UUID, UUID | None]:

@@ -38,7 +38,7 @@ def sign_in_by_password(call: AuthCall) -> AuthAnswer:
             users.replace_password(tx, row["id"], row["encrypted_password"], fresh)
         session = begin_session(call, tx, row, method="password")
         audit.record(call, tx, "login", row, provider="email")
-    weakness = password_rules.weakness_of(call.project, password)
+    weakness = password_rules.weakness_of(call, password)
     return AuthAnswer(session if weakness is None else {**session, "weak_password": weakness})
 
 

@@ -85,6 +85,9 @@ def _called(call: AuthCall, connection: PipelineConnection, hook: str, payload: 
         raise
     finally:
         connection.answer_bytes_max = most
+    if over.is_set():  # it has answered while the connection was shut
+        connection.close()
+        raise _timeout(call, hook)
     if found.error is not None:
         _undo(connection)
         if found.error.sqlstate == CANCELLED:
