@@ -66,8 +66,8 @@ NOUNS = (
 )
 
 
-def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:
-    """Return the application with the named services: 'platform', 'data' or both."""
+def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth")) -> Flask:
+    """Return the application with the named services: 'platform', 'data', 'auth', or several of them."""
     app = Flask("launchdb", static_folder=None)
     app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -80,18 +80,28 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if settings.runtime != "embedded" or "data" in services:
-        _serve_data(app, settings, infra, services)
+    if settings.runtime != "embedded" or {"data", "auth"} & set(services):
+        _serve_projects(app, settings, infra, services)
     return app
 
 
-def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
-    """Serve the projects' data, or say of each to the proxy in front whether it can be asked."""
+def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
+    """Serve the projects' data and Auth, or say of each to the proxy in front whether it can be asked."""
     from app.data.serve import blueprint as data  # noqa: PLC0415
-    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no data need not load it
+    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no project need not load it
 
     seen = functools.partial(status_of, app)
     held = wake_on_request.WakeOnRequest(settings, infra)
+    if "auth" in services:
+        from app.auth import service  # noqa: PLC0415 - its libraries take memory
+
+        world = app.extensions[EXTENSION]
+        app.register_blueprint(
+            service.auth_blueprint(
+                settings, infra.database, passwords=world.passwords, limiter=world.limiter,
+                registry=world.metrics.registry, status_of=seen, wait=held.wait_until_served,
+            )
+        )  # fmt: skip
     if "data" in services:
         counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
         app.register_blueprint(

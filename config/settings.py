@@ -154,9 +154,7 @@ class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
         "SMTP_PASSWORD", SecretStr(""), "its password; the file of that name among the secrets goes before it"
     )
     smtp_from: str = _env("SMTP_FROM", "launchdb@localhost", "address that mails come from; needed with SMTP_HOST")
-    mails_per_hour: int = _env(
-        "MAILS_PER_HOUR", 200, "mails of the platform, and of each project, within an hour", ge=1
-    )
+    mails_per_hour: int = _env("MAILS_PER_HOUR", 200, "mails of the platform, and of each project, an hour", ge=1)
 
     backup_format: Literal["sql.gz", "dump.zst"] = _env(
         "BACKUP_FORMAT", "sql.gz", "sql.gz: read by gpg, gunzip and psql; dump.zst: by gpg, zstd and pg_restore, faster"

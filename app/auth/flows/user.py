@@ -82,7 +82,7 @@ def _new_password(
     if user["is_sso_user"]:
         raise AuthError(422, "user_sso_managed", "Updates on password disabled for SSO accounts")
     _check_current(call, user, session)
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     stored = user["encrypted_password"] or None
     if stored is not None and call.services.passwords.matches(password, stored):
         raise AuthError(422, "same_password", "New password should be different from the old password.")

@@ -46,16 +46,18 @@ def ask(project: AuthProject, user_id: UUID, session_id: UUID | None) -> SignedI
     return None if found is None else _signed_in(_typed(found))
 
 
-def rotate(
-    project: AuthProject, presented: str, moment: datetime, *, reuse_seconds: int, lives_seconds: int
-) -> tuple[Rotation, SignedIn | None]:
+def rotate(project: AuthProject, presented: str, moment: datetime) -> tuple[Rotation, SignedIn | None]:
     """Replace a refresh token, or find out why not; return with it whose it is, all by one statement for itself."""
+    settings = project.settings
     values = {
         "presented": presented,
         "fresh": make_token(),
         "moment": moment,
-        "reuse": reuse_seconds,
-        "lives": lives_seconds,
+        "reuse": settings.refresh_reuse_seconds,
+        "lives": settings.refresh_token_seconds,
+        "timebox": settings.session_seconds or None,
+        "idle": settings.session_idle_seconds or None,
+        "single": settings.single_session,
     }
     said = project.ask(_rotate(), values)
     found = said.pop("found")

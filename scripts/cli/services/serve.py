@@ -29,7 +29,7 @@ from infra.postgres.database import Database
 from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
 log = logging.getLogger(__name__)
-SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
+SERVICES = {"all": ("platform", "data", "auth"), "platform": ("platform",), "data": ("data",)}
 # Never public: on LAUNCHDB_INTERNAL_HOST, whatever LAUNCHDB_HOST says.
 INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
 # Public through the proxy alone, on the internal network as well. They hold no secret but the database's address.
