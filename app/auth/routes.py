@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.auth.flows import admin_users, health, logout, settings, signup, token, user
+from app.auth.flows import (
+    admin_factors,
+    admin_users,
+    factors,
+    health,
+    logout,
+    passkeys,
+    settings,
+    signup,
+    token,
+    user,
+    well_known,
+)
 
 if TYPE_CHECKING:
     from app.auth.serve.call import AuthRoute
@@ -17,4 +29,8 @@ ROUTES: tuple[AuthRoute, ...] = (
     *logout.ROUTES,
     *user.ROUTES,
     *admin_users.ROUTES,
+    *factors.ROUTES,
+    *passkeys.ROUTES,
+    *admin_factors.ROUTES,
+    *well_known.ROUTES,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.auth.store import factors as stored_factors
 from app.auth.store import identities as stored_identities
 from app.auth.times import rfc3339
 
@@ -18,11 +19,14 @@ _TIMES = (
     "banned_until", "deleted_at",
 )  # fmt: skip
 
+_FACTOR_TIMES = ("created_at", "updated_at", "last_challenged_at")
+
 
 def user_json(tx: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the public User of a row, with identities and factors; `identities` beside its columns count as read."""
+    """Return the public User of a row, with identities and factors; what of them stands in the row counts as read."""
     identities = row["identities"] if "identities" in row else stored_identities.of_user(tx, row["id"])
-    return public_user(row, identities, [])
+    factors = row["factors"] if "factors" in row else stored_factors.of_user(tx, row["id"])
+    return public_user(row, identities, factors)
 
 
 def public_user(
@@ -50,8 +54,20 @@ def public_user(
         "is_anonymous": row["is_anonymous"],
     }
     if factors:
-        shown["factors"] = list(factors)
+        shown["factors"] = [factor_json(factor) for factor in factors]
     return shown
+
+
+def factor_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public Factor of a row of auth.mfa_factors: nothing of what proves it."""
+    shown = {
+        "id": str(row["id"]),
+        "friendly_name": row["friendly_name"],
+        "factor_type": row["factor_type"],
+        "status": row["status"],
+        **{name: rfc3339(row[name]) for name in _FACTOR_TIMES if row[name] is not None},
+    }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def identity_json(row: Mapping[str, Any]) -> dict[str, Any]:

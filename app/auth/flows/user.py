@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.auth import addresses, audit, new_users, password_rules
 from app.auth.errors import AuthError, validation_error
 from app.auth.json_values import merged
+from app.auth.mfa import levels
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import current_user
 from app.auth.store import identities, sessions, users
@@ -37,6 +38,9 @@ def change(call: AuthCall) -> AuthAnswer:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
     with call.project.autocommit() as tx:
         user, session = current_user(call, tx)
+        if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
+            message = "AAL2 session is required to update email or password when MFA is enabled."
+            levels.ensure_second(tx, user, session, status=401, message=message)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     encrypted = None

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from app.auth.store.factors import SQL as FACTORS
 from app.auth.store.identities import SQL as IDENTITIES
 from app.auth.store.sessions import SQL as SESSIONS
 from app.auth.store.users import SQL as USERS
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 _PREFIX = "session_"
-_TIMES = ("last_sign_in_at", "created_at", "updated_at")
+_TIMES = {"last_sign_in_at", "created_at", "updated_at", "last_challenged_at"}
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """user: the row, with `identities` beside its columns; session: the row, or None when there is no such session."""
+    """user: the row, with `identities` and `factors` beside its columns; session: the row, or None without one."""
 
     user: dict[str, Any]
     session: dict[str, Any] | None
@@ -36,15 +37,18 @@ def find(tx: Transaction, user_id: object, session_id: object) -> SignedIn | Non
     if row is None:
         return None
     session = {name.removeprefix(_PREFIX): row.pop(name) for name in list(row) if name.startswith(_PREFIX)}
-    for identity in row["identities"]:
-        for name in _TIMES:
-            identity[name] = identity[name] and datetime.fromisoformat(identity[name])
+    for each in (*row["identities"], *row["factors"]):
+        for name in _TIMES & each.keys():
+            each[name] = each[name] and datetime.fromisoformat(each[name])
     return SignedIn(row, None if session["id"] is None else session)
 
 
 @cache
 def _query() -> sql.Composed:
     composed: sql.Composed = SQL.find.format(
-        user_columns=USERS.columns, identity_columns=IDENTITIES.columns, amr=SESSIONS.amr
+        user_columns=USERS.columns,
+        identity_columns=IDENTITIES.columns,
+        factor_columns=FACTORS.shown,
+        amr=SESSIONS.amr,
     )
     return composed
