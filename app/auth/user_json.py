@@ -24,9 +24,14 @@ _FACTOR_TIMES = ("created_at", "updated_at", "last_challenged_at")
 
 def user_json(tx: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the public User of a row, with identities and factors; what of them stands in the row counts as read."""
-    identities = row["identities"] if "identities" in row else stored_identities.of_user(tx, row["id"])
-    factors = row["factors"] if "factors" in row else stored_factors.of_user(tx, row["id"])
-    return public_user(row, identities, factors)
+    if "identities" in row:
+        return whole_user(row)
+    return public_user(row, stored_identities.of_user(tx, row["id"]), stored_factors.of_user(tx, row["id"]))
+
+
+def whole_user(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public User of a row as `store.signed_in` reads it: all that is shown stands beside its columns."""
+    return public_user(row, row["identities"], row["factors"])
 
 
 def public_user(

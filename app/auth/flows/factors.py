@@ -46,7 +46,7 @@ def enroll(call: AuthCall) -> AuthAnswer:
                 "Maximum number of verified factors reached, unenroll to continue",
             )
         message = "AAL2 required to enroll a new factor"
-        levels.ensure_second(tx, user, session, status=403, message=message)
+        levels.ensure_second(user, session, status=403, message=message)
         setup = totp.make_setup(_account(user), issuer or _issuer(call)) if kind == "totp" else None
         try:
             factor = factors.create(tx, user["id"], kind, name, setup.secret if setup else None, moment)

@@ -30,7 +30,7 @@ def registration_options(call: AuthCall) -> AuthAnswer:
     party = _party(call)
     with call.project.transaction() as tx:
         user, session = levels.permanent_user(call, tx)
-        _ensure_level(tx, user, session)
+        _ensure_level(user, session)
         known = [each["credential_id"] for each in passkeys.of_user(tx, user["id"])]
         if len(known) >= MOST:
             raise AuthError(422, "too_many_passkeys", f"A user has at most {MOST} passkeys")
@@ -44,7 +44,7 @@ def register(call: AuthCall) -> AuthAnswer:
     _party(call)
     with call.project.autocommit() as tx:
         user, session = levels.permanent_user(call, tx)
-        _ensure_level(tx, user, session)
+        _ensure_level(user, session)
         kept, answer = _answered(call, tx, user["id"], "registration")
     try:
         made = ceremonies.registered(_kept_party(kept), kept["challenge"], answer, verified=True)
@@ -111,7 +111,7 @@ def delete_own(call: AuthCall) -> AuthAnswer:
     _party(call)
     with call.project.transaction() as tx:
         user, session = levels.permanent_user(call, tx)
-        _ensure_level(tx, user, session)
+        _ensure_level(user, session)
         forget(call, tx, user, _passkey_id(call))
     return AuthAnswer(status=204)
 
@@ -214,8 +214,8 @@ def _columns(made: Credential) -> dict[str, Any]:
     }
 
 
-def _ensure_level(tx: Transaction, user: Mapping[str, Any], session: Mapping[str, Any]) -> None:
-    levels.ensure_second(tx, user, session, status=403, message="AAL2 session is required to change passkeys")
+def _ensure_level(user: Mapping[str, Any], session: Mapping[str, Any]) -> None:
+    levels.ensure_second(user, session, status=403, message="AAL2 session is required to change passkeys")
 
 
 def _passkey_id(call: AuthCall) -> UUID:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from psycopg.errors import LockNotAvailable
 
 from app.auth import audit, limits
 from app.auth.errors import AuthError, validation_error
 from app.auth.serve.call import AuthAnswer, AuthCall
-from app.auth.sign_in import banned, session_answer
+from app.auth.sign_in import banned, session_of
 from app.auth.store import refresh_tokens, signed_in
 from app.auth.times import moment_of
-
-if TYPE_CHECKING:
-    from infra.postgres.database import Transaction
+from app.auth.user_json import whole_user
+from infra.errors import Unavailable
 
 TOKEN_MAX = 255
 _WHY = {
@@ -32,22 +30,31 @@ def refresh(call: AuthCall) -> AuthAnswer:
         raise validation_error("refresh_token required")
     if len(presented) > TOKEN_MAX:
         raise _refused("unknown")
+    rotation, found = _rotated(call, presented)
+    if rotation.refresh_token is None:
+        _note_theft(call, rotation)
+        raise _refused(rotation.outcome)
+    if found is None or found.session is None:  # signed out in this very moment
+        raise _refused("unknown")
+    return AuthAnswer(session_of(call, found.user, found.session, rotation.refresh_token, whole_user(found.user)))
+
+
+def _rotated(call: AuthCall, presented: str) -> tuple[refresh_tokens.Rotation, signed_in.SignedIn | None]:
     settings = call.project.settings
-    with call.project.autocommit() as tx:
-        rotation = refresh_tokens.rotate(
-            tx,
+    try:
+        return signed_in.rotate(
+            call.project,
             presented,
             moment_of(call.services.clock()),
-            reuse=timedelta(seconds=settings.refresh_reuse_seconds),
-            lives=timedelta(seconds=settings.refresh_token_seconds),
+            reuse_seconds=settings.refresh_reuse_seconds,
+            lives_seconds=settings.refresh_token_seconds,
         )
-        if rotation.refresh_token is None:
-            _note_theft(call, tx, rotation)
-            raise _refused(rotation.outcome)
-        found = signed_in.find(tx, rotation.user_id, rotation.session_id)
-        if found is None or found.session is None:  # signed out in this very moment
-            raise _refused("unknown")
-        return AuthAnswer(session_answer(call, tx, found.user, found.session, rotation.refresh_token))
+    except Unavailable as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise AuthError(
+                409, "conflict", "Too many concurrent token refresh requests on the same session"
+            ) from error
+        raise
 
 
 def _refused(outcome: refresh_tokens.Outcome) -> AuthError:
@@ -57,8 +64,10 @@ def _refused(outcome: refresh_tokens.Outcome) -> AuthError:
     return AuthError(400, code, f"Invalid Refresh Token: {words}")
 
 
-def _note_theft(call: AuthCall, tx: Transaction, rotation: refresh_tokens.Rotation) -> None:
-    if rotation.outcome == "stolen":
+def _note_theft(call: AuthCall, rotation: refresh_tokens.Rotation) -> None:
+    if rotation.outcome != "stolen":
+        return
+    with call.project.transaction() as tx:
         found = signed_in.find(tx, rotation.user_id, None)
         audit.record(
             call, tx, "token_revoked", None if found is None else found.user, session_id=str(rotation.session_id)

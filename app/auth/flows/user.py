@@ -9,10 +9,10 @@ from app.auth.errors import AuthError, validation_error
 from app.auth.json_values import merged
 from app.auth.mfa import levels
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-from app.auth.sign_in import current_user
+from app.auth.sign_in import current_user, read_current_user
 from app.auth.store import identities, sessions, users
 from app.auth.times import moment_of
-from app.auth.user_json import user_json
+from app.auth.user_json import user_json, whole_user
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -25,9 +25,8 @@ def show(call: AuthCall) -> AuthAnswer:
     """Answer the user of the token."""
     if call.claims.get("aud") not in (users.AUDIENCE, [users.AUDIENCE]):
         raise validation_error("Token audience doesn't match request audience")
-    with call.project.autocommit() as tx:
-        user, _ = current_user(call, tx)
-        return AuthAnswer(user_json(tx, user))
+    user, _ = read_current_user(call)
+    return AuthAnswer(whole_user(user))
 
 
 def change(call: AuthCall) -> AuthAnswer:
@@ -36,11 +35,10 @@ def change(call: AuthCall) -> AuthAnswer:
     password = call.text("password") if call.body.get("password") is not None else None
     if call.members("app_metadata") is not None:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
-    with call.project.autocommit() as tx:
-        user, session = current_user(call, tx)
-        if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
-            message = "AAL2 session is required to update email or password when MFA is enabled."
-            levels.ensure_second(tx, user, session, status=401, message=message)
+    user, session = read_current_user(call)
+    if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        levels.ensure_second(user, session, status=401, message=message)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     encrypted = None

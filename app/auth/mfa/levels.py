@@ -31,11 +31,13 @@ def permanent_user(call: AuthCall, tx: Transaction) -> tuple[dict[str, Any], dic
     return user, session
 
 
-def ensure_second(
-    tx: Transaction, user: Mapping[str, Any], session: Mapping[str, Any] | None, *, status: int, message: str
-) -> None:
-    """Raise AuthError (insufficient_aal) for a session of the first level whose user has a verified factor."""
-    if (session is None or session["aal"] != SECOND) and factors.has_verified(tx, user["id"]):
+def ensure_second(user: Mapping[str, Any], session: Mapping[str, Any] | None, *, status: int, message: str) -> None:
+    """Raise AuthError (insufficient_aal) for a session of the first level whose user has a verified factor.
+
+    user  the row as `store.signed_in` reads it, with its factors
+    """
+    verified = any(factor["status"] == "verified" for factor in user["factors"])
+    if verified and (session is None or session["aal"] != SECOND):
         raise AuthError(status, "insufficient_aal", message)
 
 

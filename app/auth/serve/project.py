@@ -8,9 +8,10 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.auth.errors import AuthError
+from app.auth.serve.database_work import ask, in_transaction
 from app.data.config import DataConfig
 from app.data.errors import PgrstError
 from app.data.run.connections import Budget, Pool
@@ -18,16 +19,20 @@ from catalog.ids import is_project_id
 from catalog.settings_model import ProjectSettings
 from infra.errors import Refused
 from infra.instances.auth_files import AuthFiles, AuthSpec
-from infra.postgres.database import Transaction, translate_errors
+from infra.postgres.database import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from psycopg import sql
+
+    from app.data.run.pipeline import PipelineConnection
+    from infra.postgres.database import Transaction
+
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
 WAIT_SECONDS = 10.0
-STATEMENT_MS, LOCK_MS = 20_000, 5_000
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,28 @@ class AuthProject:
 
         Raises AuthError (504) when no connection is free in time, Unavailable when Postgres is away.
         """
-        with self.autocommit() as tx, tx.connection.transaction():
+        with self._lent() as connection, in_transaction(connection) as tx:
             yield tx
 
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:
-        """Lend a session whose statements each commit by themselves: one round trip where a transaction needs three."""
+        """Lend a transaction that is committed also when it ends with an AuthError, so that refusals can be written."""
+        with self._lent() as connection, in_transaction(connection, keep_on_refusal=True) as tx:
+            yield tx
+
+    def ask(self, query: sql.Composable, values: dict[str, object]) -> Any:
+        """Run one statement by itself, in one round trip; return the JSON of its one value, or None.
+
+        Raises as `transaction` does.
+        """
+        with self._lent() as connection:
+            return ask(connection, query, values)
+
+    @contextmanager
+    def _lent(self) -> Iterator[PipelineConnection]:
         try:
             with translate_errors(), self.pool.lend() as connection:
-                yield Transaction(connection)
+                yield connection
         except PgrstError as error:
             raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
 

@@ -48,11 +48,6 @@ def of_users(tx: Transaction, user_ids: Sequence[object]) -> dict[object, list[R
     return found
 
 
-def has_verified(tx: Transaction, user_id: object) -> bool:
-    """Return whether a user has a factor that is verified."""
-    return bool(tx.value(SQL.has_verified, {"user_id": user_id}))
-
-
 def count(tx: Transaction, user_id: object) -> int:
     """Return how many factors a user has, verified or not."""
     return int(tx.value(SQL.count, {"user_id": user_id}))

@@ -20,9 +20,6 @@ SELECT {columns} FROM auth.mfa_factors f WHERE f.id = %(id)s AND f.user_id = %(u
 -- name: of_users
 SELECT f.user_id, {shown} FROM auth.mfa_factors f WHERE f.user_id = ANY (%(user_ids)s) ORDER BY f.created_at, f.id
 
--- name: has_verified
-SELECT EXISTS (SELECT FROM auth.mfa_factors f WHERE f.user_id = %(user_id)s AND f.status = 'verified')
-
 -- name: count
 SELECT count(*) FROM auth.mfa_factors f WHERE f.user_id = %(user_id)s
 

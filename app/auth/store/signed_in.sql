@@ -10,5 +10,14 @@ SELECT {user_columns},
        (SELECT coalesce(jsonb_agg(to_jsonb(y)), '[]') FROM (
             SELECT {factor_columns} FROM auth.mfa_factors f WHERE f.user_id = u.id ORDER BY f.created_at, f.id) y
        ) AS factors
-  FROM auth.users u LEFT JOIN auth.sessions s ON s.id = %(session_id)s AND s.user_id = u.id
- WHERE u.id = %(user_id)s
+  FROM auth.users u LEFT JOIN auth.sessions s ON s.id = {session_id} AND s.user_id = u.id
+ WHERE u.id = {user_id}
+
+-- name: ask
+SELECT to_jsonb(x) FROM ({find}) x
+
+-- name: rotate
+SELECT jsonb_build_object('outcome', r.outcome, 'refresh_token', r.token, 'user_id', r.user_id, 'session_id', r.session_id,
+                          'found', (SELECT to_jsonb(x) FROM ({find}) x))
+  FROM auth.rotate_refresh_token(
+           %(presented)s, %(fresh)s, %(moment)s, make_interval(secs => %(reuse)s), make_interval(secs => %(lives)s)) r

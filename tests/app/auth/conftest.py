@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -81,7 +83,7 @@ class AuthWorld:
         self.files.ensure(self.spec)
 
     def key(self, role="anon", **more) -> str:
-        now = int(time.time())
+        now = int(self.now())
         return tokens.sign_token({"iss": "launchdb", "role": role, "iat": now, "exp": now + 600, **more}, self.secret)
 
     def call(self, method, path, body=None, *, bearer=None, role="anon", headers=None, version=True):
@@ -127,6 +129,23 @@ def auth(world):
     yield world
     world.now = time.time
     world.configure()
+
+
+@pytest.fixture
+def together():
+    """Call a function with 0, 1, … so many at once; return what each of them answered."""
+
+    def called(number, function):
+        begun = threading.Barrier(number)
+
+        def one(place):
+            begun.wait(10)
+            return function(place)
+
+        with ThreadPoolExecutor(number) as threads:
+            return list(threads.map(one, range(number)))
+
+    return called
 
 
 @pytest.fixture
