@@ -33,6 +33,7 @@ _TYPES = {
     "factor_deleted": "factor",
     "challenge_created": "factor",
     "verification_attempted": "factor",
+    "identity_unlinked": "user",
 }
 NOBODY = "00000000-0000-0000-0000-000000000000"
 

@@ -81,13 +81,13 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
     return enqueue(tx, WakeProject(project_id), **asked)
 
 
-def mend(tx: Transaction, project_id: str, **asked: Any) -> Job | None:
+def mend(tx: Transaction, project_id: str, *, rest_seconds: int = REST_SECONDS, **asked: Any) -> Job | None:
     """Ask for an active project that does not answer to be put right; nothing is asked for while somebody sees to it.
 
-    What was tried a moment ago is left to the sweep, which knows what differs.
+    What was tried a moment ago, less than `rest_seconds`, is left to the sweep, which knows what differs.
     """
     status = states.state_of(tx, project_id, lock=True)
-    if status != "active" or tx.value(SQL.seen_to, {"project": project_id, "seconds": REST_SECONDS}):
+    if status != "active" or tx.value(SQL.seen_to, {"project": project_id, "seconds": rest_seconds}):
         return None
     return enqueue(tx, ReconcileProject(project_id, ("its data API does not answer",)), **asked)
 

@@ -150,7 +150,7 @@ def test_settings_are_shown_set_and_put_back(launchdb, shop):
         assert launchdb.run("projects", "settings", "shop", *arguments).code == 2
     assert launchdb.run("projects", "settings", "shop", "--set", "maxRows=0").code != 0
     secret = launchdb.run("projects", "settings", "shop", "--set", "smtpPassword=-", "--json", stdin="hush\n")
-    assert secret.json["secrets"] == {"smtpPassword": True}
+    assert secret.json["secrets"] == {"smtpPassword": True, "captchaSecret": False}
 
 
 def test_stats_are_printed(launchdb, shop):

@@ -10,7 +10,7 @@ from app.auth.admin_changes import changed_columns, columns_of_new_user
 from app.auth.errors import AuthError
 from app.auth.listing import page_of
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-from app.auth.store import factors, identities, sessions, user_lists, users
+from app.auth.store import factors, identities, one_time_tokens, sessions, user_lists, users
 from app.auth.user_json import public_user, user_json
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def change(call: AuthCall) -> AuthAnswer:
             row = _changed(tx, row, columns, data, app_data)
             if "encrypted_password" in columns:
                 sessions.end_all(tx, row["id"])
+            if columns.keys() & {"encrypted_password", "email"}:
+                one_time_tokens.drop_all(tx, str(row["id"]))
             audit.record(call, tx, "user_modified", row)
             return AuthAnswer(user_json(tx, row))
     except users.Taken as error:

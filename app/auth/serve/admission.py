@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Request
 
-    from app.auth.serve.call import AuthRoute
+    from app.auth.serve.call import AuthCall, AuthRoute
     from app.auth.serve.project import AuthProject
 
 ADMIN_ROLES = frozenset({"service_role", "supabase_admin"})
@@ -42,6 +42,17 @@ def admit(route: AuthRoute, project: AuthProject, request: Request, *, gated: bo
     if route.access == "admin" and claims.get("role") not in ADMIN_ROLES:
         raise AuthError(403, "not_admin", "User not allowed")
     if route.access == "user" and not claims.get("sub"):
+        raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
+    return claims
+
+
+def caller_claims(call: AuthCall) -> dict[str, Any]:
+    """Return the claims of the signed-in user who calls a route that does not ask for one. Raises AuthError."""
+    token = _bearer(call.headers.get("Authorization"))
+    if not token:
+        raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
+    claims = verified_claims(call.project, token, call.services.clock())
+    if not claims.get("sub"):
         raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
     return claims
 

@@ -69,7 +69,7 @@ class AuthWorld:
         app.register_blueprint(make_blueprint(AuthViews(ROUTES, self.projects, self.services, self._absent)))
         self.client = app.test_client()
 
-    def _absent(self, project_id):
+    def _absent(self, project_id, *_asked, **_more):
         from app.auth.errors import AuthError
 
         raise AuthError(404, "not_found", f"There is no project {project_id}")

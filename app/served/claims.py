@@ -1,0 +1,34 @@
+"""What a project's tokens prove: the claims of one whose signature holds and whose time it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.data.config import DataConfig
+from app.data.errors import PgrstError
+from app.data.run import bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class TokenRefused(Exception):
+    """A token that proves nothing. The message says why, in the words of the reference."""
+
+
+def verified_claims(token: str, jwt_secret: str, clock: Callable[[], float]) -> dict[str, Any]:
+    """Return the claims of a project's token that is still good; it has to say when it ends. Raises TokenRefused."""
+    try:
+        claims = bearer.decode_token(token, DataConfig(jwt_secret=jwt_secret), clock)
+        bearer.check_claims(claims, "", clock(), 0)
+    except PgrstError as error:
+        raise TokenRefused(error.message) from error
+    if "exp" not in claims:
+        raise TokenRefused("the token never ends")
+    return claims
+
+
+def bearer_token(header: str | None) -> str | None:
+    """Return the token of an Authorization header; None without one, or where another scheme is named."""
+    scheme, _, token = (header or "").strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
