@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from functools import cached_property
@@ -14,6 +12,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from infra.errors import Unavailable
+from infra.priority import step_back_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +34,7 @@ class Passwords:
         self._hasher = PasswordHasher(
             time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
         )
-        self._threads = ThreadPoolExecutor(concurrency, "password", initializer=_step_back)
+        self._threads = ThreadPoolExecutor(concurrency, "password", initializer=step_back_thread, initargs=(NICE,))
         self._wait_seconds = wait_seconds
 
     def hash(self, password: str) -> str:
@@ -72,8 +71,3 @@ class Passwords:
             if asked.cancel():
                 raise Unavailable("too many sign-ins at a time; try again") from None
             return asked.result()  # its turn has come just now
-
-
-def _step_back() -> None:
-    # Linux keeps this for each thread by itself.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
