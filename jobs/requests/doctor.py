@@ -153,7 +153,7 @@ def watchdog(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     """Name the projects of which sessions were ended within the last minutes."""
     found = endings.recent(tx, RECENT_MINUTES)
     for one in found[:MOST_NAMED]:
-        said = f"{one.name}: {one.reason}; ended {one.ended} times since {one.first_at:%Y-%m-%d %H:%M}"
+        said = f"{one.name}: {one.reason}; {one.done} {one.ended} times since {one.first_at:%Y-%m-%d %H:%M}"
         remedy = (
             f"its owner was written; launchdb audit list names each; launchdb projects pause {one.project_id} stops it"
         )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.postgres.watch.snapshot import Backend, Snapshot, WatchLimits
 
 Cause = Literal[
-    "statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory", "quota"
+    "statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory", "quota", "cpu"
 ]
 Statement = tuple[int, "datetime", "datetime | None"]
 # Phases of an ANALYZE in which it calls what a tenant has put into an index or into statistics, by Postgres's numbers.
@@ -35,12 +35,22 @@ SHORT = 0.75
 
 @dataclass(frozen=True)
 class Verdict:
-    """A session that has to end. gently: its statement is cancelled first; it is ended when that did not help."""
+    """A session that has to end, or to step back. gently: its statement is cancelled; it ends if that is no help."""
 
     cause: Cause
     backend: Backend
     reason: str
     gently: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """Return what becomes of the session, as the audit says it."""
+        return "lowered" if self.cause == "cpu" else "ended"
+
+    @property
+    def did(self) -> str:
+        """Return what was done to it."""
+        return "cancelled" if self.gently else self.outcome
 
 
 @dataclass(frozen=True)
