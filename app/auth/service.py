@@ -12,10 +12,12 @@ from app.auth.serve.blueprint import AuthViews, make_blueprint
 from app.auth.serve.counts import AuthCounts
 from app.auth.serve.project import AuthProjects
 from app.auth.serve.services import AuthServices
+from catalog import owners
 from infra.files import ensure_folder
 from infra.instances.activity import auth_marks
 from infra.outbound.addresses import parse_networks
 from infra.outbound.http import Outbound
+from infra.secrets import leaked_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,15 @@ def auth_blueprint(  # noqa: PLR0913 - what each process has of its own
     counts = AuthCounts(registry)
     outbound = Outbound(parse_networks(settings.auth_private_networks))
     letters = OutboxLetters(database, counts)
-    services = AuthServices(database, passwords, limiter, letters, oauth=ProviderDocuments(outbound), counts=counts)
+    services = AuthServices(
+        database,
+        passwords,
+        limiter,
+        letters,
+        oauth=ProviderDocuments(outbound),
+        leaked=leaked_passwords.opened(settings.leaked_passwords, owners.common_passwords()),
+        counts=counts,
+    )
     absent = AbsentProjects(projects, status_of, wait)
     routes = make_blueprint(AuthViews(ROUTES, projects, services, absent, settings.trusted_proxies))
     routes.projects = projects  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
+from app.auth import captcha
 from app.auth.errors import AuthError
 from app.auth.serve import admission
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
@@ -104,6 +105,8 @@ class AuthViews:
             ),
             user_agent=request.headers.get("User-Agent", ""),
         )
+        if route.captcha:
+            captcha.ensure_person(call)
         answer = route.view(call)
         self._services.counts.answered(route.path, call.query, answer.body)
         return answer

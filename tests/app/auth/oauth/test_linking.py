@@ -78,7 +78,7 @@ def test_who_cannot_show_that_the_address_is_theirs_has_to_confirm_it(browser, a
     assert query["error_code"] == fragment["error_code"] == "provider_email_needs_verification"
     assert "access_token" not in fragment
     letter = auth.letters.last(email)
-    followed = auth.client.get(letter.about.url.removeprefix("http://api.test"))
+    followed = auth.client.get(letter.url.removeprefix("http://api.test"))
     assert followed.headers["Location"].startswith(f"{APP}#access_token=")
 
 
@@ -86,7 +86,7 @@ def test_who_has_confirmed_the_address_comes_in_with_the_account(browser, auth, 
     configure(browser, autoconfirm=False)
     who = login(email, verified="no")
     browser.sign_in(who)
-    auth.client.get(auth.letters.last(email).about.url.removeprefix("http://api.test"))
+    auth.client.get(auth.letters.last(email).url.removeprefix("http://api.test"))
     user = user_of(auth, browser.sign_in(who)[2])
     assert user["email"] == email
 
