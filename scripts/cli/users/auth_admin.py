@@ -11,7 +11,7 @@ from scripts.cli.client import Client
 from scripts.cli.errors import CONFLICT, FAILURE, NOT_ALLOWED, NOT_FOUND, USAGE, CliError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from scripts.cli.context import CliSession
 
@@ -38,7 +38,7 @@ class AuthAdmin:
         inside = session.settings.runtime == "broker" and not session.environment.url
         self._client = Client(httpx.Client(base_url=INSIDE, timeout=SECONDS)) if inside else session.client
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, **params: Any) -> Any:
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
         """Return what Auth answers. Raises CliError with its sentence."""
         try:
             answer = self._client.call_as(self._headers, method, f"{self._below}{path}", params=params, json=body)
