@@ -130,7 +130,10 @@ def _made(answer: StorageAnswer) -> Response:
 
 
 def _refusal(error: StorageError) -> Response:
-    response = Response(_json(error.body), error.http, content_type=JSON)
+    if error.text:
+        response = Response(error.message, error.http, content_type="text/plain; charset=utf-8")
+    else:
+        response = Response(_json(error.body), error.http, content_type=JSON)
     for name, value in error.headers:
         response.headers[name] = value
     return response
