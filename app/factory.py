@@ -14,6 +14,7 @@ from app.platform.operations import capacity, databases, doctor, health, jobs, o
 from app.platform.owners import accounts, admin_owners, mail, owners, tokens
 from app.platform.projects import (
     extensions,
+    keys,
     lifecycle,
     owner_migrations,
     project_settings,
@@ -41,6 +42,7 @@ NOUNS = (
     tokens.routes,
     projects.routes,
     lifecycle.routes,
+    keys.routes,
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from config.auth import AuthSettings
 from config.deployment import DeploymentSettings
 from config.deployment import env as _env
 from config.destination import destination
@@ -26,7 +27,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-class Settings(WatchdogSettings, DeploymentSettings):
+class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.
@@ -261,6 +262,11 @@ class Settings(WatchdogSettings, DeploymentSettings):
     def imports_folder(self) -> Path:
         """Exports of other hosts that are to become projects here."""
         return self.home / "imports"
+
+    @property
+    def auth_folder(self) -> Path:
+        """One file per project, holding what Auth has to know of it."""
+        return self.home / "auth"
 
     @property
     def instances_folder(self) -> Path:

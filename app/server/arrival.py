@@ -77,8 +77,19 @@ class Arriving(TConn):  # type: ignore[misc]
         """Return where the request that has arrived comes from."""
         head = bytes(self.arrived).partition(b"\r\n\r\n")[0] + b"\r\n"
         forwarded = b",".join(_FORWARDED.findall(head)).decode("latin-1") if trusted_proxies else ""
-        peer = self.client[0] if isinstance(self.client, tuple) else ""
-        return client_address(peer, forwarded, trusted_proxies)
+        return client_address(self.peer, forwarded, trusted_proxies)
+
+    @property
+    def peer(self) -> str:
+        """Return the address of who has connected; nothing for a socket of this machine."""
+        return str(self.client[0]) if isinstance(self.client, tuple) else ""
+
+    def has_arrivals(self) -> bool:
+        """Return whether something has come that was not read yet."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def init(self) -> None:
         """Start the parser on what was gathered; called in the thread that answers."""

@@ -149,6 +149,8 @@ class Sweeper:
                     yield kind, name, row["label"].removeprefix(LABEL)
         for instance in instances.list():
             yield "instance", instance.id, instance.project_id
+        for project in self._infra.auth.list():
+            yield "auth", project, project
 
 
 def _plain(detail: dict[str, str]) -> dict[str, str]:

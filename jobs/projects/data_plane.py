@@ -1,4 +1,4 @@
-"""What a project's data plane has to be, from the catalogue: its data API's configuration, limits and passwords."""
+"""What a project's data plane has to be, from the catalogue: what data API and Auth serve, limits, passwords."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from catalog import names, projects, secrets, settings
 from catalog import project_states as states
+from catalog.settings_model import AUTH
+from infra.instances.auth_files import AuthSpec
 from infra.instances.instances import InstanceSpec
 from infra.postgres.limits import ProjectLimits
+from infra.postgres.role_names import SHARED_ANON, SHARED_AUTHENTICATED, SHARED_SERVICE
 from infra.postgres.sql import statements
 from infra.secrets import tokens
 from jobs.engine.errors import GiveUp
-from jobs.projects import pooling
+from jobs.projects import api_keys, pooling
 
 if TYPE_CHECKING:
     from catalog.secrets import ScopeSecrets
@@ -51,6 +54,17 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
     return spec(run.infra, project, stored_secrets(run), chosen, pool_size=row["pool_size"], read_only=over)
 
 
+def stored_auth_spec(run: Run[Any]) -> AuthSpec:
+    """Return what Auth serves of the project. Raises GiveUp when the project is no longer wanted."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        row = tx.row(SQL.project, {"project": project, **states.SETS})
+    if row is None:
+        raise GiveUp("the project was deleted meanwhile")
+    chosen = settings.effective(row["settings"], run.infra.settings)
+    return auth_spec(run.infra, project, stored_secrets(run), chosen)
+
+
 def stored_limits(run: Run[Any]) -> ProjectLimits:
     """Return what limits the project's database has, by its settings."""
     with run.infra.database.autocommit() as tx:
@@ -80,8 +94,8 @@ def spec(
     read_only: bool = False,
 ) -> InstanceSpec:
     """Return what a project's data API serves, from its stored secrets and its settings."""
-    wanted, before = data_passwords(project, known)
     database, login = names.database(project), names.roles(project).authenticator
+    wanted, before = login_passwords(login, known)
     return InstanceSpec(
         id=names.instance(project),
         project_id=project,
@@ -96,14 +110,42 @@ def spec(
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
+        api_keys=api_keys.accepted(known),
         session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )
 
 
+def auth_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings) -> AuthSpec:
+    """Return what Auth serves of a project, from its stored secrets and its settings."""
+    roles, database = names.roles(project), names.database(project)
+    wanted, before = login_passwords(roles.auth, known)
+    return AuthSpec(
+        project_id=project,
+        url=f"{infra.settings.base_url}/project/{project}",
+        db_uri=infra.pooler.uri(database, roles.auth, wanted),
+        db_uri_before=infra.pooler.uri(database, roles.auth, before) if before else "",
+        jwt_secret=jwt_secret(known),
+        signing_key=known[names.JWT_SECRET],
+        roles={SHARED_ANON: roles.anon, SHARED_AUTHENTICATED: roles.authenticated, SHARED_SERVICE: roles.service},
+        mail_key=known.get(names.MAIL_KEY, ""),
+        has_mail=bool(chosen.smtp_host) or infra.settings.mail == "smtp",
+        settings=settings.as_json(chosen, only=AUTH),
+        secrets=settings.auth_secrets(known),
+    )
+
+
 def jwt_secret(known: ScopeSecrets) -> str:
-    """Return what tokens are verified by: each key that is coming, in force or in its grace time."""
-    listed = known.versions[names.JWT_SECRET]
+    """Return what tokens are verified by: each key that is coming, in force or in its grace time.
+
+    Of keys with a private part it is the public one alone.
+    """
+    listed = [*known.versions[names.JWT_SECRET], *known.versions.get(names.SIGNING_KEY, ())]
     return tokens.key_set([(key.value, key.expires_at.timestamp() if key.expires_at else None) for key in listed])
+
+
+def signing_key(known: ScopeSecrets) -> str:
+    """Return what users' tokens are signed with, as `tokens.sign_token` takes it."""
+    return known.get(names.SIGNING_KEY) or known[names.JWT_SECRET]
 
 
 def passwords(project: str, known: ScopeSecrets) -> dict[str, str]:
@@ -124,9 +166,9 @@ def standing_passwords(seen: ServerSurvey, project: str, known: ScopeSecrets) ->
     return kept
 
 
-def data_passwords(project: str, known: ScopeSecrets) -> tuple[str, str]:
-    """Return the data API's password, and the one that is good until it is in force; empty when none is coming."""
-    secret = names.password(names.roles(project).authenticator)
+def login_passwords(login: str, known: ScopeSecrets) -> tuple[str, str]:
+    """Return a login's password, and the one that is good until it is in force; empty when none is coming."""
+    secret = names.password(login)
     before, wanted = known[secret], known.wanted(secret)
     return wanted, "" if before == wanted else before
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -19,7 +21,7 @@ from app.server.clients import client_address
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from app.auth.serve.project import AuthProject, AuthProjects
     from app.auth.serve.services import AuthServices
@@ -28,7 +30,16 @@ log = logging.getLogger(__name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 VERSION_HEADER, VERSION = "X-Supabase-Api-Version", "2024-01-01"
 BODY_BYTES_MAX = 1024 * 1024
+# What looks whether somebody is there is no use of the project, and wakes none.
+WATCHED = frozenset({"/health"})
 JSON = "application/json"
+
+
+class AbsentProject(Protocol):
+    """Answers for a project that is not served now."""
+
+    def __call__(self, project_id: str, route: AuthRoute, *, gated: bool, watched: bool) -> AuthProject:
+        """Return it once it is. watched: whoever asks looks only whether somebody is there. Raises AuthError."""
 
 
 class AuthViews:
@@ -42,7 +53,7 @@ class AuthViews:
         routes: Sequence[AuthRoute],
         projects: AuthProjects,
         services: AuthServices,
-        absent: Callable[[str], AuthProject],
+        absent: AbsentProject,
         trusted_proxies: str = "",
     ) -> None:
         rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
@@ -57,6 +68,7 @@ class AuthViews:
         try:
             return _finished(_made(self._answered(project_id, f"/{path}", gated=gated)))
         except AuthError as error:
+            self._services.counts.refused(error)
             return _finished(_refusal(error))
         except Unavailable as error:
             log.warning("Auth could not answer", extra={"project_id": project_id, "error": str(error)})
@@ -71,15 +83,18 @@ class AuthViews:
 
     def _answered(self, project_id: str, path: str, *, gated: bool) -> AuthAnswer:
         route, variables = self._matched(path)
-        project = self._projects.find(project_id) or self._absent(project_id)
+        watched = route.path in WATCHED
+        project = self._projects.find(project_id) or self._absent(project_id, route, gated=gated, watched=watched)
         claims = admission.admit(route, project, request, gated=gated, now=self._services.clock())
+        if not watched:
+            project.mark.touch()
         call = AuthCall(
             project=project,
             services=self._services,
             method=request.method,
             path=variables,
             query=request.args.to_dict(),
-            body=_body() if request.method not in ("GET", "HEAD") else {},
+            body=_form() if route.form else _body() if request.method not in ("GET", "HEAD") else {},
             headers=request.headers,  # type: ignore[arg-type]
             claims=claims,
             address=client_address(
@@ -89,7 +104,9 @@ class AuthViews:
             ),
             user_agent=request.headers.get("User-Agent", ""),
         )
-        return route.view(call)
+        answer = route.view(call)
+        self._services.counts.answered(route, call, answer)
+        return answer
 
     def _matched(self, path: str) -> tuple[AuthRoute, dict[str, Any]]:
         method = "GET" if request.method == "HEAD" else request.method
@@ -131,12 +148,31 @@ def _body() -> dict[str, Any]:
     if not raw.strip():
         return {}
     try:
-        found = json.loads(raw)
+        found = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
     return found
+
+
+def _form() -> dict[str, Any]:
+    """Return the first value of each field of a form that a browser sends."""
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise _too_large()
+    raw = request.stream.read(BODY_BYTES_MAX + 1)
+    if len(raw) > BODY_BYTES_MAX:
+        raise _too_large()
+    try:
+        fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError as error:
+        raise AuthError(400, "validation_failed", "Could not parse request body as a form") from error
+    return dict(reversed(fields))
+
+
+def _refuse_constant(name: str) -> None:
+    # NaN and Infinity are no JSON, whatever Python's reader takes.
+    raise ValueError(name)
 
 
 def _json(body: Any) -> str:
@@ -159,7 +195,7 @@ def _made(answer: AuthAnswer) -> Response:
 
 def _refusal(error: AuthError) -> Response:
     """Answer as clients of either age read it: those that name the version find the word under `code`."""
-    if VERSION_HEADER in request.headers:
+    if _is_current():
         body = {"code": error.code, "message": error.message, **error.extra}
     else:
         body = {"code": error.status, "error_code": error.code, "msg": error.message, **error.extra}
@@ -170,8 +206,16 @@ def _refusal(error: AuthError) -> Response:
     return response
 
 
+def _is_current() -> bool:
+    """Return whether the client names the version that errors have their words under `code` since, or a later one."""
+    try:
+        return date.fromisoformat(request.headers.get(VERSION_HEADER, "")) >= date.fromisoformat(VERSION)
+    except ValueError:
+        return False
+
+
 def _finished(response: Response) -> Response:
-    if VERSION_HEADER in request.headers:
+    if _is_current():
         response.headers[VERSION_HEADER] = VERSION
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"

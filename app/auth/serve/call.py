@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.auth.errors import AuthError, validation_error
+from app.auth.json_values import ensure_storable, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ class AuthCall:
             return default
         if not isinstance(value, str):
             raise AuthError(400, "bad_json", f"Could not parse request body as JSON: {name} must be a string")
-        if "\0" in value or (not value.isprintable() and _has_surrogate(value)):
+        if not is_storable(value):
             raise validation_error(f"{name} holds characters that cannot be stored")
         return value
 
@@ -73,15 +74,8 @@ class AuthCall:
             return None
         if not isinstance(value, dict):
             raise AuthError(400, "bad_json", f"Could not parse request body as JSON: {name} must be an object")
+        ensure_storable(value, name)
         return value
-
-
-def _has_surrogate(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 @dataclass(frozen=True)
@@ -95,9 +89,14 @@ class AuthAnswer:
 
 @dataclass(frozen=True)
 class AuthRoute:
-    """One route below a project's Auth. path: as werkzeug's rules are written, such as `/admin/users/<user_id>`."""
+    """One route below a project's Auth.
+
+    path  as werkzeug's rules are written, such as `/admin/users/<user_id>`
+    form  whether its body is a form, as browsers send it, instead of JSON
+    """
 
     method: str
     path: str
     access: Access
     view: Callable[[AuthCall], AuthAnswer]
+    form: bool = False

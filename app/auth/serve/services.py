@@ -6,6 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.auth.oauth.documents import ProviderDocuments
+from app.auth.serve.counts import AuthCounts
+from infra.outbound.http import Outbound
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,11 +27,15 @@ class AuthServices:
     passwords  computes password hashes, a few at a time
     limiter    counts who asks how often
     letters    sends what is written to people
+    oauth      what OAuth providers publish, and the way to ask them
     clock      the present in seconds of the epoch
+    counts     what is counted for Prometheus
     """
 
     database: Database
     passwords: Passwords
     limiter: RateLimiter
     letters: Letters
+    oauth: ProviderDocuments = field(default_factory=lambda: ProviderDocuments(Outbound()))
     clock: Callable[[], float] = field(default=time.time)
+    counts: AuthCounts = field(default_factory=AuthCounts)

@@ -120,7 +120,8 @@ class ContainerShape:
             "NanoCpus": round(self.cpus * 1_000_000_000),
             "PidsLimit": self.pids,
             # A dump of its memory would hold its secrets.
-            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            # And it writes no file: what it may write to is the host's.
+            "Ulimits": [{"Name": name, "Soft": 0, "Hard": 0} for name in ("core", "fsize")],
             "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - the container's own
             "Mounts": [
                 _mount(self.configurations / project_id, CONFIGURATION, read_only=True),

@@ -12,8 +12,10 @@ from jobs.projects.conditions import only_if, status
 from jobs.projects.steps import (
     add_to_pooler,
     allow_logins,
+    close_auth,
     close_data_api,
     mark_paused,
+    open_auth,
     open_data_api,
     refuse_logins,
     remove_from_pooler,
@@ -47,6 +49,7 @@ def on_retry(args: PauseProject, tx: Transaction) -> None:
 @kind(
     "project.pause",
     steps=(
+        Step(close_auth, undo=only_if(is_active, open_auth), title="Close Auth"),
         Step(close_data_api, undo=only_if(is_active, open_data_api), title="Close the data API"),
         Step(remove_from_pooler, undo=only_if(stays, add_to_pooler), title="Remove from PgBouncer"),
         Step(refuse_logins, undo=only_if(stays, allow_logins)),

@@ -17,6 +17,7 @@ from app.broker.server import BrokerServer
 from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
+from app.server.server import KEEPALIVE_SECONDS
 from config.logging import setup_logging
 from config.settings import Settings, load
 from config.surroundings import data_api_environment
@@ -58,6 +59,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.api_threads,
             "graceful_timeout": GRACEFUL_SECONDS,
             "timeout": HUNG_SECONDS,
+            "keepalive": KEEPALIVE_SECONDS,
             "control_socket_disable": True,
             # A heartbeat file on a disk would write for ever while nothing happens.
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn's own file

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -67,7 +69,7 @@ class AuthWorld:
         app.register_blueprint(make_blueprint(AuthViews(ROUTES, self.projects, self.services, self._absent)))
         self.client = app.test_client()
 
-    def _absent(self, project_id):
+    def _absent(self, project_id, *_asked, **_more):
         from app.auth.errors import AuthError
 
         raise AuthError(404, "not_found", f"There is no project {project_id}")
@@ -127,6 +129,23 @@ def auth(world):
     yield world
     world.now = time.time
     world.configure()
+
+
+@pytest.fixture
+def together():
+    """Call a function with 0, 1, … so many at once; return what each of them answered."""
+
+    def called(number, function):
+        begun = threading.Barrier(number)
+
+        def one(place):
+            begun.wait(10)
+            return function(place)
+
+        with ThreadPoolExecutor(number) as threads:
+            return list(threads.map(one, range(number)))
+
+    return called
 
 
 @pytest.fixture
