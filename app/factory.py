@@ -64,8 +64,8 @@ NOUNS = (
 )
 
 
-def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:
-    """Return the application with the named services: 'platform', 'data' or both."""
+def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "storage")) -> Flask:
+    """Return the application with the named services: 'platform', 'data', 'storage', or several of them."""
     app = Flask("launchdb", static_folder=None)
     app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if settings.runtime != "embedded" or "data" in services:
+    if settings.runtime != "embedded" or {"data", "storage"} & set(services):
         _serve_data(app, settings, infra, services)
     return app
 
@@ -90,8 +90,16 @@ def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence
 
     seen = functools.partial(status_of, app)
     held = wake_on_request.WakeOnRequest(settings, infra)
+    counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
+    if "storage" in services:
+        from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it
+
+        storage = StorageService(
+            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit
+        )
+        app.register_blueprint(storage.blueprint())
+        storage.begin_sweeping()
     if "data" in services:
-        counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
         app.register_blueprint(
             data.make_blueprint(settings, status_of=seen, counted=counts.hit, served=held.wait_until_served)
         )

@@ -281,19 +281,16 @@ CREATE TABLE storage.launchdb_uploads (
     name text NOT NULL,
     owner_id text,
     role text NOT NULL,
+    claims jsonb NOT NULL,
     upsert boolean NOT NULL,
     length bigint NOT NULL CHECK (length >= 0),
     received bigint NOT NULL DEFAULT 0 CHECK (received BETWEEN 0 AND length),
     content_type text NOT NULL,
     cache_control text NOT NULL,
     user_metadata jsonb,
-    robots text,
-    stated text NOT NULL,
-    object_id uuid NOT NULL,
-    version text NOT NULL,
+    headers jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
-    expires_at timestamptz NOT NULL,
-    finished_at timestamptz
+    expires_at timestamptz NOT NULL
 );
 CREATE INDEX launchdb_uploads_expires_at_idx ON storage.launchdb_uploads (expires_at);
 CREATE INDEX launchdb_uploads_bucket_id_idx ON storage.launchdb_uploads (bucket_id);

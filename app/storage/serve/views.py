@@ -79,6 +79,7 @@ class StorageViews:
         route, variables = self._matched(path)
         project = self._projects.find(project_id) or self._absent(project_id, path)
         caller = admission.admit(route.access, project, request.headers, self._services.clock)  # type: ignore[arg-type]
+        project.mark.touch()
         self._counted(project)
         call = StorageCall(
             project=project,
