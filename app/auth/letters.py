@@ -1,4 +1,4 @@
-"""What Auth writes to people: which letter, to whom, and what stands in it."""
+"""What Auth writes to people: which letter, to whom, what stands in it, and who sees to it that it is sent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ LetterKind = Literal["confirmation", "recovery", "magic_link", "invite", "email_
 
 @dataclass(frozen=True)
 class AuthLetter:
-    """One letter, not rendered yet. url: the link in it; nothing for a letter that holds only a code.
+    """What a letter is about, before it is put into words.
 
     token       the code that people type
     token_hash  what stands in the link
+    url         the link; nothing for a letter that holds only a code
+    email       the user's address, which is not `to` when it is another that is to be confirmed
+    data        the user's own metadata
+    user_id     whose letter it is; "" for a void one
+    void        nobody gets it: it is written for an address that nobody has, so that this takes as long
     """
 
     kind: LetterKind
@@ -29,10 +34,38 @@ class AuthLetter:
     email: str = ""
     new_email: str = ""
     data: dict[str, Any] = field(default_factory=dict, repr=False)
+    user_id: str = ""
+    void: bool = False
+
+
+@dataclass(frozen=True)
+class RenderedLetter:
+    """A letter in the words of the project's templates, as a mail server takes it.
+
+    seconds  how long it is of use
+    about    what it was made of
+    """
+
+    to: str
+    subject: str
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    seconds: int
+    about: AuthLetter
+
+    @property
+    def void(self) -> bool:
+        """Whether nobody gets it: the same is to be done, and nothing sent."""
+        return self.about.void
 
 
 class Letters(Protocol):
     """Whoever sees to it that letters are sent."""
 
-    def send(self, project: AuthProject, letter: AuthLetter) -> None:
-        """Have the letter sent, without waiting for it. Raises AuthError (429) when too many were."""
+    def send(self, project: AuthProject, letter: RenderedLetter) -> None:
+        """Have the letter sent, without waiting for it.
+
+        A void one is to cost the same time, and goes nowhere. How many are sent is counted before: not here.
+
+        Raises Unavailable when it cannot be kept for sending, AuthError for what its address is refused for.
+        """

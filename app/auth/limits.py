@@ -29,3 +29,10 @@ def count(call: AuthCall, what: str, per_minute: int, *, code: str = "over_reque
     counted = call.services.limiter.count(per_minute, "auth", what, call.project.id, call.address)
     if not counted.passed:
         raise rate_limit_error(code, "Request rate limit reached", counted.reset_seconds)
+
+
+def count_named(call: AuthCall, what: str, per_minute: int, name: str) -> None:
+    """Count a request for somebody, whichever address it comes from. Raises AuthError (429, Retry-After)."""
+    counted = call.services.limiter.count(per_minute, "auth", what, call.project.id, name)
+    if not counted.passed:
+        raise rate_limit_error("over_request_rate_limit", "Request rate limit reached", counted.reset_seconds)

@@ -7,6 +7,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 STOPPING_SECONDS = 1.0
 # Who has heard that the server is there sends their request now. So long it still listens, and says that no more.
 HANDOVER_SECONDS = 0.5
+# Longer than clients keep a connection that rests, five seconds to a minute: a request that is sent into one that is
+# just being closed is lost, and whoever sent a write does not know whether it was done.
+KEEPALIVE_SECONDS = 75
 ASKED_FIRST = ("/health", "/api/health")
 # The first that fits counts. What an application answers may be no good HTTP either: that is nothing of the client's.
 _REFUSED: tuple[tuple[type[Exception], Refusal], ...] = (
@@ -150,8 +154,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             # The second part of an answer waits for nobody's acknowledgement of the first.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.nr_conns += 1
-        if self.nr_conns >= self.worker_connections and self._arriving:
-            self._turn_away(next(iter(self._arriving)), refusals.FULL)
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
         self.enqueue_req(Arriving(self.cfg, client, address, listener.getsockname()))
         return True
 
@@ -170,6 +174,29 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             self._leave(conn)
             return
         super().finish_request(conn, fs)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close the connections that have rested for long enough, or all; what has just arrived on one is answered."""
+        now = time.monotonic()
+        while self.keepalived_conns and (force or self.keepalived_conns[0].timeout <= now):
+            conn = self.keepalived_conns[0]
+            if not force and conn.has_arrivals():
+                self.on_client_socket_readable(conn, conn.sock)
+            else:
+                self._end_rest(conn)
+
+    def _make_room(self) -> None:
+        """End a connection, as there are too many: one that rests, of whom most do, or else the slowest to ask."""
+        if self.keepalived_conns:
+            resting = Counter(conn.peer for conn in self.keepalived_conns)
+            self._end_rest(max(self.keepalived_conns, key=lambda conn: resting[conn.peer]))
+        elif self._arriving:
+            self._turn_away(next(iter(self._arriving)), refusals.FULL)
+
+    def _end_rest(self, conn: Arriving) -> None:
+        self.keepalived_conns.remove(conn)
+        self.poller.unregister(conn.sock)
+        self._close(conn)
 
     def murder_pending(self) -> None:
         """Refuse the requests that did not arrive in time; close on the clients that do not."""

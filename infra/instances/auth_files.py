@@ -27,11 +27,14 @@ class AuthSpec:
     db_uri         the database, as the project's Auth login
     db_uri_before  tried when db_uri's password is refused: while that is changed, one of the two is right
     jwt_secret     what tokens are verified by, as `infra.secrets.tokens.verification_keys` takes it
-    signing_key    the text of the HS256 key in force, which tokens are signed with
+    signing_key    what tokens are signed with, as `infra.secrets.tokens.sign_token` takes it
+    api_keys       the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     roles          the database's roles by the shared name of each: anon, authenticated, service_role
     mail_key       what letters are sealed with for the worker that sends them
-    has_mail       whether letters go anywhere
+    has_mail       whether letters go to a mail server
+    takes_mail     whether letters are taken at all: into a mailbox for trials, where there is no server
     settings       the project's settings, as JSON by their public names
+    secrets        of the settings that are kept in the vault, those that Auth needs, by the names of the secrets
     """
 
     project_id: str
@@ -42,9 +45,12 @@ class AuthSpec:
     roles: dict[str, str]
     mail_key: str = field(default="", repr=False)
     has_mail: bool = False
+    takes_mail: bool = True
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
     pool_size: int = 4
     db_uri_before: str = field(default="", repr=False)
+    api_keys: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -61,7 +67,7 @@ class AuthSpec:
         try:
             found = json.loads(text)
             known = {name: value for name, value in found.items() if name in cls.__dataclass_fields__}
-            spec = cls(**known)
+            spec = cls(**{**known, "api_keys": tuple(known.get("api_keys", ()))})
         except (ValueError, TypeError, AttributeError) as error:
             raise Refused("the file of a project's Auth is not whole") from error
         if not spec.db_uri:  # without it the driver would go wherever it is told to
@@ -70,10 +76,14 @@ class AuthSpec:
 
 
 class AuthFiles:
-    """The files below one folder. owner: whose they are to be; None: ours."""
+    """The files below one folder.
 
-    def __init__(self, root: Path, *, owner: tuple[int, int] | None = None) -> None:
-        self.root, self._owner = root, owner
+    owner  whose they are to be; None: ours
+    marks  where Auth notes that it is asked for a project, which is forgotten with its file; None: nowhere
+    """
+
+    def __init__(self, root: Path, *, owner: tuple[int, int] | None = None, marks: Path | None = None) -> None:
+        self.root, self._owner, self._marks = root, owner, marks
 
     def path(self, project_id: str) -> Path:
         """Return where a project's file lies."""
@@ -93,6 +103,12 @@ class AuthFiles:
         except FileNotFoundError:
             return False
 
+    def fault(self, spec: AuthSpec) -> str:
+        """Return in words why the project's file does not say exactly this; nothing when it does."""
+        if self.holds(spec):
+            return ""
+        return "its file was changed" if self.exists(spec.project_id) else "its file is missing"
+
     def exists(self, project_id: str) -> bool:
         """Return whether the project has a file, whatever it says."""
         return self.path(project_id).exists()
@@ -100,6 +116,8 @@ class AuthFiles:
     def remove(self, project_id: str) -> None:
         """Ensure that the project has no file: Auth serves it no more."""
         self.path(project_id).unlink(missing_ok=True)
+        if self._marks is not None:
+            (self._marks / project_id).unlink(missing_ok=True)
 
     def list(self) -> list[str]:
         """List the ids of the projects that have a file."""

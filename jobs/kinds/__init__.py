@@ -34,7 +34,9 @@ from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.kinds.project.rotate_secret import RotateSecret
+from jobs.kinds.project.rotate_signing_key import RotateSigningKey
 from jobs.kinds.project.sleep import SleepProject
+from jobs.kinds.project.update_keys import UpdateKeys
 from jobs.kinds.project.vacuum import VacuumProject
 from jobs.kinds.project.wake import WakeProject
 from jobs.kinds.project.warn import WarnOwner
@@ -66,10 +68,12 @@ __all__ = [
     "RotateFleet",
     "RotatePlatformSecret",
     "RotateSecret",
+    "RotateSigningKey",
     "SendMail",
     "SleepProject",
     "SyncOffsite",
     "UndoRestore",
+    "UpdateKeys",
     "VacuumFleet",
     "VacuumPlatform",
     "VacuumProject",

@@ -24,7 +24,7 @@ from jobs.kinds.backup.undo_restore import UndoRestore
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.backup.verify_fleet import VerifyFleet
 from jobs.kinds.platform import prune, rewrap_secrets, vacuum_platform
-from jobs.kinds.project import delete, migrate, rotate_secret, sleep, wake
+from jobs.kinds.project import delete, migrate, rotate_secret, rotate_signing_key, sleep, wake
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
 from jobs.kinds.project.pause import PauseProject
@@ -32,6 +32,7 @@ from jobs.kinds.project.provision import ProvisionProject
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
+from jobs.kinds.project.update_keys import UpdateKeys
 from jobs.kinds.project.vacuum import VacuumProject
 from tests.crash.carrying import damage
 from tests.crash.place import Place
@@ -99,7 +100,7 @@ def _plainly(kind, *more):
 
 for _kind, *_more in (
     (PauseProject,), (RestartProject,), (ConfigureProject,), (VacuumProject,), (ExtendProject, "pgcrypto"), (BackupProject,),
-    (migrate.MigrateProject,),
+    (migrate.MigrateProject,), (UpdateKeys,),
 ):  # fmt: skip
     _plainly(_kind, *_more)
 
@@ -161,6 +162,11 @@ def rotate_passwords(place):
 @case(rotate_secret.RotateSecret, rare=True)
 def rotate_keys(place):
     return rotate_secret.RotateSecret(place.id, "jwtSecret", 3600), place.id
+
+
+@case(rotate_signing_key.RotateSigningKey, rare=True)
+def another_signing_key(place):
+    return rotate_signing_key.RotateSigningKey(place.id, "ES256"), place.id
 
 
 @case(migrate.MigrateProject, rare=True)

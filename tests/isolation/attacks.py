@@ -1,23 +1,35 @@
-"""What one project does to all others when it means harm, or does not know better: each act goes on until it is told to stop."""
+"""What one project does to all others when it means harm, or does not know better: each act goes on until it is told to stop.
+
+`python -m tests.isolation.attacks` does so from a process of its own, which takes from the machine what nobody else wants:
+whoever attacks a server does it from other machines.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 
+from config.settings import CHECKOUT
+from infra.pipeline import PIPE, spawn
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
+LEAVE_SECONDS = 90.0
 PREPARE = """
 CREATE TABLE IF NOT EXISTS mine (id serial PRIMARY KEY, body text);
 CREATE OR REPLACE FUNCTION public.slow() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM pg_sleep(20)';
@@ -204,29 +216,68 @@ def _quietly(act: Callable[[], object]) -> None:
 
 
 class Assault:
-    """Every attack again and again, each in a thread of its own, for the length of a block."""
+    """Every attack again and again, each in a thread of a process that gives way to all others, for the length of a block.
+
+    rounds  how often each was carried out, once the block is over
+    """
 
     def __init__(
-        self, hostile: HostileProject, attacks: tuple[Callable[[HostileProject], None], ...] = ATTACKS
+        self, hostile: HostileProject, attacks: tuple[str, ...] = tuple(act.__name__ for act in ATTACKS)
     ) -> None:
-        self._hostile, self._attacks = hostile, attacks
-        self._over = threading.Event()
-        self.rounds: dict[str, int] = {attack.__name__: 0 for attack in attacks}
-        self._threads = [threading.Thread(target=self._go_on, args=(attack,), daemon=True) for attack in attacks]
+        self._orders = json.dumps({"hostile": asdict(hostile), "attacks": attacks}).encode() + b"\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.rounds: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        argv = [sys.executable, "-m", "tests.isolation.attacks"]
+        self._process = spawn(argv, cwd=CHECKOUT, stdin=PIPE, stdout=PIPE)
+        assert self._process.stdin is not None
+        self._process.stdin.write(self._orders)
+        self._process.stdin.flush()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(90)
+        assert self._process is not None
+        out, _err = self._process.communicate(timeout=LEAVE_SECONDS)
+        self.rounds = json.loads(out)
 
-    def _go_on(self, attack: Callable[[HostileProject], None]) -> None:
-        while not self._over.wait(0.5):
+
+def _attack_until_told(hostile: HostileProject, names: list[str]) -> dict[str, int]:
+    """Carry the attacks out until standard input ends; return how often each was."""
+    over = threading.Event()
+    rounds = dict.fromkeys(names, 0)
+
+    def go_on(attack: Callable[[HostileProject], None]) -> None:
+        while not over.wait(0.5):
             # Being refused or ended is what it deserves.
             with suppress(psycopg.Error, httpx.HTTPError, OSError, KeyError, ValueError):
-                attack(self._hostile)
-            self.rounds[attack.__name__] += 1
+                attack(hostile)
+            rounds[attack.__name__] += 1
+
+    chosen = [attack for attack in ATTACKS if attack.__name__ in names]
+    for attack in chosen:
+        threading.Thread(target=go_on, args=(attack,), daemon=True).start()
+    sys.stdin.buffer.read()
+    over.set()
+    return rounds
+
+
+def _give_way() -> None:
+    """Take only what no other process wants: in a session of its own, which the kernel may weigh as a whole, too."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
+
+
+def main() -> None:
+    """Attack as standard input says, until it ends; print how often each was done."""
+    _give_way()
+    orders = json.loads(sys.stdin.buffer.readline())
+    rounds = _attack_until_told(HostileProject(**orders["hostile"]), orders["attacks"])
+    sys.stdout.write(json.dumps(rounds))
+    sys.stdout.flush()
+    os._exit(0)  # what is still under way is broken off, as a client's crash would
+
+
+if __name__ == "__main__":
+    main()

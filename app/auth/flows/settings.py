@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-
-# As clients know them, whether or not the project lets people in by them.
-PROVIDERS = (
-    "apple", "azure", "bitbucket", "discord", "facebook", "figma", "fly", "github", "gitlab", "google", "kakao",
-    "keycloak", "linkedin", "linkedin_oidc", "notion", "slack", "slack_oidc", "snapchat", "spotify", "twitch",
-    "twitter", "x", "workos", "zoom",
-)  # fmt: skip
+from catalog.settings_auth import EXTERNAL_PROVIDERS
 
 
 def settings(call: AuthCall) -> AuthAnswer:
@@ -17,7 +11,9 @@ def settings(call: AuthCall) -> AuthAnswer:
     chosen = call.project.settings
     external = {
         "anonymous_users": chosen.anonymous_sign_in,
-        **dict.fromkeys(PROVIDERS, False),
+        **{
+            name: name in chosen.oauth_providers and chosen.oauth_providers[name].enabled for name in EXTERNAL_PROVIDERS
+        },
         "email": chosen.email_sign_in,
         "phone": False,
     }
@@ -30,7 +26,7 @@ def settings(call: AuthCall) -> AuthAnswer:
             "sms_provider": "",
             "saml_enabled": False,
             "saml_private_key_next_configured": False,
-            "passkeys_enabled": False,
+            "passkeys_enabled": chosen.passkeys,
         }
     )
 

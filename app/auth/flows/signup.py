@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from app.auth import addresses, audit, limits, new_users, password_rules
+from app.auth import addresses, audit, limits, new_users, password_rules, pkce, redirects
 from app.auth.errors import AuthError, validation_error
+from app.auth.mailing import posting
+from app.auth.mailing.writing import Way, idle, write
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import begin_session
 from app.auth.store import users
@@ -14,7 +16,11 @@ from app.auth.times import moment_of
 from app.auth.user_json import public_user, user_json
 
 if TYPE_CHECKING:
+    from app.auth.letters import AuthLetter
     from infra.postgres.database import Transaction
+
+# What a row and an identity cost, which somebody known has already.
+_TRIPS_OF_A_NEW_ONE = 2
 
 
 def sign_up(call: AuthCall) -> AuthAnswer:
@@ -31,54 +37,69 @@ def sign_up(call: AuthCall) -> AuthAnswer:
     password = call.text("password")
     if not password:
         raise validation_error("Signup requires a valid password")
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     if given[1]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     addresses.ensure_email_sign_in(call, status=400, message="Email signups are disabled")
     email, data = addresses.email_of(call), call.members("data") or {}
+    way = Way(redirects.redirect_of(call), pkce.challenge_of(call.body), durable=True)
     with call.project.autocommit() as tx:
         found = users.find_by_email(tx, email)
+    if not call.project.autoconfirm:
+        posting.ensure_not_too_soon(call, "confirmation", email)
     # Whoever is known already costs the same time as a new one.
     encrypted = call.services.passwords.hash(password)
     if found is not None and call.project.autoconfirm:
         return _sign_up_again(call, found, password)
-    return _created(call, found, email, encrypted, data)
+    columns = {"email": email, "encrypted_password": encrypted, "raw_user_meta_data": data}
+    return _created(call, found, columns, way)
 
 
-def _created(
-    call: AuthCall, found: dict[str, Any] | None, email: str, encrypted: str, data: dict[str, Any]
-) -> AuthAnswer:
+def _created(call: AuthCall, found: dict[str, Any] | None, columns: dict[str, Any], way: Way) -> AuthAnswer:
     """Answer for a new address; for a known one without a word that gives it away."""
-    confirmed = moment_of(call.services.clock()) if call.project.autoconfirm else None
+    if call.project.autoconfirm:
+        return _signed_up(call, columns)
+    email, data = columns["email"], columns["raw_user_meta_data"]
     try:
         with call.project.transaction() as tx:
-            if found is not None:
-                return _known(call, tx, found, data)
-            row = new_users.create_user(
-                call,
-                tx,
-                email=email,
-                encrypted_password=encrypted,
-                email_confirmed_at=confirmed,
-                raw_user_meta_data=data,
-            )
-            audit.record(call, tx, "user_signedup", row, provider="email")
-            if confirmed is not None:
-                return AuthAnswer(begin_session(call, tx, row, method="password"))
-            return AuthAnswer(user_json(tx, row))
-    except users.Taken as error:  # somebody else was faster
-        if confirmed is not None:
-            raise _registered() from error
+            row = found or new_users.create_user(call, tx, **columns)
+            shown, letter = _waiting(call, tx, row, data, way, again=found is not None)
+    except users.Taken:  # somebody else was faster
         with call.project.transaction() as tx:
-            return _known(call, tx, users.find_by_email(tx, email) or {}, data)
+            row = users.find_by_email(tx, email) or {"email": email, "email_confirmed_at": ""}
+            shown, letter = _waiting(call, tx, row, data, way, again=True)
+    posting.post(call, [letter])
+    return AuthAnswer(shown)
 
 
-def _known(call: AuthCall, tx: Transaction, found: dict[str, Any], data: dict[str, Any]) -> AuthAnswer:
-    """Answer for an address that somebody has: as if they were new, under an id that is nobody's."""
-    audit.record(call, tx, "user_repeated_signup", found or None, provider="email")
-    if found and found["email_confirmed_at"] is None:
-        return AuthAnswer(user_json(tx, found))
-    return AuthAnswer(made_up_user(call, found.get("email", ""), data))
+def _signed_up(call: AuthCall, columns: dict[str, Any]) -> AuthAnswer:
+    """Sign in somebody new, whose address counts as confirmed."""
+    try:
+        with call.project.transaction() as tx:
+            confirmed = moment_of(call.services.clock())
+            row = new_users.create_user(call, tx, **columns, email_confirmed_at=confirmed)
+            audit.record(call, tx, "user_signedup", row, provider="email")
+            return AuthAnswer(begin_session(call, tx, row, method="password"))
+    except users.Taken as error:
+        raise _registered() from error
+
+
+def _waiting(
+    call: AuthCall, tx: Transaction, row: dict[str, Any], data: dict[str, Any], way: Way, *, again: bool
+) -> tuple[dict[str, Any], AuthLetter]:
+    """Return what is said to somebody who has to confirm their address, and the letter.
+
+    Of an address that was confirmed long ago the same is said, of nobody, and the letter goes nowhere.
+    """
+    for _ in range(_TRIPS_OF_A_NEW_ONE if again else 0):
+        idle(tx)
+    action = "user_repeated_signup" if again else "user_confirmation_requested"
+    audit.record(call, tx, action, row if "id" in row else None, provider="email")
+    if row["email_confirmed_at"] is not None:
+        idle(tx)
+        return made_up_user(call, row["email"], data), write(call, tx, "confirmation", None, row["email"], way)
+    letter = write(call, tx, "confirmation", row, row["email"], way)
+    return user_json(tx, {**row, "confirmation_sent_at": moment_of(call.services.clock())}), letter
 
 
 def made_up_user(call: AuthCall, email: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -129,4 +150,4 @@ def _registered() -> AuthError:
     return AuthError(422, "user_already_exists", "User already registered")
 
 
-ROUTES = (AuthRoute("POST", "/signup", "key", sign_up),)
+ROUTES = (AuthRoute("POST", "/signup", "key", sign_up, captcha=True),)

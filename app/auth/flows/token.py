@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.auth.errors import AuthError
-from app.auth.flows import password_grant, refresh_grant
+from app.auth.flows import id_token_grant, password_grant, pkce_grant, refresh_grant
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 GRANTS: Mapping[str, Callable[[AuthCall], AuthAnswer]] = {
     "password": password_grant.sign_in_by_password,
     "refresh_token": refresh_grant.refresh,
+    "id_token": id_token_grant.sign_in_by_id_token,
+    "pkce": pkce_grant.exchange,
 }
 
 
@@ -25,4 +27,4 @@ def token(call: AuthCall) -> AuthAnswer:
     return grant(call)
 
 
-ROUTES = (AuthRoute("POST", "/token", "key", token),)
+ROUTES = (AuthRoute("POST", "/token", "key", token, captcha=True),)

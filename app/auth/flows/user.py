@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.auth import addresses, audit, new_users, password_rules
+from app.auth import addresses, audit, email_change, new_users, password_rules, pkce, redirects
 from app.auth.errors import AuthError, validation_error
+from app.auth.flows.reauthenticate import ensure_reauthenticated
 from app.auth.json_values import merged
+from app.auth.letters import AuthLetter
+from app.auth.mailing import posting
+from app.auth.mailing.writing import Way
+from app.auth.mfa import levels
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import current_user, read_current_user
-from app.auth.store import identities, sessions, users
+from app.auth.store import one_time_tokens, sessions, users
 from app.auth.times import moment_of
 from app.auth.user_json import user_json, whole_user
 
@@ -33,25 +38,30 @@ def change(call: AuthCall) -> AuthAnswer:
     call.ensure_types(texts=("password", "current_password", "nonce"), objects=("data", "app_metadata"))
     email, phone, data = addresses.email_of(call), addresses.phone_of(call), call.members("data")
     password = call.text("password") if call.body.get("password") is not None else None
+    way = Way(redirects.redirect_of(call), pkce.challenge_of(call.body), durable=True)
     if call.members("app_metadata") is not None:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
     user, session = read_current_user(call)
+    if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        levels.ensure_second(user, session, status=401, message=message)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
-    encrypted = None
+    encrypted, letters = None, list[AuthLetter]()
     if password is not None:
         encrypted = _new_password(call, user, session, password, email)
     with call.project.transaction() as tx:
         user, session = current_user(call, tx)
         row = users.lock(tx, user["id"]) or user
+        if encrypted is not None:
+            _set_password(call, tx, row, session)
         row = users.update(tx, row["id"], **_changes(call, row, encrypted, data))
         if email and email != row["email"]:
-            row = _change_email(call, tx, row, email)
-        if encrypted is not None:
-            _end_others(tx, row, session)
-            audit.record(call, tx, "user_updated_password", row)
+            row, letters = _change_email(call, tx, row, email, way)
         audit.record(call, tx, "user_modified", row)
-        return AuthAnswer(user_json(tx, row))
+        answer = AuthAnswer(user_json(tx, row))
+    posting.post(call, letters)
+    return answer
 
 
 def _changes(call: AuthCall, row: dict[str, Any], encrypted: str | None, data: dict[str, Any] | None) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def _new_password(
     if user["is_sso_user"]:
         raise AuthError(422, "user_sso_managed", "Updates on password disabled for SSO accounts")
     _check_current(call, user, session)
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     stored = user["encrypted_password"] or None
     if stored is not None and call.services.passwords.matches(password, stored):
         raise AuthError(422, "same_password", "New password should be different from the old password.")
@@ -97,49 +107,31 @@ def _check_current(call: AuthCall, user: dict[str, Any], session: dict[str, Any]
         raise AuthError(400, "current_password_required", "Current password required when setting new password.")
 
 
-def _end_others(tx: Transaction, row: dict[str, Any], session: dict[str, Any] | None) -> None:
+def _set_password(call: AuthCall, tx: Transaction, row: dict[str, Any], session: dict[str, Any] | None) -> None:
+    """End what was begun with the old password: other sessions, and links and codes that are on their way."""
+    ensure_reauthenticated(call, tx, row, session)
+    one_time_tokens.drop_all(tx, str(row["id"]))
     if session is None:
         sessions.end_all(tx, row["id"])
     else:
         sessions.end_others(tx, row["id"], session["id"])
+    audit.record(call, tx, "user_updated_password", row)
 
 
-def _change_email(call: AuthCall, tx: Transaction, row: dict[str, Any], email: str) -> dict[str, Any]:
+def _change_email(
+    call: AuthCall, tx: Transaction, row: dict[str, Any], email: str, way: Way
+) -> tuple[dict[str, Any], list[AuthLetter]]:
     """Give an anonymous user an address at once where addresses count as confirmed; others have to confirm it."""
     if row["is_sso_user"]:
         raise AuthError(422, "user_sso_managed", "Updates on email disabled for SSO accounts")
-    if users.find_by_email(tx, email) is not None:
-        raise AuthError(422, "email_exists", new_users.EMAIL_TAKEN)
-    moment = moment_of(call.services.clock())
+    email_change.ensure_free(tx, email)
     if not (row["is_anonymous"] and call.project.autoconfirm):
-        return users.update(tx, row["id"], email_change=email, email_change_sent_at=moment, updated_at=moment)
+        posting.ensure_not_too_soon(call, "email_change", row["email"] or str(row["id"]))
+        return email_change.begin(call, tx, row, email, way)
     try:
-        return make_permanent(call, tx, row, email)
+        return email_change.take_address(call, tx, row, email), []
     except users.Taken as error:
         raise new_users.taken_error(error) from error
-
-
-def make_permanent(call: AuthCall, tx: Transaction, row: dict[str, Any], email: str) -> dict[str, Any]:
-    """Give a user a confirmed address, by which they are known from now on; return the row. Raises users.Taken."""
-    moment = moment_of(call.services.clock())
-    known = [identity["provider"] for identity in identities.of_user(tx, row["id"])]
-    app_metadata = row["raw_app_meta_data"] or {}
-    if "email" not in known:
-        app_metadata = {**app_metadata, **new_users.providers_of([*known, "email"])}
-    row = users.update(
-        tx,
-        row["id"],
-        email=email,
-        email_confirmed_at=moment,
-        email_change="",
-        is_anonymous=False,
-        raw_app_meta_data=app_metadata,
-        updated_at=moment,
-    )
-    said = new_users.identity_data(row, "email")
-    if not identities.merge_data(tx, row["id"], "email", said):
-        new_users.add_identity(tx, row, "email", {}, moment)
-    return row
 
 
 ROUTES = (AuthRoute("GET", "/user", "user", show), AuthRoute("PUT", "/user", "user", change))

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from app.auth.errors import AuthError
-from infra.secrets import tokens
+from infra.secrets import opaque_keys, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from werkzeug.wrappers import Request
 
-    from app.auth.serve.call import AuthRoute
+    from app.auth.serve.call import AuthCall, AuthRoute
     from app.auth.serve.project import AuthProject
 
 ADMIN_ROLES = ("service_role", "supabase_admin")
@@ -30,7 +30,10 @@ def admit(route: AuthRoute, project: AuthProject, request: Request, *, gated: bo
     key = request.headers.get("apikey") or request.args.get("apikey")
     if gated and route.access != "open":
         _check_key(project, key, now)
-    token = _bearer(request.headers.get("Authorization"))  # the key admits, and names nobody
+    # A JWT as key admits, and names nobody; an opaque one stands for its role, whatever opaque one is the Bearer token.
+    token = _bearer(request.headers.get("Authorization"))
+    if gated and key and opaque_keys.is_opaque(token or key):
+        token = key
     if route.access in ("open", "key"):
         return {}
     if not token:
@@ -43,10 +46,36 @@ def admit(route: AuthRoute, project: AuthProject, request: Request, *, gated: bo
     return claims
 
 
+def caller_claims(call: AuthCall) -> dict[str, Any]:
+    """Return the claims of the signed-in user who calls a route that does not ask for one. Raises AuthError."""
+    token = _bearer(call.headers.get("Authorization"))
+    if not token:
+        raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
+    claims = verified_claims(call.project, token, call.services.clock())
+    if not claims.get("sub"):
+        raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
+    return claims
+
+
+def bears_service_role(call: AuthCall) -> bool:
+    """Return whether the caller of a route that asks for nobody bears the service role all the same."""
+    token = _bearer(call.headers.get("Authorization")) or call.headers.get("apikey")
+    try:
+        claims = verified_claims(call.project, token or "", call.services.clock())
+    except AuthError:
+        return False
+    return claims.get("role") in ADMIN_ROLES
+
+
 def verified_claims(project: AuthProject, token: str, now: float) -> dict[str, Any]:
     """Return the claims of a token of the project's that is still good. Raises AuthError (403)."""
     if len(token) > TOKEN_BYTES_MAX:
         raise _bad_token("token is too long")
+    if opaque_keys.is_opaque(token):
+        role = opaque_keys.role_of(token, project.spec.api_keys)
+        if role is None:
+            raise _bad_token("there is no such key")
+        return {"role": role}
     try:
         signed, until = tokens.signed_claims(token, tokens.verification_keys(project.spec.jwt_secret))
         claims = json.loads(signed)

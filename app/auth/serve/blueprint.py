@@ -6,12 +6,14 @@ import functools
 import json
 import logging
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
+from app.auth import captcha
 from app.auth.errors import AuthError
 from app.auth.serve import admission
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
@@ -20,7 +22,7 @@ from app.server.clients import client_address
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from app.auth.serve.project import AuthProject, AuthProjects
     from app.auth.serve.services import AuthServices
@@ -29,7 +31,16 @@ log = logging.getLogger(__name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 VERSION_HEADER, VERSION = "X-Supabase-Api-Version", "2024-01-01"
 BODY_BYTES_MAX = 1024 * 1024
+# What looks whether somebody is there is no use of the project, and wakes none.
+WATCHED = frozenset({"/health"})
 JSON = "application/json"
+
+
+class AbsentProject(Protocol):
+    """Answers for a project that is not served now."""
+
+    def __call__(self, project_id: str, route: AuthRoute, *, gated: bool, watched: bool) -> AuthProject:
+        """Return it once it is. watched: whoever asks looks only whether somebody is there. Raises AuthError."""
 
 
 class AuthViews:
@@ -43,7 +54,7 @@ class AuthViews:
         routes: Sequence[AuthRoute],
         projects: AuthProjects,
         services: AuthServices,
-        absent: Callable[[str], AuthProject],
+        absent: AbsentProject,
         trusted_proxies: str = "",
     ) -> None:
         rules = [Rule(route.path, methods=[route.method], endpoint=route) for route in routes]
@@ -58,6 +69,7 @@ class AuthViews:
         try:
             return _finished(_made(self._answered(project_id, f"/{path}", gated=gated)))
         except AuthError as error:
+            self._services.counts.refused(error.code)
             return _finished(_refusal(error))
         except Unavailable as error:
             log.warning("Auth could not answer", extra={"project_id": project_id, "error": str(error)})
@@ -72,15 +84,18 @@ class AuthViews:
 
     def _answered(self, project_id: str, path: str, *, gated: bool) -> AuthAnswer:
         route, variables = self._matched(path)
-        project = self._projects.find(project_id) or self._absent(project_id)
+        watched = route.path in WATCHED
+        project = self._projects.find(project_id) or self._absent(project_id, route, gated=gated, watched=watched)
         claims = admission.admit(route, project, request, gated=gated, now=self._services.clock())
+        if not watched:
+            project.mark.touch()
         call = AuthCall(
             project=project,
             services=self._services,
             method=request.method,
             path=variables,
             query=request.args.to_dict(),
-            body=_body() if request.method not in ("GET", "HEAD") else {},
+            body=_form() if route.form else _body() if request.method not in ("GET", "HEAD") else {},
             headers=request.headers,  # type: ignore[arg-type]
             claims=claims,
             address=client_address(
@@ -90,7 +105,11 @@ class AuthViews:
             ),
             user_agent=request.headers.get("User-Agent", ""),
         )
-        return route.view(call)
+        if route.captcha:
+            captcha.ensure_person(call)
+        answer = route.view(call)
+        self._services.counts.answered(route.path, call.query, answer.body)
+        return answer
 
     def _matched(self, path: str) -> tuple[AuthRoute, dict[str, Any]]:
         method = "GET" if request.method == "HEAD" else request.method
@@ -138,6 +157,20 @@ def _body() -> dict[str, Any]:
     if not isinstance(found, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
     return found
+
+
+def _form() -> dict[str, Any]:
+    """Return the first value of each field of a form that a browser sends."""
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise _too_large()
+    raw = request.stream.read(BODY_BYTES_MAX + 1)
+    if len(raw) > BODY_BYTES_MAX:
+        raise _too_large()
+    try:
+        fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError as error:
+        raise AuthError(400, "validation_failed", "Could not parse request body as a form") from error
+    return dict(reversed(fields))
 
 
 def _refuse_constant(name: str) -> None:

@@ -18,6 +18,7 @@ from app.data.run.connections import Budget, Pool
 from catalog.ids import is_project_id
 from catalog.settings_model import ProjectSettings
 from infra.errors import Refused
+from infra.instances.activity import ActivityMark
 from infra.instances.auth_files import AuthFiles, AuthSpec
 from infra.postgres.database import translate_errors
 
@@ -32,16 +33,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
+SWEEP_SECONDS = 1.0
+CONNECTIONS_MAX = 40
 WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class AuthProject:
-    """One project as Auth serves it now."""
+    """One project as Auth serves it now. mark: notes that somebody asks for it."""
 
     spec: AuthSpec
     settings: ProjectSettings
     pool: Pool
+    mark: ActivityMark
 
     @property
     def id(self) -> str:
@@ -62,7 +66,8 @@ class AuthProject:
     def transaction(self) -> Iterator[Transaction]:
         """Lend a transaction as the project's Auth login: committed on leaving, rolled back on an exception.
 
-        Names are to be written with their schema: nothing but pg_catalog is looked through.
+        Names are to be written with their schema: nothing but pg_catalog is looked through, and a statement ends
+        after 20 seconds, as the login is set (infra/postgres/project_roles.py).
 
         Raises AuthError (504) when no connection is free in time, Unavailable when Postgres is away.
         """
@@ -93,10 +98,15 @@ class AuthProject:
 
 
 class AuthProjects:
-    """Finds the project by its file. Safe to use from many threads."""
+    """Finds the project by its file. Safe to use from many threads.
 
-    def __init__(self, folder: Path, *, connections_max: int) -> None:
-        self._files = AuthFiles(folder)
+    marks            a folder in which is noted when each project was last asked for; None: nowhere
+    connections_max  how many sessions all projects share in this process
+    """
+
+    def __init__(self, folder: Path, *, connections_max: int = CONNECTIONS_MAX, marks: Path | None = None) -> None:
+        self._files, self._marks = AuthFiles(folder), marks or folder / "none"
+        self._watched = False
         self._loaded: dict[str, tuple[tuple[int, int, int], AuthProject]] = {}
         self._used: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -127,7 +137,7 @@ class AuthProjects:
         """Let go of what nobody has used for a while, and of projects whose file is gone."""
         oldest = time.monotonic() - IDLE_SECONDS
         for project_id, (_, project) in list(self._loaded.items()):
-            if self._look(project_id) is None:
+            if self._look(project_id) is None or self._used.get(project_id, 0.0) <= oldest:
                 self.release(project_id)
             else:
                 project.pool.trim(oldest)
@@ -164,9 +174,22 @@ class AuthProjects:
             else:
                 pool = loaded[1].pool
                 pool.heed(config)
-            project = AuthProject(spec, settings, pool)
+            project = AuthProject(spec, settings, pool, ActivityMark(self._marks, project_id))
             self._loaded[project_id] = (seen, project)
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._watch, name="auth-projects", daemon=True).start()
         return project
+
+    def _watch(self) -> None:
+        # While anything is loaded, so that who is gone is let go of though nobody asks for it any more.
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self.trim()
+            with self._lock:
+                if not self._loaded:
+                    self._watched = False
+                    return
 
     def _make_room(self) -> bool:
         """Close the idle connections of the project that was asked for the longest time ago."""

@@ -71,3 +71,30 @@ def merge_data(tx: Transaction, user_id: object, provider: str, identity_data: M
 def delete_of_user(tx: Transaction, user_id: object) -> int:
     """Delete all identities of a user; return how many there were."""
     return tx.execute(SQL.delete_of_user, {"user_id": user_id})
+
+
+def find(tx: Transaction, provider: str, provider_id: str) -> dict[str, Any] | None:
+    """Return the identity of an account at a provider, or None."""
+    values = {"provider": provider, "provider_id": provider_id}
+    return tx.row(SQL.find.format(columns=SQL.columns), values)
+
+
+def refresh(tx: Transaction, identity_id: object, identity_data: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Write down what a provider says of somebody now, when they sign in with it; return the row."""
+    values = {"id": identity_id, "identity_data": Jsonb(dict(identity_data)), "moment": moment}
+    return tx.row(SQL.refresh.format(columns=SQL.columns), values) or {}
+
+
+def delete(tx: Transaction, user_id: object, identity_id: object) -> bool:
+    """Delete one identity of a user; say whether it was there."""
+    return tx.execute(SQL.delete, {"id": identity_id, "user_id": user_id}) > 0
+
+
+def delete_others(tx: Transaction, user_id: object, identity_id: object) -> int:
+    """Delete all identities of a user but this one; return how many there were."""
+    return tx.execute(SQL.delete_others, {"id": identity_id, "user_id": user_id})
+
+
+def users_of_email(tx: Transaction, email: str) -> list[object]:
+    """List the ids of the users whose address this is, or whose provider vouches that it is."""
+    return [row["id"] for row in tx.rows(SQL.users_of_email, {"email": email.lower()})]

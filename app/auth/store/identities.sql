@@ -19,3 +19,26 @@ UPDATE auth.identities i
 
 -- name: delete_of_user
 DELETE FROM auth.identities i WHERE i.user_id = %(user_id)s
+
+-- name: find
+SELECT {columns} FROM auth.identities i WHERE i.provider = %(provider)s AND i.provider_id = %(provider_id)s
+
+-- name: refresh
+UPDATE auth.identities i
+   SET identity_data = %(identity_data)s, last_sign_in_at = %(moment)s, updated_at = %(moment)s
+ WHERE i.id = %(id)s
+RETURNING {columns}
+
+-- name: delete
+DELETE FROM auth.identities i WHERE i.id = %(id)s AND i.user_id = %(user_id)s
+
+-- name: delete_others
+DELETE FROM auth.identities i WHERE i.user_id = %(user_id)s AND i.id <> %(id)s
+
+-- name: users_of_email
+-- Whose address this is, by their row or by that of a provider which has vouched for it.
+SELECT u.id FROM auth.users u WHERE u.email = %(email)s AND NOT u.is_sso_user AND u.deleted_at IS NULL
+UNION
+SELECT u.id FROM auth.identities i JOIN auth.users u ON u.id = i.user_id
+ WHERE i.email = %(email)s AND NOT u.is_sso_user AND u.deleted_at IS NULL
+   AND i.identity_data -> 'email_verified' = 'true'::jsonb

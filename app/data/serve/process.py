@@ -19,7 +19,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from app.data.run.listener import NotifyListener, ReloadTarget
-from app.server.server import ProblemWorker
+from app.server.server import KEEPALIVE_SECONDS, ProblemWorker
 from infra import exhaustion
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ ADDRESSES = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": "0.0
 THREADS = 16
 BACKLOG = 1024
 GRACEFUL_SECONDS = 4  # less than a container is given to end
-KEEPALIVE_SECONDS = 30  # longer than the edge keeps a connection that rests
 log = logging.getLogger("launchdb.data")
 
 
