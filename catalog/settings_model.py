@@ -87,6 +87,17 @@ class ProjectSettings(_Members):
     sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
+    mfa_totp_enroll: bool = True
+    mfa_totp_verify: bool = True
+    mfa_webauthn_enroll: bool = False
+    mfa_webauthn_verify: bool = False
+    mfa_factors_max: Annotated[int, Field(ge=1, le=30)] = 10
+    mfa_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    mfa_attempts_per_minute: Annotated[int, Field(ge=1, le=1000)] = 10
+    passkeys: bool = False
+    webauthn_domain: Annotated[str, AfterValidator(text.domain), Field(max_length=253)] = ""
+    webauthn_origins: Annotated[list[Origin], AfterValidator(text.distinct), Field(max_length=20)] = []
+    webauthn_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
     otp_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
@@ -156,10 +167,12 @@ OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
      "idle_transaction_seconds", "temp_mb"}
 )  # fmt: skip
-# What is counted by a loop, or read by a service that has no files of its own yet.
-ELSEWHERE = frozenset({"file_bytes", "signed_url_seconds", "database_quota_mb", "storage_quota_mb", "idle_minutes"})
+# What is counted by a loop.
+ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
+# What a job has to bring to Storage.
+STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
 # What a job has to bring to Auth: everything else.
-AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE
+AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.
 SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
 # The same for members that hold a secret for each of several names: what the names of the secrets begin with.

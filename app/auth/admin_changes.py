@@ -54,7 +54,7 @@ def changed_columns(call: AuthCall) -> dict[str, Any]:
         columns[column] = call.members(name)
     if call.body.get("password") is not None:
         password = call.text("password")
-        password_rules.ensure_strength(call.project, password)
+        password_rules.ensure_strength(call, password)
         columns["encrypted_password"] = call.services.passwords.hash(password)
     elif call.text("password_hash"):
         columns["encrypted_password"] = _checked_hash(call, call.text("password_hash"))

@@ -86,4 +86,7 @@ def _written(call: AuthCall, tx: Transaction, user: dict[str, Any] | None, way: 
     return write(call, tx, "magic_link", user, user["email"], way)
 
 
-ROUTES = (AuthRoute("POST", "/otp", "key", ask), AuthRoute("POST", "/magiclink", "key", ask_magic_link))
+ROUTES = (
+    AuthRoute("POST", "/otp", "key", ask, captcha=True),
+    AuthRoute("POST", "/magiclink", "key", ask_magic_link, captcha=True),
+)

@@ -37,7 +37,7 @@ def sign_up(call: AuthCall) -> AuthAnswer:
     password = call.text("password")
     if not password:
         raise validation_error("Signup requires a valid password")
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     if given[1]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     addresses.ensure_email_sign_in(call, status=400, message="Email signups are disabled")
@@ -150,4 +150,4 @@ def _registered() -> AuthError:
     return AuthError(422, "user_already_exists", "User already registered")
 
 
-ROUTES = (AuthRoute("POST", "/signup", "key", sign_up),)
+ROUTES = (AuthRoute("POST", "/signup", "key", sign_up, captcha=True),)

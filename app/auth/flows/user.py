@@ -11,6 +11,7 @@ from app.auth.json_values import merged
 from app.auth.letters import AuthLetter
 from app.auth.mailing import posting
 from app.auth.mailing.writing import Way
+from app.auth.mfa import levels
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import current_user, read_current_user
 from app.auth.store import one_time_tokens, sessions, users
@@ -41,6 +42,9 @@ def change(call: AuthCall) -> AuthAnswer:
     if call.members("app_metadata") is not None:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
     user, session = read_current_user(call)
+    if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        levels.ensure_second(user, session, status=401, message=message)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     encrypted, letters = None, list[AuthLetter]()
@@ -82,7 +86,7 @@ def _new_password(
     if user["is_sso_user"]:
         raise AuthError(422, "user_sso_managed", "Updates on password disabled for SSO accounts")
     _check_current(call, user, session)
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     stored = user["encrypted_password"] or None
     if stored is not None and call.services.passwords.matches(password, stored):
         raise AuthError(422, "same_password", "New password should be different from the old password.")

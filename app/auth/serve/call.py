@@ -99,8 +99,9 @@ class AuthAnswer:
 class AuthRoute:
     """One route below a project's Auth.
 
-    path  as werkzeug's rules are written, such as `/admin/users/<user_id>`
-    form  whether its body is a form, as browsers send it, instead of JSON
+    path     as werkzeug's rules are written, such as `/admin/users/<user_id>`
+    form     whether its body is a form, as browsers send it, instead of JSON
+    captcha  whether a person has to ask, where the project wants to know
     """
 
     method: str
@@ -108,3 +109,4 @@ class AuthRoute:
     access: Access
     view: Callable[[AuthCall], AuthAnswer]
     form: bool = False
+    captcha: bool = False

@@ -119,7 +119,8 @@ def test_a_body_that_is_no_object_is_refused(auth, person, route, text):
 def test_numbers_as_large_as_json_has_them_are_kept(auth, person):
     data = {"int": 10**30, "float": 1.5e-7, "text": "ä €😀"}
     assert person.put({"data": data}).status_code == 200
-    assert json.loads(person.get().text)["user_metadata"] == data
+    kept = json.loads(person.get().text)["user_metadata"]
+    assert {name: kept[name] for name in data} == data
 
 
 @pytest.mark.parametrize("agent", ["x" * 20_000, "\xff\xfe", ""])
