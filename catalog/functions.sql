@@ -1,6 +1,6 @@
 -- number: 2
--- Functions of the platform's database that are not the engine's: the audit's, those that the pooler and Auth ask. The
--- rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
+-- Functions of the platform's database that are not the engine's: the audit's, and what the pooler, Auth and services that are
+-- no superuser ask. The rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
 
 -- Functions of triggers come before the tables that name them. They look at no table until they run.
 
@@ -81,3 +81,23 @@ END $$;
 REVOKE ALL ON FUNCTION post_letter(text, text, bytea, integer, boolean, text, smallint, text, smallint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION post_letter(text, text, bytea, integer, boolean, text, smallint, text, smallint)
     TO launchdb_auth, launchdb_api;
+
+-- Whether the library of an extension that this server lists can be loaded, or there is none of its name. Only a superuser
+-- may try; who asks loads what any owner may have in a project, and nothing else. What the library says besides (that it
+-- wants to be loaded at the server's start) is nothing that it lacks.
+CREATE OR REPLACE FUNCTION library_loads(p_extension text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    IF p_extension ~ '^[A-Za-z0-9_-]+$'
+       AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions e WHERE e.name = p_extension) THEN
+        EXECUTE pg_catalog.format('LOAD %L', '$libdir/' || p_extension);
+    END IF;
+    RETURN true;
+EXCEPTION
+    -- Of a file that is there and wants another that is not the server says so in words alone, the loader's own.
+    WHEN undefined_file THEN RETURN pg_catalog.strpos(SQLERRM, 'shared object') = 0;
+    WHEN insufficient_resources THEN RAISE;
+    WHEN OTHERS THEN RETURN true;
+END $$;
+REVOKE ALL ON FUNCTION library_loads(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION library_loads(text) TO launchdb_api, launchdb_worker;

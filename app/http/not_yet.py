@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import uuid_utils
-from flask import Flask, Response, g, json, request
+from flask import Response, json, request
 
 from app.http.cache import Cache
+from app.http.frame import framed_app
 from app.server import cors
 from catalog import projects
 from catalog.ids import is_project_id
 from infra.errors import Unavailable
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from infra.postgres.database import Database
 
-log = logging.getLogger("launchdb.access")
+log = logging.getLogger(__name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # How a project is named: at its own address, and behind the service's name.
-_PROJECT = re.compile(r"/(?:project/([^/]+)/(?:auth|storage)/v1|(?:auth|storage)/([^/]+))(?:/|$)")
+_PROJECT = re.compile(r"/(?:project/([^/]+)/storage/v1|storage/([^/]+))(?:/|$)")
 # Clients try every 5xx again, some for half a minute, and what is not there will not be there then: 404.
 ABSENT, AWAY = 404, 503
 
@@ -33,12 +34,8 @@ Shape = Callable[[int, str, str], Response]
 
 def create_placeholder(service: str, product: str, shape: Shape, database: Database) -> Flask:
     """Return the application of a service that serves no project yet; `product` is what it will give them."""
-    app = Flask(service, static_folder=None)
+    app = framed_app(service)
     known: Cache[str] = Cache(seconds=1.0)
-
-    def health() -> Response:
-        body = json.dumps({"status": "healthy", "service": service})
-        return Response(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     def refuse(path: str = "") -> Response:
         del path
@@ -56,9 +53,7 @@ def create_placeholder(service: str, product: str, shape: Shape, database: Datab
 
     app.register_error_handler(Unavailable, away)
     app.register_error_handler(Exception, lambda error: _accident(error, shape))
-    app.before_request(_begin)
-    app.after_request(_finish)
-    app.add_url_rule("/health", "health", health, methods=["GET"])
+    app.after_request(_allow_browsers)
     app.add_url_rule("/", "root", refuse, methods=METHODS, provide_automatic_options=False)
     app.add_url_rule("/<path:path>", "refuse", refuse, methods=METHODS, provide_automatic_options=False)
     return app
@@ -88,20 +83,11 @@ def _accident(error: Exception, shape: Shape) -> Response:
     return shape(status, "unexpected_failure" if status >= 500 else "not_found", "The request could not be answered")
 
 
-def _begin() -> None:
-    g.started, g.request_id = time.perf_counter(), uuid_utils.uuid7().hex
-
-
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+def _allow_browsers(response: Response) -> Response:
     # On errors too: without these, a browser's client knows only that the network failed.
     headers = cors.headers(request.headers.get("Origin"), ())
     if request.method == "OPTIONS":
         headers = [*headers, *cors.preflight(request.headers.get("Access-Control-Request-Headers"))]
     for name, value in headers:
         response.headers[name] = value
-    ms = round((time.perf_counter() - g.started) * 1000, 1)
-    if request.path != "/health":
-        log.info("request", extra={"method": request.method, "status": response.status_code, "ms": ms})
     return response

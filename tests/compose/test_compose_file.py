@@ -180,12 +180,12 @@ def test_whoever_sees_the_home_sees_each_folder_that_others_mount_as_a_mount_tha
         assert {parent for parent in above if parent.startswith(f"{HOME}/")} - here == set(), name
 
 
-def test_networks_that_lead_out_are_caddy_s_and_the_workers_alone(services, networks):
+def test_networks_that_lead_out_are_caddy_s_the_workers_and_auth_s_alone(services, networks):
     inner = {name for name, network in networks.items() if network.get("internal")}
     assert inner == {"launchdb-inner", "launchdb-front"}
     out = {name for name, service in services.items() if set(service.get("networks") or ()) - inner}
     # The manager's port is published to the machine by a network that translates no addresses.
-    assert out == {"reverse-proxy", "postgrest-manager", *WORKERS}
+    assert out == {"reverse-proxy", "postgrest-manager", "auth-service", *WORKERS}
     assert set(services["postgrest-manager"]["networks"]) - inner == {"launchdb-loopback"}
 
 

@@ -9,7 +9,7 @@ from app.auth.errors import AuthError, validation_error
 from app.auth.json_values import ensure_storable, is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.auth.serve.project import AuthProject
     from app.auth.serve.services import AuthServices
@@ -76,6 +76,14 @@ class AuthCall:
             raise AuthError(400, "bad_json", f"Could not parse request body as JSON: {name} must be an object")
         ensure_storable(value, name)
         return value
+
+    def ensure_types(
+        self, *, texts: Sequence[str] = (), flags: Sequence[str] = (), objects: Sequence[str] = ()
+    ) -> None:
+        """Raise AuthError when one of these members is of another type, whether or not it will be needed."""
+        for read, names in ((self.text, texts), (self.flag, flags), (self.members, objects)):
+            for name in names:
+                read(name)
 
 
 @dataclass(frozen=True)

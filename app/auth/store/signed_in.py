@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from app.auth.store.factors import SQL as FACTORS
 from app.auth.store.identities import SQL as IDENTITIES
 from app.auth.store.refresh_tokens import Rotation, make_token
 from app.auth.store.sessions import SQL as SESSIONS
@@ -28,7 +29,7 @@ _IDS = ("id", "user_id", "factor_id")
 
 @dataclass(frozen=True)
 class SignedIn:
-    """user: the row, with `identities` beside its columns; session: the row, or None when there is no such session."""
+    """user: the row, with `identities` and `factors` beside its columns; session: the row, or None without one."""
 
     user: dict[str, Any]
     session: dict[str, Any] | None
@@ -69,6 +70,7 @@ def rotate(project: AuthProject, presented: str, moment: datetime) -> tuple[Rota
 def _signed_in(row: dict[str, Any]) -> SignedIn:
     session = {name.removeprefix(_PREFIX): row.pop(name) for name in list(row) if name.startswith(_PREFIX)}
     row["identities"] = [_typed(identity) for identity in row["identities"]]
+    row["factors"] = [_typed(factor) for factor in row["factors"]]
     return SignedIn(row, None if session["id"] is None else session)
 
 
@@ -90,6 +92,7 @@ def _find(*, rotated: bool = False) -> sql.Composed:
     composed: sql.Composed = SQL.find.format(
         user_columns=USERS.columns,
         identity_columns=IDENTITIES.columns,
+        factor_columns=FACTORS.shown,
         amr=SESSIONS.amr,
         **{name: sql.Identifier("r", name) if rotated else sql.Placeholder(name) for name in names},
     )

@@ -9,7 +9,10 @@ SELECT {user_columns},
        CASE WHEN s.id IS NOT NULL THEN {amr} END AS session_amr,
        (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM (
             SELECT {identity_columns} FROM auth.identities i WHERE i.user_id = u.id ORDER BY i.created_at, i.id) x
-       ) AS identities
+       ) AS identities,
+       (SELECT coalesce(jsonb_agg(to_jsonb(y)), '[]') FROM (
+            SELECT {factor_columns} FROM auth.mfa_factors f WHERE f.user_id = u.id ORDER BY f.created_at, f.id) y
+       ) AS factors
   FROM auth.users u LEFT JOIN auth.sessions s ON s.id = {session_id} AND s.user_id = u.id
  WHERE u.id = {user_id}
 

@@ -33,7 +33,7 @@ class KeptLetters:
     """Keeps what would be sent, the newest last. voided: how many went nowhere, since nobody has their address."""
 
     def __init__(self) -> None:
-        self.mails, self.voided, self.failure = [], 0, None
+        self.kept, self.voided, self.failure = [], 0, None
 
     def send(self, project, letter) -> None:
         if self.failure is not None:
@@ -41,18 +41,18 @@ class KeptLetters:
         if letter.void:
             self.voided += 1
         else:
-            self.mails.append(letter)
+            self.kept.append(letter)
 
     def mail(self, to):
         """The newest mail to somebody, in words."""
-        return next(mail for mail in reversed(self.mails) if mail.to == to)
+        return next(mail for mail in reversed(self.kept) if mail.to == to)
 
     def last(self, to):
         """What the newest mail to somebody was made of."""
         return self.mail(to).about
 
     def count(self, to) -> int:
-        return sum(mail.to == to for mail in self.mails)
+        return sum(mail.to == to for mail in self.kept)
 
 
 class AuthWorld:

@@ -101,13 +101,14 @@ class Session:
     def killed(self, generations):
         """The server's process dies before the transaction is committed: nothing of it has happened."""
         token = self.before(generations)
-        with pytest.raises(psycopg.OperationalError), self.auth.tenant.connect(self.auth.tenant.roles.auth) as dying:
-            with dying.transaction():
-                dying.execute(
-                    "SELECT auth.rotate_refresh_token(%s, 'never seen', %s, '10 s', '7 days')", (token, self.now)
-                )
-                with self.auth.tenant.as_admin() as admin:
-                    admin.execute("SELECT pg_terminate_backend(%s, 5000)", (dying.info.backend_pid,))
+        dying = self.auth.tenant.connect(self.auth.tenant.roles.auth)
+        dying.autocommit = False
+        dying.execute("SELECT auth.rotate_refresh_token(%s, 'never seen', %s, '10 s', '7 days')", (token, self.now))
+        with self.auth.tenant.as_admin() as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", (dying.info.backend_pid,))
+        with pytest.raises(psycopg.OperationalError):
+            dying.commit()
+        dying.close()
 
     def sign_out(self, _):
         with self.project.transaction() as tx:
