@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.auth import audit, limits
 from app.auth.errors import AuthError, validation_error
+from app.auth.hooks import hooks
 from app.auth.mfa import ceremonies, levels, parties, totp
 from app.auth.mfa.ceremonies import CeremonyFailed, Credential, RelyingParty
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
@@ -78,18 +79,46 @@ def challenge(call: AuthCall) -> AuthAnswer:
 def verify(call: AuthCall) -> AuthAnswer:
     """Verify a factor by an answer to its challenge: the session is of the second level from then on."""
     limits.count(call, "mfa_verify", call.project.settings.mfa_rate_per_minute)
+    if call.project.settings.hook_mfa_verification:
+        _ask_hook(call)
     with call.project.transaction() as tx:
         user, session = levels.permanent_user(call, tx)
         factor = _found(call, tx, user, lock=True)
         _count_attempt(call, factor)
-        _ensure_kind(call, factor["factor_type"], "verify")
-        moment = moment_of(call.services.clock())
-        found = _open_challenge(call, tx, factor, moment)
-        prove = _prove_by_authenticator if factor["factor_type"] == "webauthn" else _prove_by_code
-        prove(call, tx, factor, found, moment)
+        found, moment = _prove(call, tx, factor)
         factors.close_challenge(tx, found["id"], moment)
         factors.forget_unverified(tx, user["id"], moment + UNVERIFIED)
         return AuthAnswer(levels.raised_session(call, tx, user, session, factor))
+
+
+def _prove(call: AuthCall, tx: Transaction, factor: dict[str, Any]) -> tuple[dict[str, Any], datetime]:
+    """Check what proves that the factor is theirs; return its challenge, and when that was. Raises AuthError."""
+    _ensure_kind(call, factor["factor_type"], "verify")
+    moment = moment_of(call.services.clock())
+    found = _open_challenge(call, tx, factor, moment)
+    prove = _prove_by_authenticator if factor["factor_type"] == "webauthn" else _prove_by_code
+    prove(call, tx, factor, found, moment)
+    return found, moment
+
+
+def _ask_hook(call: AuthCall) -> None:
+    """Have the project's function told whether the answer is right, before it counts. Raises AuthError."""
+    with call.project.transaction() as tx:
+        user, _ = levels.permanent_user(call, tx)
+        factor = _found(call, tx, user)
+        valid = _would_prove(call, tx, factor)
+    hooks.mfa_verification(call, user["id"], factor, valid=valid)
+
+
+def _would_prove(call: AuthCall, tx: Transaction, factor: dict[str, Any]) -> bool:
+    try:
+        with tx.connection.transaction(force_rollback=True):
+            _prove(call, tx, factor)
+    except AuthError as error:
+        if error.code != "mfa_verification_failed":
+            raise
+        return False
+    return True
 
 
 def unenroll(call: AuthCall) -> AuthAnswer:

@@ -319,3 +319,24 @@ def test_where_the_project_names_its_domain_no_other_is_taken(auth, hardware):
     assert refused(hardware.call("POST", path, {"webauthn": other})) == (400, "validation_failed")
     assert hardware.call("POST", path, ASKED).status_code == 200
     assert hardware.call("POST", path, {}).status_code == 200
+
+
+def test_a_function_of_the_projects_is_told_of_each_code_and_may_refuse(auth, email):
+    person = Person(auth, email)
+    factor = person.enroll()
+    with auth.tenant.connect(auth.tenant.roles.owner) as owner:
+        owner.execute("CREATE TABLE IF NOT EXISTS public.tried (at serial, event jsonb)")
+        owner.execute(f"GRANT ALL ON public.tried, public.tried_at_seq TO {auth.tenant.roles.auth}")
+        say = "CREATE OR REPLACE FUNCTION public.mfa(event jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO public.tried (event) VALUES (event); SELECT '{answer}'::jsonb $$"
+        owner.execute(say.replace("{answer}", '{"decision": "continue"}'))
+        auth.configure(hook_mfa_verification="public.mfa")
+        assert person.verify(factor, code="000000").json["code"] == "mfa_verification_failed"
+        raised = person.verify(factor, code=person.code(factor))
+        assert raised.status_code == 200, raised.text
+        told = [row[0] for row in owner.execute("SELECT event FROM public.tried ORDER BY at")]
+        who = {"factor_id": factor["id"], "factor_type": "totp", "user_id": str(person.id)}
+        assert told == [{**who, "valid": False}, {**who, "valid": True}]
+        owner.execute(say.replace("{answer}", '{"decision": "reject"}'))
+        refused = person.verify(factor, code=person.code(factor, 1))
+        assert (refused.status_code, refused.json["code"]) == (403, "mfa_verification_rejected")
+        assert person.call("GET", "/user").json["code"] == "session_not_found", "and is signed out"
