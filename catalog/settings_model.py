@@ -167,10 +167,12 @@ OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
      "idle_transaction_seconds", "temp_mb"}
 )  # fmt: skip
-# What is counted by a loop, or read by a service that has no files of its own yet.
-ELSEWHERE = frozenset({"file_bytes", "signed_url_seconds", "database_quota_mb", "storage_quota_mb", "idle_minutes"})
+# What is counted by a loop.
+ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
+# What a job has to bring to Storage.
+STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
 # What a job has to bring to Auth: everything else.
-AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE
+AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.
 SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
 # The same for members that hold a secret for each of several names: what the names of the secrets begin with.

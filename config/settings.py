@@ -15,6 +15,7 @@ from config.auth import AuthSettings
 from config.deployment import DeploymentSettings
 from config.deployment import env as _env
 from config.destination import destination
+from config.files import FilesFolders
 from config.watching import WatchdogSettings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
+class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.

@@ -23,7 +23,10 @@ class StorageError(Exception):
     code     the finer word, such as `NoSuchKey`
     message  the sentence
     http     the status of HTTP; None: as the reference sends it for this status
+    text     whether the sentence alone is sent, as clients of TUS read it
     """
+
+    text = False
 
     def __init__(
         self,

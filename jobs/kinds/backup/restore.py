@@ -256,6 +256,12 @@ def _opened(run: Run[RestoreProject]) -> VerifiedSet:
             undo=only_if(is_new, steps.close_auth),
             title="Open Auth",
         ),
+        Step(
+            only_if(is_being_made, steps.open_storage),
+            lasting=True,
+            undo=only_if(is_new, steps.close_storage),
+            title="Open Storage",
+        ),
         Step(only_if(is_open, steps.check_round_trip), title="Check a round trip"),
         AtomicStep(mark_restored, reads=restored_version),
     ),
