@@ -49,9 +49,10 @@ class Person:
         assert answer.status_code == 200, answer.text
         return answer.json
 
-    def verify(self, factor, challenge=None, **proof):
+    def verify(self, factor, challenge=None, address="127.0.0.1", **proof):
         challenge = challenge or self.challenge(factor)
-        return self.call("POST", f"/factors/{factor['id']}/verify", {"challenge_id": challenge["id"], **proof})
+        body = {"challenge_id": challenge["id"], **proof}
+        return self.call("POST", f"/factors/{factor['id']}/verify", body, address=address)
 
     def code(self, factor, periods=0):
         return pyotp.TOTP(factor["totp"]["secret"]).at(int(self.auth.now()) + 30 * periods)
@@ -123,23 +124,16 @@ def test_a_challenge_ends_with_its_time_and_with_its_answer(person):
 def test_a_challenge_is_answered_from_where_it_was_asked_for(person):
     factor = person.enroll()
     challenge = person.challenge(factor)
-    person.auth.client.environ_base["REMOTE_ADDR"] = "192.0.2.9"
-    try:
-        assert refused(person.verify(factor, challenge, code=person.code(factor))) == (422, "mfa_ip_address_mismatch")
-    finally:
-        person.auth.client.environ_base["REMOTE_ADDR"] = "127.0.0.1"
+    elsewhere = person.verify(factor, challenge, "192.0.2.9", code=person.code(factor))
+    assert refused(elsewhere) == (422, "mfa_ip_address_mismatch")
 
 
 def test_attempts_at_one_factor_are_counted_wherever_they_come_from(person):
     person.auth.configure(**COMMON | {"mfa_attempts_per_minute": 3})
     factor = person.enroll()
     challenge = person.challenge(factor)
-    answers = []
-    for number in range(5):
-        person.auth.client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
-        answers.append(person.verify(factor, challenge, code="000000"))
-    person.auth.client.environ_base["REMOTE_ADDR"] = "127.0.0.1"
-    limited = answers[-1]
+    answers = [person.verify(factor, challenge, f"192.0.2.{number}", code="000000") for number in range(7)]
+    limited = next(answer for answer in answers if answer.status_code == 429)
     assert refused(limited) == (429, "over_request_rate_limit")
     assert int(limited.headers["Retry-After"]) > 0
 
@@ -319,24 +313,3 @@ def test_where_the_project_names_its_domain_no_other_is_taken(auth, hardware):
     assert refused(hardware.call("POST", path, {"webauthn": other})) == (400, "validation_failed")
     assert hardware.call("POST", path, ASKED).status_code == 200
     assert hardware.call("POST", path, {}).status_code == 200
-
-
-def test_a_function_of_the_projects_is_told_of_each_code_and_may_refuse(auth, email):
-    person = Person(auth, email)
-    factor = person.enroll()
-    with auth.tenant.connect(auth.tenant.roles.owner) as owner:
-        owner.execute("CREATE TABLE IF NOT EXISTS public.tried (at serial, event jsonb)")
-        owner.execute(f"GRANT ALL ON public.tried, public.tried_at_seq TO {auth.tenant.roles.auth}")
-        say = "CREATE OR REPLACE FUNCTION public.mfa(event jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO public.tried (event) VALUES (event); SELECT '{answer}'::jsonb $$"
-        owner.execute(say.replace("{answer}", '{"decision": "continue"}'))
-        auth.configure(hook_mfa_verification="public.mfa")
-        assert person.verify(factor, code="000000").json["code"] == "mfa_verification_failed"
-        raised = person.verify(factor, code=person.code(factor))
-        assert raised.status_code == 200, raised.text
-        told = [row[0] for row in owner.execute("SELECT event FROM public.tried ORDER BY at")]
-        who = {"factor_id": factor["id"], "factor_type": "totp", "user_id": str(person.id)}
-        assert told == [{**who, "valid": False}, {**who, "valid": True}]
-        owner.execute(say.replace("{answer}", '{"decision": "reject"}'))
-        refused = person.verify(factor, code=person.code(factor, 1))
-        assert (refused.status_code, refused.json["code"]) == (403, "mfa_verification_rejected")
-        assert person.call("GET", "/user").json["code"] == "session_not_found", "and is signed out"
