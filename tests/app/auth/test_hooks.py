@@ -174,10 +174,10 @@ def test_who_does_not_decide_has_failed(auth, hook, email, answer):
 def test_letters_are_given_to_the_function_instead_of_the_mail_server(auth, hook, email):
     user = make_user(auth, email)
     hook(KEEP + "RETURN '{}';", at=["hook_send_email"], site_url="https://site.example.com", mail_interval_seconds=0)
-    kept = len(auth.letters.mails)
+    kept = len(auth.letters.kept)
     assert auth.call("POST", "/recover", {"email": email}).status_code == 200
     assert auth.call("POST", "/recover", {"email": "nobody@example.com"}).status_code == 200
-    assert len(auth.letters.mails) == kept
+    assert len(auth.letters.kept) == kept
     (event,) = told(auth)
     assert event["user"]["id"] == user["id"]
     data = event["email_data"]
