@@ -12,7 +12,7 @@ import httpx
 from scripts.cli.errors import CONFLICT, NOT_ALLOWED, CliError, of_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TIMEOUT_SECONDS = 90.0
@@ -67,7 +67,7 @@ class Client:
         """DELETE; safe to repeat."""
         return self._call("DELETE", path, params=params, **({} if body is None else {"json": body}))
 
-    def call_as(self, headers: dict[str, str], method: str, path: str, **more: Any) -> httpx.Response:
+    def call_as(self, headers: Mapping[str, str], method: str, path: str, **more: Any) -> httpx.Response:
         """Call what is not the platform's, as whoever these headers say, and return its answer whatever it is."""
         return self._http.request(method, path, headers=headers, auth=None, **more)
 

@@ -136,7 +136,7 @@ def reset_password(session: CliSession, words: tuple[str, ...], *, mail: bool, r
         raise CliError("this user has no e-mail address", USAGE)
     where = {"redirect_to": redirect_to} if redirect_to else {}
     if mail:
-        auth.ask("POST", "/recover", {"email": email}, **where)
+        auth.ask("POST", "/recover", {"email": email}, where)
         _say({"email": email, "mailed": True}, f"a link was mailed to {email}", as_json=as_json)
         return
     made = auth.ask("POST", "/admin/generate_link", {"type": "recovery", "email": email, **where})
