@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.auth.errors import AuthError
-from app.auth.flows import id_token_grant, password_grant, pkce_grant, refresh_grant, unbuilt
+from app.auth.flows import id_token_grant, password_grant, pkce_grant, refresh_grant
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ GRANTS: Mapping[str, Callable[[AuthCall], AuthAnswer]] = {
     "password": password_grant.sign_in_by_password,
     "refresh_token": refresh_grant.refresh,
     "id_token": id_token_grant.sign_in_by_id_token,
-    "web3": unbuilt.web3,
     "pkce": pkce_grant.exchange,
     "web3": _refuse_web3,
 }
