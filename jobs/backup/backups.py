@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from catalog import backups, names
-from catalog.settings_model import SECRETS
+from catalog.settings_model import SETTINGS_SECRETS
 from infra.backup.monitor import ProgressMonitor
 from infra.backup.set_plan import SetPlan
 from infra.backup.store import BackupStore
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What a project that is brought back goes on with, so that the keys in its clients stay good.
 KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
-KEPT_SECRETS = (*KEYS, *SECRETS.values())
+KEPT_SECRETS = (*KEYS, *SETTINGS_SECRETS)
 
 
 def is_kept(name: str) -> bool:

@@ -18,7 +18,7 @@ from infra.secrets.passwords import Passwords
 from infra.signals.limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from app.auth.letters import AuthLetter
+    from app.auth.letters import RenderedLetter
 
 HASHES_AT_A_TIME = 2
 CONNECTIONS = 8
@@ -28,9 +28,9 @@ SELECT = "SELECT id::text, email, raw_user_meta_data FROM auth.users WHERE id = 
 class NoLetters:
     """Nobody is written to: the bench's users are made by the service key."""
 
-    def send(self, project: AuthProject, letter: AuthLetter) -> None:
+    def send(self, project: AuthProject, letter: RenderedLetter) -> None:
         """Refuse to."""
-        raise AuthError(500, "unexpected_failure", f"a bench writes no letters ({project.id}, {letter.kind})")
+        raise AuthError(500, "unexpected_failure", f"a bench writes no letters ({project.id}, {letter.about.kind})")
 
 
 def auth(folder: str, platform: str, redis: str) -> flask.Flask:
