@@ -16,6 +16,7 @@ from app.platform.projects import (
     extensions,
     keys,
     lifecycle,
+    mail_previews,
     owner_migrations,
     project_settings,
     project_sql,
@@ -46,6 +47,7 @@ NOUNS = (
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,
+    mail_previews.routes,
     project_views.routes,
     backups.routes,
     admin_backups.routes,
@@ -64,8 +66,10 @@ NOUNS = (
 )
 
 
-def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "storage")) -> Flask:
-    """Return the application with the named services: 'platform', 'data', 'storage', or several of them."""
+def create_app(
+    settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth", "storage")
+) -> Flask:
+    """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them."""
     app = Flask("launchdb", static_folder=None)
     app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -78,18 +82,28 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if settings.runtime != "embedded" or {"data", "storage"} & set(services):
-        _serve_data(app, settings, infra, services)
+    if settings.runtime != "embedded" or {"data", "auth", "storage"} & set(services):
+        _serve_projects(app, settings, infra, services)
     return app
 
 
-def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
-    """Serve the projects' data, or say of each to the proxy in front whether it can be asked."""
+def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
+    """Serve the projects' data and Auth, or say of each to the proxy in front whether it can be asked."""
     from app.data.serve import blueprint as data  # noqa: PLC0415
-    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no data need not load it
+    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no project need not load it
 
     seen = functools.partial(status_of, app)
     held = wake_on_request.WakeOnRequest(settings, infra)
+    if "auth" in services:
+        from app.auth import service  # noqa: PLC0415 - its libraries take memory
+
+        world = app.extensions[EXTENSION]
+        app.register_blueprint(
+            service.auth_blueprint(
+                settings, infra.database, passwords=world.passwords, limiter=world.limiter,
+                registry=world.metrics.registry, status_of=seen, wait=held.wait_until_served,
+            )
+        )  # fmt: skip
     counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
     if "storage" in services:
         from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it

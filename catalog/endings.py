@@ -27,6 +27,11 @@ class Ending:
     last_at: datetime
     reason: str
 
+    @property
+    def done(self) -> str:
+        """Return what was done to them, in a word."""
+        return "lowered" if self.cause == "cpu" else "ended"
+
 
 @dataclass(frozen=True)
 class Letter:

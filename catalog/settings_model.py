@@ -87,6 +87,17 @@ class ProjectSettings(_Members):
     sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
     refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
+    mfa_totp_enroll: bool = True
+    mfa_totp_verify: bool = True
+    mfa_webauthn_enroll: bool = False
+    mfa_webauthn_verify: bool = False
+    mfa_factors_max: Annotated[int, Field(ge=1, le=30)] = 10
+    mfa_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    mfa_attempts_per_minute: Annotated[int, Field(ge=1, le=1000)] = 10
+    passkeys: bool = False
+    webauthn_domain: Annotated[str, AfterValidator(text.domain), Field(max_length=253)] = ""
+    webauthn_origins: Annotated[list[Origin], AfterValidator(text.distinct), Field(max_length=20)] = []
+    webauthn_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
     otp_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""

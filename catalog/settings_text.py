@@ -82,6 +82,13 @@ def host(value: str) -> str:
     return value
 
 
+def domain(value: str) -> str:
+    """Return a domain that credentials of browsers are for, or nothing."""
+    if value and (_is_address(value) or not _is_host(value) or value != value.lower()):
+        raise ValueError("must be a domain in lower case, such as example.org")
+    return value
+
+
 def _is_host(value: str) -> bool:
     # Resolvers also take 127.1 and 0x7f000001 for addresses: a last part like that is no name.
     return _is_address(value) or (_HOST.fullmatch(value) is not None and _NUMBER.search(value) is None)

@@ -17,7 +17,7 @@ class AuthSettings(BaseModel):
         "LAUNCHDB_AUTH_PRIVATE_NETWORKS",
         "",
         "networks, with commas between, in which OAuth providers of projects may be, although not public, also without "
-        "TLS; too many: an owner can ask servers that only the operator should reach",
+        "TLS, and their mail servers; too many: an owner can ask servers that only the operator should reach",
     )
     leaked_passwords: Path | None = env(
         "LAUNCHDB_LEAKED_PASSWORDS",

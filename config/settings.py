@@ -127,6 +127,9 @@ class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings)
         ge=8,
         le=1000,
     )
+    project_cpu_percent: Annotated[int, Field(ge=1, le=100)] = _env(
+        "PROJECT_CPU_PERCENT", 25, "share of the processors beyond which a project's sessions step back behind others"
+    )
     project_temp_mb: int = _env(
         "PROJECT_TEMP_MB", 1024, "disk that one query of a project may use for sorting; more is refused", ge=16
     )
@@ -155,9 +158,7 @@ class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings)
         "SMTP_PASSWORD", SecretStr(""), "its password; the file of that name among the secrets goes before it"
     )
     smtp_from: str = _env("SMTP_FROM", "launchdb@localhost", "address that mails come from; needed with SMTP_HOST")
-    mails_per_hour: int = _env(
-        "MAILS_PER_HOUR", 200, "mails of the platform, and of each project, within an hour", ge=1
-    )
+    mails_per_hour: int = _env("MAILS_PER_HOUR", 200, "mails of the platform, and of each project, an hour", ge=1)
 
     backup_format: Literal["sql.gz", "dump.zst"] = _env(
         "BACKUP_FORMAT", "sql.gz", "sql.gz: read by gpg, gunzip and psql; dump.zst: by gpg, zstd and pg_restore, faster"

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from app.auth.serve.call import AuthCall
 
 NAME_MAX = 255
+TEXTS = ("email", "phone", "password", "password_hash", "id", "role", "aud", "ban_duration")
+FLAGS = ("email_confirm", "phone_confirm")
+OBJECTS = ("user_metadata", "app_metadata")
 
 
 def columns_of_new_user(call: AuthCall) -> dict[str, Any]:
     """Return the columns of a user who is to be created, for `new_users.create_user`. Raises AuthError."""
+    call.ensure_types(texts=TEXTS, flags=FLAGS, objects=OBJECTS)
     email, phone = addresses.email_of(call), addresses.phone_of(call)
     if not email and not phone:
         raise validation_error("Cannot create a user without either an email or phone")
@@ -40,6 +44,7 @@ def columns_of_new_user(call: AuthCall) -> dict[str, Any]:
 
 def changed_columns(call: AuthCall) -> dict[str, Any]:
     """Return the columns that are to change, metadata as it was given. Raises AuthError."""
+    call.ensure_types(texts=TEXTS, flags=FLAGS, objects=OBJECTS)
     email, phone = addresses.email_of(call), addresses.phone_of(call)
     columns = {"updated_at": moment_of(call.services.clock()), **_standing(call)}
     columns |= {name: value for name, value in (("email", email), ("phone", phone)) if value}
@@ -49,7 +54,7 @@ def changed_columns(call: AuthCall) -> dict[str, Any]:
         columns[column] = call.members(name)
     if call.body.get("password") is not None:
         password = call.text("password")
-        password_rules.ensure_strength(call.project, password)
+        password_rules.ensure_strength(call, password)
         columns["encrypted_password"] = call.services.passwords.hash(password)
     elif call.text("password_hash"):
         columns["encrypted_password"] = _checked_hash(call, call.text("password_hash"))

@@ -27,6 +27,12 @@ _TYPES = {
     "user_recovery_requested": "user",
     "user_confirmation_requested": "user",
     "user_reauthenticate_requested": "user",
+    "factor_in_progress": "factor",
+    "factor_unenrolled": "factor",
+    "factor_updated": "factor",
+    "factor_deleted": "factor",
+    "challenge_created": "factor",
+    "verification_attempted": "factor",
     "identity_unlinked": "user",
 }
 NOBODY = "00000000-0000-0000-0000-000000000000"

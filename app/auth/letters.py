@@ -21,6 +21,7 @@ class AuthLetter:
     url         the link; nothing for a letter that holds only a code
     email       the user's address, which is not `to` when it is another that is to be confirmed
     data        the user's own metadata
+    user_id     whose letter it is; "" for a void one
     void        nobody gets it: it is written for an address that nobody has, so that this takes as long
     """
 
@@ -33,6 +34,7 @@ class AuthLetter:
     email: str = ""
     new_email: str = ""
     data: dict[str, Any] = field(default_factory=dict, repr=False)
+    user_id: str = ""
     void: bool = False
 
 

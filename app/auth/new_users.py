@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from app.auth.errors import AuthError
+from app.auth.hooks import hooks
 from app.auth.json_values import merged
 from app.auth.store import identities, users
 from app.auth.times import moment_of
@@ -25,21 +27,32 @@ def create_user(call: AuthCall, tx: Transaction, **columns: Any) -> dict[str, An
 
     columns  of auth.users. What `raw_app_meta_data` says comes on top of what the identities make of it.
 
-    Raises users.Taken.
+    Raises users.Taken, and AuthError when the project's hook refuses them.
     """
     moment = moment_of(call.services.clock())
     known = [provider for provider in ("email", "phone") if columns.get(provider)]
     app_metadata = {**providers_of(known), **(columns.pop("raw_app_meta_data", None) or {})}
     user_metadata = columns.pop("raw_user_meta_data", None) or {}
-    row = users.create(
-        tx,
-        **{"created_at": moment, "updated_at": moment, **columns},
-        raw_app_meta_data=app_metadata,
-        raw_user_meta_data=user_metadata,
-    )
+    whole = {
+        "created_at": moment,
+        "updated_at": moment,
+        **columns,
+        "raw_app_meta_data": app_metadata,
+        "raw_user_meta_data": user_metadata,
+    }
+    row = insert_user(call, tx, whole)
     for provider in known:
         add_identity(tx, row, provider, user_metadata, moment)
     return row
+
+
+def insert_user(call: AuthCall, tx: Transaction, columns: dict[str, Any]) -> dict[str, Any]:
+    """Create the row of a user, whom the project's function may refuse before. Raises AuthError, users.Taken."""
+    if call.project.settings.hook_before_user_created:
+        columns = {"id": uuid4(), **columns}
+        row = {**dict.fromkeys(users.COLUMNS), "aud": users.AUDIENCE, "role": users.AUDIENCE, "is_anonymous": False}
+        hooks.before_user_created(call, tx, {**row, **columns})
+    return users.create(tx, **columns)
 
 
 def add_identity(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.auth.flows import (
+    admin_factors,
     admin_users,
+    factors,
     generate_link,
     health,
     identities,
@@ -13,6 +15,7 @@ from app.auth.flows import (
     logout,
     oauth,
     otp,
+    passkeys,
     reauthenticate,
     recover,
     resend,
@@ -21,6 +24,7 @@ from app.auth.flows import (
     token,
     user,
     verify,
+    well_known,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +38,10 @@ ROUTES: tuple[AuthRoute, ...] = (
     *logout.ROUTES,
     *user.ROUTES,
     *admin_users.ROUTES,
+    *factors.ROUTES,
+    *passkeys.ROUTES,
+    *admin_factors.ROUTES,
+    *well_known.ROUTES,
     *oauth.ROUTES,
     *identities.ROUTES,
     *verify.ROUTES,

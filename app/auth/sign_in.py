@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from app.auth import access_tokens
 from app.auth.errors import AuthError
+from app.auth.hooks import hooks
 from app.auth.store import refresh_tokens, sessions, signed_in
 from app.auth.times import moment_of
 from app.auth.user_json import user_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from app.auth.serve.call import AuthCall
     from infra.postgres.database import Transaction
@@ -60,28 +62,38 @@ def begin_session(
         "aal": aal,
         "amr": [{"method": method, "timestamp": int(moment.timestamp())}],
     }
-    return session_answer(call, tx, begun, session, token)
+    return session_answer(call, tx, begun, session, token, method=method)
 
 
 def session_answer(
-    call: AuthCall, tx: Transaction, user_row: Mapping[str, Any], session: Mapping[str, Any], refresh_token: str
+    call: AuthCall,
+    tx: Transaction,
+    user_row: Mapping[str, Any],
+    session: Mapping[str, Any],
+    refresh_token: str,
+    *,
+    method: str = "token_refresh",
 ) -> dict[str, Any]:
     """Return the Session that clients read: a new access token beside a refresh token.
 
     session  a row as `store.sessions` gives it; of it id, aal and amr count
+    method   for what the access token is made, as the hook for its claims is told
     """
-    return session_of(call, user_row, session, refresh_token, user_json(tx, user_row))
+    return session_of(call, user_row, session, refresh_token, user_json(tx, user_row), method=method, tx=tx)
 
 
-def session_of(
+def session_of(  # noqa: PLR0913 - what a session is made of
     call: AuthCall,
     user_row: Mapping[str, Any],
     session: Mapping[str, Any],
     refresh_token: str,
     shown: Mapping[str, Any],
+    *,
+    method: str = "token_refresh",
+    tx: Transaction | None = None,
 ) -> dict[str, Any]:
-    """Return what `session_answer` does, of a public User that has been read already."""
-    token, expires_at = signed(call, user_row, session["id"], session["aal"] or "aal1", session["amr"])
+    """Return what `session_answer` does, of a public User that has been read already. tx: None where none is open."""
+    token, expires_at = signed(call, tx, user_row, session, method=method)
     return {
         "access_token": token,
         "token_type": "bearer",
@@ -93,11 +105,18 @@ def session_of(
 
 
 def signed(
-    call: AuthCall, user_row: Mapping[str, Any], session_id: object, aal: str, amr: Sequence[Mapping[str, Any]]
+    call: AuthCall, tx: Transaction | None, user_row: Mapping[str, Any], session: Mapping[str, Any], *, method: str
 ) -> tuple[str, int]:
-    """Return an access token, and when it expires, in seconds of the epoch."""
-    now = int(call.services.clock())
-    claims = access_tokens.access_claims(call.project, user_row, session_id=str(session_id), aal=aal, amr=amr, now=now)
+    """Return an access token, and when it expires, in seconds of the epoch. Raises AuthError when a hook refuses."""
+    claims = access_tokens.access_claims(
+        call.project,
+        user_row,
+        session_id=str(session["id"]),
+        aal=session["aal"] or "aal1",
+        amr=session["amr"],
+        now=int(call.services.clock()),
+    )
+    claims = hooks.custom_access_token(call, tx, user_row["id"], claims, method)
     return access_tokens.sign_access(call.project, claims), claims["exp"]
 
 
@@ -125,9 +144,22 @@ def _present(
     if session_id is None:
         return found.user, None
     session = found.session
-    if session is None or (session["not_after"] and session["not_after"] <= moment_of(call.services.clock())):
+    if session is None or _is_over(call, session):
         raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
     return found.user, session
+
+
+def _is_over(call: AuthCall, session: Mapping[str, Any]) -> bool:
+    """Return whether a session is at its end, as refreshes of it find as well (`auth.rotate_refresh_token`)."""
+    settings, moment = call.project.settings, moment_of(call.services.clock())
+    ends = [session["not_after"]]
+    if settings.session_seconds:
+        ends.append(session["created_at"] + timedelta(seconds=settings.session_seconds))
+    if settings.session_idle_seconds:
+        used = session["refreshed_at"] or session["created_at"]
+        ends.append(used + timedelta(seconds=settings.session_idle_seconds))
+    is_past = any(end is not None and end <= moment for end in ends)
+    return is_past or (settings.single_session and bool(session["is_superseded"]))
 
 
 def token_subject(call: AuthCall) -> tuple[UUID, UUID | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.auth.store import factors as stored_factors
 from app.auth.store import identities as stored_identities
 from app.auth.times import rfc3339
 
@@ -18,17 +19,19 @@ _TIMES = (
     "banned_until", "deleted_at",
 )  # fmt: skip
 
+_FACTOR_TIMES = ("created_at", "updated_at", "last_challenged_at")
+
 
 def user_json(tx: Transaction, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the public User of a row, with identities and factors; `identities` beside its columns count as read."""
+    """Return the public User of a row, with identities and factors; what of them stands in the row counts as read."""
     if "identities" in row:
         return whole_user(row)
-    return public_user(row, stored_identities.of_user(tx, row["id"]), [])
+    return public_user(row, stored_identities.of_user(tx, row["id"]), stored_factors.of_user(tx, row["id"]))
 
 
 def whole_user(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the public User of a row as `store.signed_in` reads it: all that is shown stands beside its columns."""
-    return public_user(row, row["identities"], [])
+    return public_user(row, row["identities"], row["factors"])
 
 
 def public_user(
@@ -56,8 +59,20 @@ def public_user(
         "is_anonymous": row["is_anonymous"],
     }
     if factors:
-        shown["factors"] = list(factors)
+        shown["factors"] = [factor_json(factor) for factor in factors]
     return shown
+
+
+def factor_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public Factor of a row of auth.mfa_factors: nothing of what proves it."""
+    shown = {
+        "id": str(row["id"]),
+        "friendly_name": row["friendly_name"],
+        "factor_type": row["factor_type"],
+        "status": row["status"],
+        **{name: rfc3339(row[name]) for name in _FACTOR_TIMES if row[name] is not None},
+    }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def identity_json(row: Mapping[str, Any]) -> dict[str, Any]:

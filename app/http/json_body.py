@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import ParseException
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     from flask import Request
 
 DEEPEST = 32
+# More than any operation takes. Each is looked at, while others wait for the interpreter.
+VALUES_MAX = 20_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _GREATEST = 2**63
 
 
 def read(request: Request, *, most: int) -> dict[str, Any] | None:
     """Return the request's JSON object; None when there is no body at all. most: in bytes.
 
-    Raises Problem: 413 too large, 415 another media type or an encoding, 400 no JSON, 422 no object or unfit text.
+    Raises Problem: 413 too large, 415 another media type or an encoding, 400 no JSON or too much of it, 422 no object
+    or unfit text.
     """
     raw = _raw(request, most)
     if not raw:
@@ -76,7 +81,11 @@ def _has_body(request: Request) -> bool:
 def _check(value: Any) -> None:
     """Walk through the value without recursion: depth, and text that neither UTF-8 nor Postgres can hold."""
     left: list[tuple[Any, str, int]] = [(value, "", 1)]
+    count = 0
     while left:
+        count += 1
+        if count > VALUES_MAX:
+            raise _broken(f"the JSON has more than {VALUES_MAX} values")
         item, pointer, depth = left.pop()
         if depth > DEEPEST:
             raise _broken("the JSON is nested too deeply")
@@ -93,7 +102,7 @@ def _check(value: Any) -> None:
 def _check_text(text: str, pointer: str) -> None:
     if "\0" in text:
         raise invalid(pointer, "must not contain the character U+0000")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise invalid(pointer, "must not contain a lone surrogate")
 
 

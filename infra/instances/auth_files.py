@@ -31,7 +31,8 @@ class AuthSpec:
     api_keys       the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     roles          the database's roles by the shared name of each: anon, authenticated, service_role
     mail_key       what letters are sealed with for the worker that sends them
-    has_mail       whether letters go anywhere
+    has_mail       whether letters go to a mail server
+    takes_mail     whether letters are taken at all: into a mailbox for trials, where there is no server
     settings       the project's settings, as JSON by their public names
     secrets        of the settings that are kept in the vault, those that Auth needs, by the names of the secrets
     """
@@ -44,6 +45,7 @@ class AuthSpec:
     roles: dict[str, str]
     mail_key: str = field(default="", repr=False)
     has_mail: bool = False
+    takes_mail: bool = True
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     pool_size: int = 4

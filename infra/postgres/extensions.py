@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from infra.postgres.supabase_sql.alternatives import ALTERNATIVES
 from infra.postgres.tenant_session import Bounds, tenant_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from infra.postgres.cluster import Cluster, Session
@@ -40,6 +41,10 @@ OF_UNTRUSTED = "launchdb_extensions"
 # What has been loaded once; a library does not go away, and one that is missing may come.
 _LOADABLE: set[str] = set()
 BOUNDS = Bounds(60, statement_seconds=60, lock_seconds=10, size=1_000_000, settings={"client_min_messages": "warning"})
+
+
+# Given names of extensions, returns those whose library can be loaded.
+Loads = Callable[[Sequence[str]], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,22 @@ class Extension:
         return f"{why}: {alternative}" if why and alternative else why
 
 
-def available_extensions(cluster: Cluster, session: str) -> dict[str, Extension]:
+def available_extensions(cluster: Cluster, session: str, loads: Loads | None = None) -> dict[str, Extension]:
     """Return what projects may have, by name, with what this server lacks of the list. Raises Unavailable.
 
     Those are the extensions of the list, and the trusted ones: an owner may create these without asking anybody.
+
+    loads  asks somebody who may try whether libraries load; None: the cluster's login is the administrator's
     """
     with cluster.session(session) as admin, admin.cursor(row_factory=class_row(Extension)) as cursor:
         found = {row.name: row for row in cursor.execute(SQL.offered, {"names": sorted(ALLOWED)})}
-        found = {name: replace(row, usable=_is_loadable(admin, name)) for name, row in found.items()}
+        if loads is None:
+            usable = {name for name in found if _is_loadable(admin, name)}
+    if loads is not None:
+        asked = found.keys() - _LOADABLE
+        _LOADABLE.update(loads(sorted(asked)) if asked else ())
+        usable = found.keys() & _LOADABLE
+    found = {name: replace(row, usable=name in usable) for name, row in found.items()}
     lacking = {name: Extension(name, None, trusted=False, loaded=True) for name in ALLOWED if name not in found}
     return dict(sorted({**lacking, **found}.items()))
 
@@ -94,8 +107,6 @@ def _is_loadable(admin: Session, name: str) -> bool:
         # Of a file that is there and wants another that is not the server says so in words alone, the loader's own.
         if "shared object" in (error.diag.message_primary or ""):
             return False
-    except psycopg.errors.InsufficientPrivilege:
-        return True  # only the administrator may try: whoever installs it finds out, and says so
     except psycopg.errors.Error as error:
         if is_transient(error):
             raise
@@ -133,21 +144,28 @@ class Extensions:
     """Verbs on one project's extensions. `session` names the run; `look` may raise while the owner's session works."""
 
     def __init__(
-        self, cluster: Cluster, database: str, uri: str, session: str, look: Callable[[], None] | None = None
+        self,
+        cluster: Cluster,
+        database: str,
+        uri: str,
+        session: str,
+        look: Callable[[], None] | None = None,
+        *,
+        loads: Loads | None = None,
     ) -> None:
         self._cluster, self._database, self._uri, self._session = cluster, database, uri, session
-        self._look = look
+        self._look, self._loads = look, loads
 
     def list_extensions(self) -> list[Extension]:
         """Return what is on the list and what is installed besides. Raises Unavailable."""
-        known = available_extensions(self._cluster, self._session)
+        known = available_extensions(self._cluster, self._session, self._loads)
         with self._logged_in() as owner, owner.cursor(row_factory=class_row(Extension)) as cursor:
             found = {row.name: row for row in cursor.execute(SQL.installed)}
         return [row for _name, row in sorted({**known, **found}.items())]
 
     def ensure(self, name: str) -> Extension:
         """Install it unless it is installed; return it as it is then. Raises Refused, saying why, and Unavailable."""
-        known = available_extensions(self._cluster, self._session).get(name)
+        known = available_extensions(self._cluster, self._session, self._loads).get(name)
         reason = known.reason if known else NOT_LISTED
         if known is None or reason:
             raise Refused(f"{name}: {reason}")

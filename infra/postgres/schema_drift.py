@@ -5,6 +5,7 @@ Nothing of the tenant's is ever dropped, and nothing that a tenant wrote is run:
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ API = ("anon", "authenticated", "service_role")
 # What a project's owner is free to decide is named when it is missing, but not put back.
 ITS_OWN = ("public", "extensions")
 MOST_WORDS = 20
+MOST_CHARACTERS = 200
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 GRANTED = ("schema", "function", "table")
 
 
@@ -69,6 +72,18 @@ class SchemaFault:
     remedy: tuple[sql.Composed, ...] = ()
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """One look into a database, in words.
+
+    differences  what is not as in its template
+    mistaken     the owner's things that take every request for a login which is none of the data API's
+    """
+
+    differences: list[str]
+    mistaken: list[str]
+
+
 class SchemaInspector:
     """Looks into databases as the administrator. `session` names the run."""
 
@@ -103,8 +118,16 @@ class SchemaInspector:
 
     def differences(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Return in words in what a project's database differs from its template. Raises Unavailable."""
+        return self.inspect(roles, wanted, session).differences
+
+    def inspect(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> Inspection:
+        """Look into a project's database: in what it differs from its template, and what mistakes its logins.
+
+        Raises Unavailable.
+        """
         with self._cluster.open_in_database(roles.prefix, session) as admin:
-            return _told_shortly(self._faults(admin, roles, wanted))
+            found = _told_shortly(self._faults(admin, roles, wanted))
+            return Inspection(found, _mistaken_logins(admin))
 
     def heal(self, roles: ProjectRoles, wanted: list[dict[str, Any]], session: str) -> list[str]:
         """Put back what can be put back safely; say in words what differs still. Raises Unavailable."""
@@ -136,6 +159,16 @@ def _look(admin: Session, owner: str, parts: dict[str, str]) -> dict[tuple[str, 
         for row in rows
     ]
     return {thing.key: thing for thing in things}
+
+
+def _mistaken_logins(admin: Session) -> list[str]:
+    """Name what asks for a login that no request has. The names are a tenant's; a template of before knows none."""
+    if admin.execute(SQL.names_mistaken_logins).fetchone() == (None,):
+        return []
+    return [
+        CONTROLS.sub(" ", f"{kind} {name}")[:MOST_CHARACTERS]
+        for kind, name in admin.execute(SQL.mistaken_logins, {"most": MOST_WORDS}).fetchall()
+    ]
 
 
 def _parts_of(rights: Iterable[str], parts: dict[str, str]) -> tuple[str, ...]:

@@ -89,3 +89,9 @@ DROP DATABASE IF EXISTS {database} WITH (FORCE);
 INSERT INTO launchdb.schema_version DEFAULT VALUES;
 -- A queue that is full would refuse all of it.
 SELECT pg_notify('pgrst', 'reload schema') WHERE pg_notification_queue_usage() < 0.5;
+
+-- name: names_mistaken_logins
+SELECT to_regprocedure('launchdb.mistaken_logins()')::text;
+
+-- name: mistaken_logins
+SELECT kind, name FROM launchdb.mistaken_logins() ORDER BY kind, name LIMIT %(most)s;

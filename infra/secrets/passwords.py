@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from functools import cached_property
@@ -14,6 +12,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from infra.errors import Unavailable
+from infra.priority import step_back_thread
 from infra.secrets import foreign_hashes
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Passwords:
         self._hasher = PasswordHasher(
             time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
         )
-        self._threads = ThreadPoolExecutor(concurrency, "password", initializer=_step_back)
+        self._threads = ThreadPoolExecutor(concurrency, "password", initializer=step_back_thread, initargs=(NICE,))
         self._wait_seconds = wait_seconds
 
     def hash(self, password: str) -> str:
@@ -96,8 +95,3 @@ def _is_argon2(stored: str) -> bool:
         return False
     within = cost.memory_cost <= MEMORY_KIB_MAX and cost.parallelism <= PARALLELISM_MAX
     return within and cost.time_cost <= TIME_COST_MAX
-
-
-def _step_back() -> None:
-    # Linux keeps this for each thread by itself.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

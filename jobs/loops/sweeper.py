@@ -60,8 +60,24 @@ class Sweeper:
         rows = self._settled(now)
         looked = self._looks.differences(row for row in rows if schema_drift.can_be_opened(seen, row["id"]))
         self.opened = len(looked)
+        self._name_mistaken_logins(rows)
         world = SweepSnapshot(seen, served, instances)
         return sum(self._mend(world, row, looked.get(row["id"], row["drift"])) for row in rows)
+
+    def _name_mistaken_logins(self, rows: list[dict[str, Any]]) -> None:
+        """Keep what was found in databases that asks for a login which no request has: its owner has to change it."""
+        changed = {
+            row["id"]: row for row in rows if self._looks.mistaken.get(row["id"], row["mistaken"]) != row["mistaken"]
+        }
+        if not changed:
+            return
+        with self._infra.database.transaction() as tx:
+            for project, row in changed.items():
+                found = self._looks.mistaken[project]
+                tx.execute(SQL.keep_mistaken, {"project": project, "found": found})
+                detail = {"found": found, "before": row["mistaken"]}
+                known = {"owner_id": row["owner_id"], "project_id": project, "detail": detail}
+                audit.record(tx, audit.AuditEntry("system", "drift.login", "named", **known))
 
     def _instances(self) -> InstanceSnapshot:
         """Look at all data APIs once; while that cannot be done, the rest is looked at all the same."""

@@ -5,7 +5,7 @@ SELECT clock_timestamp();
 -- Projects that no job in their control lane has been changing since a moment. complains: a job has left a
 -- reason that is not about what was named, or what was named is not said.
 SELECT p.id, p.owner_id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings,
-       p.template, p.drift, p.quota_state = 'over' AS read_only,
+       p.template, p.drift, p.mistaken_logins AS mistaken, p.quota_state = 'over' AS read_only,
        CASE WHEN p.status_reason IS NULL THEN p.drift <> '{}'
             ELSE p.status_reason LIKE 'not as it should be: %%'
                  AND p.status_reason <> 'not as it should be: ' || array_to_string(p.drift, '; ') END AS complains
@@ -33,3 +33,6 @@ SELECT project_id FROM jobs
 -- name: named
 SELECT EXISTS (SELECT FROM audit WHERE project_id = %(project)s AND action = 'drift.stray'
                   AND detail ->> 'kind' = %(kind)s AND detail ->> 'name' = %(name)s AND at > now() - interval '1 day');
+
+-- name: keep_mistaken
+UPDATE projects SET mistaken_logins = %(found)s WHERE id = %(project)s;

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from catalog import audit, endings
 from infra.errors import Unavailable
+from infra.postgres.watch.cpu_share import LOW, CpuShares
 from infra.postgres.watch.judge import History, Verdict, judge
 from infra.postgres.watch.server_watch import ServerWatch
 from infra.postgres.watch.snapshot import WatchLimits
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from infra.postgres.database import Transaction
+    from infra.postgres.watch.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 OWNERS_SECONDS = 30.0
@@ -43,6 +45,8 @@ class Watchdog:
         self._clock = clock
         self._watch = ServerWatch(infra.databases.cluster.conninfo, clock=clock)
         self._history = History()
+        self._shares = CpuShares()
+        self._stepped_back: set[str] = set()
         self._owners: dict[str, str] = {}
         self._owners_at = self._ended_at = float("-inf")
         self._unwritten: list[Verdict] = []
@@ -67,8 +71,27 @@ class Watchdog:
             self._ended_at = now
         # Ended first, told afterwards: while it is there, the telling may not be possible.
         self._unwritten += done
+        self._share_processors(seen, now)
         self._write()
         return len(done)
+
+    def _share_processors(self, seen: Snapshot, now: float) -> None:
+        """Have the sessions of who uses more than their share step back, or no more; who begins to is told."""
+        self._shares = self._shares.with_look(seen, self._limits, now)
+        changes = self._shares.to_change(seen)
+        if changes:
+            self._watch.set_priorities(changes)
+            self._shares = self._shares.with_changes(changes)
+            self._ended_at = now
+        lowered = [each for each, nice in changes if nice == LOW]
+        begun = {each.project for each in lowered} - self._stepped_back
+        reason = (
+            f"it used more of the processors than the {self._limits.cpu / self._limits.processors:.0%} of a project"
+        )
+        self._unwritten += [Verdict("cpu", each, reason) for each in lowered if each.project in begun]
+        self._stepped_back = (self._stepped_back | begun) & {
+            each.project for each in seen.backends if each.nice >= LOW or each in lowered
+        }
 
     def close(self) -> None:
         """Give the session back."""
@@ -119,17 +142,18 @@ class Watchdog:
         owner, reason = self._owners.get(project), verdicts[-1].reason
         detail = {
             "reason": reason,
-            "sessions": [
-                {"pid": each.backend.pid, "login": each.backend.login, "did": "cancelled" if each.gently else "ended"}
-                for each in verdicts
-            ],
+            "sessions": [{"pid": each.backend.pid, "login": each.backend.login, "did": each.did} for each in verdicts],
         }
         audit.record(
             tx,
-            audit.AuditEntry("system", f"watchdog.{cause}", "ended", owner_id=owner, project_id=project, detail=detail),
+            audit.AuditEntry(
+                "system", f"watchdog.{cause}", verdicts[-1].outcome, owner_id=owner, project_id=project, detail=detail
+            ),
         )
         if endings.count(tx, project, cause, len(verdicts), reason) and owner is not None:
             enqueue(tx, WarnOwner(project, cause), owner_id=owner)
         log.warning(
-            "sessions ended", extra={"project_id": project, "cause": cause, "count": len(verdicts), "reason": reason}
+            "sessions %s",
+            verdicts[-1].outcome,
+            extra={"project_id": project, "cause": cause, "count": len(verdicts), "reason": reason},
         )

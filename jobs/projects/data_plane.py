@@ -128,16 +128,21 @@ def auth_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSe
     """Return what Auth serves of a project, from its stored secrets and its settings."""
     roles, database = names.roles(project), names.database(project)
     wanted, before = login_passwords(roles.auth, known)
+    if not chosen.smtp_host:  # letters go by the installation's server, which sends no more for one project
+        most = min(chosen.mails_per_hour, infra.settings.mails_per_hour)
+        chosen = chosen.model_copy(update={"mails_per_hour": most})
     return AuthSpec(
         project_id=project,
         url=f"{infra.settings.base_url}/project/{project}",
         db_uri=infra.pooler.uri(database, roles.auth, wanted),
         db_uri_before=infra.pooler.uri(database, roles.auth, before) if before else "",
         jwt_secret=jwt_secret(known),
-        signing_key=known[names.JWT_SECRET],
+        signing_key=signing_key(known),
+        api_keys=api_keys.accepted(known),
         roles={SHARED_ANON: roles.anon, SHARED_AUTHENTICATED: roles.authenticated, SHARED_SERVICE: roles.service},
         mail_key=known.get(names.MAIL_KEY, ""),
         has_mail=bool(chosen.smtp_host) or infra.settings.mail == "smtp",
+        takes_mail=bool(chosen.smtp_host) or infra.settings.mail != "off",
         settings=settings.as_json(chosen, only=AUTH),
         secrets=settings.auth_secrets(known),
     )

@@ -51,6 +51,7 @@ class DriftScanner:
         self._session = session
         self._seen: dict[str, int] = {}  # the one looked at last stands last
         self._wanted: dict[str, list[dict[str, Any]] | None] = {}
+        self.mistaken: dict[str, list[str]] = {}  # of the databases that the last look went into
 
     def differences(self, projects: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
         """Look into those databases that may have changed; return in what each of them differs, by project.
@@ -58,6 +59,7 @@ class DriftScanner:
         projects  rows with id and template; the others are not looked at
         """
         found: dict[str, list[str]] = {}
+        self.mistaken = {}
         rows = {row["id"]: row for row in projects}
         writes = self._infra.databases.objects.write_counts(self._session)
         self._seen = {project: seen for project, seen in self._seen.items() if project in writes}
@@ -65,12 +67,11 @@ class DriftScanner:
             objects = self._of(rows[project]["template"])
             if objects is not None:
                 try:
-                    found[project] = self._infra.databases.objects.differences(
-                        names.roles(project), objects, self._session
-                    )
+                    seen = self._infra.databases.objects.inspect(names.roles(project), objects, self._session)
                 except InfraError:  # it is being dropped or closed: the others are looked at all the same
                     log.info("a database could not be opened", extra={"project_id": project})
                     continue
+                found[project], self.mistaken[project] = seen.differences, seen.mistaken
             # Counted before the look: what is written meanwhile is seen the next time.
             self._seen.pop(project, None)
             self._seen[project] = writes[project]

@@ -153,7 +153,7 @@ def watchdog(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
     """Name the projects of which sessions were ended within the last minutes."""
     found = endings.recent(tx, RECENT_MINUTES)
     for one in found[:MOST_NAMED]:
-        said = f"{one.name}: {one.reason}; ended {one.ended} times since {one.first_at:%Y-%m-%d %H:%M}"
+        said = f"{one.name}: {one.reason}; {one.done} {one.ended} times since {one.first_at:%Y-%m-%d %H:%M}"
         remedy = (
             f"its owner was written; launchdb audit list names each; launchdb projects pause {one.project_id} stops it"
         )
@@ -171,6 +171,24 @@ def watchdog(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
         yield PlatformFinding("watchdog", "ok", f"nothing had to be ended for {RECENT_MINUTES} minutes")
 
 
+def claims(tx: Transaction, _settings: Settings) -> Iterator[PlatformFinding]:
+    """Name what in projects is open to everybody because it asks for a login that no request has."""
+    rows = tx.rows(SQL.mistaken)
+    for row in rows[:MOST_NAMED]:
+        said = (
+            f"{row['name']}: {'; '.join(row['found'])} asks whether session_user is 'authenticator', which it never is "
+            "here: what it guards may be open to everybody"
+        )
+        remedy = "its owner writes session_user LIKE '%\\_authenticator' there instead (docs/data-api.md)"
+        yield PlatformFinding("claims", "warning", said, remedy, subject=row["id"])
+    if len(rows) > MOST_NAMED:
+        yield PlatformFinding(
+            "claims", "warning", f"{len(rows) - MOST_NAMED} more have such guards", "launchdb audit list"
+        )
+    if not rows:
+        yield PlatformFinding("claims", "ok", "no project asks for a login that no request has")
+
+
 CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[PlatformFinding]]] = {
     "registration": registration,
     "secrets": secrets,
@@ -179,6 +197,7 @@ CHECKS: dict[str, Callable[[Transaction, Settings], Iterator[PlatformFinding]]] 
     "workers": workers,
     "projects": projects,
     "watchdog": watchdog,
+    "claims": claims,
 }
 
 

@@ -14,3 +14,7 @@ SELECT id, owner_id, name, status, status = ANY (%(settled)s) AS settled,
 
 -- name: served
 SELECT id FROM projects WHERE status = 'active';
+
+-- name: mistaken
+SELECT id, name, mistaken_logins AS found FROM projects
+ WHERE mistaken_logins <> '{}' AND status <> 'deleted' ORDER BY created_at, id;

@@ -105,6 +105,23 @@ def test_secrets_are_rotated(launchdb, shop):
         assert launchdb.run("projects", "rotate", *arguments).code == 2, arguments
 
 
+def test_a_letter_is_shown_as_it_would_be_written(launchdb, shop, tmp_path):
+    shown = launchdb.run("projects", "mail-preview", "shop", "recovery")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("Subject: Reset your password\n\n")
+    templates = tmp_path / "templates.json"
+    templates.write_text('{"recovery": {"subject": "Hi {{ .Data.name }}", "body": "<b>{{ .Token }}</b>"}}')
+    options = ["--templates", str(templates), "--data", '{"name": "Ann"}']
+    tried = launchdb.run("projects", "mail-preview", "shop", "recovery", *options, "--html")
+    assert tried.out == "Subject: Hi Ann\n\n<b>123456</b>\n"
+    read = launchdb.run(
+        "projects", "mail-preview", "shop", "recovery", "--templates", "-", "--json", stdin=templates.read_text()
+    )
+    assert read.json["text"] == "123456\n"
+    for wrong in (["nonsense"], ["shop", "nonsense"], ["shop", "recovery", "--data", "[]"], ["a", "b", "recovery"]):
+        assert launchdb.run("projects", "mail-preview", *wrong).code == 2
+
+
 def test_keys_are_made_listed_imported_and_revoked(launchdb, shop):
     made = launchdb.run("projects", "keys", "create", "shop", "the worker", "--type", "secret", "--json")
     assert made.code == 0, made.err

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from catalog import names, secrets
+from infra.instances.auth_files import AuthFiles, AuthSpec
 from infra.secrets import signing_keys, tokens
 from jobs.engine.crash import EXIT_STATUS
 from jobs.kinds.platform.rotate_fleet import RotateFleet
@@ -114,9 +115,11 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
 
 def signs(infra, settings, project) -> str:
     """The id of the key that signs now; what it signs is good with the data API, wherever the worker died."""
-    key = data_plane.signing_key(known(infra, project))
-    assert is_good(settings, project, tokens.sign_token({"role": "authenticated"}, key))
-    return signing_keys.signer(key).kid
+    spec = AuthSpec.from_json(AuthFiles(settings.auth_folder).path(project).read_text())
+    token = tokens.sign_token({"role": "authenticated"}, spec.signing_key)
+    assert is_good(settings, project, token)
+    tokens.signed_claims(token, tokens.verification_keys(spec.jwt_secret))
+    return signing_keys.signer(spec.signing_key).kid
 
 
 @pytest.mark.parametrize("crash", places(RotateSigningKey))

@@ -158,6 +158,23 @@ def test_a_project_that_has_held_a_worker_is_given_no_time_for_a_while():
     assert ended(again, history=history, now=31.0 + OFFENCE_SECONDS) == []
 
 
+def test_functions_that_compute_get_a_share_of_autovacuum_and_no_more_and_the_table_is_named():
+    """Each time for less than a worker may run them at a stretch, and again at once."""
+    history, held, cancelled, seconds = History(), 0, [], 3600
+    for number in range(0, seconds, 2):
+        # A new statement each ten seconds; none while the table is left alone after it was cancelled.
+        query = MORNING + timedelta(number // 10)
+        mine = worker(1, wait="", phase=3, query=query, activity="autovacuum: ANALYZE public.mine\n; x")
+        seen = look(mine, worker(2, B, wait="", phase=1))
+        history = history.with_look(seen, float(number))
+        verdicts = judge(seen, LIMITS, history, float(number))
+        held += 2 if not verdicts else 0
+        cancelled += verdicts
+    assert held < 0.25 * seconds
+    assert cancelled[0].gently
+    assert cancelled[0].reason.endswith("ANALYZE public.mine ; x")
+
+
 def test_a_worker_that_meets_such_functions_again_and_again_goes():
     history = History(offences={A: 0.0})
     for number in range(WORKER_CANCELS + 1):
@@ -184,7 +201,7 @@ def test_what_is_gone_is_forgotten():
     history = History(
         cancelled=frozenset({(1, MORNING, MORNING)}), in_code={(2, MORNING, MORNING): 1.0}, offences={A: 1.0}
     )
-    assert history.with_look(look(), 1.0 + OFFENCE_SECONDS) == History()
+    assert history.with_look(look(), 1.0 + OFFENCE_SECONDS) == History(at=1.0 + OFFENCE_SECONDS)
 
 
 def test_the_newest_idle_sessions_of_an_owner_end_only_while_connections_are_short():

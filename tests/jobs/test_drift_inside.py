@@ -7,6 +7,7 @@ import pytest
 
 from jobs.loops.sweeper import Sweeper
 from jobs.projects import schema_drift
+from jobs.requests import doctor
 from tests.jobs.conftest import wait_until
 from tests.jobs.kinds.conftest import Life
 
@@ -203,9 +204,9 @@ def test_a_hostile_tenant_runs_nothing_with_our_rights(life, sweeper):
 def test_a_database_that_nobody_wrote_to_is_not_opened_again(life, sweeper, monkeypatch):
     monkeypatch.setattr(schema_drift, "ANYWAY", 0)
     opened = []
-    look = life.infra.databases.objects.differences
+    look = life.infra.databases.objects.inspect
     monkeypatch.setattr(
-        life.infra.databases.objects, "differences", lambda *known: opened.append(known[0].prefix) or look(*known)
+        life.infra.databases.objects, "inspect", lambda *known: opened.append(known[0].prefix) or look(*known)
     )
     wait_until(lambda: not (opened.clear() or sweeper.run_once() or opened))
     as_owner("CREATE TABLE seen ()")(life)
@@ -218,3 +219,38 @@ def test_a_template_that_nobody_knows_any_more_is_no_reason_to_complain(life, in
         tx.execute("UPDATE projects SET template = 'template_0000000000000000'")
     NAMED["a missing table"][0](life)
     assert Sweeper(infra).run_once() == 0
+
+
+def test_a_guard_that_no_request_passes_as_it_was_meant_is_named_until_its_owner_has_changed_it(life, sweeper):
+    def findings():
+        with life.infra.database.autocommit() as tx:
+            return [(one.status, one.subject, one.evidence) for one in doctor.claims(tx, life.infra.settings)]
+
+    def without_the_guard_of_guards(statement):
+        # As a restore, or a version before, has brought it.
+        with life.tenant().as_admin() as admin:
+            admin.execute("SET event_triggers = off")
+            admin.execute(f'SET ROLE "{life.tenant().roles.owner}"')
+            admin.execute(statement)
+
+    assert sweeper.run_once() == 0
+    assert [status for status, _, _ in findings()] == ["ok"]
+    without_the_guard_of_guards(
+        "CREATE FUNCTION is_admin() RETURNS boolean LANGUAGE sql AS $$ SELECT session_user <> 'authenticator' $$"
+    )
+    without_the_guard_of_guards(
+        "CREATE VIEW \"two\nlines\" AS SELECT 1 AS one WHERE session_user = 'authenticator'",
+    )
+    assert sweeper.run_once() == 0, "there is nothing that a job could mend"
+    [(status, subject, said)] = findings()
+    assert (status, subject) == ("warning", life.id)
+    assert "function public.is_admin()" in said
+    assert 'view public."two lines"' in said or 'view "two lines"' in said
+    assert sweeper.run_once() == 0
+    with life.infra.database.autocommit() as tx:
+        rows = tx.rows("SELECT outcome, detail FROM audit WHERE action = 'drift.login' AND project_id = %s", (life.id,))
+    assert [row["outcome"] for row in rows] == ["named"], "once, as long as it is the same"
+    with life.tenant().connect(life.tenant().roles.owner) as owner:
+        owner.execute('DROP VIEW "two\nlines"; DROP FUNCTION is_admin')
+    assert sweeper.run_once() == 0
+    assert [status for status, _, _ in findings()] == ["ok"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 
+from infra.postgres.watch.cpu_share import LOW
 from infra.postgres.watch.snapshot import MIB
 from tests.fixtures.rivals import SLEEP, lifted, logged_in, running
 from tests.fixtures.servers import wait_until
@@ -149,6 +152,38 @@ def test_a_session_that_has_more_memory_than_one_may_is_ended(watched, attacker,
     [(action, _, detail)] = watched.audited(attacker)
     assert action == "watchdog.memory"
     assert "one may have 128" in detail["reason"]
+
+
+BUSY = "DO $$ BEGIN LOOP END LOOP; END $$"
+
+
+def nice_of(tenant):
+    """Return how far the sessions of a project's owner step back, as the kernel says it."""
+    with tenant.as_admin("postgres") as admin:
+        rows = admin.execute(
+            "SELECT pid FROM pg_stat_activity WHERE usename = %s AND state = 'active'", (tenant.roles.owner,)
+        ).fetchall()
+    return [os.getpriority(os.PRIO_PROCESS, pid) for (pid,) in rows]
+
+
+def test_a_session_that_computes_without_an_end_steps_back_behind_its_neighbours(watched, attacker, bystander):
+    watched.limit(cpu=0.05)
+    began = time.monotonic()
+    watched.dog._clock = lambda: 1000.0 + time.monotonic() - began
+    with running(logged_in(attacker), BUSY) as came, running(logged_in(bystander), SLEEP) as other:
+
+        def stepped_back():
+            watched.dog.look()
+            return nice_of(attacker) == [LOW]
+
+        wait_until(stepped_back)
+        assert nice_of(bystander) == [0]
+        assert came == other == [], "it goes on"
+    [(action, outcome, detail)] = watched.audited(attacker)
+    assert (action, outcome) == ("watchdog.cpu", "lowered")
+    assert [session["did"] for session in detail["sessions"]] == ["lowered"]
+    assert "processors" in detail["reason"]
+    assert watched.audited(bystander) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from app.auth.admin_changes import changed_columns, columns_of_new_user
 from app.auth.errors import AuthError
 from app.auth.listing import page_of
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-from app.auth.store import identities, one_time_tokens, sessions, user_lists, users
+from app.auth.store import factors, identities, one_time_tokens, sessions, user_lists, users
 from app.auth.user_json import public_user, user_json
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ def list_users(call: AuthCall) -> AuthAnswer:
     with call.project.autocommit() as tx:
         total = user_lists.count(tx, page.filter)
         rows = user_lists.page(tx, page)
-        known = identities.of_users(tx, [row["id"] for row in rows])
-    shown = [public_user(row, known.get(row["id"], []), []) for row in rows]
+        ids = [row["id"] for row in rows]
+        known, enrolled = identities.of_users(tx, ids), factors.of_users(tx, ids)
+    shown = [public_user(row, known.get(row["id"], []), enrolled.get(row["id"], [])) for row in rows]
     return AuthAnswer(
         {"users": shown, "aud": users.AUDIENCE},
         headers=(("X-Total-Count", str(total)), ("Link", page.links(f"{call.project.issuer}/admin/users", total))),

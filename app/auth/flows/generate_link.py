@@ -107,7 +107,7 @@ def _encrypted(call: AuthCall, kind: str) -> str | None:
     password = call.text("password") if kind == "signup" else ""
     if not password:
         return None
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     return call.services.passwords.hash(password)
 
 

@@ -138,7 +138,8 @@ def _arrived(call: AuthCall, flow: FlowState, account: ExternalAccount) -> AuthA
         code = flow_states.finish(tx, str(flow.id), str(user["id"]), now=call.services.clock(), **tokens)
         return {"code": code}
 
-    found = admit(call, account, then, link_to=flow.linking_target_id, email_optional=flow.email_optional)
+    optional = flow.email_optional
+    found = admit(call, account, then, link_to=flow.linking_target_id, email_optional=optional, redirect_to=where)
     if "code" in found:
         return _to(redirects.with_query(where, [("code", found["code"])]))
     shown = {name: str(found[name]) for name in _SESSION_MEMBERS}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.auth import addresses, audit, limits, password_rules
 from app.auth.errors import AuthError, validation_error
+from app.auth.hooks import hooks
 from app.auth.serve.call import AuthAnswer, AuthCall
 from app.auth.sign_in import begin_session, ensure_not_banned
 from app.auth.store import users
@@ -37,7 +38,7 @@ def sign_in_by_password(call: AuthCall) -> AuthAnswer:
             users.replace_password(tx, row["id"], row["encrypted_password"], fresh)
         session = begin_session(call, tx, row, method="password")
         audit.record(call, tx, "login", row, provider="email")
-    weakness = password_rules.weakness_of(call.project, password)
+    weakness = password_rules.weakness_of(call, password)
     return AuthAnswer(session if weakness is None else {**session, "weak_password": weakness})
 
 
@@ -45,6 +46,8 @@ def _proved(call: AuthCall, row: dict[str, Any] | None, password: str) -> dict[s
     """Return the row of who has this password and may sign in. Raises AuthError, after the same time for everybody."""
     stored = None if row is None else row["encrypted_password"] or None
     matches = call.services.passwords.matches(password, stored)
+    if stored is not None and row is not None:
+        hooks.password_verification(call, row["id"], valid=matches)
     if row is None or not matches:
         raise AuthError(400, "invalid_credentials", "Invalid login credentials")
     ensure_not_banned(call, row, status=400)

@@ -29,4 +29,4 @@ def recover(call: AuthCall) -> AuthAnswer:
     return AuthAnswer({})
 
 
-ROUTES = (AuthRoute("POST", "/recover", "key", recover),)
+ROUTES = (AuthRoute("POST", "/recover", "key", recover, captcha=True),)

@@ -18,6 +18,8 @@ _WHY = {
     "unknown": ("refresh_token_not_found", "Refresh Token Not Found"),
     "sessionless": ("session_not_found", "No Valid Session Found"),
     "expired": ("session_expired", "Session Expired"),
+    "inactive": ("session_expired", "Session Expired (Inactivity)"),
+    "superseded": ("session_expired", "Session Expired (Revoked by Newer Login)"),
     "stolen": ("refresh_token_already_used", "Already Used"),
 }
 
@@ -40,15 +42,8 @@ def refresh(call: AuthCall) -> AuthAnswer:
 
 
 def _rotated(call: AuthCall, presented: str) -> tuple[refresh_tokens.Rotation, signed_in.SignedIn | None]:
-    settings = call.project.settings
     try:
-        return signed_in.rotate(
-            call.project,
-            presented,
-            moment_of(call.services.clock()),
-            reuse_seconds=settings.refresh_reuse_seconds,
-            lives_seconds=settings.refresh_token_seconds,
-        )
+        return signed_in.rotate(call.project, presented, moment_of(call.services.clock()))
     except Unavailable as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise AuthError(

@@ -67,4 +67,4 @@ def _address(call: AuthCall, kind: str) -> str:
     return addresses.email_of(call)
 
 
-ROUTES = (AuthRoute("POST", "/resend", "key", resend),)
+ROUTES = (AuthRoute("POST", "/resend", "key", resend, captcha=True),)

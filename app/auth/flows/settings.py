@@ -26,7 +26,7 @@ def settings(call: AuthCall) -> AuthAnswer:
             "sms_provider": "",
             "saml_enabled": False,
             "saml_private_key_next_configured": False,
-            "passkeys_enabled": False,
+            "passkeys_enabled": chosen.passkeys,
         }
     )
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from app.auth import addresses, audit, limits, new_users, password_rules, pkce, redirects
 from app.auth.errors import AuthError, validation_error
 from app.auth.mailing import posting
-from app.auth.mailing.writing import Way, write
+from app.auth.mailing.writing import Way, idle, write
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import begin_session
 from app.auth.store import users
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from app.auth.letters import AuthLetter
     from infra.postgres.database import Transaction
 
+# What a row and an identity cost, which somebody known has already.
+_TRIPS_OF_A_NEW_ONE = 2
+
 
 def sign_up(call: AuthCall) -> AuthAnswer:
     """Create a user: a Session where addresses count as confirmed at once, otherwise the bare User."""
     if not call.project.settings.sign_up:
         raise AuthError(422, "signup_disabled", "Signups not allowed for this instance")
+    call.ensure_types(texts=("email", "phone", "password"), objects=("data",))
     given = call.text("email"), call.text("phone")
     if not any(given):
         return _sign_up_anonymously(call)
@@ -33,7 +37,7 @@ def sign_up(call: AuthCall) -> AuthAnswer:
     password = call.text("password")
     if not password:
         raise validation_error("Signup requires a valid password")
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     if given[1]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     addresses.ensure_email_sign_in(call, status=400, message="Email signups are disabled")
@@ -87,9 +91,12 @@ def _waiting(
 
     Of an address that was confirmed long ago the same is said, of nobody, and the letter goes nowhere.
     """
+    for _ in range(_TRIPS_OF_A_NEW_ONE if again else 0):
+        idle(tx)
     action = "user_repeated_signup" if again else "user_confirmation_requested"
     audit.record(call, tx, action, row if "id" in row else None, provider="email")
     if row["email_confirmed_at"] is not None:
+        idle(tx)
         return made_up_user(call, row["email"], data), write(call, tx, "confirmation", None, row["email"], way)
     letter = write(call, tx, "confirmation", row, row["email"], way)
     return user_json(tx, {**row, "confirmation_sent_at": moment_of(call.services.clock())}), letter
@@ -143,4 +150,4 @@ def _registered() -> AuthError:
     return AuthError(422, "user_already_exists", "User already registered")
 
 
-ROUTES = (AuthRoute("POST", "/signup", "key", sign_up),)
+ROUTES = (AuthRoute("POST", "/signup", "key", sign_up, captcha=True),)

@@ -27,4 +27,4 @@ def token(call: AuthCall) -> AuthAnswer:
     return grant(call)
 
 
-ROUTES = (AuthRoute("POST", "/token", "key", token),)
+ROUTES = (AuthRoute("POST", "/token", "key", token, captcha=True),)

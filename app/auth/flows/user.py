@@ -11,6 +11,7 @@ from app.auth.json_values import merged
 from app.auth.letters import AuthLetter
 from app.auth.mailing import posting
 from app.auth.mailing.writing import Way
+from app.auth.mfa import levels
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.auth.sign_in import current_user, read_current_user
 from app.auth.store import one_time_tokens, sessions, users
@@ -34,12 +35,16 @@ def show(call: AuthCall) -> AuthAnswer:
 
 def change(call: AuthCall) -> AuthAnswer:
     """Change what the user asks for: address, password, data. All of it, or nothing."""
+    call.ensure_types(texts=("password", "current_password", "nonce"), objects=("data", "app_metadata"))
     email, phone, data = addresses.email_of(call), addresses.phone_of(call), call.members("data")
     password = call.text("password") if call.body.get("password") is not None else None
     way = Way(redirects.redirect_of(call), pkce.challenge_of(call.body), durable=True)
     if call.members("app_metadata") is not None:
         raise AuthError(403, "not_admin", "Updating app_metadata requires admin privileges")
     user, session = read_current_user(call)
+    if password is not None or (email and email != user["email"]) or (phone and phone != user["phone"]):
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        levels.ensure_second(user, session, status=401, message=message)
     if phone and phone != user["phone"]:
         raise addresses.phone_sign_in_disabled(400, "Phone signups are disabled")
     encrypted, letters = None, list[AuthLetter]()
@@ -81,7 +86,7 @@ def _new_password(
     if user["is_sso_user"]:
         raise AuthError(422, "user_sso_managed", "Updates on password disabled for SSO accounts")
     _check_current(call, user, session)
-    password_rules.ensure_strength(call.project, password)
+    password_rules.ensure_strength(call, password)
     stored = user["encrypted_password"] or None
     if stored is not None and call.services.passwords.matches(password, stored):
         raise AuthError(422, "same_password", "New password should be different from the old password.")

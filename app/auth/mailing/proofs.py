@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ TYPES: Mapping[str, tuple[TokenType, ...]] = {
     "email": ("confirmation_token", "recovery_token"),
     "email_change": ("email_change_token_new", "email_change_token_current"),
 }
+_SHAPE = re.compile(r"[\w-]{1,128}", re.ASCII)
 NEW_ADDRESS = "email_change_token_new"
 OTHER_HALF = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 
@@ -65,6 +67,8 @@ def show(call: AuthCall, tx: Transaction, proof: Proof) -> dict[str, Any] | None
 
 
 def _used(call: AuthCall, tx: Transaction, proof: Proof) -> UsedToken | None:
+    if _SHAPE.fullmatch(proof.code or proof.token_hash) is None:
+        return None
     since = call.services.clock() - call.project.settings.one_time_seconds
     if proof.code:
         hashes = hashes_of(proof.email, proof.code)

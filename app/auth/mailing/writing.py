@@ -154,5 +154,6 @@ def _written(  # noqa: PLR0913 - what a letter is made of
         email=known.get("email") or to,
         new_email=known.get("email_change") or "",
         data=known.get("raw_user_meta_data") or {},
+        user_id=str(known["id"]) if known else "",
         void=user is None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.auth import new_users
 from app.auth.errors import AuthError
 from app.auth.store import identities, users
 from app.auth.store.users import Taken
@@ -98,7 +99,7 @@ def _made(call: AuthCall, tx: Transaction, account: ExternalAccount, moment: dat
         "created_at": moment,
         "updated_at": moment,
     }
-    user = users.create(tx, **columns)
+    user = new_users.insert_user(call, tx, columns)
     identity = identities.create(tx, user["id"], account.provider, account.id, account.data, moment=moment)
     return Linked(user, identity, is_new=True)
 

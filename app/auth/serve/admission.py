@@ -57,6 +57,16 @@ def caller_claims(call: AuthCall) -> dict[str, Any]:
     return claims
 
 
+def bears_service_role(call: AuthCall) -> bool:
+    """Return whether the caller of a route that asks for nobody bears the service role all the same."""
+    token = _bearer(call.headers.get("Authorization")) or call.headers.get("apikey")
+    try:
+        claims = verified_claims(call.project, token or "", call.services.clock())
+    except AuthError:
+        return False
+    return claims.get("role") in ADMIN_ROLES
+
+
 def verified_claims(project: AuthProject, token: str, now: float) -> dict[str, Any]:
     """Return the claims of a token of the project's that is still good. Raises AuthError (403)."""
     if len(token) > TOKEN_BYTES_MAX:

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
+from app.auth import captcha
 from app.auth.errors import AuthError
 from app.auth.serve import admission
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
@@ -68,7 +69,7 @@ class AuthViews:
         try:
             return _finished(_made(self._answered(project_id, f"/{path}", gated=gated)))
         except AuthError as error:
-            self._services.counts.refused(error)
+            self._services.counts.refused(error.code)
             return _finished(_refusal(error))
         except Unavailable as error:
             log.warning("Auth could not answer", extra={"project_id": project_id, "error": str(error)})
@@ -104,8 +105,10 @@ class AuthViews:
             ),
             user_agent=request.headers.get("User-Agent", ""),
         )
+        if route.captcha:
+            captcha.ensure_person(call)
         answer = route.view(call)
-        self._services.counts.answered(route, call, answer)
+        self._services.counts.answered(route.path, call.query, answer.body)
         return answer
 
     def _matched(self, path: str) -> tuple[AuthRoute, dict[str, Any]]:

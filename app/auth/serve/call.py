@@ -9,7 +9,7 @@ from app.auth.errors import AuthError, validation_error
 from app.auth.json_values import ensure_storable, is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.auth.serve.project import AuthProject
     from app.auth.serve.services import AuthServices
@@ -77,6 +77,14 @@ class AuthCall:
         ensure_storable(value, name)
         return value
 
+    def ensure_types(
+        self, *, texts: Sequence[str] = (), flags: Sequence[str] = (), objects: Sequence[str] = ()
+    ) -> None:
+        """Raise AuthError when one of these members is of another type, whether or not it will be needed."""
+        for read, names in ((self.text, texts), (self.flag, flags), (self.members, objects)):
+            for name in names:
+                read(name)
+
 
 @dataclass(frozen=True)
 class AuthAnswer:
@@ -91,8 +99,9 @@ class AuthAnswer:
 class AuthRoute:
     """One route below a project's Auth.
 
-    path  as werkzeug's rules are written, such as `/admin/users/<user_id>`
-    form  whether its body is a form, as browsers send it, instead of JSON
+    path     as werkzeug's rules are written, such as `/admin/users/<user_id>`
+    form     whether its body is a form, as browsers send it, instead of JSON
+    captcha  whether a person has to ask, where the project wants to know
     """
 
     method: str
@@ -100,3 +109,4 @@ class AuthRoute:
     access: Access
     view: Callable[[AuthCall], AuthAnswer]
     form: bool = False
+    captcha: bool = False

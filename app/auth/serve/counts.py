@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter
 
 if TYPE_CHECKING:
-    from app.auth.errors import AuthError
-    from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
+    from collections.abc import Mapping
 
 REFRESH = "refresh_token"
 
@@ -28,20 +27,23 @@ class AuthCounts:
             registry=self.registry,
         )  # fmt: skip
 
-    def answered(self, route: AuthRoute, call: AuthCall, answer: AuthAnswer) -> None:
-        """Count what a view has answered: a session where there was none, or one that goes on."""
-        if not isinstance(answer.body, dict) or "access_token" not in answer.body:
+    def answered(self, route: str, query: Mapping[str, str], body: object) -> None:
+        """Count what a view has answered: a session where there was none, or one that goes on.
+
+        route  the path of its rule
+        """
+        if not isinstance(body, dict) or "access_token" not in body:
             return
-        grant = call.query.get("grant_type", "") if route.path == "/token" else ""
+        grant = query.get("grant_type", "") if route == "/token" else ""
         if grant == REFRESH:
             self._refreshes.inc()
         else:
-            self._sign_ins.labels(grant or route.path.lstrip("/")).inc()
+            self._sign_ins.labels(grant or route.lstrip("/")).inc()
 
-    def refused(self, error: AuthError) -> None:
-        """Count a refusal."""
-        self._refusals.labels(error.code).inc()
+    def refused(self, code: str) -> None:
+        """Count a refusal by the word of its error."""
+        self._refusals.labels(code).inc()
 
-    def mailed(self, kind: Any) -> None:
+    def mailed(self, kind: str) -> None:
         """Count a letter that is to be sent."""
         self._mails.labels(kind).inc()

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
-Outcome = Literal["rotated", "repeated", "unknown", "sessionless", "expired", "banned", "stolen"]
+Outcome = Literal[
+    "rotated", "repeated", "unknown", "sessionless", "expired", "inactive", "superseded", "banned", "stolen"
+]
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """What came of a refresh token that was presented; `migrations/project/009_auth_sessions.sql` has the rules.
+    """What came of a refresh token that was presented; `migrations/project/013_auth_oauth.sql` has the rules.
 
     refresh_token  the one that is good from now on, where the outcome is rotated or repeated
     """

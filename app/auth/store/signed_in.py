@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from app.auth.store.factors import SQL as FACTORS
 from app.auth.store.identities import SQL as IDENTITIES
 from app.auth.store.refresh_tokens import Rotation, make_token
 from app.auth.store.sessions import SQL as SESSIONS
@@ -28,7 +29,7 @@ _IDS = ("id", "user_id", "factor_id")
 
 @dataclass(frozen=True)
 class SignedIn:
-    """user: the row, with `identities` beside its columns; session: the row, or None when there is no such session."""
+    """user: the row, with `identities` and `factors` beside its columns; session: the row, or None without one."""
 
     user: dict[str, Any]
     session: dict[str, Any] | None
@@ -46,16 +47,18 @@ def ask(project: AuthProject, user_id: UUID, session_id: UUID | None) -> SignedI
     return None if found is None else _signed_in(_typed(found))
 
 
-def rotate(
-    project: AuthProject, presented: str, moment: datetime, *, reuse_seconds: int, lives_seconds: int
-) -> tuple[Rotation, SignedIn | None]:
+def rotate(project: AuthProject, presented: str, moment: datetime) -> tuple[Rotation, SignedIn | None]:
     """Replace a refresh token, or find out why not; return with it whose it is, all by one statement for itself."""
+    settings = project.settings
     values = {
         "presented": presented,
         "fresh": make_token(),
         "moment": moment,
-        "reuse": reuse_seconds,
-        "lives": lives_seconds,
+        "reuse": settings.refresh_reuse_seconds,
+        "lives": settings.refresh_token_seconds,
+        "timebox": settings.session_seconds or None,
+        "idle": settings.session_idle_seconds or None,
+        "single": settings.single_session,
     }
     said = project.ask(_rotate(), values)
     found = said.pop("found")
@@ -67,6 +70,7 @@ def rotate(
 def _signed_in(row: dict[str, Any]) -> SignedIn:
     session = {name.removeprefix(_PREFIX): row.pop(name) for name in list(row) if name.startswith(_PREFIX)}
     row["identities"] = [_typed(identity) for identity in row["identities"]]
+    row["factors"] = [_typed(factor) for factor in row["factors"]]
     return SignedIn(row, None if session["id"] is None else session)
 
 
@@ -88,6 +92,7 @@ def _find(*, rotated: bool = False) -> sql.Composed:
     composed: sql.Composed = SQL.find.format(
         user_columns=USERS.columns,
         identity_columns=IDENTITIES.columns,
+        factor_columns=FACTORS.shown,
         amr=SESSIONS.amr,
         **{name: sql.Identifier("r", name) if rotated else sql.Placeholder(name) for name in names},
     )

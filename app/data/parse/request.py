@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from app.data.errors import PgrstError
@@ -66,7 +66,14 @@ class Request:
         return self.method in ("GET", "HEAD")
 
 
-def read(raw: RawRequest, config: DataConfig) -> Request:
+class ReadBody(Protocol):
+    """Reads a body of a media type, here or elsewhere, as `app.data.parse.body.read` does."""
+
+    def __call__(self, raw: bytes, kind: str, columns: tuple[str, ...] | None, *, routine: bool) -> body.Payload:
+        """Read it. Raises PgrstError."""
+
+
+def read(raw: RawRequest, config: DataConfig, read_body: ReadBody = body.read) -> Request:
     """Understand a request. Raises PgrstError."""
     resource, name = _resource(raw, config)
     schema, negotiated = _schema(raw, config)
@@ -77,7 +84,7 @@ def read(raw: RawRequest, config: DataConfig) -> Request:
     payload = None
     if raw.method in ("POST", "PUT", "PATCH"):
         columns = query.columns if raw.method != "PUT" else None
-        payload = body.read(raw.body, content, columns, routine=resource == ROUTINE)
+        payload = read_body(raw.body, content, columns, routine=resource == ROUTINE)
     return Request(
         raw,
         resource,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 
 from app.data.errors import PgrstError
+from app.data.parse import body
 from app.data.parse import request as requests
 from app.data.parse.terms import SelectRelation
 from app.data.plan import schema
@@ -65,11 +66,13 @@ class Instance:
         *,
         pool: Pool | None = None,
         mark: ActivityMark | None = None,
+        read_body: requests.ReadBody = body.read,
     ) -> None:
         self.config = config
         self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
         self._mark = mark
+        self._read_body = read_body
         self._cache: SchemaCache | None = None
         self._checked = 0.0
         self._loading = threading.Lock()
@@ -100,7 +103,7 @@ class Instance:
 
     def _answer(self, raw: RawRequest) -> DataResponse:
         identity = identify(raw.headers.get("authorization"), self.config)
-        request = requests.read(raw, self.config)
+        request = requests.read(raw, self.config, self._read_body)
         return self._with_a_session(lambda connection: self._answered(connection, request, identity))
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:

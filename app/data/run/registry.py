@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app.data import config
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
+from app.data.run.large_bodies import LargeBodies
 from catalog.ids import is_project_id
 from infra.instances.activity import ActivityMark
 
@@ -40,6 +41,7 @@ class Registry:
         self._watched = False
         self.budget = Budget(connections_max)
         self.budget.make_room = self._make_room
+        self._bodies = LargeBodies()
 
     def find(self, project_id: str) -> Instance | None:
         """Return the project's data API as its configuration says now, or None when it has none."""
@@ -65,6 +67,7 @@ class Registry:
         """Release everything."""
         for project_id in list(self._loaded):
             self.release(project_id)
+        self._bodies.trim(0)
 
     @property
     def opened(self) -> int:
@@ -96,7 +99,14 @@ class Registry:
             # Requests under way go on with the connections that they have; no more are open than the pool may hold.
             pool = None if loaded is None else loaded.instance.pool
             mark = ActivityMark(self._folder / project_id)
-            fresh = Instance(read, self.budget, f"launchdb-data:{project_id}", pool=pool, mark=mark)
+            fresh = Instance(
+                read,
+                self.budget,
+                f"launchdb-data:{project_id}",
+                pool=pool,
+                mark=mark,
+                read_body=functools.partial(self._bodies.read, project_id),
+            )
             if pool is None:
                 fresh.pool.refresh = functools.partial(self.find, project_id)
             else:
@@ -119,6 +129,7 @@ class Registry:
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        self._bodies.trim()
         for project_id, loaded in list(self._loaded.items()):
             idle = loaded.instance.config.db_pool_max_idletime
             if self._look(project_id) is None or now - loaded.instance.used > idle:

@@ -32,7 +32,7 @@ class WatchdogMetrics:
             return
         ended = CounterMetricFamily(
             "launchdb_watchdog_endings",
-            "sessions of projects that went beyond a limit and were ended",
+            "sessions of projects that went beyond a limit and were ended, or had to step back (cpu)",
             labels=("cause",),
         )
         for cause, count in totals.items():

@@ -14,13 +14,17 @@ from app.platform.projects.logins import with_project_login
 from app.platform.projects.models_sql import ExtensionRemoval, NewExtension
 from app.platform.projects.projects import project_out
 from catalog import names, projects
-from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, available_extensions
+from infra.postgres.extensions import NOT_LISTED, Extension, Extensions, Loads, available_extensions
+from infra.postgres.sql import statements
 from jobs.engine.view import job_json
 from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.postgres.database import Transaction
 
+SQL = statements(__file__)
 routes = Routes("extensions")
 SESSION = "launchdb-extensions"
 _PATH = "/api/projects/<project_id>/extensions"
@@ -41,7 +45,9 @@ def list_extensions(call: Call, project_id: str) -> ViewResponse:
             infra,
             project.id,
             names.roles(project.id).owner,
-            lambda uri: Extensions(infra.databases.cluster, names.database(project.id), uri, SESSION).list_extensions(),
+            lambda uri: Extensions(
+                infra.databases.cluster, names.database(project.id), uri, SESSION, loads=_loads(call)
+            ).list_extensions(),
         )
     return ViewResponse({"extensions": [_shown(extension) for extension in found]})
 
@@ -67,7 +73,17 @@ def remove(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
 
 
 def _offered(call: Call) -> Extension | None:
-    return available_extensions(call.world.infra.databases.cluster, SESSION).get(call.body.name)
+    return available_extensions(call.world.infra.databases.cluster, SESSION, _loads(call)).get(call.body.name)
+
+
+def _loads(call: Call) -> Loads:
+    """Return who tells whether libraries load: a function of the administrator's, whom the API is not."""
+
+    def ask(wanted: Sequence[str]) -> list[str]:
+        with call.world.infra.database.autocommit() as tx:
+            return [row["name"] for row in tx.rows(SQL.loadable, {"names": list(wanted)})]
+
+    return ask
 
 
 def _asked(call: Call, tx: Transaction, project_id: str, reason: str, **wanted: Any) -> ViewResponse:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from infra.postgres.owner_sql import NAME as SQL_NAME
@@ -16,15 +18,19 @@ if TYPE_CHECKING:
     from infra.postgres.watch.snapshot import Backend, Snapshot, WatchLimits
 
 Cause = Literal[
-    "statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory", "quota"
+    "statement", "idle_transaction", "locks", "notify_queue", "autovacuum", "connections", "memory", "quota", "cpu"
 ]
 Statement = tuple[int, "datetime", "datetime | None"]
 # Phases of an ANALYZE in which it calls what a tenant has put into an index or into statistics, by Postgres's numbers.
 TENANT_PHASES = frozenset({3, 4})
 SLEEPS = "PgSleep"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 SUMMARIZES = "autovacuum: BRIN summarize"
 # So long is remembered whose functions have held up a worker of autovacuum: the next time it is ended at once.
 OFFENCE_SECONDS = 600.0
+# Together, in that time, functions of a project have so many times what one worker may run them for at a stretch.
+STRETCHES = 4
+FORGOTTEN_SECONDS = 0.01
 # So many tables one worker is let off with a cancelled one; then it has to go with all that it still had to do.
 WORKER_CANCELS = 3
 # Whoever has done something within so long may have written, where there is nobody who writes now.
@@ -35,12 +41,22 @@ SHORT = 0.75
 
 @dataclass(frozen=True)
 class Verdict:
-    """A session that has to end. gently: its statement is cancelled first; it is ended when that did not help."""
+    """A session that has to end, or to step back. gently: its statement is cancelled; it ends if that is no help."""
 
     cause: Cause
     backend: Backend
     reason: str
     gently: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """Return what becomes of the session, as the audit says it."""
+        return "lowered" if self.cause == "cpu" else "ended"
+
+    @property
+    def did(self) -> str:
+        """Return what was done to it."""
+        return "cancelled" if self.gently else self.outcome
 
 
 @dataclass(frozen=True)
@@ -50,28 +66,42 @@ class History:
     cancelled  statements that were asked to stop
     in_code    since when a worker of autovacuum has been seen to run functions of a tenant, by its statement
     offences   when functions of a project have last held up such a worker
+    spent      seconds that workers have run functions of a project in the last while; at: when the last look was
     """
 
     cancelled: frozenset[Statement] = frozenset()
     in_code: Mapping[Statement, float] = field(default_factory=dict)
     offences: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
+    at: float | None = None
 
     def with_look(self, seen: Snapshot, now: float) -> History:
         """Return what is known once a look has been added: what is gone is forgotten."""
         alive = {backend.identity for backend in seen.backends}
-        code = [_statement(backend) for backend in seen.backends if runs_tenant_code(backend)]
+        held = [backend for backend in seen.backends if runs_tenant_code(backend)]
+        code = [_statement(backend) for backend in held]
         return History(
             cancelled=frozenset(each for each in self.cancelled if each[:2] in alive),
             in_code={each: self.in_code.get(each, now) for each in code},
             offences={project: at for project, at in self.offences.items() if now - at < OFFENCE_SECONDS},
+            spent=self._spent(held, now),
+            at=now,
         )
+
+    def _spent(self, held: list[Backend], now: float) -> Mapping[str, float]:
+        seconds = 0.0 if self.at is None else max(0.0, now - self.at)
+        kept = math.exp(-seconds / OFFENCE_SECONDS)
+        spent = defaultdict(float, {project: before * kept for project, before in self.spent.items()})
+        for backend in held:
+            spent[backend.project] += seconds
+        return {project: value for project, value in spent.items() if value > FORGOTTEN_SECONDS}
 
     def with_endings(self, verdicts: Iterable[Verdict], now: float) -> History:
         """Return what is known once these have been carried out."""
         done = list(verdicts)
-        return History(
+        return replace(
+            self,
             cancelled=self.cancelled | {_statement(each.backend) for each in done if each.gently},
-            in_code=self.in_code,
             offences={**self.offences, **{each.backend.project: now for each in done if each.cause == "autovacuum"}},
         )
 
@@ -212,8 +242,10 @@ def judge_autovacuum(seen: Snapshot, limits: WatchLimits, history: History, now:
     for place, backend in enumerate(held):
         since = now - history.in_code.get(_statement(backend), now)
         again = backend.project in history.offences and backend.wait == SLEEPS
-        if since > limits.autovacuum or again or len(held) - place > spare:
-            said = "a worker of autovacuum was held up by a function in an index of the project"
+        often = history.spent.get(backend.project, 0.0) > limits.autovacuum * STRETCHES
+        if since > limits.autovacuum or again or often or len(held) - place > spare:
+            at_what = _CONTROLS.sub(" ", backend.activity[: len(SUMMARIZES) + 100]).removeprefix("autovacuum: ")
+            said = f"a worker of autovacuum was held up by functions that indexes or statistics call: {at_what}"
             yield Verdict("autovacuum", backend, said, gently=True)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
@@ -17,6 +20,7 @@ from infra.postgres.cluster import DEPENDENCY, MAINTENANCE
 from infra.postgres.database import connect, translate_errors
 from infra.postgres.sql import statements
 from infra.postgres.watch.notify_queue import databases_in
+from infra.postgres.watch.processes import ProcessFacts, process_facts
 from infra.postgres.watch.snapshot import AUTOVACUUM, CLIENT, Backend, Snapshot, WatchedDatabase
 
 if TYPE_CHECKING:
@@ -69,10 +73,10 @@ class ServerWatch:
             if roles - self._logins.keys() - self._others or self._clock() - self._named_at > NAMES_SECONDS:
                 self._read_names()
                 self._others |= roles - self._logins.keys()
-            memory = self._memory([row["pid"] for row in rows if row["role"] in self._logins])
+            processes = self._processes([row["pid"] for row in rows if row["role"] in self._logins])
             used = float(self._rows(SQL.queue)[0]["pg_notification_queue_usage"])
             return Snapshot(
-                backends=tuple(self._backends(rows, memory)),
+                backends=tuple(self._backends(rows, processes)),
                 databases=self._databases,
                 owners=owners,
                 growing=self._growing(),
@@ -108,6 +112,13 @@ class ServerWatch:
         with self._guarded():
             found = self._rows(SQL.cancel if verdict.gently else SQL.terminate, who)
         return any(value for row in found for value in row.values())
+
+    def set_priorities(self, wanted: list[tuple[Backend, int]]) -> None:
+        """Say how far sessions step back behind others; who has ended since is left out. Raises Unavailable."""
+        told = [{"pid": each.pid, "started": each.started.isoformat(), "nice": nice} for each, nice in wanted]
+        with self._guarded():
+            if self._session is not None:
+                self._session.execute(SQL.set_priorities.format(wanted=sql.Literal(json.dumps(told))))
 
     def close(self) -> None:
         """Give the session back."""
@@ -174,21 +185,23 @@ class ServerWatch:
         self._others -= self._logins.keys()
         self._named_at = self._clock()
 
-    def _backends(self, rows: Iterable[Mapping[str, Any]], memory: Mapping[int, int]) -> Iterator[Backend]:
+    def _backends(self, rows: Iterable[Mapping[str, Any]], processes: Mapping[int, ProcessFacts]) -> Iterator[Backend]:
         """Give the sessions of projects' logins, wherever they are, and the server's workers in their databases."""
         for row in rows:
             login, database = self._logins.get(row["role"], ""), self._databases.get(row["database"])
             if row["type"] == CLIENT and login:
-                yield Backend(**row, login=login, project=login.rpartition("_")[0], memory=memory.get(row["pid"], 0))
+                facts = asdict(processes.get(row["pid"], ProcessFacts()))
+                yield Backend(**row, **facts, login=login, project=login.rpartition("_")[0])
             elif row["type"] == AUTOVACUUM and database is not None:
                 yield Backend(**row, login="", project=database.project)
 
-    def _memory(self, pids: list[int]) -> dict[int, int]:
-        """Return what sessions have for themselves; nothing where the server cannot see its own processes."""
+    def _processes(self, pids: list[int]) -> dict[int, ProcessFacts]:
+        """Return what the kernel says of sessions; nothing where the server cannot see its own processes."""
         try:
-            return {row["pid"]: row["bytes"] or 0 for row in self._rows(SQL.memory, {"pids": pids})}
+            rows = self._rows(SQL.processes, {"pids": pids})
         except (psycopg.errors.SystemError, psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFile):
             return {}  # one has ended just while it was read; the next look comes soon
+        return {row["pid"]: process_facts(row["status"], row["stat"], row["autogroup"]) for row in rows}
 
     def _growing(self) -> frozenset[int]:
         """Measure the databases that are to be read only; return those that have grown all the same."""

@@ -69,10 +69,19 @@ SELECT max(name) FROM pg_ls_dir('pg_notify') AS name;
 -- name: segment
 SELECT pg_read_binary_file('pg_notify/' || %(name)s::text, 0, 262144, true);
 
--- name: memory
--- Of a process's own: what is shared with others does not count. One that has ended meanwhile has no file.
-SELECT pid, substring(pg_read_file('/proc/' || pid || '/status', true) FROM 'RssAnon:\s+(\d+) kB')::bigint * 1024 AS bytes
+-- name: processes
+-- As the kernel says it of each. One that has ended meanwhile has no files; nor has every kernel all of them.
+SELECT pid, pg_read_file('/proc/' || pid || '/status', true) AS status, pg_read_file('/proc/' || pid || '/stat', true) AS stat,
+       pg_read_file('/proc/' || pid || '/autogroup', true) AS autogroup
   FROM unnest(%(pids)s::int[]) AS pid;
+
+-- name: set_priorities
+-- By the account that the processes are of: a process and, where the kernel weighs sessions one against the other, its
+-- session. What it may not change stays. The kernel takes the latter from this account ten times a second.
+COPY (SELECT a.pid || ' ' || w.nice FROM json_to_recordset({wanted}) AS w (pid int, started timestamptz, nice int),
+             LATERAL pg_stat_get_activity(w.pid) a WHERE a.backend_start = w.started)
+  TO PROGRAM 'while read -r pid nice; do renice "$nice" -p "$pid"; group=/proc/$pid/autogroup; if [ -w $group ]; then
+      echo "$nice" > $group || {{ sleep 0.11; echo "$nice" > $group; }}; fi; done > /dev/null 2>&1; true';
 
 -- name: cancel
 -- By number and birth: the number alone may be another process's by now.

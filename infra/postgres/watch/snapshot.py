@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class WatchLimits:
     holding     seconds that a transaction is open before it may be taken for what holds the queue up
     autovacuum  seconds that a worker may run functions of a tenant
     memory      bytes that a session has for itself; owner_memory: that all sessions of an owner have
+    cpu         processors that a project may use before it steps back behind others; processors: how many there are
     """
 
     grace: float = 5.0
@@ -41,6 +43,8 @@ class WatchLimits:
     autovacuum: float = 30.0
     memory: int = 512 * MIB
     owner_memory: int = 1536 * MIB
+    cpu: float = 0.5
+    processors: int = 2
 
     @classmethod
     def of(cls, settings: Settings) -> WatchLimits:
@@ -56,6 +60,8 @@ class WatchLimits:
             autovacuum=settings.autovacuum_seconds,
             memory=settings.project_session_mb * MIB,
             owner_memory=settings.owner_sessions_mb * MIB,
+            cpu=settings.project_cpu_percent / 100 * len(os.sched_getaffinity(0)),
+            processors=len(os.sched_getaffinity(0)),
         )
 
 
@@ -91,6 +97,7 @@ class Backend:
     phase       of an ANALYZE, by Postgres's numbers; None when it does none
     rewrites    whether it packs a table anew (VACUUM FULL, CLUSTER), which takes space to give some back
     memory      bytes that it alone has; 0 when that is not known
+    cpu         seconds of a processor that it has used so far; nice: how far it steps back behind others
     """
 
     pid: int
@@ -114,6 +121,8 @@ class Backend:
     phase: int | None = None
     rewrites: bool = False
     memory: int = 0
+    cpu: float = 0.0
+    nice: int = 0
 
     @property
     def is_client(self) -> bool:

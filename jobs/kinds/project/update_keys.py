@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.engine.kind import AtomicStep, Step, kind
-from jobs.projects.steps import update_data_api
+from jobs.projects.steps import update_auth, update_data_api
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -20,7 +20,11 @@ def report_keys(run: AtomicRun[UpdateKeys], _tx: Transaction) -> None:
 
 @kind(
     "project.update_keys",
-    steps=(Step(update_data_api, lasting=True, title="Update the data API"), AtomicStep(report_keys)),
+    steps=(
+        Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(update_auth, lasting=True, title="Update Auth"),
+        AtomicStep(report_keys),
+    ),
     # Who revokes a key waits for nothing that can wait: not for what rests, nor for a worker slot.
     preempts=True,
     priority=1,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from catalog.endings import Letter
     from jobs.engine.run import Run
 
+# What became of the sessions, where they were not ended.
+DONE = {"cpu": "stepped back"}
 OF_USE_SECONDS = 24 * 3600
 # What an owner can do about each.
 ADVICE = {
@@ -28,6 +30,8 @@ ADVICE = {
     "Until they are, the tables of the project are not looked after.",
     "connections": "Keep fewer connections open: a pool for each application, or the pooler, is enough.",
     "memory": "Ask for less at a time: fewer rows, smaller values, no sum of them all in one value.",
+    "cpu": "Its sessions go on, behind those of all others, until it uses less. Find the statements that take long by "
+    "EXPLAIN ANALYZE: most often an index is missing.",
     "quota": "Delete what is not needed, or have the quota raised. Sessions begin read-only; one that deletes says "
     "SET default_transaction_read_only = off first, and VACUUM FULL afterwards gives the space back.",
 }
@@ -53,7 +57,8 @@ def compose(found: Letter, project: str, cause: str, base_url: str) -> Email:
     text = (
         f"Your project {found.project} ({project}) at {base_url} went beyond what it may:\n\n"
         f"  {found.reason}\n\n{ADVICE.get(cause, '')}\n\n"
-        f"{found.ended} of its sessions have been ended for this so far. The project's audit has a line for each.\n"
+        f"{found.ended} of its sessions have {DONE.get(cause, 'been ended')} for this so far. The project's audit has "
+        "a line for each.\n"
         "You are written about it once an hour at most.\n"
     )
     return Email(found.email, f"{found.project} went beyond what it may", text, found.name)

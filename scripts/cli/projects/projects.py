@@ -14,6 +14,7 @@ from scripts.cli.output import format_pairs, format_table, json_option, print_js
 from scripts.cli.projects.extensions import extensions
 from scripts.cli.projects.keys import keys, signing
 from scripts.cli.projects.life import pause, restart, resume, vacuum
+from scripts.cli.projects.mail_preview import mail_preview
 from scripts.cli.projects.rotate import rotate
 from scripts.cli.projects.settings import settings, stats
 from scripts.cli.projects.sql import psql, sql
@@ -129,6 +130,7 @@ for command in (
     keys,
     signing,
     settings,
+    mail_preview,
     stats,
     sql,
     psql,

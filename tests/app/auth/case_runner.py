@@ -42,6 +42,9 @@ SETTINGS = {
     "confirm": {"autoconfirm": False},
     "closed": {"sign_up": False},
     "named": {"anonymous_sign_in": False},
+    "no_totp": {"mfa_totp_enroll": False, "mfa_totp_verify": False},
+    "one_factor": {"mfa_factors_max": 1},
+    "passkeys": {"passkeys": True},
     "strict": {"password_min_length": 10, "password_characters": ["lower", "upper", "digit"]},
 }
 PASSWORD = "Str0ng-pass-1"

@@ -30,16 +30,29 @@ PASSWORD = "correct horse"
 
 
 class KeptLetters:
-    """Keeps what would be sent, the newest last."""
+    """Keeps what would be sent, the newest last. voided: how many went nowhere, since nobody has their address."""
 
     def __init__(self) -> None:
-        self.kept = []
+        self.kept, self.voided, self.failure = [], 0, None
 
     def send(self, project, letter) -> None:
-        self.kept.append(letter)
+        if self.failure is not None:
+            raise self.failure
+        if letter.void:
+            self.voided += 1
+        else:
+            self.kept.append(letter)
+
+    def mail(self, to):
+        """The newest mail to somebody, in words."""
+        return next(mail for mail in reversed(self.kept) if mail.to == to)
 
     def last(self, to):
-        return next(letter for letter in reversed(self.kept) if letter.to == to)
+        """What the newest mail to somebody was made of."""
+        return self.mail(to).about
+
+    def count(self, to) -> int:
+        return sum(mail.to == to for mail in self.kept)
 
 
 class AuthWorld:
@@ -83,8 +96,10 @@ class AuthWorld:
         self.files.ensure(self.spec)
 
     def key(self, role="anon", **more) -> str:
-        now = int(time.time())
-        return tokens.sign_token({"iss": "launchdb", "role": role, "iat": now, "exp": now + 600, **more}, self.secret)
+        now = int(self.now())
+        return tokens.sign_token(
+            {"iss": "launchdb", "role": role, "iat": now, "exp": now + 864_000, **more}, self.secret
+        )
 
     def call(self, method, path, body=None, *, bearer=None, role="anon", headers=None, version=True):
         """Ask as a client does: with the key of a role, and the token of a user where one is named."""
@@ -96,7 +111,8 @@ class AuthWorld:
             **(headers or {}),
         }
         data = None if body is None else json.dumps(body)
-        return self.client.open(
+        # A client each: tests ask from many threads at once.
+        return self.client.application.test_client().open(
             f"/project/{self.id}/auth/v1{path}", method=method, headers=sent, data=data, content_type="application/json"
         )
 
@@ -127,7 +143,7 @@ def world(cluster, valkey_url, tmp_path_factory):
 def auth(world):
     """The project's Auth, with the settings that each test begins with."""
     yield world
-    world.now = time.time
+    world.now, world.letters.failure = time.time, None
     world.configure()
 
 

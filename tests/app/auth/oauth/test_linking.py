@@ -77,6 +77,18 @@ def test_who_cannot_show_that_the_address_is_theirs_has_to_confirm_it(browser, a
     assert where == APP
     assert query["error_code"] == fragment["error_code"] == "provider_email_needs_verification"
     assert "access_token" not in fragment
+    letter = auth.letters.last(email)
+    followed = auth.client.get(letter.url.removeprefix("http://api.test"))
+    assert followed.headers["Location"].startswith(f"{APP}#access_token=")
+
+
+def test_who_has_confirmed_the_address_comes_in_with_the_account(browser, auth, email):
+    configure(browser, autoconfirm=False)
+    who = login(email, verified="no")
+    browser.sign_in(who)
+    auth.client.get(auth.letters.last(email).url.removeprefix("http://api.test"))
+    user = user_of(auth, browser.sign_in(who)[2])
+    assert user["email"] == email
 
 
 def test_nobody_new_comes_in_where_sign_up_is_closed(browser, auth, email):
@@ -164,7 +176,7 @@ def test_who_takes_away_the_account_of_their_address_gets_that_of_another(browse
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/authorize?provider=keycloak"), ("DELETE", "/7b1c5ab2-4e0f-4c8e-9a53-1a2b3c4d5e6f")]
+    ("method", "path"), [("GET", "/authorize?provider=keycloak"), ("DELETE", f"/{uuid.UUID(int=7)}")]
 )
 def test_without_manual_linking_there_is_none(browser, auth, email, method, path):
     make_user(auth, email)

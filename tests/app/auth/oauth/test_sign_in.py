@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -121,3 +123,29 @@ def test_what_cannot_be_begun_is_said_at_once(browser, query, message):
     answer = browser.leave(**query, expect=400)
     assert answer.json["error_code"] == "validation_failed"
     assert message in answer.json["msg"]
+
+
+def pkce(browser, **query):
+    verifier = secrets.token_urlsafe(40)
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return verifier, browser.sign_in(login()[0], code_challenge=challenge, code_challenge_method="s256", **query)
+
+
+def test_whoever_began_with_a_challenge_gets_the_session_for_their_verifier_once(browser, auth):
+    verifier, (where, query, fragment) = pkce(browser)
+    assert (where, set(query), fragment) == (APP, {"code"}, {})
+    trade = {"auth_code": query["code"], "code_verifier": secrets.token_urlsafe(40)}
+    assert auth.call("POST", "/token?grant_type=pkce", trade).json["code"] == "bad_code_verifier"
+    answer = auth.call("POST", "/token?grant_type=pkce", {**trade, "code_verifier": verifier})
+    assert answer.status_code == 200, answer.text
+    assert answer.json["provider_token"]
+    assert answer.json["provider_refresh_token"]
+    assert answer.json["user"]["app_metadata"]["provider"] == "keycloak"
+    again = auth.call("POST", "/token?grant_type=pkce", {**trade, "code_verifier": verifier})
+    assert again.json["code"] == "flow_state_not_found"
+
+
+def test_a_flow_with_a_challenge_says_in_both_places_what_went_wrong(browser):
+    _, (where, query, fragment) = pkce(browser, abort=True)
+    assert where == APP
+    assert query["error"] == fragment["error"] == "access_denied"
