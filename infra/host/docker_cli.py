@@ -97,7 +97,7 @@ def containers(
 ) -> list[ContainerStatus]:
     """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name.
 
-    Docker looks each half minute, for the first time that long after a start. One that is not healthy by its word, which
+    Docker looks each half minute, for the first time that long after a start. Who is not healthy by its word, which
     may be so old, is asked here, by the same check.
     """
     chosen = ["--filter", f"label={label}"] if label else []
