@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 from catalog import settings_text as text
-from catalog.settings_auth import Function, OAuthProvider, ProviderName
+from catalog.auth_settings.members import Function, OAuthProvider, ProviderName
 
 MIB = 1024 * 1024
 DAY, YEAR = 86_400, 31_536_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -191,13 +190,6 @@ class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings)
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, proxies: str) -> str:
-        for part in filter(None, (part.strip() for part in proxies.split(","))):
-            ip_network(part, strict=False)
-        return proxies
 
     @field_validator("rsync_dest")
     @classmethod

@@ -124,7 +124,7 @@ HOMES = {
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
     "requests": ("infra.instances.containers", "infra.outbound"),
-    "urllib3": ("infra.outbound",),
+    "urllib3": ("infra.instances.containers", "infra.outbound"),
     "authlib": ("app.auth.oauth",),
     "joserfc": ("app.auth.oauth",),
     "gunicorn": ("app", "scripts.cli.services.serve"),
