@@ -66,8 +66,10 @@ NOUNS = (
 )
 
 
-def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth")) -> Flask:
-    """Return the application with the named services: 'platform', 'data', 'auth', or several of them."""
+def create_app(
+    settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth", "storage")
+) -> Flask:
+    """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them."""
     app = Flask("launchdb", static_folder=None)
     app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -80,7 +82,7 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if settings.runtime != "embedded" or {"data", "auth"} & set(services):
+    if settings.runtime != "embedded" or {"data", "auth", "storage"} & set(services):
         _serve_projects(app, settings, infra, services)
     return app
 
@@ -102,8 +104,16 @@ def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequ
                 registry=world.metrics.registry, status_of=seen, wait=held.wait_until_served,
             )
         )  # fmt: skip
+    counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
+    if "storage" in services:
+        from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it
+
+        storage = StorageService(
+            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit
+        )
+        app.register_blueprint(storage.blueprint())
+        storage.begin_sweeping()
     if "data" in services:
-        counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
         app.register_blueprint(
             data.make_blueprint(settings, status_of=seen, counted=counts.hit, served=held.wait_until_served)
         )

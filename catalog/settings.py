@@ -18,6 +18,7 @@ from catalog.settings_model import (
     OUTSIDE,
     SECRET_MAPS,
     SECRETS,
+    STORAGE,
     ProjectSettings,
     SettingsChanges,
 )
@@ -142,7 +143,7 @@ def change(
     secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
     if wanted == kept.settings and not secret:
         return SettingsChange(kept, outside=False)
-    differs = any(getattr(before, name) != getattr(after, name) for name in OUTSIDE | AUTH)
+    differs = any(getattr(before, name) != getattr(after, name) for name in OUTSIDE | AUTH | STORAGE)
     outside = world and (differs or bool(auth_secrets(secret)))
     values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
     written = tx.one(StoredSettings, SQL.write, values)

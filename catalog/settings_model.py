@@ -7,13 +7,13 @@ the members; null puts one back.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, create_model
 from pydantic.alias_generators import to_camel
 
 from catalog import settings_text as text
-from catalog.settings_auth import Function, OAuthProvider, ProviderName
+from catalog.auth_settings.members import Function, OAuthProvider, ProviderName
 
 MIB = 1024 * 1024
 DAY, YEAR = 86_400, 31_536_000
@@ -167,14 +167,20 @@ OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
      "idle_transaction_seconds", "temp_mb"}
 )  # fmt: skip
-# What is counted by a loop, or read by a service that has no files of its own yet.
-ELSEWHERE = frozenset({"file_bytes", "signed_url_seconds", "database_quota_mb", "storage_quota_mb", "idle_minutes"})
+# What is counted by a loop.
+ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
+# What a job has to bring to Storage.
+STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
 # What a job has to bring to Auth: everything else.
-AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE
+AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.
 SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
 # The same for members that hold a secret for each of several names: what the names of the secrets begin with.
 SECRET_MAPS = {"oauth_secrets": "oauth_secret_"}
+SETTINGS_SECRETS = (
+    *SECRETS.values(),
+    *(f"{prefix}{name}" for prefix in SECRET_MAPS.values() for name in get_args(ProviderName)),
+)
 # What is changed name by name, as it is kept.
 NAME_BY_NAME = ("mailTemplates", "oauthProviders")
 

@@ -25,7 +25,7 @@ class AuthSettings(BaseModel):
         "file of SHA-1 hashes of leaked passwords, sorted, one a line; empty: a short list of common passwords",
     )
 
-    @field_validator("auth_private_networks")
+    @field_validator("auth_private_networks", "trusted_proxies", check_fields=False)
     @classmethod
     def _are_networks(cls, text: str) -> str:
         for part in filter(None, (part.strip() for part in text.split(","))):

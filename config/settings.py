@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +14,7 @@ from config.auth import AuthSettings
 from config.deployment import DeploymentSettings
 from config.deployment import env as _env
 from config.destination import destination
+from config.files import FilesFolders
 from config.watching import WatchdogSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
+class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.
@@ -190,13 +190,6 @@ class Settings(AuthSettings, WatchdogSettings, DeploymentSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, proxies: str) -> str:
-        for part in filter(None, (part.strip() for part in proxies.split(","))):
-            ip_network(part, strict=False)
-        return proxies
 
     @field_validator("rsync_dest")
     @classmethod

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.instances.activity import auth_marks
+from infra.instances.activity import auth_marks, storage_marks
 from infra.instances.auth_files import AuthFiles
 from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders, SocketFolders
+from infra.instances.spec_files import SpecFiles
+from infra.instances.storage_files import StorageSpec
 from infra.mail import mail
 from infra.pooler.pooler import NoPooler, Pooler
 from infra.postgres.cluster import Cluster
@@ -45,6 +47,7 @@ class Infra:
     vault: Vault
     instances: Instances
     auth: AuthFiles
+    storage: SpecFiles[StorageSpec]
     pooler: Pooler
     mail: MailTransport | None = None
     proxy: CaddyProxy | None = None
@@ -64,6 +67,7 @@ class Infra:
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=instances(settings),
             auth=AuthFiles(settings.auth_folder, owner=_services_account(settings), marks=auth_marks(settings)),
+            storage=storage_specs(settings),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.transport_of(settings),
             # An embedded installation has no Caddy before it.
@@ -98,6 +102,16 @@ def instances(settings: Settings) -> Instances:
         InstanceFolders(settings.instances_folder, settings.base_url, values, owner=owner),
         SocketFolders(shape.sockets, owner=owner),
         sees_changes=shape.is_own_image,
+    )
+
+
+def storage_specs(settings: Settings) -> SpecFiles[StorageSpec]:
+    """Return the files that tell Storage of each project."""
+    return SpecFiles(
+        settings.storage_specs_folder,
+        StorageSpec,
+        owner=_services_account(settings),
+        marks=storage_marks(settings),
     )
 
 

@@ -76,12 +76,12 @@ MAY_IMPORT_WING = {
     "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
     "app.auth": {"app.data.serve", "app.http", "app.server", "app.data", "app.data.run"},
     "app.served": {"app.data", "app.data.run"},
-    "app.storage": {"app.http", "app.server", "app.data", "app.data.run", "app.served"},
+    "app.storage": {"app.http", "app.server", "app.data", "app.data.run", "app.data.serve", "app.served"},
     "app.broker": {"app.http", "app.server"},
     "app.manager": {"app.http", "app.server", "app.platform.operations"},
     "app.migrations": {"app.http", "app.platform.operations"},
     "app.factory": {
-        *("app.http", "app.edge", "app.auth", "app.data.serve", "app.platform.projects"),
+        *("app.http", "app.edge", "app.auth", "app.data.serve", "app.storage", "app.platform.projects"),
         *("app.platform.operations", "app.platform.owners", "app.platform.backups"),
     },
 }
@@ -124,7 +124,7 @@ HOMES = {
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
     "requests": ("infra.instances.containers", "infra.outbound"),
-    "urllib3": ("infra.outbound",),
+    "urllib3": ("infra.instances.containers", "infra.outbound"),
     "authlib": ("app.auth.oauth",),
     "joserfc": ("app.auth.oauth",),
     "gunicorn": ("app", "scripts.cli.services.serve"),

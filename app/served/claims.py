@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Any
 from app.data.config import DataConfig
 from app.data.errors import PgrstError
 from app.data.run import bearer
+from infra.secrets import opaque_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class TokenRefused(Exception):
     """A token that proves nothing. The message says why, in the words of the reference."""
 
 
-def verified_claims(token: str, jwt_secret: str, clock: Callable[[], float]) -> dict[str, Any]:
-    """Return the claims of a project's token that is still good; it has to say when it ends. Raises TokenRefused."""
+def verified_claims(token: str, jwt_secret: str, api_keys: Sequence[str], clock: Callable[[], float]) -> dict[str, Any]:
+    """Return the claims of a project's token that is still good and says when it ends, or of an opaque key.
+
+    api_keys  `role:hash` of each opaque key that is good
+
+    Raises TokenRefused.
+    """
+    if opaque_keys.is_opaque(token):
+        role = opaque_keys.role_of(token, tuple(api_keys))
+        if role is None:
+            raise TokenRefused("there is no such key")
+        return {"role": role}
     try:
         claims = bearer.decode_token(token, DataConfig(jwt_secret=jwt_secret), clock)
         bearer.check_claims(claims, "", clock(), 0)

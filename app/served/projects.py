@@ -12,6 +12,7 @@ from app.data.config import DataConfig
 from app.data.run.connections import Budget, Pool
 from catalog.ids import is_project_id
 from infra.errors import Refused
+from infra.instances.activity import ActivityMark
 from infra.instances.spec_files import ProjectSpec
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
+SWEEP_SECONDS = 1.0
+CONNECTIONS_MAX = 40
 WAIT_SECONDS = 10.0
 
 
@@ -59,14 +62,22 @@ P = TypeVar("P", bound=ServedProject)
 class ServedProjects(Generic[S, P]):
     """Finds a project by its file. Safe to use from many threads.
 
-    service  in the names of sessions, as Postgres shows them
-    made     makes of a spec, and the pool, what is served; raises ValueError for settings that make no sense
+    service          in the names of sessions, as Postgres shows them
+    made             makes of a spec, the pool and the mark what is served; raises ValueError for settings that make no
+                     sense
+    connections_max  how many sessions all projects share in this process
     """
 
     def __init__(
-        self, files: SpecFiles[S], service: str, made: Callable[[S, Pool], P], *, connections_max: int
+        self,
+        files: SpecFiles[S],
+        service: str,
+        made: Callable[[S, Pool, ActivityMark], P],
+        *,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         self.files, self._service, self._made = files, service, made
+        self._watched = False
         self._loaded: dict[str, tuple[tuple[int, int, int], P]] = {}
         self._used: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -97,7 +108,7 @@ class ServedProjects(Generic[S, P]):
         """Let go of what nobody has used for a while, and of projects whose file is gone."""
         oldest = time.monotonic() - IDLE_SECONDS
         for project_id, (_, project) in list(self._loaded.items()):
-            if self.files.stamp(project_id) is None:
+            if self.files.stamp(project_id) is None or self._used.get(project_id, 0.0) <= oldest:
                 self.release(project_id)
             else:
                 project.pool.trim(oldest)
@@ -129,9 +140,22 @@ class ServedProjects(Generic[S, P]):
         else:
             pool = loaded[1].pool
             pool.heed(config)
-        project = self._made(spec, pool)
+        project = self._made(spec, pool, ActivityMark(self.files.marks or self.files.root / "none", project_id))
         self._loaded[project_id] = (seen, project)
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._watch, name=f"{self._service}-projects", daemon=True).start()
         return project
+
+    def _watch(self) -> None:
+        # While anything is loaded, so that who is gone is let go of though nobody asks for it any more.
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self.trim()
+            with self._lock:
+                if not self._loaded:
+                    self._watched = False
+                    return
 
     def _make_room(self) -> bool:
         """Close the idle connections of the project that was asked for the longest time ago."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import psycopg
 
 # Sent as they are; whatever else is refused is a 400 of HTTP, and says its own status in the body.
 PLAIN_STATUSES = frozenset({429, 500, 503, 507, 544})
@@ -23,7 +23,10 @@ class StorageError(Exception):
     code     the finer word, such as `NoSuchKey`
     message  the sentence
     http     the status of HTTP; None: as the reference sends it for this status
+    text     whether the sentence alone is sent, as clients of TUS read it
     """
+
+    text = False
 
     def __init__(
         self,
@@ -93,6 +96,8 @@ def over_quota() -> StorageError:
 def of_postgres(error: psycopg.Error) -> StorageError:
     """Return what an error of a caller's transaction means for them; only what was written for them is told."""
     state, said = error.sqlstate or "", error.diag.message_primary or ""
+    if not state and isinstance(error, psycopg.DataError):  # of the driver: no text can hold it
+        return invalid_request("The request holds characters that cannot be stored")
     if state == "42501":
         return access_denied(_OF_TABLE.sub(r"\1", said))
     if state in _OF_STATES:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.storage import health
 from app.storage.buckets import views as buckets
 from app.storage.objects import listing, moving, reading, removing, uploading
+from app.storage.resumable import views as resumable
 from app.storage.signed import reading as signed_reading
 from app.storage.signed import storing as signed_storing
 
@@ -21,6 +22,7 @@ ROUTES: tuple[StorageRoute, ...] = (
     *reading.ROUTES,
     *removing.ROUTES,
     *uploading.ROUTES,
+    *resumable.ROUTES,
     *signed_reading.ROUTES,
     *signed_storing.ROUTES,
 )

@@ -7,6 +7,7 @@ through.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -14,7 +15,7 @@ import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from infra.blobs.store import BlobEntry, BlobMissing, NoRoom, is_blob_name, is_partial_name
+from infra.blobs.store import BlobBusy, BlobEntry, BlobMissing, NoRoom, is_blob_name, is_partial_name
 from infra.errors import Refused, Unavailable
 from infra.files import ensure_folder
 
@@ -40,7 +41,7 @@ class LocalFolder:
         return LocalWriter(self, str(uuid.uuid4()), received=0)
 
     def resume(self, partial: str, received: int) -> LocalWriter:
-        """Go on with what has come under this name; what came beyond is dropped. Raises BlobMissing."""
+        """Go on with what has come under this name; what came beyond is dropped. Raises BlobMissing, BlobBusy."""
         if not is_partial_name(partial):
             raise BlobMissing("there is no such upload")
         return LocalWriter(self, partial, received=received)
@@ -132,6 +133,7 @@ class LocalWriter:
         with place._folder(COMING, make=True) as folder, _worded():  # noqa: SLF001 - of one module
             handle = os.open(partial, flags, 0o600, dir_fd=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb", buffering=0)
+        self._lock(handle)
         self.written = os.fstat(handle).st_size
         if self.written < received:
             self._close()
@@ -177,6 +179,14 @@ class LocalWriter:
             self._close()
             self._place.drop_partial(self._partial)
 
+    def _lock(self, handle: int) -> None:
+        """Keep others away for as long as the file is open; the kernel lets go of it however we end."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._close()
+            raise BlobBusy("somebody else is at it") from error
+
     @property
     def _handle(self) -> int:
         if self._file is None:
@@ -219,7 +229,8 @@ def _entries(folder: int, fits: object) -> Iterator[BlobEntry]:
             if fits(entry.name) and entry.is_file(follow_symlinks=False):  # type: ignore[operator]
                 with suppress(FileNotFoundError):
                     seen = entry.stat(follow_symlinks=False)
-                    yield BlobEntry(entry.name, seen.st_size, seen.st_mtime)
+                    # A copy is a new name of an old file: its content is as old as ever, its names are not.
+                    yield BlobEntry(entry.name, seen.st_size, max(seen.st_mtime, seen.st_ctime))
 
 
 @contextmanager

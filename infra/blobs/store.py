@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
-from infra.errors import Refused
+from infra.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +23,17 @@ class BlobMissing(Refused):
     """There is no blob of that name."""
 
 
+class BlobBusy(Unavailable):
+    """Somebody else is adding to what has come of a blob."""
+
+
 class NoRoom(Refused):
     """The place is full."""
 
 
 @dataclass(frozen=True)
 class BlobEntry:
-    """One blob, or what has come of one. modified: in seconds of the epoch."""
+    """One blob, or what has come of one. modified: when it got this name or was written to, in seconds of the epoch."""
 
     name: str
     bytes: int
@@ -86,7 +90,7 @@ class BlobStore(Protocol):
     def resume(self, partial: str, received: int) -> BlobWriter:
         """Go on with what has come under this name (a UUID; 0 bytes: begin it), or what came beyond is dropped.
 
-        Raises BlobMissing when less has come.
+        Raises BlobMissing when less has come, BlobBusy while somebody else goes on with it.
         """
 
     def drop_partial(self, partial: str) -> None:

@@ -1,4 +1,4 @@
-"""When a project was last asked: its data API and Auth touch a file each, whoever runs them; its time says when."""
+"""When a project was last asked: its data API, Auth and Storage touch a file each, whose time says when."""
 
 from __future__ import annotations
 
@@ -48,8 +48,13 @@ def auth_marks(settings: Settings) -> Path:
     return settings.run_folder / "auth"
 
 
+def storage_marks(settings: Settings) -> Path:
+    """Return the folder in which Storage notes the same."""
+    return settings.run_folder / "storage"
+
+
 def idle_seconds(settings: Settings, instance_id: str) -> float | None:
-    """Return how long ago the instance, or the project's Auth, was last asked; None when the instance notes nothing.
+    """Return how long ago the instance, Auth or Storage was last asked; None when the instance notes nothing.
 
     The clock is this machine's, as the file's time is: the two are on one file system.
     """
@@ -60,6 +65,7 @@ def idle_seconds(settings: Settings, instance_id: str) -> float | None:
             found.append((folder / FILE).lstat().st_mtime)
     if not found:
         return None
-    with suppress(OSError):
-        found.append((auth_marks(settings) / instance_id).lstat().st_mtime)
+    for marks in (auth_marks(settings), storage_marks(settings)):
+        with suppress(OSError):
+            found.append((marks / instance_id).lstat().st_mtime)
     return max(0.0, time.time() - max(found))

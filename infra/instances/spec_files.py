@@ -54,10 +54,16 @@ S = TypeVar("S", bound=ProjectSpec)
 
 
 class SpecFiles(Generic[S]):
-    """The files below one folder. owner: whose they are to be; None: ours."""
+    """The files below one folder.
 
-    def __init__(self, root: Path, spec: type[S], *, owner: tuple[int, int] | None = None) -> None:
-        self.root, self._spec, self._owner = root, spec, owner
+    owner  whose they are to be; None: ours
+    marks  where the service notes that it is asked for a project, which is forgotten with its file; None: nowhere
+    """
+
+    def __init__(
+        self, root: Path, spec: type[S], *, owner: tuple[int, int] | None = None, marks: Path | None = None
+    ) -> None:
+        self.root, self.marks, self._spec, self._owner = root, marks, spec, owner
 
     def path(self, project_id: str) -> Path:
         """Return where a project's file lies."""
@@ -92,6 +98,12 @@ class SpecFiles(Generic[S]):
         except FileNotFoundError:
             return False
 
+    def fault(self, spec: S) -> str:
+        """Return in words why the project's file does not say exactly this; nothing when it does."""
+        if self.holds(spec):
+            return ""
+        return "its file was changed" if self.exists(spec.project_id) else "its file is missing"
+
     def exists(self, project_id: str) -> bool:
         """Return whether the project has a file, whatever it says."""
         return self.path(project_id).exists()
@@ -99,6 +111,8 @@ class SpecFiles(Generic[S]):
     def remove(self, project_id: str) -> None:
         """Ensure that the project has no file: it is served no more."""
         self.path(project_id).unlink(missing_ok=True)
+        if self.marks is not None:
+            (self.marks / project_id).unlink(missing_ok=True)
 
     def list(self) -> list[str]:
         """List the ids of the projects that have a file."""

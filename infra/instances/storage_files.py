@@ -19,6 +19,7 @@ class StorageSpec(ProjectSpec):
     jwt_secret     what tokens are verified by, as `infra.secrets.tokens.verification_keys` takes it
     url_keys       what signed URLs are signed with: the first signs, all of them are good
     roles          the database's roles by the shared name of each: anon, authenticated, service_role
+    api_keys       the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     settings       the project's settings, as JSON by their public names
     """
 
@@ -31,6 +32,7 @@ class StorageSpec(ProjectSpec):
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
     pool_size: int = 8
     db_uri_before: str = field(default="", repr=False)
+    api_keys: list[str] = field(default_factory=list)
 
     def checked(self) -> Self:
         """Return itself where it names a database and a key. Raises Refused."""

@@ -1,14 +1,16 @@
-"""What a project's data plane has to be, from the catalogue: what data API and Auth serve, limits, passwords."""
+"""What a project's data plane has to be, from the catalogue: what its services serve, limits, passwords."""
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, projects, secrets, settings
 from catalog import project_states as states
-from catalog.settings_model import AUTH
+from catalog.settings_model import AUTH, STORAGE
 from infra.instances.auth_files import AuthSpec
 from infra.instances.instances import InstanceSpec
+from infra.instances.storage_files import StorageSpec
 from infra.postgres.limits import ProjectLimits
 from infra.postgres.role_names import SHARED_ANON, SHARED_AUTHENTICATED, SHARED_SERVICE
 from infra.postgres.sql import statements
@@ -56,13 +58,20 @@ def stored_spec(run: Run[Any]) -> InstanceSpec:
 
 def stored_auth_spec(run: Run[Any]) -> AuthSpec:
     """Return what Auth serves of the project. Raises GiveUp when the project is no longer wanted."""
-    project = run.args.project_id
+    return auth_spec(run.infra, run.args.project_id, stored_secrets(run), _chosen(run))
+
+
+def stored_storage_spec(run: Run[Any]) -> StorageSpec:
+    """Return what Storage serves of the project. Raises GiveUp when the project is no longer wanted."""
+    return storage_spec(run.infra, run.args.project_id, stored_secrets(run), _chosen(run))
+
+
+def _chosen(run: Run[Any]) -> ProjectSettings:
     with run.infra.database.autocommit() as tx:
-        row = tx.row(SQL.project, {"project": project, **states.SETS})
+        row = tx.row(SQL.project, {"project": run.args.project_id, **states.SETS})
     if row is None:
         raise GiveUp("the project was deleted meanwhile")
-    chosen = settings.effective(row["settings"], run.infra.settings)
-    return auth_spec(run.infra, project, stored_secrets(run), chosen)
+    return settings.effective(row["settings"], run.infra.settings)
 
 
 def stored_limits(run: Run[Any]) -> ProjectLimits:
@@ -137,6 +146,35 @@ def auth_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSe
         settings=settings.as_json(chosen, only=AUTH),
         secrets=settings.auth_secrets(known),
     )
+
+
+def storage_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: ProjectSettings) -> StorageSpec:
+    """Return what Storage serves of a project, from its stored secrets and its settings."""
+    roles, database = names.roles(project), names.database(project)
+    wanted, before = login_passwords(roles.storage, known)
+    return StorageSpec(
+        project_id=project,
+        url=f"{infra.settings.base_url}/project/{project}",
+        db_uri=infra.pooler.uri(database, roles.storage, wanted),
+        db_uri_before=infra.pooler.uri(database, roles.storage, before) if before else "",
+        jwt_secret=jwt_secret(known),
+        url_keys=url_keys(known),
+        roles={SHARED_ANON: roles.anon, SHARED_AUTHENTICATED: roles.authenticated, SHARED_SERVICE: roles.service},
+        api_keys=list(api_keys.accepted(known)),
+        settings=settings.as_json(chosen, only=STORAGE | {"rate_per_minute", "cors_origins"}),
+    )
+
+
+def url_keys(known: ScopeSecrets) -> list[str]:
+    """Return what signed URLs are signed with: a key of each JWT secret that is still good, that in force first.
+
+    What a client holds in a URL is signed by nothing that signs tokens, and ends with the secret it was made of.
+    """
+    in_force = known[names.JWT_SECRET]
+    others = [kept.value for kept in known.versions[names.JWT_SECRET] if kept.value != in_force]
+    return [
+        hmac.digest(secret.encode(), b"launchdb: URLs of Storage", "sha256").hex() for secret in (in_force, *others)
+    ]
 
 
 def jwt_secret(known: ScopeSecrets) -> str:

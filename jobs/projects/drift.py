@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import names
 from catalog.settings import effective
 from jobs.projects import pooling
-from jobs.projects.data_plane import auth_spec, limits, spec, standing_passwords
+from jobs.projects.data_plane import auth_spec, limits, spec, standing_passwords, storage_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,16 @@ def differences(
         found += pooling.differences(served, entry, closed=project.closed)
     wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size, read_only=project.read_only)
     found += _faults_of_instance(instances or infra.instances, project, wanted)
-    return found + _faults_of_auth(infra, project, known, chosen)
+    found += _faults_of_auth(infra, project, known, chosen)
+    return found + _faults_of_storage(infra, project, known, chosen)
+
+
+def _faults_of_storage(infra: Infra, project: WantedProject, known: ScopeSecrets, chosen: ProjectSettings) -> list[str]:
+    if not project.served:
+        exists = infra.storage.exists(project.id)
+        return [f"Storage {project.id}: a {project.status} project is served"] if exists else []
+    fault = infra.storage.fault(storage_spec(infra, project.id, known, chosen))
+    return [f"Storage {project.id}: {fault}"] if fault else []
 
 
 def _faults_of_auth(infra: Infra, project: WantedProject, known: ScopeSecrets, chosen: ProjectSettings) -> list[str]:

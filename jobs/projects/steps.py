@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
-POOLER, AUTH = "pooler", "auth"
+POOLER, AUTH, STORAGE = "pooler", "auth", "storage"
 
 
 def store_secrets(run: AtomicRun[Any], tx: Transaction, vault: Vault) -> None:
@@ -224,6 +224,32 @@ def update_auth(run: Run[Any]) -> None:
     project = settled(run)
     if project is not None:
         (open_auth if project.served else close_auth)(run)
+
+
+def open_storage(run: Run[Any]) -> None:
+    """Ensure that Storage serves the project as configured."""
+    project = run.args.project_id
+    spec = data_plane.stored_storage_spec(run)
+    run.ledger.mark_intended(STORAGE, project)
+    run.check()
+    run.infra.storage.ensure(spec)
+    run.ledger.mark_present(STORAGE, project)
+
+
+def close_storage(run: Run[Any]) -> None:
+    """Ensure that Storage does not serve the project. Its files stay where they are."""
+    project = run.args.project_id
+    run.ledger.mark_releasing(STORAGE, project)
+    run.check()
+    run.infra.storage.remove(project)
+    run.ledger.mark_gone(STORAGE, project)
+
+
+def update_storage(run: Run[Any]) -> None:
+    """Ensure that Storage serves a settled project, or not at all while it is paused or sleeps."""
+    project = settled(run)
+    if project is not None:
+        (open_storage if project.served else close_storage)(run)
 
 
 def check_round_trip(run: Run[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_an_invited_user_finds_a_letter_and_a_forgotten_password_has_a_link(user
     assert "/auth/v1/verify?" in link
     assert users("reset-password", ANN, "--mail").out == f"a link was mailed to {ANN}\n"
     assert users("mfa", ANN, "--json").json == {"factors": []}
+
+
+def test_users_of_elsewhere_come_out_of_a_dump(users, tmp_path):
+    dump = tmp_path / "auth.sql"
+    dump.write_text(f"COPY auth.users (id, email, odd) FROM stdin;\n{UUID(int=5)}\told@example.com\tx\n\\.\n")
+    said = users("import", str(dump)).out
+    assert "users  1        1" in said
+    assert "columns of auth.users left aside: odd" in said
+    assert users("show", "old@example.com", "--json").json["id"] == str(UUID(int=5))
+    users("import", str(tmp_path / "nowhere"), code=5)
 
 
 def test_who_names_no_user_is_told_how(users):

@@ -114,11 +114,13 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
 
 
 def signs(infra, settings, project) -> str:
-    """The id of the key that signs now; what it signs is good with the data API, wherever the worker died."""
+    """The id of the key that signs now; what it signs is good with everybody, wherever the worker died."""
     spec = AuthSpec.from_json(AuthFiles(settings.auth_folder).path(project).read_text())
     token = tokens.sign_token({"role": "authenticated"}, spec.signing_key)
     assert is_good(settings, project, token)
-    tokens.signed_claims(token, tokens.verification_keys(spec.jwt_secret))
+    of_storage = json.loads(infra.storage.path(project).read_text())["jwt_secret"]
+    for secret in (spec.jwt_secret, of_storage):
+        tokens.signed_claims(token, tokens.verification_keys(secret))
     return signing_keys.signer(spec.signing_key).kid
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
-from catalog.settings_auth import EXTERNAL_PROVIDERS
+from catalog.auth_settings.members import EXTERNAL_PROVIDERS
 
 
 def settings(call: AuthCall) -> AuthAnswer:

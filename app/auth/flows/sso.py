@@ -1,4 +1,4 @@
-"""POST /sso: signing in by SAML, which this Auth does not do, and says so as where it is switched off."""
+"""What this Auth does not do, and says so as where it is switched off: SAML, and being a provider for others."""
 
 from __future__ import annotations
 
@@ -11,4 +11,17 @@ def refuse(_call: AuthCall) -> AuthAnswer:
     raise AuthError(404, "saml_provider_disabled", "SAML 2.0 is disabled")
 
 
-ROUTES = (AuthRoute("POST", "/sso", "key", refuse),)
+def refuse_server(_call: AuthCall) -> AuthAnswer:
+    """Refuse to be an OAuth provider. Raises AuthError."""
+    raise AuthError(404, "feature_disabled", "OAuth server is disabled")
+
+
+ROUTES = (
+    AuthRoute("POST", "/sso", "key", refuse),
+    AuthRoute("GET", "/admin/oauth/clients", "admin", refuse_server),
+    AuthRoute("POST", "/admin/oauth/clients", "admin", refuse_server),
+    AuthRoute("POST", "/oauth/clients/register", "key", refuse_server),
+    AuthRoute("GET", "/oauth/userinfo", "user", refuse_server),
+    AuthRoute("GET", "/user/oauth/grants", "user", refuse_server),
+    AuthRoute("DELETE", "/user/oauth/grants", "user", refuse_server),
+)

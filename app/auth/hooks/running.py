@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from app.auth.errors import AuthError
 from app.data.run.pipeline import AnswerTooLarge, make_step, run_pipeline
-from catalog.settings_auth import function_parts
+from catalog.auth_settings.members import function_parts
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:

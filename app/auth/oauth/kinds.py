@@ -10,7 +10,7 @@ from app.auth.errors import AuthError, validation_error
 
 if TYPE_CHECKING:
     from app.auth.serve.project import AuthProject
-    from catalog.settings_auth import OAuthProvider
+    from catalog.auth_settings.members import OAuthProvider
 
 OPENID = ("openid", "email", "profile")
 AZURE = "https://login.microsoftonline.com/"

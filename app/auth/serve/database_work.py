@@ -41,6 +41,7 @@ _SETTINGS = {
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _SET = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()).encode()
 _CLEARING = b"; ".join(step.text for step in reset_steps(thorough=True))
+_COMMITTING, _ROLLING_BACK = b"COMMIT; " + _CLEARING, b"ROLLBACK; " + _CLEARING
 _OPENING = b"%b; SELECT %b" % (_BEGIN, _SET)
 _OPENING_STEPS = (PipelineStep(_BEGIN), PipelineStep(b"SELECT " + _SET, keep=True))
 _CLOSING_STEPS = (PipelineStep(b"COMMIT"), *reset_steps(thorough=True))
@@ -58,7 +59,8 @@ def in_transaction(connection: PipelineConnection, *, keep_on_refusal: bool = Fa
     try:
         yield Transaction(connection)
     except AuthError:
-        _end(connection, commit=keep_on_refusal)
+        if not connection.closed:  # as after a hook that would not end
+            _end(connection, commit=keep_on_refusal)
         raise
     except BaseException:
         with contextlib.suppress(psycopg.Error):  # a session that is gone has nothing to roll back
@@ -95,7 +97,7 @@ def ask(connection: PipelineConnection, query: sql.Composable, values: dict[str,
 
 def _end(connection: PipelineConnection, *, commit: bool) -> None:
     """End the transaction and clear the session, in one round trip; one that could not be cleared is not lent again."""
-    connection.execute((b"COMMIT; " if commit else b"ROLLBACK; ") + _CLEARING)
+    connection.execute(_COMMITTING if commit else _ROLLING_BACK)
     connection.is_touched = False
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True)
 class UnservedRequest:
-    """A request for a project's data API, or for its Auth.
+    """A request for a project's data API, its Auth or its Storage.
 
     path     below the API's own address; "/": whoever asks for it looks only whether somebody is there
     gated    whether it needs an API key
@@ -24,7 +24,7 @@ class UnservedRequest:
     key: str | None
     authorization: str | None
     agent: str
-    service: Literal["data", "auth"] = "data"
+    service: Literal["data", "auth", "storage"] = "data"
 
 
 def key_of(header: str | None, query: str) -> str | None:

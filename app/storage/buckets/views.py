@@ -25,7 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 SORTED_BY = frozenset({"id", "name", "created_at", "updated_at"})
 LIST_MAX, EMPTIED_AT_ONCE = 1_000_000, 1000
-# Those of some versions fail on a member they do not know, and none misses this one.
+# Those of some versions fail on a member they do not know, and none misses the type.
 _PYTHON = re.compile(r"(?:supabase-py|storage-py|storage3)\b", re.IGNORECASE)
 EMPTIED = "Empty bucket has been queued. Completion may take up to an hour."
 
@@ -55,7 +55,7 @@ def read(call: StorageCall) -> StorageAnswer:
         found = tx.row(SQL.read, {"id": call.path["bucket"]})
     if found is None:
         raise no_such_bucket()
-    return StorageAnswer(shown(found, call))
+    return StorageAnswer(shown(found))
 
 
 def list_all(call: StorageCall) -> StorageAnswer:
@@ -73,7 +73,10 @@ def list_all(call: StorageCall) -> StorageAnswer:
     with call.transaction() as tx:
         tx.become(call.caller)
         found = tx.rows(statement, values)
-    return StorageAnswer([shown(row, call) for row in found])
+    listed = [shown(row) for row in found]
+    if not _PYTHON.match(call.headers.get("X-Client-Info") or ""):
+        listed = [{**bucket, "type": row["type"]} for bucket, row in zip(listed, found, strict=True)]
+    return StorageAnswer(listed)
 
 
 def update(call: StorageCall) -> StorageAnswer:
@@ -126,13 +129,11 @@ def empty(call: StorageCall) -> StorageAnswer:
     return StorageAnswer({"message": EMPTIED})
 
 
-def shown(row: Mapping[str, Any], call: StorageCall) -> dict[str, Any]:
-    """Return a bucket as clients read it: the owner is a text, and never null; Python's have no place for a type."""
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a bucket as clients read it: the owner is a text, and never null."""
     found = {name: row[name] for name in COLUMNS}
-    found |= {"owner": row["owner_id"] or ""}
-    found |= {name: moment(row[name]) for name in ("created_at", "updated_at")}
-    by_python = _PYTHON.match(call.headers.get("X-Client-Info") or "")
-    return found if by_python else {**found, "type": row["type"]}
+    found["owner"] = row["owner_id"] or str(row["owner"] or "")
+    return found | {name: moment(row[name]) for name in ("created_at", "updated_at")}
 
 
 def _changes(fields: Mapping[str, Any]) -> sql.Composed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 BEGINNING_BYTES = 1024
+# Clients take one for another: what shows a JPEG shows a PNG. A drawing that may hold programs is none of them.
+INERT_KINDS, ACTIVE_TYPES = frozenset({"image", "audio", "video", "font"}), frozenset({"image/svg+xml"})
 # Of each, all names under which it may have been allowed, the usual one first. What others are built upon (ZIP, XML,
 # the boxes of MP4) says nothing of what is in it, and is not here.
 _BY_MAGIC: tuple[tuple[bytes, int, tuple[str, ...]], ...] = (

@@ -42,7 +42,7 @@ class Limits:
     def check_content(self, beginning: bytes) -> None:
         """Raise StorageError when the bytes are, by how they begin, of a type that the bucket does not take."""
         found = content.type_of(beginning) if self.types is not None else None
-        if found is not None and self.types is not None and not any(matches(each, self.types) for each in found):
+        if found is not None and self.types is not None and not any(takes(each, self.types) for each in found):
             raise invalid_mime(f"mime type {found[0]} is not supported")
 
 
@@ -72,6 +72,13 @@ def matches(stated: str, types: tuple[str, ...]) -> bool:
     kind = plain.partition("/")[0]
     allowed = {each.partition(";")[0].strip().lower() for each in types}
     return bool(allowed & {plain, f"{kind}/*", "*/*"})
+
+
+def takes(content_type: str, types: tuple[str, ...]) -> bool:
+    """Return whether bytes of a type may be in a bucket of these: one picture is as good as another, or one sound."""
+    kind = content_type.partition("/")[0]
+    alike = kind in content.INERT_KINDS and content_type not in content.ACTIVE_TYPES
+    return matches(content_type, types) or (alike and any(each.lower().startswith(f"{kind}/") for each in types))
 
 
 def _smallest(bucket: Mapping[str, Any], of_project: int) -> int:

@@ -68,5 +68,8 @@ ROUTES = (
     StorageRoute("GET", "/object/<bucket>/<path:key>", "maybe", "object.get_authenticated", read),
     StorageRoute("GET", "/object/info/public/<bucket>/<path:key>", "open", "object.info_public", info_public),
     StorageRoute("GET", "/object/info/authenticated/<bucket>/<path:key>", "token", "object.info_authenticated", info),
+    # The originals: nobody transforms pictures yet, and a client is better served by a large one than by none.
+    StorageRoute("GET", "/render/image/public/<bucket>/<path:key>", "open", "render.image_public", read_public),
+    StorageRoute("GET", "/render/image/authenticated/<bucket>/<path:key>", "token", "render.image_authenticated", read),
     StorageRoute("GET", "/object/info/<bucket>/<path:key>", "token", "object.info_authenticated", info),
 )

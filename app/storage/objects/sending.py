@@ -99,7 +99,7 @@ def _described(content_type: str, query: Mapping[str, str]) -> list[tuple[str, s
     headers.append(("Content-Type", stated))
     if (download := query.get("download")) is not None:
         headers.append(("Content-Disposition", attachment(download)))
-    elif _ACTIVE.fullmatch(plain) and plain.lower() != "image/svg+xml":
+    elif _ACTIVE.fullmatch(plain) and not _PAGES.fullmatch(plain) and plain.lower() != "image/svg+xml":
         headers.append(("Content-Disposition", "attachment;"))
     return headers
 

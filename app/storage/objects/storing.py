@@ -23,7 +23,7 @@ from infra.blobs.store import NoRoom, blob_name
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from app.storage.objects.incoming import Incoming
     from app.storage.serve.caller import Caller
@@ -68,12 +68,22 @@ class Digests:
 
 
 class Storing:
-    """Stores one object."""
+    """Stores one object.
 
-    def __init__(self, project: StorageProject, services: StorageServices, target: Target) -> None:
+    planned  the id and version that it is to have, where somebody has chosen them already
+    """
+
+    def __init__(
+        self,
+        project: StorageProject,
+        services: StorageServices,
+        target: Target,
+        planned: tuple[str, str] | None = None,
+    ) -> None:
         self._project, self._target, self._services = project, target, services
         self._place = services.blobs(project.id)
-        self._id, self._version = str(uuid.uuid4()), str(uuid.uuid4())
+        self._planned = planned
+        self._id, self._version = planned or (str(uuid.uuid4()), str(uuid.uuid4()))
 
     def permit(self, incoming: Incoming) -> Limits:
         """Have Postgres say whether the caller may store this, before its bytes are read. Raises StorageError."""
@@ -82,8 +92,10 @@ class Storing:
             limits.check_type(incoming.content_type)
             if incoming.length is not None:
                 limits.check_length(incoming.length)
+            row_id = self._put_row(tx, incoming, incoming.metadata())
+        if self._planned is None:
             # The row that is there keeps its id, by which its bytes are named.
-            self._id = self._put_row(tx, incoming, incoming.metadata())
+            self._id = row_id
         return limits
 
     def store(self, incoming: Incoming) -> Stored:
@@ -99,11 +111,17 @@ class Storing:
             writer.discard()
         return self.put_in_place(incoming, digests)
 
-    def put_in_place(self, incoming: Incoming, digests: Digests) -> Stored:
-        """Make the object of bytes that are there under `name`. Raises StorageError; they are gone then."""
+    def put_in_place(
+        self, incoming: Incoming, digests: Digests, first: Callable[[StorageTransaction], None] = lambda _tx: None
+    ) -> Stored:
+        """Make the object of bytes that are there under `name`. Raises StorageError; they are gone then.
+
+        first  what the transaction begins with, as Storage's login
+        """
         planned, metadata = self.name, stored_metadata(incoming, digests)
         try:
             with self._project.transaction(self._target.asked) as tx:
+                first(tx)
                 known = replace(incoming, length=digests.size)
                 row_id = self._put_row(tx, known, metadata)
                 if row_id != self._id:  # another came meanwhile: the bytes are named after its row

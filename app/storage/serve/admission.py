@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.served.claims import TokenRefused, bearer_token, verified_claims
 from app.storage.serve.caller import Caller, bad_token, caller_of, no_token, nobody
+from infra.secrets import opaque_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +19,11 @@ def admit(access: Access, project: StorageProject, headers: Mapping[str, str], c
     """Return who asks. A parameter of the query never stands for a token here. Raises StorageError."""
     if access == "open":
         return nobody(project.spec.roles)
-    token = bearer_token(headers.get("Authorization")) or headers.get("apikey")
+    token, key = bearer_token(headers.get("Authorization")), headers.get("apikey")
+    # An opaque key is no token of a user's: whatever one is sent as such, the one that admits counts.
+    if key and opaque_keys.is_opaque(token or key):
+        token = key
+    token = token or key
     if not token:
         if access == "token" and not headers.get("Authorization"):
             raise no_token()
@@ -26,7 +31,7 @@ def admit(access: Access, project: StorageProject, headers: Mapping[str, str], c
             raise bad_token("the Authorization header holds no token")
         return nobody(project.spec.roles)
     try:
-        claims = verified_claims(token, project.spec.jwt_secret, clock)
+        claims = verified_claims(token, project.spec.jwt_secret, project.spec.api_keys, clock)
     except TokenRefused as error:
         raise bad_token(str(error)) from error
     return caller_of(claims, project.spec.roles)

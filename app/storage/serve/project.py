@@ -11,7 +11,6 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from app.data.errors import PgrstError
-from app.data.run.pipeline import PipelineConnection, run_pipeline
 from app.data.run.reset import reset_steps
 from app.storage.errors import StorageError, of_postgres
 from catalog.settings_model import ProjectSettings
@@ -23,12 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from app.data.run.connections import Pool
+    from app.data.run.pipeline import PipelineConnection
     from app.storage.serve.caller import Caller
+    from infra.instances.activity import ActivityMark
     from infra.instances.storage_files import StorageSpec
 
 SQL = statements(__file__)
 # A policy of the owner's, or a lock that one holds, is not waited for without an end.
 STATEMENT_MS, LOCK_MS = 30_000, 10_000
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_CLEARING = b"; ".join(step.text for step in reset_steps(thorough=True))
+_COMMIT, _ROLLBACK = b"COMMIT; " + _CLEARING, b"ROLLBACK; " + _CLEARING
 
 
 class StorageTransaction(Transaction):
@@ -68,16 +72,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class StorageProject:
-    """One project as Storage serves it now."""
+    """One project as Storage serves it now. mark: notes that somebody asks for it."""
 
     spec: StorageSpec
     settings: ProjectSettings
     pool: Pool
+    mark: ActivityMark
 
     @classmethod
-    def of(cls, spec: StorageSpec, pool: Pool) -> StorageProject:
+    def of(cls, spec: StorageSpec, pool: Pool, mark: ActivityMark) -> StorageProject:
         """Make it of its spec. Raises ValueError for settings that make no sense."""
-        return cls(spec, ProjectSettings.model_validate(spec.settings), pool)
+        return cls(spec, ProjectSettings.model_validate(spec.settings), pool, mark)
 
     @property
     def id(self) -> str:
@@ -90,34 +95,56 @@ class StorageProject:
 
         Raises StorageError for what Postgres refuses, Unavailable when it is away or lost a race.
         """
+        with self._translated(), self.pool.lend() as connection, _in_transaction(connection):
+            tx = StorageTransaction(connection)
+            tx.execute(SQL.begin, {**vars(asked), "statement_ms": str(STATEMENT_MS), "lock_ms": str(LOCK_MS)})
+            yield tx
+
+    @contextmanager
+    def rehearsal(self, asked: Asked) -> Iterator[StorageTransaction]:
+        """Lend a transaction that is rolled back in any case: what Postgres would say is known, and nothing is done."""
+        with suppress(_Rehearsed), self.transaction(asked) as tx:
+            yield tx
+            raise _Rehearsed
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with translate_errors(), self.pool.lend() as connection, _cleared(connection), connection.transaction():
-                tx = StorageTransaction(connection)
-                tx.execute(SQL.begin, {**vars(asked), "statement_ms": str(STATEMENT_MS), "lock_ms": str(LOCK_MS)})
-                yield tx
+            with translate_errors():
+                yield
         except psycopg.Error as error:
             raise of_postgres(error) from error
         except PgrstError as error:
             raise _busy_or_away(error) from error
 
-    @contextmanager
-    def rehearsal(self, asked: Asked) -> Iterator[StorageTransaction]:
-        """Lend a transaction that is rolled back in any case: what Postgres would say is known, and nothing is done."""
-        with self.transaction(asked) as tx:
-            yield tx
-            raise psycopg.Rollback
+
+class _Rehearsed(Exception):
+    """The transaction was only to be tried."""
 
 
 @contextmanager
-def _cleared(connection: PipelineConnection) -> Iterator[None]:
-    """Leave nothing in a session of what a policy or trigger has set there; one that cannot be cleared is not lent."""
+def _in_transaction(connection: PipelineConnection) -> Iterator[None]:
+    """Run a transaction. What a policy or trigger has left in the session goes in the round trip that ends it.
+
+    A pooler may lend the session to another request right behind that.
+    """
     connection.is_touched = True
+    connection.execute(_BEGIN)
     try:
         yield
-    finally:
-        if connection.info.transaction_status == TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                connection.is_touched = run_pipeline(connection, reset_steps(thorough=True)).error is not None
+    except BaseException:
+        with suppress(psycopg.Error):  # a session that is gone has nothing to roll back
+            _end(connection, _ROLLBACK)
+        raise
+    if connection.info.transaction_status == TransactionStatus.INERROR:  # COMMIT would roll back without a word
+        _end(connection, _ROLLBACK)
+        raise psycopg.errors.InFailedSqlTransaction("a statement has failed, and nothing was committed")
+    _end(connection, _COMMIT)
+
+
+def _end(connection: PipelineConnection, ending: bytes) -> None:
+    connection.execute(ending)
+    connection.is_touched = False
 
 
 def _busy_or_away(error: PgrstError) -> Exception:

@@ -79,6 +79,7 @@ class StorageViews:
         route, variables = self._matched(path)
         project = self._projects.find(project_id) or self._absent(project_id, path)
         caller = admission.admit(route.access, project, request.headers, self._services.clock)  # type: ignore[arg-type]
+        project.mark.touch()
         self._counted(project)
         call = StorageCall(
             project=project,
@@ -130,7 +131,10 @@ def _made(answer: StorageAnswer) -> Response:
 
 
 def _refusal(error: StorageError) -> Response:
-    response = Response(_json(error.body), error.http, content_type=JSON)
+    if error.text:
+        response = Response(error.message, error.http, content_type="text/plain; charset=utf-8")
+    else:
+        response = Response(_json(error.body), error.http, content_type=JSON)
     for name, value in error.headers:
         response.headers[name] = value
     return response

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from app.storage.serve.call import StorageCall
 
-# As long as the reference's hosted clients rely on.
-SECONDS = 7200
 CLAIMS_BYTES_MAX = 4096
 
 
@@ -36,7 +34,7 @@ def sign(call: StorageCall) -> StorageAnswer:
         f"{bucket}/{key}",
         "upload",
         now=int(call.services.clock()),
-        seconds=SECONDS,
+        seconds=call.project.settings.signed_url_seconds,
         upsert=upsert,
         owner=call.caller.owner_id,
         as_role=call.caller.role,

@@ -17,6 +17,7 @@ from jobs.projects.steps import (
     check_round_trip,
     close_auth,
     close_data_api,
+    close_storage,
     create_roles,
     drop_database,
     drop_roles,
@@ -24,6 +25,7 @@ from jobs.projects.steps import (
     mark_active,
     open_auth,
     open_data_api,
+    open_storage,
     remove_from_pooler,
     store_secrets,
 )
@@ -64,6 +66,7 @@ def on_retry(args: ProvisionProject, tx: Transaction) -> None:
         Step(add_to_pooler, lasting=True, undo=remove_from_pooler, title="Add to PgBouncer"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(open_auth, lasting=True, undo=close_auth, title="Open Auth"),
+        Step(open_storage, lasting=True, undo=close_storage, title="Open Storage"),
         Step(check_round_trip, title="Check a round trip"),
         AtomicStep(mark_active, reads=newest_template),
     ),

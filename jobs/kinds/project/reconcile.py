@@ -20,6 +20,7 @@ from jobs.projects.steps import (
     update_database,
     update_pooler,
     update_roles,
+    update_storage,
 )
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] |
         Step(update_pooler, lasting=True, title="Update PgBouncer"),
         Step(update_data_api, lasting=True, title="Update the data API"),
         Step(update_auth, lasting=True, title="Update Auth"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
         AtomicStep(report_healing, title="Report what was healed"),
     ),

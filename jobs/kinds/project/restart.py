@@ -13,9 +13,11 @@ from jobs.projects.steps import (
     check_round_trip,
     close_auth,
     close_data_api,
+    close_storage,
     end_sessions,
     open_auth,
     open_data_api,
+    open_storage,
 )
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ def on_retry(args: RestartProject, tx: Transaction) -> None:
     steps=(
         AtomicStep(check_active, title="Check that the project is active"),
         Step(close_auth, undo=open_auth, title="Close Auth"),
+        Step(close_storage, undo=open_storage, title="Close Storage"),
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
         Step(end_sessions),
         Step(open_data_api, lasting=True, title="Open the data API"),
         Step(open_auth, lasting=True, title="Open Auth"),
+        Step(open_storage, lasting=True, title="Open Storage"),
         Step(check_round_trip, title="Check a round trip"),
     ),
     on_failure="undo",

@@ -12,7 +12,7 @@ from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.projects import signing_keys
 from jobs.projects.conditions import is_sound, only_if, vault
-from jobs.projects.steps import check_round_trip, update_auth, update_data_api
+from jobs.projects.steps import check_round_trip, update_auth, update_data_api, update_storage
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -36,6 +36,11 @@ def publish_public_key(run: Run[RotateSigningKey]) -> None:
 def publish_to_auth(run: Run[RotateSigningKey]) -> None:
     """Give Auth the public part too: it verifies by it, and shows it to whoever asks."""
     update_auth(run)
+
+
+def publish_to_storage(run: Run[RotateSigningKey]) -> None:
+    """Give Storage the public part too."""
+    update_storage(run)
 
 
 def use_standby_key(run: AtomicRun[RotateSigningKey], tx: Transaction) -> None:
@@ -62,9 +67,11 @@ def report_signing_keys(run: AtomicRun[RotateSigningKey], tx: Transaction, vault
         AtomicStep(make_standby_key, reads=vault, no_return=True, title="Make the key that stands by"),
         Step(publish_public_key, lasting=True, title="Give the data API its public part"),
         Step(publish_to_auth, lasting=True, title="Publish its public part"),
+        Step(publish_to_storage, lasting=True, title="Give Storage its public part"),
         AtomicStep(use_standby_key, title="Put the new key in use"),
         Step(update_auth, lasting=True, title="Sign with the new key"),
         Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
         AtomicStep(report_signing_keys, reads=vault),
     ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.engine.kind import AtomicStep, Step, kind
-from jobs.projects.steps import update_auth, update_data_api
+from jobs.projects.steps import update_auth, update_data_api, update_storage
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -23,6 +23,7 @@ def report_keys(run: AtomicRun[UpdateKeys], _tx: Transaction) -> None:
     steps=(
         Step(update_data_api, lasting=True, title="Update the data API"),
         Step(update_auth, lasting=True, title="Update Auth"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         AtomicStep(report_keys),
     ),
     # Who revokes a key waits for nothing that can wait: not for what rests, nor for a worker slot.

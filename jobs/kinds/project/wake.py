@@ -13,9 +13,11 @@ from jobs.projects.steps import (
     check_round_trip,
     close_auth,
     close_data_api,
+    close_storage,
     mark_active,
     open_auth,
     open_data_api,
+    open_storage,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def on_retry(args: WakeProject, tx: Transaction) -> None:
         AtomicStep(check_sleeping, title="Check that the project sleeps"),
         # First: whoever holds a request until the data API answers finds Auth there as well.
         Step(open_auth, lasting=True, undo=close_auth, title="Open Auth"),
+        Step(open_storage, lasting=True, undo=close_storage, title="Open Storage"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(check_round_trip, title="Check a round trip"),
         AtomicStep(mark_active),

@@ -7,18 +7,19 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import manager, migrations, storage
+from app import manager, migrations
 from app.auth.standalone import AuthProcess
 from app.broker.server import BrokerServer
 from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
 from app.server.server import KEEPALIVE_SECONDS
+from app.storage import process as storage
 from config.logging import setup_logging
 from config.settings import Settings, load
 from config.surroundings import data_api_environment
@@ -29,14 +30,19 @@ from infra.pipeline import die_with_parent
 from infra.postgres.database import Database
 from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
 log = logging.getLogger(__name__)
-SERVICES = {"all": ("platform", "data", "auth"), "platform": ("platform",), "data": ("data",)}
+SERVICES = {"all": ("platform", "data", "auth", "storage"), "platform": ("platform",), "data": ("data",)}
 # Never public: on LAUNCHDB_INTERNAL_HOST, whatever LAUNCHDB_HOST says.
 INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
 # Public through the proxy alone, on the internal network as well.
 AUTH, AUTH_PORT = "auth", 8001
-# Holds no secret but the database's address.
-HELD = {"storage": (8003, storage.create)}
+# It holds no secret but the database's address, and what the files of its projects say.
+HELD: dict[str, tuple[int, Callable[[Database, Settings], Flask]]] = {"storage": (8003, storage.create)}
 TITLES = {"all": "Platform API", "platform": "Platform API", "data": "Data API", "manager": "Manager API"}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
@@ -108,7 +114,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
             self._opened = database
             _say_when_connected(database)
-            return HELD[name][1](database)
+            return HELD[name][1](database, self._settings)
         infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
         _say_when_connected(infra.database)
         if name in INTERNAL:
@@ -147,8 +153,8 @@ def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
     `manager` (9000) and `migrations` (8002) are internal: on LAUNCHDB_INTERNAL_HOST, for whoever has the key
-    INTERNAL_API_KEY. `auth` (8001) serves every project's Auth there, for the proxy before it; `storage` (8003) holds
-    its place: it serves no project yet, and says so.
+    INTERNAL_API_KEY. `auth` (8001) serves every project's Auth there, and `storage` (8003) the files of all projects,
+    for the proxy before them.
     `broker` alone talks to Docker, for project containers only, on `<home>/run/broker/broker.sock`. It needs no secret.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """

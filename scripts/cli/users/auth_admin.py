@@ -55,7 +55,7 @@ class AuthAdmin:
     def users(self, *, matching: str = "", limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Walk through the users, newest first. matching: a part of their address or name."""
         page, left = 1, limit
-        wanted = {"filter": matching} if matching else {}
+        wanted: dict[str, Any] = {"filter": matching} if matching else {}
         while left is None or left > 0:
             found = self.ask("GET", "/admin/users", params={"page": page, "per_page": PAGE, **wanted})["users"]
             yield from found[:left]

@@ -12,6 +12,7 @@ from scripts.cli.errors import USAGE, CliError
 from scripts.cli.options import confirm
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 from scripts.cli.users.auth_admin import AuthAdmin, split_words
+from scripts.cli.users.importing import import_users
 
 EMAIL = click.argument("words", nargs=-1, required=True, metavar="[PROJECT] EMAIL")
 USER = click.argument("words", nargs=-1, required=True, metavar="[PROJECT] USER")
@@ -25,6 +26,9 @@ SHOWN = (
 @click.group()
 def users() -> None:
     """Who signs in to a project. USER is an id or an e-mail address."""
+
+
+users.add_command(import_users)
 
 
 @users.command("list")

@@ -7,6 +7,7 @@ import secrets
 import time
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 from flask import Flask
 
@@ -31,9 +32,7 @@ class StorageWorld:
     """A project's Storage: requests to it, its database, and where its bytes are."""
 
     def __init__(self, tenant, folder) -> None:
-        self.tenant, self.id, self.secret = tenant, tenant.id, secrets.token_urlsafe(32)
-        self.folder = folder / "storage"
-        self.files = SpecFiles(folder / "specs", StorageSpec)
+        self._take(tenant, folder, secrets.token_urlsafe(32))
         roles = tenant.roles
         self.spec = StorageSpec(
             project_id=self.id,
@@ -43,8 +42,29 @@ class StorageWorld:
             url_keys=[secrets.token_urlsafe(32)],
             roles={"anon": roles.anon, "authenticated": roles.authenticated, "service_role": roles.service},
         )
-        self.now = time.time  # a test that needs another time puts it here
         self.configure()
+        self._serve()
+
+    @classmethod
+    def reopened(cls, place, tenant):
+        """Return the world of another process's, as `place` says it."""
+        self = cls.__new__(cls)
+        self._take(tenant, Path(place["folder"]), place["secret"])
+        self.spec = self.files.read(self.id)
+        self._serve()
+        return self
+
+    def told(self) -> dict[str, str]:
+        """Return what another process needs to serve the same."""
+        return {"id": self.id, "folder": str(self.folder.parent), "secret": self.secret}
+
+    def _take(self, tenant, folder, secret) -> None:
+        self.tenant, self.id, self.secret = tenant, tenant.id, secret
+        self.folder = folder / "storage"
+        self.files = SpecFiles(folder / "specs", StorageSpec)
+        self.now = time.time  # a test that needs another time puts it here
+
+    def _serve(self) -> None:
         self.projects = ServedProjects(self.files, "storage", StorageProject.of, connections_max=20)
         self.services = StorageServices(lambda project_id: LocalFolder(self.folder, project_id), lambda: self.now())
         app = Flask("storage-test")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 
 import pytest
 
-from infra.blobs.store import BlobMissing, blob_name
+from infra.blobs.store import BlobBusy, BlobMissing, blob_name
 
 
 def new_name() -> str:
@@ -99,6 +100,21 @@ class BlobStoreConformance:
         for unknown, received in ((partial, 4), (str(uuid.uuid4()), 1)):
             with pytest.raises(BlobMissing):
                 place.resume(unknown, received)
+
+    def test_one_at_a_time_goes_on_with_what_has_come(self, place):
+        partial = str(uuid.uuid4())
+        writer = place.resume(partial, 0)
+        with pytest.raises(BlobBusy):
+            place.resume(partial, 0)
+        writer.keep()
+        place.resume(partial, 0).discard()
+
+    def test_a_copy_is_as_young_as_its_name(self, place):
+        source, target = put(place, b"old"), new_name()
+        began = next(entry.modified for entry in place.blobs() if entry.name == source)
+        time.sleep(1.1)  # some places tell times to the second
+        place.copy(source, target)
+        assert next(entry.modified for entry in place.blobs() if entry.name == target) > began
 
     def test_a_partial_is_dropped(self, place):
         partial = str(uuid.uuid4())

@@ -34,6 +34,7 @@ def test_a_resumed_project_is_exactly_what_was_paused(active):
         ("database", "present"),
         ("instance", "present"),
         ("auth", "present"),
+        ("storage", "present"),
     }
     for login in tenant.roles.logins:
         tenant.connect(login).close()

@@ -13,9 +13,10 @@ TAKEN_BACK_BY = {
     "add_to_pooler": "remove_from_pooler",
     "open_data_api": "close_data_api",
     "open_auth": "close_auth",
+    "open_storage": "close_storage",
 }
 # What was there before, and was only put out for a while, stays.
-PUTS_BACK = {("project.restart", "open_data_api"), ("project.restart", "open_auth")}
+PUTS_BACK = {("project.restart", step) for step in ("open_data_api", "open_auth", "open_storage")}
 MADE = [
     pytest.param(declared, step, id=f"{declared.name}-{step.name}")
     for name, declared in sorted(kinds.kinds().items())

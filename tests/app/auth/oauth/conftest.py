@@ -97,7 +97,7 @@ def browser(auth, provider):
 
 def with_provider(issuer, name="keycloak", **more):
     """Return the settings of a project that signs people in with this provider."""
-    from catalog.settings_auth import OAuthProvider
+    from catalog.auth_settings.members import OAuthProvider
 
     return {
         "oauth_providers": {name: OAuthProvider.model_validate({"clientId": CLIENT, "issuer": issuer, **more})},

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.auth.oauth.accounts import account_of_claims, account_of_github
 from app.auth.oauth.kinds import KINDS, ProjectProvider
-from catalog.settings_auth import OAuthProvider
+from catalog.auth_settings.members import OAuthProvider
 from tests.app.auth.oauth.conftest import APP, CLIENT, SECRET, Browser, place, run_provider, with_provider
 
 pytestmark = pytest.mark.node
