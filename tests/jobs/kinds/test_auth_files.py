@@ -91,6 +91,14 @@ def test_what_is_set_of_auth_and_mail_is_there_after_one_job_and_for_a_paused_on
     assert told(active).settings["passwordMinLength"] == 12
 
 
+def test_secrets_of_settings_reach_auth_by_the_same_job_and_leave_with_it(active):
+    google = {"clientId": "shop"}
+    change(active, oauthProviders={"google": google}, oauthSecrets={"google": "hush-1"}, captchaSecret="hush-2")
+    assert told(active).secrets == {"oauth_secret_google": "hush-1", "captcha_secret": "hush-2"}
+    change(active, oauthSecrets={"google": None})
+    assert told(active).secrets == {"captcha_secret": "hush-2"}
+
+
 def test_a_setting_that_does_not_concern_auth_leaves_its_file_alone(active):
     before = active.infra.auth.path(active.id).stat().st_ino
     change(active, maxRows=7)
