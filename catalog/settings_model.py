@@ -7,7 +7,7 @@ the members; null puts one back.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, create_model
 from pydantic.alias_generators import to_camel
@@ -177,6 +177,10 @@ AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
 # The same for members that hold a secret for each of several names: what the names of the secrets begin with.
 SECRET_MAPS = {"oauth_secrets": "oauth_secret_"}
+SETTINGS_SECRETS = (
+    *SECRETS.values(),
+    *(f"{prefix}{name}" for prefix in SECRET_MAPS.values() for name in get_args(ProviderName)),
+)
 # What is changed name by name, as it is kept.
 NAME_BY_NAME = ("mailTemplates", "oauthProviders")
 

@@ -17,7 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from app.server import refusals
 from app.server.arrival import GATHER_SECONDS, LEAVE_SECONDS, Arriving
 from app.server.response import OneWrite
-from app.server.shares import Shares, lane_of
+from app.server.shares import Shares, account_of, lane_of
 from config.limits import FIELD_BYTES_MAX
 from infra import exhaustion
 
@@ -235,10 +235,11 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
 
     def _admit(self, conn: Arriving, *, streamed: bool) -> None:
         lane = lane_of(conn.asked.path, conn.client_address(self.trusted_proxies))
-        admission = self._shares.admit(conn, lane, streamed=streamed)
+        admission = self._shares.admit(conn, lane, streamed=streamed, account=account_of(lane, conn.arrived))
         if admission == "now":
             super().enqueue_req(conn)
         elif admission == "full":
+            log.info("share used up", extra={"share": lane.kind, "whose": lane.key})
             self._turn_away(conn, refusals.BUSY[lane.kind])
 
     def _leave(self, conn: Arriving) -> None:

@@ -21,9 +21,9 @@ EXECUTE_SECONDS = 3600.0
 LOOKS = 10
 # What a service has to end what it does.
 GRACE_SECONDS = 35
-STARTING = "starting"
-# A check that Docker would take for failed; and how many containers are asked at once.
-CHECK_SECONDS, AT_ONCE = 5.0, 8
+HEALTHY = "healthy"
+# When Docker would take a check for failed, too; and how many containers are asked at once.
+CHECK_SECONDS, AT_ONCE = 10.0, 8
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -52,7 +52,7 @@ class ContainerStatus:
     @property
     def is_well(self) -> bool:
         """Running, and healthy where it can say so."""
-        return self.state == "running" and self.health in ("", "healthy")
+        return self.state == "running" and self.health in ("", HEALTHY)
 
 
 def run_docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS, merged: bool = False) -> str:
@@ -97,7 +97,8 @@ def containers(
 ) -> list[ContainerStatus]:
     """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name.
 
-    Docker looks for the first time half a minute after a start. Until then they are asked here, by the same check.
+    Docker looks each half minute, for the first time that long after a start. Who is not healthy by its word, which
+    may be so old, is asked here, by the same check.
     """
     chosen = ["--filter", f"label={label}"] if label else []
     if project is not None:
@@ -114,20 +115,20 @@ def containers(
     else:
         raise refused
     found = sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
-    if not any(one.health == STARTING for one in found):
+    if all(one.health in ("", HEALTHY) for one in found):
         return found
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(_looked_at, found))
 
 
 def _looked_at(one: ContainerStatus) -> ContainerStatus:
-    if one.health != STARTING or one.state != "running" or not one.check:
+    if one.health in ("", HEALTHY) or one.state != "running" or not one.check:
         return one
     try:
         execute(one.name, one.check, seconds=CHECK_SECONDS)
     except InfraError:
         return one
-    return replace(one, health="healthy")
+    return replace(one, health=HEALTHY)
 
 
 def _container(shown: dict[str, Any]) -> ContainerStatus:

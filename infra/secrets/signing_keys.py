@@ -74,3 +74,15 @@ def signer(text: str) -> SigningKey:
         return SigningKey(text, SHARED, "")
     made = jwt.PyJWK(found)
     return SigningKey(made.key, made.algorithm_name, str(found.get("kid", "")))
+
+
+def is_signing_key(text: str) -> bool:
+    """Return whether a text is a key that signs: a JWK with its private part, its name and its algorithm."""
+    try:
+        if read_jwk(text) is None:
+            return False
+        by = signer(text)
+        jwt.encode({}, by.key, algorithm=by.algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+        return False
+    return bool(by.kid) and by.algorithm in ALGORITHMS

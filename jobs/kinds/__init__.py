@@ -25,6 +25,7 @@ from jobs.kinds.platform.vacuum_platform import VacuumPlatform
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.delete import DeleteProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.mail import SendMail
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.kinds.project.pause import PauseProject
@@ -52,6 +53,7 @@ __all__ = [
     "ForgetBackup",
     "ForgetDatabase",
     "ImportProject",
+    "ImportUsers",
     "MigrateFleet",
     "MigrateProject",
     "PauseProject",

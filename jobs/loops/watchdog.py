@@ -55,8 +55,12 @@ class Watchdog:
         """Wait until it is time, or locks become short before, and look. Raises Unavailable when Postgres is away."""
         most = self._infra.settings.watchdog_seconds
         hurried = self._clock() - self._ended_at < HURRIED_FOR_SECONDS
-        self._watch.wait(min(HURRIED_SECONDS, most) if hurried else most, self._limits.locks)
-        return self.look()
+        _short, ended = self._watch.wait(min(HURRIED_SECONDS, most) if hurried else most, self._limits.locks)
+        said = "{} locks were a session's, more than a project may hold"
+        self._unwritten += [Verdict("locks", each, said.format(each.locks)) for each in ended]
+        if ended:
+            self._ended_at = self._clock()
+        return len(ended) + self.look()
 
     def look(self) -> int:
         """Look once, and end who has to go; return how many. Raises Unavailable when Postgres is away."""

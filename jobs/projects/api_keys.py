@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets as randomness
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,7 @@ PREFIX, RANDOM_BYTES, SHOWN = "api_key:", 24, 16
 # Which role a key of each type stands for, by the name that users' SQL knows.
 ROLES: dict[KeyType, str] = {"publishable": SHARED_ANON, "secret": SHARED_SERVICE}
 MOST = 100
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class NoSuchApiKey(Exception):
@@ -78,6 +80,18 @@ def revoke(tx: Transaction, project: str, key_id: str) -> None:
     """Forget a key: nobody gets in by it once the project's services are told. Raises NoSuchApiKey."""
     if not secrets.delete(tx, project, PREFIX + key_id):
         raise NoSuchApiKey("there is no such API key")
+
+
+def is_stored_key(text: str) -> bool:
+    """Return whether a text is what is stored of a key."""
+    try:
+        kept = json.loads(text)
+        shown = [kept["name"], kept["value"], kept["sha256"]]
+        return (
+            kept["type"] in ROLES and all(isinstance(each, str) for each in shown) and bool(_DIGEST.fullmatch(shown[2]))
+        )
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def accepted(known: ScopeSecrets) -> tuple[str, ...]:

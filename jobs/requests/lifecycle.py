@@ -21,6 +21,7 @@ from jobs.kinds.backup.undo_restore import UndoRestore
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.pause import PauseProject
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
@@ -100,6 +101,11 @@ def restart(tx: Transaction, project_id: str, **asked: Any) -> Job:
 def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     """Ask for an active project to be vacuumed; a vacuum under way is returned. Raises ProjectBusy."""
     return _ask(tx, VacuumProject(project_id), states.ACTIVE, asked)
+
+
+def import_users(tx: Transaction, project_id: str, file: str, **asked: Any) -> Job:
+    """Ask for users out of a dump in the imports folder to be loaded into an active project. Raises ProjectBusy."""
+    return _ask(tx, ImportUsers(project_id, file), states.ACTIVE, asked)
 
 
 def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **asked: Any) -> Job:

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.factory import create_app
+from app.platform.operations.internal import create_internal_app
+from app.server.shares import FIGURES, Lane
 from config.settings import load
 from infra.edge.certificates import Certificate
 from jobs.requests import doctor
@@ -28,7 +31,7 @@ def findings(person) -> dict:
 
 def test_each_check_says_what_it_saw(boss):
     found = findings(boss)
-    assert {check for check, _ in found} == set(doctor.CHECKS)
+    assert {check for check, _ in found} == {*doctor.CHECKS, "shares"}
     assert found["projects", ""]["status"] == "ok"
     assert found["workers", "control"]["status"] == "failure"
     assert "a copy of LAUNCHDB_MASTER_KEY" in found["secrets", "masterKey"]["evidence"]
@@ -108,3 +111,18 @@ def test_weak_secrets_are_named_without_their_value(boss, settings):
     assert any("POSTGREST_ADMIN_KEY is weak" in one["evidence"] for one in found)
     (settings.secrets_folder / "INTERNAL_API_KEY").unlink()
     assert "could not be looked at" in findings(boss)["secrets", ""]["evidence"]
+
+
+def test_who_was_refused_for_using_up_their_share_is_named_and_counted(boss, town):
+    project = "proj_0123456789abcdef"
+    try:
+        for _ in range(3):
+            FIGURES.refuse(Lane("project", project))
+        [found] = [one for one in boss.get("/api/admin/doctor").json()["findings"] if one["check"] == "shares"]
+        assert (found["status"], found["subject"]) == ("warning", project)
+        assert "3 requests were refused" in found["evidence"]
+        metrics = create_internal_app(create_app(town.infra.settings, town.infra)).test_client().get("/metrics").text
+        assert project not in metrics, "there would be one of each that ever asked"
+    finally:
+        FIGURES.last.clear()
+        FIGURES.refused.clear()

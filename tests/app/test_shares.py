@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.server import shares
-from app.server.shares import Lane, Shares, lane_of
+from app.server.shares import Figures, Lane, Shares, account_of, lane_of
 
 A, B = Lane("project", "proj_a"), Lane("project", "proj_b")
 ID = "proj_0123456789abcdef"
@@ -83,6 +83,63 @@ def test_sign_ins_have_few_threads_and_one_client_half_of_them():
     elsewhere = [entered(made, Lane("sign-in", f"10.1.0.{number}"), 1) for number in range(120)]
     assert elsewhere.count({"now": 1}) == 1
     assert elsewhere.count({"full": 1}) > 0, "what waits is bounded, too"
+
+
+@pytest.mark.parametrize(
+    ("lane", "arrived", "account"),
+    [
+        ("sign-in", b'POST / HTTP/1.1\r\n\r\n{"password": "x", "email" : " Ann@Example.org"}', "ann@example.org"),
+        ("sign-in", b'POST / HTTP/1.1\r\n\r\n{"token": "x"}', ""),
+        ("sign-in", b"POST / HTTP/1.1\r\n\r\n", ""),
+        ("project", b'POST / HTTP/1.1\r\n\r\n{"email": "ann@example.org"}', ""),
+    ],
+)
+def test_a_sign_in_is_known_by_its_account(lane, arrived, account):
+    assert account_of(Lane(lane, "x"), arrived) == account
+
+
+def test_an_account_that_is_tried_from_everywhere_leaves_the_others_theirs():
+    made = Shares(64, figures=Figures())
+    tried = [Lane("sign-in", f"10.1.0.{number}") for number in range(120)]
+    came = [made.admit(object(), lane, streamed=False, account="ann@example.org") for lane in tried]
+    assert [came.count(each) for each in ("now", "waits", "full")] == [2, 32, 86]
+    mine = object()
+    assert made.admit(mine, Lane("sign-in", "10.9.0.1"), streamed=False, account="bob@example.org") == "now"
+    assert len(made.release(mine)) == 0, "nor does it get the thread that another has left"
+
+
+def test_who_is_at_their_accounts_share_holds_up_nobody_of_the_same_address():
+    made = Shares(128, figures=Figures())
+    office = Lane("sign-in", "10.0.0.1")
+    busy = [object() for _ in range(4)]
+    for each in busy:
+        assert (
+            made.admit(each, Lane("sign-in", f"10.2.0.{id(each)}"), streamed=False, account="ann@example.org") == "now"
+        )
+    first, second = object(), object()
+    assert made.admit(first, office, streamed=False, account="ann@example.org") == "waits"
+    assert made.admit(second, office, streamed=False, account="bob@example.org") == "waits"
+    other = object()
+    assert made.admit(other, Lane("sign-in", "10.3.0.1"), streamed=False, account="cy@example.org") == "now"
+    assert made.release(other) == [second]
+    assert made.release(busy[0]) == [first]
+
+
+def test_what_is_used_waits_and_was_refused_is_counted_and_who_was_refused_is_known():
+    figures = Figures()
+    made = Shares(64, figures=figures)
+    held = [object() for _ in range(12 + 128 + 5)]
+    for each in held:
+        made.admit(each, A, streamed=False)
+    assert figures.limits == {"project": 25, "sign-in": 4}
+    assert (figures.used["project"], figures.waiting["project"], figures.refused["project"]) == (12, 128, 5)
+    assert [(lane, count) for lane, (count, _at) in figures.last.items()] == [(A, 5)]
+    for each in held[:140]:
+        made.release(each)
+    assert (figures.used["project"], figures.waiting["project"], figures.refused["project"]) == (0, 0, 5)
+    for number in range(shares.REMEMBERED * 2):
+        figures.refuse(Lane("project", f"proj_{number}"))
+    assert len(figures.last) == shares.REMEMBERED
 
 
 def test_bodies_that_come_slowly_hold_few_threads_and_nothing_else_up():

@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
@@ -27,6 +28,7 @@ from jobs.kinds.platform import prune, rewrap_secrets, vacuum_platform
 from jobs.kinds.project import delete, migrate, rotate_secret, rotate_signing_key, sleep, wake
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.pause import PauseProject
 from jobs.kinds.project.provision import ProvisionProject
 from jobs.kinds.project.reconcile import ReconcileProject
@@ -270,6 +272,15 @@ def import_as_new(place):
         projects.mark_restoring(tx, project)
     place.others.append(project)
     return import_.ImportProject(project, "shop.gpg", "sql.gz", kept), project
+
+
+@case(ImportUsers, rare=True)
+def import_users(place):
+    folder = place.settings.imports_folder
+    folder.mkdir(mode=0o700, exist_ok=True)
+    rows = "".join(f"{UUID(int=number)}\tuser-{number}@example.org\n" for number in range(1, 1201))
+    (folder / "auth.sql").write_text(f"COPY auth.users (id, email) FROM stdin;\n{rows}\\.\n")
+    return ImportUsers(place.id, "auth.sql"), place.id
 
 
 @case(prune.PrunePlatform, rare=True)

@@ -79,12 +79,38 @@ def test_who_takes_all_locks_of_the_server_is_ended_by_one_look_though_none_is_l
 
 def test_it_does_not_wait_for_its_next_look_when_locks_become_short(watched, attacker, sleeps):
     watched.look()
-    assert watched.dog._watch.wait(0.1, 0.2) is False
+    assert watched.dog._watch.wait(0.1, 0.2) == (False, [])
     with running(logged_in(attacker), SESSION_LOCKS) as came:
-        assert watched.dog._watch.wait(600.0, 0.2) is True
-        watched.limit(locks=0.2)
-        watched.until_ended()
+        short, [ended] = watched.dog._watch.wait(600.0, 0.2)
+        assert short
+        assert (ended.project, ended.login) == (attacker.id, attacker.roles.owner)
         wait_until(lambda: came)
+        assert isinstance(came[0], psycopg.OperationalError)
+
+
+def test_who_alone_takes_locks_without_an_end_is_ended_by_the_server_and_it_is_written_down(
+    watched, attacker, bystander
+):
+    watched.limit(locks=0.2)
+    watched.look()
+    with writer(bystander) as write, running(logged_in(attacker), SESSION_LOCKS) as came:
+        ended = watched.dog.run_once()
+        assert ended == 1
+        wait_until(lambda: came)
+        write()
+    [(action, outcome, detail)] = watched.audited(attacker)
+    assert (action, outcome) == ("watchdog.locks", "ended")
+    assert [session["login"] for session in detail["sessions"]] == [attacker.roles.owner]
+    assert watched.audited(bystander) == []
+
+
+def test_sessions_of_ours_that_hold_many_locks_are_left_alone(watched, attacker):
+    watched.look()
+    most = int(watched.dog._watch._sizes["locks"] * 0.01)
+    with attacker.as_admin() as admin:
+        admin.execute(f"SELECT count(pg_advisory_lock(i)) FROM generate_series(1, {most * 2}) i")
+        assert watched.dog._watch.wait(5.0, 0.01) == (True, [])
+        assert admin.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_request_takes_no_lock_that_outlives_it_the_owners_tools_do(attacker):

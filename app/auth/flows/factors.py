@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.auth import audit, limits
 from app.auth.errors import AuthError, validation_error
+from app.auth.hooks import hooks
 from app.auth.mfa import ceremonies, levels, parties, totp
 from app.auth.mfa.ceremonies import CeremonyFailed, Credential, RelyingParty
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
@@ -78,18 +79,37 @@ def challenge(call: AuthCall) -> AuthAnswer:
 def verify(call: AuthCall) -> AuthAnswer:
     """Verify a factor by an answer to its challenge: the session is of the second level from then on."""
     limits.count(call, "mfa_verify", call.project.settings.mfa_rate_per_minute)
-    with call.project.transaction() as tx:
-        user, session = levels.permanent_user(call, tx)
-        factor = _found(call, tx, user, lock=True)
+    with call.project.autocommit() as tx:
+        user, _ = levels.permanent_user(call, tx)
+        factor = _found(call, tx, user)
         _count_attempt(call, factor)
         _ensure_kind(call, factor["factor_type"], "verify")
-        moment = moment_of(call.services.clock())
-        found = _open_challenge(call, tx, factor, moment)
-        prove = _prove_by_authenticator if factor["factor_type"] == "webauthn" else _prove_by_code
-        prove(call, tx, factor, found, moment)
-        factors.close_challenge(tx, found["id"], moment)
-        factors.forget_unverified(tx, user["id"], moment + UNVERIFIED)
-        return AuthAnswer(levels.raised_session(call, tx, user, session, factor))
+        found = _open_challenge(call, tx, factor, moment_of(call.services.clock()))
+    prove = _proven_credential if factor["factor_type"] == "webauthn" else _proven_step
+    try:
+        proof = prove(call, factor, found)
+    except AuthError:
+        hooks.mfa_verification(call, user["id"], factor, valid=False)
+        raise
+    hooks.mfa_verification(call, user["id"], factor, valid=True)
+    with call.project.transaction() as tx:
+        return AuthAnswer(_verified(call, tx, found, proof))
+
+
+def _verified(call: AuthCall, tx: Transaction, found: dict[str, Any], proof: int | Credential) -> dict[str, Any]:
+    """Write down that the factor was proven; return the Session that clients read. Of two that come at once, one is."""
+    user, session = levels.permanent_user(call, tx)
+    factor, moment = _found(call, tx, user, lock=True), moment_of(call.services.clock())
+    if not factors.close_challenge(tx, found["id"], moment):
+        raise _answered_elsewhere()
+    if isinstance(proof, Credential):
+        factors.verify(tx, factor["id"], moment, credential=proof.to_json(), aaguid=proof.aaguid)
+    elif factors.take_code(tx, factor["id"], proof):
+        factors.verify(tx, factor["id"], moment)
+    else:
+        raise _wrong_code()
+    factors.forget_unverified(tx, user["id"], moment + UNVERIFIED)
+    return levels.raised_session(call, tx, user, session, factor)
 
 
 def unenroll(call: AuthCall) -> AuthAnswer:
@@ -142,7 +162,7 @@ def _open_challenge(call: AuthCall, tx: Transaction, factor: dict[str, Any], mom
     if found is None:
         raise AuthError(404, "mfa_factor_not_found", "MFA factor with the provided challenge ID not found")
     if found["verified_at"] is not None or found["ip_address"].partition("/")[0] != _address(call):
-        raise AuthError(422, "mfa_ip_address_mismatch", "Challenge and verify IP addresses mismatch.")
+        raise _answered_elsewhere()
     if found["created_at"] + CHALLENGE <= moment:
         message = (
             f"MFA challenge {found['id']} has expired, verify against another challenge or create a new challenge."
@@ -151,13 +171,12 @@ def _open_challenge(call: AuthCall, tx: Transaction, factor: dict[str, Any], mom
     return found
 
 
-def _prove_by_code(
-    call: AuthCall, tx: Transaction, factor: dict[str, Any], _challenge: dict[str, Any], moment: datetime
-) -> None:
+def _proven_step(call: AuthCall, factor: dict[str, Any], _challenge: dict[str, Any]) -> int:
+    """Return the time step of the code that came. Raises AuthError for a wrong one."""
     step = totp.step_of(factor["secret"] or "", call.text("code"), call.services.clock())
-    if step is None or not factors.take_code(tx, factor["id"], step):
-        raise AuthError(422, "mfa_verification_failed", "Invalid TOTP code entered")
-    factors.verify(tx, factor["id"], moment)
+    if step is None:
+        raise _wrong_code()
+    return step
 
 
 def _asked_of_authenticator(
@@ -177,9 +196,8 @@ def _asked_of_authenticator(
     return {"webauthn": {"type": kind, "credential_options": {"publicKey": options}}}, kept
 
 
-def _prove_by_authenticator(
-    call: AuthCall, tx: Transaction, factor: dict[str, Any], challenge: dict[str, Any], moment: datetime
-) -> None:
+def _proven_credential(call: AuthCall, factor: dict[str, Any], challenge: dict[str, Any]) -> Credential:
+    """Return the credential that has answered, as it is from now on. Raises AuthError for a wrong answer."""
     given = call.members("webauthn") or call.members("web_authn") or {}
     answer, kept = given.get("credential_response"), challenge["web_authn_session_data"] or {}
     if not isinstance(answer, dict):
@@ -187,14 +205,12 @@ def _prove_by_authenticator(
     try:
         party = RelyingParty(kept["rpId"], tuple(kept["rpOrigins"]))
         if kept["type"] == "create" and factor["status"] != "verified":
-            credential = ceremonies.registered(party, kept["challenge"], answer, verified=False)
-        else:
-            known = _credential(factor)
-            count, backed_up = ceremonies.authenticated(party, kept["challenge"], answer, known, verified=False)
-            credential = known.used(count, backed_up=backed_up)
+            return ceremonies.registered(party, kept["challenge"], answer, verified=False)
+        known = _credential(factor)
+        count, backed_up = ceremonies.authenticated(party, kept["challenge"], answer, known, verified=False)
+        return known.used(count, backed_up=backed_up)
     except (CeremonyFailed, KeyError) as error:
         raise AuthError(422, "mfa_verification_failed", "The authenticator's answer cannot be verified") from error
-    factors.verify(tx, factor["id"], moment, credential=credential.to_json(), aaguid=credential.aaguid)
 
 
 def _credential(factor: dict[str, Any]) -> Credential:
@@ -210,6 +226,14 @@ def _address(call: AuthCall) -> str:
         return str(ip_address(call.address))
     except ValueError:
         return "0.0.0.0"  # noqa: S104 - nobody listens there
+
+
+def _wrong_code() -> AuthError:
+    return AuthError(422, "mfa_verification_failed", "Invalid TOTP code entered")
+
+
+def _answered_elsewhere() -> AuthError:
+    return AuthError(422, "mfa_ip_address_mismatch", "Challenge and verify IP addresses mismatch.")
 
 
 def _account(user: dict[str, Any]) -> str:

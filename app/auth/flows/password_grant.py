@@ -51,7 +51,7 @@ def _proved(call: AuthCall, row: dict[str, Any] | None, password: str) -> dict[s
     if row is None or not matches:
         raise AuthError(400, "invalid_credentials", "Invalid login credentials")
     ensure_not_banned(call, row, status=400)
-    if row["confirmed_at"] is None:
+    if row["email_confirmed_at"] is None:
         raise AuthError(400, "email_not_confirmed", "Email not confirmed")
     return row
 

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from app.auth import limits, pkce, redirects
-from app.auth.addresses import valid_email
+from app.auth.addresses import phone_of, valid_email
 from app.auth.errors import AuthError, validation_error
 from app.auth.mailing import proofs
 from app.auth.mailing.writing import METHODS
@@ -102,6 +102,7 @@ def _address(call: AuthCall) -> str:
     if bool(email) == bool(phone):
         raise validation_error("Only an email address or phone number should be provided on verify")
     if phone:  # nobody gets text messages
+        phone_of(call)
         raise AuthError(403, "otp_expired", "Token has expired or is invalid")
     try:
         return valid_email(email)

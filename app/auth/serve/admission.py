@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.auth.serve.call import AuthCall, AuthRoute
     from app.auth.serve.project import AuthProject
 
-ADMIN_ROLES = frozenset({"service_role", "supabase_admin"})
+ADMIN_ROLES = ("service_role", "supabase_admin")
 TOKEN_BYTES_MAX = 16_384
 
 

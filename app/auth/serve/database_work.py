@@ -58,7 +58,8 @@ def in_transaction(connection: PipelineConnection, *, keep_on_refusal: bool = Fa
     try:
         yield Transaction(connection)
     except AuthError:
-        _end(connection, commit=keep_on_refusal)
+        if not connection.closed:  # as after a hook that would not end
+            _end(connection, commit=keep_on_refusal)
         raise
     except BaseException:
         with contextlib.suppress(psycopg.Error):  # a session that is gone has nothing to roll back

@@ -15,8 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data.errors import PgrstError
-from app.data.run.pipeline import UNREAD_BYTES, WORN_BYTES, PipelineConnection
-from infra.received import ReceivedBytes
+from app.data.run.pipeline import WORN_BYTES, PipelineConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,7 +194,6 @@ class Pool:
         if not config.db_prepared_statements:
             connection.book = None
         # A body that is too large fails in Postgres; this is for what else it may have to say.
-        ReceivedBytes(connection.pgconn.socket, unread=UNREAD_BYTES).close()
         connection.answer_bytes_max = config.launchdb_answer_bytes_max and config.launchdb_answer_bytes_max + WORN_BYTES
         return connection
 

@@ -20,7 +20,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
 from app.data.run.prepared import LONGEST_BYTES, PreparedStatements, key_of
-from infra.received import ReceivedBytes
+from infra.sluice import Sluice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,9 +32,9 @@ _PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
 # Where the server finds out that it no longer has, or can no longer use, what it prepared: a text sent anew runs.
 OUTLIVED = frozenset({"FetchPreparedStatement", "RevalidateCachedQuery"})
 CLOSE, PREPARE, RUN = "close", "prepare", "run"
-# An answer that comes in more pieces is counted while it comes. libpq reads one huge text for as long as there is more
-# to read, so the kernel keeps little of it; where the server is faster nevertheless it is seen when it has come.
-UNCOUNTED_PIECES, UNREAD_BYTES = 8, 32 * 1024
+# An answer that comes in more pieces is counted while it comes. Before its second piece libpq knows of no huge text,
+# which it would read for as long as there is more.
+UNCOUNTED_PIECES = 1
 # The buffer of a connection never becomes smaller again: one that has taken so much is not kept.
 WORN_BYTES = 1024 * 1024
 
@@ -134,8 +134,8 @@ def run_pipeline(
         for message in sent:
             message.send(pg)
         pg.pipeline_sync()
-        with closing(_Received(connection)) as received:
-            results = _received(pg, len(sent), received.count_piece)
+        with closing(_Inflow(connection)) as inflow:
+            results = _received(pg, len(sent), inflow)
         while pg.notifies() is not None:
             pass  # of what a function has listened to; they would be kept for who never asks
         if pg.status == ConnStatus.OK:
@@ -181,43 +181,55 @@ def _plain(number: int, each: PipelineStep, key: bytes = b"") -> _Message:
     return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
 
 
-class _Received:
-    """Counts what comes of an answer, once it is a long one."""
+class _Inflow:
+    """What comes of an answer, counted once it is a long one."""
 
     def __init__(self, connection: PipelineConnection) -> None:
-        self._connection, self._pieces, self._bytes = connection, 0, None
+        self._connection, self._pieces = connection, 0
+        self._sluice: Sluice | None = None
+        self._waiting = select.poll()
+        self._waiting.register(connection.pgconn.socket, select.POLLIN | select.POLLOUT)
 
-    _bytes: ReceivedBytes | None
+    def read(self, *, is_sent: bool) -> None:
+        """Wait for more and take it. is_sent: nothing is left to be sent. Raises AnswerTooLarge, OperationalError."""
+        pg = self._connection.pgconn
+        if is_sent and self._pieces >= UNCOUNTED_PIECES and self._sluice is None:
+            self._sluice = Sluice(pg.socket)
+            self._waiting = select.poll()
+            self._waiting.register(self._sluice.fileno(), select.POLLIN)
+        elif is_sent and self._sluice is None:
+            self._waiting.modify(pg.socket, select.POLLIN)
+        self._waiting.poll()
+        self._pieces += is_sent
+        if self._sluice is not None:
+            self._sluice.let_through()
+            self._check(self._sluice.count)
+        pg.consume_input()
+        while self._sluice is not None and self._sluice.unread:
+            pg.consume_input()  # its buffer had no room for all of it
 
-    def count_piece(self) -> None:
-        """Raise AnswerTooLarge when more has come than may."""
-        self._pieces += 1
-        if self._pieces < UNCOUNTED_PIECES:
-            return
-        if self._bytes is None:
-            self._bytes = ReceivedBytes(self._connection.pgconn.socket, unread=UNREAD_BYTES)
-        count, most = self._bytes.count(), self._connection.answer_bytes_max
+    def _check(self, count: int) -> None:
+        most = self._connection.answer_bytes_max
         self._connection.is_worn = self._connection.is_worn or count > WORN_BYTES
         if most and count > most:
             raise AnswerTooLarge("more came than an answer may have")
 
     def close(self) -> None:
-        if self._bytes is not None:
-            self._bytes.close()
+        """Leave the connection as it was; one of which something is left unread is of no use to anybody."""
+        if self._sluice is None:
+            return
+        if self._connection.pgconn.status != ConnStatus.OK:
+            self._sluice.close()
+        elif not self._sluice.restore():
+            self._connection.close()
 
 
-def _received(pg: PGconn, total: int, count_piece: Callable[[], None]) -> list[PGresult]:
+def _received(pg: PGconn, total: int, inflow: _Inflow) -> list[PGresult]:
     """Return the result of each message that was answered. Raises psycopg.OperationalError when none says why not."""
     results: list[PGresult] = []
-    waiting = select.poll()
-    waiting.register(pg.socket, select.POLLIN | select.POLLOUT)
     while True:
         try:
-            if not pg.flush():
-                waiting.modify(pg.socket, select.POLLIN)
-            waiting.poll()
-            count_piece()
-            pg.consume_input()
+            inflow.read(is_sent=not pg.flush())
         except AnswerTooLarge:
             raise
         except psycopg.OperationalError:

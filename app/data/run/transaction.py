@@ -131,8 +131,9 @@ def closing_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     steps = {}
     asked = terms.request.preferences.end
     rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
-    if rolls_back:
-        # A deferred constraint would only speak at the commit that never comes.
+    if rolls_back or statement.writes:
+        # A deferred constraint would only speak at the commit: that may never come, and behind one that has failed a
+        # pooler gives the session to somebody else before it is cleared.
         steps["constraints"] = PipelineStep(b"SET CONSTRAINTS ALL IMMEDIATE")
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)

@@ -14,6 +14,7 @@ from app.platform.operations.backup_metrics import BackupMetrics
 from app.platform.operations.disk_metrics import DiskMetrics
 from app.platform.operations.edge_metrics import EdgeMetrics
 from app.platform.operations.job_metrics import JobMetrics
+from app.platform.operations.share_metrics import ShareMetrics
 from app.platform.operations.watchdog_metrics import WatchdogMetrics
 from app.server.status_line import status_line
 from infra.sockets import socket_path
@@ -30,6 +31,7 @@ def create_internal_app(public: Flask) -> Flask:
     world.metrics.registry.register(JobMetrics(world.infra))
     world.metrics.registry.register(BackupMetrics(world.infra))
     world.metrics.registry.register(WatchdogMetrics(world.infra))
+    world.metrics.registry.register(ShareMetrics())
     world.metrics.registry.register(DiskMetrics(world.settings))
     if world.infra.proxy is not None:
         world.metrics.registry.register(EdgeMetrics(world.infra.proxy))

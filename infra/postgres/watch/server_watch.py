@@ -41,7 +41,7 @@ NAMES_SECONDS = 30.0
 # What a database's own catalogue grows by is no growth.
 GROWTH_BYTES = 1024 * 1024
 # How often locks are counted between two looks.
-TURN_SECONDS, TURNS_AT_A_TIME = 0.05, 20
+TURN_SECONDS, TURNS_AT_A_TIME = 0.02, 50
 _SECONDS = re.compile(r"(statement_timeout|idle_in_transaction_session_timeout)=(\d+)s")
 
 
@@ -85,20 +85,26 @@ class ServerWatch:
                 **self._sizes,
             )
 
-    def wait(self, seconds: float, share: float) -> bool:
+    def wait(self, seconds: float, share: float) -> tuple[bool, list[Backend]]:
         """Wait so long, or until more than this share of the lock table is taken; return whether it was the latter.
 
-        Of all that is finite this is used up before the next look comes. Raises Unavailable.
+        Of all that is finite this is used up before the next look comes, so a login of a project's that alone holds
+        more than the share is ended by the server itself, and returned. Raises Unavailable.
         """
         turns = max(1, round(seconds / TURN_SECONDS))
         with self._guarded():
-            values = {"most": int(self._sizes["locks"] * share)}
+            values = {"most": int(self._sizes["locks"] * share), "logins": list(self._logins)}
             # A part at a time: the session's own time-out is short.
             for done in range(0, turns, TURNS_AT_A_TIME):
-                part = {**values, "turns": min(TURNS_AT_A_TIME, turns - done)}
-                if self._rows(SQL.wait, part)[0]["short"]:
-                    return True
-        return False
+                rows = self._rows(SQL.wait, {**values, "turns": min(TURNS_AT_A_TIME, turns - done)})
+                if rows[0]["short"]:
+                    return True, [self._ended(row) for row in rows if row["ended"]]
+        return False, []
+
+    def _ended(self, row: Mapping[str, Any]) -> Backend:
+        login = self._logins[row["role"]]
+        known = {name: row[name] for name in ("pid", "started", "database", "role", "locks")}
+        return Backend(type=CLIENT, login=login, project=login.rpartition("_")[0], **known)
 
     def end(self, verdict: Verdict) -> bool:
         """Cancel or end a session; return whether it was still there. Raises Unavailable."""

@@ -47,15 +47,27 @@ SELECT a.pid, a.backend_start AS started, a.backend_type AS type, a.datid::bigin
  WHERE a.datid IS NOT NULL AND a.datid <> 0 AND a.backend_start IS NOT NULL;
 
 -- name: wait
--- Waits in the server, where to count costs next to nothing, and comes back sooner when that many locks are held.
+-- Waits in the server, where to count costs next to nothing, and comes back sooner when that many locks are held. Whoever
+-- alone holds more than anybody may, and is a project's login, is ended here and now: the whole table is taken within the
+-- time that a busy machine needs to tell somebody else.
 WITH RECURSIVE turn AS (
-    SELECT 0 AS number, 0::bigint AS held
+    SELECT 0 AS number, 0::bigint AS held, NULL::int[] AS pids, NULL::bigint[] AS numbers
     UNION ALL
-    SELECT t.number + 1, h.held
-      FROM turn t, LATERAL pg_sleep(0.05 + 0 * t.number),
-           LATERAL (SELECT count(*) AS held FROM pg_lock_status() l WHERE NOT l.fastpath AND t.number >= 0) h
-     WHERE t.number < %(turns)s AND t.held <= %(most)s)
-SELECT max(held) > %(most)s AS short FROM turn;
+    SELECT t.number + 1, h.held::bigint, h.pids, h.numbers
+      FROM turn t, LATERAL pg_sleep(0.02 + 0 * t.number),
+           LATERAL (SELECT coalesce(sum(s.entries), 0) AS held, array_agg(s.pid) FILTER (WHERE s.locks > %(most)s) AS pids,
+                           array_agg(s.locks) FILTER (WHERE s.locks > %(most)s) AS numbers
+                      FROM (SELECT l.pid, count(*) AS entries, count(*) FILTER (WHERE l.mode <> 'SIReadLock') AS locks
+                              FROM pg_lock_status() l WHERE NOT l.fastpath AND t.number >= 0 GROUP BY l.pid) s) h
+     WHERE t.number < %(turns)s AND t.held <= %(most)s),
+last AS MATERIALIZED (SELECT * FROM turn ORDER BY number DESC LIMIT 1),
+gone AS MATERIALIZED (
+    SELECT a.pid, a.backend_start AS started, a.datid::bigint AS database, a.usesysid::bigint AS role, h.locks,
+           pg_terminate_backend(a.pid) AS ended
+      FROM last, LATERAL unnest(last.pids, last.numbers) AS h (pid, locks), LATERAL pg_stat_get_activity(h.pid) a
+     WHERE a.usesysid::bigint = ANY (%(logins)s::bigint[]))
+SELECT last.held > %(most)s AS short, gone.pid, gone.started, gone.database, gone.role, gone.locks, gone.ended
+  FROM last LEFT JOIN gone ON gone.ended;
 
 -- name: sizes
 SELECT oid, pg_database_size(oid::oid) AS bytes FROM unnest(%(oids)s::bigint[]) AS oid;

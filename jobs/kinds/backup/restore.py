@@ -67,8 +67,9 @@ def restore_secrets(run: AtomicRun[RestoreProject], tx: Transaction, kept: KeptB
     if states.state_of(tx, project) != "restoring":
         return
     known = secrets.read_all(tx, kept.vault, project)
+    comes_back = names.JWT_SECRET not in known
     for name, value in kept.secrets.items():
-        if name not in known:
+        if name not in known and (comes_back or not backups.is_of_clients(name)):
             secrets.put(tx, kept.vault, project, name, value)
     settings.restore(tx, project, kept.settings)
 

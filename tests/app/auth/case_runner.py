@@ -45,6 +45,7 @@ SETTINGS = {
     "no_totp": {"mfa_totp_enroll": False, "mfa_totp_verify": False},
     "one_factor": {"mfa_factors_max": 1},
     "passkeys": {"passkeys": True},
+    "linking": {"manual_linking": True},
     "strict": {"password_min_length": 10, "password_characters": ["lower", "upper", "digit"]},
 }
 PASSWORD = "Str0ng-pass-1"

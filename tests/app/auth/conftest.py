@@ -101,7 +101,9 @@ class AuthWorld:
             {"iss": "launchdb", "role": role, "iat": now, "exp": now + 864_000, **more}, self.secret
         )
 
-    def call(self, method, path, body=None, *, bearer=None, role="anon", headers=None, version=True):
+    def call(
+        self, method, path, body=None, *, bearer=None, role="anon", headers=None, version=True, address="127.0.0.1"
+    ):
         """Ask as a client does: with the key of a role, and the token of a user where one is named."""
         key = self.key(role)
         sent = {
@@ -113,7 +115,12 @@ class AuthWorld:
         data = None if body is None else json.dumps(body)
         # A client each: tests ask from many threads at once.
         return self.client.application.test_client().open(
-            f"/project/{self.id}/auth/v1{path}", method=method, headers=sent, data=data, content_type="application/json"
+            f"/project/{self.id}/auth/v1{path}",
+            method=method,
+            headers=sent,
+            data=data,
+            content_type="application/json",
+            environ_base={"REMOTE_ADDR": address},
         )
 
     def admin(self, method, path, body=None):

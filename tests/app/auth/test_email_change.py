@@ -45,7 +45,7 @@ def test_it_takes_the_letters_to_both_addresses_in_any_order(auth, email, new, t
     assert changed["email_change_sent_at"]
     order = [email, new] if first == "old" else [new, email]
     links = [auth.letters.last(to).url for to in order]
-    assert half(follow(auth, links[0]))
+    assert half(follow(auth, links[0])), "Another address takes the letters to both addresses"
     assert me(auth, token)["email"] == email
     assert place(follow(auth, links[0]))[2]["error_code"] == "otp_expired"
     assert place(follow(auth, links[1]))[2]["type"] == "email_change"

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.app.auth.conftest import PASSWORD
+from tests.app.auth.test_mfa import Person
 
 HOOK = "public.hook"
 
@@ -173,10 +174,10 @@ def test_who_does_not_decide_has_failed(auth, hook, email, answer):
 def test_letters_are_given_to_the_function_instead_of_the_mail_server(auth, hook, email):
     user = make_user(auth, email)
     hook(KEEP + "RETURN '{}';", at=["hook_send_email"], site_url="https://site.example.com", mail_interval_seconds=0)
-    kept = len(auth.letters.mails)
+    kept = len(auth.letters.kept)
     assert auth.call("POST", "/recover", {"email": email}).status_code == 200
     assert auth.call("POST", "/recover", {"email": "nobody@example.com"}).status_code == 200
-    assert len(auth.letters.mails) == kept
+    assert len(auth.letters.kept) == kept
     (event,) = told(auth)
     assert event["user"]["id"] == user["id"]
     data = event["email_data"]
@@ -282,3 +283,17 @@ def test_a_function_that_cannot_be_stopped_is_let_go_and_gone_soon(auth, hook, e
     while auth.rows(running, (auth.tenant.roles.auth,)) != [(0,)]:
         assert time.monotonic() - begun < 20
         time.sleep(0.2)
+
+
+def test_a_function_is_told_of_each_code_and_may_refuse_it(auth, hook, email):
+    hook(KEEP + """RETURN '{"decision": "continue"}';""", at=["hook_mfa_verification"])
+    person = Person(auth, email)
+    factor = person.enroll()
+    assert person.verify(factor, code="000000").status_code == 422
+    assert person.verify(factor, code=person.code(factor)).status_code == 200
+    wanted = {"factor_id": factor["id"], "factor_type": "totp", "user_id": str(person.id)}
+    assert told(auth) == [{**wanted, "valid": False}, {**wanted, "valid": True}]
+    hook("""RETURN '{"decision": "reject", "message": "too many"}';""", at=["hook_mfa_verification"])
+    refused = person.verify(factor, code=person.code(factor, 1))
+    assert (refused.status_code, refused.json["code"]) == (403, "mfa_verification_rejected")
+    assert person.call("GET", "/user").json["code"] == "session_not_found", "who is refused is signed out"

@@ -62,7 +62,9 @@ def test_a_code_is_good_once_also_for_ten_at_once(auth, email, flow):
 def test_another_verifier_gets_nothing_and_takes_nothing_away(auth, email, flow):
     auth.call("POST", "/otp", {"email": email, **flow.members})
     code = code_of(auth, email)
-    refused(flow.exchange(auth, code, Flow().verifier), 400, "bad_code_verifier")
+    answer = flow.exchange(auth, code, Flow().verifier)
+    assert answer.status_code == 400, "A code of PKCE is of use to whoever began the flow"
+    refused(answer, 400, "bad_code_verifier")
     assert flow.exchange(auth, code).status_code == 200
 
 

@@ -115,3 +115,9 @@ def test_sign_in_by_address_can_be_off(auth):
 @pytest.mark.parametrize("grant", ["", "?grant_type=", "?grant_type=magic", "?grant_type=Password"])
 def test_other_grant_types_are_refused(auth, grant):
     assert refused(auth.call("POST", f"/token{grant}", {})) == (400, "invalid_credentials")
+
+
+def test_a_confirmed_number_confirms_no_address(auth):
+    user = created(auth, email_confirm=False, phone_confirm=True, phone="4915112345", password=PASSWORD)
+    assert user["confirmed_at"]
+    assert refused(sign_in(auth, user["email"])) == (400, "email_not_confirmed")

@@ -61,7 +61,7 @@ def test_what_is_listed_is_taken(glob, url):
     ],
 )
 def test_what_only_looks_like_it_is_refused(glob, url):
-    assert not allowed(url, glob)
+    assert not allowed(url, glob), "A redirect leads to a listed host, not to one that only looks like it"
 
 
 @pytest.mark.parametrize(

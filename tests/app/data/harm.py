@@ -43,6 +43,13 @@ CREATE FUNCTION forgets() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'DEALL
 CREATE FUNCTION before() RETURNS void LANGUAGE plpgsql AS $$BEGIN
     IF current_setting('request.headers', true)::json ->> 'x-refused' IS NOT NULL THEN RAISE 'refused'; END IF; END$$;
 """
+# A column that is dropped still counts as one of the 1,600 that a table may ever have.
+ANOTHER_COLUMN = """DO $$ BEGIN
+    IF (SELECT max(attnum) FROM pg_attribute WHERE attrelid = 'kept'::regclass) < 1000 THEN
+        ALTER TABLE kept ADD more int; ALTER TABLE kept DROP more;
+    ELSE
+        ALTER TABLE kept RENAME extra TO more; ALTER TABLE kept RENAME more TO extra;
+    END IF; END $$"""
 WROTE = {"prefer": "return=representation"}
 NOWHERE = {
     "code": "PGRST205",
@@ -95,7 +102,7 @@ class Place:
             (
                 "ALTER TABLE items ALTER name TYPE varchar(90)",
                 "ALTER TABLE items ALTER name TYPE text",
-                "ALTER TABLE kept ADD IF NOT EXISTS more int; ALTER TABLE kept DROP more",
+                ANOTHER_COLUMN,
                 (
                     "CREATE OR REPLACE FUNCTION boom(x int) RETURNS int LANGUAGE plpgsql AS "
                     "$$BEGIN IF x < 0 THEN RAISE 'boom'; END IF; RETURN x; END$$"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
+import threading
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.data.config import from_values
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from tests.app.data.harm import ask
+from tests.fixtures.pooler import free_port
+from tests.fixtures.servers import wait_until
 
 # What a function may leave behind, by what it does.
 DEEDS = {
@@ -148,3 +156,82 @@ def test_a_function_that_makes_a_temporary_table_works_as_its_caller(place, tena
     for login in (tenant.roles.auth, tenant.roles.storage):
         with tenant.connect(login) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute("CREATE TEMP TABLE mine (id int)")
+
+
+POOLER = """[databases]
+{id} = host={host} port={port} dbname={id} pool_size=2 user={login} password={password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen_port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+"""
+
+
+@pytest.fixture
+def pooled(place, server_url):
+    """The URI of its login through a PgBouncer in transaction mode, with two sessions that all its clients share."""
+    tenant, port, folder = place[2], free_port(), Path(tempfile.mkdtemp(prefix="ldb-left-"))
+    login, server = tenant.roles.authenticator, conninfo_to_dict(server_url)
+    known = {"host": server["host"], "port": server["port"], "login": login, "password": tenant.passwords[login]}
+    (folder / "pgbouncer.ini").write_text(POOLER.format(id=tenant.id, listen_port=port, **known))
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755)
+    process = subprocess.Popen(["pgbouncer", "-q", "-u", "nobody", folder / "pgbouncer.ini"])
+    try:
+        uri = make_conninfo(tenant.uri(login), host="127.0.0.1", port=port)
+        wait_until(lambda: answers(uri))
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder)
+
+
+def answers(uri):
+    try:
+        psycopg.connect(uri, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.mark.pgbouncer
+def test_a_write_that_fails_at_its_end_leaves_nothing_in_a_pooled_session_that_others_get_at_once(place, pooled):
+    """Who fails at the commit has given its session back by then."""
+    owner, _, tenant = place
+    leave(place, "an advisory lock")
+    owner.execute(
+        "CREATE TABLE IF NOT EXISTS judged (id int);"
+        "CREATE OR REPLACE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM public.hold(); RAISE 'too late'; END$$;"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON judged DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION judge(); GRANT ALL ON judged TO anon"
+    )
+    over = threading.Event()
+
+    def ask_again_and_again():
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as session:
+            while not over.is_set():
+                session.execute("SELECT 1")
+
+    read = {
+        "db-uri": pooled,
+        "db-anon-role": tenant.roles.anon,
+        "db-pool": "1",
+        "db-prepared-statements": "false",
+    }
+    others = [threading.Thread(target=ask_again_and_again, daemon=True) for _ in range(3)]
+    for each in others:
+        each.start()
+    held = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = %s"
+    try:
+        with closing(Instance(from_values(read), Budget(2))) as instance, tenant.as_admin() as admin:
+            for number in range(40):
+                assert ask(instance, "POST", "/judged", {"id": number})[0] == 400
+                assert admin.execute(held, (tenant.id,)).fetchone() == (0,), number
+    finally:
+        over.set()
+        for each in others:
+            each.join(20)
