@@ -75,7 +75,7 @@ MAY_IMPORT_WING = {
     "app.platform.owners": {"app.http", "app.platform.operations"},
     "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
     "app.auth": {"app.data.serve", "app.http", "app.server", "app.data", "app.data.run"},
-    "app.served": {"app.data", "app.data.run"},
+    "app.served": {"app.data", "app.data.run", "app.data.serve"},
     "app.storage": {"app.http", "app.server", "app.data", "app.data.run", "app.data.serve", "app.served"},
     "app.broker": {"app.http", "app.server"},
     "app.manager": {"app.http", "app.server", "app.platform.operations"},

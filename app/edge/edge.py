@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 HEADER = "X-Launchdb-Edge"
 SOCKET = "api.sock"
 _PLACE = re.compile(
-    r"/+(?:project/+(?P<gated>proj_[0-9a-f]{16})/+(?P<named>rest|auth)/+v1|(?P<short>db|auth)/+(?P<plain>proj_[0-9a-f]{16}))"
+    r"/+(?:project/+(?P<gated>proj_[0-9a-f]{16})/+(?P<named>rest|auth|storage)/+v1|(?P<short>db|auth|storage)/+(?P<plain>proj_[0-9a-f]{16}))"
     r"(?P<path>/.*)?",
     re.DOTALL,
 )
+_SERVICES: dict[str, Literal["data", "auth", "storage"]] = {"auth": "auth", "storage": "storage"}
 
 
 def make_blueprint(
@@ -88,7 +89,7 @@ class _Views:
 
 
 def read_forwarded_request() -> UnservedRequest | None:
-    """Read what Caddy, or Auth, says of the request that it has; None when that is for neither service of a project."""
+    """Read what Caddy, Auth or Storage says of its request; None when that is for no service of a project."""
     path, _, query = request.headers.get("X-Forwarded-Uri", "").partition("?")
     found = _PLACE.fullmatch(path)
     if found is None:
@@ -101,5 +102,5 @@ def read_forwarded_request() -> UnservedRequest | None:
         key=key_of(request.headers.get("apikey"), query),
         authorization=request.headers.get("Authorization"),
         agent=request.headers.get("User-Agent", ""),
-        service="auth" if "auth" in (found["named"], found["short"]) else "data",
+        service=_SERVICES.get(found["named"] or found["short"], "data"),
     )

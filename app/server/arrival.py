@@ -20,7 +20,7 @@ GATHER_SECONDS = 10.0
 GATHERED_BODY_BYTES = 65_536
 BODY_SECONDS = 30.0
 # A file takes as long as its client's line does, but not longer than so many bytes a second let it.
-SLOWEST_FILE_BYTES = 8192
+SLOWEST_FILE_BYTES, FILE_PART_BYTES = 8192, 262_144
 _FILES = re.compile(r"/+(?:storage/|project/+[^/]+/+storage/)")
 # `DELETE `, the target, ` HTTP/1.1`. Preflights may be longer: who asks for too long a URL is to be told.
 LINE_BYTES_MAX = TARGET_BYTES_MAX + 16
@@ -100,7 +100,10 @@ class Arriving(TConn):  # type: ignore[misc]
         self.sock.settimeout(SEND_SECONDS)
         reader = self.parser.unreader
         self._asked = Asked.of(self.arrived)
-        slowest = SLOWEST_FILE_BYTES if _FILES.match(self._asked.path) else None
+        is_file = _FILES.match(self._asked.path) is not None
+        slowest = SLOWEST_FILE_BYTES if is_file else None
+        if is_file:
+            reader.mxchunk = FILE_PART_BYTES
         reader.sock = _Deadlined(self.sock, time.monotonic() + BODY_SECONDS, slowest)
         reader.unread(bytes(self.arrived))
         self.arrived.clear()

@@ -1,79 +1,59 @@
-"""Storage in a process of its own, behind the proxy: it knows the projects by their files and states alone."""
+"""Storage as a service of its own: it has no state but the files, so that any number of processes may serve."""
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import TYPE_CHECKING
 
-import uuid_utils
-from flask import Flask, Response, g, json, request
-
 from app.http.cache import Cache
+from app.http.frame import framed_app
+from app.served.wake_client import WakeClient
 from app.storage.service import StorageService
-from catalog import projects
+from catalog import project_states, projects
+from catalog.ids import is_project_id
 from infra.composition import storage_specs
+from infra.postgres.database import Database
 from infra.signals.limiter import BatchedRateLimiter, RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from app.data.serve.unserved import UnservedRequest
     from config.settings import Settings
-    from infra.postgres.database import Database
 
-log = logging.getLogger("launchdb.access")
-NAME = "storage-service"
-
-
-def create(database: Database, settings: Settings) -> Flask:
-    """Return the application. database: the platform's, where projects' states are."""
-    app = Flask(NAME, static_folder=None)
-    known: Cache[str] = Cache(seconds=1.0)
-
-    def status_of(project_id: str) -> str | None:
-        return known.get(project_id, lambda: _status(database, project_id))
-
-    counts = BatchedRateLimiter(RateLimiter(settings.redis_url))
-    service = StorageService(
-        settings, storage_specs(settings), status_of=status_of, wait=_wait_for_others, counted=counts.hit
-    )
-    app.register_blueprint(service.blueprint())
-    app.add_url_rule("/health", "health", _health, methods=["GET"])
-    app.before_request(_begin)
-    app.after_request(_finish)
-    service.begin_sweeping()
-    return app
+SERVICE = "storage-service"
+PLATFORM_CONNECTIONS = 2
+STATUS_SECONDS = 1.0
 
 
-def _wait_for_others(asked: UnservedRequest, answers: Callable[[], bool]) -> bool:
-    """Return whether the project serves by now: whoever wakes it is in another process."""
-    del asked
-    return answers()
+class StorageProcess:
+    """What one process opens, and the application that it serves."""
 
-
-def _status(database: Database, project_id: str) -> str | None:
-    with database.autocommit() as tx:
-        status = projects.status_of(tx, project_id)
-    return None if status == "deleted" else status
-
-
-def _health() -> Response:
-    body = json.dumps({"status": "healthy", "service": NAME})
-    return Response(body, content_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _begin() -> None:
-    g.started, g.request_id = time.perf_counter(), uuid_utils.uuid7().hex
-
-
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    ms = round((time.perf_counter() - g.started) * 1000, 1)
-    if request.path != "/health":
-        project = (request.view_args or {}).get("project_id")
-        log.info(
-            "request",
-            extra={"method": request.method, "status": response.status_code, "ms": ms, "project_id": project},
+    def __init__(self, settings: Settings) -> None:
+        self.database = Database(settings.database_url, name="launchdb-storage", max_size=PLATFORM_CONNECTIONS)
+        self._limiter = RateLimiter(settings.redis_url)
+        self._waker = WakeClient(f"http://{settings.host}:{settings.port}")
+        self._statuses: Cache[str] = Cache(seconds=STATUS_SECONDS)
+        self._service = StorageService(
+            settings,
+            storage_specs(settings),
+            status_of=self._status_of,
+            wait=self._waker.wait_until_served,
+            counted=BatchedRateLimiter(self._limiter).hit,
         )
-    return response
+        self.app = framed_app(SERVICE)
+        self.app.register_blueprint(self._service.blueprint())
+        self._service.begin_sweeping()
+
+    def _status_of(self, project_id: str) -> str | None:
+        if not is_project_id(project_id):
+            return None
+
+        def find() -> str | None:
+            with self.database.autocommit() as tx:
+                return projects.status_of(tx, project_id)
+
+        return project_states.SEEN_BY_CLIENTS.get(self._statuses.get(project_id, find) or "")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._service.close()
+        self._waker.close()
+        self._limiter.close()
+        self.database.close()

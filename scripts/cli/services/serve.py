@@ -19,7 +19,7 @@ from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
 from app.server.server import KEEPALIVE_SECONDS
-from app.storage import process as storage
+from app.storage.process import StorageProcess
 from config.logging import setup_logging
 from config.settings import Settings, load
 from config.surroundings import data_api_environment
@@ -27,27 +27,24 @@ from infra import exhaustion
 from infra.composition import Infra
 from infra.errors import Unavailable
 from infra.pipeline import die_with_parent
-from infra.postgres.database import Database
 from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
+    from infra.postgres.database import Database
 
 log = logging.getLogger(__name__)
 SERVICES = {"all": ("platform", "data", "auth", "storage"), "platform": ("platform",), "data": ("data",)}
 # Never public: on LAUNCHDB_INTERNAL_HOST, whatever LAUNCHDB_HOST says.
 INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
 # Public through the proxy alone, on the internal network as well.
-AUTH, AUTH_PORT = "auth", 8001
-# It holds no secret but the database's address, and what the files of its projects say.
-HELD: dict[str, tuple[int, Callable[[Database, Settings], Flask]]] = {"storage": (8003, storage.create)}
+ALONE: dict[str, tuple[int, type[AuthProcess | StorageProcess]]] = {
+    "auth": (8001, AuthProcess),
+    "storage": (8003, StorageProcess),
+}
 TITLES = {"all": "Platform API", "platform": "Platform API", "data": "Data API", "manager": "Manager API"}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
 HUNG_SECONDS = 60
-HELD_CONNECTIONS = 2
 
 
 class GunicornServer(BaseApplication):  # type: ignore[misc]
@@ -56,7 +53,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
         self._settings = settings
         self._services = services
-        self._opened: Database | Infra | AuthProcess | None = None
+        self._opened: Infra | AuthProcess | StorageProcess | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -84,11 +81,11 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         return self._services[0]
 
     def _port(self) -> int:
-        inside = {name: port for name, (port, _create) in (*INTERNAL.items(), *HELD.items())}
-        return {**inside, AUTH: AUTH_PORT}.get(self._service, self._settings.port)
+        inside = {name: port for name, (port, _made) in (*INTERNAL.items(), *ALONE.items())}
+        return inside.get(self._service, self._settings.port)
 
     def _address(self) -> str:
-        inside = self._service in (*INTERNAL, *HELD, AUTH)
+        inside = self._service in (*INTERNAL, *ALONE)
         return f"{self._settings.internal_host if inside else self._settings.host}:{self._port()}"
 
     def _announce(self, worker: Any) -> None:
@@ -103,18 +100,13 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Open the world and make the application."""
-        name = self._service if self._service in (*INTERNAL, *HELD, AUTH) else "api"
+        name = self._service if self._service in (*INTERNAL, *ALONE) else "api"
         setup_logging(name)
         exhaustion.watch_for_shortage()
-        if name == AUTH:
-            process = self._opened = AuthProcess(self._settings)
+        if name in ALONE:
+            process = self._opened = ALONE[name][1](self._settings)
             _say_when_connected(process.database)
             return process.app
-        if name in HELD:
-            database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
-            self._opened = database
-            _say_when_connected(database)
-            return HELD[name][1](database, self._settings)
         infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
         _say_when_connected(infra.database)
         if name in INTERNAL:
@@ -148,7 +140,7 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD, AUTH, "broker"])))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *ALONE, "broker"])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
@@ -162,7 +154,7 @@ def serve(service: str) -> None:
     if service == "data" and alone.get("PGRST_DB_URI"):
         standalone.main(alone)
         return
-    if service in HELD or service == AUTH:
+    if service in ALONE:
         GunicornServer(reachable_settings(), (service,)).run()
         return
     if service == "broker":
