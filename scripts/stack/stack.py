@@ -154,7 +154,7 @@ def wait_until_well(
         # Seconds, not looks: on a busy machine a look takes longer than the pause between two.
         since, looked = looked, time.monotonic()
         for one in (one for one in stack.containers(set(wanted) - told) if one.name in wanted):
-            # Who was well is not asked again: each question is a process, and Docker's own word may be half a minute old.
+            # Who was well is not asked again: each question is a process, and Docker's own word may be old.
             if not one.is_well and not (one.name in told and one.state == "running"):
                 ill.append(one)
                 dying[one.name] += looked - since if one.state == "restarting" else 0.0
