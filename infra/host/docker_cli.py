@@ -13,7 +13,7 @@ from infra.errors import InfraError, Refused, Unavailable
 from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 PATIENCE_SECONDS = 60.0
 EXECUTE_SECONDS = 3600.0
@@ -23,7 +23,7 @@ LOOKS = 10
 GRACE_SECONDS = 35
 HEALTHY = "healthy"
 # When Docker would take a check for failed, too; and how many containers are asked at once.
-CHECK_SECONDS, AT_ONCE = 10.0, 8
+CHECK_SECONDS, AT_ONCE = 10.0, 4
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -93,12 +93,18 @@ def info() -> dict[str, Any]:
 
 
 def containers(
-    *, project: str | None = None, name: str | None = None, label: str | None = None
+    *,
+    project: str | None = None,
+    name: str | None = None,
+    label: str | None = None,
+    asked: Collection[str] | None = None,
 ) -> list[ContainerStatus]:
     """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name.
 
     Docker looks each half minute, for the first time that long after a start. Who is not healthy by its word, which
     may be so old, is asked here, by the same check.
+
+    asked  the names of those that are worth asking; None: all
     """
     chosen = ["--filter", f"label={label}"] if label else []
     if project is not None:
@@ -115,15 +121,19 @@ def containers(
     else:
         raise refused
     found = sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
-    if all(one.health in ("", HEALTHY) for one in found):
+    doubtful = [one for one in found if _is_doubtful(one) and (asked is None or one.name in asked)]
+    if not doubtful:
         return found
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(_looked_at, found))
+        known = {one.name: one for one in pool.map(_looked_at, doubtful)}
+    return [known.get(one.name, one) for one in found]
+
+
+def _is_doubtful(one: ContainerStatus) -> bool:
+    return one.health not in ("", HEALTHY) and one.state == "running" and bool(one.check)
 
 
 def _looked_at(one: ContainerStatus) -> ContainerStatus:
-    if one.health in ("", HEALTHY) or one.state != "running" or not one.check:
-        return one
     try:
         execute(one.name, one.check, seconds=CHECK_SECONDS)
     except InfraError:

@@ -17,7 +17,7 @@ from infra.host import compose, docker_cli
 from infra.instances.containers import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from infra.host.compose import Compose
     from infra.host.docker_cli import ContainerStatus
@@ -76,9 +76,12 @@ class Stack:
         """
         return self.given or compose.find(services_of(self.settings.version), self.home / ".env")
 
-    def containers(self) -> list[ContainerStatus]:
-        """Return our own containers, one for each service, in the order in which they start; "missing" ones, too."""
-        there = {one.name: one for one in docker_cli.containers(project=compose.PROJECT)}
+    def containers(self, asked: Collection[str] | None = None) -> list[ContainerStatus]:
+        """Return our own containers, one for each service, in the order in which they start; "missing" ones, too.
+
+        asked  the names of those that are asked whether they are well where Docker does not know; None: all
+        """
+        there = {one.name: one for one in docker_cli.containers(project=compose.PROJECT, asked=asked)}
         absent = [
             docker_cli.ContainerStatus(name, "missing", "", None, "", service)
             for service, name in NAMES.items()
@@ -150,8 +153,9 @@ def wait_until_well(
         ill = []
         # Seconds, not looks: on a busy machine a look takes longer than the pause between two.
         since, looked = looked, time.monotonic()
-        for one in (one for one in stack.containers() if one.name in wanted):
-            if not one.is_well:
+        for one in (one for one in stack.containers(set(wanted) - told) if one.name in wanted):
+            # Who was well is not asked again: each question is a process, and Docker's own word may be old.
+            if not one.is_well and not (one.name in told and one.state == "running"):
                 ill.append(one)
                 dying[one.name] += looked - since if one.state == "restarting" else 0.0
                 if one.state == "exited" and one.name not in started:

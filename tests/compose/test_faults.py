@@ -162,7 +162,7 @@ def test_an_end_of_a_container_that_nobody_asks_is_heard_within_two_seconds(inst
         docker_cli.run_docker(*act, victim.container)
         [job] = wait_for(seen_to, HEALED_SECONDS)
         assert datetime.fromisoformat(job["createdAt"]).timestamp() - at < 2
-        finished(http, http.get(f"/api/jobs/{job['id']}"))
+        wait_for(lambda: http.get(f"/api/jobs/{job['id']}").json()["status"] == "succeeded", HEALED_SECONDS)
     took = (
         datetime.fromisoformat(
             docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", victim.container).strip()[:26] + "Z"
