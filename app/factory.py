@@ -14,7 +14,9 @@ from app.platform.operations import capacity, databases, doctor, health, jobs, o
 from app.platform.owners import accounts, admin_owners, mail, owners, tokens
 from app.platform.projects import (
     extensions,
+    keys,
     lifecycle,
+    mail_previews,
     owner_migrations,
     project_settings,
     project_sql,
@@ -41,9 +43,11 @@ NOUNS = (
     tokens.routes,
     projects.routes,
     lifecycle.routes,
+    keys.routes,
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,
+    mail_previews.routes,
     project_views.routes,
     backups.routes,
     admin_backups.routes,
@@ -62,8 +66,10 @@ NOUNS = (
 )
 
 
-def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data")) -> Flask:
-    """Return the application with the named services: 'platform', 'data' or both."""
+def create_app(
+    settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth", "storage")
+) -> Flask:
+    """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them."""
     app = Flask("launchdb", static_folder=None)
     app.extensions[EXTENSION] = AppContext.of(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -76,20 +82,38 @@ def create_app(settings: Settings, infra: Infra, services: Sequence[str] = ("pla
         app.extensions["launchdb-openapi"] = openapi_document
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
-    if settings.runtime != "embedded" or "data" in services:
-        _serve_data(app, settings, infra, services)
+    if settings.runtime != "embedded" or {"data", "auth", "storage"} & set(services):
+        _serve_projects(app, settings, infra, services)
     return app
 
 
-def _serve_data(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
-    """Serve the projects' data, or say of each to the proxy in front whether it can be asked."""
+def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
+    """Serve the projects' data and Auth, or say of each to the proxy in front whether it can be asked."""
     from app.data.serve import blueprint as data  # noqa: PLC0415
-    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no data need not load it
+    from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no project need not load it
 
     seen = functools.partial(status_of, app)
     held = wake_on_request.WakeOnRequest(settings, infra)
+    if "auth" in services:
+        from app.auth import service  # noqa: PLC0415 - its libraries take memory
+
+        world = app.extensions[EXTENSION]
+        app.register_blueprint(
+            service.auth_blueprint(
+                settings, infra.database, passwords=world.passwords, limiter=world.limiter,
+                registry=world.metrics.registry, status_of=seen, wait=held.wait_until_served,
+            )
+        )  # fmt: skip
+    counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
+    if "storage" in services:
+        from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it
+
+        storage = StorageService(
+            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit
+        )
+        app.register_blueprint(storage.blueprint())
+        storage.begin_sweeping()
     if "data" in services:
-        counts = BatchedRateLimiter(app.extensions[EXTENSION].limiter)
         app.register_blueprint(
             data.make_blueprint(settings, status_of=seen, counted=counts.hit, served=held.wait_until_served)
         )

@@ -1,6 +1,6 @@
 -- number: 2
--- Functions of the platform's database that are not the engine's: the audit's, and what is asked as the superuser. The
--- rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
+-- Functions of the platform's database that are not the engine's: the audit's, and what the pooler, Auth and services that are
+-- no superuser ask. The rules are those of the engine's: each once, as it is in force, and whoever changes one raises the number above.
 
 -- Functions of triggers come before the tables that name them. They look at no table until they run.
 
@@ -59,6 +59,28 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
        AND (a.rolvaliduntil IS NULL OR a.rolvaliduntil > pg_catalog.now());
 $$;
 REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
+
+-- How Auth posts a letter of a project's, with the job that sends it: its login has no other way to a job, nor to the
+-- outbox. What it has sealed is opened by the worker alone.
+CREATE OR REPLACE FUNCTION post_letter(
+    p_id text, p_project text, p_sealed bytea, p_seconds integer, p_void boolean, p_job text, p_version smallint,
+    p_queue text, p_attempts smallint) RETURNS jobs
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM secrets WHERE scope = p_project AND name = 'mail_key') THEN
+        RAISE no_data_found USING MESSAGE = 'the project has no key that a letter could be opened by';
+    ELSIF octet_length(p_sealed) > 1048576 OR p_seconds NOT BETWEEN 1 AND 604800 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'this is no letter';
+    END IF;
+    INSERT INTO mail_outbox (id, scope, void, sealed, sealed_by, expires_at)
+    VALUES (p_id, p_project, p_void, p_sealed, 'mail_key', now() + p_seconds * interval '1 second');
+    RETURN enqueue_job(p_job, 'project.mail', p_version, p_queue, p_project || '/mail', p_project, NULL,
+                       jsonb_build_object('outbox_id', p_id, 'project_id', p_project), 0::smallint, true, false, false,
+                       p_attempts, NULL, NULL, NULL, 'auth', NULL);
+END $$;
+REVOKE ALL ON FUNCTION post_letter(text, text, bytea, integer, boolean, text, smallint, text, smallint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION post_letter(text, text, bytea, integer, boolean, text, smallint, text, smallint)
+    TO launchdb_auth, launchdb_api;
 
 -- Whether the library of an extension that this server lists can be loaded, or there is none of its name. Only a superuser
 -- may try; who asks loads what any owner may have in a project, and nothing else. What the library says besides (that it

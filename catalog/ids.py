@@ -8,9 +8,9 @@ from typing import Literal
 
 import uuid_utils
 
-Timed = Literal["job", "bkp", "own", "tok", "mail"]
+Timed = Literal["job", "bkp", "own", "tok", "mail", "key"]
 _PROJECT = re.compile(r"proj_[0-9a-f]{16}")
-_TIMED = re.compile(r"(job|bkp|own|tok|mail)_[0-9a-f]{32}")
+_TIMED = re.compile(r"(job|bkp|own|tok|mail|key)_[0-9a-f]{32}")
 
 
 def new_project_id() -> str:

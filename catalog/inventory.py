@@ -73,6 +73,8 @@ def _seen(tx: Transaction, infra: Infra) -> Iterator[tuple[str, str, str]]:
             yield "pooler", entry.database, entry.database
     for instance in infra.instances.list():
         yield "instance", instance.id, instance.project_id
+    for service, served in (("auth", infra.auth.list()), ("storage", infra.storage.list())):
+        yield from ((service, project, project) for project in served)
     for scope in secrets.scopes(tx):
         if is_project_id(scope):
             yield "secrets", scope, scope

@@ -13,6 +13,10 @@ STAGING_USES: tuple[StagingUse, ...] = ("restored", "trial", "before")
 
 # A project's secrets, by name; each login's password has its own, see `password`.
 JWT_SECRET, ANON_KEY, SERVICE_KEY = "jwt_secret", "anon_key", "service_role_key"
+# What Auth seals its letters with, for the worker that sends them.
+MAIL_KEY = "mail_key"
+# The key that users' tokens are signed with, where that is not the JWT secret.
+SIGNING_KEY = "signing_key"
 
 
 def database(project_id: str) -> str:

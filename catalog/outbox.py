@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from catalog import secrets
+from catalog import names, secrets
 from catalog.ids import new_id
 from infra.mail.mail import Email, check_email
 from infra.postgres.sql import statements
+from infra.secrets.vault import open_by, seal_by
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,10 @@ class MailQuotaExceeded(Exception):
 
 @dataclass(frozen=True)
 class OutboxMail:
-    """A row of the outbox. expired: its time is over; sealed: None once nothing is left to send."""
+    """A row of the outbox. expired: its time is over; sealed: None once nothing is left to send.
+
+    sealed_by  `vault`, or `mail_key`: the secret of that name of the project that the scope names
+    """
 
     id: str
     scope: str
@@ -41,6 +45,7 @@ class OutboxMail:
     in_doubt: int
     expired: bool
     created_at: datetime
+    sealed_by: str
     sealed: bytes | None = field(repr=False)
 
 
@@ -72,8 +77,22 @@ def find(tx: Transaction, outbox_id: str) -> OutboxMail | None:
 
 def open_email(tx: Transaction, vault: Vault, waiting: OutboxMail) -> Email:
     """Open the letter. Raises Refused, and SecretMissing once its project is gone."""
-    opened = secrets.unseal(tx, vault, waiting.scope, waiting.id, waiting.sealed or b"")
+    if waiting.sealed_by == names.MAIL_KEY:
+        key = secrets.read(tx, vault, waiting.scope, names.MAIL_KEY)
+        opened = open_by(key, _bound(waiting.scope, waiting.id), waiting.sealed or b"").decode()
+    else:
+        opened = secrets.unseal(tx, vault, waiting.scope, waiting.id, waiting.sealed or b"")
     return Email(**json.loads(opened))
+
+
+def seal_for_project(mail_key: str, project_id: str, outbox_id: str, letter: Email) -> bytes:
+    """Seal a letter by a project's own key: it opens in this row alone. Raises Refused for a malformed one."""
+    check_email(letter)
+    return seal_by(mail_key, _bound(project_id, outbox_id), json.dumps(vars(letter)).encode())
+
+
+def _bound(project_id: str, outbox_id: str) -> bytes:
+    return f"launchdb letter {project_id} {outbox_id}".encode()
 
 
 def mark_handed_over(tx: Transaction, outbox_id: str) -> None:

@@ -12,7 +12,8 @@ SELECT greatest(1, ceil(extract(epoch FROM created_at + interval '1 hour' - now(
  ORDER BY created_at DESC OFFSET %(most)s - 1 LIMIT 1;
 
 -- name: find
-SELECT id, scope, void, state, in_doubt, expires_at <= now() AS expired, created_at, sealed FROM mail_outbox
+SELECT id, scope, void, state, in_doubt, expires_at <= now() AS expired, created_at, sealed_by, sealed
+  FROM mail_outbox
  WHERE id = %(id)s;
 
 -- name: hand

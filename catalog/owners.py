@@ -80,7 +80,7 @@ def check_password(password: str, email: str) -> None:
         raise WeakPassword(f"must have at least {SHORTEST_PASSWORD} characters")
     if len(password) > LONGEST_PASSWORD:
         raise WeakPassword(f"must have at most {LONGEST_PASSWORD} characters")
-    if password.lower() in _common() or password.lower() in (email, email.partition("@")[0]):
+    if password.lower() in common_passwords() or password.lower() in (email, email.partition("@")[0]):
         raise WeakPassword("is one of those that are tried first")
 
 
@@ -190,6 +190,7 @@ def _refuse_last_operator(tx: Transaction, owner_id: str) -> None:
 
 
 @cache
-def _common() -> frozenset[str]:
+def common_passwords() -> frozenset[str]:
+    """Return passwords that are tried first, in lower case."""
     lines = _COMMON.read_text().splitlines()
     return frozenset(line.lower() for line in lines if not line.startswith("# "))

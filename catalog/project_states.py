@@ -31,6 +31,15 @@ SETTLED: Final = ("active", "paused", "sleeping")
 REACHABLE: Final = ("active", "sleeping")
 # What a request is told is away for now, rather than not there.
 AWAY: Final = ("paused", "provisioning", "sleeping")
+# What clients of a project are told: one that failed or goes is to them one that is not there yet, or gone.
+SEEN_BY_CLIENTS: Final[dict[str, State]] = {
+    "active": "active",
+    "paused": "paused",
+    "sleeping": "sleeping",
+    "restoring": "paused",
+    "provisioning": "provisioning",
+    "failed": "provisioning",
+}
 # A job is about to make of it what it is to be; without one it stays so for ever.
 MOVING: Final = ("provisioning", "restoring", "deleting")
 # The owner has given it up: its name is free, and it counts no more. An index says so, too.

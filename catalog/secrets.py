@@ -43,6 +43,7 @@ class SecretVersion:
     value: str = field(repr=False)
     coming: bool
     expires_at: datetime | None
+    created_at: datetime
 
 
 class ScopeSecrets(dict[str, str]):
@@ -69,13 +70,25 @@ def put(tx: Transaction, vault: Vault, scope: str, name: str, value: str, *, com
     return version
 
 
-def activate(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float) -> datetime | None:
+def activate(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds: float | None) -> datetime | None:
     """Put the versions that are coming in force; those before them are good for `keep_seconds` more.
 
-    Returns until when the last of those is good; None when there are none.
+    keep_seconds  None: without an end
+
+    Returns until when the last of those is good; None when there are none, or they have no end.
     """
     rows = tx.rows(SQL.enforce, {"scope": scope, "names": list(names), "seconds": keep_seconds})
     return max((row["expires_at"] for row in rows if row["expires_at"] is not None), default=None)
+
+
+def expire(tx: Transaction, scope: str, name: str, number: int) -> int:
+    """Let one version of a secret be good no more from now on; return how many were."""
+    return tx.execute(SQL.expire, {"scope": scope, "name": name, "version": number})
+
+
+def delete_version(tx: Transaction, scope: str, name: str, number: int) -> int:
+    """Forget one version of a secret; return how many there were."""
+    return tx.execute(SQL.forget_version, {"scope": scope, "name": name, "version": number})
 
 
 def delete_expired(tx: Transaction, scope: str) -> int:
@@ -102,7 +115,7 @@ def read_scopes(tx: Transaction, vault: Vault, scopes: list[str]) -> dict[str, S
     for row in tx.rows(SQL.all, {"scopes": scopes}):
         value, of = _open(vault, row["scope"], row), known[row["scope"]]
         of.versions.setdefault(row["name"], []).append(
-            SecretVersion(row["version"], value, row["coming"], row["expires_at"])
+            SecretVersion(row["version"], value, row["coming"], row["expires_at"], row["created_at"])
         )
         if not row["coming"]:
             of.setdefault(row["name"], value)

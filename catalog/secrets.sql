@@ -19,7 +19,7 @@ SELECT s.name, s.version, s.sealed, k.wrapped, k.master_key_id
 
 -- name: all
 -- Every version that was not forgotten, whether it is in force, was so or will be, the newest first.
-SELECT s.scope, s.name, s.version, s.sealed, s.coming, s.expires_at, k.wrapped, k.master_key_id
+SELECT s.scope, s.name, s.version, s.sealed, s.coming, s.expires_at, s.created_at, k.wrapped, k.master_key_id
   FROM secrets s JOIN data_keys k USING (scope)
  WHERE s.scope = ANY (%(scopes)s)
  ORDER BY s.scope, s.name, s.version DESC;
@@ -46,7 +46,8 @@ ON CONFLICT DO NOTHING;
 SELECT name, version, created_at, expires_at FROM secrets WHERE scope = %(scope)s ORDER BY name, version;
 
 -- name: enforce
--- What was coming is in force; what came before it is good for so long, not longer than it was anyway. Names of which
+-- What was coming is in force; what came before it is good for so long (NULL: without an end), not longer than it was
+-- anyway. Names of which
 -- nothing is coming stay as they are, so that it may be said twice.
 WITH came AS (
     SELECT name, max(version) AS version FROM secrets
@@ -54,9 +55,16 @@ WITH came AS (
 UPDATE secrets s
    SET coming = false,
        expires_at = CASE WHEN s.version < came.version
-                         THEN least(s.expires_at, now() + %(seconds)s * interval '1 second') END
+                         THEN least(s.expires_at, now() + %(seconds)s::float8 * interval '1 second') END
   FROM came WHERE s.scope = %(scope)s AND s.name = came.name
 RETURNING s.expires_at;
+
+-- name: expire
+UPDATE secrets SET expires_at = now()
+ WHERE scope = %(scope)s AND name = %(name)s AND version = %(version)s AND (expires_at IS NULL OR expires_at > now());
+
+-- name: forget_version
+DELETE FROM secrets WHERE scope = %(scope)s AND name = %(name)s AND version = %(version)s;
 
 -- name: forget_expired
 DELETE FROM secrets WHERE scope = %(scope)s AND expires_at <= now();

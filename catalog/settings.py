@@ -11,7 +11,17 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from catalog import secrets
-from catalog.settings_model import INSTALLATION, OUTSIDE, SECRETS, ProjectSettings, SettingsChanges
+from catalog.settings_model import (
+    AUTH,
+    INSTALLATION,
+    NAME_BY_NAME,
+    OUTSIDE,
+    SECRET_MAPS,
+    SECRETS,
+    STORAGE,
+    ProjectSettings,
+    SettingsChanges,
+)
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -28,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SQL = statements(__file__)
 _ALIASES = {name: str(field.alias) for name, field in ProjectSettings.model_fields.items()}
-TEMPLATES = _ALIASES["mail_templates"]
+_NOT_KEPT = {*SECRETS, *SECRET_MAPS}
 
 
 class SettingsRefused(Exception):
@@ -55,7 +65,7 @@ class StoredSettings:
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """What a change came to. outside: a job has to bring it to the database or to the data API."""
+    """What a change came to. outside: a job has to bring it to the database, to the data API or to Auth."""
 
     kept: StoredSettings
     outside: bool
@@ -72,7 +82,9 @@ def effective(kept: Mapping[str, Any], installation: Settings) -> ProjectSetting
     What another release has kept and this one does not know, or not like that, has its default here, and stays kept.
     """
     chosen = _understood(dict(kept))
-    given = {name: value for name in chosen.model_fields_set if (value := getattr(chosen, name)) is not None}
+    given = {
+        name: value for name in chosen.model_fields_set - _NOT_KEPT if (value := getattr(chosen, name)) is not None
+    }
     return _defaults(installation).model_copy(update=given)
 
 
@@ -91,9 +103,24 @@ def as_json(settings: ProjectSettings, only: Collection[str] | None = None) -> d
 
 
 def secrets_set(tx: Transaction, project_id: str) -> dict[str, bool]:
-    """Return which secret settings are set."""
+    """Return which secret settings are set; of those that hold several, the ones that are, by their whole names."""
     known = {kept.name for kept in secrets.list_info(tx, project_id)}
-    return {alias: name in known for name, alias in _SECRET_ALIASES.items()}
+    several = {
+        f"{_alias(member)}.{name.removeprefix(prefix)}": True
+        for member, prefix in SECRET_MAPS.items()
+        for name in sorted(known)
+        if name.startswith(prefix)
+    }
+    return {**{_alias(member): name in known for member, name in SECRETS.items()}, **several}
+
+
+def auth_secrets(known: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a project's secrets that Auth needs to keep its settings, by the name of each.
+
+    known  all of the project's that are in force
+    """
+    prefixes = tuple(SECRET_MAPS.values())
+    return {name: value for name, value in known.items() if name == "captcha_secret" or name.startswith(prefixes)}
 
 
 def change(
@@ -103,7 +130,7 @@ def change(
 
     changes  a SettingsChanges
     bounded  hold the change to what the installation gives all projects
-    world    whether the project has a database and a data API that must be told
+    world    whether the project has a database, a data API and an Auth that must be told
 
     The caller holds the project's row. Raises SettingsRefused.
     """
@@ -116,7 +143,8 @@ def change(
     secret = _keep_secrets(tx, infra.vault, kept.project_id, changes)
     if wanted == kept.settings and not secret:
         return SettingsChange(kept, outside=False)
-    outside = world and any(getattr(before, name) != getattr(after, name) for name in OUTSIDE)
+    differs = any(getattr(before, name) != getattr(after, name) for name in OUTSIDE | AUTH | STORAGE)
+    outside = world and (differs or bool(auth_secrets(secret)))
     values = {"project": kept.project_id, "settings": Jsonb(wanted), "outside": outside}
     written = tx.one(StoredSettings, SQL.write, values)
     if written is None:
@@ -127,7 +155,7 @@ def change(
 def fitting(kept: Mapping[str, Any], installation: Settings) -> dict[str, Any]:
     """Return what of settings from elsewhere can be kept here: what is understood, and not beyond what all may have."""
     chosen = _understood(dict(kept))
-    left = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))
+    left = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
     for name in chosen.model_fields_set & set(INSTALLATION):
         value = getattr(chosen, name)
         if value is not None and value > getattr(installation, INSTALLATION[name]):
@@ -142,13 +170,14 @@ def restore(tx: Transaction, project_id: str, kept: Mapping[str, Any]) -> None:
 
 
 def merged(kept: Mapping[str, Any], changes: BaseModel) -> dict[str, Any]:
-    """Return what is kept after a change: given members replaced, null ones taken out, mail templates one by one."""
-    given = changes.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(SECRETS))
+    """Return what is kept after a change: given members replaced, null ones taken out, some of them name by name."""
+    given = changes.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
     wanted = {name: value for name, value in {**kept, **given}.items() if value is not None}
-    if given.get(TEMPLATES) is not None:
-        both = {**kept.get(TEMPLATES, {}), **given[TEMPLATES]}
-        wanted[TEMPLATES] = {name: value for name, value in both.items() if value is not None}
-    return {name: value for name, value in wanted.items() if name != TEMPLATES or value}
+    for member in NAME_BY_NAME:
+        if given.get(member) is not None:
+            both = {**kept.get(member, {}), **given[member]}
+            wanted[member] = {name: value for name, value in both.items() if value is not None}
+    return {name: value for name, value in wanted.items() if name not in NAME_BY_NAME or value}
 
 
 def mark_applying(tx: Transaction, project_id: str) -> None:
@@ -161,14 +190,24 @@ def mark_applied(tx: Transaction, project_id: str) -> int:
     return int(tx.value(SQL.applied, {"project": project_id}) or 0)
 
 
-def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseModel) -> bool:
-    changed = False
-    for name in changes.model_fields_set & set(SECRETS):
-        value = getattr(changes, name)
-        changed |= secrets.delete(tx, project_id, SECRETS[name]) > 0 or value is not None
+def _keep_secrets(tx: Transaction, vault: Vault, project_id: str, changes: BaseModel) -> dict[str, str]:
+    """Store or delete what a change names; return what that changed, "" for what is no more."""
+    changed = {}
+    for name, value in _given_secrets(changes).items():
+        if secrets.delete(tx, project_id, name) > 0 or value is not None:
+            changed[name] = value or ""
         if value is not None:
-            secrets.put(tx, vault, project_id, SECRETS[name], value)
+            secrets.put(tx, vault, project_id, name, value)
     return changed
+
+
+def _given_secrets(changes: BaseModel) -> dict[str, str | None]:
+    """Return the secrets that a change names; None takes one away."""
+    given = {SECRETS[member]: getattr(changes, member) for member in changes.model_fields_set & set(SECRETS)}
+    for member in changes.model_fields_set & set(SECRET_MAPS):
+        for name, value in (getattr(changes, member) or {}).items():
+            given[f"{SECRET_MAPS[member]}{name}"] = value
+    return given
 
 
 def _check_bounds(changes: BaseModel, after: ProjectSettings, installation: Settings) -> None:
@@ -183,6 +222,9 @@ def _check_relations(after: ProjectSettings) -> None:
         raise SettingsRefused("/refreshTokenSeconds", "must be longer than accessTokenSeconds")
     if after.smtp_host and not after.mail_from:
         raise SettingsRefused("/mailFrom", "is needed when smtpHost is set")
+    keycloak = after.oauth_providers.get("keycloak")
+    if keycloak is not None and not keycloak.issuer:
+        raise SettingsRefused("/oauthProviders/keycloak/issuer", "is needed: it has no usual place")
 
 
 @lru_cache(maxsize=8)
@@ -192,4 +234,5 @@ def _defaults(installation: Settings) -> ProjectSettings:
     )
 
 
-_SECRET_ALIASES = {secret: str(SettingsChanges.model_fields[name].alias) for name, secret in SECRETS.items()}
+def _alias(member: str) -> str:
+    return str(SettingsChanges.model_fields[member].alias)

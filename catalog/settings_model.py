@@ -7,12 +7,13 @@ the members; null puts one back.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, create_model
 from pydantic.alias_generators import to_camel
 
 from catalog import settings_text as text
+from catalog.settings_auth import Function, OAuthProvider, ProviderName
 
 MIB = 1024 * 1024
 DAY, YEAR = 86_400, 31_536_000
@@ -20,6 +21,11 @@ DAY, YEAR = 86_400, 31_536_000
 Origin = Annotated[str, AfterValidator(text.origin), Field(max_length=300)]
 Redirect = Annotated[str, AfterValidator(text.redirect), Field(max_length=2048)]
 Schema = Annotated[str, AfterValidator(text.schema), Field(max_length=63)]
+Subject = Annotated[str, AfterValidator(text.subject), Field(min_length=1, max_length=200)]
+Html = Annotated[str, AfterValidator(text.template), Field(min_length=1, max_length=20_000)]
+PlainText = Annotated[str, AfterValidator(text.text_template), Field(min_length=1, max_length=20_000)]
+CodeHtml = Annotated[str, AfterValidator(text.code_template), Field(min_length=1, max_length=20_000)]
+CodeText = Annotated[str, AfterValidator(text.code_text_template), Field(min_length=1, max_length=20_000)]
 Characters = Literal["lower", "upper", "digit", "symbol"]
 
 
@@ -30,10 +36,22 @@ class _Members(BaseModel):
 
 
 class MailTemplate(_Members):
-    """One mail: its subject, and its body in HTML, with placeholders such as `{{ .ConfirmationURL }}`."""
+    """One mail: its subject, and its body in HTML, with placeholders such as `{{ .ConfirmationURL }}`.
 
-    subject: Annotated[str, AfterValidator(text.subject), Field(min_length=1, max_length=200)]
-    body: Annotated[str, AfterValidator(text.template), Field(min_length=1, max_length=20_000)]
+    text: what readers without HTML see; None: it is made of the body
+    """
+
+    subject: Subject
+    body: Html
+    text: PlainText | None = None
+
+
+class CodeTemplate(_Members):
+    """A mail that brings nothing but a code to type."""
+
+    subject: Subject
+    body: CodeHtml
+    text: CodeText | None = None
 
 
 class MailTemplates(_Members):
@@ -44,6 +62,7 @@ class MailTemplates(_Members):
     magic_link: MailTemplate | None = None
     invite: MailTemplate | None = None
     email_change: MailTemplate | None = None
+    reauthentication: CodeTemplate | None = None
 
 
 class ProjectSettings(_Members):
@@ -53,14 +72,48 @@ class ProjectSettings(_Members):
     access_token_seconds: Annotated[int, Field(ge=60, le=DAY)] = 900
     refresh_token_seconds: Annotated[int, Field(ge=3600, le=YEAR)] = 604_800
     one_time_seconds: Annotated[int, Field(ge=60, le=DAY)] = 3600
+    otp_length: Annotated[int, Field(ge=6, le=10)] = 6
     sign_up: bool = True
     anonymous_sign_in: bool = False
+    email_sign_in: bool = True
     autoconfirm: bool | None = None
     password_min_length: Annotated[int, Field(ge=6, le=72)] = 6
     password_characters: Annotated[list[Characters], AfterValidator(text.distinct), Field(max_length=4)] = []
+    password_current_required: bool = False
+    refresh_reuse_seconds: Annotated[int, Field(ge=0, le=60)] = 10
+    password_reauthentication: bool = False
+    secure_email_change: bool = True
     sign_in_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    sign_up_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    anonymous_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    refresh_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1800
+    mfa_totp_enroll: bool = True
+    mfa_totp_verify: bool = True
+    mfa_webauthn_enroll: bool = False
+    mfa_webauthn_verify: bool = False
+    mfa_factors_max: Annotated[int, Field(ge=1, le=30)] = 10
+    mfa_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    mfa_attempts_per_minute: Annotated[int, Field(ge=1, le=1000)] = 10
+    passkeys: bool = False
+    webauthn_domain: Annotated[str, AfterValidator(text.domain), Field(max_length=253)] = ""
+    webauthn_origins: Annotated[list[Origin], AfterValidator(text.distinct), Field(max_length=20)] = []
+    webauthn_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
+    otp_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    verify_rate_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     site_url: Annotated[str, AfterValidator(text.site), Field(max_length=2048)] = ""
     redirect_urls: Annotated[list[Redirect], AfterValidator(text.distinct), Field(max_length=100)] = []
+    oauth_providers: dict[ProviderName, OAuthProvider] = {}
+    manual_linking: bool = False
+    session_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
+    session_idle_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
+    single_session: bool = False
+    captcha_provider: Literal["", "hcaptcha", "turnstile"] = ""
+    refuse_leaked_passwords: bool = False
+    hook_custom_access_token: Function = ""
+    hook_before_user_created: Function = ""
+    hook_password_verification: Function = ""
+    hook_mfa_verification: Function = ""
+    hook_send_email: Function = ""
 
     # Mail
     smtp_host: Annotated[str, AfterValidator(text.host), Field(max_length=253)] = ""
@@ -70,6 +123,7 @@ class ProjectSettings(_Members):
     mail_from: Annotated[str, AfterValidator(text.address), Field(max_length=254)] = ""
     mail_from_name: Annotated[str, AfterValidator(text.line), Field(max_length=100)] = ""
     mails_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 100
+    mail_interval_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
     mail_templates: MailTemplates = MailTemplates()
 
     # Data API
@@ -108,13 +162,27 @@ INSTALLATION = {
     "idle_transaction_seconds": "project_idle_transaction_seconds",
     "temp_mb": "project_temp_mb",
 }
-# What a job has to bring to the database or to the data API; everything else is read by whom it concerns.
+# What a job has to bring to the database or to the data API.
 OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
      "idle_transaction_seconds", "temp_mb"}
 )  # fmt: skip
+# What is counted by a loop.
+ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
+# What a job has to bring to Storage.
+STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
+# What a job has to bring to Auth: everything else.
+AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.
-SECRETS = {"smtp_password": "smtp_password"}
+SECRETS = {"smtp_password": "smtp_password", "captcha_secret": "captcha_secret"}
+# The same for members that hold a secret for each of several names: what the names of the secrets begin with.
+SECRET_MAPS = {"oauth_secrets": "oauth_secret_"}
+SETTINGS_SECRETS = (
+    *SECRETS.values(),
+    *(f"{prefix}{name}" for prefix in SECRET_MAPS.values() for name in get_args(ProviderName)),
+)
+# What is changed name by name, as it is kept.
+NAME_BY_NAME = ("mailTemplates", "oauthProviders")
 
 
 def digest_of(password: str | None) -> str | None:
@@ -133,10 +201,13 @@ Password = Annotated[
     Field(min_length=1, max_length=1024),
     PlainSerializer(digest_of, when_used="json"),
 ]
+# A key in PEM has several lines.
+ProviderSecret = Annotated[str, Field(min_length=1, max_length=10_000), PlainSerializer(digest_of, when_used="json")]
 _CHANGES: dict[str, Any] = {
     name: (Annotated[(field.annotation, Field(), *field.metadata)] | None, None)
     for name, field in ProjectSettings.model_fields.items()
 }
+_CHANGES["oauth_providers"] = (dict[ProviderName, OAuthProvider | None] | None, None)
 SettingsChanges = cast(
     "type[BaseModel]",
     create_model(
@@ -144,6 +215,8 @@ SettingsChanges = cast(
         __base__=_Members,
         __doc__="What is to change of a project's settings: what is left out stays, null puts back the default.",
         smtp_password=(Password | None, None),
+        captcha_secret=(Password | None, None),
+        oauth_secrets=(dict[ProviderName, ProviderSecret | None] | None, None),
         **_CHANGES,
     ),
 )

@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from catalog.mail_templates.placeholders import check_html, placeholders
+
 T = TypeVar("T", bound=list[str])
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -16,12 +18,11 @@ _ORIGIN = re.compile(rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::
 _REDIRECT = re.compile(r"([a-z][a-z0-9+.-]*)://([!-.0-\[\]^-~]*)(/[!-\[\]^-~]*)?")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
-_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _HIDDEN = frozenset({"auth", "launchdb", "information_schema"})
 _OURS = frozenset({"localhost", "local", "internal", "localdomain"})
 _SCRIPTS = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
-PLACEHOLDERS = ("ConfirmationURL", "Token", "TokenHash", "SiteURL", "RedirectTo", "Email", "NewEmail")
-_WAYS_IN = frozenset({"ConfirmationURL", "Token", "TokenHash"})
+_WAYS_IN = ("ConfirmationURL", "Token", "TokenHash")
+_CODES = ("Token",)
 
 
 def distinct(values: T) -> T:
@@ -81,6 +82,13 @@ def host(value: str) -> str:
     return value
 
 
+def domain(value: str) -> str:
+    """Return a domain that credentials of browsers are for, or nothing."""
+    if value and (_is_address(value) or not _is_host(value) or value != value.lower()):
+        raise ValueError("must be a domain in lower case, such as example.org")
+    return value
+
+
 def _is_host(value: str) -> bool:
     # Resolvers also take 127.1 and 0x7f000001 for addresses: a last part like that is no name.
     return _is_address(value) or (_HOST.fullmatch(value) is not None and _NUMBER.search(value) is None)
@@ -110,23 +118,34 @@ def line(value: str) -> str:
 
 def subject(value: str) -> str:
     """Return the subject of a mail."""
-    _check_placeholders(line(value))
+    placeholders(line(value))
     return value
 
 
 def template(value: str) -> str:
-    """Return the body of a mail, which has to hold a way in: the link, or a token."""
-    if not _WAYS_IN & _check_placeholders(value):
-        raise ValueError("must contain {{ .ConfirmationURL }}, {{ .Token }} or {{ .TokenHash }}")
+    """Return the HTML of a mail, which has to hold a way in: the link, or a token."""
+    return _with_one_of(value, check_html(value), _WAYS_IN)
+
+
+def text_template(value: str) -> str:
+    """Return the text of a mail, which has to hold a way in as well."""
+    return _with_one_of(value, {one.name for one in placeholders(value)}, _WAYS_IN)
+
+
+def code_template(value: str) -> str:
+    """Return the HTML of a mail that brings a code."""
+    return _with_one_of(value, check_html(value), _CODES)
+
+
+def code_text_template(value: str) -> str:
+    """Return the text of a mail that brings a code."""
+    return _with_one_of(value, {one.name for one in placeholders(value)}, _CODES)
+
+
+def _with_one_of(value: str, found: set[str], wanted: tuple[str, ...]) -> str:
+    if not found.intersection(wanted):
+        raise ValueError(f"must contain {' or '.join(f'{{{{ .{name} }}}}' for name in wanted)}")
     return value
-
-
-def _check_placeholders(value: str) -> set[str]:
-    found = {inner.strip() for inner in _PLACEHOLDER.findall(value)}
-    unknown = sorted(found - {f".{name}" for name in PLACEHOLDERS})
-    if unknown or value.count("{{") != len(_PLACEHOLDER.findall(value)):
-        raise ValueError(f"has a placeholder that is not one of {', '.join(f'.{name}' for name in PLACEHOLDERS)}")
-    return {name.removeprefix(".") for name in found}
 
 
 def schema(value: str) -> str:

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HIDDEN = "[hidden]"
-# Passwords in URLs and conninfo, bearer tokens, JWTs and personal access tokens, wherever a library may quote them;
-# each after what a text without its case must hold for the pattern to match at all.
+# Passwords in URLs and conninfo, bearer tokens, JWTs, personal access tokens and secret keys, wherever a library may
+# quote them; each after what a text without its case must hold for the pattern to match at all.
 _PATTERNS = (
     ("://", re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+(?=@)")),
     ("password", re.compile(r"(?i)(\bpassword)\s*=\s*('[^']*'|[^\s;]+)")),
     ("bearer", re.compile(r"(?i)(\bbearer)\s+[\w.~+/=-]+")),
     ("eyj", re.compile(r"()\beyJ[\w-]+\.[\w-]+\.[\w-]*")),
     ("ldb", re.compile(r"()\bldbr?_[\w-]+")),
+    ("sb_secret", re.compile(r"()\bsb_secret_[\w-]+")),
 )
 # What logging itself puts into a record; whatever else is there was added by who wrote the line.
 _OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from config.auth import AuthSettings
 from config.deployment import DeploymentSettings
 from config.deployment import env as _env
 from config.destination import destination
+from config.files import FilesFolders
 from config.watching import WatchdogSettings
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class SettingsError(Exception):
     """The environment holds settings that cannot be used; the message lists every one of them."""
 
 
-class Settings(WatchdogSettings, DeploymentSettings):
+class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings):
     """Everything that can be set from outside. The environment variable is each field's alias.
 
     docs/settings.md documents each one; a test compares the two.
@@ -125,9 +127,6 @@ class Settings(WatchdogSettings, DeploymentSettings):
         ge=8,
         le=1000,
     )
-    project_cpu_percent: Annotated[int, Field(ge=1, le=100)] = _env(
-        "PROJECT_CPU_PERCENT", 25, "share of the processors beyond which a project's sessions step back behind others"
-    )
     project_temp_mb: int = _env(
         "PROJECT_TEMP_MB", 1024, "disk that one query of a project may use for sorting; more is refused", ge=16
     )
@@ -156,9 +155,7 @@ class Settings(WatchdogSettings, DeploymentSettings):
         "SMTP_PASSWORD", SecretStr(""), "its password; the file of that name among the secrets goes before it"
     )
     smtp_from: str = _env("SMTP_FROM", "launchdb@localhost", "address that mails come from; needed with SMTP_HOST")
-    mails_per_hour: int = _env(
-        "MAILS_PER_HOUR", 200, "mails of the platform, and of each project, within an hour", ge=1
-    )
+    mails_per_hour: int = _env("MAILS_PER_HOUR", 200, "mails of the platform, and of each project, an hour", ge=1)
 
     backup_format: Literal["sql.gz", "dump.zst"] = _env(
         "BACKUP_FORMAT", "sql.gz", "sql.gz: read by gpg, gunzip and psql; dump.zst: by gpg, zstd and pg_restore, faster"
@@ -264,6 +261,11 @@ class Settings(WatchdogSettings, DeploymentSettings):
     def imports_folder(self) -> Path:
         """Exports of other hosts that are to become projects here."""
         return self.home / "imports"
+
+    @property
+    def auth_folder(self) -> Path:
+        """One file per project, holding what Auth has to know of it."""
+        return self.home / "auth"
 
     @property
     def instances_folder(self) -> Path:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.instances.activity import auth_marks, storage_marks
+from infra.instances.auth_files import AuthFiles
 from infra.instances.embedded import EmbeddedInstances
 from infra.instances.folders import InstanceFolders, SocketFolders
+from infra.instances.spec_files import SpecFiles
+from infra.instances.storage_files import StorageSpec
 from infra.mail import mail
 from infra.pooler.pooler import NoPooler, Pooler
 from infra.postgres.cluster import Cluster
@@ -42,6 +46,8 @@ class Infra:
     databases: Databases
     vault: Vault
     instances: Instances
+    auth: AuthFiles
+    storage: SpecFiles[StorageSpec]
     pooler: Pooler
     mail: MailTransport | None = None
     proxy: CaddyProxy | None = None
@@ -60,6 +66,8 @@ class Infra:
             databases=databases,
             vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
             instances=instances(settings),
+            auth=AuthFiles(settings.auth_folder, owner=_services_account(settings), marks=auth_marks(settings)),
+            storage=storage_specs(settings),
             pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
             mail=mail.transport_of(settings),
             # An embedded installation has no Caddy before it.
@@ -84,11 +92,10 @@ def instances(settings: Settings) -> Instances:
     if settings.runtime == "embedded":
         return EmbeddedInstances(InstanceFolders(settings.instances_folder, settings.base_url))
     from infra.instances.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
-    from infra.instances.containers.shape import SOCKET, USER, ContainerShape  # noqa: PLC0415
+    from infra.instances.containers.shape import SOCKET, ContainerShape  # noqa: PLC0415
 
     shape = ContainerShape.of(settings)
-    # As root, as tests are: the containers' own account has to be able to read and to write.
-    owner = (USER, USER) if os.geteuid() == 0 else None
+    owner = _services_account(settings)
     values = {"socket": SOCKET, "ours": shape.is_own_image, "listens": not settings.pooler_url}
     return ContainerInstances(
         _verbs(settings),
@@ -96,6 +103,26 @@ def instances(settings: Settings) -> Instances:
         SocketFolders(shape.sockets, owner=owner),
         sees_changes=shape.is_own_image,
     )
+
+
+def storage_specs(settings: Settings) -> SpecFiles[StorageSpec]:
+    """Return the files that tell Storage of each project."""
+    return SpecFiles(
+        settings.storage_specs_folder,
+        StorageSpec,
+        owner=_services_account(settings),
+        marks=storage_marks(settings),
+    )
+
+
+def _services_account(settings: Settings) -> tuple[int, int] | None:
+    """Return whose the files for our containers are to be; None: ours."""
+    if settings.runtime == "embedded" or os.geteuid() != 0:
+        return None
+    from infra.instances.containers.shape import USER  # noqa: PLC0415 - only where there are containers
+
+    # As root, as tests are: the containers' own account has to be able to read and to write.
+    return USER, USER
 
 
 def docker(settings: Settings) -> ContainerProtocol:

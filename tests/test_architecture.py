@@ -32,6 +32,8 @@ MAY_IMPORT_WING = {
     "infra.signals": {"infra"},
     "infra.edge": {"infra"},
     "infra.instances": {"infra"},
+    "infra.outbound": {"infra"},
+    "infra.blobs": {"infra"},
     "infra.mail": {"infra", "infra.secrets"},
     "infra.pooler": {"infra", "infra.postgres", "infra.secrets"},
     "infra.composition": {
@@ -72,13 +74,14 @@ MAY_IMPORT_WING = {
     "app.platform.operations": {"app.http", "app.server", "app.platform.projects"},
     "app.platform.owners": {"app.http", "app.platform.operations"},
     "app.platform.backups": {"app.http", "app.platform.projects", "app.platform.operations"},
-    "app.auth": {"app.http"},
-    "app.storage": {"app.http"},
+    "app.auth": {"app.data.serve", "app.http", "app.server", "app.data", "app.data.run"},
+    "app.served": {"app.data", "app.data.run"},
+    "app.storage": {"app.http", "app.server", "app.data", "app.data.run", "app.data.serve", "app.served"},
     "app.broker": {"app.http", "app.server"},
     "app.manager": {"app.http", "app.server", "app.platform.operations"},
     "app.migrations": {"app.http", "app.platform.operations"},
     "app.factory": {
-        *("app.http", "app.edge", "app.data.serve", "app.platform.projects"),
+        *("app.http", "app.edge", "app.auth", "app.data.serve", "app.storage", "app.platform.projects"),
         *("app.platform.operations", "app.platform.owners", "app.platform.backups"),
     },
 }
@@ -93,12 +96,20 @@ DOORS = {
 # The bench does by hand what we do, to compare.
 AROUND_DOORS = ("scripts.bench",)
 HOMES = {
-    "jwt": ("infra.secrets.tokens",),
-    "cryptography": ("infra.secrets.vault", "infra.edge.certificates"),
+    "jwt": ("infra.secrets.tokens", "infra.secrets.signing_keys"),
+    "bcrypt": ("infra.secrets.foreign_hashes",),
+    "cryptography": (
+        *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
+        "infra.edge.certificates",
+    ),
+    "pyotp": ("app.auth.mfa.totp",),
+    "segno": ("app.auth.mfa.totp",),
+    "webauthn": ("app.auth.mfa.ceremonies",),
     "argon2": ("infra.secrets.passwords",),
     "isal": ("infra.backup.archive",),
     "zstandard": ("infra.backup.archive",),
     "jinja2": ("infra.render",),
+    "markdownify": ("catalog.mail_templates.plain_text",),
     "postgast": ("infra.postgres.split",),
     "subprocess": ("infra",),
     "redis": ("infra.signals", "workers.broker"),
@@ -108,11 +119,14 @@ HOMES = {
     # A project's container serves its data API without it.
     "flask": (
         *("app.factory", "app.http", "app.platform", "app.edge", "app.data.serve.blueprint", "scripts.bench"),
-        *("app.auth", "app.storage", "app.broker", "app.manager", "app.migrations"),
+        *("app.auth", "app.storage", "app.served", "app.broker", "app.manager", "app.migrations"),
     ),
     "werkzeug": ("app", "scripts.bench"),
     "docker": ("infra.instances.containers",),
-    "requests": ("infra.instances.containers",),
+    "requests": ("infra.instances.containers", "infra.outbound"),
+    "urllib3": ("infra.outbound",),
+    "authlib": ("app.auth.oauth",),
+    "joserfc": ("app.auth.oauth",),
     "gunicorn": ("app", "scripts.cli.services.serve"),
     "click": ("scripts",),
     "rich": ("scripts",),

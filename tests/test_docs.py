@@ -107,7 +107,7 @@ def test_a_command_can_print_json(name):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_the_commands_that_a_page_tells_to_run_exist(page):
     text = page.read_text()
-    runs = re.findall(r"(?:\.venv/bin/|`|^)launchdb ([a-z]+(?: [a-z]+)?)", text, re.MULTILINE)
+    runs = re.findall(r"(?:\.venv/bin/|`|^)launchdb ([a-z]+(?: [a-z][a-z-]*)?)", text, re.MULTILINE)
     groups = {name.removeprefix("launchdb ") for name in COMMANDS}
     # A group within a noun is named by two words, its commands by three.
     groups |= {" ".join(name.split()[:2]) for name in groups if len(name.split()) > 2}

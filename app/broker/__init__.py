@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 1024
+# Less than its callers and whoever stops it are patient for.
+WAIT_SECONDS_MAX = 15
 _JOB = re.compile(r"job_[0-9a-f]{32}")
 _FENCE_MAX = 2**63 - 1
 
@@ -42,10 +44,10 @@ def create_app(verbs: ContainerProtocol) -> Flask:
     app.register_error_handler(Refused, _refused)
 
     def route(method: str, rule: str, view: Callable[..., dict[str, Any]]) -> None:
-        def answer(project_id: str | None = None) -> Response:
+        def answer(project_id: str | None = None, **more: int) -> Response:
             if project_id is not None and not is_project_id(project_id):
                 raise Problem(404, "not-found", "there is nothing at this path")
-            said = view() if project_id is None else view(project_id)
+            said = view(**more) if project_id is None else view(project_id)
             return Response(json.dumps(said), content_type="application/json", headers={"Cache-Control": "no-store"})
 
         # An exact path: one that ends in a slash, or has two, is another.
@@ -55,6 +57,7 @@ def create_app(verbs: ContainerProtocol) -> Flask:
 
     routes = _Routes(verbs)
     route("GET", "/health", lambda: {"status": "ok", "service": "broker"})
+    route("GET", "/ended/<int:after>/<int:seconds>", routes.ended)
     route("GET", "/projects", routes.list)
     route("GET", "/projects/<project_id>", routes.look)
     route("GET", "/projects/<project_id>/log", routes.log)
@@ -76,6 +79,14 @@ class _Routes:
         """Answer with the containers of this installation's projects."""
         _body()
         return {"containers": [asdict(one) for one in self._verbs.list()]}
+
+    def ended(self, after: int, seconds: int) -> dict[str, Any]:
+        """Answer with a container that ended later than this, once there is one; with none after so many seconds."""
+        _body()
+        if after > _FENCE_MAX or seconds > WAIT_SECONDS_MAX:
+            raise Problem(404, "not-found", "there is nothing at this path")
+        found = self._verbs.wait_for_end(after, seconds)
+        return {"ended": None if found is None else asdict(found)}
 
     def look(self, project_id: str) -> dict[str, Any]:
         """Answer with the container of a project's name."""

@@ -65,6 +65,7 @@ class DataConfig:
     launchdb_session: str = ""
     launchdb_gateway: bool = False  # behind our edge, whose headers are heeded on a Unix socket
     launchdb_db_uri_before: str = field(default="", repr=False)
+    launchdb_api_keys: tuple[str, ...] = ()  # `role:hash` of each opaque key that is good
 
     @property
     def rolls_back(self) -> bool:

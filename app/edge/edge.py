@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response
 from app.data.errors import PgrstError
 from app.data.run.respond import DataResponse
 from app.data.serve import wsgi
-from app.data.serve.blueprint import GREETING, JSON, key_of, not_serving_error
-from app.data.serve.unserved import UnservedRequest
+from app.data.serve.blueprint import GREETING, JSON, not_serving_error
+from app.data.serve.unserved import UnservedRequest, key_of
 from app.http.problems import Problem
 from app.server import refusals
 from catalog.project_states import REACHABLE
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 # Caddy takes this header from every client, and sets it itself.
 HEADER = "X-Launchdb-Edge"
 SOCKET = "api.sock"
-_PLACE = re.compile(r"/+(?:project/+(proj_[0-9a-f]{16})/+rest/+v1|db/+(proj_[0-9a-f]{16}))(/.*)?", re.DOTALL)
+_PLACE = re.compile(
+    r"/+(?:project/+(?P<gated>proj_[0-9a-f]{16})/+(?P<named>rest|auth)/+v1|(?P<short>db|auth)/+(?P<plain>proj_[0-9a-f]{16}))"
+    r"(?P<path>/.*)?",
+    re.DOTALL,
+)
 
 
 def make_blueprint(
@@ -84,17 +88,18 @@ class _Views:
 
 
 def read_forwarded_request() -> UnservedRequest | None:
-    """Read what Caddy says of the request that it has; None when that is not for a data API."""
+    """Read what Caddy, or Auth, says of the request that it has; None when that is for neither service of a project."""
     path, _, query = request.headers.get("X-Forwarded-Uri", "").partition("?")
     found = _PLACE.fullmatch(path)
     if found is None:
         return None
     return UnservedRequest(
-        project_id=found[1] or found[2],
+        project_id=found["gated"] or found["plain"],
         method=request.headers.get("X-Forwarded-Method", "GET"),
-        path=found[3] or "/",
-        gated=found[1] is not None,
+        path=found["path"] or "/",
+        gated=found["gated"] is not None,
         key=key_of(request.headers.get("apikey"), query),
         authorization=request.headers.get("Authorization"),
         agent=request.headers.get("User-Agent", ""),
+        service="auth" if "auth" in (found["named"], found["short"]) else "data",
     )

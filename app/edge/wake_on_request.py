@@ -17,7 +17,7 @@ from catalog import names, projects, secrets
 from catalog.project_states import REACHABLE
 from catalog.projects import ProjectBusy
 from infra.errors import Refused
-from jobs.projects import data_plane
+from jobs.projects import api_keys, data_plane
 from jobs.requests import lifecycle
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class _Wait:
 
 
 class WakeOnRequest:
-    """Holds requests until their project serves. All that wait for one project share one look at it."""
+    """Holds requests until their project serves. All that wait for one service of it share one look."""
 
     def __init__(self, settings: Settings, infra: Infra) -> None:
         self._infra = infra
         self._slots = ConcurrencyLimit(max(2, settings.api_threads // 4))
-        self._waits: dict[str, _Wait] = {}
+        self._waits: dict[tuple[str, str], _Wait] = {}
         self._lock = threading.Lock()
 
     def wait_until_served(
@@ -58,7 +58,7 @@ class WakeOnRequest:
     ) -> bool:
         """Return whether the project serves now, or comes to serve within so many seconds.
 
-        answers  says whether its data API can be asked
+        answers  says whether the service can be asked
 
         Raises PgrstError: 401 when the key is not the project's, 503 when too many wait already. Raises Unavailable.
         """
@@ -73,23 +73,24 @@ class WakeOnRequest:
                 raise PgrstError(
                     "PGRST000", "Many wait for projects already", status=503, headers=(("Retry-After", "1"),)
                 )
-            return self._waited(asked.project_id, answers, wakes=wakes, seconds=seconds)
+            return self._waited(asked, answers, wakes=wakes, seconds=seconds)
 
-    def _waited(self, project_id: str, answers: Callable[[], bool], *, wakes: bool, seconds: float) -> bool:
+    def _waited(self, asked: UnservedRequest, answers: Callable[[], bool], *, wakes: bool, seconds: float) -> bool:
+        key = asked.project_id, asked.service
         with self._lock:
-            shared = self._waits.get(project_id)
+            shared = self._waits.get(key)
             first = shared is None
             if shared is None:
-                shared = self._waits[project_id] = _Wait()
+                shared = self._waits[key] = _Wait()
             shared.wakes |= wakes
         if not first:
             shared.done.wait(seconds + 1)
             return shared.served
         try:
-            shared.served = self._watched(project_id, answers, shared, time.monotonic() + seconds)
+            shared.served = self._watched(asked.project_id, answers, shared, time.monotonic() + seconds)
         finally:
             with self._lock:
-                del self._waits[project_id]
+                del self._waits[key]
             shared.done.set()
         return shared.served
 
@@ -154,11 +155,11 @@ class WakeOnRequest:
         try:
             with self._infra.database.autocommit() as tx:
                 known = secrets.read_all(tx, self._infra.vault, project_id)
-            secret = data_plane.jwt_secret(known)
+            secret, keys = data_plane.jwt_secret(known), api_keys.accepted(known)
         except (Refused, KeyError):
             raise PgrstError("PGRST300", "Server lacks JWT secret") from None
         role = names.roles(project_id).anon
         bearer.identify(
             authorization,
-            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role"),
+            DataConfig(jwt_secret=secret, db_anon_role=role, jwt_role_claim_key=".db_role", launchdb_api_keys=keys),
         )

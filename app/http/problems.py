@@ -29,6 +29,9 @@ from infra.disk import DiskFull
 from infra.errors import Unavailable
 from jobs.engine.commands import JobConflict, JobNotFound
 from jobs.engine.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
+from jobs.projects.api_keys import NoSuchApiKey, TooManyApiKeys
+from jobs.projects.jwt_import import ImportRefused
+from jobs.projects.signing_keys import NoSuchSigningKey, SigningKeyInUse
 from jobs.requests.doctor import NoSuchCheck
 from jobs.requests.lifecycle import NothingKept
 from jobs.requests.mailing import MailOff
@@ -67,6 +70,11 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     ProjectExists: (409, "project-exists"),
     SettingsRefused: (422, "invalid-input"),
     MigrationConflict: (409, "migration-conflict"),
+    NoSuchApiKey: (404, "key-not-found"),
+    TooManyApiKeys: (409, "too-many-keys"),
+    NoSuchSigningKey: (404, "key-not-found"),
+    SigningKeyInUse: (409, "key-in-use"),
+    ImportRefused: (422, "invalid-input"),
     JobNotFound: (404, "job-not-found"),
     JobConflict: (409, "job-conflict"),
     IdempotencyConflict: (422, "idempotency-conflict"),
@@ -116,7 +124,7 @@ def _for_projects(problem: Problem) -> Response:
 def _of_domain(error: Exception) -> Response:
     status, kind = next(PROBLEMS[known] for known in type(error).__mro__ if known in PROBLEMS)
     headers = {}
-    if isinstance(error, (SettingsRefused, ScheduleRefused)):
+    if isinstance(error, (SettingsRefused, ScheduleRefused, ImportRefused)):
         return problem_response(invalid(error.pointer, str(error), status=status))
     if isinstance(error, (TooManyFailures, MailQuotaExceeded)):
         headers["Retry-After"] = str(error.wait_seconds)

@@ -19,6 +19,9 @@ GATHER_SECONDS = 10.0
 # A larger body is read by the thread that wants it, in so many seconds.
 GATHERED_BODY_BYTES = 65_536
 BODY_SECONDS = 30.0
+# A file takes as long as its client's line does, but not longer than so many bytes a second let it.
+SLOWEST_FILE_BYTES = 8192
+_FILES = re.compile(r"/+(?:storage/|project/+[^/]+/+storage/)")
 # `DELETE `, the target, ` HTTP/1.1`. Preflights may be longer: who asks for too long a URL is to be told.
 LINE_BYTES_MAX = TARGET_BYTES_MAX + 16
 _PREFLIGHT = b"OPTIONS "
@@ -96,9 +99,10 @@ class Arriving(TConn):  # type: ignore[misc]
         super().init()
         self.sock.settimeout(SEND_SECONDS)
         reader = self.parser.unreader
-        reader.sock = _Deadlined(self.sock, time.monotonic() + BODY_SECONDS)
-        reader.unread(bytes(self.arrived))
         self._asked = Asked.of(self.arrived)
+        slowest = SLOWEST_FILE_BYTES if _FILES.match(self._asked.path) else None
+        reader.sock = _Deadlined(self.sock, time.monotonic() + BODY_SECONDS, slowest)
+        reader.unread(bytes(self.arrived))
         self.arrived.clear()
 
     def leave(self) -> bool:
@@ -142,11 +146,13 @@ class Arriving(TConn):  # type: ignore[misc]
 
 
 class _Deadlined:
-    """A socket that is read until a moment and not longer, however slowly the bytes come."""
+    """A socket that is read until a moment and not longer, however slowly the bytes come.
 
-    def __init__(self, sock: socket.socket, until: float) -> None:
-        self._sock = sock
-        self._until = until
+    slowest  so many bytes put the moment off by a second; None: nothing does
+    """
+
+    def __init__(self, sock: socket.socket, until: float, slowest: int | None = None) -> None:
+        self._sock, self._until, self._slowest = sock, until, slowest
 
     def recv(self, size: int) -> bytes:
         """Read; raises TimeoutError."""
@@ -155,6 +161,9 @@ class _Deadlined:
             raise TimeoutError("the request did not arrive in time")
         self._sock.settimeout(left)
         try:
-            return self._sock.recv(size)
+            found = self._sock.recv(size)
         finally:
             self._sock.settimeout(SEND_SECONDS)
+        if self._slowest is not None:
+            self._until += len(found) / self._slowest
+        return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import time
 from typing import Any
 
@@ -17,6 +20,7 @@ DROPPED_BODY_BYTES = 65_536
 SLOWEST_BYTES = 65_536
 # No timeout of zero: that would mean not to wait at all, and be another error.
 MOMENT_SECONDS = 0.001
+PIECE_BYTES, FILE_PART_BYTES = 65_536, 1024 * 1024
 NOT_TAKEN = "the answer was not taken in time"
 
 
@@ -63,6 +67,22 @@ class OneWrite(wsgi.Response):  # type: ignore[misc]
             self._gathers = False
         self._send()
 
+    def write_file(self, respiter: Any) -> None:
+        """Send a file, by the kernel where it is one. Raises TimeoutError when the client takes it too slowly."""
+        file = respiter.filelike
+        length = 0 if self.chunked else self.response_length or 0
+        if length <= PIECE_BYTES or not util.has_fileno(file):  # a small one leaves with its head
+            super().write_file(respiter)
+            return
+        left, offset = length, os.lseek(file.fileno(), 0, os.SEEK_CUR)
+        self.send_headers()
+        self._patience += left / SLOWEST_BYTES
+        while left:
+            taken = self._taken_of_file(file.fileno(), offset, min(left, FILE_PART_BYTES))
+            if not taken:
+                raise OSError(errno.EIO, "the file is shorter than was said")
+            left, offset = left - taken, offset + taken
+
     def close(self) -> None:
         """Send what is left: the head of an answer without a body, the end of one in chunks."""
         self._gathers = True
@@ -84,6 +104,21 @@ class OneWrite(wsgi.Response):  # type: ignore[misc]
                 sent -= len(parts.pop(0))
             if parts:
                 parts[0] = parts[0][sent:]
+
+    def _taken_of_file(self, file: int, offset: int, most: int) -> int:
+        """Send as much of a file as the client takes; return how many bytes. Only the waiting for it counts."""
+        try:
+            return os.sendfile(self.sock.fileno(), file, offset, most)
+        except BlockingIOError:
+            began = time.monotonic()
+        taker = select.poll()
+        taker.register(self.sock.fileno(), select.POLLOUT)
+        if not taker.poll(max(min(self._patience, SEND_SECONDS), MOMENT_SECONDS) * 1000):
+            raise TimeoutError(NOT_TAKEN)
+        self._patience -= time.monotonic() - began
+        if self._patience <= 0:
+            raise TimeoutError(NOT_TAKEN)
+        return os.sendfile(self.sock.fileno(), file, offset, most)
 
     def _taken(self, parts: list[memoryview]) -> int:
         """Send as much as the client takes; return how many bytes. Only the waiting for it counts."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from config.installation import program_environment
@@ -20,6 +21,9 @@ EXECUTE_SECONDS = 3600.0
 LOOKS = 10
 # What a service has to end what it does.
 GRACE_SECONDS = 35
+HEALTHY = "healthy"
+# When Docker would take a check for failed, too; and how many containers are asked at once.
+CHECK_SECONDS, AT_ONCE = 10.0, 8
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -27,6 +31,7 @@ NEVER = "0001-01-01T00:00:00Z"
 class ContainerStatus:
     """A container as `docker inspect` shows it. health: empty when it has no check; since: when it was started.
 
+    check   the program by which Docker looks whether it is healthy
     mounts  pairs of what is mounted, and where
     ports   what is published, as address:port
     """
@@ -37,6 +42,7 @@ class ContainerStatus:
     since: str | None
     image: str
     service: str
+    check: tuple[str, ...] = ()
     mounts: tuple[tuple[str, str], ...] = ()
     ports: tuple[str, ...] = ()
     log_driver: str = ""
@@ -46,7 +52,7 @@ class ContainerStatus:
     @property
     def is_well(self) -> bool:
         """Running, and healthy where it can say so."""
-        return self.state == "running" and self.health in ("", "healthy")
+        return self.state == "running" and self.health in ("", HEALTHY)
 
 
 def run_docker(*words: str, feed: bytes = b"", timeout_seconds: float = PATIENCE_SECONDS, merged: bool = False) -> str:
@@ -89,7 +95,11 @@ def info() -> dict[str, Any]:
 def containers(
     *, project: str | None = None, name: str | None = None, label: str | None = None
 ) -> list[ContainerStatus]:
-    """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name."""
+    """Return the containers of a compose project, or whose name begins so, or with a label, sorted by name.
+
+    Docker looks each half minute, for the first time that long after a start. Who is not healthy by its word, which
+    may be so old, is asked here, by the same check.
+    """
     chosen = ["--filter", f"label={label}"] if label else []
     if project is not None:
         chosen += ["--filter", f"label=com.docker.compose.project={project}"]
@@ -104,7 +114,21 @@ def containers(
             refused = error
     else:
         raise refused
-    return sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
+    found = sorted((_container(one) for one in json.loads(shown)), key=lambda one: one.name)
+    if all(one.health in ("", HEALTHY) for one in found):
+        return found
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(_looked_at, found))
+
+
+def _looked_at(one: ContainerStatus) -> ContainerStatus:
+    if one.health in ("", HEALTHY) or one.state != "running" or not one.check:
+        return one
+    try:
+        execute(one.name, one.check, seconds=CHECK_SECONDS)
+    except InfraError:
+        return one
+    return replace(one, health=HEALTHY)
 
 
 def _container(shown: dict[str, Any]) -> ContainerStatus:
@@ -121,6 +145,7 @@ def _container(shown: dict[str, Any]) -> ContainerStatus:
         health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
         since=None if since in (None, "", NEVER) else since,
         image=config["Image"],
+        check=tuple(test[1:]) if (test := (config.get("Healthcheck") or {}).get("Test") or [""])[0] == "CMD" else (),
         service=(config.get("Labels") or {}).get("com.docker.compose.service", ""),
         mounts=tuple((mount.get("Source", ""), mount.get("Destination", "")) for mount in shown.get("Mounts", [])),
         ports=tuple(published),

@@ -47,6 +47,7 @@ FOLDERS = (
     HomeFolder("backup", 0o711),
     HomeFolder("backup/ssh"),
     HomeFolder("log"),
+    HomeFolder("auth"),
     HomeFolder("caddy", 0o750),
     # PgBouncer reads by its group what the others write.
     HomeFolder("pgbouncer", 0o2750, LAUNCHDB, PGBOUNCER),
@@ -57,6 +58,7 @@ FOLDERS = (
     HomeFolder("postgrest", 0o755),
     HomeFolder("run", 0o711),
     HomeFolder("run/api"),
+    HomeFolder("run/auth"),
     HomeFolder("run/projects", 0o711),
     HomeFolder("run/pgbouncer", 0o750, PGBOUNCER, LAUNCHDB),
     HomeFolder("run/broker"),

@@ -1,4 +1,4 @@
-"""When a project was last asked: its data API touches a file, whoever runs it; the file's time says when."""
+"""When a project was last asked: its data API, Auth and Storage touch a file each, whose time says when."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TOUCH_SECONDS = 1.0
 class ActivityMark:
     """Notes that requests come, by a file in a folder that is there, at most once a second. Safe to use by threads."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
+    def __init__(self, folder: Path, file: str = FILE) -> None:
+        self._file = folder / file
         self._until = 0.0
         self._lock = threading.Lock()
 
@@ -43,8 +43,18 @@ class ActivityMark:
                 os.close(handle)
 
 
+def auth_marks(settings: Settings) -> Path:
+    """Return the folder in which Auth notes that it is asked for a project, by a file of the project's name."""
+    return settings.run_folder / "auth"
+
+
+def storage_marks(settings: Settings) -> Path:
+    """Return the folder in which Storage notes the same."""
+    return settings.run_folder / "storage"
+
+
 def idle_seconds(settings: Settings, instance_id: str) -> float | None:
-    """Return how long ago the instance was last asked, or began; None when nobody notes it.
+    """Return how long ago the instance, Auth or Storage was last asked; None when the instance notes nothing.
 
     The clock is this machine's, as the file's time is: the two are on one file system.
     """
@@ -53,4 +63,9 @@ def idle_seconds(settings: Settings, instance_id: str) -> float | None:
     for folder in folders:
         with suppress(OSError):
             found.append((folder / FILE).lstat().st_mtime)
-    return max(0.0, time.time() - max(found)) if found else None
+    if not found:
+        return None
+    for marks in (auth_marks(settings), storage_marks(settings)):
+        with suppress(OSError):
+            found.append((marks / instance_id).lstat().st_mtime)
+    return max(0.0, time.time() - max(found))

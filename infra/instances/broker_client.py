@@ -9,7 +9,7 @@ import httpx
 
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import shape
-from infra.instances.containers.protocol import ProjectContainer
+from infra.instances.containers.protocol import ContainerEnd, ProjectContainer
 from infra.sockets import is_listening
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class BrokerClient:
     def log_tail(self, project_id: str) -> str:
         """Return the last lines that it wrote, without secrets."""
         return str(self._ask("GET", project_id, "log")["log"])
+
+    def wait_for_end(self, after: int, seconds: float) -> ContainerEnd | None:
+        """Wait until a container of this installation's projects ends, is paused or removed; None when none does."""
+        found = self._sent("GET", f"/ended/{after}/{round(seconds)}")["ended"]
+        return None if found is None else ContainerEnd(**found)
 
     def close(self) -> None:
         """Release the connection."""

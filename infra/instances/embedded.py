@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from infra.instances.instances import CreatedBy
@@ -40,12 +41,21 @@ class EmbeddedInstances:
         del instance_id
         return False
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """None writes anything: the API's own process does."""
+        return ()
+
     def reload(self, instance_id: str, part: Part) -> None:
         """Nothing: the API sees by itself that a stamp or a file has changed."""
 
     def needing_reload_signal(self) -> frozenset[str]:
         """None: the API compares the stamp of each schema by itself."""
         return frozenset()
+
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Nothing of it can end by itself."""
+        time.sleep(seconds)
+        return after, None
 
     def close(self) -> None:
         """Nothing is held."""

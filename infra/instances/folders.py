@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Unavailable
 from infra.files import ensure_folder, holds, replace
-from infra.instances.activity import ActivityMark
+from infra.instances.activity import FILE, ActivityMark
 from infra.instances.instances import InstanceState
 from infra.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from infra.instances.instances import InstanceSpec
 
 CONFIGURATION, TAKEN = "data-api.conf", "taken"
+# The socket, and what our own data API calls it until it listens.
+SOCKETS = ("api.sock", ".api.sock.new")
 # The first line of a configuration: by it a folder is known to be ours, whose it is, and what it serves.
 LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 # What the template is told when an instance runs inside the API's own process.
@@ -129,10 +133,12 @@ class InstanceFolders:
 class SocketFolders:
     """One folder a project in which its container makes its socket; nothing else of the host is writable to it."""
 
-    NAME = "api.sock"
+    NAME = SOCKETS[0]
 
     def __init__(self, root: Path, *, owner: tuple[int, int] | None = None) -> None:
         self._root, self._owner = root, owner
+        # When each folder was last seen to hold nothing else, by a time that nobody inside can set.
+        self._clean: dict[str, int] = {}
 
     def path(self, instance_id: str) -> Path:
         """Return where the instance's socket lies."""
@@ -150,6 +156,15 @@ class SocketFolders:
         """Return whether a socket is there."""
         return self.path(instance_id).is_socket()
 
+    def littered(self) -> list[str]:
+        """List the folders that hold more than a socket and the mark of the last request: nobody of ours does that."""
+        found = {path.name: path.stat().st_ctime_ns for path in _folders(self._root)}
+        clean = {name: seen for name, seen in self._clean.items() if found.get(name) == seen}
+        suspected = found.keys() - clean.keys()
+        dirty = {name for name in suspected if not _holds_its_own_alone(self._root / name)}
+        self._clean = clean | {name: found[name] for name in suspected - dirty}
+        return sorted(dirty)
+
     def remove(self, instance_id: str) -> None:
         """Remove the folder, with whatever the container left in it. Raises Unavailable."""
         try:
@@ -158,6 +173,26 @@ class SocketFolders:
             return
         except OSError as error:
             raise Unavailable(f"the instance's socket folder cannot be removed ({error.strerror})") from error
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError):
+        yield from root.iterdir()
+
+
+def _holds_its_own_alone(folder: Path) -> bool:
+    # Whoever cannot read it has been shut out by somebody inside.
+    try:
+        with os.scandir(folder) as entries:
+            return all(
+                (one.name == FILE and one.is_file(follow_symlinks=False))
+                or (one.name in SOCKETS and stat.S_ISSOCK(one.stat(follow_symlinks=False).st_mode))
+                for one in entries
+            )
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
 
 
 def _label(path: Path) -> tuple[str, str] | None:

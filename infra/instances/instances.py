@@ -13,6 +13,7 @@ Part = Literal["schema", "config"]
 class InstanceSpec:
     """What one data API has to serve. `id` names the instance, `project_id` whose it is.
 
+    api_keys         the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
     db_uri_before    tried when the server refuses db_uri's password: while that is changed, one of the two is right
     cors_origins     none: any
     rate_per_minute  0: not counted
@@ -32,6 +33,7 @@ class InstanceSpec:
     body_bytes: int = 10 * 1024 * 1024
     session: str = ""
     db_uri_before: str = field(default="", repr=False)
+    api_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ class Instances(InstanceSnapshot, Protocol):
     def discard(self, instance_id: str) -> bool:
         """Remove what has ended of an instance, unless it runs by now; say whether anything was. Raises Unavailable."""
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """Remove the instances that write where they have nothing to write; return which. Raises Unavailable."""
+
     def address(self, instance_id: str) -> str:
         """Return the address that clients reach it at."""
 
@@ -115,6 +120,14 @@ class Instances(InstanceSnapshot, Protocol):
 
     def needing_reload_signal(self) -> frozenset[str]:
         """Return the ids of running instances that learn of a changed schema by `reload` alone. Raises Unavailable."""
+
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Wait, so long at most, until an instance ends later than this; return when one did, and which.
+
+        after  nanoseconds since 1970; returned as it is when none does
+
+        Raises Unavailable.
+        """
 
     def close(self) -> None:
         """Close the connection to whoever was asked."""

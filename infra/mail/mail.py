@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
+    # Host, port and seconds become a connection.
+    Dial = Callable[[str, int, float], socket.socket]
+
 PASSWORD_FILE = "SMTP_PASSWORD"  # noqa: S105 - the name of a secret
 # For each answer of the server, and for all of it: one that drips its answers does not hold a worker.
 ANSWER_SECONDS, LONGEST_SECONDS, FAREWELL_SECONDS = 20.0, 120.0, 2.0
@@ -40,12 +43,13 @@ class DeliveryInDoubt(Unavailable):
 
 @dataclass(frozen=True)
 class Email:
-    """What is to be mailed. name: of the addressee, may be empty."""
+    """What is to be mailed. name: of the addressee, may be empty; html: the text in another form, may be empty."""
 
     to: str
     subject: str
     text: str
     name: str = ""
+    html: str = ""
 
 
 class MailTransport(Protocol):
@@ -76,39 +80,85 @@ def check_email(letter: Email) -> None:
     for what, text, longest in (("name", letter.name, LONGEST_NAME), ("subject", letter.subject, LONGEST_SUBJECT)):
         if not text.isprintable() or len(text) > longest:
             raise Refused(f"the {what} of a mail must be printable, on one line, and at most {longest} characters")
-    if "\0" in letter.text or len(letter.text) > LONGEST_TEXT:
+    if any("\0" in body or len(body) > LONGEST_TEXT for body in (letter.text, letter.html)):
         raise Refused(f"the text of a mail must be at most {LONGEST_TEXT} characters, none of them U+0000")
 
 
-def to_message(letter: Email, *, sender: str, identity: str, at: datetime) -> EmailMessage:
+def to_message(letter: Email, *, sender: str, identity: str, at: datetime, sender_name: str = "") -> EmailMessage:
     """Return the letter as a message, the same one each time. Raises Refused.
 
-    identity  makes its Message-ID, by which a reader's program knows a second copy
+    sender       the address that it comes from
+    identity     makes its Message-ID, by which a reader's program knows a second copy
+    sender_name  shown beside the address
     """
     check_email(letter)
     made = EmailMessage(policy=SMTP if letter.to.isascii() else SMTPUTF8)
     user, _, domain = letter.to.rpartition("@")
     try:
-        made["From"] = sender
+        made["From"] = Address(display_name=sender_name, addr_spec=sender)
         made["To"] = Address(display_name=letter.name, username=user, domain=domain)
         made["Subject"] = letter.subject
         made["Date"] = at
         made["Message-ID"] = f"<{identity}@{sender.rpartition('@')[2].rstrip('>')}>"
         made["Auto-Submitted"] = "auto-generated"
         made.set_content(letter.text, cte="quoted-printable")
+        if letter.html:
+            made.add_alternative(letter.html, subtype="html", cte="quoted-printable")
         made.as_bytes()
     except (MessageError, ValueError, IndexError) as error:
         raise Refused("this mail cannot be written: its address or a header is malformed") from error
     return made
 
 
+class _Dialled(smtplib.SMTP):
+    """A connection that begins as whoever makes it says."""
+
+    def __init__(self, host: str, port: int, domain: str, seconds: float, dial: Dial | None) -> None:
+        self._dial = dial
+        super().__init__(host, port, domain, timeout=seconds)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made: socket.socket = (self._dial or _connect)(host, port, timeout)
+        made.settimeout(timeout)
+        return made
+
+
+class _DialledOverTls(_Dialled):
+    """The same, with TLS from the first byte on."""
+
+    def __init__(
+        self, host: str, port: int, domain: str, seconds: float, context: ssl.SSLContext, dial: Dial | None
+    ) -> None:
+        self._context = context
+        super().__init__(host, port, domain, seconds, dial)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self._context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
+
+
+def _connect(host: str, port: int, timeout: float) -> socket.socket:
+    return socket.create_connection((host, port), timeout)
+
+
 class SmtpServer:
     """An SMTP server: TLS from the beginning on port 465, STARTTLS elsewhere, neither only on this machine."""
 
-    def __init__(self, settings: Settings, *, password: str | None = None) -> None:
-        """Name the server. password: to be tried instead of the one in force."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        password: str | None = None,
+        dial: Dial | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Name the server.
+
+        password  to be tried instead of the one in force
+        dial      connects to it; None: whatever its address is. Raises Refused, Unavailable
+        seconds   for all that is said to it; None: two minutes
+        """
         self._settings = settings
-        self._tried = password
+        self._tried, self._dial, self._seconds = password, dial, seconds or LONGEST_SECONDS
         hide_values(password or "")
         hide_values(settings.smtp_password.get_secret_value())
         self._implicit = settings.smtp_tls == "implicit" or (settings.smtp_tls == "auto" and settings.smtp_port == 465)
@@ -137,7 +187,7 @@ class SmtpServer:
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
         smtp = self._connected()
-        alarm = threading.Timer(LONGEST_SECONDS, _hang_up, (smtp,))
+        alarm = threading.Timer(self._seconds, _hang_up, (smtp,))
         alarm.daemon = True
         alarm.start()
         try:
@@ -154,11 +204,10 @@ class SmtpServer:
 
     def _connected(self) -> smtplib.SMTP:
         known, domain = self._settings, self._settings.smtp_from.rpartition("@")[2].rstrip(">")
+        seconds = min(ANSWER_SECONDS, self._seconds)
         if self._implicit:
-            return smtplib.SMTP_SSL(
-                known.smtp_host, known.smtp_port, domain, timeout=ANSWER_SECONDS, context=self._context()
-            )
-        return smtplib.SMTP(known.smtp_host, known.smtp_port, domain, timeout=ANSWER_SECONDS)
+            return _DialledOverTls(known.smtp_host, known.smtp_port, domain, seconds, self._context(), self._dial)
+        return _Dialled(known.smtp_host, known.smtp_port, domain, seconds, self._dial)
 
     def _secured(self, smtp: smtplib.SMTP) -> None:
         smtp.ehlo_or_helo_if_needed()
@@ -170,9 +219,12 @@ class SmtpServer:
 
     def _context(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._settings.smtp_ca_file or None)
+            context = ssl.create_default_context(cafile=(self._settings.smtp_ca_file or None))
+            if self._dial is not None and self._settings.smtp_ca_file:
+                context.load_default_certs()  # a tenant's server is known to the system, or one of the operator's
         except (OSError, ssl.SSLError) as error:
             raise Refused("SMTP_CA_FILE cannot be read, or holds no certificate") from error
+        return context
 
     def _password(self) -> str:
         """Read it each time, so that a rotation restarts nothing: the secret's file, or else the setting."""

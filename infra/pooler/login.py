@@ -33,6 +33,7 @@ def _ensure(cluster: Cluster, platform: str, password: str, session: str) -> Non
             there = cursor.execute(SQL.look, {"platform": platform}).fetchone()
             cursor.execute(SQL.make.format(verb=sql.SQL("ALTER" if there else "CREATE"), password=verifier))
             cursor.execute(SQL.admit.format(platform=database))
+            cursor.execute(SQL.reserve)
     with cluster.open_in_database(platform, session) as inside:
         row = inside.execute(SQL.may_ask).fetchone()
         if not (row and row[0]):

@@ -7,7 +7,8 @@ SELECT pg_advisory_xact_lock(19524, 2);
 SELECT a.rolpassword AS password,
        a.rolcanlogin AND NOT (a.rolsuper OR a.rolcreaterole OR a.rolcreatedb OR a.rolreplication OR a.rolbypassrls)
            AND (a.rolvaliduntil IS NULL OR a.rolvaliduntil = 'infinity') AS plain,
-       has_database_privilege(a.oid, %(platform)s, 'CONNECT') AS may_connect
+       has_database_privilege(a.oid, %(platform)s, 'CONNECT')
+           AND pg_has_role(a.oid, 'pg_use_reserved_connections', 'USAGE') AS may_connect
   FROM pg_authid a WHERE a.rolname = 'launchdb_pooler';
 
 -- name: make
@@ -16,6 +17,10 @@ SELECT a.rolpassword AS password,
 
 -- name: admit
 GRANT CONNECT ON DATABASE {platform} TO launchdb_pooler;
+
+-- name: reserve
+-- Where projects have taken every other connection, those who are let into one that is open have to be looked up all the same.
+GRANT pg_use_reserved_connections TO launchdb_pooler WITH INHERIT TRUE;
 
 -- name: may_ask
 SELECT has_schema_privilege('launchdb_pooler', 'pgbouncer', 'USAGE')

@@ -145,6 +145,8 @@ class _Role:
             roles.service: {"bypass": True, "member_of": (SHARED_SERVICE,)},
             roles.owner: {"rounds": scram.CLIENT_ROUNDS, "member_of": (roles.auth, roles.storage, SHARED_OWNER)},
             roles.authenticator: {"inherit": False, "member_of": roles.api},
+            # Its clients wait, and what stands in public is found by nobody who does not name it.
+            roles.auth: {"settings": ("search_path=pg_catalog", "statement_timeout=20s", "lock_timeout=5s")},
             roles.storage: {"inherit": False, "member_of": roles.api},
             roles.dump: {
                 "bypass": True,

@@ -29,8 +29,16 @@ def secret_id(value: str) -> str:
 
 def describe_secrets(folder: Path) -> dict[str, list[str]]:
     """Return by what each secret's valid values are known, newest first."""
-    known = {name: secretfiles.valid_values(folder, name) for name in (*secretfiles.NAMES, secretfiles.CHOSEN)}
+    names = (*secretfiles.NAMES, secretfiles.CHOSEN, *secretfiles.LOGIN_FILES.values())
+    known = {name: secretfiles.valid_values(folder, name) for name in names}
     return {name: [secret_id(value) for value in values] for name, values in known.items() if values}
+
+
+def is_known(folder: Path, name: str) -> bool:
+    """Return whether there is such a secret, be it that only its id was given to this process."""
+    if (folder / name).exists():
+        return True
+    return (folder / IDS).exists() and name in json.loads(files.read(folder / IDS))
 
 
 def valid_ids(folder: Path, name: str) -> list[str]:
@@ -89,7 +97,8 @@ def activate(folder: Path, dotenv: Path, name: str, value: str, *, keep_old: boo
     if not keep_old:
         with files.translate_os_errors(path):
             (folder / f"{name}.previous").unlink(missing_ok=True)
-    if dotenv.exists():
+    # What only our own parts tell each other stands in no `.env`.
+    if dotenv.exists() and name not in secretfiles.OWN:
         _write(dotenv, secretfiles.with_lines(dotenv.read_text(), {name: value}), like=dotenv)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jwt
 
 from infra.errors import Refused
+from infra.secrets import signing_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +37,9 @@ class TokenRefused(Refused):
 
 
 def sign_token(claims: dict[str, Any], key: str) -> str:
-    """Return the token of these claims, signed with `key`."""
-    return jwt.encode(claims, key, algorithm=ALGORITHM)
+    """Return the token of these claims, signed with `key`: a plain text (HS256), or a JWK, which the token names."""
+    by = signing_keys.signer(key)
+    return jwt.encode(claims, by.key, algorithm=by.algorithm, headers={"kid": by.kid} if by.kid else None)
 
 
 def access_token(owner_id: str, key: str, *, now: int, seconds: int, session: str | None = None) -> str:
@@ -114,18 +116,34 @@ class VerificationKey:
 
 
 def key_set(keys: Sequence[tuple[str, float | None]]) -> str:
-    """Return the secret that `keys_of` takes for all of these: a text as it is, or a JWKS of several (RFC 7517).
+    """Return the secret that `verification_keys` takes for all of these: a text as it is, or a JWKS of several.
 
-    keys  texts of HS256 keys, each with the second of the epoch from which on it is good no more, or None
+    keys  texts of HS256 keys, or JWKs, of which no private part gets in; each with the second of the epoch from which
+          on it is good no more, or None
     """
-    if len(keys) == 1 and keys[0][1] is None:
+    if len(keys) == 1 and keys[0][1] is None and signing_keys.read_jwk(keys[0][0]) is None:
         return keys[0][0]
     listed = []
     for text, until in keys:
-        plain = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-        key: dict[str, Any] = {"kty": "oct", "k": plain, "alg": ALGORITHM, "use": "sig"}
+        key = _verifying(text)
         listed.append(key if until is None else {**key, "exp": until})
     return json.dumps({"keys": listed}, separators=(",", ":"))
+
+
+def _verifying(text: str) -> dict[str, Any]:
+    """Return the JWK by which signatures of a key are verified."""
+    key = signing_keys.read_jwk(text)
+    if key is None:
+        plain = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return {"kty": "oct", "k": plain, "alg": ALGORITHM, "use": "sig"}
+    return signing_keys.public_jwk(key) or key
+
+
+def public_keys(secret: str, now: float) -> list[dict[str, Any]]:
+    """Return the JWKs of a secret (see `verification_keys`) that anybody may know and that have not ended."""
+    listed = (_json_object(secret) or {}).get("keys", [])
+    shown = [(signing_keys.public_jwk(key), key.get("exp", math.inf)) for key in listed]
+    return [key for key, until in shown if key is not None and until > now]
 
 
 @functools.lru_cache(maxsize=4096)

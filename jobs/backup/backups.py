@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from catalog import backups, names
-from catalog.settings_model import SECRETS
+from catalog.settings_model import SETTINGS_SECRETS
 from infra.backup.monitor import ProgressMonitor
 from infra.backup.set_plan import SetPlan
 from infra.backup.store import BackupStore
+from jobs.projects import api_keys
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
 
 # What a project that is brought back goes on with, so that the keys in its clients stay good.
 KEYS = (names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY)
-KEPT_SECRETS = (*KEYS, *SECRETS.values())
+KEPT_SECRETS = (*KEYS, *SETTINGS_SECRETS)
+
+
+def is_kept(name: str) -> bool:
+    """Return whether a secret of this name goes with a backup."""
+    return name in KEPT_SECRETS or is_of_clients(name)
+
+
+def is_of_clients(name: str) -> bool:
+    """Return whether a secret comes back with a project that was gone, and not where one is restored in its place.
+
+    A key that was revoked since the backup would be good again there.
+    """
+    return name == names.SIGNING_KEY or name.startswith(api_keys.PREFIX)
 
 
 def store(infra: Infra) -> BackupStore:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from catalog import names, settings
 from catalog.ids import is_project_id
 from infra.errors import Refused
 from infra.postgres.sql import statements
-from infra.secrets import tokens
+from infra.secrets import signing_keys
 from jobs.backup import backups
-from jobs.backup.backups import KEPT_SECRETS, KEYS
+from jobs.backup.backups import KEYS, is_kept
+from jobs.projects import api_keys, jwt_import
 
 if TYPE_CHECKING:
     from infra.backup.transfer import ExportHeader
     from infra.composition import Infra
 
 SQL = statements(__file__)
-SHORTEST_JWT_SECRET = 32
 
 
 def inspect_export(infra: Infra, file: str, passphrase: str) -> ExportHeader:
@@ -48,16 +47,17 @@ def _check_details(infra: Infra, scope: str, details: dict[str, Any]) -> None:
         given = {str(name): str(value) for name, value in details["secrets"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"its settings or secrets are not what they should be: {type(error).__name__}") from None
-    if not set(given) <= set(KEPT_SECRETS) or not set(given) >= set(KEYS):
+    if not all(is_kept(name) and is_whole(name, value) for name, value in given.items()) or not set(given) >= set(KEYS):
         raise Refused("its secrets are not those of a project")
-    if len(given[names.JWT_SECRET]) < SHORTEST_JWT_SECRET:
+    if len(given[names.JWT_SECRET]) < jwt_import.SHORTEST:
         raise Refused("its JWT secret is too short")
-    roles = names.roles(scope)
-    for name, role in ((names.ANON_KEY, roles.anon), (names.SERVICE_KEY, roles.service)):
-        try:
-            claims, _ = tokens.signed_claims(given[name], tokens.verification_keys(given[names.JWT_SECRET]))
-            ours = json.loads(claims).get("db_role") == role
-        except (tokens.SignatureRefused, ValueError, AttributeError):
-            ours = False
-        if not ours:
+    for name in (names.ANON_KEY, names.SERVICE_KEY):
+        if jwt_import.key_claims(scope, name, given[name], given[names.JWT_SECRET]) is None:
             raise Refused("its API keys are not those of the project")
+
+
+def is_whole(name: str, value: str) -> bool:
+    """Return whether a signing key or an opaque key is one; of what else there is, others say so."""
+    if name == names.SIGNING_KEY:
+        return signing_keys.is_signing_key(value)
+    return api_keys.is_stored_key(value) if name.startswith(api_keys.PREFIX) else True

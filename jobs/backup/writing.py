@@ -77,7 +77,7 @@ def write_backup(run: Run[Any], *, fresh: bool = False, last: bool = False) -> N
         "name": row["name"],
         "poolSize": row["pool_size"],
         "settings": row["settings"],
-        "secrets": {name: known[name] for name in backups.KEPT_SECRETS if name in known},
+        "secrets": {name: value for name, value in known.items() if backups.is_kept(name)},
     }
     uri = run.infra.databases.uri(names.database(scope), login, known[names.password(login)])
     backups.write(run, backup, DumpSource(run.infra.databases.cluster, uri, run.session, scope), more=more, fresh=fresh)

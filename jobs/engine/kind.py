@@ -130,7 +130,7 @@ class Kind:
     steps: tuple[AnyStep, ...]
     version: int = 1
     queue: str = CONTROL
-    lane: Literal["control", "bulk"] | None = "control"
+    lane: Literal["control", "bulk", "mail"] | None = "control"
     attempts: int = 5
     on_failure: Literal["undo", "keep"] = "keep"
     max_running: int | None = None
@@ -160,7 +160,7 @@ class Policy(TypedDict, total=False):
     """What makes a kind special, beside its steps.
 
     queue       which workers serve it
-    lane        one job at a time per project and lane; None runs beside anything
+    lane        one job at a time per project and lane; None runs beside anything, and so does what is of no project
     on_failure  undo: the steps begun are undone, newest first; keep: everything stays for a retry
     max_running how many jobs of this kind may run at a time, over all workers
     max_children how many of a parent's children may run at a time
@@ -180,7 +180,7 @@ class Policy(TypedDict, total=False):
 
     version: int
     queue: str
-    lane: Literal["control", "bulk"] | None
+    lane: Literal["control", "bulk", "mail"] | None
     attempts: int
     on_failure: Literal["undo", "keep"]
     max_running: int | None

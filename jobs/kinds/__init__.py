@@ -25,6 +25,7 @@ from jobs.kinds.platform.vacuum_platform import VacuumPlatform
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.delete import DeleteProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.mail import SendMail
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.kinds.project.pause import PauseProject
@@ -34,7 +35,9 @@ from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.kinds.project.rotate_secret import RotateSecret
+from jobs.kinds.project.rotate_signing_key import RotateSigningKey
 from jobs.kinds.project.sleep import SleepProject
+from jobs.kinds.project.update_keys import UpdateKeys
 from jobs.kinds.project.vacuum import VacuumProject
 from jobs.kinds.project.wake import WakeProject
 from jobs.kinds.project.warn import WarnOwner
@@ -50,6 +53,7 @@ __all__ = [
     "ForgetBackup",
     "ForgetDatabase",
     "ImportProject",
+    "ImportUsers",
     "MigrateFleet",
     "MigrateProject",
     "PauseProject",
@@ -66,10 +70,12 @@ __all__ = [
     "RotateFleet",
     "RotatePlatformSecret",
     "RotateSecret",
+    "RotateSigningKey",
     "SendMail",
     "SleepProject",
     "SyncOffsite",
     "UndoRestore",
+    "UpdateKeys",
     "VacuumFleet",
     "VacuumPlatform",
     "VacuumProject",

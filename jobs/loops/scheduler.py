@@ -25,6 +25,7 @@ from jobs.engine.reaper import Reaper
 from jobs.engine.relay import Relay
 from jobs.loops.audit_sealer import AuditSealer
 from jobs.loops.caddy_reconciler import CaddyReconciler
+from jobs.loops.container_watcher import ContainerWatcher
 from jobs.loops.idle_scaler import IdleScaler
 from jobs.loops.quota_keeper import QuotaKeeper
 from jobs.loops.schema_listener import SchemaListener
@@ -45,6 +46,7 @@ DOOR_SECONDS = 30.0
 SEAL_SECONDS = 2.0
 QUOTA_SECONDS = 10.0
 HISTORY_SECONDS = 5.0
+INTRUDER_SECONDS = 2.0
 BREAKER_SECONDS = 2.0
 HURRIED_SECONDS = 0.1
 AWAY_SECONDS = 0.2
@@ -117,6 +119,9 @@ def world_loops(infra: Infra) -> list[Loop]:
     if infra.settings.runtime != "embedded":
         listener = SchemaListener(infra.database, infra.databases.cluster, infra.instances)
         found.append(Loop("listener", listener.run_once, lambda _count: 0.0))
+        watcher = ContainerWatcher(infra)
+        found.append(Loop("containers", watcher.run_once, lambda _count: 0.0))
+        found.append(Loop("intruders", watcher.evict_intruders, lambda _count: INTRUDER_SECONDS))
     return found
 
 

@@ -165,6 +165,10 @@ class Sweeper:
                     yield kind, name, row["label"].removeprefix(LABEL)
         for instance in instances.list():
             yield "instance", instance.id, instance.project_id
+        for project in self._infra.auth.list():
+            yield "auth", project, project
+        for project in self._infra.storage.list():
+            yield "storage", project, project
 
 
 def _plain(detail: dict[str, str]) -> dict[str, str]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from catalog import names
 from catalog.settings import effective
 from jobs.projects import pooling
-from jobs.projects.data_plane import limits, spec, standing_passwords
+from jobs.projects.data_plane import auth_spec, limits, spec, standing_passwords, storage_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from catalog.secrets import ScopeSecrets
+    from catalog.settings_model import ProjectSettings
     from infra.composition import Infra
     from infra.instances.instances import InstanceSnapshot, InstanceSpec
     from infra.pooler.pooler import PoolerEntry
@@ -71,7 +72,26 @@ def differences(
         entry = pooling.pooler_entry(infra, names.database(project.id), project.pool_size, chosen)
         found += pooling.differences(served, entry, closed=project.closed)
     wanted = spec(infra, project.id, known, chosen, pool_size=project.pool_size, read_only=project.read_only)
-    return found + _faults_of_instance(instances or infra.instances, project, wanted)
+    found += _faults_of_instance(instances or infra.instances, project, wanted)
+    found += _faults_of_auth(infra, project, known, chosen)
+    return found + _faults_of_storage(infra, project, known, chosen)
+
+
+def _faults_of_storage(infra: Infra, project: WantedProject, known: ScopeSecrets, chosen: ProjectSettings) -> list[str]:
+    if not project.served:
+        exists = infra.storage.exists(project.id)
+        return [f"Storage {project.id}: a {project.status} project is served"] if exists else []
+    fault = infra.storage.fault(storage_spec(infra, project.id, known, chosen))
+    return [f"Storage {project.id}: {fault}"] if fault else []
+
+
+def _faults_of_auth(infra: Infra, project: WantedProject, known: ScopeSecrets, chosen: ProjectSettings) -> list[str]:
+    if not project.served:
+        return [f"Auth {project.id}: a {project.status} project is served"] if infra.auth.exists(project.id) else []
+    if names.MAIL_KEY not in known:
+        return [f"Auth {project.id}: it has no key for its letters"]
+    fault = infra.auth.fault(auth_spec(infra, project.id, known, chosen))
+    return [f"Auth {project.id}: {fault}"] if fault else []
 
 
 def _faults_of_instance(instances: InstanceSnapshot, project: WantedProject, wanted: InstanceSpec) -> list[str]:

@@ -11,6 +11,7 @@ from catalog import job_secrets
 from catalog import platform_secrets as catalogue
 from infra.backup import keys
 from infra.secrets import master_keys, secret_changes, secretfiles
+from infra.secrets.services import LOGINS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +32,13 @@ class RotatableSecret:
     file     its name in the secrets folder
     grace    how long the old value is good besides unless it is said otherwise, in seconds; None: it has no such time
     least    the least such time: what has read a row may still be about to open it
+    login    the service's login on Postgres whose password it is
     """
 
     file: str
     grace: int | None = None
     least: int = 0
+    login: str = ""
 
 
 ALL = {
@@ -44,6 +47,11 @@ ALL = {
     MASTER_KEY: RotatableSecret(master_keys.NAME, grace=60, least=30),
     BACKUP_KEY: RotatableSecret(keys.NAME),
     SMTP_PASSWORD: RotatableSecret(secretfiles.CHOSEN),
+    # A login has one password: the old one ends with the new one's first moment.
+    **{
+        f"{login.removeprefix('launchdb_')}DatabasePassword": RotatableSecret(file, login=login)
+        for login, file in LOGINS.items()
+    },
 }
 
 
@@ -97,6 +105,8 @@ def secret_statuses(tx: Transaction, folder: Path) -> list[SecretStatus]:
     rotations, copies, found = catalogue.newest(tx), catalogue.copies(tx), []
     for name, rotated in ALL.items():
         if name == SMTP_PASSWORD and not (folder / rotated.file).exists():
+            continue
+        if rotated.login and not secret_changes.is_known(folder, rotated.file):
             continue
         value, *earlier = secret_changes.valid_ids(folder, rotated.file)
         last, copy = rotations.get(name), copies.get(name)

@@ -26,7 +26,11 @@ def secret_makers(project: str, now: int) -> Makers:
 
     now  the present in seconds of the epoch
     """
-    return {**secret_makers_of(project, JWT_SECRET, now), **secret_makers_of(project, DATABASE_PASSWORD, now)}
+    return {
+        **secret_makers_of(project, JWT_SECRET, now),
+        **secret_makers_of(project, DATABASE_PASSWORD, now),
+        **MAIL_KEY_MAKERS,
+    }
 
 
 def secret_makers_of(project: str, secret: str, now: int) -> Makers:
@@ -43,6 +47,10 @@ def secret_makers_of(project: str, secret: str, now: int) -> Makers:
 
 def _random(_known: dict[str, str]) -> str:
     return randomness.token_urlsafe(RANDOM_BYTES)
+
+
+# Projects that are older than Auth get one when they are reconciled.
+MAIL_KEY_MAKERS: Makers = {names.MAIL_KEY: _random}
 
 
 def _key(known: dict[str, str], project: str, role: str, db_role: str, now: int) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
-POOLER = "pooler"
+POOLER, AUTH, STORAGE = "pooler", "auth", "storage"
 
 
 def store_secrets(run: AtomicRun[Any], tx: Transaction, vault: Vault) -> None:
@@ -200,9 +200,62 @@ def update_data_api(run: Run[Any]) -> None:
         (open_data_api if project.served else close_data_api)(run)
 
 
+def open_auth(run: Run[Any]) -> None:
+    """Ensure that Auth serves the project as configured."""
+    project = run.args.project_id
+    spec = data_plane.stored_auth_spec(run)
+    run.ledger.mark_intended(AUTH, project)
+    run.check()
+    run.infra.auth.ensure(spec)
+    run.ledger.mark_present(AUTH, project)
+
+
+def close_auth(run: Run[Any]) -> None:
+    """Ensure that Auth does not serve the project."""
+    project = run.args.project_id
+    run.ledger.mark_releasing(AUTH, project)
+    run.check()
+    run.infra.auth.remove(project)
+    run.ledger.mark_gone(AUTH, project)
+
+
+def update_auth(run: Run[Any]) -> None:
+    """Ensure that Auth serves a settled project, or not at all while it is paused or sleeps."""
+    project = settled(run)
+    if project is not None:
+        (open_auth if project.served else close_auth)(run)
+
+
+def open_storage(run: Run[Any]) -> None:
+    """Ensure that Storage serves the project as configured."""
+    project = run.args.project_id
+    spec = data_plane.stored_storage_spec(run)
+    run.ledger.mark_intended(STORAGE, project)
+    run.check()
+    run.infra.storage.ensure(spec)
+    run.ledger.mark_present(STORAGE, project)
+
+
+def close_storage(run: Run[Any]) -> None:
+    """Ensure that Storage does not serve the project. Its files stay where they are."""
+    project = run.args.project_id
+    run.ledger.mark_releasing(STORAGE, project)
+    run.check()
+    run.infra.storage.remove(project)
+    run.ledger.mark_gone(STORAGE, project)
+
+
+def update_storage(run: Run[Any]) -> None:
+    """Ensure that Storage serves a settled project, or not at all while it is paused or sleeps."""
+    project = settled(run)
+    if project is not None:
+        (open_storage if project.served else close_storage)(run)
+
+
 def check_round_trip(run: Run[Any]) -> None:
     """Log in as the data API does, write and read as each of its roles, and leave nothing."""
-    coming, before = data_plane.data_passwords(run.args.project_id, data_plane.stored_secrets(run))
+    login = names.roles(run.args.project_id).authenticator
+    coming, before = data_plane.login_passwords(login, data_plane.stored_secrets(run))
     run.check()
     try:
         _prove(run, coming)

@@ -21,17 +21,23 @@ from jobs.kinds.backup.undo_restore import UndoRestore
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.pause import PauseProject
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
 from jobs.kinds.project.rotate_secret import RotateSecret
+from jobs.kinds.project.rotate_signing_key import RotateSigningKey
 from jobs.kinds.project.sleep import SleepProject
+from jobs.kinds.project.update_keys import UpdateKeys
 from jobs.kinds.project.vacuum import VacuumProject
 from jobs.kinds.project.wake import WakeProject
+from jobs.projects import jwt_import, project_secrets
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
+    from infra.secrets.signing_keys import Algorithm
+    from infra.secrets.vault import Vault
 
 SQL = statements(__file__)
 # What could not be woken is not tried again by each request.
@@ -76,13 +82,13 @@ def wake(tx: Transaction, project_id: str, **asked: Any) -> Job:
     return enqueue(tx, WakeProject(project_id), **asked)
 
 
-def mend(tx: Transaction, project_id: str, **asked: Any) -> Job | None:
+def mend(tx: Transaction, project_id: str, *, rest_seconds: int = REST_SECONDS, **asked: Any) -> Job | None:
     """Ask for an active project that does not answer to be put right; nothing is asked for while somebody sees to it.
 
-    What was tried a moment ago is left to the sweep, which knows what differs.
+    What was tried a moment ago, less than `rest_seconds`, is left to the sweep, which knows what differs.
     """
     status = states.state_of(tx, project_id, lock=True)
-    if status != "active" or tx.value(SQL.seen_to, {"project": project_id, "seconds": REST_SECONDS}):
+    if status != "active" or tx.value(SQL.seen_to, {"project": project_id, "seconds": rest_seconds}):
         return None
     return enqueue(tx, ReconcileProject(project_id, ("its data API does not answer",)), **asked)
 
@@ -97,12 +103,54 @@ def vacuum(tx: Transaction, project_id: str, **asked: Any) -> Job:
     return _ask(tx, VacuumProject(project_id), states.ACTIVE, asked)
 
 
+def import_users(tx: Transaction, project_id: str, file: str, **asked: Any) -> Job:
+    """Ask for users out of a dump in the imports folder to be loaded into an active project. Raises ProjectBusy."""
+    return _ask(tx, ImportUsers(project_id, file), states.ACTIVE, asked)
+
+
 def rotate(tx: Transaction, project_id: str, secret: str, grace_seconds: int, **asked: Any) -> Job:
     """Ask for a secret of an active, paused or sleeping project to be rotated; the same under way is returned.
 
     Raises ProjectBusy.
     """
     return _ask(tx, RotateSecret(project_id, secret, grace_seconds), states.SETTLED, asked)
+
+
+def rotate_signing_key(
+    tx: Transaction,
+    project_id: str,
+    *,
+    algorithm: Algorithm | None,
+    use: bool,
+    grace_seconds: int | None,
+    **asked: Any,
+) -> Job:
+    """Ask for another signing key of an active, paused or sleeping project; the same under way is returned.
+
+    Raises ProjectBusy.
+    """
+    return _ask(tx, RotateSigningKey(project_id, algorithm, use, grace_seconds), states.SETTLED, asked)
+
+
+def update_keys(tx: Transaction, project_id: str, **asked: Any) -> Job:
+    """Ask for a project's services to be told which keys are good, whatever its state."""
+    return enqueue(tx, UpdateKeys(project_id), **asked)
+
+
+def import_jwt_secret(
+    tx: Transaction, project_id: str, *, vault: Vault, values: dict[str, str], grace_seconds: int, **asked: Any
+) -> Job:
+    """Ask for a project to go on with a JWT secret and keys made elsewhere, as `jwt_import.check` returned them.
+
+    Raises ProjectBusy, also while its secret is rotated already.
+    """
+    status = states.state_of(tx, project_id, lock=True)
+    wanted = RotateSecret(project_id, project_secrets.JWT_SECRET, grace_seconds)
+    open_job = tx.one(Job, SQL.in_the_way, {"lane": f"{project_id}/{kinds.of(wanted).lane}"})
+    if open_job is not None or status not in states.SETTLED:
+        raise ProjectBusy(status or "deleted", open_job.id if open_job else None)
+    jwt_import.stage(tx, vault, project_id, values)
+    return enqueue(tx, wanted, **asked)
 
 
 def backup(tx: Transaction, project_id: str, **asked: Any) -> Job:

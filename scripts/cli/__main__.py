@@ -22,6 +22,7 @@ NOUNS = (
     "jobs.queues",
     "owners.login",
     "projects.projects",
+    "users.users",
     "jobs.jobs",
     "owners.owners",
     "owners.tokens",

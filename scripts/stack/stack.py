@@ -123,8 +123,17 @@ def require_images(version: str) -> None:
         raise Refused(f"these images are missing: {', '.join(absent)}; scripts/build-images makes them")
 
 
-def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), seconds: float = WELL_SECONDS) -> None:
+def wait_until_well(
+    stack: Stack,
+    tell: Tell,
+    *,
+    services: Sequence[str] = (),
+    seconds: float = WELL_SECONDS,
+    told: set[str] | None = None,
+) -> None:
     """Wait until the services, or all, run and are healthy; tell of each that has become so, and how many have.
+
+    told  of which this was said already, where all are waited for part by part
 
     One that was still being stopped when it was looked at, by a command that was cut short, ends later and stays so:
     it is started, once.
@@ -134,7 +143,8 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
     """
     wanted = [NAMES[service] for service in services] or list(NAMES.values())
     looked = time.monotonic()
-    deadline, told, started = looked + seconds, set(), set()
+    told, of = (set(), len(wanted)) if told is None else (told, len(NAMES))
+    deadline, started = looked + seconds, set()
     dying: dict[str, float] = defaultdict(float)
     while True:
         ill = []
@@ -150,7 +160,7 @@ def wait_until_well(stack: Stack, tell: Tell, *, services: Sequence[str] = (), s
                     docker_cli.run_docker("start", one.name)
             elif one.name not in told:
                 told.add(one.name)
-                tell(f"{one.name} is {one.health or one.state} ({len(told)} of {len(wanted)})")
+                tell(f"{one.name} is {one.health or one.state} ({len(told)} of {of})")
         if not ill:
             return
         if time.monotonic() > deadline or max(dying.values()) > DYING_SECONDS:

@@ -28,6 +28,8 @@ POOLING = ("jobs.projects.pooling", "jobs.pooling")
 HOLD_SECONDS, EXECUTE_SECONDS = 30, 60.0
 ANSWER_SECONDS = 90.0
 PULL_SECONDS = 600.0
+# Caddy first: until there is somebody behind it, it tells clients when to come again. PgBouncer needs migrations' file.
+STAGES = ((PROXY, DATABASE, "redis", "broker"), ("migrations", "pgbouncer"))
 STOPPED = "run/stopped"
 # What was stopped on purpose is not started by scripts/mend, which looks for this.
 DOWN = ".down"
@@ -53,12 +55,20 @@ def bring_up(there: Stack, tell: Tell) -> None:
     replaced = there.compose.differs(DATABASE) or not checkout.is_running_version(there.settings.version, DATABASE)
     if replaced and {DATABASE, *HOLDS} <= ran:
         restart_postgres(there, tell)
-    there.compose.up(tell=tell)
+    _start_in_order(there, tell)
     if changed and PROXY in ran:
         _let_caddy_read(there, tell)
     start_projects(there, tell)
-    wait_until_well(there, tell)
     wait_until_it_answers(there, tell)
+
+
+def _start_in_order(there: Stack, tell: Tell) -> None:
+    """Start every service, each when those that it needs are well. Raises Refused, Unavailable."""
+    has, told = there.compose.services(), set[str]()
+    rest = [service for service in has if service not in {one for stage in STAGES for one in stage}]
+    for stage in (*STAGES, rest):
+        there.compose.up(*(service for service in stage if service in has), dependants=False, tell=tell)
+        wait_until_well(there, tell, services=stage, told=told)
 
 
 def _change_logins(tell: Tell) -> None:

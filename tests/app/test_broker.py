@@ -132,6 +132,18 @@ def test_there_is_nothing_at_any_other_path(place, path):
     assert b"application/problem+json" in head
 
 
+@pytest.mark.parametrize(
+    "path", ["/ended/0/16", "/ended/99999999999999999999/1", "/ended/-1/1", "/ended/x/1", "/ended/1"]
+)
+def test_nobody_waits_longer_for_an_end_than_the_broker_may(place, path):
+    status, said, _ = asked(place, path, method="GET")
+    assert (status, said["title"]) == (404, "There is nothing here"), said
+
+
+def test_whoever_waits_for_an_end_is_told_that_there_was_none(place):
+    assert asked(place, "/ended/0/0", method="GET")[:2] == (200, {"ended": None})
+
+
 @pytest.mark.usefixtures("unharmed")
 @pytest.mark.parametrize(
     "body",

@@ -1,18 +1,18 @@
-"""The Auth and Storage services hold their place: healthy, and clear in their clients' own words."""
+"""Storage in a process of its own: healthy, and clear in its clients' words."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from app import auth, storage
+from app.storage import process as storage
 from infra.postgres.database import Database
 
 
 @pytest.fixture
-def clients(infra_as):
-    """A client of each, which have the platform's database by their own logins."""
-    apps = {"auth": auth.create(infra_as("auth").database), "storage": storage.create(infra_as("storage").database)}
+def clients(infra_as, settings):
+    """A client of it, which has the platform's database by its own login."""
+    apps = {"storage": storage.create(infra_as("storage").database, settings)}
     made = {
         name: httpx.Client(transport=httpx.WSGITransport(app), base_url="http://held") for name, app in apps.items()
     }
@@ -22,55 +22,44 @@ def clients(infra_as):
 
 
 @pytest.fixture
-def nowhere():
-    """Both services, with a database that is away."""
+def nowhere(settings):
+    """The service, with a database that is away."""
     gone = Database("postgresql://postgres@127.0.0.1:1/nowhere?connect_timeout=1")
-    yield {"auth": auth.create(gone), "storage": storage.create(gone)}
+    yield {"storage": storage.create(gone, settings)}
     gone.close()
 
 
-@pytest.mark.parametrize("name", ["auth", "storage"])
+@pytest.mark.parametrize("name", ["storage"])
 def test_health_is_open_and_asks_nobody(nowhere, name):
     answer = nowhere[name].test_client().get("/health")
     assert (answer.status_code, answer.json) == (200, {"status": "healthy", "service": f"{name}-service"})
 
 
-def test_auth_says_in_both_ages_of_its_wire_that_it_is_not_there(clients, project):
-    path = f"/project/{project}/auth/v1/token?grant_type=password"
-    old = clients["auth"].post(path, json={})
-    assert old.status_code == 404
-    assert old.json() == {
-        "code": 404,
-        "error_code": "not_found",
-        "msg": "Auth is not available in this version of LaunchDB",
-    }
-    new = clients["auth"].post(path, json={}, headers={"X-Supabase-Api-Version": "2024-01-01"})
-    assert new.headers["X-Supabase-Api-Version"] == "2024-01-01"
-    assert new.json() == {"code": "not_found", "message": "Auth is not available in this version of LaunchDB"}
-
-
-def test_storage_says_it_with_all_three_members(clients, project):
+def test_storage_says_with_all_three_members_that_a_project_is_not_served(clients, project):
     for method, path in (("GET", "bucket"), ("POST", "object/a/b"), ("DELETE", "bucket/a"), ("PUT", "object/a/b")):
         answer = clients["storage"].request(method, f"/project/{project}/storage/v1/{path}")
-        assert answer.status_code == 404
-        assert answer.json() == {
-            "statusCode": "404",
-            "error": "not_found",
-            "message": "Storage is not available in this version of LaunchDB",
-        }
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert (
+            answer.json().items()
+            >= {
+                "statusCode": "503",
+                "error": "unavailable",
+                "message": "The project is provisioning",
+            }.items()
+        )
 
 
-@pytest.mark.parametrize("path", ["/project/proj_0000000000000000/{0}/v1/x", "/{0}/proj_0000000000000000/x", "/x", "/"])
-@pytest.mark.parametrize("name", ["auth", "storage"])
+@pytest.mark.parametrize("path", ["/project/proj_0000000000000000/{0}/v1/bucket", "/{0}/proj_0000000000000000/bucket"])
+@pytest.mark.parametrize("name", ["storage"])
 def test_a_project_that_nobody_knows_is_not_there(clients, name, path):
     answer = clients[name].get(path.format(name))
     assert answer.status_code == 404
     assert "There is no such project" in answer.text
 
 
-@pytest.mark.parametrize("name", ["auth", "storage"])
+@pytest.mark.parametrize("name", ["storage"])
 def test_a_browser_may_read_every_answer_and_asks_first_without_a_key(clients, name):
-    path, origin = f"/project/proj_0000000000000000/{name}/v1/x", {"Origin": "https://app.example.org"}
+    path, origin = f"/project/proj_0000000000000000/{name}/v1/bucket", {"Origin": "https://app.example.org"}
     asked = clients[name].options(path, headers={**origin, "Access-Control-Request-Method": "POST"})
     assert asked.status_code == 200
     assert "x-upsert" in asked.headers["Access-Control-Allow-Headers"]
@@ -78,7 +67,7 @@ def test_a_browser_may_read_every_answer_and_asks_first_without_a_key(clients, n
     assert clients[name].get(path, headers=origin).headers["Access-Control-Allow-Origin"] == "*"
 
 
-@pytest.mark.parametrize("name", ["auth", "storage"])
+@pytest.mark.parametrize("name", ["storage"])
 def test_a_database_that_is_away_is_worth_another_try(nowhere, name):
-    answer = nowhere[name].test_client().get(f"/project/proj_0000000000000000/{name}/v1/x")
+    answer = nowhere[name].test_client().get(f"/project/proj_0000000000000000/{name}/v1/bucket")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")

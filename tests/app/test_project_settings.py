@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.instances.auth_files import AuthSpec
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import soon
 
@@ -59,6 +60,32 @@ BAD = [
     ({"mailTemplates": {"recovery": {"subject": "a\nb", "body": "{{ .Token }}"}}}, "/mailTemplates/recovery/subject"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "no way in"}}}, "/mailTemplates/recovery/body"),
     ({"mailTemplates": {"recovery": {"subject": "a", "body": "{{ .Token }}{{ .X }}"}}}, "/mailTemplates/recovery/body"),
+    ({"oauthProviders": {"nonsense": {"clientId": "a"}}}, "/oauthProviders/nonsense/[key]"),
+    ({"oauthProviders": {"google": {}}}, "/oauthProviders/google/clientId"),
+    ({"oauthProviders": {"google": {"clientId": "a", "secret": "b"}}}, "/oauthProviders/google/secret"),
+    ({"oauthProviders": {"keycloak": {"clientId": "a"}}}, "/oauthProviders/keycloak/issuer"),
+    ({"oauthProviders": {"keycloak": {"clientId": "a", "issuer": "file:///etc"}}}, "/oauthProviders/keycloak/issuer"),
+    ({"oauthProviders": {"google": {"clientId": "a", "issuer": "https://u@h/"}}}, "/oauthProviders/google/issuer"),
+    ({"oauthSecrets": {"google": ""}}, "/oauthSecrets/google"),
+    ({"captchaProvider": "recaptcha"}, "/captchaProvider"),
+    ({"sessionSeconds": -1}, "/sessionSeconds"),
+    ({"hookSendEmail": "letters"}, "/hookSendEmail"),
+    ({"hookSendEmail": "https://example.org/letters"}, "/hookSendEmail"),
+    ({"hookSendEmail": "pg-functions://elsewhere/public/letters"}, "/hookSendEmail"),
+    (
+        {"mailTemplates": {"recovery": {"subject": "a", "body": "<script>{{ .Token }}</script>"}}},
+        "/mailTemplates/recovery/body",
+    ),
+    (
+        {"mailTemplates": {"recovery": {"subject": "a", "body": "{{ .Token }}", "text": "x"}}},
+        "/mailTemplates/recovery/text",
+    ),
+    (
+        {"mailTemplates": {"reauthentication": {"subject": "a", "body": "{{ .TokenHash }}"}}},
+        "/mailTemplates/reauthentication/body",
+    ),
+    ({"otpLength": 5}, "/otpLength"),
+    ({"mailIntervalSeconds": -1}, "/mailIntervalSeconds"),
     ({"fileBytes": 2**33}, "/fileBytes"),
     ({"idleMinutes": -1}, "/idleMinutes"),
 ]
@@ -90,7 +117,7 @@ def test_what_was_never_set_has_its_default(owner, waiting):
     wanted = {"accessTokenSeconds": 900, "refreshTokenSeconds": 604_800, "maxRows": 1000, "fileBytes": 52_428_800}
     assert wanted.items() <= found["settings"].items()
     assert found["settings"]["schemas"] == ["public", "storage"]
-    assert found["secrets"] == {"smtpPassword": False}
+    assert found["secrets"] == {"smtpPassword": False, "captchaSecret": False}
 
 
 def test_an_installations_own_values_are_the_defaults(owner, waiting, town):
@@ -99,14 +126,14 @@ def test_an_installations_own_values_are_the_defaults(owner, waiting, town):
 
 
 def test_a_change_merges_and_null_puts_back_the_default(owner, waiting):
-    first = owner.patch(waiting, json={"accessTokenSeconds": 1200, "redirectUrls": ["https://*.example.org/**"]}).json()
+    first = owner.patch(waiting, json={"idleMinutes": 9, "fileBytes": 2000}).json()
     assert (first["version"], first["appliedVersion"]) == (1, 1)
-    second = owner.patch(waiting, json={"anonymousSignIn": True, "redirectUrls": None})
+    second = owner.patch(waiting, json={"storageQuotaMb": 3, "fileBytes": None})
     assert second.status_code == 200
     found = owner.get(waiting).json()
     assert found == second.json()
-    assert (found["version"], found["changed"]) == (2, ["accessTokenSeconds", "anonymousSignIn"])
-    assert (found["settings"]["accessTokenSeconds"], found["settings"]["redirectUrls"]) == (1200, [])
+    assert (found["version"], found["changed"]) == (2, ["idleMinutes", "storageQuotaMb"])
+    assert (found["settings"]["idleMinutes"], found["settings"]["fileBytes"]) == (9, 52_428_800)
 
 
 def test_a_change_that_changes_nothing_raises_no_version(owner, waiting):
@@ -117,10 +144,11 @@ def test_a_change_that_changes_nothing_raises_no_version(owner, waiting):
 
 
 def test_mail_templates_are_replaced_one_by_one(owner, waiting):
-    mail = {"subject": "Welcome to {{ .SiteURL }}", "body": "<a href='{{ .ConfirmationURL }}'>go</a>"}
+    mail = {"subject": "Welcome to {{ .SiteURL }}", "body": "<a href='{{ .ConfirmationURL }}'>go</a>", "text": None}
     owner.patch(waiting, json={"mailTemplates": {"recovery": mail, "invite": mail}})
     found = owner.patch(waiting, json={"mailTemplates": {"invite": None}}).json()["settings"]["mailTemplates"]
-    assert found == {"confirmation": None, "recovery": mail, "magicLink": None, "invite": None, "emailChange": None}
+    others = dict.fromkeys(["confirmation", "magicLink", "invite", "emailChange", "reauthentication"])
+    assert found == {"recovery": mail, **others}
     assert owner.patch(waiting, json={"mailTemplates": None}).json()["changed"] == []
 
 
@@ -144,7 +172,7 @@ def test_an_operator_may_set_more_than_the_installation_gives_everybody(town):
 def test_a_password_is_kept_in_the_vault_and_shown_nowhere(owner, waiting, town):
     mail = {"smtpHost": "mail.example.org", "mailFrom": "shop@example.org", "smtpPassword": "hush-hush-8812"}
     answer = owner.patch(waiting, json=mail, headers={"Idempotency-Key": "k"})
-    assert answer.json()["secrets"] == {"smtpPassword": True}
+    assert answer.json()["secrets"] == {"smtpPassword": True, "captchaSecret": False}
     project = waiting.split("/")[3]
     assert "hush-hush" not in answer.text + owner.get(waiting).text
     for table in ("project_settings", "audit", "idempotency_keys", "jobs", "secrets"):
@@ -156,18 +184,42 @@ def test_a_password_is_kept_in_the_vault_and_shown_nowhere(owner, waiting, town)
     owner.patch(waiting, json={"smtpPassword": "another-one"})
     with town.infra.database.autocommit() as tx:
         assert secrets.read(tx, town.infra.vault, project, "smtp_password") == "another-one"
-    assert owner.patch(waiting, json={"smtpPassword": None}).json()["secrets"] == {"smtpPassword": False}
+    assert owner.patch(waiting, json={"smtpPassword": None}).json()["secrets"] == {
+        "smtpPassword": False,
+        "captchaSecret": False,
+    }
     assert owner.patch(waiting, json={"smtpPassword": None}).json()["version"] == 3, "there was none any more"
+
+
+def test_providers_and_their_secrets_are_changed_one_by_one(owner, waiting, town):
+    google, github = {"clientId": "shop", "scopes": "calendar"}, {"clientId": "other"}
+    body = {
+        "oauthProviders": {"google": google, "github": github},
+        "oauthSecrets": {"google": "hush-1", "github": "hush-2"},
+    }
+    answer = owner.patch(waiting, json=body).json()
+    assert answer["secrets"]["oauthSecrets.google"] is True
+    assert answer["settings"]["oauthProviders"]["google"]["scopes"] == "calendar"
+    assert answer["settings"]["oauthProviders"]["google"]["enabled"] is True
+    answer = owner.patch(waiting, json={"oauthProviders": {"github": None}, "oauthSecrets": {"github": None}}).json()
+    assert set(answer["settings"]["oauthProviders"]) == {"google"}
+    assert {name for name in answer["secrets"] if name.startswith("oauth")} == {"oauthSecrets.google"}
+    from catalog import secrets, settings
+
+    with town.infra.database.autocommit() as tx:
+        known = secrets.read_all(tx, town.infra.vault, waiting.split("/")[3])
+    assert settings.auth_secrets(known) == {"oauth_secret_google": "hush-1"}
+    assert "hush" not in owner.get(waiting).text
 
 
 def test_a_change_that_somebody_has_overtaken_is_refused(owner, waiting):
     tag = owner.get(waiting).headers["ETag"]
-    mine = owner.patch(waiting, json={"signUp": False}, headers={"If-Match": tag})
+    mine = owner.patch(waiting, json={"idleMinutes": 9}, headers={"If-Match": tag})
     assert mine.status_code == 200
-    lost = problem(owner.patch(waiting, json={"passwordMinLength": 9}, headers={"If-Match": tag}), 412)
+    lost = problem(owner.patch(waiting, json={"idleMinutes": 8}, headers={"If-Match": tag}), 412)
     assert lost["type"] == "/problems/precondition-failed"
-    assert owner.get(waiting).json()["settings"]["passwordMinLength"] == 6
-    again = owner.patch(waiting, json={"passwordMinLength": 9}, headers={"If-Match": mine.headers["ETag"]})
+    assert owner.get(waiting).json()["settings"]["idleMinutes"] == 9
+    again = owner.patch(waiting, json={"idleMinutes": 8}, headers={"If-Match": mine.headers["ETag"]})
     assert (again.status_code, again.json()["version"]) == (200, 2)
     for header in ("*", f'"x", {again.headers["ETag"]}'):
         assert owner.patch(waiting, json={}, headers={"If-Match": header}).status_code == 200
@@ -207,6 +259,18 @@ def test_a_change_that_the_data_api_must_know_is_a_job(owner, project, engine):
     waited = owner.patch(f"{project}/settings", json={"maxRows": 6}, headers={"Prefer": "wait=30"})
     assert (waited.status_code, waited.json()["appliedVersion"]) == (200, 3)
     assert "job" not in waited.json()
+
+
+@pytest.mark.parametrize(
+    "change", [{"signUp": False}, {"siteUrl": "https://shop.example.org"}, {"usersQuota": 5}, {"mailsPerHour": 3}]
+)
+def test_a_change_that_auth_must_know_is_a_job(owner, project, engine, infra, change):
+    answer = owner.patch(f"{project}/settings", json=change)
+    assert (answer.status_code, answer.json()["job"]["kind"]) == (202, "project.configure")
+    engine.runner.drain()
+    told = AuthSpec.from_json(infra.auth.path(project.rpartition("/")[2]).read_text())
+    assert change.items() <= told.settings.items()
+    assert owner.get(f"{project}/settings").json()["appliedVersion"] == 1
 
 
 def test_a_project_that_is_going_takes_no_settings(owner, project):
@@ -277,5 +341,5 @@ def test_changes_at_once_are_all_kept_and_of_those_with_one_tag_only_the_first(o
     assert all(body.items() <= found.json()["settings"].items() for body in changes)
     tag = {"If-Match": found.headers["ETag"]}
     with ThreadPoolExecutor(5) as pool:
-        tries = pool.map(lambda number: owner.patch(waiting, json={"usersQuota": number}, headers=tag), range(20, 25))
+        tries = pool.map(lambda number: owner.patch(waiting, json={"idleMinutes": number}, headers=tag), range(20, 25))
     assert sorted(answer.status_code for answer in tries) == [200, 412, 412, 412, 412]

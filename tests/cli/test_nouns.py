@@ -105,6 +105,53 @@ def test_secrets_are_rotated(launchdb, shop):
         assert launchdb.run("projects", "rotate", *arguments).code == 2, arguments
 
 
+def test_a_letter_is_shown_as_it_would_be_written(launchdb, shop, tmp_path):
+    shown = launchdb.run("projects", "mail-preview", "shop", "recovery")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("Subject: Reset your password\n\n")
+    templates = tmp_path / "templates.json"
+    templates.write_text('{"recovery": {"subject": "Hi {{ .Data.name }}", "body": "<b>{{ .Token }}</b>"}}')
+    options = ["--templates", str(templates), "--data", '{"name": "Ann"}']
+    tried = launchdb.run("projects", "mail-preview", "shop", "recovery", *options, "--html")
+    assert tried.out == "Subject: Hi Ann\n\n<b>123456</b>\n"
+    read = launchdb.run(
+        "projects", "mail-preview", "shop", "recovery", "--templates", "-", "--json", stdin=templates.read_text()
+    )
+    assert read.json["text"] == "123456\n"
+    for wrong in (["nonsense"], ["shop", "nonsense"], ["shop", "recovery", "--data", "[]"], ["a", "b", "recovery"]):
+        assert launchdb.run("projects", "mail-preview", *wrong).code == 2
+
+
+def test_keys_are_made_listed_imported_and_revoked(launchdb, shop):
+    made = launchdb.run("projects", "keys", "create", "shop", "the worker", "--type", "secret", "--json")
+    assert made.code == 0, made.err
+    key, key_id = made.json["apiKey"], made.json["key"]["id"]
+    assert key.startswith("sb_secret_")
+    listed = launchdb.run("projects", "keys", "list", "shop")
+    assert "the worker" in listed.out
+    assert key not in listed.out
+    assert launchdb.run("projects", "keys", "revoke", "shop", key_id).code == 0
+    assert launchdb.run("projects", "keys", "list", "shop", "--json").json == {"keys": []}
+    secret = "s" * 40
+    done = launchdb.run("projects", "keys", "import", "shop", stdin=f"JWT_SECRET='{secret}'\nPORT=1\n")
+    assert done.code == 0, done.err
+    assert secret not in done.out + done.err
+    assert launchdb.run("projects", "keys", "import", "shop", stdin="ANON_KEY=x\n").code == 2
+
+
+def test_signing_keys_stand_by_sign_and_are_revoked(launchdb, shop):
+    def keys():
+        return launchdb.run("projects", "signing-keys", "list", "shop", "--json").json
+
+    assert launchdb.run("projects", "signing-keys", "create", "shop", "--algorithm", "RS256").code == 0
+    assert [(key["algorithm"], key["state"]) for key in keys()["keys"]] == [("RS256", "standby")]
+    assert launchdb.run("projects", "signing-keys", "rotate", "shop").code == 0
+    first = keys()["signedBy"]
+    assert launchdb.run("projects", "signing-keys", "rotate", "shop", "--algorithm", "ES256").code == 0
+    assert launchdb.run("projects", "signing-keys", "revoke", "shop", first).code == 0
+    assert {key["id"]: key["state"] for key in keys()["keys"]}[first] == "revoked"
+
+
 def test_settings_are_shown_set_and_put_back(launchdb, shop):
     shown = launchdb.run("projects", "settings", "shop")
     assert shown.code == 0, shown.err
@@ -120,7 +167,7 @@ def test_settings_are_shown_set_and_put_back(launchdb, shop):
         assert launchdb.run("projects", "settings", "shop", *arguments).code == 2
     assert launchdb.run("projects", "settings", "shop", "--set", "maxRows=0").code != 0
     secret = launchdb.run("projects", "settings", "shop", "--set", "smtpPassword=-", "--json", stdin="hush\n")
-    assert secret.json["secrets"] == {"smtpPassword": True}
+    assert secret.json["secrets"] == {"smtpPassword": True, "captchaSecret": False}
 
 
 def test_stats_are_printed(launchdb, shop):

@@ -65,10 +65,12 @@ def test_the_platform_api_says_its_port_and_that_it_is_connected(launchdb, prove
 def test_a_held_service_needs_no_secret(launchdb, home, tmp_path):
     for secret in (home / "secrets").iterdir():
         secret.unlink()
-    del launchdb.environment["LAUNCHDB_REDIS_URL"]
     launchdb.environment["LAUNCHDB_INTERNAL_HOST"] = "127.83.11.8"
     with served(launchdb, "auth", tmp_path):
         wait_until(lambda: answers("http://127.83.11.8:8001/health"))
+    del launchdb.environment["LAUNCHDB_REDIS_URL"]
+    with served(launchdb, "storage", tmp_path):
+        wait_until(lambda: answers("http://127.83.11.8:8003/health"))
 
 
 def answers(url) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import secrets
 import socket
 import ssl
 import threading
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+
+import httpx
 
 from scripts.stack import edge
 from tests.compose.conftest import DOMAIN
@@ -22,8 +26,8 @@ ANSWER_SECONDS = 30
 class Connection(http.client.HTTPConnection):
     """One to Caddy over TLS, kept open, whose certificate is checked."""
 
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        super().__init__("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=ANSWER_SECONDS)
         self._context = context
 
     def connect(self) -> None:
@@ -38,12 +42,14 @@ class Clients:
 
     addresses   paths, and the key for each
     per_second  how many requests all of them send
+    host        the machine's address that they come to
     """
 
     installation: Installation
     addresses: list[tuple[str, str]]
     per_second: float = 20
     threads: int = 2
+    host: str = "127.0.0.1"
     answered: int = 0
     slowest: float = 0.0
     failures: list[str] = field(default_factory=list)
@@ -74,7 +80,7 @@ class Clients:
         return f"{self.answered} requests, {self.rate:.0f}/s, the slowest {self.slowest * 1000:.0f} ms, {len(self.failures)} failed"
 
     def _client(self, turn: int) -> None:
-        connection = Connection(self._port, self._context)
+        connection = Connection(self.host, self._port, self._context)
         pause, due = self.threads / self.per_second, time.monotonic()
         while not self._over.is_set():
             path, key = self.addresses[turn % len(self.addresses)]
@@ -100,3 +106,69 @@ class Clients:
             connection.close()
             return repr(error)
         return "" if answer.status == 200 else f"{answer.status} {said[:200]!r}"
+
+
+@dataclass
+class Writers:
+    """Clients who write rows of one project and have projects made, all the time; what was accepted has to come about.
+
+    project  its id; it has a table `notes` whose key is `id`
+    most     projects at most
+    """
+
+    installation: Installation
+    project: str
+    key: str
+    most: int = 4
+    rows: set[int] = field(default_factory=set)
+    jobs: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._over, self._first = threading.Event(), secrets.randbelow(10**9)
+        self._running = [threading.Thread(target=work) for work in (self._write, self._create)]
+        for thread in self._running:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        for thread in self._running:
+            thread.join(ANSWER_SECONDS + 10)
+
+    def lost(self, http: httpx.Client) -> list[str]:
+        """Wait for all jobs that were accepted; return what of jobs and rows there is not."""
+        found: list[str] = []
+        for job in self.jobs.values():
+            deadline = time.monotonic() + 120
+            while (shown := http.get(f"/api/jobs/{job}", params={"wait": 5}).json()).get("status") != "succeeded":
+                if shown.get("status") not in ("queued", "running", "retrying") or time.monotonic() > deadline:
+                    found.append(f"{job}: {shown}")
+                    break
+        path = f"/project/{self.project}/rest/v1/notes?select=id&id=gt.{self._first}&limit=100000"
+        answer = http.get(path, headers={"apikey": self.key, "Authorization": f"Bearer {self.key}"})
+        assert answer.status_code == 200, answer.text
+        there = {row["id"] for row in answer.json()}
+        return found + [f"row {number}" for number in sorted(self.rows - there)]
+
+    def _write(self) -> None:
+        number, path = self._first, f"/project/{self.project}/rest/v1/notes"
+        with self.installation.http(timeout=5) as http:
+            while not self._over.wait(0.05):
+                number += 1
+                with suppress(httpx.TransportError):
+                    answer = http.post(path, json={"id": number}, headers={"apikey": self.key})
+                    if answer.status_code == 201:
+                        self.rows.add(number)
+                    else:
+                        self.refused.append(answer.text)
+
+    def _create(self) -> None:
+        with closing(self.installation.signed_in(timeout=5)) as http:
+            while len(self.jobs) < self.most and not self._over.wait(1.0):
+                with suppress(httpx.TransportError, ValueError):
+                    answer = http.post("/api/projects", json={"name": f"accepted {secrets.token_hex(4)}"})
+                    if answer.status_code != 202:
+                        self.refused.append(answer.text)
+                    else:
+                        self.jobs[answer.json()["project"]["id"]] = answer.json()["job"]["id"]

@@ -74,3 +74,16 @@ def test_the_guide_s_commands_do_what_it_says(shell, heading, block):
 @pytest.mark.parametrize(("heading", "block"), blocks(MANAGER))
 def test_the_manager_answers_as_its_page_says(shell, heading, block):
     assert shell.run(block).stdout.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("words", "shows"),
+    [
+        ("docker exec launchdb-pgbouncer cat /etc/pgbouncer/pgbouncer.ini", r"(?m)^\[databases\]$"),
+        ("docker exec launchdb-pgbouncer kill -HUP 1", ""),
+        ("docker exec launchdb-backup ls /backups", r"(?m)^platform_\d{8}_\d{6}"),
+    ],
+)
+def test_paths_and_commands_that_everybody_knows_work(shell, words, shows):
+    shell.installation.launchdb("backups", "create", "--platform")
+    assert re.search(shows, shell.run(words).stdout)

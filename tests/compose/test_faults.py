@@ -10,7 +10,8 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,31 @@ def test_project_containers_that_were_removed_killed_and_stopped_serve_again(pro
     for one, act in ((victim, "removed"), (killed, "killed"), (stopped, "stopped")):
         healed(one.answers, f"a container that was {act}")
         assert began(one.container) != before[one.container]
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("act", [("kill",), ("rm", "--force")])
+def test_an_end_of_a_container_that_nobody_asks_is_heard_within_two_seconds(installation, victim, act):
+    """Long before the sweep, and before a client has to wait for it."""
+    with closing(installation.signed_in()) as http:
+
+        def seen_to() -> list[dict]:
+            jobs = http.get("/api/jobs", params={"projectId": victim.id, "kind": "project.reconcile"}).json()["jobs"]
+            return [job for job in jobs if datetime.fromisoformat(job["createdAt"]).timestamp() > at]
+
+        at = time.time()
+        docker_cli.run_docker(*act, victim.container)
+        [job] = wait_for(seen_to, HEALED_SECONDS)
+        assert datetime.fromisoformat(job["createdAt"]).timestamp() - at < 2
+        finished(http, http.get(f"/api/jobs/{job['id']}"))
+    took = (
+        datetime.fromisoformat(
+            docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", victim.container).strip()[:26] + "Z"
+        ).timestamp()
+        - at
+    )
+    print(f"a container after {act[0]}: started again after {took:.1f} s")
+    assert victim.answers()
 
 
 def test_a_stranger_in_a_container_s_place_is_left_alone_and_the_doctor_mends_once_it_is_gone(installation, victim):
@@ -291,12 +317,52 @@ def test_what_was_removed_is_made_anew_by_what_systemd_runs_each_minute(installa
     done = installation.command("scripts/mend")
     assert done.returncode == 0, done.stderr
     assert re.search(rf"not running: {POOLER} {NAMES['storage-service']}\n", done.stderr), done.stderr
+    assert done.stdout == "", "systemd would write it down: no password, no key"
     healed(victim.answers, "a pooler that was removed")
     after = starts(installation)
     for name in (POOLER, NAMES["storage-service"]):
         assert after.pop(name) != before.pop(name)
     assert after == before
     assert installation.command("scripts/mend").stderr == "", "nothing is to be done"
+
+
+@pytest.mark.parametrize("act", [("kill",), ("rm", "--force")])
+def test_what_alone_is_removed_or_killed_is_made_anew_as_soon_as_docker_says_so(installation, victim, act):
+    before = starts(installation)
+    with following(installation) as said:
+        at = time.time()
+        docker_cli.run_docker(*act, POOLER)
+        wait_for(lambda: POOLER in said.read_text(), 5, "it is not heard")
+        healed(victim.answers, f"a pooler after {act[0]}")
+        wait_for(lambda: is_well(POOLER), HEALED_SECONDS)
+        # Whoever stops one, or several, has a reason: that is left to the look each minute.
+        docker_cli.run_docker("stop", NAMES["storage-service"])
+        time.sleep(2)
+        assert state(NAMES["storage-service"]) == "exited"
+        docker_cli.run_docker("start", NAMES["storage-service"])
+    after = starts(installation)
+    print(f"a pooler after {act[0]}: started after {datetime.fromisoformat(after[POOLER]).timestamp() - at:.1f} s")
+    for name in (POOLER, NAMES["storage-service"]):
+        assert after.pop(name) != before.pop(name)
+    assert after == before
+    healed(lambda: is_well(NAMES["storage-service"]), "the other one")
+
+
+@contextmanager
+def following(installation):
+    """What launchdb-events.service runs; yields the file of what it says."""
+    said = installation.home.parent / "events.log"
+    with said.open("wb") as out:
+        running = subprocess.Popen(
+            ["scripts/mend", "--follow"], cwd=installation.clone, env=installation.environment, stderr=out,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        time.sleep(1)  # Docker's client says nothing when it has begun
+        yield said
+    finally:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.wait(10)
 
 
 # --- the platform's own services ---

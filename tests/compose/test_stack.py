@@ -443,14 +443,34 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     said = installation.launchdb("up", "--docker", "--detach", code=1, LAUNCHDB_HOME=str(another_home)).stderr
     assert "holds the databases of an installation with other secrets" in said
     began = time.monotonic()
-    installation.start()
+    told = told_while(installation, installation.start)
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")
+    served = told[next(at for at, one in enumerate(told) if one) :]
+    assert (503, "1") in served, "Caddy begins first, and says when to come again"
+    assert set(served) <= {(503, "1"), (200, None)}, "nobody is refused from then on"
     wait_for(lambda: installation.rows().status_code == 200, 60)
     assert installation.launchdb("status").returncode == 0
     # What was under way when it went down is done now.
     job = wait_for(lambda: _ended(operator, begun["job"]["id"]), 60, "the job does not go on")
     assert job["status"] == "succeeded", job
     finished(operator, operator.delete(f"/api/projects/{begun['project']['id']}", params={"purge": "true"}))
+
+
+def told_while(installation, act) -> list[tuple[int, str | None] | None]:
+    """What clients are told while something is done: status and Retry-After, or that nobody takes their connection."""
+    told: list[tuple[int, str | None] | None] = []
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(act)
+        while not acting.done():
+            try:
+                with installation.http(timeout=20) as client:
+                    answer = client.get("/api/health")
+                told.append((answer.status_code, answer.headers.get("Retry-After")))
+            except httpx.TransportError:
+                told.append(None)
+            time.sleep(0.1)
+        acting.result()
+    return told
 
 
 def _ended(operator, job: str) -> dict | None:

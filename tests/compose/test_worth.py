@@ -30,7 +30,7 @@ SOCKETS = {
     "run/api": "run/api/internal.sock",
     "run/caddy": "run/caddy/admin.sock",
 }
-FOLDERS = ("secrets", "backups", "exports", "imports", "caddy", "log", "pgbouncer", "postgrest")
+FOLDERS = ("auth", "run/auth", "secrets", "backups", "exports", "imports", "caddy", "log", "pgbouncer", "postgrest")
 NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from docker.errors import NotFound
@@ -62,6 +67,40 @@ def test_one_that_was_removed_is_made_anew(dockerd, made_by_docker, served):
     assert made_by_docker.serves(served)
 
 
+@pytest.mark.parametrize("act", ["kill", "pause", "remove_container"])
+def test_the_end_of_one_is_heard_also_by_whoever_asks_afterwards(dockerd, made_by_docker, served, act):
+    before, heard = time.time_ns(), []
+    waiting = threading.Thread(target=lambda: heard.append(made_by_docker.wait_for_end(before, 30)))
+    waiting.start()
+    getattr(dockerd, act)(id_of(dockerd, served), **({"force": True} if act == "remove_container" else {}))
+    waiting.join()
+    [(at, project)] = heard
+    assert (at > before, project) == (True, served.id)
+    assert made_by_docker.wait_for_end(before, 1) == (at, served.id)
+    # A removal is two events, and both are told; after the last one there is nothing.
+    while project is not None:
+        at, project = made_by_docker.wait_for_end(at, 1)
+    assert made_by_docker.wait_for_end(at, 1) == (at, None)
+    made_by_docker.ensure(served, BY)
+
+
+def test_the_end_of_one_that_docker_starts_again_by_itself_is_nobody_s_business(dockerd, made_by_docker, served):
+    before = time.time_ns()
+    os.kill(dockerd.inspect_container(id_of(dockerd, served))["State"]["Pid"], signal.SIGKILL)
+    at, project = made_by_docker.wait_for_end(before, 30)
+    assert (at > before, project) == (True, None)
+    wait_until(lambda: made_by_docker.serves(served))
+
+
+def test_the_end_of_a_stranger_with_our_labels_is_not_heard(dockerd, contained, made_by_docker):
+    spec = new_spec()
+    labels = {shape.INSTALLATION: shape.installation_label(contained.home), shape.PROJECT: spec.id}
+    made = dockerd.create_container(dockerd.inspect_image(made_by_image(contained))["Id"], labels=labels)
+    before = time.time_ns()
+    dockerd.remove_container(made["Id"], force=True)
+    assert made_by_docker.wait_for_end(before, 1) == (before, None)
+
+
 def test_one_whose_socket_was_removed_is_told_and_answers_again(contained, made_by_docker, served):
     (contained.run_folder / "projects" / served.id / "api.sock").unlink()
     assert made_by_docker.fault(served) == "its socket is missing"
@@ -80,6 +119,46 @@ def test_one_that_was_created_and_never_started_is_adopted(verbs, dockerd, made_
     made_by_docker.ensure(spec, CreatedBy(f"job_{'2' * 32}", 4))
     assert id_of(dockerd, spec) == before
     assert dockerd.inspect_container(before)["Config"]["Labels"][shape.JOB] == BY.job
+
+
+def test_one_that_docker_was_killed_over_and_cannot_start_again_is_made_anew(verbs, dockerd, made_by_docker, spec):
+    made_by_docker._configurations.write(spec)
+    made_by_docker._sockets.make(spec.id)
+    assert verbs.create(spec.id, BY)
+    before = id_of(dockerd, spec)
+    # What containerd knows of a container that Docker did not see it start.
+    (tasks,) = Path("/run").glob("**/io.containerd.runtime.v2.task/moby")
+    (tasks / before).mkdir()
+    try:
+        with pytest.raises(Unavailable, match="exists"):
+            verbs.start(spec.id)
+        made_by_docker.ensure(spec, BY)
+        assert id_of(dockerd, spec) != before
+        assert made_by_docker.serves(spec)
+    finally:
+        shutil.rmtree(tasks / before, ignore_errors=True)
+
+
+@pytest.mark.parametrize("path", ["/run/launchdb/last-request", "/run/launchdb/api", "/tmp/more"])
+def test_one_can_write_no_more_than_a_block_into_any_file(dockerd, served, path):
+    script = f"import os; handle = os.open('{path}', os.O_CREAT | os.O_WRONLY); os.unlink('{path}'); assert os.write(handle, bytes(5000)) == 4096; os.write(handle, b'x')"
+    ran = dockerd.exec_create(id_of(dockerd, served), ["/opt/venv/bin/python", "-c", script])["Id"]
+    assert b"File too large" in dockerd.exec_start(ran)
+
+
+def test_one_that_writes_beside_its_socket_is_ended_and_serves_again(dockerd, contained, made_by_docker, served):
+    assert made_by_docker.evict_intruders() == ()
+    before = id_of(dockerd, served)
+    script = "import os; [os.mknod(f'/run/launchdb/{n}') for n in range(5000)]"
+    ran = dockerd.exec_create(before, ["/opt/venv/bin/python", "-c", script])["Id"]
+    dockerd.exec_start(ran)
+    assert dockerd.exec_inspect(ran)["ExitCode"] == 0
+    assert made_by_docker.evict_intruders() == (served.id,)
+    assert not (contained.run_folder / "projects" / served.id).exists()
+    assert made_by_docker.fault(served) == "its container is missing"
+    made_by_docker.ensure(served, BY)
+    assert id_of(dockerd, served) != before
+    assert made_by_docker.evict_intruders() == ()
 
 
 def test_one_that_was_made_otherwise_is_replaced(dockerd, contained, made_by_docker, served):

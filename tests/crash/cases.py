@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
@@ -24,14 +25,16 @@ from jobs.kinds.backup.undo_restore import UndoRestore
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.backup.verify_fleet import VerifyFleet
 from jobs.kinds.platform import prune, rewrap_secrets, vacuum_platform
-from jobs.kinds.project import delete, migrate, rotate_secret, sleep, wake
+from jobs.kinds.project import delete, migrate, rotate_secret, rotate_signing_key, sleep, wake
 from jobs.kinds.project.configure import ConfigureProject
 from jobs.kinds.project.extension import ExtendProject
+from jobs.kinds.project.import_users import ImportUsers
 from jobs.kinds.project.pause import PauseProject
 from jobs.kinds.project.provision import ProvisionProject
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.resume import ResumeProject
+from jobs.kinds.project.update_keys import UpdateKeys
 from jobs.kinds.project.vacuum import VacuumProject
 from tests.crash.carrying import damage
 from tests.crash.place import Place
@@ -99,7 +102,7 @@ def _plainly(kind, *more):
 
 for _kind, *_more in (
     (PauseProject,), (RestartProject,), (ConfigureProject,), (VacuumProject,), (ExtendProject, "pgcrypto"), (BackupProject,),
-    (migrate.MigrateProject,),
+    (migrate.MigrateProject,), (UpdateKeys,),
 ):  # fmt: skip
     _plainly(_kind, *_more)
 
@@ -161,6 +164,11 @@ def rotate_passwords(place):
 @case(rotate_secret.RotateSecret, rare=True)
 def rotate_keys(place):
     return rotate_secret.RotateSecret(place.id, "jwtSecret", 3600), place.id
+
+
+@case(rotate_signing_key.RotateSigningKey, rare=True)
+def another_signing_key(place):
+    return rotate_signing_key.RotateSigningKey(place.id, "ES256"), place.id
 
 
 @case(migrate.MigrateProject, rare=True)
@@ -264,6 +272,15 @@ def import_as_new(place):
         projects.mark_restoring(tx, project)
     place.others.append(project)
     return import_.ImportProject(project, "shop.gpg", "sql.gz", kept), project
+
+
+@case(ImportUsers, rare=True)
+def import_users(place):
+    folder = place.settings.imports_folder
+    folder.mkdir(mode=0o700, exist_ok=True)
+    rows = "".join(f"{UUID(int=number)}\tuser-{number}@example.org\n" for number in range(1, 1201))
+    (folder / "auth.sql").write_text(f"COPY auth.users (id, email) FROM stdin;\n{rows}\\.\n")
+    return ImportUsers(place.id, "auth.sql"), place.id
 
 
 @case(prune.PrunePlatform, rare=True)

@@ -109,6 +109,7 @@ class Place:
                 more = admin.execute(
                     "SELECT 'extension', extname FROM pg_extension UNION ALL SELECT 'table', relname FROM pg_class"
                     " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace UNION ALL"
+                    " SELECT 'users', count(*)::text FROM auth.users UNION ALL"
                     " SELECT 'function', 'auth.email' WHERE to_regproc('auth.email') IS NOT NULL ORDER BY 1, 2"
                 ).fetchall()
         except psycopg.Error:

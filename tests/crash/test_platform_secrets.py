@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
+import psycopg
 import pytest
 
 from catalog import platform_secrets as catalogue
 from catalog import secrets
 from infra.backup import keys as backup_keys
 from infra.errors import Refused
+from infra.files import ensure_folder
 from infra.secrets import master_keys, secretfiles
+from infra.secrets.service_logins import ensure_service_logins
+from infra.secrets.services import LOGINS, SERVICES
 from infra.secrets.vault import Vault
 from jobs.engine.crash import EXIT_STATUS
 from jobs.kinds.platform.retire_platform_secret import RetirePlatformSecret
@@ -118,6 +122,30 @@ def test_a_killed_rotation_resumes_and_ends_the_same(crash, secret, settings, se
         assert master_keys.earlier_keys(folder) == [old], "backups of the platform from before need it"
         assert old not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert set(steps(sealed, job).values()) == {"succeeded"}
+
+
+@pytest.mark.parametrize("point", ["", "generate_new_secret:after_act", "switch_to_new_secret:after_act"])
+def test_a_login_s_password_is_another_for_postgres_and_for_its_service_alone(point, settings, sealed):
+    folder, service, login = settings.secrets_folder, settings.home / "services" / "auth-service", "launchdb_auth"
+    for name, given in SERVICES.items():
+        if not given.everything:
+            ensure_folder(settings.home / "services" / name)
+    cluster, platform = sealed.databases.cluster, sealed.databases.platform
+    ensure_service_logins(cluster, platform, folder, "launchdb-tests")
+    old = {name: secretfiles.current(folder, file) for name, file in LOGINS.items()}
+    job = write(sealed, RotatePlatformSecret("authDatabasePassword"))
+    if point:
+        assert attempt_in_a_process(settings, crash=f"platform.rotate_secret:{point}") == EXIT_STATUS
+        pass_on(sealed)
+    run_here(sealed, job)
+    new = {name: secretfiles.current(folder, file) for name, file in LOGINS.items()}
+    assert {name for name in LOGINS if new[name] != old[name]} == {login}
+    assert (service / "pgpass").read_text() == f"*:*:*:{login}:{new[login]}\n"
+    psycopg.connect(cluster.uri(platform, login, new[login])).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(cluster.uri(platform, login, old[login]))
+    assert LOGINS[login] not in dotenv(settings)
+    assert (litter(settings), result(sealed, job)) == ([], {"secret": "authDatabasePassword", "oldGoodUntil": None})
 
 
 @pytest.mark.parametrize("crash", places(RewrapSecrets))

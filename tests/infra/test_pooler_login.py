@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from infra.pooler.login import ensure_pooler_login
+
 STRANGERS = ("postgres", "launchdb_platform", "launchdb_owner", "anon", "%", "")
 
 
@@ -40,3 +42,14 @@ def test_nobody_else_may_ask(infra):
     with infra.database.autocommit() as tx:
         public = tx.value("SELECT has_function_privilege('public', 'pgbouncer.get_auth(text)', 'execute')")
     assert public is False, "Nobody but the pooler may ask for the passwords of logins"
+
+
+def test_the_pooler_gets_in_where_projects_have_taken_every_other_connection(infra):
+    cluster, platform = infra.databases.cluster, infra.databases.platform
+    ensure_pooler_login(cluster, platform, "a password for tests 1", "launchdb-tests")
+    with infra.database.autocommit() as tx:
+        tx.execute("REVOKE pg_use_reserved_connections FROM launchdb_pooler")
+        taken = "SELECT pg_has_role('launchdb_pooler', 'pg_use_reserved_connections', 'USAGE')"
+        assert tx.value(taken) is False
+        ensure_pooler_login(cluster, platform, "a password for tests 1", "launchdb-tests")
+        assert tx.value(taken) is True

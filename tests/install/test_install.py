@@ -221,13 +221,21 @@ def test_a_new_file_for_docker_says_nothing_of_it_where_that_is_declined(server,
     assert json.loads(server.path(DAEMON).read_text()) == {name: OURS[name] for name in OURS if name != "live-restore"}
 
 
-def test_systemd_starts_the_installation_at_boot_and_looks_each_minute(server, repository):
+def test_systemd_starts_the_installation_at_boot_and_with_docker_and_looks_each_minute(server, repository):
     assert server.install("--git", str(repository), "--home", "/srv/ldb").code == 0
     service = server.path(f"{SYSTEMD}/launchdb.service").read_text()
     assert "ExecStart=/srv/ldb/scripts/mend\n" in service
     assert "LAUNCHDB_HOME=/srv/ldb" in service
+    events = server.path(f"{SYSTEMD}/launchdb-events.service").read_text()
+    assert "ExecStart=/srv/ldb/scripts/mend --follow\n" in events
+    assert "PartOf=launchdb.timer\n" in events, "one command stops both"
     assert "OnUnitInactiveSec=60s" in server.path(f"{SYSTEMD}/launchdb.timer").read_text()
-    for target, unit in (("multi-user.target", "launchdb.service"), ("timers.target", "launchdb.timer")):
+    for target, unit in (
+        ("multi-user.target", "launchdb.service"),
+        ("docker.service", "launchdb.service"),
+        ("timers.target", "launchdb.timer"),
+        ("launchdb.timer", "launchdb-events.service"),
+    ):
         assert server.path(f"{SYSTEMD}/{target}.wants/{unit}").resolve() == server.path(f"{SYSTEMD}/{unit}")
     verify = shutil.which("systemd-analyze")
     if verify:

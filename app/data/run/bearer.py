@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.errors import PgrstError
 from app.data.run.connections import login_role
-from infra.secrets import tokens
+from infra.secrets import opaque_keys, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ def identify(header: str | None, config: DataConfig, now: Callable[[], float] = 
         if not config.db_anon_role:
             raise PgrstError("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
         return _anonymous(config)
+    if opaque_keys.is_opaque(token):
+        return _of_opaque_key(token, config)
     claims = decode_token(token, config, now)
     check_claims(claims, config.jwt_aud, now(), config.jwt_leeway)
     role = role_of(claims, config)
@@ -51,6 +53,15 @@ def identify(header: str | None, config: DataConfig, now: Callable[[], float] = 
         raise PgrstError("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
     refuse_role_escape(role, config)
     return Identity(role, _claims_text(claims, role, config), authenticated=True)
+
+
+def _of_opaque_key(key: str, config: DataConfig) -> Identity:
+    """Return who an opaque key stands for: the same as a token would that names its role and nobody."""
+    named = opaque_keys.role_of(key, config.launchdb_api_keys)
+    if named is None:
+        raise _undecodable(*_WRONG_KEY)
+    role = role_aliases(config.db_anon_role).get(named, named)
+    return Identity(role, _claims_text({"iss": "launchdb", "role": named}, role, config), authenticated=True)
 
 
 def bearer_token(header: str | None) -> str | None:

@@ -10,8 +10,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from app.data.errors import PgrstError
 from app.data.run import bearer
+from infra.secrets import opaque_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.data.config import DataConfig
     from app.data.parse.request import RawRequest
 
@@ -26,11 +29,17 @@ def authenticate_by_api_key(raw: RawRequest, config: DataConfig) -> RawRequest:
     if not key:
         raise PgrstError("401", "No API key found in request", None, "Send the key as apikey header", status=401)
     _check_key(key, config)
-    headers = raw.headers if "authorization" in raw.headers else {**raw.headers, "authorization": f"Bearer {key}"}
+    headers = raw.headers if names_caller(raw.headers) else {**raw.headers, "authorization": f"Bearer {key}"}
     if not named:
         return replace(raw, headers=headers)
     kept = [(name, value) for name, value in pairs if name.lower() != "apikey"]
     return replace(raw, headers=headers, query=urlencode(kept))
+
+
+def names_caller(headers: Mapping[str, str]) -> bool:
+    """Return whether a request says who asks, beside its API key: an opaque key as Bearer token says nothing of it."""
+    given = headers.get("authorization")
+    return given is not None and not opaque_keys.is_opaque_bearer(given)
 
 
 def _check_key(key: str, config: DataConfig) -> None:

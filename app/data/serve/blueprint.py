@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from flask import Blueprint, request
 
@@ -12,7 +11,7 @@ from app.data.run.registry import Registry
 from app.data.run.respond import DataResponse
 from app.data.serve import api_key, wsgi
 from app.data.serve.exchange import Mount, exchange
-from app.data.serve.unserved import UnservedRequest
+from app.data.serve.unserved import UnservedRequest, key_of
 from catalog.project_states import AWAY, REACHABLE
 
 if TYPE_CHECKING:
@@ -122,12 +121,6 @@ class _Views:
         if counted is None or counted.passed:
             return
         raise api_key.rate_limit_error(counted.limit, counted.reset_seconds)
-
-
-def key_of(header: str | None, query: str) -> str | None:
-    """Return the API key that a request bears, in its header or in its query."""
-    pairs = parse_qsl(query) if "apikey" in query.lower() else []
-    return header or next((value for name, value in pairs if name.lower() == "apikey"), None)
 
 
 def not_serving_error(project_id: str, status_of: Callable[[str], str | None]) -> PgrstError:

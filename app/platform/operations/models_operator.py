@@ -45,7 +45,20 @@ class PlatformRotation(RequestBody):
     to             where the mail goes that proves it; by default to the operator who asks
     """
 
-    secret: Literal["internalApiKey", "masterKey", "smtpPassword", "backupEncryptionKey", "platformJwtSecret"]
+    secret: Literal[
+        "internalApiKey",
+        "masterKey",
+        "smtpPassword",
+        "backupEncryptionKey",
+        "platformJwtSecret",
+        "apiDatabasePassword",
+        "workerDatabasePassword",
+        "schedulerDatabasePassword",
+        "authDatabasePassword",
+        "storageDatabasePassword",
+        "managerDatabasePassword",
+        "backupDatabasePassword",
+    ]
     grace_seconds: int | None = Field(None, ge=0, le=30 * 24 * 3600)
     password: Annotated[Secret, Field(min_length=1, max_length=1024)] | None = None
     to: Email | None = None

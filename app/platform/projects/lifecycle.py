@@ -9,7 +9,7 @@ from app.http import waiting
 from app.http.answers import ProjectAcceptedOut
 from app.http.models import EmptyBody
 from app.http.routing import Call, Routes, ViewResponse
-from app.platform.projects.models_life import SecretRotationRequest
+from app.platform.projects.models_life import SecretRotationRequest, UsersImport
 from app.platform.projects.projects import project_out
 from catalog import projects
 from jobs.engine.view import job_json
@@ -71,6 +71,16 @@ def restart(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
 def vacuum(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Vacuums and analyses the tables of a project that have changed."""
     return request_job(call, tx, project_id, lifecycle.vacuum)
+
+
+@routes.change(
+    "POST", "/api/projects/<project_id>/users/import", action="project.import_users", who="operator",
+    body=UsersImport, final=finished_response,
+    answers={202: ProjectAcceptedOut, 200: ProjectAcceptedOut},
+)  # fmt: skip
+def import_users(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
+    """Loads users out of a dump of another project's schema auth that lies in the imports folder."""
+    return request_job(call, tx, project_id, lifecycle.import_users, file=call.body.file)
 
 
 @routes.change(

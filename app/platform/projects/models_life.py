@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,12 @@ class DeleteQuery(QueryParameters):
     """purge: keep nothing that could bring the project back."""
 
     purge: bool = False
+
+
+class UsersImport(RequestBody):
+    """A dump of another project's schema `auth`. file: its name in the imports folder of this installation."""
+
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")]
 
 
 class SecretRotationRequest(RequestBody):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
 from config.logging import scrub
 from infra.errors import Refused, Unavailable
 from infra.instances.containers import shape
-from infra.instances.containers.protocol import SIGNALS, ProjectContainer
+from infra.instances.containers.protocol import SIGNALS, ContainerEnd, ProjectContainer
 from infra.sockets import is_listening
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 SECONDS = 10
 TAIL_LINES, TAIL_CHARACTERS = 20, 2000
 STARTED = "running"
+# What Docker calls it when one runs no more.
+ENDS = ("die", "destroy", "pause")
 
 
 class Docker:
@@ -120,6 +124,21 @@ class Docker:
             said = self._client().logs(found["Id"], tail=TAIL_LINES)
         return scrub(said.decode("utf-8", "replace"))[-TAIL_CHARACTERS:].strip()
 
+    def wait_for_end(self, after: int, seconds: float) -> ContainerEnd | None:
+        """Wait until a container of this installation's projects ends, is paused or removed; None when none does."""
+        label = f"{shape.INSTALLATION}={self._shape.installation}"
+        with translate_docker_errors():
+            stream = self._client().events(
+                since=_stamp(after + 1),
+                until=_stamp(time.time_ns() + round(seconds * 1e9)),
+                filters={"type": ["container"], "event": list(ENDS), "label": [label]},
+                decode=True,
+            )
+            try:
+                return next(filter(None, map(_end, stream)), None)
+            finally:
+                stream.close()
+
     def close(self) -> None:
         """Release the connection."""
         with self._lock:
@@ -185,6 +204,18 @@ class Docker:
         return not image or labels.get(shape.SPEC) == self._shape.spec(project_id, image)
 
 
+def _stamp(nanoseconds: int) -> str:
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+
+
+def _end(event: Mapping[str, Any]) -> ContainerEnd | None:
+    said = event["Actor"]["Attributes"]
+    project = said.get(shape.PROJECT, "")
+    # As in a list: labels alone prove nothing.
+    fits = shape.is_project_id(project) and said.get("name") == shape.PREFIX + project
+    return ContainerEnd(project, int(event["timeNano"])) if fits else None
+
+
 class _Missing(Unavailable):
     """There is no such container or image."""
 
@@ -207,7 +238,7 @@ def translate_docker_errors() -> Iterator[None]:
         if status < 500:
             raise Refused(_said(error)) from error
         raise Unavailable(_said(error)) from error
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise Unavailable(f"Docker cannot be reached ({type(error).__name__})", dependency="docker") from error
 
 

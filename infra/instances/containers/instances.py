@@ -128,6 +128,18 @@ class ContainerInstances:
         self._remove(instance_id)
         return True
 
+    def evict_intruders(self) -> tuple[str, ...]:
+        """Remove the containers that have laid something of their own beside their sockets, with all of that.
+
+        Return the projects. Raises Unavailable.
+        """
+        found = self._sockets.littered()
+        for project in found:
+            # In order is not how it is asked: it would have the time of its grace.
+            self._verbs.remove(project)
+            self._sockets.remove(project)
+        return tuple(found)
+
     def reload(self, instance_id: str, part: Part) -> None:
         """Have the container read its schema or its configuration anew. Raises Unavailable."""
         self._verbs.signal(instance_id, "USR1" if part == "schema" else "USR2")
@@ -138,12 +150,24 @@ class ContainerInstances:
             return frozenset()
         return frozenset(one.project_id for one in self._verbs.list() if one.state == "running")
 
+    def wait_for_end(self, after: int, seconds: float) -> tuple[int, str | None]:
+        """Wait until a container ends, is paused or removed; return when, and whose it was if it does not run again.
+
+        Raises Unavailable.
+        """
+        end = self._verbs.wait_for_end(after, seconds)
+        if end is None:
+            return after, None
+        found = self._verbs.inspect(end.project_id)
+        runs = found is not None and found.ours and found.state in ("running", "restarting")
+        return end.at, None if runs else end.project_id
+
     def _run(self, project: str, by: CreatedBy, deadline: float) -> bool:
         """Ensure that a container runs that is made as it would be now; return whether it did.
 
         Raises Unavailable, Refused.
         """
-        made = False
+        made = afresh = False
         for _ in _until(deadline):
             found = self._verbs.inspect(project)
             if found is None:
@@ -157,9 +181,24 @@ class ContainerInstances:
             elif not found.current or found.state == "dead":
                 self._remove(project)
             else:
-                made = True
-                self._verbs.start(project)
+                made, afresh = True, self._start_or_remove(project, last=afresh)
         raise Unavailable(f"the container {shape.container_name(project)} did not come to run in time")
+
+    def _start_or_remove(self, project: str, *, last: bool) -> bool:
+        """Start the container; one that Docker cannot start is removed instead, once, and that is said.
+
+        Where Docker was killed while it started one, it can neither start that one nor see that it runs. Nothing is
+        lost with it. Raises Unavailable.
+        """
+        try:
+            self._verbs.start(project)
+        except Unavailable as error:
+            if last or error.dependency is not None:
+                raise
+            log.warning("a container cannot be started", extra={"project_id": project, "error": str(error)})
+            self._remove(project)
+            return True
+        return False
 
     def _ask(self, spec: InstanceSpec, deadline: float, *, ran: bool) -> None:
         """Ask until it answers for this configuration; one that ran before is told of it, and failing that restarted.

@@ -32,6 +32,14 @@ class ProjectContainer:
     exit_code: int = 0
 
 
+@dataclass(frozen=True)
+class ContainerEnd:
+    """That a container has ended, was paused or removed. at: nanoseconds since 1970."""
+
+    project_id: str
+    at: int
+
+
 class ContainerProtocol(Protocol):
     """What can be asked. Each raises Unavailable when Docker is away, Refused for what it will never do.
 
@@ -61,6 +69,13 @@ class ContainerProtocol(Protocol):
 
     def log_tail(self, project_id: str) -> str:
         """Return the last lines that it wrote."""
+
+    def wait_for_end(self, after: int, seconds: float) -> ContainerEnd | None:
+        """Wait until a container of this installation's projects ends, is paused or removed; None when none does.
+
+        after    later than this, in nanoseconds since 1970 by the machine's clock; what was missed meanwhile is told
+        seconds  at most
+        """
 
     def close(self) -> None:
         """Release the connection."""

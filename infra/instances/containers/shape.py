@@ -28,6 +28,7 @@ INSTALLATION, PROJECT, JOB, FENCE, SPEC = (
 CONFIGURATION, SOCKETS, POOLER = "/etc/launchdb", "/run/launchdb", "/run/pgbouncer"
 SOCKET = f"{SOCKETS}/api.sock"
 STOP_SECONDS = 5
+FILE_BYTES = 4096
 PREFIX = "postgrest-"
 _PROJECT = re.compile(r"proj_[0-9a-f]{16}")
 _JOB = re.compile(r"(job_[0-9a-f]{32})?")
@@ -120,7 +121,8 @@ class ContainerShape:
             "NanoCpus": round(self.cpus * 1_000_000_000),
             "PidsLimit": self.pids,
             # A dump of its memory would hold its secrets.
-            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            # No file of its has more than a block (Python looks for a place for its own): one folder is the host's.
+            "Ulimits": [_limit("core", 0), _limit("fsize", FILE_BYTES)],
             "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - the container's own
             "Mounts": [
                 _mount(self.configurations / project_id, CONFIGURATION, read_only=True),
@@ -152,6 +154,10 @@ def checked_project_id(project_id: str) -> str:
 def is_project_id(text: str) -> bool:
     """Return whether this is the form of a project id, as the catalogue makes them."""
     return _PROJECT.fullmatch(text) is not None
+
+
+def _limit(name: str, most: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": most, "Hard": most}
 
 
 def _mount(source: Path, target: str, *, read_only: bool) -> dict[str, Any]:

@@ -67,8 +67,9 @@ def restore_secrets(run: AtomicRun[RestoreProject], tx: Transaction, kept: KeptB
     if states.state_of(tx, project) != "restoring":
         return
     known = secrets.read_all(tx, kept.vault, project)
+    comes_back = names.JWT_SECRET not in known
     for name, value in kept.secrets.items():
-        if name not in known:
+        if name not in known and (comes_back or not backups.is_of_clients(name)):
             secrets.put(tx, kept.vault, project, name, value)
     settings.restore(tx, project, kept.settings)
 
@@ -249,6 +250,18 @@ def _opened(run: Run[RestoreProject]) -> VerifiedSet:
             lasting=True,
             undo=only_if(is_new, steps.close_data_api),
             title="Open the data API",
+        ),
+        Step(
+            only_if(is_being_made, steps.open_auth),
+            lasting=True,
+            undo=only_if(is_new, steps.close_auth),
+            title="Open Auth",
+        ),
+        Step(
+            only_if(is_being_made, steps.open_storage),
+            lasting=True,
+            undo=only_if(is_new, steps.close_storage),
+            title="Open Storage",
         ),
         Step(only_if(is_open, steps.check_round_trip), title="Check a round trip"),
         AtomicStep(mark_restored, reads=restored_version),

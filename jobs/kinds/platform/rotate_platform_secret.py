@@ -13,6 +13,7 @@ from infra.backup import keys
 from infra.mail.mail import Email, SmtpServer, to_message
 from infra.secrets import secret_changes, secretfiles
 from infra.secrets.service_folders import deal_out
+from infra.secrets.service_logins import ensure_service_logins
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
@@ -41,8 +42,11 @@ def generate_new_secret(run: Run[RotatePlatformSecret]) -> None:
     """Lay the new value beside the one in force, where nobody reads it. Raises GiveUp when it was forgotten."""
     if _is_in_force(run):
         return
-    file = ALL[run.args.secret].file
-    value = _chosen(run).password if run.args.chosen else secretfiles.generate(secretfiles.NAMES[file])
+    rotated, forms = ALL[run.args.secret], {**secretfiles.NAMES, **secretfiles.OWN}
+    file = rotated.file
+    if rotated.login:  # where one is lost, another is made
+        secretfiles.ensure_own(_folder(run))
+    value = _chosen(run).password if run.args.chosen else secretfiles.generate(forms[file])
     run.check()
     secret_changes.stage_value(_folder(run), file, run.job_id, value)
 
@@ -116,6 +120,9 @@ def switch_to_new_secret(run: Run[RotatePlatformSecret]) -> None:
         deal_out(_folder(run), coming={rotated.file: _offered(run)})
         secret_changes.activate(_folder(run), dotenv, rotated.file, _offered(run), keep_old=_grace(run.args) > 0)
         deal_out(_folder(run))
+        if rotated.login:
+            databases = run.infra.databases
+            ensure_service_logins(databases.cluster, databases.platform, _folder(run), run.session)
 
 
 def note_rotation(run: AtomicRun[RotatePlatformSecret], tx: Transaction) -> None:

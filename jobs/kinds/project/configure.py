@@ -10,7 +10,14 @@ from catalog.settings_model import OUTSIDE
 from infra.postgres.sql import statements
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects.conditions import is_sound, only_if
-from jobs.projects.steps import check_round_trip, update_data_api, update_database, update_pooler
+from jobs.projects.steps import (
+    check_round_trip,
+    update_auth,
+    update_data_api,
+    update_database,
+    update_pooler,
+    update_storage,
+)
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -43,6 +50,8 @@ def report_settings(run: AtomicRun[ConfigureProject], tx: Transaction) -> None:
         Step(update_database, lasting=True, title="Update the database's rights and limits"),
         Step(update_pooler, lasting=True, title="Update PgBouncer"),
         Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(update_auth, lasting=True, title="Update Auth"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
         AtomicStep(report_settings),
     ),
@@ -50,6 +59,6 @@ def report_settings(run: AtomicRun[ConfigureProject], tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class ConfigureProject:
-    """Puts a project's pool size, limits and data API settings in force."""
+    """Puts a project's pool size, limits and the settings of its services in force."""
 
     project_id: str

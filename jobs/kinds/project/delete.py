@@ -20,12 +20,16 @@ from jobs.projects.conditions import only_if
 from jobs.projects.steps import (
     add_to_pooler,
     allow_logins,
+    close_auth,
     close_data_api,
+    close_storage,
     drop_database,
     drop_roles,
     open_data_api,
     refuse_logins,
     remove_from_pooler,
+    update_auth,
+    update_storage,
 )
 
 if TYPE_CHECKING:
@@ -188,6 +192,9 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
     steps=(
         AtomicStep(name_last_backup, reads=backup_key_id, undo=remove_set, title="Name the last backup"),
         Step(write_last_backup, lasting=True, long=True, title="Write the last backup"),
+        # Taken back after what follows it, once the project is again what it was.
+        Step(close_auth, undo=update_auth, title="Close Auth"),
+        Step(close_storage, undo=update_storage, title="Close Storage"),
         Step(close_data_api, undo=serve_on, title="Close the data API"),
         Step(remove_from_pooler, undo=only_if(was_reachable, add_to_pooler), title="Remove from PgBouncer"),
         Step(only_if(_has_database, refuse_logins), undo=only_if(was_reachable, allow_logins)),

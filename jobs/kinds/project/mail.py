@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import outbox
-from catalog.secrets import SecretMissing
+from catalog.secrets import PLATFORM, SecretMissing
 from infra.errors import Refused, Unavailable
 from infra.mail.mail import DeliveryInDoubt, to_message
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import Step, kind
+from jobs.projects.project_mail import ProjectPost, project_post
 
 if TYPE_CHECKING:
     from catalog.outbox import OutboxMail
+    from infra.composition import Infra
     from infra.mail.mail import Email, MailTransport
     from infra.postgres.database import Transaction
     from jobs.engine.run import Run
@@ -40,8 +42,9 @@ def hand_over_mail(run: Run[SendMail]) -> None:
 
 
 def _hand_over(run: Run[SendMail], waiting: OutboxMail) -> None:
-    carrier = run.infra.mail
-    if carrier is None:
+    with run.infra.database.autocommit() as tx:
+        post = _post(run.infra, tx, waiting)
+    if post.carrier is None:
         raise GiveUp("this installation sends no mail: SMTP_HOST is not set")
     if waiting.in_doubt >= outbox.MOST_DOUBTS:
         raise GiveUp("nobody knows whether the mail server took it: twice its answer was lost")
@@ -51,11 +54,17 @@ def _hand_over(run: Run[SendMail], waiting: OutboxMail) -> None:
         except SecretMissing:
             raise GiveUp("the project of this mail is gone") from None
     run.check()
-    _deliver(run, waiting, letter, carrier)
-    run.result["takenBy"] = carrier.name
+    _deliver(run, waiting, letter, post, post.carrier)
+    run.result["takenBy"] = post.carrier.name
 
 
-def _deliver(run: Run[SendMail], waiting: OutboxMail, letter: Email, carrier: MailTransport) -> None:
+def _post(infra: Infra, tx: Transaction, waiting: OutboxMail) -> ProjectPost:
+    if waiting.scope == PLATFORM:
+        return ProjectPost(infra.mail, infra.settings.smtp_from)
+    return project_post(tx, infra, waiting.scope)
+
+
+def _deliver(run: Run[SendMail], waiting: OutboxMail, letter: Email, post: ProjectPost, carrier: MailTransport) -> None:
     """Hand the letter over; what the server refused in so many words is not in doubt."""
     handed = False
 
@@ -65,11 +74,11 @@ def _deliver(run: Run[SendMail], waiting: OutboxMail, letter: Email, carrier: Ma
             outbox.mark_handed_over(tx, waiting.id)
         handed = True
 
-    sender = run.infra.settings.smtp_from
+    message = to_message(
+        letter, sender=post.sender, sender_name=post.sender_name, identity=waiting.id, at=waiting.created_at
+    )
     try:
-        carrier.deliver(
-            to_message(letter, sender=sender, identity=waiting.id, at=waiting.created_at), letter.to, handing
-        )
+        carrier.deliver(message, letter.to, handing)
     except DeliveryInDoubt:
         raise
     except (Unavailable, Refused):
@@ -93,14 +102,18 @@ def on_retry(args: SendMail, tx: Transaction) -> None:
 @kind(
     "project.mail",
     steps=(Step(hand_over_mail, title="Hand the mail over"),),
+    lane="mail",
     attempts=12,
     on_failure="keep",
-    max_running=4,
+    # Of one project one at a time: a server of a tenant's that drips its answers holds up no letter but their own.
+    max_running=8,
+    preempts=True,
     failed=on_failed,
     retried=on_retry,
 )
 @dataclass(frozen=True)
 class SendMail:
-    """Hands an email from the outbox to the mail server."""
+    """Hands an email from the outbox to the mail server. project_id: whose letter it is; None: the platform's."""
 
     outbox_id: str
+    project_id: str | None = None

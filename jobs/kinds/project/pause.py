@@ -12,9 +12,13 @@ from jobs.projects.conditions import only_if, status
 from jobs.projects.steps import (
     add_to_pooler,
     allow_logins,
+    close_auth,
     close_data_api,
+    close_storage,
     mark_paused,
+    open_auth,
     open_data_api,
+    open_storage,
     refuse_logins,
     remove_from_pooler,
 )
@@ -47,6 +51,8 @@ def on_retry(args: PauseProject, tx: Transaction) -> None:
 @kind(
     "project.pause",
     steps=(
+        Step(close_auth, undo=only_if(is_active, open_auth), title="Close Auth"),
+        Step(close_storage, undo=only_if(is_active, open_storage), title="Close Storage"),
         Step(close_data_api, undo=only_if(is_active, open_data_api), title="Close the data API"),
         Step(remove_from_pooler, undo=only_if(stays, add_to_pooler), title="Remove from PgBouncer"),
         Step(refuse_logins, undo=only_if(stays, allow_logins)),

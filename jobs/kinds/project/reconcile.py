@@ -5,20 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from catalog import audit, names
+from catalog import audit, names, secrets
 from catalog import project_states as states
 from infra.postgres.sql import statements
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects import data_plane, drift, schema_drift
-from jobs.projects.conditions import is_sound, only_if, settled
-from jobs.projects.steps import check_round_trip, update_data_api, update_database, update_pooler, update_roles
+from jobs.projects.conditions import is_sound, only_if, settled, vault
+from jobs.projects.project_secrets import MAIL_KEY_MAKERS
+from jobs.projects.steps import (
+    check_round_trip,
+    update_auth,
+    update_data_api,
+    update_database,
+    update_pooler,
+    update_roles,
+    update_storage,
+)
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
+    from infra.secrets.vault import Vault
     from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
+
+
+def store_mail_key(run: AtomicRun[ReconcileProject], tx: Transaction, vault: Vault) -> None:
+    """Make the key that letters are sealed with, for a project that is older than Auth; any other one has it."""
+    project = run.args.project_id
+    if states.is_in(tx, project, states.SETTLED, lock=True) and secrets.list_info(tx, project):
+        secrets.store_once(tx, vault, project, MAIL_KEY_MAKERS)
 
 
 def find_differences(run: Run[ReconcileProject]) -> None:
@@ -77,12 +94,15 @@ def _objects(run: Run[ReconcileProject], project: str) -> list[dict[str, Any]] |
 @kind(
     "project.reconcile",
     steps=(
+        AtomicStep(store_mail_key, reads=vault, title="Make the key of its letters, if missing"),
         Step(find_differences),
         Step(update_roles, lasting=True),
         Step(update_database, lasting=True, title="Update the database's rights and limits"),
         Step(update_schemas, lasting=True, title="Update our schemas"),
         Step(update_pooler, lasting=True, title="Update PgBouncer"),
         Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(update_auth, lasting=True, title="Update Auth"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
         AtomicStep(report_healing, title="Report what was healed"),
     ),

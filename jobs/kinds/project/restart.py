@@ -1,4 +1,4 @@
-"""project.restart: the data API lets go of the project, its clients are put out, and it is opened anew."""
+"""project.restart: data API and Auth let go of the project, its clients are put out, and it is opened anew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from catalog import project_states as states
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
-from jobs.projects.steps import check_round_trip, close_data_api, end_sessions, open_data_api
+from jobs.projects.steps import (
+    check_round_trip,
+    close_auth,
+    close_data_api,
+    close_storage,
+    end_sessions,
+    open_auth,
+    open_data_api,
+    open_storage,
+)
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -33,9 +42,13 @@ def on_retry(args: RestartProject, tx: Transaction) -> None:
     "project.restart",
     steps=(
         AtomicStep(check_active, title="Check that the project is active"),
+        Step(close_auth, undo=open_auth, title="Close Auth"),
+        Step(close_storage, undo=open_storage, title="Close Storage"),
         Step(close_data_api, undo=open_data_api, title="Close the data API"),
         Step(end_sessions),
         Step(open_data_api, lasting=True, title="Open the data API"),
+        Step(open_auth, lasting=True, title="Open Auth"),
+        Step(open_storage, lasting=True, title="Open Storage"),
         Step(check_round_trip, title="Check a round trip"),
     ),
     on_failure="undo",

@@ -13,7 +13,7 @@ from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.kinds.project.retire_secret import RetireSecret
 from jobs.projects import data_plane, project_secrets
 from jobs.projects.conditions import is_sound, only_if, settled, vault
-from jobs.projects.steps import check_round_trip, update_data_api, update_roles
+from jobs.projects.steps import check_round_trip, update_auth, update_data_api, update_roles, update_storage
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -44,8 +44,18 @@ def give_data_api_both(run: Run[RotateSecret]) -> None:
     update_data_api(run)
 
 
+def give_auth_both(run: Run[RotateSecret]) -> None:
+    """Give Auth the new secret beside the old one, unless it is closed. It signs with the one in force."""
+    update_auth(run)
+
+
+def give_storage_both(run: Run[RotateSecret]) -> None:
+    """Give Storage the new secret beside the old one, unless it is closed."""
+    update_storage(run)
+
+
 def set_passwords(run: Run[RotateSecret]) -> None:
-    """Ensure that the logins have the passwords that are coming, once the data API knows them."""
+    """Ensure that the logins have the passwords that are coming, once data API, Auth and Storage know them."""
     if run.args.secret != project_secrets.DATABASE_PASSWORD:
         # Passwords that another rotation has left would be set here and never be shown.
         update_roles(run)
@@ -78,9 +88,13 @@ def report_rotation(run: AtomicRun[RotateSecret], tx: Transaction) -> None:
     steps=(
         AtomicStep(make_new_secret, reads=vault, no_return=True, title="Make the new secret"),
         Step(give_data_api_both, lasting=True, title="Give the data API both secrets"),
+        Step(give_auth_both, lasting=True, title="Give Auth both secrets"),
+        Step(give_storage_both, lasting=True, title="Give Storage both secrets"),
         Step(set_passwords, lasting=True),
         AtomicStep(activate_new_secret, title="Put the new secret in force"),
         Step(update_data_api, lasting=True, title="Update the data API"),
+        Step(update_auth, lasting=True, title="Update Auth"),
+        Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
         AtomicStep(report_rotation),
     ),

@@ -13,7 +13,7 @@ from infra.postgres.sql import statements
 from jobs.engine.commands import JobConflict
 from jobs.engine.kind import AtomicStep, Step, kind
 from jobs.projects.conditions import only_if, status
-from jobs.projects.steps import close_data_api, open_data_api
+from jobs.projects.steps import close_auth, close_data_api, close_storage, open_auth, open_data_api, open_storage
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -56,11 +56,13 @@ def mark_sleeping(run: AtomicRun[SleepProject], tx: Transaction, idle: float | N
 
 
 def wake_up(run: Run[SleepProject]) -> None:
-    """Record that it is active, where the data API could not be closed; unless it is about to be deleted."""
+    """Record that it is active, where Auth or the data API could not be closed; unless it is about to be deleted."""
     with run.infra.database.autocommit() as tx:
         if not states.may_move(tx, run.args.project_id, "sleeping", by="project.sleep"):
             return
     open_data_api(run)
+    open_auth(run)
+    open_storage(run)
     with run.transaction() as tx:
         states.move(tx, run.args.project_id, "active", by="project.sleep undone")
 
@@ -80,6 +82,8 @@ def on_retry(args: SleepProject, tx: Transaction) -> None:
     "project.sleep",
     steps=(
         AtomicStep(mark_sleeping, reads=seconds_idle, undo=wake_up, title="Mark sleeping, if idle"),
+        Step(only_if(is_asleep, close_auth), title="Close Auth"),
+        Step(only_if(is_asleep, close_storage), title="Close Storage"),
         Step(only_if(is_asleep, close_data_api), title="Close the data API"),
     ),
     on_failure="undo",

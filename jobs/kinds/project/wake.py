@@ -9,7 +9,16 @@ from catalog import project_states as states
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import AtomicStep, Step, kind
-from jobs.projects.steps import check_round_trip, close_data_api, mark_active, open_data_api
+from jobs.projects.steps import (
+    check_round_trip,
+    close_auth,
+    close_data_api,
+    close_storage,
+    mark_active,
+    open_auth,
+    open_data_api,
+    open_storage,
+)
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -32,6 +41,9 @@ def on_retry(args: WakeProject, tx: Transaction) -> None:
     "project.wake",
     steps=(
         AtomicStep(check_sleeping, title="Check that the project sleeps"),
+        # First: whoever holds a request until the data API answers finds Auth there as well.
+        Step(open_auth, lasting=True, undo=close_auth, title="Open Auth"),
+        Step(open_storage, lasting=True, undo=close_storage, title="Open Storage"),
         Step(open_data_api, lasting=True, undo=close_data_api, title="Open the data API"),
         Step(check_round_trip, title="Check a round trip"),
         AtomicStep(mark_active),

@@ -12,7 +12,9 @@ from scripts.cli.jobs.progress import print_outcome, wait_for_job
 from scripts.cli.options import confirm, wait_options
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 from scripts.cli.projects.extensions import extensions
+from scripts.cli.projects.keys import keys, signing
 from scripts.cli.projects.life import pause, restart, resume, vacuum
+from scripts.cli.projects.mail_preview import mail_preview
 from scripts.cli.projects.rotate import rotate
 from scripts.cli.projects.settings import settings, stats
 from scripts.cli.projects.sql import psql, sql
@@ -119,7 +121,22 @@ def update(  # noqa: PLR0913 - one argument for each option
     )
 
 
-for command in (pause, resume, restart, vacuum, rotate, settings, stats, sql, psql, extensions, undelete):
+for command in (
+    pause,
+    resume,
+    restart,
+    vacuum,
+    rotate,
+    keys,
+    signing,
+    settings,
+    mail_preview,
+    stats,
+    sql,
+    psql,
+    extensions,
+    undelete,
+):
     projects.add_command(command)
 
 

@@ -15,7 +15,7 @@ from scripts.cli.options import wait_options
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 
 # Whoever lists the processes of this machine sees their arguments.
-SECRET = "smtpPassword"  # noqa: S105 - its name
+SECRETS = ("smtpPassword", "captchaSecret", "oauthSecrets")
 
 
 @click.command()
@@ -35,7 +35,7 @@ def settings(  # noqa: PLR0913 - one argument for each option
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Show the settings of PROJECT, or change some. Lists are written with commas between, mail templates as JSON."""
+    """Show the settings of PROJECT, or change some. Lists are written with commas between, objects as JSON."""
     path = f"/api/projects/{session.project(project)['id']}/settings"
     found = session.client.get(path)
     changes = _changes(found["settings"], given, unset)
@@ -80,15 +80,15 @@ def _changes(known: dict[str, Any], given: tuple[str, ...], unset: tuple[str, ..
         name, equals, text = pair.partition("=")
         if not equals or name in changes:
             raise CliError(f"{name} is there twice" if equals else f"write {name}=VALUE", USAGE)
-        if name == SECRET and text != "-":
-            raise CliError(f"write {name}=- and give the password on standard input", USAGE)
+        if name in SECRETS and text != "-":
+            raise CliError(f"write {name}=- and give the secret on standard input", USAGE)
         changes[name] = _value(known.get(name), sys.stdin.read().rstrip("\r\n") if text == "-" else text, name)
     return changes
 
 
 def _value(known: Any, text: str, name: str) -> Any:
     """Return the value that a text stands for, by what the setting holds now."""
-    if isinstance(known, str) or name == SECRET:
+    if isinstance(known, str) or name in SECRETS[:2]:
         return text
     if isinstance(known, list) and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]

@@ -7,17 +7,19 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from gunicorn.app.base import BaseApplication
 
-from app import auth, manager, migrations, storage
+from app import manager, migrations
+from app.auth.standalone import AuthProcess
 from app.broker.server import BrokerServer
 from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
 from app.server.server import KEEPALIVE_SECONDS
+from app.storage import process as storage
 from config.logging import setup_logging
 from config.settings import Settings, load
 from config.surroundings import data_api_environment
@@ -28,12 +30,19 @@ from infra.pipeline import die_with_parent
 from infra.postgres.database import Database
 from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
 log = logging.getLogger(__name__)
-SERVICES = {"all": ("platform", "data"), "platform": ("platform",), "data": ("data",)}
+SERVICES = {"all": ("platform", "data", "auth", "storage"), "platform": ("platform",), "data": ("data",)}
 # Never public: on LAUNCHDB_INTERNAL_HOST, whatever LAUNCHDB_HOST says.
 INTERNAL = {"manager": (9000, manager.create), "migrations": (8002, migrations.create)}
-# Public through the proxy alone, on the internal network as well. They hold no secret but the database's address.
-HELD = {"auth": (8001, auth.create), "storage": (8003, storage.create)}
+# Public through the proxy alone, on the internal network as well.
+AUTH, AUTH_PORT = "auth", 8001
+# It holds no secret but the database's address, and what the files of its projects say.
+HELD: dict[str, tuple[int, Callable[[Database, Settings], Flask]]] = {"storage": (8003, storage.create)}
 TITLES = {"all": "Platform API", "platform": "Platform API", "data": "Data API", "manager": "Manager API"}
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
@@ -47,7 +56,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
         self._settings = settings
         self._services = services
-        self._opened: Database | Infra | None = None
+        self._opened: Database | Infra | AuthProcess | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -75,11 +84,11 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         return self._services[0]
 
     def _port(self) -> int:
-        inside = {**INTERNAL, **HELD}.get(self._service)
-        return inside[0] if inside else self._settings.port
+        inside = {name: port for name, (port, _create) in (*INTERNAL.items(), *HELD.items())}
+        return {**inside, AUTH: AUTH_PORT}.get(self._service, self._settings.port)
 
     def _address(self) -> str:
-        inside = self._service in INTERNAL or self._service in HELD
+        inside = self._service in (*INTERNAL, *HELD, AUTH)
         return f"{self._settings.internal_host if inside else self._settings.host}:{self._port()}"
 
     def _announce(self, worker: Any) -> None:
@@ -94,14 +103,18 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Open the world and make the application."""
-        name = self._service if self._service in INTERNAL or self._service in HELD else "api"
+        name = self._service if self._service in (*INTERNAL, *HELD, AUTH) else "api"
         setup_logging(name)
         exhaustion.watch_for_shortage()
+        if name == AUTH:
+            process = self._opened = AuthProcess(self._settings)
+            _say_when_connected(process.database)
+            return process.app
         if name in HELD:
             database = Database(self._settings.database_url, name=f"launchdb-{name}", max_size=HELD_CONNECTIONS)
             self._opened = database
             _say_when_connected(database)
-            return HELD[name][1](database)
+            return HELD[name][1](database, self._settings)
         infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
         _say_when_connected(infra.database)
         if name in INTERNAL:
@@ -135,12 +148,13 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD, "broker"])))
+@click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *HELD, AUTH, "broker"])))
 def serve(service: str) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
     `manager` (9000) and `migrations` (8002) are internal: on LAUNCHDB_INTERNAL_HOST, for whoever has the key
-    INTERNAL_API_KEY. `auth` (8001) and `storage` (8003) hold their place there: they serve no project yet, and say so.
+    INTERNAL_API_KEY. `auth` (8001) serves every project's Auth there, and `storage` (8003) the files of all projects,
+    for the proxy before them.
     `broker` alone talks to Docker, for project containers only, on `<home>/run/broker/broker.sock`. It needs no secret.
     `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
     """
@@ -148,7 +162,7 @@ def serve(service: str) -> None:
     if service == "data" and alone.get("PGRST_DB_URI"):
         standalone.main(alone)
         return
-    if service in HELD:
+    if service in HELD or service == AUTH:
         GunicornServer(reachable_settings(), (service,)).run()
         return
     if service == "broker":

@@ -70,7 +70,7 @@ def test_a_letter_is_taken_once_and_then_forgotten(office):
     waiting = office.row()
     assert (waiting["state"], waiting["scope"]) == ("waiting", "platform")
     assert b"canary" not in waiting["sealed"]
-    assert job.args == {"outbox_id": waiting["id"]}
+    assert job.args == {"outbox_id": waiting["id"], "project_id": None}
     office.carry(2)
     done = office.job(job)
     assert (done.status, done.result["takenBy"]) == ("succeeded", f"127.0.0.1:{office.running.port}")

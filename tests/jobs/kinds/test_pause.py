@@ -84,7 +84,8 @@ def test_a_paused_project_keeps_its_database_roles_and_keys_but_is_served_no_mor
     active.ask(lifecycle.pause)
     assert not active.folder().exists()
     assert active.secrets() == before
-    assert active.ledger() == {("role", "present"), ("database", "present"), ("instance", "gone")}
+    closed = {(kind, "gone") for kind in ("instance", "auth", "storage")}
+    assert active.ledger() == {("role", "present"), ("database", "present"), *closed}
     assert {(thing.kind, thing.verdict) for thing in active.things()} == {
         ("role", "owned"), ("database", "owned"), ("secrets", "owned"),
     }  # fmt: skip

@@ -22,6 +22,8 @@ STEPS = (
     "clone_template",
     "add_to_pooler",
     "open_data_api",
+    "open_auth",
+    "open_storage",
     "check_round_trip",
     "mark_active",
 )
@@ -33,10 +35,11 @@ def test_a_provisioned_project_is_active_and_owns_all_its_things(life):
     assert life.engine.steps(job.id) == dict.fromkeys(STEPS, "succeeded")
     assert life.row()["status"] == "active"
     assert life.row()["template"] == life.infra.databases.templates.name
-    assert life.ledger() == {("role", "present"), ("database", "present"), ("instance", "present")}
+    assert life.ledger() == {(kind, "present") for kind in ("role", "database", "instance", "auth", "storage")}
     things = life.things()
     assert {thing.verdict for thing in things} == {"owned"}
-    assert Counter(thing.kind for thing in things) == {"role": 8, "database": 1, "instance": 1, "secrets": 1}
+    single = dict.fromkeys(("database", "instance", "auth", "storage", "secrets"), 1)
+    assert Counter(thing.kind for thing in things) == {"role": 8, **single}
 
 
 def test_the_owner_logs_in_and_the_data_api_serves_what_it_makes(life):

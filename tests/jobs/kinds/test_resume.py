@@ -29,7 +29,13 @@ def test_a_resumed_project_is_exactly_what_was_paused(active):
     assert active.row()["status"] == "active"
     assert (active.folder() / "data-api.conf").read_text() == text
     assert (active.secrets(), active.things()) == (secrets, things)
-    assert active.ledger() == {("role", "present"), ("database", "present"), ("instance", "present")}
+    assert active.ledger() == {
+        ("role", "present"),
+        ("database", "present"),
+        ("instance", "present"),
+        ("auth", "present"),
+        ("storage", "present"),
+    }
     for login in tenant.roles.logins:
         tenant.connect(login).close()
     with tenant.connect(tenant.roles.owner) as owner:

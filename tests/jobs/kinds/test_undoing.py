@@ -12,9 +12,11 @@ TAKEN_BACK_BY = {
     "clone_template": "drop_database",
     "add_to_pooler": "remove_from_pooler",
     "open_data_api": "close_data_api",
+    "open_auth": "close_auth",
+    "open_storage": "close_storage",
 }
 # What was there before, and was only put out for a while, stays.
-PUTS_BACK = {("project.restart", "open_data_api")}
+PUTS_BACK = {("project.restart", step) for step in ("open_data_api", "open_auth", "open_storage")}
 MADE = [
     pytest.param(declared, step, id=f"{declared.name}-{step.name}")
     for name, declared in sorted(kinds.kinds().items())

@@ -1,0 +1,1 @@
+"""What people do with Auth, a module each: the routes, and what they do with the tables."""

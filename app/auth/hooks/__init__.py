@@ -1,0 +1,1 @@
+"""Functions of the project's database that Auth calls, and whose answers it heeds."""

@@ -1,0 +1,1 @@
+"""Buckets: made, read, changed, emptied and deleted."""

@@ -1,0 +1,71 @@
+"""The routes by which objects are removed: their rows in one transaction, and then their bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.storage.errors import access_denied, invalid_request, no_such_bucket
+from app.storage.moments import moment
+from app.storage.objects.bytes_left import remove_dead_bytes
+from app.storage.objects.found import own_object
+from app.storage.serve.call import StorageAnswer, StorageRoute
+from infra.postgres.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.storage.serve.call import StorageCall
+
+SQL = statements(__file__)
+KEYS_MAX = 100_000
+
+
+def remove(call: StorageCall) -> StorageAnswer:
+    """Remove one object."""
+    with call.transaction() as tx:
+        found = own_object(call, tx, call.path["bucket"], call.path["key"])
+        if not tx.execute(SQL.one, {"id": found.id}):
+            raise access_denied("Access denied")
+        tx.become_storage()
+        number = tx.number
+    remove_dead_bytes(call.project, call.services, number)
+    return StorageAnswer({"message": "Successfully deleted"})
+
+
+def remove_many(call: StorageCall) -> StorageAnswer:
+    """Remove the objects of these keys that the caller may remove, and answer which those were."""
+    keys = call.json().get("prefixes")
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise invalid_request("body/prefixes must be array of strings")
+    if len(keys) > KEYS_MAX:
+        raise invalid_request(f"body/prefixes must not have more than {KEYS_MAX} items")
+    with call.transaction() as tx:
+        if tx.value(SQL.bucket, {"bucket": call.path["bucket"]}) is None:
+            raise no_such_bucket()
+        tx.become(call.caller)
+        removed = tx.rows(SQL.many, {"bucket": call.path["bucket"], "keys": keys})
+        tx.become_storage()
+        number = tx.number
+    if removed:
+        remove_dead_bytes(call.project, call.services, number)
+    return StorageAnswer([_removed(row) for row in removed])
+
+
+def _removed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "bucket_id": row["bucket_id"],
+        "owner": row["owner_id"] or "",
+        "owner_id": row["owner_id"] or "",
+        "version": row["version"],
+        "id": str(row["id"]),
+        **{name: moment(row[name]) for name in ("updated_at", "created_at", "last_accessed_at")},
+        "metadata": row["metadata"],
+        "user_metadata": row["user_metadata"],
+    }
+
+
+ROUTES = (
+    StorageRoute("DELETE", "/object/<bucket>", "token", "object.delete_many", remove_many),
+    StorageRoute("DELETE", "/object/<bucket>/<path:key>", "token", "object.delete", remove),
+)

@@ -1,0 +1,1 @@
+"""Uploads that come in parts, and go on after a pause: TUS 1.0."""

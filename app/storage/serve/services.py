@@ -1,0 +1,24 @@
+"""What all projects share in one process of Storage."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.blobs.store import BlobStore
+
+
+@dataclass(frozen=True)
+class StorageServices:
+    """What all projects share in one process.
+
+    blobs  opens the place of a project's bytes
+    clock  the present in seconds of the epoch
+    """
+
+    blobs: Callable[[str], BlobStore]
+    clock: Callable[[], float] = field(default=time.time)

@@ -1,0 +1,1 @@
+"""The command line's way to the users of a project."""

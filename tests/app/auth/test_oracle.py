@@ -1,0 +1,59 @@
+"""Nobody learns from Auth whether somebody has an account: neither by what is answered nor by how long it takes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from tests.app.auth.people import joined, new_email, sign_in, sign_up
+
+ROUNDS, TRIES, APART_MS = 15, 4, 5.0
+
+
+def medians(known, unknown):
+    """Milliseconds that each takes, asked by turns: whatever else the machine does falls on both."""
+    took = {known: [], unknown: []}
+    for _ in range(ROUNDS):
+        for ask in (known, unknown):
+            began = time.perf_counter()
+            ask()
+            took[ask].append((time.perf_counter() - began) * 1000)
+    return statistics.median(took[known]), statistics.median(took[unknown])
+
+
+def ensure_same_time(known, unknown):
+    """What differs by itself differs each time; what a busy machine makes of it does not."""
+    seen = []
+    for _ in range(TRIES):
+        seen.append(medians(known, unknown))
+        if abs(seen[-1][0] - seen[-1][1]) < APART_MS:
+            return
+    raise AssertionError(f"known and unknown addresses are apart: {seen}")
+
+
+@pytest.mark.timing
+def test_a_wrong_password_and_an_unknown_address_take_the_same_time(auth):
+    person = joined(auth)
+    ensure_same_time(
+        lambda: sign_in(auth, person.email, "wrong password"), lambda: sign_in(auth, new_email(), "wrong password")
+    )
+
+
+@pytest.mark.timing
+def test_a_sign_up_with_a_taken_address_takes_the_time_of_one_with_a_new_one(auth):
+    person = joined(auth)
+    auth.configure(autoconfirm=False)
+    ensure_same_time(lambda: sign_up(auth, person.email), lambda: sign_up(auth))
+
+
+def test_answers_to_a_sign_up_differ_in_what_is_new_each_time_and_in_identities_alone(auth):
+    person = joined(auth)
+    auth.configure(autoconfirm=False)
+    taken, new = sign_up(auth, person.email), sign_up(auth)
+    assert taken.status_code == new.status_code == 200
+    assert {name.lower() for name in taken.headers} == {name.lower() for name in new.headers}
+    differing = {name for name in {*taken.json, *new.json} if taken.json.get(name) != new.json.get(name)}
+    own = {"id", "email", "created_at", "updated_at", "confirmation_sent_at", "identities"}
+    assert differing <= own

@@ -1,0 +1,96 @@
+"""The listing functions of schema storage, as SQL and other tools call them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.projects import drop, new_tenant
+
+NAMES = ["a.txt", "A.TXT", "b/1.txt", "b/2/3.txt", "b-x.txt", "c%d/x.txt", "c_d/x.txt", "cXd/x.txt", "z.txt"]
+
+
+@pytest.fixture(scope="module")
+def rows(cluster):
+    tenant = new_tenant(cluster)
+    with tenant.connect(tenant.roles.storage) as connection:
+        connection.execute("INSERT INTO storage.buckets (id, name) VALUES ('docs', 'docs')")
+        for name in NAMES:
+            connection.execute("INSERT INTO storage.objects (bucket_id, name) VALUES ('docs', %s)", (name,))
+        yield connection
+    drop(cluster, tenant.id)
+
+
+def found(rows, prefix, **more):
+    chosen = {"limits": 100, "offsets": 0, "search": "", "sortcolumn": "name", "sortorder": "asc"} | more
+    return [
+        name
+        for (name, *_) in rows.execute(
+            "SELECT * FROM storage.search(%(prefix)s, 'docs', %(limits)s, 1, %(offsets)s, %(search)s, %(sortcolumn)s,"
+            " %(sortorder)s)",
+            {"prefix": prefix, **chosen},
+        ).fetchall()
+    ]
+
+
+def test_a_folder_is_one_entry_beside_the_objects(rows):
+    assert found(rows, "") == ["A.TXT", "a.txt", "b-x.txt", "b", "c%d", "c_d", "cXd", "z.txt"]
+    assert found(rows, "", sortorder="desc") == ["z.txt", "cXd", "c_d", "c%d", "b", "b-x.txt", "a.txt", "A.TXT"]
+
+
+def test_names_below_a_prefix_are_relative_to_it(rows):
+    assert found(rows, "b/") == ["1.txt", "2"]
+    assert found(rows, "B/") == ["1.txt", "2"]
+    assert found(rows, "", search="b/2/") == ["b/2/3.txt"]
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("c_d/", "x.txt"), ("c%d/", "x.txt")])
+def test_wildcards_of_like_are_letters_like_others(rows, prefix, name):
+    assert found(rows, prefix) == [name]
+    assert len(found(rows, "", search=prefix[:2])) == 1
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_pages_join_to_the_whole_listing(rows, order):
+    whole = found(rows, "", sortorder=order)
+    assert [found(rows, "", limits=1, offsets=at, sortorder=order) for at in range(9)] == [*([n] for n in whole), []]
+
+
+def test_folders_come_before_objects_that_are_sorted_by_time(rows):
+    listed = found(rows, "", sortcolumn="created_at", sortorder="desc")
+    assert listed == ["c_d", "cXd", "c%d", "b", "z.txt", "b-x.txt", "A.TXT", "a.txt"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("column", ["name", "created_at"])
+def test_pages_behind_a_key_join_to_the_whole_listing(rows, order, column):
+    ask = "SELECT * FROM storage.search_v2('', 'docs', %s, 1, %s, %s, %s, %s)"
+    whole = rows.execute(ask, (100, "", order, column, "")).fetchall()
+    assert {name for (_, name, *_) in whole} == {
+        "A.TXT", "a.txt", "b-x.txt", "b/", "c%d/", "c_d/", "cXd/", "z.txt",
+    }  # fmt: skip
+    paged, after, at = [], "", ""
+    while page := rows.execute(ask, (1, after, order, column, at)).fetchall():
+        paged += page
+        after, at = page[-1][1], str(page[-1][4] or "")
+    assert paged == whole
+
+
+def test_rows_are_not_deleted_by_hand(rows):
+    with pytest.raises(Exception, match="Use the Storage API"):
+        rows.execute("DELETE FROM storage.objects")
+
+
+def test_a_listing_reads_the_index_below_row_security_too(rows, cluster):
+    rows.execute("CREATE POLICY p ON storage.objects FOR SELECT TO anon USING (left(name, 1) <> '')")
+    try:
+        with rows.transaction(force_rollback=True):
+            rows.execute("SET LOCAL enable_seqscan = off")
+            role = rows.info.user.replace("_storage", "_anon")
+            rows.execute(f"SET LOCAL ROLE {role}")
+            plan = rows.execute(
+                "EXPLAIN SELECT FROM storage.objects o WHERE bucket_id = 'docs'"
+                " AND launchdb.lower_key(o.name) COLLATE \"C\" >= 'b' AND launchdb.lower_key(o.name) COLLATE \"C\" < 'c'"
+            ).fetchall()
+    finally:
+        rows.execute("DROP POLICY p ON storage.objects")
+    assert any("Index Cond" in line and "lower_key" in line for (line,) in plan), plan
