@@ -126,9 +126,6 @@ class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings)
         ge=8,
         le=1000,
     )
-    project_cpu_percent: Annotated[int, Field(ge=1, le=100)] = _env(
-        "PROJECT_CPU_PERCENT", 25, "share of the processors beyond which a project's sessions step back behind others"
-    )
     project_temp_mb: int = _env(
         "PROJECT_TEMP_MB", 1024, "disk that one query of a project may use for sorting; more is refused", ge=16
     )

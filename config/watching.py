@@ -23,6 +23,13 @@ class WatchdogSettings(BaseModel):
     project_locks_percent: int = env(
         "PROJECT_LOCKS_PERCENT", 20, "share of the server's lock table that one project's sessions hold", ge=1, le=100
     )
+    project_cpu_percent: int = env(
+        "PROJECT_CPU_PERCENT",
+        25,
+        "share of the processors beyond which a project's sessions step back behind others",
+        ge=1,
+        le=100,
+    )
     owner_share_percent: int = env(
         "OWNER_SHARE_PERCENT",
         50,

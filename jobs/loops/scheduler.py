@@ -113,6 +113,7 @@ def world_loops(infra: Infra) -> list[Loop]:
     found = [
         Loop("sweeper", sweeper.run_once, lambda _count: SWEEP_SECONDS),
         Loop("watchdog", watchdog.run_once, lambda _count: 0.0),
+        Loop("locks", watchdog.guard_locks, lambda _count: 0.0),
         Loop("quotas", keeper.run_once, lambda _count: QUOTA_SECONDS),
     ]
     found += [Loop("doorkeeper", each.run_once, lambda _count: DOOR_SECONDS) for each in doors]

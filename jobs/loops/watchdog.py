@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from catalog import audit, endings
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from infra.composition import Infra
     from infra.postgres.database import Transaction
-    from infra.postgres.watch.snapshot import Snapshot
+    from infra.postgres.watch.snapshot import Backend, Snapshot
 
 log = logging.getLogger(__name__)
 OWNERS_SECONDS = 30.0
 # Whoever was ended tries again at once: for a while it is looked more often.
 HURRIED_FOR_SECONDS, HURRIED_SECONDS = 60.0, 0.25
+GUARD_SECONDS = 5.0
 # A session that one of our jobs has opened as a project's login bears the job's name.
 _OF_A_JOB = re.compile(r"launchdb:(job_[0-9a-f]{32}):\d+")
 # What our jobs bound by a clock of their own.
@@ -44,6 +45,9 @@ class Watchdog:
         self._limits = limits or WatchLimits.of(infra.settings)
         self._clock = clock
         self._watch = ServerWatch(infra.databases.cluster.conninfo, clock=clock)
+        # Of another thread: what is done about all else takes longer than the lock table lasts.
+        self._guard = ServerWatch(infra.databases.cluster.conninfo)
+        self._guarded: deque[Verdict] = deque()
         self._history = History()
         self._shares = CpuShares()
         self._stepped_back: set[str] = set()
@@ -56,11 +60,20 @@ class Watchdog:
         most = self._infra.settings.watchdog_seconds
         hurried = self._clock() - self._ended_at < HURRIED_FOR_SECONDS
         _short, ended = self._watch.wait(min(HURRIED_SECONDS, most) if hurried else most, self._limits.locks)
-        said = "{} locks were a session's, more than a project may hold"
-        self._unwritten += [Verdict("locks", each, said.format(each.locks)) for each in ended]
-        if ended:
-            self._ended_at = self._clock()
+        self._guarded += map(_of_locks, ended)
         return len(ended) + self.look()
+
+    def guard_locks(self) -> int:
+        """Keep the lock table from being filled by one session, for a while; return how many were ended.
+
+        For a thread of its own: nothing else is done here, and what was is written down after the next look. Raises
+        Unavailable when Postgres is away.
+        """
+        short, ended = self._guard.wait(GUARD_SECONDS, self._limits.locks)
+        self._guarded += map(_of_locks, ended)
+        if short and not ended:
+            time.sleep(HURRIED_SECONDS)  # by several together, or by us: that is for a look to tell
+        return len(ended)
 
     def look(self) -> int:
         """Look once, and end who has to go; return how many. Raises Unavailable when Postgres is away."""
@@ -71,6 +84,9 @@ class Watchdog:
             each for each in self._of_tenants(judge(seen, self._limits, self._history, now)) if self._watch.end(each)
         ]
         self._history = self._history.with_endings(done, now)
+        while self._guarded:
+            self._unwritten.append(self._guarded.popleft())
+            self._ended_at = now
         if done:
             self._ended_at = now
         # Ended first, told afterwards: while it is there, the telling may not be possible.
@@ -98,8 +114,9 @@ class Watchdog:
         }
 
     def close(self) -> None:
-        """Give the session back."""
+        """Give the sessions back."""
         self._watch.close()
+        self._guard.close()
 
     def _read_owners(self, now: float) -> dict[str, str]:
         """Return who owns each project: as last known, while that cannot be read."""
@@ -161,3 +178,7 @@ class Watchdog:
             verdicts[-1].outcome,
             extra={"project_id": project, "cause": cause, "count": len(verdicts), "reason": reason},
         )
+
+
+def _of_locks(backend: Backend) -> Verdict:
+    return Verdict("locks", backend, f"{backend.locks} locks were a session's, more than a project may hold")

@@ -118,7 +118,7 @@ def test_who_was_refused_for_using_up_their_share_is_named_and_counted(boss, tow
     try:
         for _ in range(3):
             FIGURES.refuse(Lane("project", project))
-        [found] = [one for one in boss.get("/api/admin/doctor").json()["findings"] if one["check"] == "shares"]
+        [found] = [one for one in boss.get("/api/admin/doctor").json()["findings"] if one["subject"] == project]
         assert (found["status"], found["subject"]) == ("warning", project)
         assert "3 requests were refused" in found["evidence"]
         metrics = create_internal_app(create_app(town.infra.settings, town.infra)).test_client().get("/metrics").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import contextmanager
 
@@ -102,6 +103,20 @@ def test_who_alone_takes_locks_without_an_end_is_ended_by_the_server_and_it_is_w
     assert (action, outcome) == ("watchdog.locks", "ended")
     assert [session["login"] for session in detail["sessions"]] == [attacker.roles.owner]
     assert watched.audited(bystander) == []
+
+
+def test_the_lock_table_is_guarded_while_the_watchdog_is_at_something_else(watched, attacker, bystander):
+    watched.limit(locks=0.2)
+    watched.look()
+    guard = threading.Thread(target=watched.dog.guard_locks)
+    with writer(bystander) as write, running(logged_in(attacker), SESSION_LOCKS) as came:
+        guard.start()
+        wait_until(lambda: came)
+        guard.join(20)
+        write()
+    assert watched.audited(attacker) == []
+    watched.look()
+    assert [action for action, _, _ in watched.audited(attacker)] == ["watchdog.locks"]
 
 
 def test_sessions_of_ours_that_hold_many_locks_are_left_alone(watched, attacker):

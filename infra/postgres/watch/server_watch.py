@@ -93,6 +93,8 @@ class ServerWatch:
         """
         turns = max(1, round(seconds / TURN_SECONDS))
         with self._guarded():
+            if self._clock() - self._named_at > NAMES_SECONDS:
+                self._read_names()
             values = {"most": int(self._sizes["locks"] * share), "logins": list(self._logins)}
             # A part at a time: the session's own time-out is short.
             for done in range(0, turns, TURNS_AT_A_TIME):

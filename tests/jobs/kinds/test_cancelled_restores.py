@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.engine import commands
+from jobs.engine import commands, kind
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from tests.jobs.conftest import wait_until
 from tests.jobs.kinds.test_backups import shop
@@ -43,6 +43,25 @@ def test_a_verification_that_a_tenants_function_holds_up_is_cancelled_and_leaves
         commands.cancel(tx, job.id, by="test")
     running.join(60)
     assert shop.engine.job(job.id).status == "cancelled"
+    assert not at_work(shop)
+    assert shop.databases() == {""}
+    assert f"{shop.id}_restore" not in shop.roles()
+
+
+def test_a_verification_that_a_tenants_function_holds_up_ends_at_its_deadline_says_so_and_leaves_nothing(
+    shop, monkeypatch
+):
+    shop.sql(TRAP)
+    shop.sql("ALTER TABLE notes ADD CHECK (trap(1))")
+    backup = shop.back_up()
+    monkeypatch.setattr(kind, "LONG_STEP_SECONDS", 4.0)  # as a verification is given; hours otherwise
+    job = shop.engine.enqueue(VerifyBackup(shop.id, backup.id))
+    running = shop.engine.in_background()
+    wait_until(lambda: at_work(shop))
+    running.join(60)
+    seen = shop.engine.job(job.id)
+    assert (seen.status, seen.attempt) == ("failed", 1)
+    assert "took longer than the 4 s that it is given" in seen.error["detail"]
     assert not at_work(shop)
     assert shop.databases() == {""}
     assert f"{shop.id}_restore" not in shop.roles()

@@ -133,6 +133,24 @@ def test_a_rotation_says_who_holds_what_it_waits_for_and_goes_on_when_it_is_let_
     assert life.engine.job(job.id).status == "succeeded"
 
 
+def test_a_rotation_that_its_own_tenant_never_lets_go_on_fails_in_words_and_can_be_retried(life, login_held):
+    with life.infra.database.transaction() as tx:
+        job = lifecycle.rotate(tx, life.id, "databasePassword", 0)
+    for _ in range(20):
+        life.engine.runner.run_one()
+        if life.engine.job(job.id).status != "retrying":
+            break
+        life.engine.due_now(job.id)
+    seen = life.engine.job(job.id)
+    assert seen.status == "failed"
+    assert f"it waits for a lock that a session of the project ({life.id}_owner) holds" in seen.error["detail"]
+    login_held.execute("ROLLBACK")
+    with life.infra.database.transaction() as tx:
+        commands.retry(tx, job.id)
+    life.engine.runner.drain()
+    assert life.engine.job(job.id).status == "succeeded"
+
+
 def test_a_project_is_deleted_whatever_its_owner_holds(life, login_held):
     with life.infra.database.transaction() as tx:
         lifecycle.rotate(tx, life.id, "databasePassword", 0)
