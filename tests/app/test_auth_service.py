@@ -147,6 +147,6 @@ def test_the_statements_of_auth_are_bounded_and_find_nothing_of_the_owner_s_by_c
     projects = shop.town.app.blueprints["auth"].projects
     with projects.find(shop.id).autocommit() as tx:
         shown = [tx.value(f"SHOW {name}") for name in ("search_path", "statement_timeout", "lock_timeout")]
-    assert shown == ["pg_catalog", "20s", "5s"]
+    assert shown == ["pg_catalog, pg_temp", "20s", "5s"]
     with infra.database.autocommit() as tx:
         assert names.MAIL_KEY in secrets.read_all(tx, infra.vault, shop.id)
