@@ -18,8 +18,6 @@ CREATE INDEX oauth_client_states_created_at_idx ON auth.oauth_client_states (cre
 -- Where a user without an address gets one from, and whom an address is looked for among.
 CREATE INDEX identities_email_idx ON auth.identities (email text_pattern_ops);
 
-DROP FUNCTION auth.rotate_refresh_token(text, text, timestamptz, interval, interval);
-
 -- Replaces a refresh token, or finds the one that has replaced it already, all in one: nothing is between the writes.
 --
 -- presented  the token that came

@@ -138,16 +138,14 @@ def wait_until_well(
 
     told  of which this was said already, where all are waited for part by part
 
-    One that was still being stopped when it was looked at, by a command that was cut short, ends later and stays so:
-    it is started, once.
+    One that was being stopped by a command that was cut short ends later and stays so: it is started, once.
 
     Raises Unavailable, naming the command that shows the log, for those that have not in time, and as soon as one is
     seen to die again and again.
     """
-    wanted = [NAMES[service] for service in services] or list(NAMES.values())
-    looked = time.monotonic()
+    wanted, looked = [NAMES[service] for service in services] or list(NAMES.values()), time.monotonic()
     told, of = (set(), len(wanted)) if told is None else (told, len(NAMES))
-    deadline, started = looked + seconds, set()
+    deadline, started = looked + seconds, set[str]()
     dying: dict[str, float] = defaultdict(float)
     while True:
         ill = []
@@ -159,9 +157,7 @@ def wait_until_well(
                 ill.append(one)
                 dying[one.name] += looked - since if one.state == "restarting" else 0.0
                 if one.state == "exited" and one.name not in started:
-                    started.add(one.name)
-                    tell(f"{one.name} was stopped; starting it")
-                    docker_cli.run_docker("start", one.name)
+                    _start(one, started, tell)
             elif one.name not in told:
                 told.add(one.name)
                 tell(f"{one.name} is {one.health or one.state} ({len(told)} of {of})")
@@ -170,6 +166,12 @@ def wait_until_well(
         if time.monotonic() > deadline or max(dying.values()) > DYING_SECONDS:
             raise Unavailable("; ".join(describe_problem(one) for one in ill))
         time.sleep(LOOK_SECONDS)
+
+
+def _start(one: ContainerStatus, started: set[str], tell: Tell) -> None:
+    started.add(one.name)
+    tell(f"{one.name} was stopped; starting it")
+    docker_cli.run_docker("start", one.name)
 
 
 def describe_problem(one: ContainerStatus) -> str:
