@@ -56,6 +56,8 @@ FOLDERS = (
     HomeFolder("platform-api", 0o755),
     HomeFolder("platform-api/config", 0o755),
     HomeFolder("postgrest", 0o755),
+    HomeFolder("storage"),
+    HomeFolder("storage-projects"),
     HomeFolder("run", 0o711),
     HomeFolder("run/api"),
     HomeFolder("run/auth"),
@@ -64,6 +66,7 @@ FOLDERS = (
     HomeFolder("run/broker"),
     HomeFolder("run/caddy"),
     HomeFolder("run/redis"),
+    HomeFolder("run/storage"),
 )
 
 

@@ -30,7 +30,10 @@ SOCKETS = {
     "run/api": "run/api/internal.sock",
     "run/caddy": "run/caddy/admin.sock",
 }
-FOLDERS = ("auth", "run/auth", "secrets", "backups", "exports", "imports", "caddy", "log", "pgbouncer", "postgrest")
+FOLDERS = (
+    *("auth", "run/auth", "secrets", "backups", "exports", "imports", "caddy", "log", "pgbouncer", "postgrest"),
+    *("storage", "storage-projects", "run/storage"),
+)
 NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 

@@ -11,6 +11,7 @@ from infra.backup.store import BackupStore
 from jobs.engine.enqueue import enqueue
 from jobs.engine.kind import BULK, BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.kinds.backup.forget_database import ForgetDatabase
+from jobs.projects.files import remove_orphaned_files
 
 if TYPE_CHECKING:
     from infra.postgres.database import Transaction
@@ -85,6 +86,7 @@ def remove_old_transfers(run: Run[RetainBackups]) -> None:
         Step(remove_old_backups, seconds=BY_SIZE_SECONDS),
         Step(remove_strays, title="Remove unfinished files"),
         Step(remove_old_transfers, title="Remove old exports"),
+        Step(remove_orphaned_files, seconds=BY_SIZE_SECONDS, title="Remove files of deleted projects"),
     ),
     queue=BULK,
     lane=None,

@@ -17,6 +17,7 @@ from jobs.backup.writing import backup_key_id, list_set, remove_set, write_backu
 from jobs.engine.commands import JobConflict
 from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.projects.conditions import only_if
+from jobs.projects.files import remove_files
 from jobs.projects.steps import (
     add_to_pooler,
     allow_logins,
@@ -161,6 +162,12 @@ def purge_backups(run: Run[DeleteProject]) -> None:
             catalogue.delete(tx, backup.id)
 
 
+def purge_files(run: Run[DeleteProject]) -> None:
+    """Remove the bytes of its files with a purge; else retention does, once no backup can bring them back."""
+    if run.args.purge:
+        remove_files(run, run.args.project_id)
+
+
 def forget_project(run: AtomicRun[DeleteProject], tx: Transaction) -> None:
     """Forget secrets and settings; say in the catalogue that the project is deleted."""
     project = {"project": run.args.project_id}
@@ -211,6 +218,7 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
         Step(drop_roles),
         Step(remove_transfers, title="Remove exports"),
         Step(purge_backups, seconds=BY_SIZE_SECONDS, title="Remove backups, if asked to"),
+        Step(purge_files, seconds=BY_SIZE_SECONDS, title="Remove files, if asked to"),
         AtomicStep(forget_project, title="Forget secrets and settings"),
     ),
     attempts=10,

@@ -6,14 +6,18 @@ import json
 import shutil
 import threading
 import time
+import uuid
 
 import psycopg
 import pytest
 
 from catalog import backups, job_secrets, names
+from catalog.ids import new_project_id
 from infra.backup import sets
 from infra.backup.differences import serious_differences
 from infra.backup.fingerprint import Fingerprint
+from infra.blobs.local_folder import LocalFolder
+from infra.blobs.store import blob_name
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.role_names import ProjectRoles
 from jobs.backup.exports import path_of
@@ -409,6 +413,35 @@ def test_a_purge_leaves_nothing_that_could_bring_a_project_back(shop):
     shop.restore(shop.back_up())
     assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
     assert (shop.listed(), shop.folder_of_files(), shop.databases(), shop.roles()) == ([], [], set(), set())
+
+
+def stored_file(shop):
+    """Store a file of the project's: where its bytes are."""
+    place = LocalFolder(shop.infra.settings.files_folder, shop.id)
+    writer = place.begin()
+    writer.write(b"a picture")
+    writer.commit(blob_name(str(uuid.uuid4()), str(uuid.uuid4())))
+    return shop.infra.settings.files_folder / shop.id
+
+
+def test_files_go_with_a_purge(shop):
+    folder = stored_file(shop)
+    assert shop.do(DeleteProject(shop.id, purge=True)).status == "succeeded"
+    assert not folder.exists()
+
+
+def test_files_of_a_deleted_project_stay_until_no_backup_can_bring_it_back(shop):
+    folder = stored_file(shop)
+    assert shop.do(DeleteProject(shop.id)).status == "succeeded"
+    shop.do(RetainBackups())
+    assert folder.exists(), "its last backup is there"
+    with shop.infra.database.autocommit() as tx:
+        tx.execute("DELETE FROM backups WHERE scope = %s", (shop.id,))
+    strange = folder.with_name(new_project_id())
+    strange.mkdir()
+    shop.do(RetainBackups())
+    assert not folder.exists()
+    assert strange.exists(), "of a project that the catalogue does not know, nothing is removed"
 
 
 def moved(shop):
