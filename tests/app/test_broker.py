@@ -137,7 +137,7 @@ def test_there_is_nothing_at_any_other_path(place, path):
 )
 def test_nobody_waits_longer_for_an_end_than_the_broker_may(place, path):
     status, said, _ = asked(place, path, method="GET")
-    assert (status, said["title"]) == (404, "There is nothing here"), said
+    assert (status, said["title"]) == (404, "Not Found"), said
 
 
 def test_whoever_waits_for_an_end_is_told_that_there_was_none(place):

@@ -22,7 +22,7 @@ from tests.embedded.test_up import installation, launchdb
 
 __all__ = ["installation"]
 # The files whose purpose it is to hold secrets, all of them closed to others.
-MEANT = ("secrets/", ".env", "operator.json", "instances/")
+MEANT = ("secrets/", ".env", "operator.json", "instances/", "auth/", "storage-projects/")
 EVERY_SECONDS = 0.005
 LOOKS = 100
 
