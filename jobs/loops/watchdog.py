@@ -80,9 +80,9 @@ class Watchdog:
         now = self._clock()
         seen = self._watch.look(self._read_owners(now), queue=self._limits.queue)
         self._history = self._history.with_look(seen, now)
-        done = [
-            each for each in self._of_tenants(judge(seen, self._limits, self._history, now)) if self._watch.end(each)
-        ]
+        gone = {each.backend.identity for each in self._guarded}  # a session takes a moment to end
+        judged = self._of_tenants(judge(seen, self._limits, self._history, now))
+        done = [each for each in judged if each.backend.identity not in gone and self._watch.end(each)]
         self._history = self._history.with_endings(done, now)
         while self._guarded:
             self._unwritten.append(self._guarded.popleft())

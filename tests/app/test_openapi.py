@@ -150,7 +150,13 @@ def generated(town, document, count):
     ids = {"project_id": made["project"]["id"], "job_id": made["job"]["id"], "token_id": token["id"], "queue": "bulk"}
     session = town.signed_in().get("/api/auth/sessions").json()["sessions"][0]["id"]
     ids["backup_id"] = f"bkp_{'0' * 32}"
-    ids |= {"schedule": "vacuum", "owner_id": town.owner().id, "session_id": session, "check": "projects"}
+    ids |= {
+        "key_id": f"key_{'0' * 32}",
+        "schedule": "vacuum",
+        "owner_id": town.owner().id,
+        "session_id": session,
+        "check": "projects",
+    }
     generator = Generator(document, ids, seed=3)
     client = town.app.test_client()
     # Password hashes cost what they should; a few are enough here.

@@ -79,11 +79,11 @@ def test_people_sign_up_come_back_and_see_their_own_rows_alone(shop):
 def test_the_other_address_and_what_is_open_need_no_key_and_everything_else_does(shop):
     with shop.installation.http() as client:
         below = f"/project/{shop.id}/auth/v1"
-        for path in (
-            "/health", "/.well-known/jwks.json", "/.well-known/openid-configuration",
-            "/.well-known/oauth-authorization-server",
-        ):  # fmt: skip
+        for path in ("/health", "/.well-known/jwks.json", "/.well-known/openid-configuration"):
             assert client.get(f"{below}{path}").status_code == 200, path
+        # No project is an OAuth server, which is said to everybody.
+        told = client.get(f"{below}/.well-known/oauth-authorization-server")
+        assert (told.status_code, "error_code" in told.json()) == (404, True)
         assert client.get(f"{below}/user").status_code == 401
         assert client.get(f"/auth/{shop.id}/health").status_code == 200
         assert client.get("/auth/proj_0000000000000000/settings").status_code == 404

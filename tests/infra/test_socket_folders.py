@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,19 +15,25 @@ PROJECT = "proj_0123456789abcdef"
 
 
 @pytest.fixture
-def place(tmp_path):
-    return tmp_path / PROJECT
+def root():
+    """A folder with a short path: a socket's has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ldb-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
-def folders(tmp_path, place):
+def place(root):
+    return root / PROJECT
+
+
+@pytest.fixture
+def folders(root, place):
     """A folder as a data API that was asked leaves it."""
-    made = SocketFolders(tmp_path)
+    made = SocketFolders(root)
     made.make(PROJECT)
     for name in ("api.sock", ".api.sock.new"):
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(place / name))
-        listening.close()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(place / name))
     (place / "last-request").touch()
     return made
 

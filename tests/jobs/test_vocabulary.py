@@ -12,9 +12,9 @@ from jobs.engine import kind
 # Who needs another verb adds it, having looked whether none of these says it.
 VERBS = """
     activate add allow apply change check clone close compare complete compute copy create delete drop dump encrypt end
-    enqueue find forget generate give hand install keep list make mark name note open purge put read reconnect refuse
-    remove report reseal restore retire rewrap schedule seal serve set settle store swap switch take try unlist update
-    vacuum wait wake wrap write
+    enqueue find forget generate give hand install keep list load make mark name note open publish purge put read
+    reconnect refuse remove report reseal restore retire rewrap schedule seal serve set settle store swap switch take try
+    unlist update use vacuum wait wake wrap write
 """
 # Who reads a title does not see the code, nor the title before it.
 UNTOLD = {"it", "there", "beside"}

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.auth.store import refresh_tokens, sessions, signed_in, users
+from catalog.settings_model import ProjectSettings
 
-REUSE, LIVES = 10, 7 * 86_400
+# As the settings have it that are not set.
+REUSE = ProjectSettings().refresh_reuse_seconds
 STEPS = st.one_of(
     st.tuples(st.just("present"), st.integers(0, 3)),  # how many generations before the live one
     st.tuples(st.just("together"), st.integers(0, 2)),
@@ -73,7 +75,7 @@ class Session:
         self.model = Model(token)
 
     def rotate(self, token):
-        rotation, found = signed_in.rotate(self.project, token, self.now, reuse_seconds=REUSE, lives_seconds=LIVES)
+        rotation, found = signed_in.rotate(self.project, token, self.now)
         assert (found is not None) == (rotation.user_id is not None)
         return rotation
 

@@ -183,7 +183,8 @@ def test_a_verified_backup_leaves_nothing_but_its_proof(shop):
     backup = shop.back_up()
     job = shop.verify(backup)
     assert (job.status, job.error) == ("succeeded", None)
-    assert (job.result["rows"], job.result["restoreMs"] > 0, job.result["tablesAsked"]) == (100, True, 1)
+    assert (job.result["restoreMs"] > 0, job.result["tablesAsked"]) == (True, 1)
+    assert job.result["rows"] == 101, "of Storage there is one that counts"
     again = shop.listed()[0]
     assert (again.verified_at is not None, again.verify_error, again.verify_ms > 0) == (True, None, True)
     assert shop.databases() == {""}
@@ -352,6 +353,7 @@ def test_a_deleted_project_comes_back_with_the_keys_its_clients_have(shop):
     assert {name: now[name] == keys[name] for name in keys} == {
         **dict.fromkeys((names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY), True),
         **{names.password(login): False for login in ProjectRoles(shop.id).logins},
+        names.MAIL_KEY: False,
     }
 
 
