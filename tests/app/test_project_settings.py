@@ -126,14 +126,16 @@ def test_an_installations_own_values_are_the_defaults(owner, waiting, town):
 
 
 def test_a_change_merges_and_null_puts_back_the_default(owner, waiting):
-    first = owner.patch(waiting, json={"idleMinutes": 9, "fileBytes": 2000}).json()
-    assert (first["version"], first["appliedVersion"]) == (1, 1)
-    second = owner.patch(waiting, json={"storageQuotaMb": 3, "fileBytes": None})
-    assert second.status_code == 200
+    first = owner.patch(waiting, json={"idleMinutes": 9}).json()
+    assert (first["version"], first["appliedVersion"]) == (1, 1), "no job is needed for what is looked at anyway"
+    second = owner.patch(waiting, json={"databaseQuotaMb": 3}).json()
+    assert (second["version"], second["changed"]) == (2, ["databaseQuotaMb", "idleMinutes"])
+    third = owner.patch(waiting, json={"idleMinutes": None})
+    assert third.status_code == 200
     found = owner.get(waiting).json()
-    assert found == second.json()
-    assert (found["version"], found["changed"]) == (2, ["idleMinutes", "storageQuotaMb"])
-    assert (found["settings"]["idleMinutes"], found["settings"]["fileBytes"]) == (9, 52_428_800)
+    assert found == third.json()
+    assert (found["version"], found["changed"]) == (3, ["databaseQuotaMb"])
+    assert (found["settings"]["databaseQuotaMb"], found["settings"]["idleMinutes"]) == (3, 0)
 
 
 def test_a_change_that_changes_nothing_raises_no_version(owner, waiting):

@@ -89,6 +89,7 @@ def test_it_does_not_wait_for_its_next_look_when_locks_become_short(watched, att
         assert isinstance(came[0], psycopg.OperationalError)
 
 
+@pytest.mark.timing
 def test_who_alone_takes_locks_without_an_end_is_ended_by_the_server_and_it_is_written_down(
     watched, attacker, bystander
 ):
@@ -105,6 +106,7 @@ def test_who_alone_takes_locks_without_an_end_is_ended_by_the_server_and_it_is_w
     assert watched.audited(bystander) == []
 
 
+@pytest.mark.timing
 def test_the_lock_table_is_guarded_while_the_watchdog_is_at_something_else(watched, attacker, bystander):
     watched.limit(locks=0.2)
     watched.look()

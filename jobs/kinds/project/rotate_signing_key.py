@@ -69,7 +69,7 @@ def report_signing_keys(run: AtomicRun[RotateSigningKey], tx: Transaction, vault
         Step(publish_to_auth, lasting=True, title="Publish its public part"),
         Step(publish_to_storage, lasting=True, title="Give Storage its public part"),
         AtomicStep(use_standby_key, title="Put the new key in use"),
-        Step(update_auth, lasting=True),
+        Step(update_auth, lasting=True, title="Update Auth"),
         Step(update_data_api, lasting=True, title="Update the data API"),
         Step(update_storage, lasting=True, title="Update Storage"),
         Step(only_if(is_sound, check_round_trip), title="Check a round trip"),
