@@ -127,6 +127,7 @@ def body_for(operation):
     fit = {"name": "changed", "current": PASSWORD, "new": "another horse", "email": "new@example.org"}
     fit |= {"query": "SELECT 1", "to": "new@example.org"}
     fit |= {"version": "1", "sql": "SELECT 1", "cron": "1 1 * * *", "secret": "jwtSecret", "into": "new"}
+    fit |= {"type": "publishable", "algorithm": "ES256", "kind": "invite"}
     fit |= {"file": "export.gpg", "passphrase": "a passphrase of the tests", "pool_size": 5}
     if operation.body is PlatformRotation:
         fit = {"secret": "internalApiKey"}
@@ -144,7 +145,7 @@ def victim(town):
     project = owner.project()
     token = owner.post("/api/tokens", json={"name": "t"}).json()
     owner.ids = {"project_id": project["id"], "job_id": project["currentJob"], "token_id": token["id"], "queue": "bulk"}
-    owner.ids |= {"schedule": "vacuum", "backup_id": new_id("bkp"), "check": "projects"}
+    owner.ids |= {"key_id": new_id("key"), "schedule": "vacuum", "backup_id": new_id("bkp"), "check": "projects"}
     with town.infra.database.autocommit() as tx:
         tx.execute(
             "INSERT INTO backups (id, scope, owner_id, stem, format, key_id, finished_at, bytes, database_bytes, sha256,"
