@@ -142,7 +142,7 @@ def test_the_certificate_is_the_domain_s_and_not_for_long(installation):
     ends = datetime.strptime(found["notAfter"], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
     assert (ends - datetime.now(UTC)).days < 90
     own = {one["check"]: one for one in installation.json("doctor", "platform")["findings"]}
-    assert set(own) == {"registration", "secrets", "certificate", "workers", "projects", "disk", "watchdog"}
+    assert set(own) == {"registration", "secrets", "certificate", "workers", "projects", "disk", "watchdog", "claims"}
     assert own["certificate"]["status"] == "ok"
     assert DOMAIN in own["certificate"]["evidence"]
     assert "Caddy Local Authority" in own["certificate"]["evidence"]
