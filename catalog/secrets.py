@@ -82,7 +82,7 @@ def activate(tx: Transaction, scope: str, names: Sequence[str], *, keep_seconds:
 
 
 def expire(tx: Transaction, scope: str, name: str, number: int) -> int:
-    """Let one version of a secret be good no more from now on; return how many were."""
+    """End one version of a secret from now on; return how many were good."""
     return tx.execute(SQL.expire, {"scope": scope, "name": name, "version": number})
 
 

@@ -105,7 +105,7 @@ class ServedProjects(Generic[S, P]):
             loaded[1].pool.close()
 
     def trim(self) -> None:
-        """Let go of what nobody has used for a while, and of projects whose file is gone."""
+        """Release what nobody has used for a while, and of projects whose file is gone."""
         oldest = time.monotonic() - IDLE_SECONDS
         for project_id, (_, project) in list(self._loaded.items()):
             if self.files.stamp(project_id) is None or self._used.get(project_id, 0.0) <= oldest:

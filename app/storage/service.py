@@ -76,7 +76,7 @@ class StorageService:
         threading.Thread(target=self._sweep, name="storage-sweep", daemon=True).start()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         self._stopped.set()
         self.projects.close()
 

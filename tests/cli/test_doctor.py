@@ -60,7 +60,7 @@ def test_the_platform_is_asked_too_and_jobs_mend_what_they_can(launchdb, machine
     told = launchdb.run("doctor", "projects", "--json")
     assert [(one["subject"], one["fixable"]) for one in told.json["findings"]] == [(project, True)]
     own = launchdb.run("doctor", "platform", "--json").json["findings"]
-    platform = {"secrets", "certificate", "workers", "projects", "registration", "disk", "watchdog"}
+    platform = {"secrets", "certificate", "workers", "projects", "registration", "disk", "watchdog", "claims"}
     assert {one["check"] for one in own} == platform
     everything = launchdb.run("doctor", "--json", timeout=60).json["findings"]
     assert {one["check"] for one in everything} == platform | {"permissions", "secrets.files"}

@@ -82,7 +82,7 @@ def _not_serving(state: str | None) -> AuthError:
 
 
 def _as_auth_error(fault: PgrstError) -> AuthError:
-    """Say in Auth's words why a sleeping project is not woken."""
+    """Return in Auth's words why a sleeping project is not woken."""
     if fault.status == 401:
         without = fault.message.startswith("No API key")
         return AuthError(401, "no_api_key" if without else "invalid_api_key", fault.message, extra={"hint": fault.hint})
