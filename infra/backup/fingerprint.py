@@ -88,7 +88,9 @@ class Fingerprint:
         """Return the same without what is in a schema whose name needs no quotes."""
 
         def outside(key: str) -> bool:
-            return not any(word == schema or word.startswith(f"{schema}.") for word in key.split()[-2:])
+            # What something lies in, or is on, stands last; but for a function, whose arguments come after its name.
+            words = [*key.split()[-2:], *key.partition("(")[0].split()[-2:]]
+            return not any(word == schema or word.startswith(f"{schema}.") for word in words)
 
         def rest(of: Mapping[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in of.items() if outside(key)}

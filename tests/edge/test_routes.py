@@ -157,7 +157,7 @@ def test_what_caddy_asks_the_platform_is_nobody_elses_question(edge, project_soc
     problem(platform.get("/api/edge/project", headers=told), 404)
     # Caddy takes the header from clients by its name; to a program that reads both alike, this would be it.
     problem(platform.get("/api/edge/project", headers={**told, "X_Launchdb_Edge": "yes"}), 404)
-    for uri in ("/", "/db/proj_0123456789abcdeg/t", "/project/proj_0123456789abcdef/auth/v1/x", ""):
+    for uri in ("/", "/db/proj_0123456789abcdeg/t", "/project/proj_0123456789abcdef/functions/v1/x", ""):
         problem(platform.get("/api/edge/project", headers={"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": uri}), 404)
     answer = platform.get("/api/edge/project", headers={**told, "X-Launchdb-Edge": "yes"})
     assert (answer.status_code, answer.json()["message"]) == (404, "There is no such project")
