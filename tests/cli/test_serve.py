@@ -68,7 +68,6 @@ def test_a_held_service_needs_no_secret(launchdb, home, tmp_path):
     launchdb.environment["LAUNCHDB_INTERNAL_HOST"] = "127.83.11.8"
     with served(launchdb, "auth", tmp_path):
         wait_until(lambda: answers("http://127.83.11.8:8001/health"))
-    del launchdb.environment["LAUNCHDB_REDIS_URL"]
     with served(launchdb, "storage", tmp_path):
         wait_until(lambda: answers("http://127.83.11.8:8003/health"))
 
