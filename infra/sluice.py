@@ -35,7 +35,7 @@ class Sluice:
         return self._server.fileno()
 
     def let_through(self) -> None:
-        """Let through what is there, up to a portion, or the end."""
+        """Pass on what is there, up to a portion, or the end."""
         try:
             portion = self._server.recv(PORTION_BYTES)
         except BlockingIOError:

@@ -85,7 +85,7 @@ def ensure_standby(tx: Transaction, vault: Vault, project: str, algorithm: Algor
 
 
 def revoke(tx: Transaction, vault: Vault, project: str, key_id: str) -> ProjectSigningKey:
-    """Let nothing be good any more that a key has signed; one that stands by is forgotten.
+    """Revoke a key: nothing that it has signed is good any more; one that stands by is forgotten.
 
     Raises NoSuchSigningKey, SigningKeyInUse.
     """

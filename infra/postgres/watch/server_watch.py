@@ -122,7 +122,7 @@ class ServerWatch:
         return any(value for row in found for value in row.values())
 
     def set_priorities(self, wanted: list[tuple[Backend, int]]) -> None:
-        """Say how far sessions step back behind others; who has ended since is left out. Raises Unavailable."""
+        """Set how far sessions step back behind others; who has ended since is left out. Raises Unavailable."""
         told = [{"pid": each.pid, "started": each.started.isoformat(), "nice": nice} for each, nice in wanted]
         with self._guarded():
             if self._session is not None:

@@ -44,7 +44,7 @@ def publish_to_storage(run: Run[RotateSigningKey]) -> None:
 
 
 def use_standby_key(run: AtomicRun[RotateSigningKey], tx: Transaction) -> None:
-    """Let the key sign from now on; the one before it signs nothing more, and is good until it is revoked or ends."""
+    """Use the key from now on; the one before it signs nothing more, and is good until it is revoked or ends."""
     args = run.args
     if not args.use:
         return
