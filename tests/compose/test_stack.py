@@ -373,7 +373,7 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
 
     before, body = started(), {"name": "x" * 70_000}
     # Whoever would put it right by themselves.
-    docker_cli.run_docker("stop", NAMES["scheduler"])
+    docker_cli.run_docker("stop", NAMES["worker"])
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
     assert CaddyProxy(smaller).apply() is True
     assert operator.post("/api/projects", json=body).status_code == 413
