@@ -9,13 +9,14 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.edge.proxy import CaddyProxy
+from infra.edge.proxy import HELD_SECONDS, CaddyProxy
 from infra.host import docker_cli
 from infra.secrets import secretfiles
 from scripts.stack import edge
@@ -445,8 +446,18 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     began = time.monotonic()
     told = told_while(installation, installation.start)
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")
-    served = told[next(at for at, one in enumerate(told) if one) :]
-    assert set(served) <= {(503, "1"), HELD, (200, None)}, "nobody is refused from then on"
+    taken = [one for one in told if one.status]
+    started = {
+        name: docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", NAMES[name])
+        for name in ("reverse-proxy", "platform-api")
+    }
+    api = datetime.fromisoformat(started["platform-api"].strip()[:26] + "+00:00").timestamp()
+    print(
+        f"Caddy started {started}; the first client was taken {api - taken[0].at:.1f} s before the API was started; {[(round(one.at - api, 1), one.status, one.retry_after, round(one.seconds, 1)) for one in told]}"
+    )
+    assert taken[0].at < api, "Caddy begins first"
+    assert [one for one in told if one.at > taken[0].at and not one.status] == [], "nobody is refused from then on"
+    assert {(one.status, one.retry_after) for one in taken} <= {(503, "1"), (200, None)}
     wait_for(lambda: installation.rows().status_code == 200, 60)
     assert installation.launchdb("status").returncode == 0
     # What was under way when it went down is done now.
@@ -455,27 +466,36 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     finished(operator, operator.delete(f"/api/projects/{begun['project']['id']}", params={"purge": "true"}))
 
 
-# Where names of services that are not there yet are asked for outside, that may take longer than a client waits.
-HELD = (0, "held")
+@dataclass(frozen=True)
+class Told:
+    """What a client was told that came at a moment; status 0: nobody took its connection."""
+
+    at: float
+    status: int
+    retry_after: str | None
+    seconds: float
 
 
-def told_while(installation, act) -> list[tuple[int, str | None] | None]:
-    """What clients are told while something is done: status and Retry-After, or that nobody takes their connection."""
-    told: list[tuple[int, str | None] | None] = []
-    with ThreadPoolExecutor(1) as pool:
-        acting = pool.submit(act)
+def told_while(installation, act) -> list[Told]:
+    """Return what clients are told that come four times a second while something is done, in the order in which they came."""
+
+    def ask() -> Told:
+        at, status, again = time.time(), 0, None
+        try:
+            with installation.http(timeout=HELD_SECONDS + 30) as client:
+                answer = client.get("/api/health")
+            status, again = answer.status_code, answer.headers.get("Retry-After")
+        except httpx.ConnectError:
+            pass
+        return Told(at, status, again, time.time() - at)
+
+    with ThreadPoolExecutor(1) as main, ThreadPoolExecutor(400) as clients:
+        acting, asked = main.submit(act), []
         while not acting.done():
-            try:
-                with installation.http(timeout=20) as client:
-                    answer = client.get("/api/health")
-                told.append((answer.status_code, answer.headers.get("Retry-After")))
-            except httpx.ReadTimeout:
-                told.append(HELD)
-            except httpx.TransportError:
-                told.append(None)
-            time.sleep(0.1)
+            asked.append(clients.submit(ask))
+            time.sleep(0.25)
         acting.result()
-    return told
+        return [one.result() for one in asked]
 
 
 def _ended(operator, job: str) -> dict | None:
