@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.http import dispatch
+from infra import patience
 from infra.errors import LockTableFull
 from tests.app.conftest import PASSWORD
 from tests.fixtures.locks import no_lock_left
@@ -51,7 +51,7 @@ def test_requests_that_find_no_lock_wait_and_are_carried_out_once(town, settings
 
 
 def test_who_finds_none_for_long_is_told_when_to_come_again(town, settings, failures, monkeypatch):
-    monkeypatch.setattr(dispatch, "LOCKS_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "LOCKS_SECONDS", 0.2)
     person = town.signed_in()
     with no_lock_left(settings.database_url):
         answer = REQUESTS["a project"](person)

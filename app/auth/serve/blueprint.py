@@ -20,6 +20,7 @@ from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
 from app.server import cors
 from app.server.clients import client_address
 from infra.errors import Unavailable
+from infra.patience import act_with_locks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,7 @@ class AuthViews:
         )
         if route.captcha:
             captcha.ensure_person(call)
-        answer = route.view(call)
+        answer = act_with_locks(lambda: route.view(call))
         self._services.counts.answered(route.path, call.query, answer.body)
         return answer
 

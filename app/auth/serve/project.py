@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from app.auth.errors import AuthError
 from app.auth.serve.database_work import ask, in_transaction
 from app.data.config import DataConfig
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.run.connections import Budget, Pool
 from catalog.ids import is_project_id
 from catalog.settings_model import ProjectSettings
-from infra.errors import Refused
+from infra.errors import LockTableFull, Refused
 from infra.instances.activity import ActivityMark
 from infra.instances.auth_files import AuthFiles, AuthSpec
 from infra.postgres.database import translate_errors
@@ -93,6 +93,8 @@ class AuthProject:
         try:
             with translate_errors(), self.pool.lend() as connection:
                 yield connection
+        except LocksExhausted as error:
+            raise LockTableFull(str(error)) from error
         except PgrstError as error:
             raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
 

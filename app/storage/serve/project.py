@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.run.reset import reset_steps
 from app.storage.errors import StorageError, of_postgres
 from catalog.settings_model import ProjectSettings
-from infra.errors import Unavailable
+from infra.errors import LockTableFull, Unavailable
 from infra.postgres.database import Transaction, translate_errors
 from infra.postgres.sql import statements
 
@@ -114,6 +114,8 @@ class StorageProject:
                 yield
         except psycopg.Error as error:
             raise of_postgres(error) from error
+        except LocksExhausted as error:
+            raise LockTableFull(str(error)) from error
         except PgrstError as error:
             raise _busy_or_away(error) from error
 
