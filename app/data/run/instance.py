@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.parse import body
 from app.data.parse import request as requests
 from app.data.parse.terms import SelectRelation
@@ -21,6 +20,7 @@ from app.data.run.connections import Budget, Pool
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
 from app.data.sql import statement
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,8 @@ SESSIONS = 5
 # So long a request is planned anew while the schema goes on changing, and once more with the guard before the work;
 # then its client may wait.
 PATIENCE_SECONDS = 5.0
+# As long it is tried again while somebody has all locks of the server: the watchdog ends them within moments.
+LOCKS_PAUSE_SECONDS = 0.05
 # Faults whose hints name what there is; and those that name it in message or details as well.
 NAMING, LISTING = frozenset({"PGRST200", "PGRST201", "PGRST202", "PGRST205"}), frozenset({"PGRST201"})
 T = TypeVar("T")
@@ -107,9 +109,17 @@ class Instance:
         return self._with_a_session(lambda connection: self._answered(connection, request, identity))
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
-        for _ in range(SESSIONS):
-            with suppress(session.SessionEnded), self.pool.lend() as connection:
-                return act(connection)
+        deadline, left = time.monotonic() + PATIENCE_SECONDS, SESSIONS
+        while left:
+            try:
+                with self.pool.lend() as connection:
+                    return act(connection)
+            except session.SessionEnded:
+                left -= 1
+            except LocksExhausted as short:
+                if time.monotonic() > deadline:
+                    raise short.fault from None
+                time.sleep(LOCKS_PAUSE_SECONDS)
         raise PgrstError("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
     def _answered(self, connection: PipelineConnection, request: Request, identity: Identity) -> DataResponse:
@@ -205,9 +215,11 @@ class Instance:
     def _load(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
-        except psycopg.Error:
+        except psycopg.Error as error:
             if connection.closed:
                 raise session.SessionEnded from None
+            if exhaustion.is_lock_table_full(error):
+                raise LocksExhausted(_unreadable()) from None
             raise _unreadable() from None
         self._checked = cache.read_at
         return cache

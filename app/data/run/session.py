@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.plan import schema
 from app.data.run import raised
 from app.data.run.pipeline import WORN_BYTES, PipelineStep, make_step, run_pipeline
 from app.data.run.reset import reset_steps
 from app.data.run.transaction import BEGIN, END, GUARD, SETUP, WORK, closing_steps, opening_steps
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -61,8 +62,8 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
     """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
 
     A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
-    Raises PgrstError, PlanOutdated, SchemaChanged or SessionEnded; nothing of the request remains then, and the
-    connection is clean or closed.
+    Raises PgrstError, PlanOutdated, SchemaChanged, LocksExhausted or SessionEnded; nothing of the request remains
+    then, and the connection is clean or closed.
     """
     try:
         steps, ends = opening_steps(statement, terms), closing_steps(statement, terms)
@@ -73,7 +74,8 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
         outcome = _estimated(connection, outcome, statement, terms)
         _carried_out(connection, ends, terms)
     except psycopg.Error as error:
-        raise raised.error_of_postgres(error, authenticated=terms.identity.authenticated) from None
+        fault = raised.error_of_postgres(error, authenticated=terms.identity.authenticated)
+        raise LocksExhausted(fault) if exhaustion.is_lock_table_full(error) else fault from None
     finally:
         _leave(connection)
     return outcome
