@@ -107,6 +107,7 @@ class ProjectSettings(_Members):
     session_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
     session_idle_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
     single_session: bool = False
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 90
     captcha_provider: Literal["", "hcaptcha", "turnstile"] = ""
     refuse_leaked_passwords: bool = False
     hook_custom_access_token: Function = ""
