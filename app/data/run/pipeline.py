@@ -45,11 +45,15 @@ class AnswerTooLarge(psycopg.OperationalError):
 
 @dataclass(frozen=True)
 class PipelineStep:
-    """One statement: its text with $1, $2, …, and their values. keep: it will come again, so it may be prepared."""
+    """One statement: its text with $1, $2, …, and their values.
+
+    keep: it will come again, so it may be prepared. is_binary: its row is to come as bytes, not as texts.
+    """
 
     text: bytes
     values: tuple[bytes | None, ...] = ()
     keep: bool = False
+    is_binary: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,11 @@ def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 def encode_parameter(value: object) -> bytes | None:
-    """Return a value as the text of a parameter. Raises psycopg.DataError for what no text can hold."""
+    """Return a value as the text of a parameter, bytes as that of a bytea. Raises psycopg.DataError for no text."""
     if value is None:
         return None
+    if isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
     try:
         raw = str(value).encode()
     except UnicodeEncodeError as error:
@@ -173,12 +179,14 @@ def _messages(book: PreparedStatements | None, steps: Iterable[PipelineStep]) ->
         if name is None:
             sent.append(_plain(number, each, key))
         else:
-            sent.append(_Message(methodcaller("send_query_prepared", name, each.values), RUN, number, b"", name))
+            run = methodcaller("send_query_prepared", name, each.values, None, int(each.is_binary))
+            sent.append(_Message(run, RUN, number, b"", name))
     return sent
 
 
 def _plain(number: int, each: PipelineStep, key: bytes = b"") -> _Message:
-    return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
+    run = methodcaller("send_query_params", each.text, each.values, None, None, int(each.is_binary))
+    return _Message(run, RUN, number, key)
 
 
 class _Inflow:
