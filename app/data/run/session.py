@@ -12,8 +12,9 @@ import psycopg
 from app.data.errors import PgrstError
 from app.data.plan import schema
 from app.data.run import raised
-from app.data.run.pipeline import WORN_BYTES, PipelineStep, make_step, run_pipeline
+from app.data.run.pipeline import WORN_BYTES, run_pipeline
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, make_step
 from app.data.run.transaction import BEGIN, END, GUARD, SETUP, WORK, closing_steps, opening_steps
 
 if TYPE_CHECKING:

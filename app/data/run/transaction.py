@@ -12,8 +12,8 @@ from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run.bearer import role_aliases
-from app.data.run.pipeline import PipelineStep, encode_parameter, make_step
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, encode_parameter, make_step
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
