@@ -55,6 +55,7 @@ class DataConfig:
     admin_server_port: int | None = None
     server_cors_allowed_origins: tuple[str, ...] = ()
     server_trace_header: str = ""
+    server_timing_enabled: bool = False
     client_error_verbosity: str = "verbose"
     url_use_legacy_target_names: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()

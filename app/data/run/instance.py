@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
@@ -18,6 +19,7 @@ from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
+from app.data.run.stopwatch import STOPPED, Stopwatch
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
 from app.data.sql import statement
@@ -102,9 +104,13 @@ class Instance:
         self.pool.close()
 
     def _answer(self, raw: RawRequest) -> DataResponse:
+        watch = Stopwatch(runs=True) if self.config.server_timing_enabled else STOPPED
         identity = identify(raw.headers.get("authorization"), self.config)
+        watch.lap("jwt")
         request = requests.read(raw, self.config, self._read_body)
-        return self._with_a_session(lambda connection: self._answered(connection, request, identity))
+        watch.lap("parse")
+        answer = self._with_a_session(lambda connection: self._answered(connection, request, identity, watch))
+        return answer if watch is STOPPED else replace(answer, headers=answer.headers + watch.header())
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
         for _ in range(SESSIONS):
@@ -112,7 +118,9 @@ class Instance:
                 return act(connection)
         raise PgrstError("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
-    def _answered(self, connection: PipelineConnection, request: Request, identity: Identity) -> DataResponse:
+    def _answered(
+        self, connection: PipelineConnection, request: Request, identity: Identity, watch: Stopwatch
+    ) -> DataResponse:
         began, parts = time.monotonic(), needed_parts(request)
         cache, guard_first = self._known(connection, parts), False
         while True:
@@ -120,7 +128,7 @@ class Instance:
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
-                terms = ExecutionContext(request, identity, self.config, cache, looks, guard_first)
+                terms = ExecutionContext(request, identity, self.config, cache, looks, guard_first, watch)
                 return self._attempt(connection, terms)
             except session.SchemaChanged:
                 guard_first = True
@@ -133,20 +141,27 @@ class Instance:
                 cache = self._renewed(connection, cache, parts)
 
     def _attempt(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
-        request, cache = terms.request, terms.cache
+        request, cache, watch = terms.request, terms.cache, terms.watch
+        watch.skip()
         try:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
                 self._look(connection, terms)
-                return self._described(connection, terms)
+                described = self._described(connection, terms)
+                watch.lap("response")
+                return described
             planned = statement.plan(request, cache, self.config)
         except PgrstError as fault:
             self._look(connection, terms)
             raise self._discreet(connection, terms, fault) from None
+        watch.lap("plan")
         started = time.monotonic()
         outcome = session.run(connection, planned, terms)
+        watch.lap("transaction")
         if terms.looks:
             self._checked = started
-        return respond.data_response(outcome, planned, request, self.config)
+        answer = respond.data_response(outcome, planned, request, self.config)
+        watch.lap("response")
+        return answer
 
     def _described(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
         request, cache = terms.request, terms.cache

@@ -14,6 +14,7 @@ from app.data.plan import schema
 from app.data.run.bearer import role_aliases
 from app.data.run.reset import reset_steps
 from app.data.run.steps import PipelineStep, encode_parameter, make_step
+from app.data.run.stopwatch import STOPPED
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache
     from app.data.run.bearer import Identity
+    from app.data.run.stopwatch import Stopwatch
     from app.data.sql.statement import PlannedStatement
 
 NOTHING = "NULL"
@@ -48,6 +50,7 @@ class ExecutionContext:
     cache: SchemaCache
     looks: bool
     guard_first: bool = False
+    watch: Stopwatch = STOPPED
 
 
 def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:

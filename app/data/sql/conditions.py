@@ -91,6 +91,8 @@ def select_field_sql(pick: SelectField, qualifier: Name, table: Table | None, va
     """Write one column of a select list with cast, aggregate and alias."""
     if pick.aggregate and pick.field.name == "*":
         written: sql.Composable = sql.SQL("count(*)")
+    elif pick.whole_row:
+        written = ident(qualifier.name)
     else:
         written = field_sql(pick.field, qualifier, table, values)
         if function := _shown_by(pick, table):
