@@ -19,6 +19,7 @@ from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
+from app.data.run.description import read_comments
 from app.data.run.stopwatch import STOPPED, Stopwatch
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
@@ -52,7 +53,7 @@ def needed_parts(request: Request) -> frozenset[str]:
     parts = set()
     if request.resource != requests.TABLE:
         parts.add(schema.ROUTINES)
-    if any(isinstance(item, SelectRelation) for item in request.query.select):
+    if request.resource == requests.ROOT or any(isinstance(item, SelectRelation) for item in request.query.select):
         parts.add(schema.LINKS)
     return frozenset(parts)
 
@@ -166,9 +167,11 @@ class Instance:
     def _described(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
         request, cache = terms.request, terms.cache
         if request.method != "OPTIONS":
+            respond.check_description(request)
+            comments = read_comments(connection, request.target.schema)
             if self.config.openapi_mode != "ignore-privileges":
                 cache = visible_part(connection, cache, terms.identity, self.config.db_schemas)
-            return respond.root_response(request, cache, self.config)
+            return respond.root_response(request, cache, self.config, comments)
         if request.resource == requests.TABLE:
             find_table(request.target, cache)
         return respond.options_response(request, cache)

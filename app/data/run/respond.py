@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache, Table
+    from app.data.run.description import SchemaComments
     from app.data.run.session import Outcome
     from app.data.sql.statement import PlannedStatement
 
@@ -62,14 +63,18 @@ def options_response(request: Request, cache: SchemaCache) -> DataResponse:
     return DataResponse(200, [("Allow", allowed), ("Access-Control-Allow-Origin", "*")])
 
 
-def root_response(request: Request, cache: SchemaCache, config: DataConfig) -> DataResponse:
-    """Return the description of the API. Raises PgrstError for a media type it does not come in."""
+def check_description(request: Request) -> None:
+    """Raise PgrstError (PGRST107) for a media type that the description of the API does not come in."""
     kinds = {media.kind for media in request.accepts}
     if not kinds & {"application/openapi+json", "application/json", "*/*"}:
         names = ", ".join(media.kind for media in request.accepts)
         raise PgrstError("PGRST107", f"None of these media types are available: {names}")
+
+
+def root_response(request: Request, cache: SchemaCache, config: DataConfig, comments: SchemaComments) -> DataResponse:
+    """Return the description of the API."""
     headers = [("Content-Type", "application/openapi+json; charset=utf-8"), *_profile(request)]
-    text = json.dumps(openapi.swagger(request.target.schema, cache, config)).encode()
+    text = json.dumps(openapi.swagger(request.target.schema, cache, config, comments)).encode()
     return DataResponse(200, headers, b"" if request.method == "HEAD" else text)
 
 
