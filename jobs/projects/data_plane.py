@@ -127,6 +127,10 @@ def spec(
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
+        extra_search_path=tuple(chosen.extra_search_path),
+        aggregates=chosen.aggregates,
+        query_plans=chosen.query_plans,
+        transaction_end=chosen.transaction_end,
         api_keys=api_keys.accepted(known),
         session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )

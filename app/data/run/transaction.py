@@ -12,8 +12,9 @@ from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run.bearer import role_aliases
-from app.data.run.pipeline import PipelineStep, encode_parameter, make_step
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, encode_parameter, make_step
+from app.data.run.stopwatch import STOPPED
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache
     from app.data.run.bearer import Identity
+    from app.data.run.stopwatch import Stopwatch
     from app.data.sql.statement import PlannedStatement
 
 NOTHING = "NULL"
@@ -48,6 +50,7 @@ class ExecutionContext:
     cache: SchemaCache
     looks: bool
     guard_first: bool = False
+    watch: Stopwatch = STOPPED
 
 
 def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
@@ -65,13 +68,14 @@ def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     steps[SETUP] = PipelineStep(setup, values, keep=True)
     if terms.config.db_pre_request:
         steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    written = make_step(statement.text, statement.values, keep=True)
+    written = make_step(statement.text, statement.values, keep=not statement.media.is_plan)
     if statement.writes and terms.guard_first:
         # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
         steps[LOCKS] = PipelineStep(b"EXPLAIN " + written.text, written.values)
         steps[GUARD] = _guarded(terms)
     # What a text means depends on where its names are looked up.
-    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
+    text = b"%b%b /* %08x */" % (statement.explain, written.text, zlib.crc32(path))
+    steps[WORK] = replace(written, text=text, is_binary=statement.is_binary)
     return steps
 
 
@@ -138,7 +142,12 @@ def closing_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)
     steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
-    calls = statement.writes or statement.routine is not None or bool(terms.config.db_pre_request)
+    calls = (
+        statement.writes
+        or statement.routine is not None
+        or statement.handler is not None
+        or bool(terms.config.db_pre_request)
+    )
     return steps | {f"reset {number}": step for number, step in enumerate(reset_steps(thorough=calls))}
 
 
