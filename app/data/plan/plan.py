@@ -196,8 +196,9 @@ def _finish(read: ReadPlan, rules: PlanRules, cache: SchemaCache, *, expands: bo
     read.where = [_null_embeds(condition, read) for condition in read.where]
     read.order = [_related(term, read) for term in read.order]
     expands = expands or read.aggregates_rows or any(pick.aggregate for pick in read.picks)
-    if expands:
-        read.picks = [each for pick in read.picks for each in _expanded(pick, cache.tables.get(read.table))]
+    table = cache.tables.get(read.table)
+    if expands or (table is not None and table.casts.to_json):
+        read.picks = [each for pick in read.picks for each in _expanded(pick, table)]
     if read.aggregates_rows and _aggregates(read):
         raise PgrstError(
             "PGRST127",

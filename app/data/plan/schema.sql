@@ -56,17 +56,30 @@ role_settings AS (
     -- What was set for a role that requests run as, but for what this login may not set: it would fail each request.
     SELECT pg_catalog.pg_get_userbyid(s.setrole) AS role, s.setdatabase, entry
       FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) AS entry
-     WHERE s.setrole <> current_user::regrole AND pg_catalog.pg_has_role(s.setrole, 'MEMBER')
+     WHERE s.setrole <> pg_catalog.quote_ident(current_user)::regrole AND pg_catalog.pg_has_role(s.setrole, 'MEMBER')
        AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings g
                         WHERE lower(g.name) = lower(split_part(entry, '=', 1)) AND g.context <> 'user'
                           AND NOT pg_catalog.has_parameter_privilege(g.name, 'SET'))
+),
+representations AS (
+    -- Implicit casts between a domain and what travels: how its values are written as JSON, and read from JSON and text.
+    SELECT json_build_array(pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL),
+                            c.castfunc::regproc::text) AS entry
+      FROM pg_catalog.pg_cast c
+      JOIN pg_catalog.pg_type s ON s.oid = c.castsource
+      JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+     WHERE c.oid >= 16384 AND c.castcontext = 'i' AND c.castmethod = 'f'
+       AND (s.typtype = 'd' AND c.casttarget = 'json'::regtype
+            OR t.typtype = 'd' AND c.castsource IN ('json'::regtype, 'text'::regtype))
+       AND pg_catalog.has_function_privilege(c.castfunc, 'EXECUTE')
 )
 SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(json_build_array(
                    r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
                  FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
     'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL,
+    'representations', (SELECT coalesce(json_agg(entry), '[]') FROM representations),
     'role_settings', (SELECT coalesce(json_agg(json_build_array(role, entry) ORDER BY setdatabase), '[]') FROM role_settings),
     -- A project's owner cannot alter roles; see migrations/project/005_role_settings.sql.
     'own_role_settings', pg_catalog.obj_description(pg_catalog.to_regnamespace('launchdb_role_settings'), 'pg_namespace')
@@ -230,6 +243,8 @@ SELECT pg_catalog.concat(pg_catalog.count(*), '.', pg_catalog.sum(entry))
     SELECT pg_catalog.hash_record_extended(ROW (7, xmin), oid::bigint) FROM pg_catalog.pg_type WHERE oid >= 16384 AND typtype IN ('d', 'e')
     UNION ALL
     SELECT pg_catalog.hash_record_extended(ROW (8, xmin), oid::bigint) FROM pg_catalog.pg_proc WHERE oid >= 16384
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (11, xmin), oid::bigint) FROM pg_catalog.pg_cast WHERE oid >= 16384
     UNION ALL
     SELECT pg_catalog.hash_record_extended(ROW (9, nspname), oid::bigint) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'
     UNION ALL

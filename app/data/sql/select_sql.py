@@ -9,7 +9,7 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Logic, OrderTerm, SelectField
 from app.data.plan.plan import NullEmbed
-from app.data.sql.conditions import NOTHING, field_sql, order_sql, path_name, select_field_sql, where_sql
+from app.data.sql.conditions import NOTHING, field_sql, order_sql, path_name, select_field_sql, shown_name, where_sql
 from app.data.sql.fragments import Parameters, column, compose, ident, join_sql, qualified
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _group(read: ReadPlan, qualifier: Name, table: Table | None, values: Paramet
     for pick in read.picks:
         if pick.aggregate:
             continue
-        name = pick.alias or path_name(pick.field)
+        name = shown_name(pick, table)
         terms.append(ident(name) if name else field_sql(pick.field, qualifier, table, values))
     for child in read.children:
         if child.spread:
