@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
     from app.data.parse.media import Media
     from app.data.parse.preferences import Preferences
+    from app.data.parse.shapes import Shape
     from app.data.parse.terms import Query
 
 TABLE, ROUTINE, ROOT = "table", "routine", "root"
@@ -42,7 +43,7 @@ class RawRequest:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it is understood."""
+    """A request as it is understood. shape: where there is one, the query holds marks in the place of values."""
 
     raw: RawRequest
     resource: str
@@ -54,11 +55,17 @@ class Request:
     accepts: list[Media]
     content: str
     payload: body.Payload | None
+    shape: Shape | None = None
 
     @property
     def method(self) -> str:
         """Return the method."""
         return self.raw.method
+
+    @property
+    def canonical(self) -> str:
+        """Return the query as answers repeat it."""
+        return self.query.canonical if self.shape is None else self.shape.canonical
 
     @property
     def is_read(self) -> bool:

@@ -18,6 +18,7 @@ from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
+from app.data.run.plans import StatementPlans
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
 from app.data.sql import statement
@@ -72,7 +73,7 @@ class Instance:
         self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
         self._mark = mark
-        self._read_body = read_body
+        self._plans = StatementPlans(config, read_body)
         self._cache: SchemaCache | None = None
         self._checked = 0.0
         self._loading = threading.Lock()
@@ -103,7 +104,7 @@ class Instance:
 
     def _answer(self, raw: RawRequest) -> DataResponse:
         identity = identify(raw.headers.get("authorization"), self.config)
-        request = requests.read(raw, self.config, self._read_body)
+        request = self._plans.read(raw)
         return self._with_a_session(lambda connection: self._answered(connection, request, identity))
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
@@ -138,7 +139,7 @@ class Instance:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
                 self._look(connection, terms)
                 return self._described(connection, terms)
-            planned = statement.plan(request, cache, self.config)
+            planned = self._plans.plan(request, cache)
         except PgrstError as fault:
             self._look(connection, terms)
             raise self._discreet(connection, terms, fault) from None
@@ -164,7 +165,7 @@ class Instance:
             return fault
         cache = visible_part(connection, terms.cache, terms.identity, self.config.db_schemas)
         try:
-            statement.plan(terms.request, cache, self.config)
+            statement.plan(self._plans.whole(terms.request), cache, self.config)
         except PgrstError as seen:
             if seen.code == fault.code:
                 return seen

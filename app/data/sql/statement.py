@@ -44,7 +44,7 @@ TOO_LARGE = "launchdb answer of bytes: "
 class PlannedStatement:
     """A planned request: the statement and what its answer depends on."""
 
-    text: sql.Composed
+    text: sql.Composable
     values: dict[str, object]
     media: Media
     writes: bool
