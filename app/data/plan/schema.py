@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.names import Name
 from app.data.plan import relationships
+from app.data.plan.negotiation import Handlers, handlers_of
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Routine:
 class SchemaCache:
     """What requests are planned against. parts: how much of it is read; read_at: the monotonic second before that.
 
-    role_settings: what was set for a role, by its name.
+    role_settings: what was set for a role, by its name. handlers: what makes answers of media types that are not ours.
 
     stamp: the schema's at that moment; stamped: the database keeps one, which costs next to nothing to look at.
     """
@@ -124,6 +125,7 @@ class SchemaCache:
     relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
     role_settings: dict[str, dict[str, str]] = field(default_factory=dict)
     routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=dict)
     stamped: bool = False
     stamp: str = ""
     parts: frozenset[str] = frozenset()
@@ -155,7 +157,8 @@ def load(
         links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
         routines = _routines(connection, schemas) if ROUTINES in parts else {}
     settings = _role_settings(found["role_settings"], found["own_role_settings"])
-    return SchemaCache(tables, links, settings, routines, bool(found["stamped"]), stamp, parts, started)
+    handlers = handlers_of(found["handlers"])
+    return SchemaCache(tables, links, settings, routines, handlers, bool(found["stamped"]), stamp, parts, started)
 
 
 def stamp_sql(cache: SchemaCache) -> str:

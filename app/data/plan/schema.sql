@@ -73,6 +73,31 @@ representations AS (
        AND (s.typtype = 'd' AND c.casttarget = 'json'::regtype
             OR t.typtype = 'd' AND c.castsource IN ('json'::regtype, 'text'::regtype))
        AND pg_catalog.has_function_privilege(c.castfunc, 'EXECUTE')
+),
+media_types AS MATERIALIZED (
+    -- A domain that is named like a media type: what returns it makes an answer of that type.
+    SELECT t.oid, t.typname, n.nspname,
+           CASE t.typname WHEN '*/*' THEN 'application/octet-stream' ELSE t.typname END AS sent,
+           b.base = 'bytea'::regtype AS is_binary
+      FROM pg_catalog.pg_type t
+      JOIN base_types b ON b.oid = t.oid
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE t.typtype = 'd' AND (t.typname = '*/*' OR t.typname ~* '^[a-z0-9.-]+/[a-z0-9.+-]+$')
+),
+handlers AS (
+    -- Aggregates of any rows, or of one relation's; and functions, whose value is cast to its own type.
+    SELECT json_build_array(x.nspname, p.proname, n.nspname, nullif(t.typname, 'anyelement'), lower(m.typname), m.sent,
+                            m.is_binary) AS entry
+      FROM media_types m
+      JOIN pg_catalog.pg_proc p ON p.prorettype = m.oid AND p.prokind = 'a' AND p.pronargs = 1
+      JOIN exposed x ON x.oid = p.pronamespace
+      JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0] AND (t.typtype = 'c' OR t.oid = 'anyelement'::regtype)
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    UNION ALL
+    SELECT json_build_array(m.nspname, m.typname, x.nspname, p.proname, lower(m.typname), m.sent, m.is_binary)
+      FROM media_types m
+      JOIN pg_catalog.pg_proc p ON p.prorettype = m.oid AND p.prokind = 'f' AND NOT p.proretset
+      JOIN exposed x ON x.oid = p.pronamespace
 )
 SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(json_build_array(
@@ -80,6 +105,7 @@ SELECT json_build_object(
                  FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
     'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL,
     'representations', (SELECT coalesce(json_agg(entry), '[]') FROM representations),
+    'handlers', (SELECT coalesce(json_agg(entry), '[]') FROM handlers WHERE EXISTS (SELECT FROM media_types)),
     'role_settings', (SELECT coalesce(json_agg(json_build_array(role, entry) ORDER BY setdatabase), '[]') FROM role_settings),
     -- A project's owner cannot alter roles; see migrations/project/005_role_settings.sql.
     'own_role_settings', pg_catalog.obj_description(pg_catalog.to_regnamespace('launchdb_role_settings'), 'pg_namespace')

@@ -36,6 +36,9 @@ class DataResponse:
 
 def data_response(outcome: Outcome, statement: PlannedStatement, request: Request, config: DataConfig) -> DataResponse:
     """Return the answer to a request that Postgres has carried out. Raises PgrstError for bad response settings."""
+    if statement.media.is_plan:
+        headers = [("Content-Type", statement.media.content_type), *_profile(request)]
+        return DataResponse(200, headers, b"" if request.method == "HEAD" else outcome.body)
     if statement.writes and statement.routine is None:
         found = _written(outcome, statement, request)
     else:

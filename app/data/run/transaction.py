@@ -12,8 +12,8 @@ from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run.bearer import role_aliases
-from app.data.run.pipeline import PipelineStep, encode_parameter, make_step
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, encode_parameter, make_step
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -65,13 +65,14 @@ def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     steps[SETUP] = PipelineStep(setup, values, keep=True)
     if terms.config.db_pre_request:
         steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    written = make_step(statement.text, statement.values, keep=True)
+    written = make_step(statement.text, statement.values, keep=not statement.media.is_plan)
     if statement.writes and terms.guard_first:
         # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
         steps[LOCKS] = PipelineStep(b"EXPLAIN " + written.text, written.values)
         steps[GUARD] = _guarded(terms)
     # What a text means depends on where its names are looked up.
-    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
+    text = b"%b%b /* %08x */" % (statement.explain, written.text, zlib.crc32(path))
+    steps[WORK] = replace(written, text=text, is_binary=statement.is_binary)
     return steps
 
 
@@ -138,7 +139,12 @@ def closing_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)
     steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
-    calls = statement.writes or statement.routine is not None or bool(terms.config.db_pre_request)
+    calls = (
+        statement.writes
+        or statement.routine is not None
+        or statement.handler is not None
+        or bool(terms.config.db_pre_request)
+    )
     return steps | {f"reset {number}": step for number, step in enumerate(reset_steps(thorough=calls))}
 
 
