@@ -37,7 +37,9 @@ ROUNDS, WARM_UP, REQUESTS = 3, 160, 960
 CONNECTIONS = (1, 8, 32)
 ROWS = 1000
 # Such as supabase-js sends: what a request costs hangs on how many there are.
-HEADERS = "Host: bench.example.org\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: node\r\nX-Client-Info: bench"
+HEADERS = (
+    "Host: bench.test\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: node\r\nX-Client-Info: bench"
+)
 TABLES = """
 CREATE TABLE items AS SELECT id, 'item ' || id AS name, id * 3 AS amount FROM generate_series(1, 1000) id;
 ALTER TABLE items ADD PRIMARY KEY (id);
@@ -66,7 +68,8 @@ class Case:
     def request(self, number: int, path: str = "") -> bytes:
         """Return the request as it is sent, with this number. path: of a view that answers the same."""
         more = f"\r\nContent-Type: application/json\r\nContent-Length: {len(self.body)}" if self.body else ""
-        return f"{self.method} {(path or self.path).format(number)} HTTP/1.1\r\n{HEADERS}{more}\r\n\r\n{self.body}".encode()
+        line = f"{self.method} {(path or self.path).format(number)} HTTP/1.1"
+        return f"{line}\r\n{HEADERS}{more}\r\n\r\n{self.body}".encode()
 
 
 CASES = (

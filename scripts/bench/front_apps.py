@@ -48,8 +48,8 @@ def data_api(configuration: Path) -> App:
 def bare_sql(file: Path) -> Flask:
     """Return Flask views that run one prepared statement each, on a connection of their thread.
 
-    file  JSON: `conninfo`, `role`, and `views`, of which each has a `method`, a `path`, an `sql` with named placeholders,
-          its `values`, and where a request's own value goes: `id` and `body` name placeholders, or nothing
+    file  JSON: `conninfo`, `role`, and `views`, of which each has a `method`, a `path`, the `status` of its answer, an
+          `sql` with named placeholders, its `values`, and where a request's own go: `id` and `body` name placeholders
     """
     spec = json.loads(file.read_text())
     app, held = Flask("bare"), threading.local()

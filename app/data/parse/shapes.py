@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from app.data.errors import PgrstError
 from app.data.parse import filters
-from app.data.parse.body import Payload
 from app.data.parse.querystring import PARAMETERS_MAX, RESERVED, SUFFIXES
 
 if TYPE_CHECKING:
+    from app.data.parse.body import Payload
     from app.data.parse.request import RawRequest
 
 # A longer query is rarely asked twice, and what is kept of it would be large.
@@ -110,22 +110,24 @@ def _marked(key: str, value: str, literals: list[str | tuple[str, ...]], *, call
         return None
     if key in RESERVED or key.rpartition(".")[2] in SUFFIXES:
         return value
+    before, literal, after = _split(value, called=called)
+    if literal is None:
+        return before
+    literals.append(literal)
+    return f"{before}{mark_of(len(literals) - 1)}{after}"
+
+
+def _split(value: str, *, called: bool) -> tuple[str, str | tuple[str, ...] | None, str]:
+    """Return what stands before a literal, the literal, and what stands behind it; without one all stands before."""
     plain = _PLAIN.fullmatch(value)
-    mark = mark_of(len(literals))
     if plain is not None:
-        literals.append(plain[3].replace("*", "%") if plain[2] in _PATTERNS else plain[3])
-        return f"{plain[1]}{mark}"
+        return plain[1], plain[3].replace("*", "%") if plain[2] in _PATTERNS else plain[3], ""
     listed = _LIST.match(value)
-    if listed is not None:
-        try:
-            literals.append(filters.read_operation(value).values)
-        except PgrstError:
-            return None
-        return f"{listed[1]}({mark})"
+    if listed is not None and _is_operation(value):
+        return f"{listed[1]}(", filters.read_operation(value).values, ")"
     if called and not _is_operation(value):
-        literals.append(value)
-        return mark
-    return value
+        return "", value, ""
+    return value, None, ""
 
 
 def _is_operation(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Requests understood and planned, once for each shape: what differs in values alone is neither parsed nor planned again."""
+"""Requests understood and planned once for each shape: what differs in values alone is not planned again."""
 
 from __future__ import annotations
 
