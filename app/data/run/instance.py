@@ -19,6 +19,7 @@ from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
 from app.data.run.description import read_comments
+from app.data.run.plans import StatementPlans
 from app.data.run.stopwatch import STOPPED, Stopwatch
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
@@ -77,7 +78,7 @@ class Instance:
         self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
         self._mark = mark
-        self._read_body = read_body
+        self._plans = StatementPlans(config, read_body)
         self._cache: SchemaCache | None = None
         self._checked = 0.0
         self._loading = threading.Lock()
@@ -110,7 +111,7 @@ class Instance:
         watch = Stopwatch(runs=True) if self.config.server_timing_enabled else STOPPED
         identity = identify(raw.headers.get("authorization"), self.config)
         watch.lap("jwt")
-        request = requests.read(raw, self.config, self._read_body)
+        request = self._plans.read(raw)
         watch.lap("parse")
         answer = self._with_a_session(lambda connection: self._answered(connection, request, identity, watch))
         return answer if watch is STOPPED else replace(answer, headers=answer.headers + watch.header())
@@ -160,7 +161,7 @@ class Instance:
                 described = self._described(connection, terms)
                 watch.lap("response")
                 return described
-            planned = statement.plan(request, cache, self.config)
+            planned = self._plans.plan(request, cache)
         except PgrstError as fault:
             self._look(connection, terms)
             raise self._discreet(connection, terms, fault) from None
@@ -192,7 +193,7 @@ class Instance:
             return fault
         cache = visible_part(connection, terms.cache, terms.identity, self.config.db_schemas)
         try:
-            statement.plan(terms.request, cache, self.config)
+            statement.plan(self._plans.whole(terms.request), cache, self.config)
         except PgrstError as seen:
             if seen.code == fault.code:
                 return seen

@@ -10,7 +10,7 @@ import select
 from contextlib import closing
 from dataclasses import dataclass
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import capabilities
@@ -108,8 +108,7 @@ def run_pipeline(
     return said
 
 
-@dataclass(frozen=True)
-class _Message:
+class _Message(NamedTuple):
     """One message to the server, with an answer of its own. number: of the step that it is for."""
 
     send: Callable[[PGconn], None]

@@ -110,7 +110,7 @@ def _rows(outcome: Outcome, statement: PlannedStatement, request: Request, confi
     if statement.routine is not None and statement.routine.is_void:
         return DataResponse(204, headers)
     if statement.routine is None:
-        query = f"?{request.query.canonical}" if request.query.canonical else ""
+        query = f"?{request.canonical}" if request.canonical else ""
         location = f"/{quote(request.target.name)}{query}"
         headers += [("Content-Location", location)] if len(location) <= LOCATION_MAX else []
     headers += [("Content-Type", statement.media.content_type), *_profile(request)]

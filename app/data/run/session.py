@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
@@ -47,8 +46,7 @@ class SessionEnded(Exception):
     """The session was ended before the request itself had begun; another session can carry it out."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the one row of a statement says, as bytes of the wire."""
 
     total: bytes | None
@@ -182,7 +180,7 @@ def _estimated(
     found = _carried_out(connection, {"plan": make_step(text, values)}, terms)["plan"].get_value(0, 0)
     planned = int(json.loads(found or b"")[0]["Plan"]["Plan Rows"])
     total = planned if asked == "planned" else max(planned, int(outcome.total or 0))
-    return replace(outcome, total=str(total).encode())
+    return outcome._replace(total=str(total).encode())
 
 
 def _outcome(connection: PipelineConnection, results: dict[str, PGresult], statement: PlannedStatement) -> Outcome:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
 
 
-@dataclass(frozen=True)
-class PipelineStep:
+class PipelineStep(NamedTuple):
     """One statement: its text with $1, $2, …, and their values.
 
     keep: it will come again, so it may be prepared. is_binary: its row is to come as bytes, not as texts.

@@ -45,7 +45,7 @@ ALL_COLUMNS = [SelectField(Field("*"))]
 class PlannedStatement:
     """A planned request: the statement and what its answer depends on."""
 
-    text: sql.Composed
+    text: sql.Composable
     values: dict[str, object]
     media: Media
     writes: bool
