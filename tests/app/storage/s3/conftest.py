@@ -31,6 +31,7 @@ class Shop:
     def client(self, key=ACCESS_KEY, secret=None, token=None, **config):
         """Make a client, by default one with the project's access key."""
         secret = secret or (self.storage.spec.access_keys[key] if token is None else self.storage.spec.session_keys[0])
+        wanted = {"signature_version": "s3v4", "s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}}
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -38,9 +39,7 @@ class Shop:
             aws_access_key_id=key,
             aws_secret_access_key=secret,
             aws_session_token=token,
-            config=Config(
-                signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config
-            ),
+            config=Config(**wanted | config),
         )
 
     def user(self, token, **config):
