@@ -9,7 +9,7 @@ from catalog.settings_model import SETTINGS_SECRETS
 from infra.backup.monitor import ProgressMonitor
 from infra.backup.set_plan import SetPlan
 from infra.backup.store import BackupStore
-from jobs.projects import api_keys
+from jobs.projects import access_keys, api_keys
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
@@ -34,7 +34,7 @@ def is_of_clients(name: str) -> bool:
 
     A key that was revoked since the backup would be good again there.
     """
-    return name == names.SIGNING_KEY or name.startswith(api_keys.PREFIX)
+    return name == names.SIGNING_KEY or name.startswith((api_keys.PREFIX, access_keys.PREFIX))
 
 
 def store(infra: Infra) -> BackupStore:
