@@ -53,6 +53,8 @@ def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
     incoming = files.ensure_folder(session.settings.home / "backup" / "incoming")
     there.fetch(incoming, [name for name in listing if stem_of(name) in wanted], lambda _done: None)
     for stem in wanted:
+        # Of what several sets need, the first that is taken in brings it.
+        there.fetch(incoming, store.objects.missing(incoming, stem), lambda _done: None)
         store.receive(incoming, stem)
         print_note(f"fetched {stem}")
     if as_json:
