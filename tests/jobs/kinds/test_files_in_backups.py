@@ -288,3 +288,32 @@ def test_an_export_brings_the_files_to_another_installation(shop):
     assert (files.contents(), files.is_whole()) == (FIRST, True)
     with shop.infra.database.autocommit() as tx:
         assert backups.newest(tx, new).objects == len(FIRST)
+
+
+@pytest.mark.parametrize("number", [60, pytest.param(10_000, marks=pytest.mark.full)])
+def test_many_files_are_backed_up_damaged_found_restored_beside_and_swapped(shop, number):
+    shop.files.put(**{f"{place:05}.txt": f"{place}".encode() * (place % 50) for place in range(number)})
+    stored = shop.files.contents()
+    first = shop.back_up()
+    assert (first.objects, len(shop.lying())) == (number + len(FIRST), len(set(stored.values())))
+    shop.files.put(**{"00007.txt": b"changed", "new.txt": b"three"})
+    lying = set(shop.lying())
+    second = shop.back_up()
+    assert len(set(shop.lying()) - lying) == 2
+    assert shop.beside(second).contents() == shop.files.contents()
+    [changed] = [path for path in shop.lying() if path.stat().st_size == max(map(size_of, shop.lying()))][:1]
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    verified = shop.verify(first)
+    assert (verified.status, "its copy was changed" in verified.error["detail"]) == ("failed", True)
+    assert "docs/" in verified.error["detail"]
+    shop.back_up()  # copies what was damaged anew
+    assert shop.verify(first).error is None
+    shop.restore(first)
+    shop.files.sweep()
+    assert shop.files.contents() == stored
+
+
+def size_of(path) -> int:
+    return path.stat().st_size
