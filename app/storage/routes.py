@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.storage import health
 from app.storage.buckets import views as buckets
+from app.storage.images import views as images
 from app.storage.objects import listing, moving, reading, removing, uploading
 from app.storage.resumable import views as resumable
 from app.storage.signed import reading as signed_reading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROUTES: tuple[StorageRoute, ...] = (
     *health.ROUTES,
     *buckets.ROUTES,
+    *images.ROUTES,
     *listing.ROUTES,
     *moving.ROUTES,
     *reading.ROUTES,

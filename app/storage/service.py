@@ -13,12 +13,14 @@ from app.served.absent import AbsentProjects, NotServed
 from app.served.mount import make_blueprint
 from app.served.projects import ServedProjects
 from app.storage.errors import StorageError
+from app.storage.images.pictures import Pictures
 from app.storage.routes import ROUTES
 from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
 from app.storage.serve.views import StorageViews
 from app.storage.sweep import sweep
 from infra.blobs.local_folder import LocalFolder
+from infra.blobs.results import ResultFolder
 from infra.errors import InfraError
 from infra.files import ensure_folder
 from infra.instances.activity import storage_marks
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 3600.0
+TRIM_SECONDS = 60.0
 # What a browser asks for without being told to, and what looks after machines, wakes nobody.
 LOOKING = frozenset({"/status", "/health", "/version"})
 
@@ -59,7 +62,8 @@ class StorageService:
         ensure_folder(storage_marks(settings), mode=0o700)
         self.projects = ServedProjects(files, "storage", StorageProject.of)
         folder = settings.files_folder
-        self.services = StorageServices(lambda project_id: LocalFolder(folder, project_id))
+        self._pictures = Pictures(lambda project_id: ResultFolder(folder, project_id))
+        self.services = StorageServices(lambda project_id: LocalFolder(folder, project_id), self._pictures)
         self._absent = AbsentProjects(self.projects.find, status_of, wait)
         self._counted = counted
         self._stopped = threading.Event()
@@ -72,12 +76,14 @@ class StorageService:
         return routes
 
     def begin_sweeping(self) -> None:
-        """Sweep every project now and then, in a thread of its own."""
+        """Sweep every project now and then, and end helpers that have nothing to do, in threads of their own."""
         threading.Thread(target=self._sweep, name="storage-sweep", daemon=True).start()
+        threading.Thread(target=self._trim, name="storage-trim", daemon=True).start()
 
     def close(self) -> None:
         """Release everything."""
         self._stopped.set()
+        self._pictures.close()
         self.projects.close()
 
     def _sweep(self) -> None:
@@ -92,6 +98,10 @@ class StorageService:
                     log.warning(
                         "a project's files were not swept", extra={"project_id": project_id, "error": str(error)}
                     )
+
+    def _trim(self) -> None:
+        while not self._stopped.wait(TRIM_SECONDS):
+            self._pictures.trim()
 
     def _awaited(self, project_id: str, path: str) -> StorageProject:
         asked = UnservedRequest(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.storage.images.pictures import Pictures
     from infra.blobs.store import BlobStore
 
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 class StorageServices:
     """What all projects share in one process.
 
-    blobs  opens the place of a project's bytes
-    clock  the present in seconds of the epoch
+    blobs     opens the place of a project's bytes
+    pictures  transforms pictures
+    clock     the present in seconds of the epoch
     """
 
     blobs: Callable[[str], BlobStore]
+    pictures: Pictures
     clock: Callable[[], float] = field(default=time.time)
