@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.storage import health
+from app.storage.buckets import usage
 from app.storage.buckets import views as buckets
 from app.storage.images import views as images
 from app.storage.objects import listing, moving, reading, removing, uploading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ROUTES: tuple[StorageRoute, ...] = (
     *health.ROUTES,
     *buckets.ROUTES,
+    *usage.ROUTES,
     *images.ROUTES,
     *listing.ROUTES,
     *moving.ROUTES,

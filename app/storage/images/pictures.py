@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from app.storage.errors import StorageError
 from infra.helper_messages import copy_message
@@ -56,10 +56,18 @@ class Pictures:
             "app.storage.images.picture_process", PROCESSES, variables=VARIABLES, waiting=WAITING
         )
 
-    def made(self, wanted: Wanted, original: IO[bytes]) -> tuple[str, IO[bytes]]:
-        """Return the media type and the bytes of what becomes of an original, which is closed. Raises StorageError."""
+    def made(
+        self, wanted: Wanted, original: IO[bytes], count: Callable[[Literal["made", "kept"]], None]
+    ) -> tuple[str, IO[bytes]]:
+        """Return the media type and the bytes of what becomes of an original, which is closed.
+
+        count  told whether it was made, or found made
+
+        Raises StorageError.
+        """
         with original:
             if (found := self._found(wanted)) is not None:
+                count("kept")
                 return found
             size = original.seek(0, os.SEEK_END)
             if size > SOURCE_BYTES_MAX:
@@ -67,7 +75,9 @@ class Pictures:
             try:
                 with self._helpers.turn(wanted.project_id) as ask:
                     # Who was before us may have made the same.
-                    return self._found(wanted) or self._made(wanted, original, size, ask)
+                    found = self._found(wanted)
+                    count("made" if found is None else "kept")
+                    return found or self._made(wanted, original, size, ask)
             except HelpersBusy:
                 raise _too_many() from None
             except HelperOutOfTime as error:

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from werkzeug.http import parse_accept_header
 
+from app.storage.errors import StorageError
 from app.storage.images.pictures import Wanted
 from app.storage.images.transformation import Transformation
 from app.storage.objects import content
@@ -77,7 +78,12 @@ def _rendered(
     etag = f'"{found.etag.strip(chr(34))}-{wanted.stem[:16]}"'
     if verdict(call.headers, etag, found.updated_at) != "whole":
         return sent(call, _described(found, etag, found.content_type), original)
-    kind, file = call.services.pictures.made(wanted, original)
+    counts = call.services.counts
+    try:
+        kind, file = call.services.pictures.made(wanted, original, counts.picture)
+    except StorageError:
+        counts.picture("refused")
+        raise
     return sent(call, _described(found, etag, kind), file)
 
 

@@ -107,6 +107,7 @@ def copy(call: StorageCall) -> StorageAnswer:
         raise
     if upsert:
         remove_dead_bytes(call.project, call.services, number)
+    call.services.counts.objects("copied")
     return StorageAnswer(_copied(way, copy_id, version, metadata, user_metadata))
 
 

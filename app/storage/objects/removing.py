@@ -29,6 +29,7 @@ def remove(call: StorageCall) -> StorageAnswer:
         tx.become_storage()
         number = tx.number
     remove_dead_bytes(call.project, call.services, number)
+    call.services.counts.objects("removed")
     return StorageAnswer({"message": "Successfully deleted"})
 
 
@@ -48,6 +49,7 @@ def remove_many(call: StorageCall) -> StorageAnswer:
         number = tx.number
     if removed:
         remove_dead_bytes(call.project, call.services, number)
+    call.services.counts.objects("removed", len(removed))
     return StorageAnswer([_removed(row) for row in removed])
 
 

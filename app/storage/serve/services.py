@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.storage.serve.counts import StorageCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,8 +22,10 @@ class StorageServices:
     blobs     opens the place of a project's bytes
     pictures  transforms pictures
     clock     the present in seconds of the epoch
+    counts    counts what is done
     """
 
     blobs: Callable[[str], BlobStore]
     pictures: Pictures
     clock: Callable[[], float] = field(default=time.time)
+    counts: StorageCounts = field(default_factory=StorageCounts)
