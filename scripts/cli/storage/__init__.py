@@ -1,0 +1,1 @@
+"""launchdb storage: a project's files."""
