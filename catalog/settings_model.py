@@ -151,11 +151,13 @@ class ProjectSettings(_Members):
 
     # Storage
     file_bytes: Annotated[int, Field(ge=1024, le=5120 * MIB)] = 50 * MIB
-    signed_url_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    signed_url_seconds: Annotated[int, Field(ge=1, le=604_800)] = 7200
+    address_rate_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
     # Quotas and sleep; 0: none
     database_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
     storage_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
+    storage_quota_objects: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     users_quota: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     idle_minutes: Annotated[int, Field(ge=0, le=43_200)] = 0
 
@@ -178,7 +180,9 @@ OUTSIDE = frozenset(
 # What is counted by a loop.
 ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
 # What a job has to bring to Storage.
-STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
+STORAGE = frozenset(
+    {"file_bytes", "signed_url_seconds", "address_rate_per_minute", "storage_quota_mb", "storage_quota_objects"}
+)
 # What a job has to bring to Auth: everything else.
 AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.

@@ -104,6 +104,7 @@ HOMES = {
         *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
         "infra.edge.certificates",
     ),
+    "pyvips": ("app.storage.images.picture",),
     "pyotp": ("app.auth.mfa.totp",),
     "segno": ("app.auth.mfa.totp",),
     "webauthn": ("app.auth.mfa.ceremonies",),
