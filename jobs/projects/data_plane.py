@@ -16,7 +16,7 @@ from infra.postgres.role_names import SHARED_ANON, SHARED_AUTHENTICATED, SHARED_
 from infra.postgres.sql import statements
 from infra.secrets import tokens
 from jobs.engine.errors import GiveUp
-from jobs.projects import api_keys, pooling
+from jobs.projects import access_keys, api_keys, pooling
 
 if TYPE_CHECKING:
     from catalog.secrets import ScopeSecrets
@@ -127,6 +127,10 @@ def spec(
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
+        extra_search_path=tuple(chosen.extra_search_path),
+        aggregates=chosen.aggregates,
+        query_plans=chosen.query_plans,
+        transaction_end=chosen.transaction_end,
         api_keys=api_keys.accepted(known),
         session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )
@@ -169,6 +173,8 @@ def storage_spec(infra: Infra, project: str, known: ScopeSecrets, chosen: Projec
         url_keys=url_keys(known),
         roles={SHARED_ANON: roles.anon, SHARED_AUTHENTICATED: roles.authenticated, SHARED_SERVICE: roles.service},
         api_keys=list(api_keys.accepted(known)),
+        access_keys=access_keys.accepted(known),
+        session_keys=access_keys.session_keys(known),
         settings=settings.as_json(chosen, only=STORAGE | {"rate_per_minute", "cors_origins"}),
     )
 

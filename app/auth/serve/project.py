@@ -17,7 +17,7 @@ from app.data.errors import LocksExhausted, PgrstError
 from app.data.run.connections import Budget, Pool
 from catalog.ids import is_project_id
 from catalog.settings_model import ProjectSettings
-from infra.errors import LockTableFull, Refused
+from infra.errors import LockTableFull, Refused, Unavailable
 from infra.instances.activity import ActivityMark
 from infra.instances.auth_files import AuthFiles, AuthSpec
 from infra.postgres.database import translate_errors
@@ -96,7 +96,9 @@ class AuthProject:
         except LocksExhausted as error:
             raise LockTableFull(str(error)) from error
         except PgrstError as error:
-            raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
+            if error.code == "PGRST003":
+                raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
+            raise Unavailable("the project's database is away") from error
 
 
 class AuthProjects:
