@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from app.http.frame import framed_app
 from app.served.platform import PlatformClient
 from app.storage.service import StorageService
@@ -25,14 +27,16 @@ class StorageProcess:
         self.database = Database(settings.database_url, name="launchdb-storage", max_size=PLATFORM_CONNECTIONS)
         self._limiter = RateLimiter(settings.redis_url)
         self._platform = PlatformClient(settings, self.database)
+        registry = CollectorRegistry()
         self._service = StorageService(
             settings,
             storage_specs(settings),
             status_of=self._platform.status_of,
             wait=self._platform.wait_until_served,
             counted=BatchedRateLimiter(self._limiter).hit,
+            registry=registry,
         )
-        self.app = framed_app(SERVICE)
+        self.app = framed_app(SERVICE, registry)
         self.app.register_blueprint(self._service.blueprint())
         self._service.begin_sweeping()
 

@@ -158,7 +158,7 @@ def test_a_restored_database_is_reached_at_once(active, served):
     with served.find(active.id).autocommit() as tx:
         assert tx.value("SELECT 1") == 1
     with psycopg.connect(active.infra.database.conninfo, autocommit=True) as admin:  # as a swap ends all sessions
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (active.id,))
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (active.id,))
     with served.find(active.id).transaction() as tx:
         assert tx.value("SELECT 2") == 2
 
