@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from app.auth.mailing.outbox import OutboxLetters
 from app.auth.oauth.documents import ProviderDocuments
 from app.auth.routes import ROUTES
-from app.auth.serve.absent import AbsentProjects
+from app.auth.serve.absent import AbsentAuth
 from app.auth.serve.blueprint import AuthViews, make_blueprint
 from app.auth.serve.counts import AuthCounts
 from app.auth.serve.project import AuthProjects
 from app.auth.serve.services import AuthServices
+from app.served.absent import AbsentProjects
 from catalog import owners
 from infra.files import ensure_folder
 from infra.instances.activity import auth_marks
@@ -65,7 +66,7 @@ def auth_blueprint(  # noqa: PLR0913 - what each process has of its own
         leaked=leaked_passwords.opened(settings.leaked_passwords, owners.common_passwords()),
         counts=counts,
     )
-    absent = AbsentProjects(projects, status_of, wait)
+    absent = AbsentAuth(AbsentProjects(projects.find, status_of, wait))
     routes = make_blueprint(AuthViews(ROUTES, projects, services, absent, settings.trusted_proxies))
     routes.projects = projects  # type: ignore[attr-defined]
     return routes

@@ -19,11 +19,21 @@ SETTLE_SECONDS, LOOK_SECONDS = 1.0, 0.025
 
 
 class NotServed(Exception):
-    """Nobody serves the project now. status: of HTTP; retry_seconds: when to ask again, or None."""
+    """Nobody serves the project now.
 
-    def __init__(self, status: int, message: str, retry_seconds: int | None = None) -> None:
+    status         of HTTP; 401: it sleeps, and who asks shows no key that would wake it
+    retry_seconds  when to ask again, or None
+    hint           what the caller might do, or None
+    """
+
+    def __init__(self, status: int, message: str, retry_seconds: int | None = None, hint: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.retry_seconds = status, retry_seconds
+        self.status, self.retry_seconds, self.hint = status, retry_seconds, hint
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers of an answer that says so."""
+        return (("Retry-After", str(self.retry_seconds)),) if self.retry_seconds else ()
 
 
 class AbsentProjects(Generic[P]):
@@ -49,7 +59,7 @@ class AbsentProjects(Generic[P]):
             try:
                 came = self._wait(asked, lambda: self._find(asked.project_id) is not None)
             except PgrstError as fault:
-                raise NotServed(fault.status, fault.message, 1 if fault.status == 503 else None) from fault
+                raise NotServed(fault.status, fault.message, _retry_seconds(fault), fault.hint) from fault
             if came and (project := self._settled(asked.project_id)) is not None:
                 return project
         raise self._not_serving(asked.project_id)
@@ -67,3 +77,8 @@ class AbsentProjects(Generic[P]):
         if state in AWAY:
             return NotServed(503, f"The project is {state}", 5)
         return NotServed(404, "There is no such project")
+
+
+def _retry_seconds(fault: PgrstError) -> int | None:
+    said = next((value for name, value in fault.headers if name == "Retry-After"), "")
+    return int(said) if said.isascii() and said.isdigit() else 1 if fault.status == 503 else None

@@ -32,11 +32,14 @@ class WakeClient:
         """
         if answers():
             return True
+        service, project = asked.service, asked.project_id
+        below = f"/project/{project}/{service}/v1" if asked.gated else f"/{service}/{project}"
         told = {
             "X-Launchdb-Edge": "yes",
             "X-Forwarded-Method": asked.method,
-            "X-Forwarded-Uri": f"/{asked.service}/{asked.project_id}{asked.path}",
+            "X-Forwarded-Uri": f"{below}{asked.path}",
             "User-Agent": asked.agent,
+            **({"apikey": asked.key} if asked.key else {}),
             **({"Authorization": asked.authorization} if asked.authorization else {}),
         }
         try:
@@ -58,4 +61,6 @@ def _as_said(answer: httpx.Response) -> PgrstError:
         message, hint = str(said["message"]), said.get("hint")
     except (ValueError, KeyError, TypeError, AttributeError):
         message, hint = "The project does not answer now", None
-    return PgrstError("PGRST000", message, None, hint, status=answer.status_code)
+    retry_after = answer.headers.get("Retry-After")
+    headers = (("Retry-After", retry_after),) if retry_after else ()
+    return PgrstError("PGRST000", message, None, hint, status=answer.status_code, headers=headers)

@@ -129,9 +129,8 @@ class StorageService:
             return self._absent.awaited(asked)
         except NotServed as error:
             word = "not_found" if error.status == 404 else "unavailable"
-            headers = (("Retry-After", str(error.retry_seconds)),) if error.retry_seconds else ()
             raise StorageError(
-                error.status, word, "NoSuchProject", str(error), http=error.status, headers=headers
+                error.status, word, "NoSuchProject", str(error), http=error.status, headers=error.headers
             ) from error
 
     def _count(self, project: StorageProject, caller: Caller) -> None:

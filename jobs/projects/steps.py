@@ -5,12 +5,13 @@ A kind that does an act only in some state of the project says so in its declara
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog import names, secrets
 from catalog import project_states as states
 from infra.errors import LoginRefused
 from infra.instances.instances import CreatedBy
+from infra.instances.spec_files import ProjectSpec
 from infra.postgres.admin.upgrade_login import UpgradeLogin
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
@@ -20,11 +21,15 @@ from jobs.projects.conditions import settled, status
 from jobs.projects.project_secrets import secret_makers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from catalog.project_states import State
+    from infra.instances.spec_files import SpecFiles
     from infra.postgres.database import Transaction
     from infra.secrets.vault import Vault
     from jobs.engine.run import AtomicRun, Run
 
+S = TypeVar("S", bound=ProjectSpec)
 SQL = statements(__file__)
 POOLER, AUTH, STORAGE = "pooler", "auth", "storage"
 
@@ -195,61 +200,62 @@ def close_data_api(run: Run[Any]) -> None:
 
 def update_data_api(run: Run[Any]) -> None:
     """Ensure that the data API serves a settled project, or not at all while it is paused or sleeps."""
-    project = settled(run)
-    if project is not None:
-        (open_data_api if project.served else close_data_api)(run)
+    _update(run, open_data_api, close_data_api)
 
 
 def open_auth(run: Run[Any]) -> None:
     """Ensure that Auth serves the project as configured."""
-    project = run.args.project_id
-    spec = data_plane.stored_auth_spec(run)
-    run.ledger.mark_intended(AUTH, project)
-    run.check()
-    run.infra.auth.ensure(spec)
-    run.ledger.mark_present(AUTH, project)
+    _open(run, AUTH, run.infra.auth, data_plane.stored_auth_spec(run))
 
 
 def close_auth(run: Run[Any]) -> None:
     """Ensure that Auth does not serve the project."""
-    project = run.args.project_id
-    run.ledger.mark_releasing(AUTH, project)
-    run.check()
-    run.infra.auth.remove(project)
-    run.ledger.mark_gone(AUTH, project)
+    _close(run, AUTH, run.infra.auth)
 
 
 def update_auth(run: Run[Any]) -> None:
     """Ensure that Auth serves a settled project, or not at all while it is paused or sleeps."""
-    project = settled(run)
-    if project is not None:
-        (open_auth if project.served else close_auth)(run)
+    _update(run, open_auth, close_auth)
 
 
 def open_storage(run: Run[Any]) -> None:
     """Ensure that Storage serves the project as configured."""
-    project = run.args.project_id
-    spec = data_plane.stored_storage_spec(run)
-    run.ledger.mark_intended(STORAGE, project)
-    run.check()
-    run.infra.storage.ensure(spec)
-    run.ledger.mark_present(STORAGE, project)
+    _open(run, STORAGE, run.infra.storage, data_plane.stored_storage_spec(run))
 
 
 def close_storage(run: Run[Any]) -> None:
     """Ensure that Storage does not serve the project. Its files stay where they are."""
-    project = run.args.project_id
-    run.ledger.mark_releasing(STORAGE, project)
-    run.check()
-    run.infra.storage.remove(project)
-    run.ledger.mark_gone(STORAGE, project)
+    _close(run, STORAGE, run.infra.storage)
 
 
 def update_storage(run: Run[Any]) -> None:
     """Ensure that Storage serves a settled project, or not at all while it is paused or sleeps."""
+    _update(run, open_storage, close_storage)
+
+
+def _open(run: Run[Any], service: str, files: SpecFiles[S], spec: S) -> None:
+    """Ensure that the project has its file, by which a service knows it. service: in the ledger."""
+    project = run.args.project_id
+    run.ledger.mark_intended(service, project)
+    run.check()
+    files.ensure(spec)
+    run.ledger.mark_present(service, project)
+
+
+def _close(run: Run[Any], service: str, files: SpecFiles[Any]) -> None:
+    """Ensure that the project has no file of a service's."""
+    project = run.args.project_id
+    run.ledger.mark_releasing(service, project)
+    run.check()
+    files.remove(project)
+    run.ledger.mark_gone(service, project)
+
+
+def _update(run: Run[Any], open_it: Callable[[Run[Any]], None], close_it: Callable[[Run[Any]], None]) -> None:
+    """Ensure that a settled project is served, or not at all while it is paused or sleeps."""
     project = settled(run)
     if project is not None:
-        (open_storage if project.served else close_storage)(run)
+        (open_it if project.served else close_it)(run)
 
 
 def check_round_trip(run: Run[Any]) -> None:

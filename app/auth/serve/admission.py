@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from app.auth.errors import AuthError
@@ -67,8 +68,11 @@ def bears_service_role(call: AuthCall) -> bool:
     return claims.get("role") in ADMIN_ROLES
 
 
-def verified_claims(project: AuthProject, token: str, now: float) -> dict[str, Any]:
-    """Return the claims of a token of the project's that is still good. Raises AuthError (403)."""
+def verified_claims(project: AuthProject, token: str, now: float, *, is_key: bool = False) -> dict[str, Any]:
+    """Return the claims of a token of the project's that is still good. Raises AuthError (403).
+
+    is_key  it is an API key, which comes with every request: its signature is checked once, its time always
+    """
     if len(token) > TOKEN_BYTES_MAX:
         raise _bad_token("token is too long")
     if opaque_keys.is_opaque(token):
@@ -77,7 +81,7 @@ def verified_claims(project: AuthProject, token: str, now: float) -> dict[str, A
             raise _bad_token("there is no such key")
         return {"role": role}
     try:
-        signed, until = tokens.signed_claims(token, tokens.verification_keys(project.spec.jwt_secret))
+        signed, until = (_signed_key if is_key else _signed)(token, project.spec.jwt_secret)
         claims = json.loads(signed)
     except tokens.SignatureRefused as error:
         raise _bad_token(f"signature is invalid ({error.why})") from error
@@ -91,13 +95,21 @@ def verified_claims(project: AuthProject, token: str, now: float) -> dict[str, A
     return claims
 
 
+def _signed(token: str, jwt_secret: str) -> tuple[bytes, float]:
+    return tokens.signed_claims(token, tokens.verification_keys(jwt_secret))
+
+
+# A few keys a project, and what refuses one is found out anew each time.
+_signed_key = lru_cache(maxsize=256)(_signed)
+
+
 def _check_key(project: AuthProject, key: str | None, now: float) -> None:
     if not key:
         raise AuthError(
             401, "no_api_key", "No API key found in request", extra={"hint": "Send the key as apikey header"}
         )
     try:
-        verified_claims(project, key, now)
+        verified_claims(project, key, now, is_key=True)
     except AuthError as error:
         raise AuthError(
             401, "invalid_api_key", "Invalid API key", extra={"hint": "Double check your API key."}

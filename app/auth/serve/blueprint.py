@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
@@ -17,6 +16,7 @@ from app.auth import captcha
 from app.auth.errors import AuthError
 from app.auth.serve import admission
 from app.auth.serve.call import AuthAnswer, AuthCall, AuthRoute
+from app.served import mount
 from app.server import cors
 from app.server.clients import client_address
 from infra.errors import Unavailable
@@ -25,11 +25,12 @@ from infra.patience import act_with_locks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flask import Blueprint
+
     from app.auth.serve.project import AuthProject, AuthProjects
     from app.auth.serve.services import AuthServices
 
 log = logging.getLogger(__name__)
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 VERSION_HEADER, VERSION = "X-Supabase-Api-Version", "2024-01-01"
 BODY_BYTES_MAX = 1024 * 1024
 # What looks whether somebody is there is no use of the project, and wakes none.
@@ -125,21 +126,12 @@ class AuthViews:
 
 
 def make_blueprint(views: AuthViews) -> Blueprint:
-    """Make the blueprint of both addresses."""
-    routes = Blueprint("auth", __name__)
-    options: dict[str, Any] = {"methods": METHODS, "provide_automatic_options": False, "strict_slashes": False}
+    """Make the blueprint of both addresses; beside its siblings a project's Auth asks for an API key."""
 
-    def at(project_id: str, path: str = "", *, gated: bool) -> Response:
-        return views.answer(project_id, path, gated=gated)
+    def answer(project_id: str, path: str, below: str) -> Response:
+        return views.answer(project_id, path, gated=below.startswith("/project/"))
 
-    for below, gated, name in (
-        ("/auth/<project_id>", False, "plain"),
-        ("/project/<project_id>/auth/v1", True, "gated"),
-    ):
-        view = functools.partial(at, gated=gated)
-        routes.add_url_rule(f"{below}/", f"{name}_root", view, **options)
-        routes.add_url_rule(f"{below}/<path:path>", name, view, **options)
-    return routes
+    return mount.make_blueprint("auth", answer)
 
 
 def _body() -> dict[str, Any]:
