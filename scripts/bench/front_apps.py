@@ -7,7 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.data.serve.standalone import ConfigSource, DataApi
+from app.data.serve.config_source import ConfigSource
+from app.data.serve.standalone import DataApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
