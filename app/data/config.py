@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.data.config_checks import ALIASES, fault_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,7 +55,11 @@ class DataConfig:
     server_port: int = 3000
     server_unix_socket: str = ""
     server_unix_socket_mode: str = "660"
+    admin_server_host: str = ""  # none: server-host
     admin_server_port: int | None = None
+    admin_server_unix_socket: str = ""
+    admin_server_unix_socket_mode: str = "660"
+    log_level: str = "error"
     server_cors_allowed_origins: tuple[str, ...] = ()
     server_trace_header: str = ""
     server_timing_enabled: bool = False
@@ -82,6 +88,11 @@ class DataConfig:
 
 def from_text(text: str) -> DataConfig:
     """Read PostgREST's configuration-file syntax. Raises ConfigError."""
+    return from_values(values_of_text(text))
+
+
+def values_of_text(text: str) -> dict[str, str]:
+    """Return option names and their texts of PostgREST's configuration-file syntax. Raises ConfigError."""
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -90,11 +101,16 @@ def from_text(text: str) -> DataConfig:
         if match is None:
             raise ConfigError(f"line {number} is not of the form: name = value")
         values[match[1]] = _unquoted(match[2], number)
-    return from_values(values)
+    return values
 
 
 def from_environment(environ: Mapping[str, str]) -> DataConfig:
     """Read the PGRST_* variables. Raises ConfigError."""
+    return from_values(values_of_environment(environ))
+
+
+def values_of_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return option names and their texts of the PGRST_* variables."""
     values = {
         name.removeprefix("PGRST_").lower().replace("_", "-"): value
         for name, value in environ.items()
@@ -105,11 +121,14 @@ def from_environment(environ: Mapping[str, str]) -> DataConfig:
         for name, value in environ.items()
         if name.startswith("PGRST_APP_SETTINGS_")
     }
-    return from_values(values | settings)
+    return values | settings
 
 
 def from_values(values: Mapping[str, str]) -> DataConfig:
     """Build a configuration from option names and their texts; an unknown option is left aside. Raises ConfigError."""
+    values = {name: values[alias] for alias, name in ALIASES.items() if alias in values} | dict(values)
+    if fault := fault_of(values):
+        raise ConfigError(fault)
     given: dict[str, object] = {
         "app_settings": tuple((name, value) for name, value in values.items() if name.startswith("app.settings."))
     }

@@ -15,7 +15,8 @@ from flask import Flask, Response
 from psycopg import sql
 from werkzeug.test import Client
 
-from app.data.serve.standalone import ConfigSource, DataApi
+from app.data.serve.config_source import ConfigSource
+from app.data.serve.standalone import DataApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ import psycopg
 from flask import Flask, Response, request
 from psycopg import sql
 
-from app.data.serve.standalone import ConfigSource, DataApi
+from app.data.serve.config_source import ConfigSource
+from app.data.serve.standalone import DataApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

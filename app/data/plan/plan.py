@@ -21,6 +21,7 @@ from app.data.parse.terms import (
 )
 from app.data.plan.embedding import find_relationship
 from app.data.plan.hoisting import hoist_aggregates
+from app.data.plan.schema import NO_CASTS
 from app.data.plan.similar import NAMES_SCORE, most_similar
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _finish(read: ReadPlan, rules: PlanRules, cache: SchemaCache, *, expands: bo
     read.order = [_related(term, read) for term in read.order]
     expands = expands or read.aggregates_rows or any(pick.aggregate for pick in read.picks)
     table = cache.tables.get(read.table)
-    if expands or (table is not None and table.casts.to_json):
+    if expands or (table is not None and table.casts is not NO_CASTS):
         read.picks = [each for pick in read.picks for each in _expanded(pick, table)]
     for child in read.children:
         _finish(child, rules, cache, expands=expands)

@@ -182,7 +182,12 @@ def _routines(connection: psycopg.Connection[Any], schemas: tuple[str, ...]) -> 
     for entry in found["functions"]:
         routine = _routine(entry)
         routines.setdefault(routine.name, []).append(routine)
-    return {name: tuple(each) for name, each in routines.items()}
+    return {name: tuple(sorted(each, key=_parameters_first)) for name, each in routines.items()}
+
+
+def _parameters_first(routine: Routine) -> tuple[int, list[tuple[str, str]]]:
+    """Order overloads: the one with fewest parameters first, then by their names and types."""
+    return len(routine.parameters), [(each.name, each.type) for each in routine.parameters]
 
 
 def _links(

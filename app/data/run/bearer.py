@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.errors import PgrstError
 from app.data.run.connections import login_role
+from catalog.ids import is_project_id
 from infra.secrets import opaque_keys, tokens
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def identify(header: str | None, config: DataConfig, now: Callable[[], float] = 
     if not role:
         raise PgrstError("PGRST302", "Anonymous access is disabled", headers=(("WWW-Authenticate", "Bearer"),))
     refuse_role_escape(role, config)
-    return Identity(role, _claims_text(claims, role, config), authenticated=True)
+    # Who has proved to be nobody in particular may still sign in.
+    return Identity(role, _claims_text(claims, role, config), authenticated=role != config.db_anon_role)
 
 
 def _of_opaque_key(key: str, config: DataConfig) -> Identity:
@@ -61,7 +63,9 @@ def _of_opaque_key(key: str, config: DataConfig) -> Identity:
     if named is None:
         raise _undecodable(*_WRONG_KEY)
     role = role_aliases(config.db_anon_role).get(named, named)
-    return Identity(role, _claims_text({"iss": "launchdb", "role": named}, role, config), authenticated=True)
+    return Identity(
+        role, _claims_text({"iss": "launchdb", "role": named}, role, config), authenticated=role != config.db_anon_role
+    )
 
 
 def bearer_token(header: str | None) -> str | None:
@@ -127,17 +131,17 @@ def role_of(claims: dict[str, Any], config: DataConfig) -> str:
         found = _step(found, part)
     if found is not None:
         return found if isinstance(found, str) else json.dumps(found)
-    plain = claims.get("role")
-    if config.jwt_role_claim_key != ".role" and isinstance(plain, str):
-        return role_aliases(config.db_anon_role).get(plain, plain)
+    plain, own = claims.get("role"), role_aliases(config.db_anon_role)
+    if own and config.jwt_role_claim_key != ".role" and isinstance(plain, str):
+        return own.get(plain, plain)
     return config.db_anon_role
 
 
 @functools.lru_cache(maxsize=1024)
 def role_aliases(anon_role: str) -> dict[str, str]:
-    """Return the project's roles by the names that clients use, told from its anonymous role."""
+    """Return a project's roles by the names that clients use, told from its anonymous role; others have none."""
     prefix, _, last = anon_role.rpartition("_")
-    if last != "anon" or not prefix:
+    if last != "anon" or not is_project_id(prefix):
         return {}
     return {"anon": anon_role, "authenticated": f"{prefix}_authenticated", "service_role": f"{prefix}_service"}
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -61,6 +62,16 @@ class Budget:
             self._changed.notify()
 
 
+@dataclass
+class PoolCounters:
+    """What has been done for an instance since the process began; seconds: of the last read of its catalogue."""
+
+    loads: dict[str, int] = field(default_factory=lambda: {"SUCCESS": 0, "FAIL": 0})
+    seconds: float = 0.0
+    timeouts: int = 0
+    waiting: int = 0
+
+
 class Pool:
     """The connections of one instance. No thread of its own: it costs nothing while nobody asks."""
 
@@ -70,6 +81,7 @@ class Pool:
         self._changed = threading.Condition()
         self._open = 0
         self._closed = False
+        self.counters = PoolCounters()
         self._age = 0
         self._ages: dict[PipelineConnection, int] = {}
         # Looks whether the configuration has changed, and heeds it.
@@ -114,6 +126,20 @@ class Pool:
             self._closed = True
         self.trim(float("inf"))
 
+    @contextmanager
+    def open_beside(self) -> Iterator[PipelineConnection]:
+        """Open a connection that is none of the pool's, whatever all of those are doing. Raises psycopg.Error."""
+        connection = self._log_in()[1]
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @property
+    def idle(self) -> int:
+        """Return how many connections wait for work."""
+        return len(self._idle)
+
     @property
     def opened(self) -> int:
         """Return how many connections are open."""
@@ -139,13 +165,24 @@ class Pool:
                     self._open += 1
                     return None
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    raise PgrstError("PGRST003", "Timed out acquiring connection from connection pool.")
+                if left <= 0 or not self._wait(left):
+                    raise self._out_of_time()
+
+    def _wait(self, seconds: float) -> bool:
+        self.counters.waiting += 1
+        try:
+            return self._changed.wait(seconds)
+        finally:
+            self.counters.waiting -= 1
+
+    def _out_of_time(self) -> PgrstError:
+        self.counters.timeouts += 1
+        return PgrstError("PGRST003", "Timed out acquiring connection from connection pool.")
 
     def _connect(self, deadline: float) -> PipelineConnection:
         if not self._budget.take(max(deadline - time.monotonic(), 0)):
             self._forget()
-            raise PgrstError("PGRST003", "Timed out acquiring connection from connection pool.")
+            raise self._out_of_time()
         try:
             age, connection = self._log_in()
         except BaseException as error:

@@ -98,9 +98,17 @@ class Instance:
         """Read the catalogue again before the next request."""
         self._cache = None
 
-    def ready(self) -> None:
-        """Raise PgrstError unless the database answers and its catalogue can be read."""
-        self._with_a_session(lambda connection: self._known(connection, frozenset()))
+    def ready(self) -> SchemaCache:
+        """Return what there is to plan against. Raises PgrstError unless the database answers, with its catalogue.
+
+        It is asked by a connection beside the pool's, which may all be lent.
+        """
+        try:
+            with self.pool.open_beside() as connection:
+                connection.execute("SELECT")
+                return self._known(connection, frozenset({schema.LINKS, schema.ROUTINES}))
+        except (psycopg.Error, session.SessionEnded, UnicodeError, ValueError):
+            raise _unreadable() from None
 
     def close(self) -> None:
         """Release all connections and the cache."""
@@ -232,9 +240,13 @@ class Instance:
         return self._known(connection, frozenset({schema.LINKS}))
 
     def _load(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
+        counters = self.pool.counters
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
+            counters.loads["SUCCESS"] += 1
+            counters.seconds = time.monotonic() - cache.read_at
         except psycopg.Error as error:
+            counters.loads["FAIL"] += 1
             if connection.closed:
                 raise session.SessionEnded from None
             if exhaustion.is_lock_table_full(error):

@@ -68,13 +68,14 @@ def serve(api: ReloadableApp, admin: Admin) -> int:
     read = api.config
     listening, where = _listen(read)
     NotifyListener(api).start()
-    if read.admin_server_port:
+    if read.admin_server_port or read.admin_server_unix_socket:
         _serve_admin(admin(lambda: api.instance), read)
     log.info("listening on %s", where)
     settings = _settings()
     _Process(api, settings, listening).init_process()
-    if read.server_unix_socket:
-        Path(read.server_unix_socket).unlink(missing_ok=True)
+    for place in (read.server_unix_socket, read.admin_server_unix_socket):
+        if place:
+            Path(place).unlink(missing_ok=True)
     log.info("ended")
     sys.stderr.flush()
     # A request that did not end in its grace has a thread that an ordinary exit would wait for.
@@ -137,9 +138,16 @@ def _listen(read: DataConfig) -> tuple[socket.socket, str]:
     """Return the socket that is listened on, and its name for people."""
     if read.server_unix_socket:
         return _listen_locally(Path(read.server_unix_socket), int(read.server_unix_socket_mode, 8))
-    host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, read.server_port), family=family, backlog=BACKLOG), f"{host}:{read.server_port}"
+    return _listen_at(read.server_host, read.server_port)
+
+
+def _listen_at(named: str, port: int) -> tuple[socket.socket, str]:
+    host = ADDRESSES.get(named, named).strip("[]")
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    shown = f"[{host}]" if ":" in host else host
+    return listening, f"{shown}:{listening.getsockname()[1]}"
 
 
 def _listen_locally(path: Path, mode: int) -> tuple[socket.socket, str]:
@@ -156,12 +164,14 @@ def _listen_locally(path: Path, mode: int) -> tuple[socket.socket, str]:
 
 
 def _serve_admin(app: Callable[..., Iterable[bytes]], read: DataConfig) -> None:
-    from wsgiref.simple_server import WSGIRequestHandler, make_server  # noqa: PLC0415 - only when it is asked for
+    from app.data.serve.admin_server import AdminServer  # noqa: PLC0415 - only when it is asked for
 
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's own name
-            log.debug(format, *args)
-
-    host = ADDRESSES.get(read.server_host, read.server_host).strip("[]")
-    server = make_server(host, int(read.admin_server_port or 0), app, handler_class=Quiet)
+    server = AdminServer(_admin_socket(read), app)
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
+
+
+def _admin_socket(read: DataConfig) -> socket.socket:
+    if read.admin_server_unix_socket:
+        path, mode = Path(read.admin_server_unix_socket), int(read.admin_server_unix_socket_mode, 8)
+        return _listen_locally(path, mode)[0]
+    return _listen_at(read.admin_server_host or read.server_host, int(read.admin_server_port or 0))[0]

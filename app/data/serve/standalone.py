@@ -6,24 +6,26 @@ nothing else that only a platform needs: what is imported here is what each proj
 
 from __future__ import annotations
 
+import http.client
 import logging
-import re
 import sys
 import threading
 import time
+from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.wrappers import Response
-
 from app.data import config
+from app.data.config_text import dumped
 from app.data.errors import PgrstError
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from app.data.run.respond import DataResponse
-from app.data.serve import api_key, wsgi
+from app.data.serve import access_log, api_key, wsgi
+from app.data.serve.admin import create_admin, schema_text
+from app.data.serve.config_source import ConfigSource
 from app.data.serve.exchange import Mount, exchange
-from app.server.status_line import status_line
 from infra.instances.activity import ActivityMark
 
 if TYPE_CHECKING:
@@ -44,30 +46,7 @@ HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
 CONNECTIONS_MAX = 1000  # the pool has its own limit
 # What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
 SOCKET = "api.sock"
-_LABEL = re.compile(r"# launchdb project=(proj_[0-9a-f]{16}) spec=([0-9a-f]{64})")
 log = logging.getLogger("launchdb.data")
-
-
-class ConfigSource:
-    """Where the configuration comes from, and whose it says it is."""
-
-    def __init__(self, environ: Mapping[str, str], file: str | None) -> None:
-        self._environ, self._file = environ, file
-
-    def read(self) -> tuple[DataConfig, str, str]:
-        """Return the configuration, and the project and the spec of its first line. Raises ConfigError."""
-        text = ""
-        read = config.from_environment(self._environ)
-        if self._file:
-            try:
-                text = Path(self._file).read_text()
-            except (OSError, UnicodeDecodeError) as error:
-                raise config.ConfigError(f"the file cannot be read ({type(error).__name__})") from error
-            read = config.from_text(text)
-        if not read.db_uri:
-            raise config.ConfigError("db-uri (PGRST_DB_URI) is not set")
-        label = _LABEL.fullmatch(text.partition("\n")[0])
-        return read, *(label.groups() if label is not None else ("", ""))  # type: ignore[return-value]
 
 
 class DataApi:
@@ -80,12 +59,15 @@ class DataApi:
         read, project, self.spec = source.read()
         name = f"launchdb-data:{project}" if project else "launchdb-data"
         self._mark = _mark(read)
+        access_log.use_level(read.log_level)
         self.instance = Instance(read, Budget(CONNECTIONS_MAX), name, mark=self._mark)
         self.instance.pool.refresh = self.reconfigure
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
-        return self._answered(environ)(environ, start)
+        answer = self._answered(environ)
+        access_log.note(environ, answer)
+        return answer(environ, start)
 
     def reconfigure(self) -> None:
         """Read the configuration again; a broken one changes nothing. Where it listens is settled for good."""
@@ -97,6 +79,7 @@ class DataApi:
                 return
             if spec and spec == self.spec:
                 return
+            access_log.use_level(read.log_level)
             before = self.instance
             # Requests under way go on with the connections that they have.
             before.pool.heed(read)
@@ -153,21 +136,6 @@ def _behind_edge(read: DataConfig) -> bool:
     return read.launchdb_gateway and bool(read.server_unix_socket)
 
 
-def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[bytes]]:
-    """Return the admin application: /live says that the process serves, /ready that its database does too."""
-
-    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        status = {"/live": 200, "/ready": 200}.get(environ["PATH_INFO"], 404)
-        if environ["PATH_INFO"] == "/ready":
-            try:
-                instance().ready()
-            except PgrstError:
-                status = 503
-        return Response(status=status_line(status))(environ, start)
-
-    return app
-
-
 def _mark(read: DataConfig) -> ActivityMark | None:
     """Note requests beside the socket, and that there may be some: the idle are put to sleep by it."""
     if Path(read.server_unix_socket).name != SOCKET:
@@ -183,6 +151,39 @@ def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     return serve(DataApi(ConfigSource(environ, configuration)), create_admin)
+
+
+def dump_config(environ: Mapping[str, str], configuration: str | None) -> str:
+    """Return the options that would be in force, secrets and all, in the syntax of the file. Raises ConfigError."""
+    return dumped(ConfigSource(environ, configuration).read()[0], with_secrets=True)
+
+
+def dump_schema(environ: Mapping[str, str], configuration: str | None) -> str:
+    """Return as JSON what requests would be planned against. Raises ConfigError, PgrstError."""
+    read = ConfigSource(environ, configuration).read()[0]
+    with closing(Instance(read, Budget(1))) as instance:
+        return schema_text(instance.ready())
+
+
+def ask_ready(environ: Mapping[str, str], configuration: str | None) -> str:
+    """Ask a server that runs whether it is ready; return the address. Raises ConfigError where it is not."""
+    read = ConfigSource(environ, configuration).read()[0]
+    if not read.admin_server_port:
+        raise config.ConfigError("admin-server-port is not set: there is nobody to ask")
+    named = (read.admin_server_host or read.server_host).strip("[]")
+    host = {"*": "127.0.0.1", "*4": "127.0.0.1", "!4": "127.0.0.1", "*6": "::1", "!6": "::1"}.get(named, named)
+    asked = http.client.HTTPConnection(host, read.admin_server_port, timeout=5)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{read.admin_server_port}/ready"
+    try:
+        asked.request("GET", "/ready")
+        status = asked.getresponse().status
+    except OSError as error:
+        raise config.ConfigError(f"{url} does not answer ({type(error).__name__})") from None
+    finally:
+        asked.close()
+    if status != HTTPStatus.OK:
+        raise config.ConfigError(f"{url} answers {status}")
+    return f"OK: {url}"
 
 
 if __name__ == "__main__":

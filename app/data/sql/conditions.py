@@ -9,6 +9,7 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Filter, Logic
 from app.data.plan.plan import NullEmbed
+from app.data.plan.schema import NO_CASTS
 from app.data.sql.fragments import Parameters, cast_type, column, compose, from_catalogue, ident, join_sql
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ def select_field_sql(pick: SelectField, qualifier: Name, table: Table | None, va
         written = ident(qualifier.name)
     else:
         written = field_sql(pick.field, qualifier, table, values)
-        if function := _shown_by(pick, table):
+        if table is not None and table.casts is not NO_CASTS and (function := _shown_by(pick, table)):
             written = called_sql(function, written)
-        written = cast_sql(written, pick.cast)
+        if pick.cast:
+            written = cast_sql(written, pick.cast)
         if pick.aggregate:
             written = compose(AGGREGATES[pick.aggregate], written, ")")
-    written = cast_sql(written, pick.aggregate_cast)
+    if pick.aggregate_cast:
+        written = cast_sql(written, pick.aggregate_cast)
     name = shown_name(pick, table)
     return compose(written, " AS ", ident(name)) if name else written
 
@@ -109,14 +112,14 @@ def shown_name(pick: SelectField, table: Table | None) -> str | None:
     """Return the name that a column of a select list has to be given, or None where Postgres gives the right one."""
     if pick.alias or pick.aggregate:
         return pick.alias
-    return pick.field.name if _shown_by(pick, table) else path_name(pick.field)
+    if table is not None and table.casts is not NO_CASTS and _shown_by(pick, table):
+        return pick.field.name
+    return path_name(pick.field) if pick.field.path else None
 
 
-def _shown_by(pick: SelectField, table: Table | None) -> str | None:
+def _shown_by(pick: SelectField, table: Table) -> str | None:
     """Return the function that writes a column's domain as JSON; a path leads into what is stored."""
-    if table is None or not table.casts.to_json or pick.field.path:
-        return None
-    return table.casts.to_json.get(pick.field.name)
+    return None if pick.field.path else table.casts.to_json.get(pick.field.name)
 
 
 def called_sql(function: str, argument: sql.Composable) -> sql.Composable:
@@ -156,7 +159,7 @@ def _filter(condition: Filter, qualifier: Name, table: Table | None, values: Par
 
 def _read_by(condition: Filter, table: Table | None) -> str | None:
     """Return the function that reads a value of a column's domain from text."""
-    if table is None or not table.casts.from_text or condition.field.path:
+    if table is None or table.casts is NO_CASTS or condition.field.path:
         return None
     return None if condition.operation.name in AS_TEXT else table.casts.from_text.get(condition.field.name)
 

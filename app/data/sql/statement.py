@@ -58,7 +58,7 @@ class PlannedStatement:
     @property
     def explain(self) -> bytes:
         """Return what stands before the statement when its execution plan is asked for."""
-        return explain_prefix(self.media)
+        return explain_prefix(self.media) if self.media.inner is not None else b""
 
     @property
     def is_binary(self) -> bool:
@@ -139,7 +139,7 @@ def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> Planne
 def _negotiated(
     request: Request, target: Name, read: ReadPlan, cache: SchemaCache, config: DataConfig
 ) -> tuple[Media, Handler | None]:
-    whole = not read.children and read.picks == ALL_COLUMNS
+    whole = bool(cache.handlers) and not read.children and read.picks == ALL_COLUMNS
     return negotiate(request.accepts, target, cache.handlers, whole=whole, plans=config.db_plan_enabled)
 
 

@@ -15,6 +15,9 @@ from gunicorn.app.base import BaseApplication
 from app import manager, migrations
 from app.auth.standalone import AuthProcess
 from app.broker.server import BrokerServer
+from app.data.config import ConfigError
+from app.data.config_text import EXAMPLE
+from app.data.errors import PgrstError
 from app.data.serve import standalone
 from app.factory import create_app
 from app.platform.operations import internal
@@ -141,19 +144,27 @@ def _forked(_arbiter: object, _worker: object) -> None:
 
 @click.command()
 @click.argument("service", type=click.Choice(sorted([*SERVICES, *INTERNAL, *ALONE, "broker"])))
-def serve(service: str) -> None:
+@click.argument("configuration", required=False)
+@click.option("--example", "told", flag_value="example", help="data: show an example of a configuration file")
+@click.option("--dump-config", "told", flag_value="config", help="data: show the options in force, with secrets")
+@click.option("--dump-schema", "told", flag_value="schema", help="data: show what requests are planned against")
+@click.option("--ready", "told", flag_value="ready", help="data: ask the server that runs whether it is ready")
+def serve(service: str, configuration: str | None, told: str | None) -> None:
     """Serve SERVICE on LAUNCHDB_HOST and LAUNCHDB_PORT until SIGTERM.
 
     `manager` (9000) and `migrations` (8002) are internal: on LAUNCHDB_INTERNAL_HOST, for whoever has the key
     INTERNAL_API_KEY. `auth` (8001) serves every project's Auth there, and `storage` (8003) the files of all projects,
     for the proxy before them.
     `broker` alone talks to Docker, for project containers only, on `<home>/run/broker/broker.sock`. It needs no secret.
-    `data` with PGRST_DB_URI set serves that one database at `/`, as PostgREST would; it needs no home then.
+    `data` with PGRST_DB_URI set, or with CONFIGURATION, a file, serves that one database at `/`, as PostgREST would; it
+    needs no home then. A variable comes before the file.
     """
     alone = data_api_environment()
-    if service == "data" and alone.get("PGRST_DB_URI"):
-        standalone.main(alone)
+    if service == "data" and (alone.get("PGRST_DB_URI") or configuration or told):
+        _data_api(alone, configuration, told)
         return
+    if configuration or told:
+        raise click.UsageError("only data has a configuration file")
     if service in ALONE:
         GunicornServer(reachable_settings(), (service,)).run()
         return
@@ -163,3 +174,20 @@ def serve(service: str) -> None:
     # An API without Postgres says that it is not ready; it seals nothing, so that workers alone wait for the proof.
     settings = opened_settings(patient=False)
     GunicornServer(settings, SERVICES.get(service, (service,))).run()
+
+
+def _data_api(environ: dict[str, str], configuration: str | None, told: str | None) -> None:
+    """Serve one database, or show what there is to it. Raises click.ClickException for options that cannot work."""
+    shown = {
+        "example": lambda: EXAMPLE,
+        "config": lambda: standalone.dump_config(environ, configuration),
+        "schema": lambda: standalone.dump_schema(environ, configuration),
+        "ready": lambda: standalone.ask_ready(environ, configuration),
+    }
+    try:
+        if told is None:
+            standalone.main(environ, configuration)
+        else:
+            click.echo(shown[told](), nl=told in ("schema", "ready"))
+    except (ConfigError, PgrstError) as error:
+        raise click.ClickException(str(error)) from None

@@ -71,3 +71,12 @@ def test_the_parts_of_a_request_are_timed_where_a_setting_says_so(project):
         assert "Server-Timing" not in project.get("/bookz").headers
     finally:
         conf.write_text(before)
+
+
+def test_overloads_that_fit_alike_are_named_in_the_order_of_their_types(project):
+    for kind in ("text", "integer", "boolean"):
+        project.admin.execute(f"CREATE FUNCTION torn(a {kind}) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
+    response = project.get("/rpc/torn?a=1")
+    assert (response.status_code, response.json["code"]) == (300, "PGRST203")
+    shapes = ", ".join(f"public.torn(a => {kind})" for kind in ("boolean", "integer", "text"))
+    assert response.json["message"] == f"Could not choose the best candidate function between: {shapes}"

@@ -279,3 +279,24 @@ def test_of_two_secrets_either_signs_until_one_ends():
         pytest.fail("A rotated key is good until its grace time is over and no longer")
     assert refused.value.code == "PGRST301"
     assert tokens.key_set([(new, None)]) == new
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [({"role": "anon"}, 401), ({}, 401), ({"role": "authenticated"}, 403), (None, 401)],
+)
+def test_what_the_anonymous_role_may_not_do_asks_to_sign_in(project, claims, status):
+    headers = {} if claims is None else {"Authorization": f"Bearer {token(claims)}"}
+    response = project.get("/locked", role=None, headers=headers)
+    assert (response.status_code, response.json["code"]) == (status, "42501")
+    assert ("WWW-Authenticate" in response.headers) == (status == 401)
+
+
+def test_roles_of_a_database_of_anybodys_are_its_own_whatever_they_are_called():
+    for role in ("web_user", "anon", "service_role", "postgres"):
+        read = config.from_values({"db-anon-role": "web_anon", "jwt-secret": SECRET})
+        found = bearer.identify(f"Bearer {token({'role': role})}", read)
+        assert (found.role, found.authenticated, json.loads(found.claims)["role"]) == (role, True, role)
+    read = config.from_values({"db-anon-role": "web_anon", "jwt-secret": SECRET})
+    assert bearer.identify(None, read).role == "web_anon"
+    assert json.loads(bearer.identify(None, read).claims) == {"role": "web_anon"}

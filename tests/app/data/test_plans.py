@@ -73,7 +73,7 @@ def test_an_analysed_plan_of_a_write_ends_as_the_request_would(planned):
 
 
 def test_a_plan_runs_as_the_caller(planned):
-    response = planned.get("/locked", role="anon", headers={"Accept": f"{PLAN}+json"})
+    response = planned.get("/locked", role="authenticated", headers={"Accept": f"{PLAN}+json"})
     assert (response.status_code, response.json["code"]) == (403, "42501")
 
 
