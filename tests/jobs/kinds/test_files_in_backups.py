@@ -6,10 +6,12 @@ import pytest
 
 from catalog import backups, job_secrets
 from infra.backup import archive
+from infra.backup.objects.hold import FilesHold
 from infra.backup.objects.part import ObjectsPart
 from infra.disk import DiskFull
 from infra.errors import Refused
 from infra.files import ensure_folder
+from infra.postgres import migrations
 from jobs.backup import backups as sets
 from jobs.backup.exports import path_of
 from jobs.engine import commands
@@ -22,7 +24,7 @@ from jobs.kinds.backup.restore import RestoreProject
 from jobs.kinds.backup.undo_restore import UndoRestore
 from jobs.kinds.backup.verify_backup import VerifyBackup
 from jobs.kinds.project.delete import DeleteProject
-from tests.fixtures.projects import add_project, drop
+from tests.fixtures.projects import add_project, drop, stored_tenant
 from tests.fixtures.stored_files import StoredFiles
 
 pytestmark = pytest.mark.gpg
@@ -317,3 +319,19 @@ def test_many_files_are_backed_up_damaged_found_restored_beside_and_swapped(shop
 
 def size_of(path) -> int:
     return path.stat().st_size
+
+
+def test_a_database_that_no_migration_has_reached_yet_is_held_as_any_other(shop):
+    with stored_tenant(shop.infra, shop.id).as_admin() as admin:
+        admin.execute("DROP TABLE launchdb.files_hold")
+    hold = FilesHold(shop.infra.databases.cluster, shop.id, "test", "restore:test")
+    hold.keep()
+    path = migrations.MIGRATIONS / "project" / "020_files_hold.sql"
+    with stored_tenant(shop.infra, shop.id).as_admin() as admin:
+        admin.execute(path.read_text())
+    shop.files.rows("DELETE FROM storage.objects")
+    shop.files.sweep()
+    assert len(shop.files.blobs()) == len(FIRST)
+    hold.release()
+    shop.files.sweep()
+    assert shop.files.blobs() == set()
