@@ -13,6 +13,7 @@ from app.platform.backups import admin_backups, backups, transfers
 from app.platform.operations import capacity, databases, doctor, health, jobs, operator, platform_secrets, schedules
 from app.platform.owners import accounts, admin_owners, mail, owners, tokens
 from app.platform.projects import (
+    access_keys,
     extensions,
     keys,
     lifecycle,
@@ -44,6 +45,7 @@ NOUNS = (
     projects.routes,
     lifecycle.routes,
     keys.routes,
+    access_keys.routes,
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,
@@ -109,8 +111,9 @@ def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequ
         from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it
 
         storage = StorageService(
-            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit
-        )
+            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit,
+            registry=app.extensions[EXTENSION].metrics.registry,
+        )  # fmt: skip
         app.register_blueprint(storage.blueprint())
         storage.begin_sweeping()
     if "data" in services:

@@ -10,7 +10,7 @@ from infra.backup.monitor import UNWATCHED, ProgressMonitor
 from infra.backup.set_plan import SetPlan
 from infra.backup.store import BackupStore
 from infra.errors import Refused
-from jobs.projects import api_keys
+from jobs.projects import access_keys, api_keys
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
@@ -36,7 +36,7 @@ def is_of_clients(name: str) -> bool:
 
     A key that was revoked since the backup would be good again there.
     """
-    return name == names.SIGNING_KEY or name.startswith(api_keys.PREFIX)
+    return name == names.SIGNING_KEY or name.startswith((api_keys.PREFIX, access_keys.PREFIX))
 
 
 def store(infra: Infra) -> BackupStore:

@@ -23,6 +23,7 @@ NOUNS = (
     "owners.login",
     "projects.projects",
     "users.users",
+    "storage.storage",
     "jobs.jobs",
     "owners.owners",
     "owners.tokens",

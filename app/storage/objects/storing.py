@@ -93,13 +93,15 @@ class Storing:
             if incoming.length is not None:
                 limits.check_length(incoming.length)
             row_id = self._put_row(tx, incoming, incoming.metadata())
+            tx.become_storage()
+            check_quota(tx, self._project)
         if self._planned is None:
             # The row that is there keeps its id, by which its bytes are named.
             self._id = row_id
         return limits
 
-    def store(self, incoming: Incoming) -> Stored:
-        """Store what comes. Raises StorageError; nothing is changed then."""
+    def store(self, incoming: Incoming, first: Callable[[StorageTransaction], None] = lambda _tx: None) -> Stored:
+        """Store what comes. Raises StorageError; nothing is changed then. first: as `put_in_place` takes it."""
         limits = self.permit(incoming)
         writer = self._place.begin()
         try:
@@ -109,7 +111,7 @@ class Storing:
             raise over_quota() from error
         finally:
             writer.discard()
-        return self.put_in_place(incoming, digests)
+        return self.put_in_place(incoming, digests, first)
 
     def put_in_place(
         self, incoming: Incoming, digests: Digests, first: Callable[[StorageTransaction], None] = lambda _tx: None
@@ -137,6 +139,7 @@ class Storing:
             self._place.delete(planned)
         if self._target.upsert:
             remove_dead_bytes(self._project, self._services, number)
+        self._services.counts.objects("stored")
         return Stored(row_id, self._version, metadata)
 
     @property
@@ -180,7 +183,8 @@ def receive(writer: BlobWriter, chunks: Iterator[bytes], limits: Limits) -> Dige
 def stored_metadata(incoming: Incoming, digests: Digests) -> dict[str, Any]:
     """Return what is kept of an object beside its row, in the members that clients know."""
     found = {
-        "eTag": f'"{digests.md5}"',
+        **incoming.more,
+        "eTag": f'"{incoming.etag or digests.md5}"',
         "size": digests.size,
         "mimetype": incoming.content_type,
         "cacheControl": incoming.cache_control,
