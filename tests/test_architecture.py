@@ -89,7 +89,6 @@ MAY_IMPORT_WING = {
 DOORS = {
     "infra.backup": {
         *("infra.backup.store", "infra.backup.offsite", "infra.backup.keys", "infra.backup.trial_api"),
-        "infra.backup.pulling",
         # What is handed in and comes out.
         *("infra.backup.set_plan", "infra.backup.set_names", "infra.backup.monitor", "infra.backup.differences"),
         *("infra.backup.objects.hold", "infra.backup.objects.part", "infra.backup.offsite_names"),

@@ -53,10 +53,22 @@ def differing_sets(run: Run[Any], offsite: Offsite, new: Collection[str], known:
         seen = [stem for stem in store.stems() if owner_of(stem) == owner and stem in known][-1:]
         right = store.objects.needed(store.read(stem) for stem in seen)
         of = {stem: store.objects.needed([store.read(stem)]) - right for stem in new if owner_of(stem) == owner}
-        run.check()
-        differing = set(offsite.differing_files(run.infra.settings.backups_folder, sorted(set().union(*of.values()))))
+        differing = _differing(run, offsite, sorted(set().union(*of.values())))
         wrong |= {stem: min(needed & differing) for stem, needed in of.items() if needed & differing}
     return wrong
+
+
+def _differing(run: Run[Any], offsite: Offsite, names: list[str]) -> set[str]:
+    """Return which copies are not there as they are here, once what was encrypted anew since has gone over again.
+
+    What has changed here without having been written, as a disk does it, has its time still: it does not go over.
+    """
+    folder = run.infra.settings.backups_folder
+    run.check()
+    if found := offsite.differing_files(folder, names):
+        offsite.send(folder, found, _look(run, 0))
+        found = offsite.differing_files(folder, found)
+    return set(found)
 
 
 def remove_unneeded_files(run: Run[Any], offsite: Offsite, left: Collection[str], gone: Collection[str]) -> None:

@@ -1,8 +1,9 @@
 -- by: administrator
 -- While somebody is in here whose time is not over, no bytes of files are removed: a backup is copying what its dump
--- names, or a database of before a restore, which may come back, names what the live one does not.
+-- names, or a database of before a restore, which may come back, names what the live one does not. Where one is held that
+-- this file has not reached yet, the table is there already.
 
-CREATE TABLE launchdb.files_hold (
+CREATE TABLE IF NOT EXISTS launchdb.files_hold (
     holder text PRIMARY KEY,
     until timestamptz NOT NULL
 );

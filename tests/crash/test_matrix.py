@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from jobs.engine import kind as kinds
@@ -80,7 +82,7 @@ def forget_all(settings, infra):
     """Have the project before be none of this one's business."""
     for folder in (settings.backups_folder, settings.exports_folder, settings.imports_folder):
         for path in folder.iterdir() if folder.is_dir() else ():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     with infra.database.autocommit() as tx:
         tx.execute("DELETE FROM backups")
         tx.execute("UPDATE projects SET status = 'deleted'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import psycopg
@@ -22,10 +23,12 @@ from jobs.kinds.project.provision import ProvisionProject
 from jobs.requests import platform_restore
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, mark_for_deletion, stored_tenant
+from tests.fixtures.stored_files import StoredFiles
 
 pytestmark = pytest.mark.gpg
 
 TOLD = []
+FILES = {"a.txt": b"one", "b.txt": b"two" * 1000}
 
 
 @pytest.fixture
@@ -38,6 +41,7 @@ def shops(engine, infra, settings, master_key):
         engine.runner.drain()
         for project in made:
             sql(infra, project, "CREATE TABLE notes AS SELECT n FROM generate_series(1, 100) n")
+        StoredFiles(infra, made[0]).put(**FILES)
         engine.enqueue(BackupFleet())
         engine.runner.drain()
     made.append(add_project(infra))
@@ -76,6 +80,7 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     for project in (first, second):
         lose(infra, project)
     wipe(infra)
+    shutil.rmtree(infra.settings.files_folder)
     kept = platform_restore.restore_platform(infra, platform_restore.newest(infra), TOLD.append)
     assert kept.endswith("_before")
     done = platform_restore.adopt_unknown(infra, TOLD.append)
@@ -89,6 +94,8 @@ def test_everything_comes_back_from_the_backups_and_the_keys(shops, engine, infr
     assert states == {first: "active", second: "active"}, "the one that came later is not in the backup"
     assert sql(infra, first, "SELECT count(*) FROM notes") == (100,)
     assert stored_tenant(infra, first).passwords == known, "its own secrets came back with the platform"
+    files = StoredFiles(infra, first)
+    assert (files.contents(), files.is_whole()) == (FILES, True)
     assert (infra.settings.instances_folder / second).exists()
     assert platform_restore.adopt_unknown(infra, TOLD.append) == {
         "backups": 0,

@@ -1,7 +1,7 @@
 """The contents of one project's files: each is kept once, compressed and encrypted, by a name that tells nothing of it.
 
-Whoever writes shares a lock with other writers; who removes what no set names any more has it alone. A content is
-never replaced by another one: what has its name is it, or is damaged.
+Whoever writes shares a lock with other writers; who removes what no set names any more has it alone. Two files of one
+name hold the same, or one of them is damaged.
 """
 
 from __future__ import annotations
@@ -165,10 +165,9 @@ class ContentStore:
             name = self.name(key, sha256)
             path = self.path(name)
             files.ensure_folder(path.parent)
-            if path.exists():
-                return PutContent(self.sealed(name), made.plain_bytes, sha256, 0)
-            coming.replace(path)
-            return PutContent(SealedContent(name, made.bytes, made.sha256), made.plain_bytes, sha256, made.bytes)
+            added = 0 if path.exists() else made.bytes
+            coming.replace(path)  # what was there may be damaged: this is not
+            return PutContent(SealedContent(name, made.bytes, made.sha256), made.plain_bytes, sha256, added)
         finally:
             coming.unlink(missing_ok=True)
 

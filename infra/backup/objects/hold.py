@@ -37,8 +37,9 @@ class FilesHold:
     _renewed: float | None = field(default=None, init=False)
 
     def take(self) -> None:
-        """Hold the bytes for a while. A database of an older version cannot be held. Raises Unavailable."""
-        self._renewed = time.monotonic() if self._execute(SQL.take) is not None else None
+        """Hold the bytes for a while. Raises Unavailable."""
+        self._execute(SQL.take)
+        self._renewed = time.monotonic()
 
     def renew(self) -> None:
         """Hold them for a while longer, where that is due. Raises Unavailable."""
@@ -65,11 +66,11 @@ class FilesHold:
         """Ensure that nothing is held for the sake of what was there before a restore. Raises Unavailable."""
         self._execute(SQL.release_kind)
 
-    def _execute(self, statement: str) -> int | None:
-        """Return how many rows were changed; None where there is no such table."""
+    def _execute(self, statement: str) -> int:
+        """Return how many rows were changed."""
         with self.cluster.open_in_database(self.database, self.session) as admin:
             row = admin.execute(SQL.is_known).fetchone()
             if not (row and row[0]):
-                return None
+                admin.execute(SQL.make)
             values = {"holder": self.holder, "seconds": LEASE_SECONDS, "kind": RESTORE}
             return admin.execute(statement, values).rowcount

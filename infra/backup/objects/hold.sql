@@ -1,6 +1,10 @@
 -- name: is_known
--- A database that no migration has reached yet has none.
 SELECT to_regclass('launchdb.files_hold') IS NOT NULL;
+
+-- name: make
+-- In a database that no migration has reached yet: what is held in it now has to be held behind its migration, too.
+CREATE TABLE IF NOT EXISTS launchdb.files_hold (holder text PRIMARY KEY, until timestamptz NOT NULL);
+GRANT SELECT ON launchdb.files_hold TO PUBLIC;
 
 -- name: take
 INSERT INTO launchdb.files_hold (holder, until) VALUES (%(holder)s, now() + %(seconds)s * interval '1 second')

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from infra import files
 from infra.backup import keys, sets
 from infra.backup.archive import BackupDamaged
 from infra.backup.differences import shortened
@@ -148,7 +149,7 @@ class FilesOfSets:
             return ContentStore(self._folder, owner, self._gpg).remove_unnamed(named)
 
     def _before(self, stem: str, key_id: str) -> ListingFile | None:
-        """Return the listing of the newest set of the same project and key that holds files."""
+        """Return the listing of the newest set of the same project and key that holds files, where it is as written."""
         known = keys.backup_keys(self._secrets)
         for other in reversed(sets.stems(self._folder)):
             if owner_of(other) != owner_of(stem):
@@ -157,6 +158,9 @@ class FilesOfSets:
                 manifest = sets.read_manifest(self._folder, other, known)
             except Refused:
                 continue
-            if manifest.key_id == key_id and (found := self.listing(manifest)) is not None:
-                return found
+            file = manifest.file(FILES)
+            if file is None or manifest.key_id != key_id:
+                continue
+            path = self._folder / file.name
+            return self.listing(manifest) if path.exists() and files.sha256_of(path) == file.sha256 else None
         return None

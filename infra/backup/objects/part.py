@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from infra.backup.archive import BackupDamaged
 from infra.backup.objects.copying import CopyingInto, ObjectCopier
 from infra.backup.objects.listing import StoredObject, open_lines, row_line, write_lines
 from infra.backup.objects.rows import object_rows
@@ -104,15 +103,10 @@ class ObjectsPart:
 
     @contextmanager
     def _files_before(self) -> Iterator[Iterator[StoredObject]]:
-        """Lend what the set before names; a listing that does not open is none."""
+        """Lend what the set before names."""
         before = self._target.before()
         if before is None:
             yield iter(())
             return
         with before.open(whole=False) as found:
-            yield _readable(found)
-
-
-def _readable(found: Iterator[StoredObject]) -> Iterator[StoredObject]:
-    with suppress(BackupDamaged):
-        yield from found
+            yield found

@@ -6,9 +6,9 @@ import click
 
 from infra import files
 from infra.backup.offsite import Offsite
-from infra.backup.pulling import pull_sets
 from infra.backup.set_names import stem_of, whole
 from infra.backup.store import BackupStore
+from jobs.backup.pulling import pull_sets
 from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import NOT_FOUND, CliError
 from scripts.cli.output import json_option, print_json, print_lines, print_note

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 
 from catalog import backups
 from infra.backup.offsite import Offsite
-from infra.backup.pulling import pull_sets
 from infra.files import ensure_folder
 from jobs.backup import backups as sets
+from jobs.backup.pulling import pull_sets
 from jobs.kinds.backup.backup import BackupProject
 from jobs.kinds.backup.forget_backup import ForgetBackup
 from jobs.kinds.backup.sync_offsite import SyncOffsite
@@ -101,15 +102,21 @@ def test_a_copy_that_was_changed_there_is_named_and_its_set_not_taken(copies):
     assert sets.store(copies.infra).stems() == []
 
 
-def test_a_copy_that_differs_there_keeps_its_set_from_counting_as_copied(copies):
+def test_a_copy_that_differs_there_keeps_its_set_from_counting_as_copied_until_it_is_written_anew(copies):
     backup = copies.back_up()
     path = max((copies.folder / "files").rglob("*.gpg"), key=lambda each: each.stat().st_size)
     there = copies.server.copies / path.relative_to(copies.folder)
     there.parent.mkdir(parents=True)
     there.write_bytes(bytes(path.stat().st_size))
+    # As where a disk has gone bad, here or there: which of the two it was nobody knows.
+    os.utime(there, ns=(0, path.stat().st_mtime_ns))
     job = copies.do(SyncOffsite())
     assert (job.status, path.name in job.error["detail"]) == ("failed", True)
     assert not copies.is_known_there(backup)
+    path.touch()
+    copies.sync()
+    assert copies.is_known_there(backup)
+    assert there.read_bytes() == path.read_bytes()
 
 
 def test_what_no_set_there_needs_any_more_goes_with_the_last_that_did(copies):
