@@ -22,7 +22,8 @@ from psycopg import sql
 
 from app.data.parse import request as requests
 from app.data.plan import schema
-from app.data.serve.standalone import ConfigSource, DataApi
+from app.data.serve.config_source import ConfigSource
+from app.data.serve.standalone import DataApi
 from app.data.sql import statement
 from scripts.bench.figures import Figure, cpu_seconds, exit_status, percentile, print_figures, tree
 from scripts.bench.front_bench import running
