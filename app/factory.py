@@ -13,6 +13,7 @@ from app.platform.backups import admin_backups, backups, transfers
 from app.platform.operations import capacity, databases, doctor, health, jobs, operator, platform_secrets, schedules
 from app.platform.owners import accounts, admin_owners, mail, owners, tokens
 from app.platform.projects import (
+    access_keys,
     extensions,
     keys,
     lifecycle,
@@ -44,6 +45,7 @@ NOUNS = (
     projects.routes,
     lifecycle.routes,
     keys.routes,
+    access_keys.routes,
     owner_migrations.routes,
     project_sql.routes,
     project_settings.routes,

@@ -41,7 +41,7 @@ MAY_IMPORT_WING = {
         *("infra.edge", "infra.instances", "infra.mail", "infra.pooler"),
     },
     "infra.embedded": {"infra", "infra.postgres", "infra.secrets", "infra.composition"},
-    "infra.backup": {"infra", "infra.postgres", "infra.secrets", "infra.embedded"},
+    "infra.backup": {"infra", "infra.postgres", "infra.secrets", "infra.embedded", "infra.blobs"},
     "infra.host": {"infra", "infra.secrets", "infra.edge"},
     "infra.doctor": {"infra", "infra.secrets", "infra.pooler", "infra.host"},
     "jobs": set(),
@@ -89,8 +89,10 @@ MAY_IMPORT_WING = {
 DOORS = {
     "infra.backup": {
         *("infra.backup.store", "infra.backup.offsite", "infra.backup.keys", "infra.backup.trial_api"),
+        "infra.backup.pulling",
         # What is handed in and comes out.
         *("infra.backup.set_plan", "infra.backup.set_names", "infra.backup.monitor", "infra.backup.differences"),
+        *("infra.backup.objects.hold", "infra.backup.objects.part", "infra.backup.offsite_names"),
     },
 }
 # The bench does by hand what we do, to compare.
@@ -127,6 +129,10 @@ HOMES = {
     "requests": ("infra.instances.containers", "infra.outbound"),
     "urllib3": ("infra.instances.containers", "infra.outbound"),
     "authlib": ("app.auth.oauth",),
+    "awscrt": ("app.storage.s3.sigv4.checksums",),
+    "botocore": ("app.storage.s3.sigv4.expected", "infra.blobs"),
+    "boto3": ("infra.blobs",),
+    "defusedxml": ("app.storage.s3.xml",),
     "joserfc": ("app.auth.oauth",),
     "gunicorn": ("app", "scripts.cli.services.serve"),
     "click": ("scripts",),

@@ -29,6 +29,7 @@ from infra.disk import DiskFull
 from infra.errors import Unavailable
 from jobs.engine.commands import JobConflict, JobNotFound
 from jobs.engine.schedules import ScheduleNotFound, ScheduleRefused, ScheduleUnserved
+from jobs.projects.access_keys import NoSuchAccessKey, TooManyAccessKeys
 from jobs.projects.api_keys import NoSuchApiKey, TooManyApiKeys
 from jobs.projects.jwt_import import ImportRefused
 from jobs.projects.signing_keys import NoSuchSigningKey, SigningKeyInUse
@@ -71,7 +72,9 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     SettingsRefused: (422, "invalid-input"),
     MigrationConflict: (409, "migration-conflict"),
     NoSuchApiKey: (404, "key-not-found"),
+    NoSuchAccessKey: (404, "key-not-found"),
     TooManyApiKeys: (409, "too-many-keys"),
+    TooManyAccessKeys: (409, "too-many-keys"),
     NoSuchSigningKey: (404, "key-not-found"),
     SigningKeyInUse: (409, "key-in-use"),
     ImportRefused: (422, "invalid-input"),
@@ -112,8 +115,8 @@ def problem_response(problem: Problem) -> Response:
 
 
 def _for_projects(problem: Problem) -> Response:
-    if wsgi.is_preflight(request):
-        made = wsgi.preflight(request)
+    if wsgi.is_preflight(request.environ):
+        made = wsgi.as_response(wsgi.preflight(request.environ), request.environ)
     else:
         code, headers = CODES.get(problem.kind, str(problem.status)), tuple(problem.headers.items())
         message = problem.detail[0].upper() + problem.detail[1:]

@@ -50,10 +50,10 @@ class Swept:
 def sweep(project: StorageProject, services: StorageServices, *, young_seconds: float = YOUNG_SECONDS) -> Swept:
     """Sweep one project; several may at once. Raises StorageError, Unavailable."""
     found = Swept()
-    while removed := remove_dead_bytes(project, services):
-        found.removed += removed
     place = services.blobs(project.id)
     found.dropped = _drop_ended_uploads(project, services, place, young_seconds)
+    while removed := remove_dead_bytes(project, services):
+        found.removed += removed
     found.removed += _remove_unnamed(project, place, services.clock() - young_seconds)
     _forget_pictures(project, services)
     found.missing = _missing(project, place)
@@ -67,6 +67,7 @@ def _drop_ended_uploads(
 ) -> int:
     with project.transaction(SWEEP) as tx:
         tx.execute(SQL.end_uploads, {"now": services.clock()})
+        tx.execute(SQL.end_multipart_uploads, {"now": services.clock()})
         alive = {str(row["id"]) for row in tx.rows(SQL.uploads)}
     oldest, dropped = services.clock() - young_seconds, 0
     for entry in place.partials():

@@ -20,6 +20,8 @@ class StorageSpec(ProjectSpec):
     url_keys       what signed URLs are signed with: the first signs, all of them are good
     roles          the database's roles by the shared name of each: anon, authenticated, service_role
     api_keys       the opaque API keys that are good, `role:hash` each (see infra.secrets.opaque_keys)
+    access_keys    the secret of each S3 access key that is good, by its id
+    session_keys   what a session of S3 is signed with by whoever has a user's token: the keys of apps
     settings       the project's settings, as JSON by their public names
     """
 
@@ -33,6 +35,8 @@ class StorageSpec(ProjectSpec):
     pool_size: int = 8
     db_uri_before: str = field(default="", repr=False)
     api_keys: list[str] = field(default_factory=list)
+    access_keys: dict[str, str] = field(default_factory=dict, repr=False)
+    session_keys: list[str] = field(default_factory=list, repr=False)
 
     def checked(self) -> Self:
         """Return itself where it names a database and a key. Raises Refused."""

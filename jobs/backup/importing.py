@@ -11,7 +11,7 @@ from infra.postgres.sql import statements
 from infra.secrets import signing_keys
 from jobs.backup import backups
 from jobs.backup.backups import KEYS, is_kept
-from jobs.projects import api_keys, jwt_import
+from jobs.projects import access_keys, api_keys, jwt_import
 
 if TYPE_CHECKING:
     from infra.backup.transfer import ExportHeader
@@ -57,7 +57,9 @@ def _check_details(infra: Infra, scope: str, details: dict[str, Any]) -> None:
 
 
 def is_whole(name: str, value: str) -> bool:
-    """Return whether a signing key or an opaque key is one; of what else there is, others say so."""
+    """Return whether a signing key, an opaque key or an access key is one; of what else there is, others say so."""
     if name == names.SIGNING_KEY:
         return signing_keys.is_signing_key(value)
+    if name.startswith(access_keys.PREFIX):
+        return access_keys.is_stored_key(name, value)
     return api_keys.is_stored_key(value) if name.startswith(api_keys.PREFIX) else True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
@@ -15,9 +16,12 @@ from app.data.parse import body, media, preferences, querystring
 from app.data.parse.terms import ALL, RowRange
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.data.config import DataConfig
     from app.data.parse.media import Media
     from app.data.parse.preferences import Preferences
+    from app.data.parse.shapes import Shape
     from app.data.parse.terms import Query
 
 TABLE, ROUTINE, ROOT = "table", "routine", "root"
@@ -42,7 +46,7 @@ class RawRequest:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it is understood."""
+    """A request as it is understood. shape: where there is one, the query holds marks in the place of values."""
 
     raw: RawRequest
     resource: str
@@ -54,11 +58,17 @@ class Request:
     accepts: list[Media]
     content: str
     payload: body.Payload | None
+    shape: Shape | None = None
 
     @property
     def method(self) -> str:
         """Return the method."""
         return self.raw.method
+
+    @property
+    def canonical(self) -> str:
+        """Return the query as answers repeat it."""
+        return self.query.canonical if self.shape is None else self.shape.canonical
 
     @property
     def is_read(self) -> bool:
@@ -99,14 +109,13 @@ def read(raw: RawRequest, config: DataConfig, read_body: ReadBody = body.read) -
     )
 
 
-def request_settings(raw: RawRequest) -> tuple[str, str]:
-    """Return the headers and the cookies as JSON, which SQL reads as request.headers and request.cookies."""
-    headers = {name: value for name, value in raw.headers.items() if name != "cookie"}
+def request_settings(given: Mapping[str, str]) -> tuple[str, str]:
+    """Return headers, and their cookies, as JSON, which SQL reads as request.headers and request.cookies."""
+    headers = {name: value for name, value in given.items() if name != "cookie"}
     cookies: dict[str, str] = {}
-    try:
-        cookies = {name: morsel.value for name, morsel in SimpleCookie(raw.headers.get("cookie", "")).items()}
-    except CookieError:
-        cookies = {}
+    if "cookie" in given:
+        with suppress(CookieError):
+            cookies = {name: morsel.value for name, morsel in SimpleCookie(given["cookie"]).items()}
     return json.dumps(headers, ensure_ascii=False), json.dumps(cookies, ensure_ascii=False)
 
 

@@ -32,6 +32,27 @@ class ApiKeyAcceptedOut(AcceptedOut):
     api_key: str | None = None
 
 
+class AccessKeyOut(ResponseBody):
+    """An S3 access key."""
+
+    access_key_id: str
+    name: str
+    created_at: datetime
+
+
+class AccessKeysOut(ResponseBody):
+    """The S3 access keys of a project, the oldest first."""
+
+    keys: list[AccessKeyOut]
+
+
+class AccessKeyAcceptedOut(AcceptedOut):
+    """An access key that was made, and the job that tells Storage. secret_access_key: its secret, this one time."""
+
+    key: AccessKeyOut
+    secret_access_key: str | None = None
+
+
 class SigningKeyOut(ResponseBody):
     """A signing key. public_key: a JWK; None of a symmetric one."""
 

@@ -34,7 +34,7 @@ _KEYS, _SIGNING = "/api/projects/<project_id>/keys", "/api/projects/<project_id>
 @routes.get(_KEYS, who="owner", answers={200: ApiKeysOut})
 def list_keys(call: Call, project_id: str) -> ViewResponse:
     """Lists the opaque API keys, without the values of secret ones."""
-    _, known = _read(call, project_id)
+    _, known = read_project(call, project_id)
     return ViewResponse({"keys": [_shown(key) for key in api_keys.keys_of(known)]})
 
 
@@ -44,10 +44,10 @@ def list_keys(call: Call, project_id: str) -> ViewResponse:
 )  # fmt: skip
 def create_key(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
     """Makes an opaque API key and shows its value, this one time: a replay has null in its place."""
-    project = _locked(call, tx, project_id)
+    project = locked_project(call, tx, project_id)
     made, value = api_keys.make(tx, call.world.infra.vault, project.id, name=call.body.name, key_type=call.body.type)
     hide_values(value)
-    answer = _told(call, tx, project)
+    answer = keys_told(call, tx, project)
     body = {**(answer.body or {}), "key": _shown(made), "apiKey": None}
     told = {"keyId": made.id, "type": made.type}
     return replace(answer, body=body, once={"apiKey": value}, told=told, headers={**answer.headers, **NO_STORE})
@@ -59,15 +59,15 @@ def create_key(call: Call, tx: Transaction, project_id: str) -> ViewResponse:
 )  # fmt: skip
 def revoke_key(call: Call, tx: Transaction, project_id: str, key_id: str) -> ViewResponse:
     """Revokes an opaque API key; what uses it is refused within a second."""
-    project = _locked(call, tx, project_id)
+    project = locked_project(call, tx, project_id)
     api_keys.revoke(tx, project.id, key_id)
-    return _told(call, tx, project)
+    return keys_told(call, tx, project)
 
 
 @routes.get(_SIGNING, who="owner", answers={200: SigningKeysOut})
 def list_signing_keys(call: Call, project_id: str) -> ViewResponse:
     """Lists the keys that users' tokens are signed with, by their public part."""
-    _, known = _read(call, project_id)
+    _, known = read_project(call, project_id)
     found = signing_keys.keys_of(known)
     signs = next((key.id for key in found if key.state == "in_use"), None)
     return ViewResponse({"keys": [_shown_signing(key) for key in found], "signedBy": signs})
@@ -101,9 +101,9 @@ def rotate_signing_key(call: Call, tx: Transaction, project_id: str) -> ViewResp
 )  # fmt: skip
 def revoke_signing_key(call: Call, tx: Transaction, project_id: str, key_id: str) -> ViewResponse:
     """Revokes a key that signs no more: tokens that it signed are refused."""
-    project = _locked(call, tx, project_id)
+    project = locked_project(call, tx, project_id)
     signing_keys.revoke(tx, call.world.infra.vault, project.id, key_id)
-    return _told(call, tx, project)
+    return keys_told(call, tx, project)
 
 
 @routes.change(
@@ -126,13 +126,14 @@ def import_jwt_secret(call: Call, tx: Transaction, project_id: str) -> ViewRespo
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def _read(call: Call, project_id: str) -> tuple[Project, ScopeSecrets]:
+def read_project(call: Call, project_id: str) -> tuple[Project, ScopeSecrets]:
+    """Return the owner's project, and its secrets. Raises ProjectNotFound."""
     with call.world.infra.database.autocommit() as tx:
         project = projects.find_owned(tx, project_id, call.owner_id)
         return project, secrets.read_all(tx, call.world.infra.vault, project.id)
 
 
-def _locked(call: Call, tx: Transaction, project_id: str) -> Project:
+def locked_project(call: Call, tx: Transaction, project_id: str) -> Project:
     """Return the owner's project, which nobody else changes now. Raises ProjectBusy unless it has its secrets."""
     project = projects.find_owned(tx, project_id, call.owner_id, lock=True)
     if project.status not in SETTLED:
@@ -140,7 +141,7 @@ def _locked(call: Call, tx: Transaction, project_id: str) -> Project:
     return project
 
 
-def _told(call: Call, tx: Transaction, project: Project) -> ViewResponse:
+def keys_told(call: Call, tx: Transaction, project: Project) -> ViewResponse:
     """Have the project's services told, and answer with the job that does."""
     by: dict[str, Any] = {"by": call.owner_id, "owner_id": call.owner_id, "request_id": call.request_id}
     answer = waiting.accepted_response(job_json(tx, lifecycle.update_keys(tx, project.id, **by)))

@@ -20,6 +20,12 @@ class NewApiKey(RequestBody):
     type: Literal["publishable", "secret"]
 
 
+class NewAccessKey(RequestBody):
+    """An S3 access key."""
+
+    name: Title
+
+
 class NewSigningKey(RequestBody):
     """A signing key that stands by."""
 

@@ -37,25 +37,35 @@ def create(call: StorageCall) -> StorageAnswer:
     bucket_id = checked_bucket(body.get("id") or name)
     if body.get("type") not in (None, "STANDARD"):
         raise StorageError(400, "InvalidRequest", "InvalidRequest", "This type of bucket is not available")
-    fields = {"public": False, "file_size_limit": None, "allowed_mime_types": None}
-    fields |= fields_of(body, call.project.settings.file_bytes)
+    make(call, bucket_id, name, fields_of(body, call.project.settings.file_bytes))
+    return StorageAnswer({"name": bucket_id})
+
+
+def make(call: StorageCall, bucket_id: str, name: str, fields: Mapping[str, Any]) -> None:
+    """Make a bucket as the caller. fields: by column, what is not as usual. Raises StorageError."""
+    values = {"public": False, "file_size_limit": None, "allowed_mime_types": None, **fields}
     with call.transaction() as tx:
         tx.become(call.caller)
         try:
-            tx.execute(SQL.insert, {"id": bucket_id, "name": name, "owner_id": call.caller.owner_id, **fields})
+            owner = call.caller.owner_id
+            tx.execute(SQL.insert, {"id": checked_bucket(bucket_id), "name": name, "owner_id": owner, **values})
         except UniqueViolation as error:
             raise already_exists("BucketAlreadyExists") from error
-    return StorageAnswer({"name": bucket_id})
 
 
 def read(call: StorageCall) -> StorageAnswer:
     """Answer a bucket."""
+    return StorageAnswer(shown(found(call, call.path["bucket"])))
+
+
+def found(call: StorageCall, bucket: str) -> dict[str, Any]:
+    """Return a bucket's row, as the caller sees it. Raises StorageError."""
     with call.transaction() as tx:
         tx.become(call.caller)
-        found = tx.row(SQL.read, {"id": call.path["bucket"]})
-    if found is None:
+        row = tx.row(SQL.read, {"id": bucket})
+    if row is None:
         raise no_such_bucket()
-    return StorageAnswer(shown(found))
+    return row
 
 
 def list_all(call: StorageCall) -> StorageAnswer:
@@ -64,19 +74,24 @@ def list_all(call: StorageCall) -> StorageAnswer:
     order = (call.query.get("sortOrder") or "asc").lower()
     if column not in SORTED_BY or order not in ("asc", "desc"):
         raise invalid_request("querystring/sortColumn must be equal to one of the allowed values")
-    statement = SQL.list.format(column=sql.Identifier(column), order=sql.SQL("DESC" if order == "desc" else "ASC"))
-    values = {
-        "limit": _count(call.query, "limit", LIST_MAX),
-        "offset": _count(call.query, "offset", 0),
-        "search": call.query.get("search") or "",
-    }
+    limit, offset = _count(call.query, "limit", LIST_MAX), _count(call.query, "offset", 0)
+    search = call.query.get("search") or ""
+    rows = listed(call, column=column, order=order, limit=limit, offset=offset, search=search)
+    answer = [shown(row) for row in rows]
+    if not _PYTHON.match(call.headers.get("X-Client-Info") or ""):
+        answer = [{**bucket, "type": row["type"]} for bucket, row in zip(answer, rows, strict=True)]
+    return StorageAnswer(answer)
+
+
+def listed(
+    call: StorageCall, *, column: str, order: str, limit: int, offset: int = 0, search: str = ""
+) -> list[dict[str, Any]]:
+    """Return a page of the buckets' rows that the caller sees. column: one of SORTED_BY; order: asc or desc."""
+    direction = sql.SQL("DESC" if order == "desc" else "ASC")
+    statement = SQL.list.format(column=sql.Identifier(column), order=direction)
     with call.transaction() as tx:
         tx.become(call.caller)
-        found = tx.rows(statement, values)
-    listed = [shown(row) for row in found]
-    if not _PYTHON.match(call.headers.get("X-Client-Info") or ""):
-        listed = [{**bucket, "type": row["type"]} for bucket, row in zip(listed, found, strict=True)]
-    return StorageAnswer(listed)
+        return tx.rows(statement, {"limit": limit, "offset": offset, "search": search})
 
 
 def update(call: StorageCall) -> StorageAnswer:
@@ -93,7 +108,12 @@ def update(call: StorageCall) -> StorageAnswer:
 
 def delete(call: StorageCall) -> StorageAnswer:
     """Delete a bucket that holds nothing."""
-    bucket = call.path["bucket"]
+    remove(call, call.path["bucket"])
+    return StorageAnswer({"message": "Successfully deleted"})
+
+
+def remove(call: StorageCall, bucket: str) -> None:
+    """Delete a bucket as the caller. Raises StorageError, also when something is in it."""
     with call.transaction() as tx:
         tx.become(call.caller)
         if tx.value(SQL.seen, {"id": bucket}) is None:
@@ -106,7 +126,6 @@ def delete(call: StorageCall) -> StorageAnswer:
         tx.become(call.caller)
         if not tx.execute(SQL.delete, {"id": bucket}):
             raise no_such_bucket()
-    return StorageAnswer({"message": "Successfully deleted"})
 
 
 def empty(call: StorageCall) -> StorageAnswer:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.storage.errors import StorageError, invalid_mime, invalid_request
@@ -37,6 +37,8 @@ class Incoming:
 
     length         how many bytes there will be, or None where nobody has said
     user_metadata  the client's own, or None
+    more           what else is kept of it, by member of the metadata
+    etag           its entity tag without the quotes, where that is not the MD5 of its bytes
     chunks         the bytes; raises StorageError when they end too soon
     """
 
@@ -46,10 +48,12 @@ class Incoming:
     robots: str | None
     length: int | None
     chunks: Iterator[bytes]
+    more: Mapping[str, str] = field(default_factory=dict)
+    etag: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """Return what policies can see of the bytes before they have come."""
-        found = {"mimetype": self.content_type, "cacheControl": self.cache_control}
+        found: dict[str, Any] = {**self.more, "mimetype": self.content_type, "cacheControl": self.cache_control}
         return found if self.length is None else {**found, "contentLength": self.length, "size": self.length}
 
 
@@ -61,11 +65,11 @@ def incoming_of(call: StorageCall) -> Incoming:
         return _of_form(call, stated, robots)
     return Incoming(
         content_type=checked_mime(stated),
-        cache_control=_line(call.headers.get("Cache-Control")) or NO_CACHE,
+        cache_control=header_line(call.headers.get("Cache-Control")) or NO_CACHE,
         user_metadata=user_metadata_of_header(call.headers.get("X-Metadata")),
         robots=robots,
         length=call.length,
-        chunks=_whole_body(call),
+        chunks=whole_body(call),
     )
 
 
@@ -113,7 +117,7 @@ def user_metadata_of_header(stated: str | None) -> dict[str, Any] | None:
 
 def cache_control_of(seconds: str) -> str:
     """Return the header for what a form names in seconds; another text is one already."""
-    text = _line(seconds)
+    text = header_line(seconds)
     return f"max-age={text}" if text.isdigit() and len(text) < 12 else text or NO_CACHE
 
 
@@ -132,7 +136,8 @@ def _of_form(call: StorageCall, stated: str, robots: str | None) -> Incoming:
     )
 
 
-def _whole_body(call: StorageCall) -> Iterator[bytes]:
+def whole_body(call: StorageCall) -> Iterator[bytes]:
+    """Return the bytes of a body. Raises StorageError when it ends before its length."""
     read = 0
     while part := call.body.read(READ_BYTES):
         read += len(part)
@@ -141,7 +146,8 @@ def _whole_body(call: StorageCall) -> Iterator[bytes]:
         raise cut_short()
 
 
-def _line(stated: str | None) -> str:
+def header_line(stated: str | None) -> str:
+    """Return what a header says, to be sent again as it is; nothing where it cannot be."""
     text = (stated or "").strip()
     return text if text.isprintable() and text.isascii() and len(text) <= 200 else ""
 

@@ -15,14 +15,14 @@ from app.storage.objects import storing
 from app.storage.objects.bytes_left import remove_dead_bytes
 from app.storage.objects.found import FoundObject, own_object
 from app.storage.objects.incoming import checked_mime, user_metadata_of_header
-from app.storage.objects.limits import check_quota, limits_of
+from app.storage.objects.limits import Limits, check_quota, limits_of
 from app.storage.objects.uploading import says_upsert
 from app.storage.serve.call import StorageAnswer, StorageRoute
 from infra.blobs.store import BlobMissing, blob_name
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.storage.serve.call import StorageCall
     from app.storage.serve.project import StorageTransaction
@@ -60,7 +60,7 @@ def move(call: StorageCall) -> StorageAnswer:
     """Give an object another name. Its bytes stay where they are: their name is none of a user's."""
     way = Way.of(call.json())
     with call.transaction() as tx:
-        found = _source(call, tx, way)
+        found, _ = _source(call, tx, way)
         tx.become(call.caller)
         if not way.goes_nowhere and not tx.execute(
             SQL.move, {"id": found.id, "bucket": way.to_bucket, "name": way.to_key, "owner_id": call.caller.owner_id}
@@ -69,31 +69,47 @@ def move(call: StorageCall) -> StorageAnswer:
     return StorageAnswer({"message": "Successfully moved", "Id": found.id, "Key": f"{way.to_bucket}/{way.to_key}"})
 
 
+@dataclass(frozen=True)
+class Copied:
+    """An object that was made of another. metadata: what is kept of it; user_metadata: the client's own."""
+
+    id: str
+    version: str
+    metadata: dict[str, Any]
+    user_metadata: dict[str, Any] | None
+
+
 def copy(call: StorageCall) -> StorageAnswer:
     """Have an object there under a second name; onto another only where the client says so."""
     body = call.json()
-    way, upsert = Way.of(body), says_upsert(call)
+    way = Way.of(body)
+    copied = make_copy(call, way, lambda found: _metadata(call, body, found), upsert=says_upsert(call))
+    return StorageAnswer(_shown(way, copied))
+
+
+def make_copy(
+    call: StorageCall,
+    way: Way,
+    kept: Callable[[FoundObject], tuple[dict[str, Any], dict[str, Any] | None]],
+    *,
+    upsert: bool,
+    first: Callable[[StorageTransaction], None] = lambda _tx: None,
+) -> Copied:
+    """Make an object of another as the caller. Raises StorageError.
+
+    kept   returns, of the object that is copied, what is kept of the copy: its metadata, and the client's own
+    first  what the transaction begins with, as Storage's login
+    """
     place = call.services.blobs(call.project.id)
-    version, copy_id = str(uuid.uuid4()), str(uuid.uuid4())
-    made = ""
+    version, copy_id, made = str(uuid.uuid4()), str(uuid.uuid4()), ""
     try:
         with call.transaction() as tx:
-            found = _source(call, tx, way)
-            metadata, user_metadata = _metadata(call, body, found)
-            tx.become(call.caller)
-            values = {
-                "id": copy_id,
-                "bucket": way.to_bucket,
-                "name": way.to_key,
-                "owner_id": call.caller.owner_id,
-                "version": version,
-                "metadata": json.dumps(metadata),
-                "user_metadata": None if user_metadata is None else json.dumps(user_metadata),
-            }
-            if upsert:
-                copy_id = str(tx.value(STORING.upsert, values))
-            else:
-                tx.execute(STORING.insert, values)
+            first(tx)
+            found, limits = _source(call, tx, way)
+            metadata, user_metadata = kept(found)
+            if metadata.get("mimetype") != found.metadata.get("mimetype"):
+                limits.check_type(str(metadata.get("mimetype")))
+            copy_id = _put_copy(call, tx, way, Copied(copy_id, version, metadata, user_metadata), upsert=upsert)
             made = blob_name(copy_id, version)
             place.copy(found.blob, made)
             tx.become_storage()
@@ -108,32 +124,51 @@ def copy(call: StorageCall) -> StorageAnswer:
     if upsert:
         remove_dead_bytes(call.project, call.services, number)
     call.services.counts.objects("copied")
-    return StorageAnswer(_copied(way, copy_id, version, metadata, user_metadata))
+    return Copied(copy_id, version, metadata, user_metadata)
 
 
-def _copied(way: Way, copy_id: str, version: str, metadata: dict[str, Any], user_metadata: Any) -> dict[str, Any]:
+def _put_copy(call: StorageCall, tx: StorageTransaction, way: Way, copied: Copied, *, upsert: bool) -> str:
+    """Put the copy's row in place as the caller; return its id."""
+    tx.become(call.caller)
+    values = {
+        "id": copied.id,
+        "bucket": way.to_bucket,
+        "name": way.to_key,
+        "owner_id": call.caller.owner_id,
+        "version": copied.version,
+        "metadata": json.dumps(copied.metadata),
+        "user_metadata": None if copied.user_metadata is None else json.dumps(copied.user_metadata),
+    }
+    if upsert:
+        return str(tx.value(STORING.upsert, values))
+    tx.execute(STORING.insert, values)
+    return copied.id
+
+
+def _shown(way: Way, copied: Copied) -> dict[str, Any]:
     return {
-        "Id": copy_id,
+        "Id": copied.id,
         "Key": f"{way.to_bucket}/{way.to_key}",
         "name": way.to_key,
         "bucket_id": way.to_bucket,
-        "id": copy_id,
-        "version": version,
+        "id": copied.id,
+        "version": copied.version,
         "created_at": moment(datetime.now(UTC)),
         "updated_at": moment(datetime.now(UTC)),
         "last_accessed_at": None,
-        "metadata": metadata,
-        "user_metadata": user_metadata,
+        "metadata": copied.metadata,
+        "user_metadata": copied.user_metadata,
     }
 
 
-def _source(call: StorageCall, tx: StorageTransaction, way: Way) -> FoundObject:
+def _source(call: StorageCall, tx: StorageTransaction, way: Way) -> tuple[FoundObject, Limits]:
+    """Return what is copied or moved, and what may come where it goes. Raises StorageError."""
     limits = {bucket: limits_of(tx, call.project, bucket, way.to_key) for bucket in (way.bucket, way.to_bucket)}
     found = own_object(call, tx, way.bucket, way.key)
     if way.to_bucket != way.bucket:
         limits[way.to_bucket].check_length(int(found.metadata.get("size") or 0))
         limits[way.to_bucket].check_type(found.content_type)
-    return found
+    return found, limits[way.to_bucket]
 
 
 def _metadata(call: StorageCall, body: Mapping[str, Any], found: FoundObject) -> tuple[dict[str, Any], Any]:

@@ -22,15 +22,20 @@ KEYS_MAX = 100_000
 
 def remove(call: StorageCall) -> StorageAnswer:
     """Remove one object."""
+    remove_object(call, call.path["bucket"], call.path["key"])
+    return StorageAnswer({"message": "Successfully deleted"})
+
+
+def remove_object(call: StorageCall, bucket: str, key: str) -> None:
+    """Remove an object as the caller. Raises StorageError."""
     with call.transaction() as tx:
-        found = own_object(call, tx, call.path["bucket"], call.path["key"])
+        found = own_object(call, tx, bucket, key)
         if not tx.execute(SQL.one, {"id": found.id}):
             raise access_denied("Access denied")
         tx.become_storage()
         number = tx.number
     remove_dead_bytes(call.project, call.services, number)
     call.services.counts.objects("removed")
-    return StorageAnswer({"message": "Successfully deleted"})
 
 
 def remove_many(call: StorageCall) -> StorageAnswer:
@@ -40,17 +45,22 @@ def remove_many(call: StorageCall) -> StorageAnswer:
         raise invalid_request("body/prefixes must be array of strings")
     if len(keys) > KEYS_MAX:
         raise invalid_request(f"body/prefixes must not have more than {KEYS_MAX} items")
+    return StorageAnswer([_removed(row) for row in remove_objects(call, call.path["bucket"], keys)])
+
+
+def remove_objects(call: StorageCall, bucket: str, keys: list[str]) -> list[dict[str, Any]]:
+    """Remove those objects of these keys that the caller may remove; return their rows. Raises StorageError."""
     with call.transaction() as tx:
-        if tx.value(SQL.bucket, {"bucket": call.path["bucket"]}) is None:
+        if tx.value(SQL.bucket, {"bucket": bucket}) is None:
             raise no_such_bucket()
         tx.become(call.caller)
-        removed = tx.rows(SQL.many, {"bucket": call.path["bucket"], "keys": keys})
+        removed = tx.rows(SQL.many, {"bucket": bucket, "keys": keys})
         tx.become_storage()
         number = tx.number
     if removed:
         remove_dead_bytes(call.project, call.services, number)
-    call.services.counts.objects("removed", len(removed))
-    return StorageAnswer([_removed(row) for row in removed])
+        call.services.counts.objects("removed", len(removed))
+    return removed
 
 
 def _removed(row: Mapping[str, Any]) -> dict[str, Any]:

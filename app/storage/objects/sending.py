@@ -29,16 +29,19 @@ SANDBOX = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; 
 _PLAIN_NAME = re.compile(r"[\w .,;()\[\]!@#$&+=~^-]+", re.ASCII)
 
 
-def sent(call: StorageCall, found: FoundObject, file: IO[bytes]) -> StorageAnswer:
-    """Answer an object's bytes, or that the client has them already. Takes care of the file. Raises StorageError."""
+def sent(call: StorageCall, found: FoundObject, file: IO[bytes], *, as_stored: bool = False) -> StorageAnswer:
+    """Answer an object's bytes, or that the client has them already. Takes care of the file. Raises StorageError.
+
+    as_stored  by its own media type, whatever that is: no browser can ask so by itself
+    """
     try:
-        return _sent(call, found, file)
+        return _sent(call, found, file, as_stored=as_stored)
     except BaseException:
         file.close()
         raise
 
 
-def _sent(call: StorageCall, found: FoundObject, file: IO[bytes]) -> StorageAnswer:
+def _sent(call: StorageCall, found: FoundObject, file: IO[bytes], *, as_stored: bool) -> StorageAnswer:
     headers = [
         ("ETag", found.etag),
         ("Last-Modified", http_date(found.updated_at)),
@@ -63,7 +66,10 @@ def _sent(call: StorageCall, found: FoundObject, file: IO[bytes]) -> StorageAnsw
             file.seek(part.start)
             status, length = 206, part.length
             headers.append(("Content-Range", f"bytes {part.start}-{part.start + part.length - 1}/{size}"))
-    headers += [("Content-Length", str(length)), *_described(found.content_type, call.query)]
+    described = _described(found.content_type, call.query)
+    if as_stored:
+        described = [("Content-Type", _sendable(found.content_type)), ("Content-Security-Policy", SANDBOX)]
+    headers += [("Content-Length", str(length)), *described]
     if call.method == "HEAD":
         file.close()
         return StorageAnswer(status=status, headers=tuple(headers))
@@ -91,7 +97,7 @@ class PartOfFile:
 
 def _described(content_type: str, query: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the headers that say what the bytes are, and what a browser does with them."""
-    stated = content_type if content_type.isprintable() and content_type.isascii() else "application/octet-stream"
+    stated = _sendable(content_type)
     plain = stated.partition(";")[0].strip()
     headers = [("Content-Security-Policy", SANDBOX)] if _ACTIVE.fullmatch(plain) or _PAGES.fullmatch(plain) else []
     if _PAGES.fullmatch(plain):
@@ -102,6 +108,10 @@ def _described(content_type: str, query: Mapping[str, str]) -> list[tuple[str, s
     elif _ACTIVE.fullmatch(plain) and not _PAGES.fullmatch(plain) and plain.lower() != "image/svg+xml":
         headers.append(("Content-Disposition", "attachment;"))
     return headers
+
+
+def _sendable(content_type: str) -> str:
+    return content_type if content_type.isprintable() and content_type.isascii() else "application/octet-stream"
 
 
 def attachment(name: str) -> str:

@@ -100,8 +100,8 @@ class Storing:
             self._id = row_id
         return limits
 
-    def store(self, incoming: Incoming) -> Stored:
-        """Store what comes. Raises StorageError; nothing is changed then."""
+    def store(self, incoming: Incoming, first: Callable[[StorageTransaction], None] = lambda _tx: None) -> Stored:
+        """Store what comes. Raises StorageError; nothing is changed then. first: as `put_in_place` takes it."""
         limits = self.permit(incoming)
         writer = self._place.begin()
         try:
@@ -111,7 +111,7 @@ class Storing:
             raise over_quota() from error
         finally:
             writer.discard()
-        return self.put_in_place(incoming, digests)
+        return self.put_in_place(incoming, digests, first)
 
     def put_in_place(
         self, incoming: Incoming, digests: Digests, first: Callable[[StorageTransaction], None] = lambda _tx: None
@@ -183,7 +183,8 @@ def receive(writer: BlobWriter, chunks: Iterator[bytes], limits: Limits) -> Dige
 def stored_metadata(incoming: Incoming, digests: Digests) -> dict[str, Any]:
     """Return what is kept of an object beside its row, in the members that clients know."""
     found = {
-        "eTag": f'"{digests.md5}"',
+        **incoming.more,
+        "eTag": f'"{incoming.etag or digests.md5}"',
         "size": digests.size,
         "mimetype": incoming.content_type,
         "cacheControl": incoming.cache_control,

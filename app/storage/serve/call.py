@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 from app.storage.errors import StorageError, invalid_request
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 # open: nobody is asked, and a token counts for nothing; maybe: without a token it is for nobody; token: one is needed.
 Access = Literal["open", "maybe", "token"]
 JSON_BYTES_MAX = 1024 * 1024
+
+
+class Readable(Protocol):
+    """What comes of a request."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Read so many bytes, or fewer at the end."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class StorageCall:
     query: Mapping[str, str]
     repeated: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    body: IO[bytes]
+    body: Readable
     length: int | None
 
     def transaction(self) -> AbstractContextManager[StorageTransaction]:
@@ -105,15 +112,17 @@ def _too_much() -> StorageError:
 
 @dataclass(frozen=True)
 class StorageAnswer:
-    """What a view answers: a JSON body, a file, or nothing.
+    """What a view answers: a JSON body, a file, text of another kind, or nothing.
 
-    file  read from where it stands, as many bytes as the header Content-Length says; closed when it was sent
+    content  sent as it is; the headers say what it is
+    file     read from where it stands, as many bytes as the header Content-Length says; closed when it was sent
     """
 
     body: Any = None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = field(default=())
     file: IO[bytes] | None = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)

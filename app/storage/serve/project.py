@@ -65,7 +65,7 @@ class Asked:
     def of(cls, operation: str, method: str, path: str, headers: Mapping[str, str]) -> Asked:
         """Return it for a request; its keys and tokens stay out."""
         kept = {name.lower(): value for name, value in headers.items() if _is_text(value)}
-        for secret in ("authorization", "apikey", "cookie", "x-signature"):
+        for secret in ("authorization", "apikey", "cookie", "x-signature", "x-amz-security-token"):
             kept.pop(secret, None)
         return cls(f"storage.{operation}", method, path if _is_text(path) else "", json.dumps(kept))
 

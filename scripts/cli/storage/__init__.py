@@ -1,1 +1,1 @@
-"""launchdb storage: a project's files."""
+"""Commands about the files of a project."""

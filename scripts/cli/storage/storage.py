@@ -15,6 +15,7 @@ from scripts.cli.output import format_pairs, format_table, json_option, print_js
 from scripts.cli.service_client import split_words
 from scripts.cli.storage.copying import carry_out, copies_of
 from scripts.cli.storage.files_client import FilesClient
+from scripts.cli.storage.keys import keys
 from scripts.cli.storage.places import RemotePlace, place_of, remote_place
 
 PLACE = click.argument("words", nargs=-1, required=True, metavar="[PROJECT] PLACE")
@@ -26,6 +27,9 @@ BUCKETS = ("name", "public", "file_size_limit", "allowed_mime_types", "created_a
 @click.group()
 def storage() -> None:
     """Handle a project's files. PLACE is ss:///BUCKET/KEY, or BUCKET/KEY where no file can be meant."""
+
+
+storage.add_command(keys)
 
 
 @storage.command()

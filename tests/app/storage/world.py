@@ -19,6 +19,7 @@ from app.storage.routes import ROUTES
 from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
 from app.storage.serve.views import StorageViews
+from app.storage.service import S3, s3_dialect
 from catalog import settings as project_settings
 from catalog.settings_model import ProjectSettings
 from infra.blobs.local_folder import LocalFolder
@@ -28,6 +29,7 @@ from infra.instances.storage_files import StorageSpec
 from infra.secrets import tokens
 
 BASE = "http://api.test"
+ACCESS_KEY = "0123456789abcdef0123456789abcdef"
 
 
 class StorageWorld:
@@ -42,6 +44,8 @@ class StorageWorld:
             db_uri=tenant.uri(roles.storage),
             jwt_secret=self.secret,
             url_keys=[secrets.token_urlsafe(32)],
+            access_keys={ACCESS_KEY: secrets.token_hex(32)},
+            session_keys=[secrets.token_urlsafe(32)],
             roles={"anon": roles.anon, "authenticated": roles.authenticated, "service_role": roles.service},
         )
         self.configure()
@@ -73,7 +77,7 @@ class StorageWorld:
             lambda project_id: LocalFolder(self.folder, project_id), self.pictures, lambda: self.now()
         )
         app = Flask("storage-test")
-        views = StorageViews(ROUTES, self.projects, self.services, self._absent)
+        views = StorageViews(ROUTES, self.projects, self.services, self._absent, dialects={S3: s3_dialect})
         app.register_blueprint(make_blueprint("storage", views.answer))
         self.app, self.client = app, app.test_client()
 
