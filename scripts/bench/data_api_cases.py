@@ -108,7 +108,7 @@ def bare_views(configuration: Path, place: Path) -> Path:
         parts = frozenset({schema.ROUTINES, schema.LINKS})
         cache = schema.load(connection, config.db_schemas, config.db_extra_search_path, parts)
     views = [_view(case, config, cache) for case in CASES]
-    place.write_text(json.dumps({"conninfo": config.db_uri, "role": f'"{config.db_anon_role}"', "views": views}))
+    place.write_text(json.dumps({"conninfo": config.db_uri, "role": config.db_anon_role, "views": views}))
     api.instance.close()
     return place
 

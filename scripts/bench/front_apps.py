@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from flask import Flask, Response, request
+from psycopg import sql
 
 from app.data.serve.standalone import ConfigSource, DataApi
 
@@ -57,7 +58,7 @@ def bare_sql(file: Path) -> Flask:
     def connection() -> psycopg.Connection[Any]:
         if not hasattr(held, "connection"):
             held.connection = psycopg.connect(spec["conninfo"], autocommit=True, prepare_threshold=0)
-            held.connection.execute(f"SET ROLE {spec['role']}")
+            held.connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(spec["role"])))
         return held.connection  # type: ignore[no-any-return]
 
     def add(number: int, view: dict[str, Any]) -> None:

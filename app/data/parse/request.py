@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from app.data.errors import PgrstError
 from app.data.names import Name
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
     from app.data.parse.media import Media
     from app.data.parse.preferences import Preferences
-    from app.data.parse.shapes import Shape
     from app.data.parse.terms import Query
 
 TABLE, ROUTINE, ROOT = "table", "routine", "root"
@@ -42,6 +41,26 @@ class RawRequest:
     query: str
     headers: dict[str, str]
     body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A request without its values, as `app.data.parse.shapes` reads it.
+
+    key        equal for requests of the same shape
+    literals   its values: a text, or the list of `in`
+    pairs      the query with a mark for each of the values
+    canonical  the query as answers repeat it
+    """
+
+    key: tuple[object, ...]
+    literals: tuple[str | tuple[str, ...], ...] = field(compare=False, repr=False)
+    pairs: tuple[tuple[str, str], ...] = field(compare=False)
+    canonical: str = field(compare=False, repr=False)
+
+    def marked(self, raw: RawRequest) -> RawRequest:
+        """Return the request with marks in the place of its values."""
+        return replace(raw, query=urlencode(self.pairs))
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ comes out as a parameter, or as the text of one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 from app.data.errors import PgrstError
 from app.data.parse import filters
 from app.data.parse.querystring import PARAMETERS_MAX, RESERVED, SUFFIXES
+from app.data.parse.request import Shape
 
 if TYPE_CHECKING:
     from app.data.parse.body import Payload
@@ -35,26 +36,6 @@ _PATTERNS = frozenset({"like", "ilike"})
 # No operator begins so, no list ends within, and no client can have meant it.
 _SIGN = "\ue000"
 _MARK = f"{_SIGN}launchdb {{}}{_SIGN}"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A request without its values.
-
-    key       equal for requests of the same shape
-    literals  its values: a text, or the list of `in`
-    pairs     the query with a mark for each of the values
-    canonical the query as answers repeat it
-    """
-
-    key: tuple[object, ...]
-    literals: tuple[str | tuple[str, ...], ...] = field(compare=False, repr=False)
-    pairs: tuple[tuple[str, str], ...] = field(compare=False)
-    canonical: str = field(compare=False, repr=False)
-
-    def marked(self, raw: RawRequest) -> RawRequest:
-        """Return the request with marks in the place of its values."""
-        return replace(raw, query=urlencode(self.pairs))
 
 
 def shape_of(raw: RawRequest, *, called: bool) -> Shape | None:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from app.data.config import DataConfig
-    from app.data.parse.request import RawRequest, ReadBody, Request
-    from app.data.parse.shapes import Shape
+    from app.data.parse.request import RawRequest, ReadBody, Request, Shape
     from app.data.plan.schema import SchemaCache
     from app.data.sql.statement import PlannedStatement
 

@@ -56,14 +56,14 @@ class StorageCounts:
 
 
 class CountedBody:
-    """A body whose bytes are counted as they are read."""
+    """A body whose bytes are counted as they are read. source: what they are read from."""
 
-    def __init__(self, body: IO[bytes], count: Callable[[int], None]) -> None:
-        self._body, self._count = body, count
+    def __init__(self, source: IO[bytes], count: Callable[[int], None]) -> None:
+        self.source, self._count = source, count
 
     def read(self, size: int = -1) -> bytes:
         """Read, as the body itself does."""
-        found = self._body.read(size)
+        found = self.source.read(size)
         if found:
             self._count(len(found))
         return found
