@@ -6,7 +6,10 @@ import ctypes
 import os
 import resource
 from contextlib import suppress
+from pathlib import Path
 
+# Who goes first when there is no memory left.
+OOM = Path("/proc/self/oom_score_adj")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH, _VERSION = 1, 1
@@ -26,10 +29,12 @@ class _Beneath(ctypes.Structure):
 
 
 def confine_process(memory_bytes: int, readable: tuple[str, ...] = ()) -> None:
-    """Have this process and its later threads open no file but below `readable`, write none, and stay small.
+    """Have this process and its later threads open no file but below `readable`, write none, stay small, and go first.
 
     Where the kernel cannot keep files away (Landlock), the rest holds. Call it once everything is loaded.
     """
+    with suppress(OSError):
+        OOM.write_text("1000")
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

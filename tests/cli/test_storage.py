@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.cli.conftest import CHECKOUT
 from tests.cli.test_nouns import shop, worker  # noqa: F401 - fixtures
 
 
@@ -56,6 +59,24 @@ def test_files_go_to_a_bucket_come_back_move_and_go(storage, tmp_path):
     assert "nothing was changed" in storage("rm", "web/old", "-r", code=2, stdin="no\n").err
     assert storage("rm", "web/old", "-r", stdin="web\n").out == "3 removed\n"
     assert storage("rm", "ss:///web/moved.html", "--json").json == {"removed": 1}
+
+
+def test_the_commands_of_the_documentation_do_what_they_say(launchdb, shop, tmp_path):  # noqa: F811 - a fixture
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_bytes(b"<html>")
+    text = (CHECKOUT / "docs" / "storage.md").read_text()
+    (block,) = re.findall(r"```sh\n(launchdb storage buckets.*?)```", text, re.DOTALL)
+    said = {}
+    for line in block.splitlines():
+        here = {"site/": str(tmp_path / "site"), "index.html": str(tmp_path / "index.html")}
+        words = [here.get(word, word) for word in line.split()]
+        done = launchdb.run(*words[1:], timeout=120)
+        assert done.code == 0, (line, done.err)
+        said[" ".join(words[2:3])] = done.out
+    assert (tmp_path / "index.html").read_bytes() == b"<html>"
+    assert "site/index.html" in said["ls"]
+    assert "web" in said["usage"]
+    assert said["rm"] == "1 removed\n"
 
 
 def test_what_cannot_be_done_is_said_in_one_sentence_and_leaves_nothing(storage, tmp_path):

@@ -85,11 +85,15 @@ class Storing:
         self._planned = planned
         self._id, self._version = planned or (str(uuid.uuid4()), str(uuid.uuid4()))
 
-    def permit(self, incoming: Incoming) -> Limits:
-        """Have Postgres say whether the caller may store this, before its bytes are read. Raises StorageError."""
+    def permit(self, incoming: Incoming, *, typed: bool = True) -> Limits:
+        """Have Postgres say whether the caller may store this, before its bytes are read. Raises StorageError.
+
+        typed  whether its media type is known already
+        """
         with self._project.rehearsal(self._target.asked) as tx:
             limits = limits_of(tx, self._project, self._target.bucket, self._target.key)
-            limits.check_type(incoming.content_type)
+            if typed:
+                limits.check_type(incoming.content_type)
             if incoming.length is not None:
                 limits.check_length(incoming.length)
             row_id = self._put_row(tx, incoming, incoming.metadata())

@@ -28,7 +28,9 @@ def sign(call: StorageCall) -> StorageAnswer:
     call.json()
     bucket, key, upsert = call.path["bucket"], checked_key(call.path["key"]), says_upsert(call)
     nothing = Incoming(OCTETS, NO_CACHE, None, None, None, iter(()))
-    Storing(call.project, call.services, Target(bucket, key, upsert, call.caller, call.asked)).permit(nothing)
+    Storing(call.project, call.services, Target(bucket, key, upsert, call.caller, call.asked)).permit(
+        nothing, typed=False
+    )
     token = url_tokens.sign(
         call.project,
         f"{bucket}/{key}",

@@ -75,6 +75,20 @@ def test_pages_behind_a_key_join_to_the_whole_listing(rows, order, column):
     assert paged == whole
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_an_object_that_is_called_as_a_folder_would_end_is_listed_beside_it(rows, order):
+    ask = "SELECT name FROM storage.search_v2(%s, 'docs', 100, 1, %s, %s)"
+    names = ["y/1", "y0", "y", "y/2/3", "Y/4"]
+    with rows.transaction(force_rollback=True):
+        for name in names:
+            rows.execute("INSERT INTO storage.objects (bucket_id, name) VALUES ('docs', %s)", (name,))
+        whole = [name for (name,) in rows.execute(ask, ("y", "", order)).fetchall()]
+        assert sorted(whole) == ["y", "y/", "y0"]
+        behind = [name for (name,) in rows.execute(ask, ("y", "y/", order)).fetchall()]
+        assert behind == whole[whole.index("y/") + 1 :]
+        assert set(found(rows, "", search="y", sortorder=order)) >= {"y", "y0"}
+
+
 def test_rows_are_not_deleted_by_hand(rows):
     with pytest.raises(Exception, match="Use the Storage API"):
         rows.execute("DELETE FROM storage.objects")

@@ -135,3 +135,14 @@ def test_what_was_done_is_counted_and_names_nobody(storage):
     labels = {value for family in storage.services.counts.registry.collect() for sample in family.samples
               for value in sample.labels.values()}  # fmt: skip
     assert not {label for label in labels if bucket in label or "secret" in label or storage.id in label}
+
+
+def test_a_signed_upload_is_made_for_a_bucket_of_types_and_held_to_them_when_it_comes(storage):
+    bucket = storage.bucket(allowed_mime_types=["image/png"])
+    made = storage.call("POST", f"/object/upload/sign/{bucket}/a.png", {})
+    assert made.status_code == 200, made.text
+    assert storage.call("PUT", made.json["url"], b"x", bearer=None, headers=RAW).json["statusCode"] == "415"
+    assert (
+        storage.call("PUT", made.json["url"], b"x", bearer=None, headers={"Content-Type": "image/png"}).status_code
+        == 200
+    )
