@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from app.data.errors import PgrstError
@@ -20,7 +20,6 @@ from app.data.parse.terms import (
     SelectRelation,
 )
 from app.data.plan.embedding import find_relationship
-from app.data.plan.hoisting import hoist_aggregates
 from app.data.plan.schema import NO_CASTS
 from app.data.plan.similar import NAMES_SCORE, most_similar
 
@@ -118,7 +117,7 @@ def read_plan(table: Name, query: Query, cache: SchemaCache, rules: PlanRules, *
         raise PgrstError("PGRST123", "Use of aggregate functions is not allowed")
     _finish(root, rules, cache)
     if aggregates:
-        hoist_aggregates(root)
+        _hoist_aggregates(root)
     return root
 
 
@@ -247,6 +246,33 @@ def _related(term: OrderTerm, read: ReadPlan) -> OrderTerm:
             f"'{read.table.name}' and '{found.label}' do not form a many-to-one or one-to-one relationship",
         )
     return OrderTerm(term.field, term.direction, term.nulls, found.aggregate_alias)
+
+
+def _hoist_aggregates(read: ReadPlan) -> None:
+    """Give each aggregate to the nearest relation that is no part of another's row. Raises PgrstError (PGRST127)."""
+    for child in read.children:
+        _hoist_aggregates(child)
+    lifted = any(child.lifted for child in read.children if child.is_lifted)
+    if read.aggregates_rows and (lifted or any(pick.aggregate for pick in read.picks)):
+        raise PgrstError(
+            "PGRST127",
+            "Feature not implemented",
+            "Aggregates are not implemented for one-to-many or many-to-many spreads.",
+        )
+    if not read.is_lifted:
+        return
+    read.picks = [_given_up(read, pick) if pick.aggregate else pick for pick in read.picks]
+    for child in read.children:
+        if child.is_lifted:
+            read.lifted |= child.lifted
+            child.lifted = {}
+
+
+def _given_up(read: ReadPlan, pick: SelectField) -> SelectField:
+    """Return the plain column that an aggregate is over, and note the aggregate. What is counted is a row, if any."""
+    name = pick.alias or pick.aggregate or ""
+    read.lifted[name] = replace(pick, alias=name)
+    return replace(pick, alias=name, aggregate=None, aggregate_cast=None, whole_row=pick.field == Field("*"))
 
 
 def _aggregates(read: ReadPlan) -> bool:
