@@ -225,7 +225,7 @@ def main(arguments: list[str]) -> int:
         bare = stack.enter_context(
             program(
                 gunicorn, "-w", "1", "-k", "gthread", "--threads", "16", "-b", "127.0.0.1:PORT", "--no-control-socket",
-                f"scripts.bench.storage_apps:bare({str(folder)!r})",
+                f"scripts.bench.files.storage_apps:bare({str(folder)!r})",
             )
         )  # fmt: skip
         caddy = stack.enter_context(

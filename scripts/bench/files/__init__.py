@@ -1,0 +1,1 @@
+"""Benches of files: Storage beside what sends and takes them otherwise."""
