@@ -18,7 +18,7 @@ from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
 from app.storage.serve.views import StorageViews
 from app.storage.sweep import sweep
-from infra.blobs.local_folder import LocalFolder
+from infra.blobs.places import blob_places
 from infra.errors import InfraError
 from infra.files import ensure_folder
 from infra.instances.activity import storage_marks
@@ -60,8 +60,7 @@ class StorageService:
     ) -> None:
         ensure_folder(storage_marks(settings), mode=0o700)
         self.projects = ServedProjects(files, "storage", StorageProject.of)
-        folder = settings.files_folder
-        self.services = StorageServices(lambda project_id: LocalFolder(folder, project_id))
+        self.services = StorageServices(blob_places(settings))
         self._absent = AbsentProjects(self.projects.find, status_of, wait)
         self._counted = counted
         self._stopped = threading.Event()

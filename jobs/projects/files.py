@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.ids import is_project_id
-from infra.blobs.local_folder import LocalFolder
+from infra.blobs.places import blob_places
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SQL = statements(__file__)
 def remove_files(run: Run[Any], project_id: str) -> None:
     """Ensure that no bytes of the project's files are left. Raises Unavailable."""
     run.check()
-    LocalFolder(run.infra.settings.files_folder, project_id).remove_all()
+    blob_places(run.infra.settings)(project_id).remove_all()
 
 
 def remove_orphaned_files(run: Run[Any]) -> None:
