@@ -111,8 +111,9 @@ def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequ
         from app.storage.service import StorageService  # noqa: PLC0415 - who serves no files need not load it
 
         storage = StorageService(
-            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit
-        )
+            settings, infra.storage, status_of=seen, wait=held.wait_until_served, counted=counts.hit,
+            registry=app.extensions[EXTENSION].metrics.registry,
+        )  # fmt: skip
         app.register_blueprint(storage.blueprint())
         storage.begin_sweeping()
     if "data" in services:

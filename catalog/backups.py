@@ -25,7 +25,13 @@ class BackupNotFound(Exception):
 
 @dataclass(frozen=True)
 class Backup:
-    """A row of the table backups. scope: a project's id, or 'platform'."""
+    """A row of the table backups.
+
+    scope        a project's id, or 'platform'
+    objects, object_bytes, added_bytes
+                 files of the project's in it, their bytes, and what they take up beside those of the backups before;
+                 None where it was made before backups held files
+    """
 
     id: str
     scope: str
@@ -47,6 +53,9 @@ class Backup:
     verify_error: str | None
     expires_at: datetime | None
     offsite_at: datetime | None
+    objects: int | None
+    object_bytes: int | None
+    added_bytes: int | None
 
 
 def begin(tx: Transaction, scope: str, job_id: str, *, form: str, key_id: str, final: bool = False) -> Backup:
@@ -76,10 +85,9 @@ def newest(tx: Transaction, scope: str) -> Backup | None:
     return tx.one(Backup, SQL.newest, {"scope": scope})
 
 
-def finish(tx: Transaction, backup: Backup, *, size: int, database_bytes: int, sha256: str, final_days: int) -> None:
-    """List a backup from now on. size: of all its files; sha256: of the database's."""
-    values = {"bytes": size, "database_bytes": database_bytes, "sha256": sha256, "days": final_days}
-    tx.execute(SQL.finish, {"id": backup.id, **values})
+def finish(tx: Transaction, backup: Backup, manifest: Manifest, *, final_days: int) -> None:
+    """List a backup from now on, as its manifest says it."""
+    tx.execute(SQL.finish, {"id": backup.id, "days": final_days, **_figures(manifest)})
 
 
 def demote_last_backup(tx: Transaction, job_id: str) -> None:
@@ -110,7 +118,8 @@ def report(tx: Transaction) -> list[dict[str, Any]]:
 def worst_figures(tx: Transaction) -> dict[str, Any]:
     """Return the worst figures over all projects.
 
-    They are: projects_without_backup, backup_seconds, verified_seconds, offsite_seconds, faulty.
+    They are: projects_without_backup, backup_seconds, verified_seconds, offsite_seconds, faulty; and file_bytes, which
+    is of all of them.
     """
     return tx.row(SQL.worst, SETS) or {}
 
@@ -183,9 +192,7 @@ def adopt(tx: Transaction, manifest: Manifest) -> bool:
         "format": manifest.format,
         "key": manifest.key_id,
         "at": manifest.created_at,
-        "bytes": manifest.bytes,
-        "database_bytes": manifest.database_bytes,
-        "sha256": manifest.files[0].sha256,
+        **_figures(manifest),
     }
     # One whose job was under way when the platform was backed up is known, but not as finished.
     tx.execute(SQL.forget_unfinished, values)
@@ -205,6 +212,18 @@ def expired_kept_databases(tx: Transaction) -> list[dict[str, Any]]:
 def forget_database(tx: Transaction, project_id: str) -> None:
     """Record that nothing is kept any more from before a restore."""
     tx.execute(SQL.forget_database, {"project": project_id})
+
+
+def _figures(manifest: Manifest) -> dict[str, Any]:
+    """Return what is told of a set. bytes: of its own files; sha256: of the database's."""
+    return {
+        "bytes": manifest.bytes,
+        "database_bytes": manifest.database_bytes,
+        "sha256": manifest.files[0].sha256,
+        "objects": manifest.objects,
+        "object_bytes": manifest.object_bytes,
+        "added_bytes": manifest.added_bytes,
+    }
 
 
 def _there(found: Backup | None) -> Backup:

@@ -12,28 +12,33 @@ ON CONFLICT DO NOTHING;
 
 -- name: of_job
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at,
+       objects, object_bytes, added_bytes
   FROM backups WHERE job_id = %(job)s;
 
 -- name: find
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at,
+       objects, object_bytes, added_bytes
   FROM backups WHERE id = %(id)s AND finished_at IS NOT NULL;
 
 -- name: page
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at,
+       objects, object_bytes, added_bytes
   FROM backups
  WHERE finished_at IS NOT NULL AND scope = %(scope)s AND (%(before)s::text IS NULL OR id < %(before)s)
  ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: newest
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at,
+       objects, object_bytes, added_bytes
   FROM backups WHERE finished_at IS NOT NULL AND scope = %(scope)s ORDER BY id DESC LIMIT 1;
 
 -- name: finish
 UPDATE backups SET finished_at = now(), bytes = %(bytes)s, database_bytes = %(database_bytes)s, sha256 = %(sha256)s,
+       objects = %(objects)s, object_bytes = %(object_bytes)s, added_bytes = %(added_bytes)s,
        duration_ms = (1000 * extract(epoch FROM clock_timestamp() - created_at))::integer,
        expires_at = CASE WHEN final THEN now() + %(days)s * interval '1 day' END
  WHERE id = %(id)s AND finished_at IS NULL;
@@ -53,8 +58,8 @@ UPDATE backups SET verify_error = %(reason)s WHERE id = %(id)s;
 -- name: report
 -- Of each project what it could be brought back to, and how long that would take.
 SELECT p.id AS project_id, p.name, p.status,
-       newest.created_at AS backup_at, newest.bytes, verified.created_at AS verified_backup_at, verified.verified_at,
-       verified.verify_ms, newest.verify_error,
+       newest.created_at AS backup_at, newest.bytes, newest.objects, newest.object_bytes,
+       verified.created_at AS verified_backup_at, verified.verified_at, verified.verify_ms, newest.verify_error,
        (SELECT max(b.created_at) FROM backups b WHERE b.scope = p.id AND b.offsite_at IS NOT NULL) AS offsite_backup_at,
        extract(epoch FROM now() - newest.created_at) AS rpo_seconds,
        (SELECT count(*) FROM backups b WHERE b.scope = p.id AND b.finished_at IS NOT NULL) AS backups
@@ -109,7 +114,8 @@ SELECT EXISTS (SELECT FROM backups b JOIN jobs j ON j.id = b.job_id
 
 -- name: of_scope
 SELECT id, scope, project_name, owner_id, stem, format, key_id, final, job_id, created_at, finished_at, bytes,
-       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at
+       database_bytes, sha256, duration_ms, verified_at, verify_ms, verify_error, expires_at, offsite_at,
+       objects, object_bytes, added_bytes
   FROM backups WHERE scope = %(scope)s ORDER BY id;
 
 -- name: forget_abandoned
@@ -123,16 +129,16 @@ DELETE FROM backups b
 -- Deleted projects of an owner that can be brought back, each by its newest backup.
 SELECT DISTINCT ON (b.scope) b.id, b.scope, b.project_name, b.owner_id, b.stem, b.format, b.key_id, b.final, b.job_id,
        b.created_at, b.finished_at, b.bytes, b.database_bytes, b.sha256, b.duration_ms, b.verified_at, b.verify_ms,
-       b.verify_error, b.expires_at, b.offsite_at
+       b.verify_error, b.expires_at, b.offsite_at, b.objects, b.object_bytes, b.added_bytes
   FROM backups b JOIN projects p ON p.id = b.scope
  WHERE p.owner_id = %(owner)s AND p.status = 'deleted' AND b.finished_at IS NOT NULL
  ORDER BY b.scope, b.created_at DESC;
 
 -- name: adopt
 INSERT INTO backups (id, scope, project_name, owner_id, stem, format, key_id, created_at, finished_at, bytes,
-                     database_bytes, sha256, duration_ms)
+                     database_bytes, sha256, duration_ms, objects, object_bytes, added_bytes)
 SELECT %(id)s, %(scope)s, p.name, p.owner_id, %(stem)s, %(format)s, %(key)s, %(at)s::timestamptz, %(at)s::timestamptz,
-       %(bytes)s, %(database_bytes)s, %(sha256)s, 0
+       %(bytes)s, %(database_bytes)s, %(sha256)s, 0, %(objects)s, %(object_bytes)s, %(added_bytes)s
   FROM (SELECT 1) AS once LEFT JOIN projects p ON p.id = %(scope)s
 ON CONFLICT DO NOTHING;
 
@@ -149,7 +155,9 @@ SELECT count(*) FILTER (WHERE made IS NULL) AS projects_without_backup,
        extract(epoch FROM now() - min(made)) AS backup_seconds,
        extract(epoch FROM now() - min(proven)) AS verified_seconds,
        extract(epoch FROM now() - min(copied)) AS offsite_seconds,
-       (SELECT count(*) FROM backups WHERE verify_error IS NOT NULL) AS faulty
+       (SELECT count(*) FROM backups WHERE verify_error IS NOT NULL) AS faulty,
+       (SELECT sum(object_bytes) FROM (SELECT DISTINCT ON (scope) object_bytes FROM backups WHERE finished_at IS NOT NULL
+                                        ORDER BY scope, created_at DESC) AS last) AS file_bytes
   FROM newest;
 
 -- name: offsite_stems

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from infra.postgres.database import Transaction
 
 SQL = statements(__file__)
+# How long a login is kept out that took the locks of all; each time in a row twice as long.
+KEPT_OUT_SECONDS, KEPT_OUT_SECONDS_MAX = 10, 300
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,17 @@ def owners(tx: Transaction) -> dict[str, str]:
 def running_jobs(tx: Transaction, jobs: list[str]) -> set[tuple[str, str]]:
     """Return which of these jobs run now, each with its project."""
     return {(row["id"], row["project_id"]) for row in tx.rows(SQL.running_jobs, {"jobs": jobs})}
+
+
+def keep_out(tx: Transaction, login: str, project: str) -> float:
+    """Write down that a login of a project may not begin a session for a while; return for how many seconds.
+
+    Whoever sets limits heeds it, and whoever sweeps ends it.
+    """
+    values = {"login": login, "project": project, "seconds": KEPT_OUT_SECONDS, "most": KEPT_OUT_SECONDS_MAX}
+    return float(tx.value(SQL.keep_out, values))
+
+
+def kept_out(tx: Transaction, project: str) -> frozenset[str]:
+    """Return the logins of a project that are kept out now."""
+    return frozenset(row["login"] for row in tx.rows(SQL.kept_out, {"project": project}))

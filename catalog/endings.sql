@@ -29,3 +29,16 @@ SELECT id, owner_id FROM projects WHERE status <> 'deleted';
 -- name: running_jobs
 SELECT id, project_id FROM jobs
  WHERE id = ANY (%(jobs)s) AND status IN ('running', 'cancelling') AND project_id IS NOT NULL;
+
+-- name: keep_out
+-- Who was let in again a quarter of an hour ago begins anew.
+INSERT INTO kept_out_logins AS k (login, project_id, ends_at)
+VALUES (%(login)s, %(project)s, now() + %(seconds)s * interval '1 second')
+ON CONFLICT (login) DO UPDATE
+   SET times = CASE WHEN k.ends_at < now() - interval '15 minutes' THEN 1 ELSE k.times + 1 END,
+       ends_at = now() + least(%(most)s, %(seconds)s * CASE WHEN k.ends_at < now() - interval '15 minutes' THEN 1
+                                                            ELSE 2 ^ least(k.times, 20) END) * interval '1 second'
+RETURNING extract(epoch FROM k.ends_at - now())::float;
+
+-- name: kept_out
+SELECT login FROM kept_out_logins WHERE project_id = %(project)s AND ends_at > now();

@@ -26,6 +26,7 @@ Html = Annotated[str, AfterValidator(text.template), Field(min_length=1, max_len
 PlainText = Annotated[str, AfterValidator(text.text_template), Field(min_length=1, max_length=20_000)]
 CodeHtml = Annotated[str, AfterValidator(text.code_template), Field(min_length=1, max_length=20_000)]
 CodeText = Annotated[str, AfterValidator(text.code_text_template), Field(min_length=1, max_length=20_000)]
+TransactionEnd = Literal["commit", "commit-allow-override", "rollback", "rollback-allow-override"]
 Characters = Literal["lower", "upper", "digit", "symbol"]
 
 
@@ -107,6 +108,7 @@ class ProjectSettings(_Members):
     session_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
     session_idle_seconds: Annotated[int, Field(ge=0, le=10 * YEAR)] = 0
     single_session: bool = False
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 90
     captcha_provider: Literal["", "hcaptcha", "turnstile"] = ""
     refuse_leaked_passwords: bool = False
     hook_custom_access_token: Function = ""
@@ -134,6 +136,12 @@ class ProjectSettings(_Members):
     max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     rate_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 30_000
     body_bytes: Annotated[int, Field(ge=1024, le=20 * MIB)] = 10 * MIB
+    extra_search_path: Annotated[list[Schema], AfterValidator(text.distinct), Field(max_length=20)] = [
+        "public", "extensions",
+    ]  # fmt: skip
+    aggregates: bool = False
+    query_plans: bool = False
+    transaction_end: TransactionEnd = "commit"
 
     # Database
     connections: Annotated[int, Field(ge=8, le=1000)] = 30
@@ -143,11 +151,13 @@ class ProjectSettings(_Members):
 
     # Storage
     file_bytes: Annotated[int, Field(ge=1024, le=5120 * MIB)] = 50 * MIB
-    signed_url_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    signed_url_seconds: Annotated[int, Field(ge=1, le=604_800)] = 7200
+    address_rate_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
     # Quotas and sleep; 0: none
     database_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
     storage_quota_mb: Annotated[int, Field(ge=0, le=10_485_760)] = 0
+    storage_quota_objects: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     users_quota: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     idle_minutes: Annotated[int, Field(ge=0, le=43_200)] = 0
 
@@ -165,12 +175,14 @@ INSTALLATION = {
 # What a job has to bring to the database or to the data API.
 OUTSIDE = frozenset(
     {"schemas", "cors_origins", "max_rows", "rate_per_minute", "body_bytes", "connections", "statement_seconds",
-     "idle_transaction_seconds", "temp_mb"}
+     "idle_transaction_seconds", "temp_mb", "extra_search_path", "aggregates", "query_plans", "transaction_end"}
 )  # fmt: skip
 # What is counted by a loop.
 ELSEWHERE = frozenset({"database_quota_mb", "idle_minutes"})
 # What a job has to bring to Storage.
-STORAGE = frozenset({"file_bytes", "signed_url_seconds", "storage_quota_mb"})
+STORAGE = frozenset(
+    {"file_bytes", "signed_url_seconds", "address_rate_per_minute", "storage_quota_mb", "storage_quota_objects"}
+)
 # What a job has to bring to Auth: everything else.
 AUTH = frozenset(ProjectSettings.model_fields) - OUTSIDE - ELSEWHERE - STORAGE
 # Kept in the vault, never shown, by the name of the secret.

@@ -2,7 +2,8 @@
 
 InfraError
 ├── Unavailable   worth another try: it was away, busy or in somebody's way
-│   └── LoginRefused   the password was not taken: it may just be changed
+│   ├── LoginRefused   the password was not taken: it may just be changed
+│   └── LockTableFull  somebody holds all locks of the server, until the watchdog ends them
 └── Refused       another try would get the same answer
 """
 
@@ -32,6 +33,13 @@ class Unavailable(InfraError):
 
 class LoginRefused(Unavailable):
     """Postgres did not take a password. While it is rotated, another one is right."""
+
+
+class LockTableFull(Unavailable):
+    """Postgres has no entry left in the lock table that all databases share; nothing of the transaction remains.
+
+    Whoever has taken them all is ended by the watchdog within moments.
+    """
 
 
 class Refused(InfraError):

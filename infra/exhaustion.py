@@ -59,6 +59,14 @@ def is_shortage(error: BaseException) -> bool:
     return any(_tells(each) for each in _chain(error))
 
 
+def is_lock_table_full(error: BaseException) -> bool:
+    """Return whether Postgres has no lock left for anybody; 53200 alone may be a backend's own memory.
+
+    What the driver says of a session that could not begin has no state.
+    """
+    return getattr(error, "sqlstate", "") in (None, "53200") and "out of shared memory" in str(error)
+
+
 def watch_for_shortage() -> None:
     """End this process once it has been out of something for long. Call at the start, while there is a thread left."""
     threading.Thread(target=_watch, args=(_end,), name="exhaustion", daemon=True).start()

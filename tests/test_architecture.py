@@ -41,7 +41,7 @@ MAY_IMPORT_WING = {
         *("infra.edge", "infra.instances", "infra.mail", "infra.pooler"),
     },
     "infra.embedded": {"infra", "infra.postgres", "infra.secrets", "infra.composition"},
-    "infra.backup": {"infra", "infra.postgres", "infra.secrets", "infra.embedded"},
+    "infra.backup": {"infra", "infra.postgres", "infra.secrets", "infra.embedded", "infra.blobs"},
     "infra.host": {"infra", "infra.secrets", "infra.edge"},
     "infra.doctor": {"infra", "infra.secrets", "infra.pooler", "infra.host"},
     "jobs": set(),
@@ -89,8 +89,10 @@ MAY_IMPORT_WING = {
 DOORS = {
     "infra.backup": {
         *("infra.backup.store", "infra.backup.offsite", "infra.backup.keys", "infra.backup.trial_api"),
+        "infra.backup.pulling",
         # What is handed in and comes out.
         *("infra.backup.set_plan", "infra.backup.set_names", "infra.backup.monitor", "infra.backup.differences"),
+        *("infra.backup.objects.hold", "infra.backup.objects.part", "infra.backup.offsite_names"),
     },
 }
 # The bench does by hand what we do, to compare.
@@ -102,6 +104,7 @@ HOMES = {
         *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
         "infra.edge.certificates",
     ),
+    "pyvips": ("app.storage.images.picture",),
     "pyotp": ("app.auth.mfa.totp",),
     "segno": ("app.auth.mfa.totp",),
     "webauthn": ("app.auth.mfa.ceremonies",),

@@ -155,6 +155,13 @@ def test_a_kind_has_its_section_with_its_steps_in_order(declared):
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [step.name for step in declared.steps]
 
 
+def test_the_first_page_shows_the_steps_of_a_provision_as_they_are():
+    shown = re.findall(r"^\[\d+/(\d+)\] (.+): done", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+    [provision] = [one for one in declared_kinds() if one.name == "project.provision"]
+    titles = [step.label() for step in provision.steps]
+    assert shown == [(str(len(titles)), title) for title in titles]
+
+
 def test_the_table_of_kinds_is_what_the_code_declares():
     assert kinds_table.table() in (DOCS / "jobs.md").read_text(), "make it anew: python -m scripts.kinds_table"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EMAIL_TAKEN = "A user with this email address has already been registered"
 PHONE_TAKEN = "Phone number already registered by another user"
+NO_ROOM = "Signups not allowed for this instance, which has as many users as its quota allows"
 
 
 def create_user(call: AuthCall, tx: Transaction, **columns: Any) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def create_user(call: AuthCall, tx: Transaction, **columns: Any) -> dict[str, An
 
     columns  of auth.users. What `raw_app_meta_data` says comes on top of what the identities make of it.
 
-    Raises users.Taken, and AuthError when the project's hook refuses them.
+    Raises users.Taken, and AuthError when the project's hook refuses them or its quota is reached.
     """
     moment = moment_of(call.services.clock())
     known = [provider for provider in ("email", "phone") if columns.get(provider)]
@@ -52,7 +53,20 @@ def insert_user(call: AuthCall, tx: Transaction, columns: dict[str, Any]) -> dic
         columns = {"id": uuid4(), **columns}
         row = {**dict.fromkeys(users.COLUMNS), "aud": users.AUDIENCE, "role": users.AUDIENCE, "is_anonymous": False}
         hooks.before_user_created(call, tx, {**row, **columns})
+    ensure_room(call, tx)
     return users.create(tx, **columns)
+
+
+def ensure_room(call: AuthCall, tx: Transaction) -> None:
+    """Ensure that one more user does not exceed the quota of the project, if it has one. Raises AuthError (422)."""
+    if not has_room(call, tx):
+        raise AuthError(422, "signup_disabled", NO_ROOM)
+
+
+def has_room(call: AuthCall, tx: Transaction) -> bool:
+    """Return whether one more user does not exceed the quota of the project, if it has one."""
+    quota = call.project.settings.users_quota
+    return not quota or users.has_room(tx, quota)
 
 
 def add_identity(

@@ -48,6 +48,7 @@ class DataConfig:
     jwt_leeway: int = 30  # seconds; clocks of those who make tokens differ from ours
     openapi_mode: str = "follow-privileges"
     openapi_server_proxy_uri: str = ""
+    openapi_security_active: bool = False
     server_host: str = "127.0.0.1"
     server_port: int = 3000
     server_unix_socket: str = ""
@@ -55,6 +56,7 @@ class DataConfig:
     admin_server_port: int | None = None
     server_cors_allowed_origins: tuple[str, ...] = ()
     server_trace_header: str = ""
+    server_timing_enabled: bool = False
     client_error_verbosity: str = "verbose"
     url_use_legacy_target_names: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()

@@ -63,6 +63,14 @@ class PgrstError(Exception):
         return json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+class LocksExhausted(Exception):
+    """The server had no lock left, for anybody, and nothing of the request remains. fault: what to say if it lasts."""
+
+    def __init__(self, fault: PgrstError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
 def status_of_sqlstate(state: str, message: str, *, authenticated: bool) -> int:
     """Return the HTTP status for an SQLSTATE, as PostgREST maps them."""
     if state == "42501":

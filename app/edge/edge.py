@@ -61,7 +61,7 @@ class _Views:
         if asked is None:
             raise Problem(404, "not-found", "there is nothing at this path")
         if asked.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            return wsgi.preflight(request)
+            return wsgi.as_response(wsgi.preflight(request.environ), request.environ)
         try:
             served = self._served(asked)
         except PgrstError as fault:
@@ -81,8 +81,8 @@ class _Views:
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key and without waking it."""
-        if wsgi.is_preflight(request):
-            return wsgi.preflight(request)
+        if wsgi.is_preflight(request.environ):
+            return wsgi.as_response(wsgi.preflight(request.environ), request.environ)
         if self._status_of(project_id) not in REACHABLE:
             return wsgi.http_error_response(not_serving_error(project_id, self._status_of), request)
         return wsgi.response(DataResponse(200, JSON, b"" if request.method == "HEAD" else GREETING), request)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Blueprint, Response, g, json, request
 
 from app.http import auth, idempotent, inputs, waiting
 from app.http.context import app_context
 from app.http.routing import Call, ViewResponse
+from infra.errors import LockTableFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from app.http.routing import Operation
+
+
+# The watchdog ends within moments who has taken all locks of the server.
+LOCKS_SECONDS, LOCKS_PAUSE_SECONDS = 5.0, 0.05
+T = TypeVar("T")
 
 
 def blueprint(noun: str, operations: Iterable[Operation]) -> Blueprint:
@@ -31,16 +38,29 @@ def _view(operation: Operation) -> Callable[..., Response]:
     def answer_request(**path: str) -> Response:
         g.operation = operation
         here = app_context()
-        caller = auth.authenticate(here, operation, g.address)
+        caller = _with_locks(lambda: auth.authenticate(here, operation, g.address))
         query = inputs.read_query(operation)
         body = inputs.read_body(operation, most=here.settings.max_body_bytes)
         call = Call(here, caller, body, query, g.address, g.request_id)
         if operation.keyed:
-            return _render(waiting.wait_as_preferred(operation, call, idempotent.run_once(operation, call, path)))
-        answer = operation.view(call, **path)
+            done = _with_locks(lambda: idempotent.run_once(operation, call, path))
+            return _render(waiting.wait_as_preferred(operation, call, done))
+        answer = _with_locks(lambda: operation.view(call, **path))
         return answer if isinstance(answer, Response) else _render(answer)
 
     return answer_request
+
+
+def _with_locks(act: Callable[[], T]) -> T:
+    """Act again while somebody holds all locks of the server, as the client would be told to. Raises LockTableFull."""
+    deadline = time.monotonic() + LOCKS_SECONDS
+    while True:
+        try:
+            return act()
+        except LockTableFull:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOCKS_PAUSE_SECONDS)
 
 
 def _render(answer: ViewResponse) -> Response:

@@ -115,8 +115,8 @@ def problem_response(problem: Problem) -> Response:
 
 
 def _for_projects(problem: Problem) -> Response:
-    if wsgi.is_preflight(request):
-        made = wsgi.preflight(request)
+    if wsgi.is_preflight(request.environ):
+        made = wsgi.as_response(wsgi.preflight(request.environ), request.environ)
     else:
         code, headers = CODES.get(problem.kind, str(problem.status)), tuple(problem.headers.items())
         message = problem.detail[0].upper() + problem.detail[1:]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from app.http.cache import Cache
 from app.http.frame import framed_app
 from app.served.wake_client import WakeClient
@@ -30,14 +32,16 @@ class StorageProcess:
         self._limiter = RateLimiter(settings.redis_url)
         self._waker = WakeClient(f"http://{settings.host}:{settings.port}")
         self._statuses: Cache[str] = Cache(seconds=STATUS_SECONDS)
+        registry = CollectorRegistry()
         self._service = StorageService(
             settings,
             storage_specs(settings),
             status_of=self._status_of,
             wait=self._waker.wait_until_served,
             counted=BatchedRateLimiter(self._limiter).hit,
+            registry=registry,
         )
-        self.app = framed_app(SERVICE)
+        self.app = framed_app(SERVICE, registry)
         self.app.register_blueprint(self._service.blueprint())
         self._service.begin_sweeping()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.storage import health
+from app.storage.buckets import usage
 from app.storage.buckets import views as buckets
+from app.storage.images import views as images
 from app.storage.objects import listing, moving, reading, removing, uploading
 from app.storage.resumable import views as resumable
 from app.storage.signed import reading as signed_reading
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 ROUTES: tuple[StorageRoute, ...] = (
     *health.ROUTES,
     *buckets.ROUTES,
+    *usage.ROUTES,
+    *images.ROUTES,
     *listing.ROUTES,
     *moving.ROUTES,
     *reading.ROUTES,

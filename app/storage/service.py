@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 from flask import request
 
 from app.data.serve.unserved import UnservedRequest
+from app.http.auth import address_of_client
 from app.served.absent import AbsentProjects, NotServed
 from app.served.mount import make_blueprint
 from app.served.projects import ServedProjects
 from app.storage.errors import StorageError
+from app.storage.images.pictures import Pictures
 from app.storage.routes import ROUTES
+from app.storage.serve.counts import StorageCounts
 from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
 from app.storage.serve.views import StorageViews
 from app.storage.sweep import sweep
 from infra.blobs.places import blob_places
+from infra.blobs.results import ResultFolder
 from infra.errors import InfraError
 from infra.files import ensure_folder
 from infra.instances.activity import storage_marks
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Blueprint
+    from prometheus_client import CollectorRegistry
 
+    from app.storage.serve.caller import Caller
     from app.storage.serve.dialect import Dialect
     from config.settings import Settings
     from infra.instances.spec_files import SpecFiles
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 S3 = "s3"
 SWEEP_SECONDS = 3600.0
+TRIM_SECONDS = 60.0
 # What a browser asks for without being told to, and what looks after machines, wakes nobody.
 LOOKING = frozenset({"/status", "/health", "/version"})
 
@@ -46,6 +53,7 @@ class StorageService:
 
     status_of  a project's state as clients may know it; None when there is no such project
     wait       waits for a project that does not serve now; see `AbsentProjects`
+    registry   where is counted what it does
     counted    counts a request under a name that may have so many a minute, or returns None where nobody counts
     """
 
@@ -57,12 +65,16 @@ class StorageService:
         status_of: Callable[[str], str | None],
         wait: Callable[[UnservedRequest, Callable[[], bool]], bool],
         counted: Callable[[str, int], RateCount | None],
+        registry: CollectorRegistry | None = None,
     ) -> None:
         ensure_folder(storage_marks(settings), mode=0o700)
         self.projects = ServedProjects(files, "storage", StorageProject.of)
-        self.services = StorageServices(blob_places(settings))
+        folder = settings.files_folder
+        self._pictures = Pictures(lambda project_id: ResultFolder(folder, project_id))
+        counts = StorageCounts(registry)
+        self.services = StorageServices(blob_places(settings), self._pictures, counts=counts)
         self._absent = AbsentProjects(self.projects.find, status_of, wait)
-        self._counted = counted
+        self._counted, self._trusted_proxies = counted, settings.trusted_proxies
         self._stopped = threading.Event()
 
     def blueprint(self) -> Blueprint:
@@ -75,12 +87,14 @@ class StorageService:
         return routes
 
     def begin_sweeping(self) -> None:
-        """Sweep every project now and then, in a thread of its own."""
+        """Sweep every project now and then, and end helpers that have nothing to do, in threads of their own."""
         threading.Thread(target=self._sweep, name="storage-sweep", daemon=True).start()
+        threading.Thread(target=self._trim, name="storage-trim", daemon=True).start()
 
     def close(self) -> None:
         """Release everything."""
         self._stopped.set()
+        self._pictures.close()
         self.projects.close()
 
     def _sweep(self) -> None:
@@ -95,6 +109,10 @@ class StorageService:
                     log.warning(
                         "a project's files were not swept", extra={"project_id": project_id, "error": str(error)}
                     )
+
+    def _trim(self) -> None:
+        while not self._stopped.wait(TRIM_SECONDS):
+            self._pictures.trim()
 
     def _awaited(self, project_id: str, path: str) -> StorageProject:
         asked = UnservedRequest(
@@ -116,12 +134,16 @@ class StorageService:
                 error.status, word, "NoSuchProject", str(error), http=error.status, headers=headers
             ) from error
 
-    def _count(self, project: StorageProject) -> None:
-        counted = self._counted(f"{project.id}:storage", project.settings.rate_per_minute)
-        if counted is None or counted.passed:
-            return
-        headers = (("Retry-After", str(counted.reset_seconds)),)
-        raise StorageError(429, "slow_down", "SlowDown", "Too many requests; slow down", headers=headers)
+    def _count(self, project: StorageProject, caller: Caller) -> None:
+        limits = [(f"{project.id}:storage", project.settings.rate_per_minute)]
+        if not caller.is_service and project.settings.address_rate_per_minute:
+            address = address_of_client(self._trusted_proxies)
+            limits.append((f"{project.id}:storage:{address}", project.settings.address_rate_per_minute))
+        for name, most in limits:
+            counted = self._counted(name, most)
+            if counted is not None and not counted.passed:
+                headers = (("Retry-After", str(counted.reset_seconds)),)
+                raise StorageError(429, "slow_down", "SlowDown", "Too many requests; slow down", headers=headers)
 
 
 def s3_dialect() -> Dialect:

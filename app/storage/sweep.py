@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.storage.objects.bytes_left import remove_dead_bytes
 from app.storage.serve.project import Asked
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from app.storage.serve.project import StorageProject
     from app.storage.serve.services import StorageServices
-    from infra.blobs.store import BlobEntry, BlobStore
+    from infra.blobs.store import BlobStore
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 SQL = statements(__file__)
 SWEEP = Asked("storage.internal.sweep")
@@ -54,6 +55,7 @@ def sweep(project: StorageProject, services: StorageServices, *, young_seconds: 
     while removed := remove_dead_bytes(project, services):
         found.removed += removed
     found.removed += _remove_unnamed(project, place, services.clock() - young_seconds)
+    _forget_pictures(project, services)
     found.missing = _missing(project, place)
     for name in found.missing:
         log.error("an object's bytes are not there", extra={"project_id": project.id, "object": name})
@@ -88,6 +90,15 @@ def _remove_unnamed(project: StorageProject, place: BlobStore, oldest: float) ->
     return removed
 
 
+def _forget_pictures(project: StorageProject, services: StorageServices) -> None:
+    """Drop what was made of pictures that are no more: who removed one may have been killed, or late for another."""
+    for names in _groups(iter(services.pictures.results_of(project.id).blobs())):
+        with project.transaction(SWEEP) as tx:
+            unnamed = [row["name"] for row in tx.rows(SQL.unnamed, {"names": names})]
+        for name in unnamed:
+            services.pictures.forget(project.id, name)
+
+
 def _missing(project: StorageProject, place: BlobStore) -> list[str]:
     """Return the objects whose bytes are not there, or are not as many as their rows say."""
     found: list[dict[str, Any]] = []
@@ -117,6 +128,6 @@ def _still(project: StorageProject, rows: list[dict[str, Any]]) -> list[str]:
         ]
 
 
-def _groups(entries: Iterator[BlobEntry]) -> Iterator[list[BlobEntry]]:
+def _groups(entries: Iterator[T]) -> Iterator[list[T]]:
     while group := list(islice(entries, AT_ONCE)):
         yield group

@@ -8,11 +8,13 @@ DELETE FROM storage.s3_multipart_uploads WHERE launchdb_expires_at < to_timestam
 SELECT id FROM storage.launchdb_uploads;
 
 -- name: unnamed
+-- None while somebody needs what no row names: see bytes_left.sql.
 SELECT n.blob AS name FROM unnest(%(names)s::text[]) AS n (blob)
  WHERE NOT EXISTS (SELECT FROM storage.objects o
                     WHERE o.id = split_part(n.blob, '.', 1)::uuid AND o.version = split_part(n.blob, '.', 2))
    AND NOT EXISTS (SELECT FROM storage.s3_multipart_uploads_parts p
-                    WHERE p.id = split_part(n.blob, '.', 1)::uuid AND p.version = split_part(n.blob, '.', 2));
+                    WHERE p.id = split_part(n.blob, '.', 1)::uuid AND p.version = split_part(n.blob, '.', 2))
+   AND NOT EXISTS (SELECT FROM launchdb.files_hold WHERE until > now());
 
 -- name: objects
 SELECT id, bucket_id, name, version,

@@ -113,13 +113,14 @@ class Fingerprint:
 class FingerprintReader:
     """One look at a database: everything it tells is of the same moment, whose snapshot others may share.
 
+    session  the one that looks, in its transaction
     written  another one once a row was written after that moment, as soon as the session that wrote it has ended
     """
 
     written = ""
 
     def __init__(self, session: psycopg.Connection[Any], project: str, stand_ins: Mapping[str, str]) -> None:
-        self._session, self._project, self._stand_ins = session, project, stand_ins
+        self.session, self._project, self._stand_ins = session, project, stand_ins
         row = session.execute(SQL.export_snapshot).fetchone()
         self.snapshot = str(row[0]) if row else ""
         self._figures = self.figures()
@@ -132,9 +133,9 @@ class FingerprintReader:
         objects, texts = self._objects()
         left_out = [
             f"{name}: it was never finished, and is in no dump"
-            for (name,) in self._session.execute(SQL.left_out).fetchall()
+            for (name,) in self.session.execute(SQL.left_out).fetchall()
         ]
-        numbered = self._session.execute(SQL.numbered).fetchone() == (True,)
+        numbered = self.session.execute(SQL.numbered).fetchone() == (True,)
         return Fingerprint(
             rows, self._figures, objects, texts=texts, moved=sorted(self._moved), left_out=left_out, numbered=numbered
         )
@@ -150,7 +151,7 @@ class FingerprintReader:
         if kept.texts is not None:
             return found
         names = {self._project: "<id>", scope: "<id>", **self._stand_ins}
-        return replace(found, objects=fingerprint_before.digests(self._session, names))
+        return replace(found, objects=fingerprint_before.digests(self.session, names))
 
     def with_final_sequences(self, found: Fingerprint) -> Fingerprint:
         """Return what was found, once what it was looked at for is over: with what sequences did meanwhile."""
@@ -159,7 +160,7 @@ class FingerprintReader:
 
     def figures(self) -> dict[str, int]:
         """Return the figures as they are now: of sequences no snapshot shows those of before. Raises psycopg.Error."""
-        return {name: int(value) for name, value in self._session.execute(SQL.figures).fetchall()}
+        return {name: int(value) for name, value in self.session.execute(SQL.figures).fetchall()}
 
     def _sample(self, seconds: float = SAMPLE_SECONDS) -> None:
         if time.monotonic() - self._sampled >= seconds:
@@ -169,26 +170,26 @@ class FingerprintReader:
 
     def _rows(self, check: Callable[[], None]) -> dict[str, int]:
         rows = {}
-        for (name,) in self._session.execute(SQL.tables).fetchall():
+        for (name,) in self.session.execute(SQL.tables).fetchall():
             check()
             self._sample()
-            found = self._session.execute(SQL.count.format(table=sql.SQL(name))).fetchone()  # quoted by the server
+            found = self.session.execute(SQL.count.format(table=sql.SQL(name))).fetchone()  # quoted by the server
             rows[name] = int(found[0]) if found else 0
         return rows
 
     @property
     def server(self) -> str:
         """Version of the server."""
-        return str(self._session.info.parameter_status("server_version"))
+        return str(self.session.info.parameter_status("server_version"))
 
     def schema(self) -> str:
         """Return the newest migration of ours that a project's database has; nothing for another database."""
-        row = self._session.execute(SQL.schema).fetchone()
+        row = self.session.execute(SQL.schema).fetchone()
         return str(row[0]) if row and row[0] else ""
 
     def size(self) -> int:
         """Return the size of the database in bytes."""
-        row = self._session.execute("SELECT pg_database_size(current_database())").fetchone()
+        row = self.session.execute("SELECT pg_database_size(current_database())").fetchone()
         return int(row[0]) if row else 0
 
     def _objects(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -197,7 +198,7 @@ class FingerprintReader:
         texts: dict[str, list[str]] = {}
         stand_ins = sql.Literal(json.dumps(dict(self._stand_ins)))
         prefix = sql.Literal(f"{self._project}_" if self._project else None)
-        for kind, name, state, text in self._session.execute(SQL.objects.format(stand_ins=stand_ins, prefix=prefix)):
+        for kind, name, state, text in self.session.execute(SQL.objects.format(stand_ins=stand_ins, prefix=prefix)):
             states.setdefault(f"{kind} {name}", []).append(state)
             if text:
                 texts.setdefault(f"{kind} {name}", []).append(text)

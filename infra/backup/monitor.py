@@ -45,3 +45,6 @@ class ProgressMonitor:
                 self.progress(min(done, total), total)
 
         return tell
+
+
+UNWATCHED = ProgressMonitor()

@@ -7,13 +7,13 @@ its way lies in a folder beside and gets its name when it is whole (--partial-di
 from __future__ import annotations
 
 import re
-import selectors
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from config.destination import destination
 from infra import files
+from infra.backup.offsite_names import CONTENT, CONTENT_LEFT, LEFT, NAME, TRIAL, checked
+from infra.backup.rsync import listed_files, listed_folders, name_files, program_path, watch
 from infra.backup.set_names import is_manifest
 from infra.errors import Refused, Unavailable
 from infra.pipeline import PIPE, ProgramFailed, run, stage
@@ -22,7 +22,6 @@ from infra.render import render
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
-    from subprocess import Popen
 
     from config.settings import Settings
 
@@ -31,14 +30,8 @@ if TYPE_CHECKING:
 KEY, KNOWN_HOSTS, CONFIG = "backup_key", "known_hosts", "config"
 COMMENT = "launchdb-backup"
 PARTIAL = ".rsync-partial"
-TRIAL = ".launchdb-trial"
-IDLE_SECONDS, ASK_SECONDS, LOOK_SECONDS = 60, 30.0, 0.5
-# What a set is made of. Whatever else lies on the other machine is not ours, and not looked at.
-NAME = re.compile(r"[a-z0-9_]+_\d{8}_\d{6}\.(manifest\.json|(sql\.gz|dump\.zst|files\.zst)\.gpg)", re.ASCII)
-# rsync(1): what it writes has a dot before and six characters behind its name until it is whole.
-_LEFT = re.compile(rf"\.({NAME.pattern}|\.launchdb-trial)\.[A-Za-z0-9]{{6}}", re.ASCII)
-_LISTED = re.compile(r"-\S{9} +(?P<size>\d+) \d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?P<name>\S+)", re.ASCII)
-_PROGRESS = re.compile(rb"\r *(\d+) +\d+%")
+IDLE_SECONDS, ASK_SECONDS = 60, 30.0
+AT_ONCE = 1000
 _HOST_KEY = re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No \S+ host key is known")
 _NO_FOLDER = re.compile(r"(change_dir|link_stat|opendir)[^\n]*No such file or directory")
 # rsync(1), EXIT VALUES: the ones that say that the connection did not come about or did not hold.
@@ -77,7 +70,7 @@ class Offsite:
             for path in (made, made.with_suffix(".pub")):
                 path.unlink(missing_ok=True)
             run(
-                [_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", made],
+                [program_path("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", made],
                 timeout_seconds=ASK_SECONDS,
             )
             made.with_suffix(".pub").replace(self._folder / f"{KEY}.pub")
@@ -90,7 +83,16 @@ class Offsite:
 
         Raises Unavailable when nobody answers.
         """
-        argv = [_program("ssh-keyscan"), "-T", "10", "-p", str(self._port), "-t", "ed25519", self.destination.address]
+        argv = [
+            program_path("ssh-keyscan"),
+            "-T",
+            "10",
+            "-p",
+            str(self._port),
+            "-t",
+            "ed25519",
+            self.destination.address,
+        ]
         try:
             lines = [line for line in run(argv, timeout_seconds=ASK_SECONDS).splitlines() if not line.startswith("#")]
         except ProgramFailed:
@@ -98,7 +100,9 @@ class Offsite:
         if not lines:
             raise Unavailable(f"nobody answers as an SSH server with an ed25519 key at {self._address}")
         line = lines[0]
-        told = run([_program("ssh-keygen"), "-l", "-f", "-"], timeout_seconds=ASK_SECONDS, feed=f"{line}\n".encode())
+        told = run(
+            [program_path("ssh-keygen"), "-l", "-f", "-"], timeout_seconds=ASK_SECONDS, feed=f"{line}\n".encode()
+        )
         return line, told.split()[1]
 
     def pinned(self) -> str | None:
@@ -106,7 +110,7 @@ class Offsite:
         path = self._folder / KNOWN_HOSTS
         if not path.exists():
             return None
-        told = run([_program("ssh-keygen"), "-l", "-f", path], timeout_seconds=ASK_SECONDS)
+        told = run([program_path("ssh-keygen"), "-l", "-f", path], timeout_seconds=ASK_SECONDS)
         return told.split()[1]
 
     def pin(self, line: str) -> None:
@@ -117,23 +121,39 @@ class Offsite:
         """Return the files of sets that lie there, with their sizes. Raises Unavailable, Refused."""
         return {name: size for name, size in self._all().items() if NAME.fullmatch(name)}
 
+    def list_contents(self, owner: str) -> dict[str, int]:
+        """Return the copies of a project's files that lie there, as paths, with their sizes.
+
+        owner  whose they are: what the names of their sets begin with
+
+        What an rsync that was killed has left of one is among them. Raises Unavailable, Refused.
+        """
+        below = f"files/{owner}/"
+        found = {f"{below}{name}": size for name, size in self._all(below).items()}
+        return {name: size for name, size in found.items() if CONTENT.fullmatch(name) or CONTENT_LEFT.fullmatch(name)}
+
+    def list_owners(self) -> list[str]:
+        """Return of which projects copies of files lie there. Raises Unavailable, Refused."""
+        argv = [*self._rsync(), "--list-only", "--dirs", "--no-h", "--", f"{self.destination.folder}files/"]
+        return listed_folders(self._listed(argv))
+
     def remove_leftovers(self, empty: Path) -> None:
         """Remove what a killed rsync has left there; nobody else may be copying. Raises Unavailable, Refused."""
-        self.remove(empty, [name for name in self._all() if _LEFT.fullmatch(name)])
+        self.remove(empty, [name for name in self._all() if LEFT.fullmatch(name)])
 
-    def _all(self) -> dict[str, int]:
+    def _all(self, below: str = "") -> dict[str, int]:
+        """Return the files in the folder there; below one in it, also those of its folders."""
+        chosen = [] if below else ["--exclude=*/"]
+        argv = [*self._rsync(), "--list-only", "--recursive", "--no-h", *chosen, "--"]
+        return listed_files(self._listed([*argv, self.destination.folder + below]))
+
+    def _listed(self, argv: list[str]) -> str:
         try:
-            told = run(
-                [*self._rsync(), "--list-only", "--recursive", "--no-h", "--exclude=*/", "--", self.destination.folder],
-                timeout_seconds=ASK_SECONDS + IDLE_SECONDS,
-                env=self._environment(),
-            )
+            return run(argv, timeout_seconds=ASK_SECONDS + IDLE_SECONDS, env=self._environment())
         except ProgramFailed as error:
             if _NO_FOLDER.search(error.said):
-                return {}
+                return ""
             raise self._meant(error) from error
-        lines = (_LISTED.fullmatch(line) for line in told.splitlines())
-        return {line["name"]: int(line["size"]) for line in lines if line}
 
     def send(self, folder: Path, names: Sequence[str], look: Look) -> None:
         """Copy these files of a folder there, whole. look: called again and again with the bytes that went over.
@@ -160,9 +180,9 @@ class Offsite:
                 stdout=PIPE,
             ) as process,
         ):
-            _name(process, names)
+            name_files(process, names)
             told = process.stdout.read().decode() if process.stdout else ""
-        return [name for name in told.splitlines() if NAME.fullmatch(name)]
+        return [name for name in told.splitlines() if NAME.fullmatch(name) or CONTENT.fullmatch(name)]
 
     def try_copy(self, folder: Path) -> None:
         """Copy a small file there and remove it again, to see that copying works. folder: an empty one of ours.
@@ -183,13 +203,30 @@ class Offsite:
         """
         for name in sorted(names, key=lambda name: not is_manifest(name)):
             # The manifest first: what is left without it is no backup any more.
-            chosen = [f"--include=/{_checked(name)}", "--exclude=*", "--delete", "--max-delete=1", "--recursive"]
-            with self._translated():
-                run(
-                    [*self._rsync(), *chosen, "--", f"{empty}/", self.destination.folder],
-                    timeout_seconds=ASK_SECONDS + IDLE_SECONDS,
-                    env=self._environment(),
-                )
+            self._remove(empty, [checked(name)], self.destination.folder)
+
+    def remove_contents(self, empty: Path, names: Iterable[str]) -> None:
+        """Remove these copies of files; all others stay. names: as `list_contents` gives them.
+
+        Raises Unavailable, Refused.
+        """
+        folders: dict[str, list[str]] = {}
+        for name in names:
+            folder, _, last = checked(name).rpartition("/")
+            folders.setdefault(folder, []).append(last)
+        for folder, found in folders.items():
+            for first in range(0, len(found), AT_ONCE):
+                self._remove(empty, found[first : first + AT_ONCE], f"{self.destination.folder}{folder}/")
+
+    def _remove(self, empty: Path, names: Sequence[str], folder: str) -> None:
+        chosen = [*(f"--include=/{name}" for name in names), "--exclude=*"]
+        removing = ["--delete", f"--max-delete={len(names)}", "--recursive"]
+        with self._translated():
+            run(
+                [*self._rsync(), *chosen, *removing, "--", f"{empty}/", folder],
+                timeout_seconds=ASK_SECONDS + IDLE_SECONDS,
+                env=self._environment(),
+            )
 
     def _copy(self, names: Sequence[str], ends: list[str], look: Look) -> None:
         if not names:
@@ -207,11 +244,11 @@ class Offsite:
             self._translated(),
             stage([*argv, *ends], env=self._environment(), stdin=PIPE, stdout=PIPE) as process,
         ):
-            _name(process, names)
-            _watch(process, look)
+            name_files(process, names)
+            watch(process, look)
 
     def _rsync(self) -> list[str]:
-        return [_program("rsync"), f"--timeout={IDLE_SECONDS}", f"--bwlimit={self._kbps}", "--secluded-args"]
+        return [program_path("rsync"), f"--timeout={IDLE_SECONDS}", f"--bwlimit={self._kbps}", "--secluded-args"]
 
     def _environment(self) -> dict[str, str]:
         """Write the configuration of ssh anew, and name it. Raises Refused when nothing was prepared."""
@@ -223,7 +260,7 @@ class Offsite:
         if not files.holds(path, text):
             files.replace(path, text)
         quoted = str(path).replace("'", "''")  # as rsync(1) reads it, -e
-        return {"LC_ALL": "C", "HOME": str(self._folder), "RSYNC_RSH": f"{_program('ssh')} -F '{quoted}'"}
+        return {"LC_ALL": "C", "HOME": str(self._folder), "RSYNC_RSH": f"{program_path('ssh')} -F '{quoted}'"}
 
     def _percent(self, name: str) -> str:
         return str(self._folder / name).replace("%", "%%")  # ssh_config(5), TOKENS
@@ -258,43 +295,3 @@ class Offsite:
         if error.status in _AWAY:
             return Unavailable(f"{self._address} cannot be reached, or went away", dependency="off-site")
         return Refused(f"copying to {self._address} failed: {error}")
-
-
-def _name(process: Popen[bytes], names: Sequence[str]) -> None:
-    """Tell rsync which files are meant; it reads the list to its end before it says anything."""
-    if process.stdin is None:
-        raise ValueError("the program's input is not a pipe")
-    process.stdin.write("".join(f"{_checked(name)}\0" for name in names).encode())
-    process.stdin.close()
-
-
-def _checked(name: str) -> str:
-    if NAME.fullmatch(name) is None and _LEFT.fullmatch(name) is None and name != TRIAL:
-        raise Refused("this is no name of a backup's file")
-    return name
-
-
-def _watch(process: Popen[bytes], look: Look) -> None:
-    """Follow what rsync says of its progress until it has no more to say."""
-    out, done = process.stdout, 0
-    if out is None:
-        raise ValueError("the program's output is not a pipe")
-    with selectors.DefaultSelector() as ready:
-        ready.register(out, selectors.EVENT_READ)
-        while True:
-            look(done)
-            if not ready.select(LOOK_SECONDS):
-                continue
-            said = out.read1(1 << 16)  # type: ignore[attr-defined] # a pipe of Popen is buffered
-            if not said:
-                return
-            if found := _PROGRESS.findall(said):
-                done = int(found[-1])
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        package = "rsync" if name == "rsync" else "openssh-client"
-        raise Refused(f"{name} is not installed; on Debian: apt-get install {package}")
-    return found

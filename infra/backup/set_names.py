@@ -15,6 +15,16 @@ def file_name(stem: str, form: str) -> str:
     return f"{stem}.{form}.gpg"
 
 
+def listing_name(stem: str) -> str:
+    """Return the name of the file that lists the project's files in a set."""
+    return f"{stem}.files.zst.gpg"
+
+
+def owner_of(stem: str) -> str:
+    """Return whose a set is here: a project's id, or 'platform'."""
+    return stem[: -len("_YYYYMMDD_HHMMSS")]
+
+
 def manifest_name(stem: str) -> str:
     """Return the name of the manifest of a set."""
     return f"{stem}{SUFFIX}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.backup.set_names import file_name
+from infra.backup.set_names import file_name, listing_name
 from infra.backup.sets import Manifest, SetFile
 
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from infra.backup.archive import StoredFile
     from infra.backup.dumps import Format
+    from infra.backup.objects.totals import CopiedPart
     from infra.postgres.cluster import Cluster
 
-DATABASE = "database"
+DATABASE, FILES = "database", "files"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,20 @@ class SetPlan:
         return int(1.2 * last * max(1.0, database_bytes / of_database))
 
     def manifest(
-        self, stored: StoredFile, *, postgres: str, schema: str, database_bytes: int, details: str
+        self,
+        stored: StoredFile,
+        copied: CopiedPart,
+        *,
+        postgres: str,
+        schema: str,
+        database_bytes: int,
+        details: str,
     ) -> Manifest:
-        """Return the manifest of the set, once its file is there. details: sealed."""
-        name = file_name(self.stem, self.format)
+        """Return the manifest of the set, once its files are there. details: sealed."""
+        parts = [SetFile(file_name(self.stem, self.format), DATABASE, stored.bytes, stored.sha256, stored.plain_bytes)]
+        if (listed := copied.stored) is not None:
+            name = listing_name(self.stem)
+            parts.append(SetFile(name, FILES, listed.bytes, listed.sha256, listed.plain_bytes))
         return Manifest(
             id=self.id,
             scope=self.scope,
@@ -62,8 +73,11 @@ class SetPlan:
             schema=schema,
             key_id=self.key_id,
             database_bytes=database_bytes,
-            files=(SetFile(name, DATABASE, stored.bytes, stored.sha256, stored.plain_bytes),),
+            files=tuple(parts),
             details=details,
+            objects=copied.totals.objects,
+            object_bytes=copied.totals.bytes,
+            added_bytes=copied.totals.added,
         )
 
 

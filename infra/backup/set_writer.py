@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from infra.backup.monitor import ProgressMonitor
+    from infra.backup.objects.part import ObjectsPart
+    from infra.backup.objects.totals import CopiedPart
     from infra.backup.set_plan import DumpSource, SetPlan
     from infra.backup.sets import Manifest
     from infra.gpg import Gpg
@@ -49,11 +51,14 @@ class Dumped:
     schema: str
     written: str
 
-    def manifest(self, plan: SetPlan, key: str) -> Manifest:
-        """Return the manifest of the set that this is."""
+    def manifest(self, plan: SetPlan, key: str, copied: CopiedPart) -> Manifest:
+        """Return the manifest of the set that this is, with the files that were copied."""
         found = {"contents": self.contents.to_json(), "scope": plan.scope, "written": self.written}
+        if remarks := copied.totals.said():
+            found["fileRemarks"] = remarks
         return plan.manifest(
             self.stored,
+            copied,
             postgres=self.server,
             schema=self.schema or plan.schema,
             database_bytes=self.size,
@@ -61,8 +66,13 @@ class Dumped:
         )
 
 
-def dump(source: DumpSource, plan: SetPlan, target: SetFile, monitor: ProgressMonitor) -> Dumped:
-    """Write a database into a file that does not exist. Raises DiskFull, Unavailable; then nothing is left of it."""
+def dump(
+    source: DumpSource, plan: SetPlan, target: SetFile, monitor: ProgressMonitor, part: ObjectsPart | None = None
+) -> Dumped:
+    """Write a database into a file that does not exist. Raises DiskFull, Unavailable; then nothing is left of it.
+
+    part  told of the files that there are at the same moment
+    """
     with (
         _as_unavailable(),
         open_reader(source.cluster, source.uri, source.session, project=source.project, check=monitor.check) as look,
@@ -76,9 +86,10 @@ def dump(source: DumpSource, plan: SetPlan, target: SetFile, monitor: ProgressMo
             counted = beside.submit(look.read, lambda: None)
             told = monitor.of_bytes(size)
             stored = archive.store_file(plain, target.path, FORMS[form], target.gpg, target.key, told)
-        return Dumped(
-            stored, look.with_final_sequences(counted.result()), size, look.server, look.schema(), look.written
-        )
+        contents = look.with_final_sequences(counted.result())
+        if part is not None:
+            part.keep_rows(look.session)
+        return Dumped(stored, contents, size, look.server, look.schema(), look.written)
 
 
 def is_of_now(details: Mapping[str, Any], source: DumpSource, check: Callable[[], None]) -> bool:

@@ -44,6 +44,9 @@ class Manifest:
     stem      what the names of its files begin with
     schema    the newest project migration
     details   sealed: what only the key's holder may read
+    objects, object_bytes, added_bytes
+              how many files of the project's it holds, with how many bytes, and how much that takes up which no set
+              before held; None in sets that were made before they held files
     """
 
     id: str
@@ -58,6 +61,9 @@ class Manifest:
     files: tuple[SetFile, ...]
     details: str
     version: int = VERSION
+    objects: int | None = None
+    object_bytes: int | None = None
+    added_bytes: int | None = None
 
     def file(self, part: str) -> SetFile | None:
         """Return the file that holds a part, or None."""

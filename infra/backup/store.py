@@ -6,81 +6,57 @@ Nobody else has to know of what files a set is made, how they are encrypted or w
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from infra import files
 from infra.backup import archive, keys, set_writer, sets, transfer
-from infra.backup.differences import differences
+from infra.backup.archive import BackupDamaged
+from infra.backup.differences import shortened
 from infra.backup.dumps import FORMS, PostgresPrograms
-from infra.backup.fingerprint import Fingerprint, open_reader
-from infra.backup.monitor import ProgressMonitor
-from infra.backup.set_names import file_name, is_manifest, stem_of
+from infra.backup.monitor import UNWATCHED, ProgressMonitor
+from infra.backup.objects.of_sets import FilesOfSets
+from infra.backup.objects.receiving import received
+from infra.backup.objects.totals import NO_FILES
+from infra.backup.set_names import file_name, is_manifest, listing_name, stem_of
 from infra.backup.set_plan import DATABASE
 from infra.backup.set_writer import SetFile
 from infra.backup.sql_restore import SqlRestore
+from infra.backup.verified_set import VerifiedSet
 from infra.errors import Refused
 from infra.gpg import Gpg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     import psycopg
 
     from config.settings import Settings
-    from infra.backup.differences import Difference
     from infra.backup.dumps import Format
+    from infra.backup.objects.part import ObjectSource
+    from infra.backup.objects.totals import CopiedPart
     from infra.backup.set_plan import DumpSource, SetPlan
     from infra.backup.sets import Manifest
     from infra.backup.sql_restore import RestoreSummary
     from infra.backup.transfer import ExportHeader
 
-UNWATCHED = ProgressMonitor()
 
-
-@dataclass(frozen=True)
-class VerifiedSet:
-    """A set that was checked: every byte of it is what was written. details: what was sealed in its manifest."""
-
-    manifest: Manifest
-    key: str = field(repr=False)
-    details: dict[str, Any] = field(repr=False)
-
-    @property
-    def contents(self) -> Fingerprint:
-        """What the database held."""
-        return Fingerprint.from_json(self.details["contents"])
-
-    def compare(
-        self,
-        restored: DumpSource,
-        *,
-        stand_ins: Mapping[str, str] | None = None,
-        without: Collection[str] = (),
-        check: Callable[[], None] = UNWATCHED.check,
-    ) -> list[Difference]:
-        """Return in what a restored database differs from what was backed up. Raises Unavailable.
-
-        stand_ins  roles that stand for others there, by name
-        without    schemas that the database has and the backup does not, which is as it should be
-        """
-        kept, named = self.contents, stand_ins or {}
-        at = restored
-        with open_reader(at.cluster, at.uri, at.session, project=at.project, stand_ins=named, check=check) as look:
-            found = look.read_like(kept, self.manifest.scope if restored.project else "", check)
-        for schema in without:
-            found = found.without(schema)
-        return differences(kept, found)
+class FilesDamaged(BackupDamaged):
+    """The database of a set is whole; copies of files are not."""
 
 
 class BackupStore:
-    """The folder of sets, with the keys and the programs that it takes to write one and to read it again."""
+    """The folder of sets, with the keys and the programs that it takes to write one and to read it again.
+
+    objects  what the sets hold of projects' files
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = settings.backups_folder
         self._gpg = Gpg(settings.run_folder / "gnupg")
+        self.objects = FilesOfSets(self._folder, settings.secrets_folder, self._gpg)
 
     def key_id(self) -> str:
         """Return by what the key in force is known. Raises Refused for one that gpg would not take as it stands."""
@@ -106,27 +82,35 @@ class BackupStore:
         """Return the files that a set under way, or one that was interrupted, has so far."""
         return sorted(self._folder.glob(".*")) if self._folder.is_dir() else []
 
-    def read(self, stem: str) -> Manifest:
-        """Return the manifest of a set. Raises Damaged, Refused when its key is not kept."""
-        return sets.read_manifest(self._folder, stem, self._keys())
+    def read(self, stem: str, folder: Path | None = None) -> Manifest:
+        """Return the manifest of a set. folder: where it lies, if elsewhere. Raises Damaged, Refused."""
+        return sets.read_manifest(folder or self._folder, stem, self._keys())
 
     def details(self, manifest: Manifest) -> dict[str, Any]:
         """Return what was sealed in a manifest. Raises Refused."""
         return sets.read_details(manifest, self._keys()[manifest.key_id])
 
     def remove(self, stem: str) -> None:
-        """Remove a set, whole or not; twice is harmless."""
+        """Remove a set, whole or not; what it alone needed of files goes with the next sweep. Twice is harmless."""
+        self.objects.contents(stem).mark_unswept()
         sets.remove_set(self._folder, stem)
 
     # --- write and read
 
     def write(
-        self, plan: SetPlan, source: DumpSource, monitor: ProgressMonitor = UNWATCHED, *, fresh: bool = False
+        self,
+        plan: SetPlan,
+        source: DumpSource,
+        monitor: ProgressMonitor = UNWATCHED,
+        *,
+        objects: ObjectSource | None = None,
+        fresh: bool = False,
     ) -> Manifest:
         """Ensure that the set of a plan is there, its manifest last; one that is whole already stays.
 
-        fresh  whether a whole set is written once more when the database was written to since; the old one stays until
-               the new one is whole
+        objects  where the project's files are
+        fresh    whether a whole set is written once more when the database was written to since; the old one stays
+                 until the new one is whole
 
         Raises DiskFull, Unavailable.
         """
@@ -136,25 +120,42 @@ class BackupStore:
             if not fresh or set_writer.is_of_now(self.details(known), source, monitor.check):
                 return known
         else:
-            self.remove(plan.stem)
+            sets.remove_set(self._folder, plan.stem)
         monitor.check()
-        target = self._target(plan)
-        found = set_writer.dump(source, plan, target, monitor)
-        monitor.check()
-        return self._publish(found.manifest(plan, target.key), target)
+        with ExitStack() as held:
+            if objects is not None:
+                objects.hold.take()
+                held.callback(objects.hold.release)
+            return self._written(plan, source, monitor, objects)
 
-    def open_verified(self, stem: str, *, newest_schema: str) -> VerifiedSet:
+    def _written(
+        self, plan: SetPlan, source: DumpSource, monitor: ProgressMonitor, objects: ObjectSource | None
+    ) -> Manifest:
+        target = self._target(plan)
+        part = None if objects is None else self.objects.part(plan.stem, plan.key_id, objects, monitor)
+        found = set_writer.dump(source, plan, target, monitor, part)
+        with nullcontext(NO_FILES) if part is None else part.copied() as copied:
+            monitor.check()
+            return self._publish(found.manifest(plan, target.key, copied), target, copied)
+
+    def open_verified(
+        self, stem: str, *, newest_schema: str, monitor: ProgressMonitor = UNWATCHED, files: bool = True
+    ) -> VerifiedSet:
         """Read every byte of a set, before anything is done with it. Raises Refused, naming what is wrong with it.
 
         newest_schema  the newest project migration that is known here: what is newer cannot be restored
+        files          whether the copies of the project's files are read, too; otherwise whoever asked does that
         """
         manifest = self.read(stem)
         sets.check_files(self._folder, manifest)
+        returning = self.objects.returning(manifest)
+        if files and returning is not None and (wrong := list(returning.faults(monitor, thorough=False))):
+            raise FilesDamaged(f"{stem} does not hold all files any more: {'; '.join(shortened(wrong))}")
         if manifest.schema > newest_schema:
             raise Refused(
                 f"{stem} was made by a newer version ({manifest.schema}; this one knows {newest_schema}): update first"
             )
-        return VerifiedSet(manifest, self._keys()[manifest.key_id], self.details(manifest))
+        return VerifiedSet(manifest, self._keys()[manifest.key_id], self.details(manifest), returning)
 
     def restore_into(
         self,
@@ -188,24 +189,29 @@ class BackupStore:
     def receive(self, incoming: Path, stem: str) -> None:
         """Take in a set that was fetched into another folder, its manifest last. Raises Refused when it is damaged."""
         files.ensure_folder(self._folder)
-        sets.check_files(incoming, sets.read_manifest(incoming, stem, self._keys()))
+        manifest = sets.read_manifest(incoming, stem, self._keys())
+        sets.check_files(incoming, manifest)
         found = [path for path in incoming.iterdir() if stem_of(path.name) == stem]
-        for path in sorted(found, key=lambda path: is_manifest(path.name)):
-            path.chmod(0o600)
-            # Whole under its name, also from another file system, as two mounts are.
-            partial = self._folder / f".{path.name}"
-            shutil.move(path, partial)
-            partial.replace(self._folder / path.name)
+        with self.objects.received(incoming, manifest):
+            for path in sorted(found, key=lambda path: is_manifest(path.name)):
+                path.chmod(0o600)
+                # Whole under its name, also from another file system, as two mounts are.
+                partial = self._folder / f".{path.name}"
+                shutil.move(path, partial)
+                partial.replace(self._folder / path.name)
 
     def export(self, source: VerifiedSet, path: Path, passphrase: str, monitor: ProgressMonitor = UNWATCHED) -> None:
         """Write what a set holds into one file for another installation. Raises DiskFull, Refused."""
         manifest, file = source.manifest, source.manifest.files[0]
         partial = path.with_name(f".{path.name}")
         partial.unlink(missing_ok=True)
-        archive.ensure_room(files.ensure_folder(path.parent), file.bytes)
+        total = file.bytes + (manifest.object_bytes or 0)
+        archive.ensure_room(files.ensure_folder(path.parent), total)
         head = transfer.ExportHeader.of(manifest, source.details)
+        held = source.files.plain() if source.files else ()
         with archive.open_compressed(self._folder / file.name, self._gpg, source.key) as packed:
-            transfer.write_export(partial, head, packed, self._gpg, passphrase, monitor.of_bytes(file.bytes))
+            told = monitor.of_bytes(total)
+            transfer.write_export(partial, head, packed, self._gpg, passphrase, files=held, look=told)
         monitor.check()
         partial.replace(path)
 
@@ -221,23 +227,27 @@ class BackupStore:
         Raises Refused when it is another one by now, Damaged, DiskFull.
         """
         files.ensure_folder(self._folder)
-        self.remove(plan.stem)
+        sets.remove_set(self._folder, plan.stem)
         target, size = self._target(plan), path.stat().st_size if path.exists() else 0
         archive.ensure_room(self._folder, size)
-        with transfer.open_export(path, self._gpg, passphrase) as (found, pieces):
-            if found != head:
-                raise Refused("the file is another one than when the import was asked for")
-            told = monitor.of_bytes(size)
-            stored = transfer.reencrypt(pieces, target.path, head.plain_bytes, self._gpg, target.key, told)
-        monitor.check()
-        manifest = plan.manifest(
-            stored,
-            postgres=head.postgres,
-            schema=head.schema,
-            database_bytes=head.database_bytes,
-            details=sets.seal_details(target.key, plan.details),
-        )
-        return self._publish(manifest, target)
+        with ExitStack() as held:
+            with transfer.open_export(path, self._gpg, passphrase) as (found, pieces, coming):
+                if found != head:
+                    raise Refused("the file is another one than when the import was asked for")
+                told = monitor.of_bytes(size)
+                stored = transfer.reencrypt(pieces, target.path, head.plain_bytes, self._gpg, target.key, told)
+                into = self.objects.target(plan.stem, plan.key_id)
+                copied = held.enter_context(received(into, coming, monitor))
+            monitor.check()
+            manifest = plan.manifest(
+                stored,
+                copied,
+                postgres=head.postgres,
+                schema=head.schema,
+                database_bytes=head.database_bytes,
+                details=sets.seal_details(target.key, plan.details),
+            )
+            return self._publish(manifest, target, copied)
 
     def _keys(self) -> dict[str, str]:
         return keys.backup_keys(self._settings.secrets_folder)
@@ -248,9 +258,11 @@ class BackupStore:
         path.unlink(missing_ok=True)
         return SetFile(path, self._settings, self._gpg, self._keys()[plan.key_id])
 
-    def _publish(self, manifest: Manifest, target: SetFile) -> Manifest:
-        """Give a whole file its name, and then it its manifest; one of before fits the file of before."""
+    def _publish(self, manifest: Manifest, target: SetFile, copied: CopiedPart = NO_FILES) -> Manifest:
+        """Give whole files their names, and then them their manifest; one of before fits the files of before."""
         sets.manifest_path(self._folder, manifest.stem).unlink(missing_ok=True)
         target.path.replace(self._folder / manifest.files[0].name)
+        if copied.path is not None:
+            copied.path.replace(self._folder / listing_name(manifest.stem))
         sets.write_manifest(self._folder, manifest, target.key)
         return manifest

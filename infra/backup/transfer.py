@@ -1,7 +1,8 @@
 """A project in one file for another host: a tar inside one gpg message, of a passphrase of its own.
 
-First `export.json` says what it is, then the compressed dump follows in pieces, last `sums.json` its checksum. Plain
-tools read it: `gpg --decrypt FILE | tar --extract --to-stdout --wildcards 'database.*' | gunzip | psql`.
+First `export.json` says what it is, then the compressed dump follows in pieces, then each of the project's files (what
+it is, and its bytes in pieces), last `sums.json` what all of it has to be. Plain tools read it:
+`gpg --decrypt FILE | tar --extract --to-stdout --wildcards 'database.*' | gunzip | psql`.
 """
 
 from __future__ import annotations
@@ -13,26 +14,30 @@ import os
 import re
 import tarfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from infra import files
 from infra.backup.archive import CHUNK_BYTES, BackupDamaged, StoredFile, translate_full_disk
 from infra.backup.dumps import FORMATS
+from infra.backup.objects.listing import ComingFile, ObjectRow
 from infra.errors import Refused
 from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from infra.backup.objects.listing import StoredObject
     from infra.backup.sets import Manifest
     from infra.gpg import Gpg
 
 VERSION = 1
 HEAD, SUMS, PART = "export.json", "sums.json", re.compile(r"database\.(sql\.gz|dump\.zst)\.(\d{6})", re.ASCII)
+FILE, FILE_PART = re.compile(r"files/(\d{10})\.json", re.ASCII), re.compile(r"files/(\d{10})\.(\d{6})", re.ASCII)
 MOST_TEXT_BYTES = 64 << 20
 PIECE_BYTES = 8 << 20
+_STRANGE = "the export holds something that it should not"
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,20 @@ class ExportHeader:
         )
 
 
-def write_export(
-    path: Path, head: ExportHeader, packed: IO[bytes], gpg: Gpg, passphrase: str, look: Callable[[int], None]
+def write_export(  # noqa: PLR0913 - what goes in, and what it goes through
+    path: Path,
+    head: ExportHeader,
+    packed: IO[bytes],
+    gpg: Gpg,
+    passphrase: str,
+    *,
+    files: Iterable[tuple[StoredObject, Iterator[bytes]]],
+    look: Callable[[int], None],
 ) -> None:
     """Write an export into `path`, 0600, on the disk when this returns. packed: the compressed dump.
 
-    look  called with the bytes so far; what it raises ends the writing, and the file is gone
+    files  the project's files with their bytes
+    look   called with the bytes so far; what it raises ends the writing, and the file is gone
 
     Raises DiskFull, ProgramFailed when gpg fails.
     """
@@ -93,8 +106,27 @@ def write_export(
                 _add(tar, f"database.{head.format}.{count:06}", piece)
                 count, done = count + 1, done + len(piece)
                 look(done)
-            _add(tar, SUMS, json.dumps({"pieces": count, "bytes": done, "sha256": digest.hexdigest()}).encode())
+            sums = {"pieces": count, "bytes": done, "sha256": digest.hexdigest()}
+            if many := _add_files(tar, files, lambda more: look(done + more)):
+                sums["files"] = many
+            _add(tar, SUMS, json.dumps(sums).encode())
         os.fsync(file.fileno())
+
+
+def _add_files(
+    tar: tarfile.TarFile, files: Iterable[tuple[StoredObject, Iterator[bytes]]], look: Callable[[int], None]
+) -> int:
+    """Add files with their bytes; return how many."""
+    count = done = 0
+    for count, (stored, chunks) in enumerate(files, start=1):
+        row = stored.row
+        said = {**asdict(row), "bytes": stored.size, "digest": stored.sha256, "held": stored.content is not None}
+        _add(tar, f"files/{count:010}.json", json.dumps(said).encode())
+        for number, chunk in enumerate(chunks):
+            _add(tar, f"files/{count:010}.{number:06}", chunk)
+            done += len(chunk)
+            look(done)
+    return count
 
 
 def read_header(path: Path, gpg: Gpg, passphrase: str) -> ExportHeader:
@@ -104,13 +136,16 @@ def read_header(path: Path, gpg: Gpg, passphrase: str) -> ExportHeader:
 
 
 @contextmanager
-def open_export(path: Path, gpg: Gpg, passphrase: str) -> Iterator[tuple[ExportHeader, Iterator[bytes]]]:
-    """Lend what an export is, and its compressed dump piece by piece; it is known to be right when all are read.
+def open_export(
+    path: Path, gpg: Gpg, passphrase: str
+) -> Iterator[tuple[ExportHeader, Iterator[bytes], Iterator[ComingFile]]]:
+    """Lend what an export is, its compressed dump piece by piece, and after that its files.
 
-    Raises Refused, Damaged.
+    It is known to be right when all of them are read. Raises Refused, Damaged.
     """
     with _members(path, gpg, passphrase, whole=True) as (head, tar):
-        yield head, _pieces(tar, head)
+        reader = _ExportReader(tar, head)
+        yield head, reader.pieces(), reader.files()
 
 
 def reencrypt(
@@ -158,21 +193,66 @@ def _head(tar: tarfile.TarFile) -> ExportHeader:
     return head
 
 
-def _pieces(tar: tarfile.TarFile, head: ExportHeader) -> Iterator[bytes]:
-    digest, count, done = hashlib.sha256(), 0, 0
-    while (member := tar.next()) is not None and member.name != SUMS:
-        found = PART.fullmatch(member.name)
-        if found is None or found[1] != head.format or int(found[2]) != count or not member.isfile():
-            raise BackupDamaged("the export holds something that it should not")
-        content = tar.extractfile(member)
+class _ExportReader:
+    """Reads the members behind the first, each once, in their order."""
+
+    def __init__(self, tar: tarfile.TarFile, head: ExportHeader) -> None:
+        self._tar, self._head = tar, head
+        self._member = tar.next()
+        self._sums: dict[str, Any] = {}
+
+    def pieces(self) -> Iterator[bytes]:
+        """Return the pieces of the dump. Raises Damaged."""
+        digest, count, done = hashlib.sha256(), 0, 0
+        while (member := self._member) is not None and (found := PART.fullmatch(member.name)):
+            if found[1] != self._head.format or int(found[2]) != count:
+                raise BackupDamaged(_STRANGE)
+            for piece in self._content(member):
+                digest.update(piece)
+                done += len(piece)
+                yield piece
+            self._member = self._tar.next()
+            count += 1
+        self._sums = {"pieces": count, "bytes": done, "sha256": digest.hexdigest()}
+
+    def files(self) -> Iterator[ComingFile]:
+        """Return the files, once the dump is read; each has to be read before the next. Raises Damaged."""
+        count = 0
+        while (member := self._member) is not None and (found := FILE.fullmatch(member.name)):
+            count += 1
+            if int(found[1]) != count:
+                raise BackupDamaged(_STRANGE)
+            file = self._file(_text(self._tar, member, member.name))
+            self._member = self._tar.next()
+            yield replace(file, chunks=None if file.chunks is None else self._chunks(count))
+        if count:
+            self._sums["files"] = count
+        if json.loads(_text(self._tar, self._member, SUMS)) != self._sums:
+            raise BackupDamaged("the export is not whole: its checksum does not fit")
+
+    def _chunks(self, count: int) -> Iterator[bytes]:
+        number = 0
+        while (member := self._member) is not None and (found := FILE_PART.fullmatch(member.name)):
+            if (int(found[1]), int(found[2])) != (count, number):
+                raise BackupDamaged(_STRANGE)
+            yield from self._content(member)
+            self._member = self._tar.next()
+            number += 1
+
+    def _file(self, text: bytes) -> ComingFile:
+        try:
+            said = json.loads(text)
+            row = ObjectRow(**{name: said[name] for name in ("id", "version", "bucket", "name", "size", "sha256")})
+            return ComingFile(row, int(said["bytes"]), str(said["digest"]), iter(()) if said["held"] else None)
+        except (ValueError, TypeError, KeyError) as error:
+            raise BackupDamaged(f"{_STRANGE}: {type(error).__name__}") from None
+
+    def _content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
+        if not member.isfile():
+            raise BackupDamaged(_STRANGE)
+        content = self._tar.extractfile(member)
         while content is not None and (piece := content.read(CHUNK_BYTES)):
-            digest.update(piece)
-            done += len(piece)
             yield piece
-        count += 1
-    sums = json.loads(_text(tar, member, SUMS))
-    if sums != {"pieces": count, "bytes": done, "sha256": digest.hexdigest()}:
-        raise BackupDamaged("the export is not whole: its checksum does not fit")
 
 
 def _text(tar: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> bytes:

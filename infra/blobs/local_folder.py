@@ -6,27 +6,23 @@ through.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
 import stat
 import uuid
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from infra.blobs.store import BlobBusy, BlobEntry, BlobMissing, NoRoom, is_blob_name, is_partial_name
-from infra.errors import Refused, Unavailable
-from infra.files import ensure_folder
+from infra.blobs.folders import CannotLink, open_folder, worded
+from infra.blobs.store import BlobBusy, BlobEntry, BlobMissing, is_blob_name, is_partial_name
+from infra.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 WHOLE, COMING = "objects", "incoming"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP})
 COPIED_BYTES = 1024 * 1024
 
 
@@ -50,12 +46,12 @@ class LocalFolder:
         """Ensure that nothing is left of what has come."""
         if not is_partial_name(partial):
             return
-        with suppress(BlobMissing), self._folder(COMING, make=False) as folder, _worded():
+        with suppress(BlobMissing), self._folder(COMING, make=False) as folder, worded():
             os.unlink(partial, dir_fd=folder)
 
     def open(self, name: str) -> IO[bytes]:
         """Open a blob. Raises BlobMissing or Unavailable."""
-        with self._folder(*_place(name), make=False) as folder, _worded():
+        with self._folder(*_place(name), make=False) as folder, worded():
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         file = os.fdopen(handle, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -72,15 +68,15 @@ class LocalFolder:
         """Have a blob there under another name as well: as another name of one file, where there can be such."""
         with self._folder(*_place(source), make=False) as there, self._folder(*_place(target), make=True) as here:
             try:
-                with _worded(), suppress(FileExistsError):
+                with worded(), suppress(FileExistsError):
                     os.link(source, target, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
                     os.fsync(here)
-            except _CannotLink:
+            except CannotLink:
                 self._copied(source, target)
 
     def delete(self, name: str) -> None:
         """Ensure that there is no blob of this name. Raises Unavailable."""
-        with suppress(BlobMissing), self._folder(*_place(name), make=False) as folder, _worded():
+        with suppress(BlobMissing), self._folder(*_place(name), make=False) as folder, worded():
             os.unlink(name, dir_fd=folder)
 
     def blobs(self) -> Iterator[BlobEntry]:
@@ -96,7 +92,7 @@ class LocalFolder:
 
     def remove_all(self) -> None:
         """Ensure that nothing of the project is left. Raises Unavailable."""
-        with suppress(BlobMissing), _worded():
+        with suppress(BlobMissing), worded():
             shutil.rmtree(self._root / self._project)  # follows no link itself
 
     def _copied(self, source: str, target: str) -> None:
@@ -112,15 +108,7 @@ class LocalFolder:
     @contextmanager
     def _folder(self, *below: str, make: bool) -> Iterator[int]:
         """Open a folder of the project's. Raises BlobMissing when it is not there, and is not to be made."""
-        with ExitStack() as handles:
-            with _worded():
-                if make:
-                    ensure_folder(self._root)
-                handle = _entered(str(self._root), None, handles)
-                for part in (self._project, *below):
-                    if make:
-                        _ensure_inside(part, handle)
-                    handle = _entered(part, handle, handles)
+        with open_folder(self._root, self._project, *below, make=make) as handle:
             yield handle
 
 
@@ -130,7 +118,7 @@ class LocalWriter:
     def __init__(self, place: LocalFolder, partial: str, *, received: int) -> None:
         self._place, self._partial = place, partial
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if received else os.O_CREAT)
-        with place._folder(COMING, make=True) as folder, _worded():  # noqa: SLF001 - of one module
+        with place._folder(COMING, make=True) as folder, worded():  # noqa: SLF001 - of one module
             handle = os.open(partial, flags, 0o600, dir_fd=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb", buffering=0)
         self._lock(handle)
@@ -139,14 +127,14 @@ class LocalWriter:
             self._close()
             raise BlobMissing("less has come than was said")
         if self.written > received:
-            with _worded():
+            with worded():
                 os.ftruncate(handle, received)
         self.written = os.lseek(handle, received, os.SEEK_SET)
 
     def write(self, part: bytes) -> None:
         """Add bytes. Raises NoRoom or Unavailable."""
         left = memoryview(part)
-        with _worded():
+        with worded():
             while left:
                 sent = os.write(self._handle, left)
                 self.written += sent
@@ -154,12 +142,12 @@ class LocalWriter:
 
     def commit(self, name: str) -> None:
         """Have the bytes there under this name, whole and lasting, or not at all. Raises NoRoom or Unavailable."""
-        with _worded():
+        with worded():
             os.fsync(self._handle)
         with (
             self._place._folder(COMING, make=True) as source,  # noqa: SLF001
             self._place._folder(*_place(name), make=True) as target,  # noqa: SLF001
-            _worded(),
+            worded(),
         ):
             os.rename(self._partial, name, src_dir_fd=source, dst_dir_fd=target)
             os.fsync(target)
@@ -167,9 +155,9 @@ class LocalWriter:
 
     def keep(self) -> None:
         """Keep what has come, lastingly, to go on with later. Raises NoRoom or Unavailable."""
-        with _worded():
+        with worded():
             os.fsync(self._handle)
-        with self._place._folder(COMING, make=True) as folder, _worded():  # noqa: SLF001
+        with self._place._folder(COMING, make=True) as folder, worded():  # noqa: SLF001
             os.fsync(folder)
         self._close()
 
@@ -199,28 +187,10 @@ class LocalWriter:
             self._file = None
 
 
-class _CannotLink(Exception):
-    """This file system has no further names for a file."""
-
-
 def _place(name: str) -> tuple[str, str]:
     if not is_blob_name(name):
         raise BlobMissing("no blob is called so")
     return WHOLE, name[:2]
-
-
-def _entered(path: str, inside: int | None, handles: ExitStack) -> int:
-    handle = os.open(path, _FOLDER, dir_fd=inside)
-    handles.callback(os.close, handle)
-    return handle
-
-
-def _ensure_inside(part: str, handle: int) -> None:
-    try:
-        os.mkdir(part, 0o700, dir_fd=handle)
-    except FileExistsError:
-        return
-    os.fsync(handle)
 
 
 def _entries(folder: int, fits: object) -> Iterator[BlobEntry]:
@@ -231,21 +201,3 @@ def _entries(folder: int, fits: object) -> Iterator[BlobEntry]:
                     seen = entry.stat(follow_symlinks=False)
                     # A copy is a new name of an old file: its content is as old as ever, its names are not.
                     yield BlobEntry(entry.name, seen.st_size, max(seen.st_mtime, seen.st_ctime))
-
-
-@contextmanager
-def _worded() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise BlobMissing("there is no such blob") from error
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno in _NO_LINKS and error.filename2 is not None:
-            raise _CannotLink from error
-        if error.errno in _FULL:
-            raise NoRoom("the disk is full: free some space") from error
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise Refused("there is a link, or no folder, where the bytes of a project are kept; remove it") from error
-        raise Unavailable(f"the place of the bytes does not answer: {error.strerror}") from error

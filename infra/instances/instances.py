@@ -17,6 +17,7 @@ class InstanceSpec:
     db_uri_before    tried when the server refuses db_uri's password: while that is changed, one of the two is right
     cors_origins     none: any
     rate_per_minute  0: not counted
+    transaction_end  whether requests are committed, and whether they may ask otherwise
     session          what a session is given when it begins: where that changes, the open ones are of no use any more
     """
 
@@ -34,6 +35,10 @@ class InstanceSpec:
     session: str = ""
     db_uri_before: str = field(default="", repr=False)
     api_keys: tuple[str, ...] = ()
+    extra_search_path: tuple[str, ...] = ("public", "extensions")
+    aggregates: bool = False
+    query_plans: bool = False
+    transaction_end: str = "commit"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from infra import exhaustion
-from infra.errors import LoginRefused, Refused, Unavailable
+from infra.errors import LockTableFull, LoginRefused, Refused, Unavailable
 from infra.postgres.admin.bounds import PLATFORM, SessionBounds
 
 if TYPE_CHECKING:
@@ -29,12 +29,10 @@ TRANSIENT_CLASSES = ("08", "53")
 LOCK_NOT_AVAILABLE = "55P03"
 # Limit of connections of a database whose DROP was interrupted: it can be dropped, and nothing else.
 INVALID = -2
-# Those that every session would meet, not only this one.
-AWAY = ("08", "53", "57P")
+AWAY = ("08", "53", "57P")  # every session would meet these, not only this one
 DISK_FULL = "53100"
 CONNECT_TIMEOUT_SECONDS = 5.0
-# The pool's own pauses between attempts double: after a long absence it would come back as much later. Giving up soon
-# lets the next who asks begin anew.
+# The pool's own pauses between attempts double. Giving up soon lets the next who asks begin anew.
 RECONNECT_SECONDS = 2.0
 
 
@@ -183,6 +181,8 @@ def _unavailable(error: psycopg.Error, dependency: str | None) -> Unavailable:
     if error.sqlstate == LOCK_NOT_AVAILABLE:
         return Unavailable(f"a lock was not to be had in time: another session holds it ({error.sqlstate})")
     away = dependency if (error.sqlstate or "08").startswith(AWAY) else None
+    if exhaustion.is_lock_table_full(error):
+        return LockTableFull("Postgres has no lock left (53200)", dependency=away)
     said = f"Postgres is unavailable ({error.sqlstate or type(error).__name__})"
     if error.sqlstate == DISK_FULL:
         said = f"the disk of Postgres is full ({DISK_FULL}): free some space; what waits for it goes on by itself"

@@ -26,19 +26,22 @@ class ProjectLimits:
     """What a tenant cannot lift: set on its database and logins from outside.
 
     connections  how many sessions the owner may have, and as many the data API
+    kept_out     logins that may have none for now
     """
 
     connections: int
     settings: Mapping[str, str]
+    kept_out: frozenset[str] = frozenset()
 
     def login_limits(self, roles: ProjectRoles) -> dict[str, int]:
         """Return how many sessions each login may have whose password a tenant knows, or can change."""
-        return {
+        most = {
             roles.owner: self.connections,
             roles.authenticator: self.connections,
             roles.auth: OF_A_SERVICE,
             roles.storage: OF_A_SERVICE,
         }
+        return {login: 0 if login in self.kept_out else sessions for login, sessions in most.items()}
 
     @property
     def session_limit(self) -> int:
@@ -85,10 +88,12 @@ class ProjectLimits:
         statement_seconds: int,
         idle_transaction_seconds: int,
         read_only: bool = False,
+        kept_out: frozenset[str] = frozenset(),
     ) -> ProjectLimits:
         """Return these limits as Postgres is told them. read_only: sessions begin so; what they do then is watched."""
         return cls(
             connections=connections,
+            kept_out=kept_out,
             settings={
                 "temp_file_limit": f"{temp_mb}MB",
                 "statement_timeout": f"{statement_seconds}s",

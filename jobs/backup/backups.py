@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from catalog import backups, names
 from catalog.settings_model import SETTINGS_SECRETS
-from infra.backup.monitor import ProgressMonitor
+from infra.backup.monitor import UNWATCHED, ProgressMonitor
 from infra.backup.set_plan import SetPlan
 from infra.backup.store import BackupStore
+from infra.errors import Refused
 from jobs.projects import access_keys, api_keys
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
     from infra.backup.dumps import Format
+    from infra.backup.objects.part import ObjectSource
     from infra.backup.set_plan import DumpSource
-    from infra.backup.store import VerifiedSet
+    from infra.backup.verified_set import VerifiedSet
     from infra.composition import Infra
     from jobs.engine.run import Run
 
@@ -51,15 +53,25 @@ def monitor(run: Run[Any], word: str) -> ProgressMonitor:
     return ProgressMonitor(run.check, progress)
 
 
-def write(run: Run[Any], backup: Backup, source: DumpSource, *, more: dict[str, Any], fresh: bool = False) -> None:
+def write(
+    run: Run[Any],
+    backup: Backup,
+    source: DumpSource,
+    *,
+    more: dict[str, Any],
+    objects: ObjectSource | None = None,
+    fresh: bool = False,
+) -> None:
     """Ensure that the set of a backup is there; one that is whole already stays.
 
-    more   what is sealed beside what was found
-    fresh  whether a whole set is written once more when the database was written to since
+    more     what is sealed beside what was found
+    objects  where the files are that the database names
+    fresh    whether a whole set is written once more when the database was written to since
 
     Raises DiskFull, Unavailable.
     """
-    store(run.infra).write(plan(run, backup, more), source, monitor(run, "dumped"), fresh=fresh)
+    planned = plan(run, backup, more)
+    store(run.infra).write(planned, source, monitor(run, "backed up"), objects=objects, fresh=fresh)
 
 
 def plan(run: Run[Any], backup: Backup, details: dict[str, Any]) -> SetPlan:
@@ -96,10 +108,34 @@ def remove(run: Run[Any]) -> None:
     if backup.finished_at is not None:
         return
     store(run.infra).remove(backup.stem)
+    sweep(run, backup.scope)
     with run.transaction() as tx:
         backups.delete(tx, backup.id)
 
 
-def opened(infra: Infra, stem: str) -> VerifiedSet:
-    """Check a whole set before anything is done with it. Raises Refused, naming what is wrong with it."""
-    return store(infra).open_verified(stem, newest_schema=infra.databases.templates.version)
+def holds_files(infra: Infra, stem: str) -> bool:
+    """Return whether a set holds the files of its project; one of a version before, or that does not open, does not."""
+    try:
+        return store(infra).read(stem).objects is not None
+    except Refused:
+        return False
+
+
+def sweep(run: Run[Any], scope: str) -> None:
+    """Remove the copies of files that no backup of a project's needs any more, as far as that is known of all."""
+    try:
+        removed = store(run.infra).objects.sweep(scope)
+    except Refused as error:
+        run.log(f"copies of files of {scope} stay: {error}")
+        return
+    if removed:
+        run.log(f"removed {removed} copies of files of {scope}")
+
+
+def opened(infra: Infra, stem: str, monitor: ProgressMonitor = UNWATCHED, *, files: bool = True) -> VerifiedSet:
+    """Check a whole set before anything is done with it. Raises Refused, naming what is wrong with it.
+
+    files  whether the copies of files are checked, too
+    """
+    newest = infra.databases.templates.version
+    return store(infra).open_verified(stem, newest_schema=newest, monitor=monitor, files=files)

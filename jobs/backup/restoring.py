@@ -19,8 +19,9 @@ from jobs.projects.data_plane import stored_secrets
 if TYPE_CHECKING:
     from infra.backup.differences import Difference
     from infra.backup.fingerprint import Fingerprint
+    from infra.backup.sets import Manifest
     from infra.backup.sql_restore import RestoreSummary
-    from infra.backup.store import VerifiedSet
+    from infra.backup.verified_set import VerifiedSet
     from jobs.engine.run import Run
 
 
@@ -42,6 +43,20 @@ class RestoreOutcome:
         for name, said in (("lacking", self.lacking), ("remarks", self.remarks)):
             if said:
                 run.result[name] = shortened(said)
+
+
+@dataclass(frozen=True)
+class RestoredVersion:
+    """What the database is equal to. behind: the backup is older than the template, and a migration has to follow."""
+
+    template: str
+    behind: bool
+
+    @classmethod
+    def of(cls, run: Run[Any], manifest: Manifest) -> RestoredVersion:
+        """Return how a database that was restored of this compares to a new one."""
+        templates = run.infra.databases.templates
+        return cls(templates.name, manifest.schema < templates.version)
 
 
 def restore_staging(
@@ -67,7 +82,7 @@ def restore_staging(
         staging.settle(database)
         restored = _judged(played, compare(run, source, database, project, stand_ins), partial=partial)
         restored.remarks.extend(stand_ins.drop(database))
-        restored.remarks.extend(source.contents.left_out)
+        restored.remarks.extend([*source.contents.left_out, *source.file_remarks])
         restored.remarks.extend(
             f"schema {schema}: it was gone; it is there as in a new project" for schema in sorted(_anew(source))
         )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
+from infra.backup.differences import shortened
 from infra.backup.set_plan import DumpSource
 from infra.disk import require_disk_space
 from infra.postgres.sql import statements
-from jobs.backup import backups
+from jobs.backup import backups, stored_files
 from jobs.engine.errors import GiveUp
 from jobs.projects.data_plane import stored_secrets
 
@@ -26,7 +27,10 @@ SQL = statements(__file__)
 
 @dataclass(frozen=True)
 class WrittenSet:
-    """What stands in the manifest of a backup that lies there. left_out: what could not be backed up, in words."""
+    """What stands in the manifest of a backup that lies there.
+
+    left_out  what could not be backed up, or was not whole, in words
+    """
 
     manifest: Manifest
     left_out: list[str]
@@ -80,7 +84,8 @@ def write_backup(run: Run[Any], *, fresh: bool = False, last: bool = False) -> N
         "secrets": {name: value for name, value in known.items() if backups.is_kept(name)},
     }
     uri = run.infra.databases.uri(names.database(scope), login, known[names.password(login)])
-    backups.write(run, backup, DumpSource(run.infra.databases.cluster, uri, run.session, scope), more=more, fresh=fresh)
+    source = DumpSource(run.infra.databases.cluster, uri, run.session, scope)
+    backups.write(run, backup, source, more=more, objects=stored_files.source_of(run, scope), fresh=fresh)
 
 
 def remove_set(run: Run[Any]) -> None:
@@ -94,7 +99,8 @@ def written(run: Run[Any]) -> WrittenSet:
         backup = catalogue.of_job(tx, run.job_id)
     store = backups.store(run.infra)
     manifest = store.read(backup.stem)
-    return WrittenSet(manifest, store.details(manifest)["contents"].get("left_out") or [])
+    details = store.details(manifest)
+    return WrittenSet(manifest, [*(details["contents"].get("left_out") or ()), *details.get("fileRemarks", ())])
 
 
 def list_set(run: AtomicRun[Any], tx: Transaction, backup: Backup, found: WrittenSet) -> None:
@@ -103,14 +109,15 @@ def list_set(run: AtomicRun[Any], tx: Transaction, backup: Backup, found: Writte
     if manifest.id != backup.id:
         raise GiveUp(f"the manifest is that of another backup ({manifest.id})")
     if found.left_out:
-        run.result["remarks"] = found.left_out
+        run.result["remarks"] = shortened(found.left_out)
     file = manifest.files[0]
-    catalogue.finish(
-        tx,
-        backup,
-        size=manifest.bytes,
-        database_bytes=manifest.database_bytes,
+    catalogue.finish(tx, backup, manifest, final_days=run.settings.final_backup_days)
+    run.result.update(
+        backupId=backup.id,
+        file=file.name,
+        bytes=manifest.bytes,
         sha256=file.sha256,
-        final_days=run.settings.final_backup_days,
+        files=manifest.objects or 0,
+        fileBytes=manifest.object_bytes or 0,
+        addedBytes=manifest.added_bytes or 0,
     )
-    run.result.update(backupId=backup.id, file=file.name, bytes=manifest.bytes, sha256=file.sha256)

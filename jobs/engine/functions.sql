@@ -1,4 +1,4 @@
--- number: 2
+-- number: 3
 -- What the engine does inside the database: each function once, as it is in force. Whoever changes one raises the
 -- number above; the file is applied anew, whole, in one transaction. Workers of the version before go on calling these:
 -- what they call keeps its name, its arguments and its promise, or lives on beside its successor. One that nobody calls
@@ -163,11 +163,19 @@ LANGUAGE sql STABLE AS $$
       FROM serving
 $$;
 
+-- Whether a job of somebody else's project could begin in a queue, but for a slot or what it has to wait for besides.
+CREATE OR REPLACE FUNCTION others_wait(p_queue text, p_sharer text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM jobs j JOIN projects p ON p.id = j.project_id
+                    WHERE j.queue = p_queue AND j.ready AND NOT j.parked AND j.status IN ('queued', 'retrying')
+                      AND j.run_at <= now() AND p.owner_id <> p_sharer)
+$$;
+
 -- Why a job has no slot although a worker may be free, or null: what is left is kept for others. Fewer than four slots are
 -- not shared out between jobs, nor a single one between owners.
 -- Where control is served a quarter is kept for jobs that go before others (a priority above 0). Bulk has no more than half
 -- of workers that serve control as well. An owner has at most half of the slots of a queue, of what the kind may have at a
--- time, and of its parent's children; for a job that goes before others one more.
+-- time, and of its parent's children; for a job that goes before others one more. Of a kind in which nothing of a tenant's
+-- runs, which ends soon whatever they do, an owner has as many as there are while nobody else waits for one.
 CREATE OR REPLACE FUNCTION job_lacks_slot(j jobs, p_kind job_kinds) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_sharer text := sharer_of(j.project_id);
@@ -189,7 +197,7 @@ BEGIN
       INTO v_theirs FROM jobs r JOIN projects p ON p.id = r.project_id
      WHERE r.status IN ('running', 'cancelling') AND p.owner_id = v_sharer AND r.id <> j.id;
     v_most := v.slots / 2 + CASE WHEN j.priority > 0 AND v.slots >= 4 THEN 1 ELSE 0 END;
-    IF v_theirs.of_queue >= v_most THEN
+    IF v_theirs.of_queue >= v_most AND NOT (p_kind.bursts AND NOT others_wait(j.queue, v_sharer)) THEN
         RETURN jsonb_build_object('reason', 'limit', 'limit', v_most,
                                   'message', v_most || ' jobs of the same owner run already, which is their share');
     END IF;

@@ -140,6 +140,7 @@ class Kind:
     preempts: bool = False
     coalesces: bool = False
     priority: int = 0
+    bursts: bool = False
     failed: Failed | None = None
     retried: Retried | None = None
 
@@ -172,6 +173,8 @@ class Policy(TypedDict, total=False):
     coalesces   folds into a queued job of equal kind and arguments
     priority    each point lets a job go before others that became due up to a minute earlier; above 0 it may take the
                 worker slots that are kept free, too
+    bursts      may have slots beyond its owner's share while nobody else waits for one: nothing that a tenant has
+                written runs in it, and none of their locks is waited for, so that it ends soon
     failed      (arguments, tx, reason), called in the transaction that marks the job failed or cancelled, to say so
                 in the catalogue
     retried     (arguments, tx), called in the transaction that lets a failed or cancelled job go on; raises
@@ -190,6 +193,7 @@ class Policy(TypedDict, total=False):
     preempts: bool
     coalesces: bool
     priority: int
+    bursts: bool
     failed: Failed
     retried: Retried
 

@@ -145,6 +145,7 @@ def _serve(tx: Transaction, declared: kinds.Kind) -> None:
             "conflicts": list(declared.conflicts),
             "steps": [step.name for step in declared.steps],
             "claim_begins": not declared.steps[0].no_return,
+            "bursts": declared.bursts,
         },
     )
 

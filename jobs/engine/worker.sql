@@ -5,12 +5,12 @@ ON CONFLICT (name) DO UPDATE SET stopped_at = NULL, beat_at = now()
 RETURNING lock_key;
 
 -- name: serve
-INSERT INTO job_kinds (served, kind, version, max_running, conflicts, steps, claim_begins)
-VALUES (%(served)s, %(kind)s, %(version)s, %(max_running)s, %(conflicts)s, %(steps)s, %(claim_begins)s)
+INSERT INTO job_kinds (served, kind, version, max_running, conflicts, steps, claim_begins, bursts)
+VALUES (%(served)s, %(kind)s, %(version)s, %(max_running)s, %(conflicts)s, %(steps)s, %(claim_begins)s, %(bursts)s)
 ON CONFLICT (served) DO UPDATE SET max_running = excluded.max_running, conflicts = excluded.conflicts,
-    steps = excluded.steps, claim_begins = excluded.claim_begins
- WHERE (job_kinds.max_running, job_kinds.conflicts, job_kinds.steps, job_kinds.claim_begins)
-       IS DISTINCT FROM (excluded.max_running, excluded.conflicts, excluded.steps, excluded.claim_begins);
+    steps = excluded.steps, claim_begins = excluded.claim_begins, bursts = excluded.bursts
+ WHERE (job_kinds.max_running, job_kinds.conflicts, job_kinds.steps, job_kinds.claim_begins, job_kinds.bursts)
+       IS DISTINCT FROM (excluded.max_running, excluded.conflicts, excluded.steps, excluded.claim_begins, excluded.bursts);
 
 -- name: lock
 SELECT pg_try_advisory_lock(19524, %(lock_key)s);

@@ -111,7 +111,9 @@ class Sweeper:
     def _mend(self, world: SweepSnapshot, row: dict[str, Any], within: list[str]) -> bool:
         """Enqueue a job for a project that differs; what was named before and cannot be mended is no reason for one."""
         project = drift.WantedProject(
-            row["id"], row["status"], row["pool_size"], row["settings"], read_only=row["read_only"]
+            *(row["id"], row["status"], row["pool_size"], row["settings"]),
+            read_only=row["read_only"],
+            kept_out=frozenset(row["kept_out"]),
         )
         found = drift.differences(
             self._infra, world.seen, project, row["known"], served=world.served, instances=world.instances

@@ -6,6 +6,7 @@ SELECT clock_timestamp();
 -- reason that is not about what was named, or what was named is not said.
 SELECT p.id, p.owner_id, p.status, p.pool_size, coalesce(s.settings, '{}') AS settings,
        p.template, p.drift, p.mistaken_logins AS mistaken, p.quota_state = 'over' AS read_only,
+       ARRAY(SELECT k.login FROM kept_out_logins k WHERE k.project_id = p.id AND k.ends_at > now()) AS kept_out,
        CASE WHEN p.status_reason IS NULL THEN p.drift <> '{}'
             ELSE p.status_reason LIKE 'not as it should be: %%'
                  AND p.status_reason <> 'not as it should be: ' || array_to_string(p.drift, '; ') END AS complains

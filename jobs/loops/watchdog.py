@@ -6,10 +6,12 @@ import logging
 import re
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from catalog import audit, endings
-from infra.errors import Unavailable
+from infra.errors import LockTableFull, Unavailable
 from infra.postgres.watch.cpu_share import LOW, CpuShares
 from infra.postgres.watch.judge import History, Verdict, judge
 from infra.postgres.watch.server_watch import ServerWatch
@@ -18,7 +20,7 @@ from jobs.engine.enqueue import enqueue
 from jobs.kinds.project.warn import WarnOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from infra.composition import Infra
     from infra.postgres.database import Transaction
@@ -54,6 +56,7 @@ class Watchdog:
         self._owners: dict[str, str] = {}
         self._owners_at = self._ended_at = float("-inf")
         self._unwritten: list[Verdict] = []
+        self._to_shut_out: dict[str, Backend] = {}
 
     def run_once(self) -> int:
         """Wait until it is time, or locks become short before, and look. Raises Unavailable when Postgres is away."""
@@ -93,7 +96,18 @@ class Watchdog:
         self._unwritten += done
         self._share_processors(seen, now)
         self._write()
+        self._shut_out()
         return len(done)
+
+    def _shut_out(self) -> None:
+        """Keep logins out, once it is written down: whoever lets them in again reads there.
+
+        Whoever took all locks may not have let go of them yet: then it is for the next look.
+        """
+        with suppress(LockTableFull):
+            for login, backend in list(self._to_shut_out.items()):
+                self._watch.shut_out(backend)
+                del self._to_shut_out[login]
 
     def _share_processors(self, seen: Snapshot, now: float) -> None:
         """Have the sessions of who uses more than their share step back, or no more; who begins to is told."""
@@ -154,10 +168,14 @@ class Watchdog:
             groups[verdict.backend.project, verdict.cause].append(verdict)
         if not groups:
             return
+        # One session of each login is enough to name it.
+        logins = {each.backend.login: each.backend for each in self._unwritten if each.cause == "locks"}
         with self._infra.database.transaction() as tx:
+            kept_out = {login: endings.keep_out(tx, login, each.project) for login, each in logins.items()}
             for (project, cause), verdicts in groups.items():
-                self._tell(tx, project, cause, verdicts)
+                self._tell(tx, project, cause, [_with_penalty(each, kept_out) for each in verdicts])
         self._unwritten = []
+        self._to_shut_out |= logins
 
     def _tell(self, tx: Transaction, project: str, cause: str, verdicts: list[Verdict]) -> None:
         owner, reason = self._owners.get(project), verdicts[-1].reason
@@ -178,6 +196,15 @@ class Watchdog:
             verdicts[-1].outcome,
             extra={"project_id": project, "cause": cause, "count": len(verdicts), "reason": reason},
         )
+
+
+def _with_penalty(verdict: Verdict, kept_out: Mapping[str, float]) -> Verdict:
+    """Add to a verdict for how long its login is kept out besides."""
+    if verdict.cause != "locks":
+        return verdict
+    seconds = kept_out[verdict.backend.login]
+    said = f"{verdict.reason}; {verdict.backend.login} may not log in for {seconds:.0f} seconds"
+    return replace(verdict, reason=said)
 
 
 def _of_locks(backend: Backend) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Any
 
-from catalog import names, projects, secrets, settings
+from catalog import endings, names, projects, secrets, settings
 from catalog import project_states as states
 from catalog.settings_model import AUTH, STORAGE
 from infra.instances.auth_files import AuthSpec
@@ -79,17 +79,25 @@ def stored_limits(run: Run[Any]) -> ProjectLimits:
     with run.infra.database.autocommit() as tx:
         kept = settings.read(tx, run.args.project_id)
         over = projects.is_over_quota(tx, run.args.project_id)
-    return limits(settings.effective(kept.settings, run.infra.settings), read_only=over)
+        kept_out = endings.kept_out(tx, run.args.project_id)
+    return limits(settings.effective(kept.settings, run.infra.settings), read_only=over, kept_out=kept_out)
 
 
-def limits(chosen: ProjectSettings, *, read_only: bool = False) -> ProjectLimits:
-    """Return the limits of a project's database. read_only: it is larger than it may be."""
+def limits(
+    chosen: ProjectSettings, *, read_only: bool = False, kept_out: frozenset[str] = frozenset()
+) -> ProjectLimits:
+    """Return the limits of a project's database.
+
+    read_only  it is larger than it may be
+    kept_out   logins of it that may begin no session for now
+    """
     return ProjectLimits.make(
         connections=chosen.connections,
         temp_mb=chosen.temp_mb,
         statement_seconds=chosen.statement_seconds,
         idle_transaction_seconds=chosen.idle_transaction_seconds,
         read_only=read_only,
+        kept_out=kept_out,
     )
 
 
@@ -119,6 +127,10 @@ def spec(
         cors_origins=tuple(chosen.cors_origins),
         rate_per_minute=chosen.rate_per_minute,
         body_bytes=chosen.body_bytes,
+        extra_search_path=tuple(chosen.extra_search_path),
+        aggregates=chosen.aggregates,
+        query_plans=chosen.query_plans,
+        transaction_end=chosen.transaction_end,
         api_keys=api_keys.accepted(known),
         session=" ".join(f"{name}={value}" for name, value in limits(chosen, read_only=read_only).settings.items()),
     )

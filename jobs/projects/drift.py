@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WantedProject:
-    """A project as the catalogue knows it. settings: what is kept of them; read_only: it is over its quota."""
+    """A project as the catalogue knows it.
+
+    settings   what is kept of them
+    read_only  it is over its quota
+    kept_out   logins that may begin no session for now
+    """
 
     id: str
     status: str
     pool_size: int
     settings: dict[str, Any] = field(default_factory=dict)
     read_only: bool = False
+    kept_out: frozenset[str] = frozenset()
 
     @property
     def closed(self) -> bool:
@@ -65,7 +71,7 @@ def differences(
     if needed - set(known):
         return [f"project {project.id}: stored secrets are missing"]
     chosen = effective(project.settings, infra.settings)
-    databases = infra.databases.with_limits(limits(chosen, read_only=project.read_only))
+    databases = infra.databases.with_limits(limits(chosen, read_only=project.read_only, kept_out=project.kept_out))
     passwords = standing_passwords(seen, project.id, known)
     found = databases.differences(seen, roles, passwords, closed=project.closed)
     if served is not None and infra.pooler.exists:

@@ -9,15 +9,22 @@ from infra.blobs.places import blob_places
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
+    from infra.blobs.store import BlobStore
+    from infra.composition import Infra
     from jobs.engine.run import Run
 
 SQL = statements(__file__)
 
 
+def place_of(infra: Infra, project_id: str) -> BlobStore:
+    """Return where the bytes of a project's files are."""
+    return blob_places(infra.settings)(project_id)
+
+
 def remove_files(run: Run[Any], project_id: str) -> None:
     """Ensure that no bytes of the project's files are left. Raises Unavailable."""
     run.check()
-    blob_places(run.infra.settings)(project_id).remove_all()
+    place_of(run.infra, project_id).remove_all()
 
 
 def remove_orphaned_files(run: Run[Any]) -> None:

@@ -45,6 +45,15 @@ def secret_makers_of(project: str, secret: str, now: int) -> Makers:
     }
 
 
+def rotated_makers(project: str, secret: str, now: int) -> Makers:
+    """Return what makes all that is made anew when this is rotated: the key of letters goes with the JWT secret.
+
+    Both stand in the file by which Auth serves the project: who has read the one has read the other.
+    """
+    makers = secret_makers_of(project, secret, now)
+    return {**makers, **MAIL_KEY_MAKERS} if secret == JWT_SECRET else makers
+
+
 def _random(_known: dict[str, str]) -> str:
     return randomness.token_urlsafe(RANDOM_BYTES)
 

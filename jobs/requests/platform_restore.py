@@ -30,7 +30,7 @@ from jobs.kinds.backup.restore import RestoreProject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.backup.store import VerifiedSet
+    from infra.backup.verified_set import VerifiedSet
     from infra.composition import Infra
 
 SQL = statements(__file__)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+import psycopg
+from flask import Flask, Response, request
+from psycopg import sql
 
 from app.data.serve.standalone import ConfigSource, DataApi
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 
 BIG_BYTES, PART_BYTES = 8_000_000, 65_536
 SLOW_SECONDS = 1.0
+_EQUAL = re.compile(r"eq\.([0-9]+)")
 _JSON = [("Content-Type", "application/json")]
 
 
@@ -36,6 +43,41 @@ def data_api(configuration: Path) -> App:
         environ.setdefault("RAW_URI", f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}")
         return served(environ, start)
 
+    return app
+
+
+def bare_sql(file: Path) -> Flask:
+    """Return Flask views that run one prepared statement each, on a connection of their thread.
+
+    file  JSON: `conninfo`, `role`, and `views`, of which each has a `method`, a `path`, the `status` of its answer, an
+          `sql` with named placeholders, its `values`, and where a request's own go: `id` and `body` name placeholders
+    """
+    spec = json.loads(file.read_text())
+    app, held = Flask("bare"), threading.local()
+
+    def connection() -> psycopg.Connection[Any]:
+        if not hasattr(held, "connection"):
+            held.connection = psycopg.connect(spec["conninfo"], autocommit=True, prepare_threshold=0)
+            held.connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(spec["role"])))
+        return held.connection  # type: ignore[no-any-return]
+
+    def add(number: int, view: dict[str, Any]) -> None:
+        def answer() -> Response:
+            values = dict(view["values"])
+            if view["id"]:
+                values[view["id"]] = _EQUAL.match(request.args["id"])[1]  # type: ignore[index]
+            if view["body"]:
+                values[view["body"]] = request.get_data(as_text=True)
+            row = connection().execute(view["sql"], values).fetchone()
+            body = row[2] if row else ""
+            return Response(
+                body if isinstance(body, str) else json.dumps(body), view["status"], content_type="application/json"
+            )
+
+        app.add_url_rule(view["path"], f"view{number}", answer, methods=[view["method"]])
+
+    for number, view in enumerate(spec["views"]):
+        add(number, view)
     return app
 
 

@@ -1,6 +1,6 @@
 """Serves one application by one of the servers that `front_bench` compares, at a Unix socket.
 
-Usage: python -m scripts.bench.front_serve SERVER SOCKET bare|behaviour|CONFIGURATION
+Usage: python -m scripts.bench.front_serve SERVER SOCKET bare|behaviour|CONFIGURATION|STATEMENTS.json
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ PEERS = CHECKOUT / "build" / "bench-peers"
 
 
 def app(named: str) -> App:
-    """Return the application of that name, or the data API of a configuration."""
+    """Return the application of that name, bare views of statements, or the data API of a configuration."""
     if named in ("bare", "behaviour"):
         found: App = getattr(front_apps, named)
         return found
+    if named.endswith(".json"):
+        return front_apps.bare_sql(Path(named))
     return front_apps.data_api(Path(named))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -70,6 +71,12 @@ class Client:
     def call_as(self, headers: Mapping[str, str], method: str, path: str, **more: Any) -> httpx.Response:
         """Call what is not the platform's, as whoever these headers say, and return its answer whatever it is."""
         return self._http.request(method, path, headers=headers, auth=None, **more)
+
+    @contextmanager
+    def stream_as(self, headers: Mapping[str, str], path: str) -> Iterator[httpx.Response]:
+        """GET what is not the platform's, as whoever these headers say; its content is read as it comes."""
+        with self._http.stream("GET", path, headers=headers, auth=None) as answer:
+            yield answer
 
     def fetch(self, path: str, target: Path) -> None:
         """Write what a path answers into a file that only its owner may read; one that is there stays.

@@ -20,8 +20,11 @@ AUTHORITY = "caddy/data/pki/authorities/local/root.crt"
 class ThroughCaddy(httpx.HTTPTransport):
     """Sends what is meant for the public name to Caddy's port on this machine; name and certificate stay checked."""
 
-    def __init__(self, settings: Settings, verify: ssl.SSLContext | bool) -> None:
-        super().__init__(verify=verify, retries=0)
+    def __init__(
+        self, settings: Settings, verify: ssl.SSLContext | bool, *, address: str = LOOPBACK, **more: Any
+    ) -> None:
+        super().__init__(verify=verify, retries=0, **more)
+        self._address = address
         self._host = urlsplit(settings.base_url).hostname
         plain = settings.tls == "off"
         self._scheme = "http" if plain else "https"
@@ -35,7 +38,7 @@ class ThroughCaddy(httpx.HTTPTransport):
         return super().handle_request(
             httpx.Request(
                 request.method,
-                request.url.copy_with(scheme=self._scheme, host=LOOPBACK, port=self._port),
+                request.url.copy_with(scheme=self._scheme, host=self._address, port=self._port),
                 headers=request.headers,
                 stream=request.stream,
                 extensions={**request.extensions, "sni_hostname": self._host},

@@ -1,4 +1,5 @@
 // What an app does with supabase-js, told as one JSON object on standard output.
+import { createHmac } from 'node:crypto'
 import { createClient } from '@supabase/supabase-js'
 
 const { url, anon, service, email } = JSON.parse(process.argv[2])
@@ -21,6 +22,22 @@ const refreshed = must(await app.auth.refreshSession())
 const { user } = must(await app.auth.updateUser({ data: { name: 'Bob' } }))
 const wrong = await client(anon).auth.signInWithPassword({ email, password: 'another' })
 const nobody = must(await client(anon).auth.signInAnonymously())
+// A second factor: codes by the clock (RFC 6238), of which none is taken twice
+const codeOf = (secret, ahead) => {
+  const bits = [...secret].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('')
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000) + ahead))
+  const mac = createHmac('sha1', Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)))).update(counter).digest()
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0')
+}
+const levelOf = async (one) => must(await one.auth.mfa.getAuthenticatorAssuranceLevel()).currentLevel
+const factor = must(await app.auth.mfa.enroll({ factorType: 'totp' }))
+must(await app.auth.mfa.challengeAndVerify({ factorId: factor.id, code: codeOf(factor.totp.secret, 0) }))
+const again = client(anon)
+must(await again.auth.signInWithPassword({ email, password }))
+const levels = [await levelOf(app), await levelOf(again)]
+must(await again.auth.mfa.challengeAndVerify({ factorId: factor.id, code: codeOf(factor.totp.secret, 1) }))
+levels.push(await levelOf(again))
 const { users } = must(await client(service).auth.admin.listUsers())
 must(await app.auth.signOut().then((answer) => ({ ...answer, data: true })))
 
@@ -33,6 +50,7 @@ console.log(
     name: user.user_metadata.name,
     wrong: wrong.error.code,
     anonymous: nobody.user.is_anonymous,
+    levels,
     listed: users.some((one) => one.id === user.id),
     signedOut: (await app.auth.getSession()).data.session === null,
   })

@@ -26,9 +26,9 @@ class Url(str):
 
 
 @contextmanager
-def served(settings, service="platform", **more):
-    """Run `launchdb serve`; give its URL."""
-    port = free_port()
+def served(settings, service="platform", *, port=None, **more):
+    """Run `launchdb serve`; give its URL. port: where; None: wherever it is free."""
+    port = port or free_port()
     environment = environment_of(settings, **{"LAUNCHDB_PORT": str(port), **more})
     log = (settings.home / "api.log").open("w")
     process = subprocess.Popen(

@@ -7,15 +7,20 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pyotp
 import pytest
+from joserfc.jwk import KeySet, RSAKey
 from supabase import AuthApiError, ClientOptions, create_client
 
 from infra.mail.mailbox import Mailbox
+from tests.app.server import free_port
 from tests.app.test_project_acceptance import place  # noqa: F401 - a fixture
+from tests.fixtures import browser, oidc
 from tests.fixtures.npm import installed
 from tests.fixtures.servers import wait_until
 
@@ -62,9 +67,7 @@ class Shop:
         """Follow the link of a letter as a browser does; return what comes back to the site."""
         link = re.search(r"https?://\S+/auth/v1/verify\?[^\s)\"']+", letter.text)
         assert link, letter.text
-        # The worker of this test does not know on which port the API is.
-        here = urlsplit(self.url).netloc
-        sent = httpx.get(urlsplit(link[0])._replace(netloc=here).geturl(), follow_redirects=False, timeout=60)
+        sent = httpx.get(link[0], follow_redirects=False, timeout=60)
         assert sent.status_code == 303, sent.text
         return urlsplit(sent.headers["Location"])
 
@@ -151,6 +154,68 @@ def test_whoever_holds_the_service_key_sees_to_users(open_shop):
         admin.get_user_by_id(made.id)
 
 
+def test_a_second_factor_is_set_up_asked_for_and_taken_away(open_shop):
+    email, client = an_address(), open_shop.client()
+    client.auth.sign_up({"email": email, "password": PASSWORD})
+    factor = client.auth.mfa.enroll({"factor_type": "totp", "friendly_name": "phone"})
+    code = pyotp.TOTP(factor.totp.secret).now()
+    client.auth.mfa.challenge_and_verify({"factor_id": factor.id, "code": code})
+    level = client.auth.mfa.get_authenticator_assurance_level()
+    assert (level.current_level, level.next_level) == ("aal2", "aal2")
+
+    again = open_shop.client()
+    again.auth.sign_in_with_password({"email": email, "password": PASSWORD})
+    level = again.auth.mfa.get_authenticator_assurance_level()
+    assert (level.current_level, level.next_level) == ("aal1", "aal2")
+    with pytest.raises(AuthApiError):  # no code is taken twice
+        again.auth.mfa.challenge_and_verify({"factor_id": factor.id, "code": code})
+    later = pyotp.TOTP(factor.totp.secret).at(time.time() + 30)  # a clock that is ahead by a little
+    again.auth.mfa.challenge_and_verify({"factor_id": factor.id, "code": later})
+    assert [each.id for each in again.auth.mfa.list_factors().totp] == [factor.id]
+    again.auth.mfa.unenroll({"factor_id": factor.id})
+    assert again.auth.mfa.list_factors().totp == []
+
+
+@pytest.mark.node
+def test_a_browser_signs_in_by_a_provider_by_a_passkey_and_with_a_second_factor(place, tmp_path):  # noqa: F811
+    home = f"http://localhost:{(port := free_port())}/"
+    made = Shop(
+        place,
+        "browser",
+        siteUrl=home,
+        redirectUrls=[f"{home}**"],
+        passkeys=True,
+        mfaWebauthnEnroll=True,
+        mfaWebauthnVerify=True,
+    )
+    client = {
+        "client_id": "the-shop", "client_secret": "hush", "redirect_uris": [f"{made.url}/auth/v1/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+    }  # fmt: skip
+    keys = KeySet([RSAKey.generate_key(2048, {"use": "sig", "kid": "one", "alg": "RS256"}, auto_kid=False)])
+    (tmp_path / "provider").mkdir()
+    browser.provide(tmp_path)
+    with oidc.running(tmp_path / "provider", clients=[client], jwks=keys.as_dict(private=True)) as issuer:
+        provider = {"keycloak": {"clientId": "the-shop", "issuer": issuer}}
+        made.shop.change("settings", {"oauthProviders": provider, "oauthSecrets": {"keycloak": "hush"}}, method="PATCH")
+        given = {
+            "url": made.url, "anon": made.anon, "port": port, "login": "ann|ann@example.org|verified",
+            "chromium": str(browser.chromium()), "script": str(browser.client_script()), "folder": str(tmp_path / "profile"),
+        }  # fmt: skip
+        program = shutil.copy(Path(__file__).parent / "auth_browser.mjs", tmp_path)
+        done = subprocess.run(
+            ["node", program, json.dumps(given)], capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
+        )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    person = seen["joined"]["id"]
+    assert seen["joined"] == {"id": person, "email": "ann@example.org", "provider": "keycloak"}
+    assert (seen["came_by_code"], seen["fragments"]) == (True, 0), "no token stood in an address"
+    assert seen["passkey"] == {"gone": True, "id": person}
+    assert seen["factor"] == {"levels": ["aal2", "aal1", "aal2"], "factors": 1}
+    assert seen["stranger"] == "NotAllowedError", "another authenticator knows nobody"
+
+
 @pytest.mark.node
 def test_the_client_for_javascript_does_the_same(open_shop, tmp_path):
     program = shutil.copy(Path(__file__).parent / "auth_client.mjs", tmp_path)
@@ -162,5 +227,5 @@ def test_the_client_for_javascript_does_the_same(open_shop, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "signedUp": True, "rows": [{"id": 7}], "foreign": [], "refreshed": True, "name": "Bob", "wrong": "invalid_credentials",
-        "anonymous": True, "listed": True, "signedOut": True,
+        "anonymous": True, "levels": ["aal2", "aal1", "aal2"], "listed": True, "signedOut": True,
     }  # fmt: skip

@@ -19,7 +19,7 @@ import pytest
 
 from config.settings import load
 from infra.secrets import secretfiles, tokens
-from tests.app.server import CHECKOUT, served
+from tests.app.server import CHECKOUT, free_port, served
 
 PASSWORD = "a horse that nobody staples"
 TABLES = """
@@ -106,10 +106,12 @@ def place(server_url, platform_template, valkey_url, tmp_path_factory):
         "LAUNCHDB_HOME": str(home),
         "LAUNCHDB_DATABASE_URL": psycopg.conninfo.make_conninfo(server_url, dbname=name),
         "LAUNCHDB_REDIS_URL": valkey_url,
+        "LAUNCHDB_PORT": str(free_port()),
     }
     settings = load(environment)
     secretfiles.ensure(settings.secrets_folder, home / ".env")
-    with served(settings, "all") as url, (home / "worker.log").open("w") as log:
+    around_auth = {"LAUNCHDB_AUTH_PRIVATE_NETWORKS": "127.0.0.0/8"}  # where providers of tests are
+    with served(settings, "all", port=settings.port, **around_auth) as url, (home / "worker.log").open("w") as log:
         around = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), **environment}
         worker = subprocess.Popen([sys.executable, "-m", "workers"], cwd=CHECKOUT, env=around, stderr=log)
         try:

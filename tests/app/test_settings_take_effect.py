@@ -150,3 +150,29 @@ def test_the_pool_leaves_connections_to_the_other_logins(owner, project, live, c
     change(connections=10)
     file = settings.instances_folder / project.rpartition("/")[2] / "data-api.conf"
     assert "db-pool = 7\n" in file.read_text()
+
+
+def test_aggregates_plans_and_the_end_of_transactions_are_the_projects_own(live, change):
+    client, rest, url = live
+    with psycopg.connect(url, autocommit=True) as login:
+        login.execute(
+            "CREATE SCHEMA helpers; GRANT USAGE ON SCHEMA helpers TO service_role;"
+            "CREATE FUNCTION helpers.twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * n';"
+            "CREATE FUNCTION four() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN twice(2); END'"
+        )
+    plan, undone = {"Accept": "application/vnd.pgrst.plan+json"}, {"Prefer": "tx=rollback"}
+    assert client.get(f"{rest}/things?select=count()").status_code == 400
+    assert client.get(f"{rest}/things", headers=plan).status_code == 406
+    assert client.get(f"{rest}/rpc/four").status_code == 404
+    assert client.delete(f"{rest}/things?id=eq.1", headers=undone).status_code == 204
+    assert client.get(f"{rest}/things?id=eq.1").json() == []
+    change(aggregates=True, queryPlans=True, transactionEnd="commit-allow-override", extraSearchPath=["helpers"])
+    assert client.get(f"{rest}/things?select=count()").json() == [{"count": 19}]
+    assert "Plan" in client.get(f"{rest}/things", headers=plan).json()[0]
+    assert client.get(f"{rest}/rpc/four").json() == 4
+    assert client.delete(f"{rest}/things?id=eq.2", headers=undone).status_code == 204
+    assert client.get(f"{rest}/things?id=eq.2").json() == [{"id": 2}]
+    change(aggregates=None, queryPlans=None, transactionEnd="rollback", extraSearchPath=None)
+    assert client.get(f"{rest}/things?select=count()").status_code == 400
+    assert client.delete(f"{rest}/things?id=eq.2").status_code == 204
+    assert client.get(f"{rest}/things?id=eq.2").json() == [{"id": 2}]

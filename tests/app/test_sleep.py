@@ -14,6 +14,7 @@ from catalog import names, secrets
 from jobs.requests import lifecycle
 from tests.app.test_bad_input import problem
 from tests.app.test_lifecycle import project, services  # noqa: F401 - fixtures
+from tests.fixtures.servers import wait_until
 
 ORIGIN = {"Origin": "https://a.example.org"}
 PREFLIGHT = {**ORIGIN, "Access-Control-Request-Method": "POST"}
@@ -161,6 +162,8 @@ def test_a_missing_data_api_is_made_anew_while_requests_are_held(owner, project,
         assert set(pool.map(ask, range(4))) == {"PGRST202"}, "the project itself has answered"
     healed = "SELECT args FROM jobs WHERE kind = 'project.reconcile'"
     assert [row["args"]["found"] for row in town.rows(healed)] == [["its data API does not answer"]]
+    # A job that is still at work would make it anew once more.
+    wait_until(lambda: not town.rows(f"{healed} AND finished_at IS NULL"), 20)
     infra.instances.remove(project_id)
     assert (
         town.stranger(apikey=key).get(f"/project/{project_id}/rest/v1/none", headers={"Accept": "*/*"}).status_code

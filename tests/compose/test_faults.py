@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -333,9 +333,11 @@ def test_what_alone_is_removed_or_killed_is_made_anew_as_soon_as_docker_says_so(
     with following(installation) as said:
         at = time.time()
         docker_cli.run_docker(*act, POOLER)
-        wait_for(lambda: POOLER in said.read_text(), 20, "it is not heard")
+        wait_for(lambda: POOLER in said.read_text(), HEALED_SECONDS, "it is not heard")
         healed(victim.answers, f"a pooler after {act[0]}")
         wait_for(lambda: is_well(POOLER), HEALED_SECONDS)
+        # Whoever makes one anew starts all that is stopped until then.
+        wait_for(lambda: nobody_is_at_work(installation), 300)
         # Whoever stops one, or several, has a reason: that is left to the look each minute.
         docker_cli.run_docker("stop", NAMES["storage-service"])
         time.sleep(2)
@@ -359,11 +361,28 @@ def following(installation):
             start_new_session=True,
         )  # fmt: skip
     try:
-        time.sleep(1)  # Docker's client says nothing when it has begun
+        # It is told of all that has happened since it knew its arguments.
+        wait_for(lambda: "docker" in programs_of(running.pid))
         yield said
     finally:
         os.killpg(running.pid, signal.SIGTERM)
         running.wait(10)
+
+
+def programs_of(group: int) -> set[str]:
+    """What the processes of a group run."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text().partition("(")[2].rpartition(") ")
+            found |= {name} if int(rest.split()[2]) == group else set()
+    return found
+
+
+def nobody_is_at_work(installation) -> bool:
+    """Whether no command of the host works on the containers."""
+    lock = installation.home / ".command.lock"
+    return subprocess.run(["flock", "--nonblock", lock, "true"], check=False).returncode == 0
 
 
 # --- the platform's own services ---

@@ -9,13 +9,14 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.edge.proxy import CaddyProxy
+from infra.edge.proxy import HELD_SECONDS, CaddyProxy
 from infra.host import docker_cli
 from infra.secrets import secretfiles
 from scripts.stack import edge
@@ -373,7 +374,7 @@ def test_caddy_takes_up_another_configuration_without_a_restart(installation, op
 
     before, body = started(), {"name": "x" * 70_000}
     # Whoever would put it right by themselves.
-    docker_cli.run_docker("stop", NAMES["scheduler"])
+    docker_cli.run_docker("stop", NAMES["worker"])
     smaller = installation.settings.model_copy(update={"max_body_bytes": 2048})
     assert CaddyProxy(smaller).apply() is True
     assert operator.post("/api/projects", json=body).status_code == 413
@@ -445,8 +446,16 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     began = time.monotonic()
     told = told_while(installation, installation.start)
     print(f"scripts/run --docker again, with images and home: {time.monotonic() - began:.1f} s")
-    served = told[next(at for at, one in enumerate(told) if one) :]
-    assert set(served) <= {(503, "1"), HELD, (200, None)}, "nobody is refused from then on"
+    taken = [one for one in told if one.status]
+    started = docker_cli.run_docker("inspect", "--format", "{{.State.StartedAt}}", NAMES["platform-api"])
+    api = datetime.fromisoformat(f"{started.strip()[:26]}+00:00").timestamp()
+    again = sum(one.status == httpx.codes.SERVICE_UNAVAILABLE for one in taken)
+    print(
+        f"clients were taken {api - taken[0].at:.1f} s before there was an API; of {len(taken)} {again} were told to come again"
+    )
+    assert taken[0].at < api, "Caddy begins first"
+    assert [one for one in told if one.at > taken[0].at and not one.status] == [], "nobody is refused from then on"
+    assert {(one.status, one.retry_after) for one in taken} <= {(503, "1"), (200, None)}, "they wait, or are told when"
     wait_for(lambda: installation.rows().status_code == 200, 60)
     assert installation.launchdb("status").returncode == 0
     # What was under way when it went down is done now.
@@ -455,27 +464,36 @@ def test_everything_goes_down_and_every_project_comes_back(installation, operato
     finished(operator, operator.delete(f"/api/projects/{begun['project']['id']}", params={"purge": "true"}))
 
 
-# Where names of services that are not there yet are asked for outside, that may take longer than a client waits.
-HELD = (0, "held")
+@dataclass(frozen=True)
+class Told:
+    """What a client was told that came at a moment; status 0: nobody took its connection."""
+
+    at: float
+    status: int
+    retry_after: str | None
+    seconds: float
 
 
-def told_while(installation, act) -> list[tuple[int, str | None] | None]:
-    """What clients are told while something is done: status and Retry-After, or that nobody takes their connection."""
-    told: list[tuple[int, str | None] | None] = []
-    with ThreadPoolExecutor(1) as pool:
-        acting = pool.submit(act)
+def told_while(installation, act) -> list[Told]:
+    """Return what clients are told that come four times a second while something is done, in the order in which they came."""
+
+    def ask() -> Told:
+        at, status, again = time.time(), 0, None
+        try:
+            with installation.http(timeout=HELD_SECONDS + 30) as client:
+                answer = client.get("/api/health")
+            status, again = answer.status_code, answer.headers.get("Retry-After")
+        except httpx.ConnectError:
+            pass
+        return Told(at, status, again, time.time() - at)
+
+    with ThreadPoolExecutor(1) as main, ThreadPoolExecutor(400) as clients:
+        acting, asked = main.submit(act), []
         while not acting.done():
-            try:
-                with installation.http(timeout=20) as client:
-                    answer = client.get("/api/health")
-                told.append((answer.status_code, answer.headers.get("Retry-After")))
-            except httpx.ReadTimeout:
-                told.append(HELD)
-            except httpx.TransportError:
-                told.append(None)
-            time.sleep(0.1)
+            asked.append(clients.submit(ask))
+            time.sleep(0.25)
         acting.result()
-    return told
+        return [one.result() for one in asked]
 
 
 def _ended(operator, job: str) -> dict | None:

@@ -21,10 +21,12 @@ from jobs.kinds.project.provision import ProvisionProject
 from tests.crash.carrying import ledger, run_here, seen, status, steps, write
 from tests.fixtures.beats import beating
 from tests.fixtures.projects import add_project, drop, stored_tenant
+from tests.fixtures.stored_files import StoredFiles
 
 STEM = re.compile(r"(proj_[0-9a-f]{16}|platform)_[0-9]{8}_[0-9]{6}")
 JOB = re.compile(r"job_[0-9a-f]{32}")
 ROWS = 100
+FILES = {"one.txt": b"one", "two.bin": bytes(range(256)) * 2000}
 END_SECONDS = 60.0
 
 
@@ -39,6 +41,7 @@ class Place:
             return
         self.run(ProvisionProject(self.id))
         self.sql(f"CREATE TABLE notes AS SELECT n FROM generate_series(1, {ROWS}) n")
+        StoredFiles(infra, self.id).put(**FILES)
         if backed_up:
             self.back_up()
 
@@ -87,6 +90,7 @@ class Place:
             things,
             self._served(project),
             self._secrets(project),
+            self._stored(project),
         )
 
     def _on_the_server(self, project):
@@ -133,6 +137,22 @@ class Place:
 
     def _served(self, project):
         return (self.settings.instances_folder / project / "data-api.conf").exists()
+
+    def _stored(self, project):
+        """Return what is served of its files, how many there are bytes of, and how many copies backups need.
+
+        What nobody needs any more was removed by then, as retention does.
+        """
+        files, objects = StoredFiles(self.infra, project), sets.store(self.infra).objects
+        try:
+            with psycopg.connect(self.infra.database.conninfo, dbname=project) as admin:
+                rows = admin.execute(
+                    "SELECT name, id::text || '.' || version FROM storage.objects ORDER BY 1"
+                ).fetchall()
+        except psycopg.Error:
+            rows = []
+        objects.sweep(project)
+        return [(name, files.read(blob)) for name, blob in rows], len(files.blobs()), len(objects.sizes(project))
 
     def _secrets(self, project):
         """Return which secrets there are, and in how many versions."""

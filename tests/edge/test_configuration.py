@@ -172,10 +172,10 @@ def test_without_caddy_its_file_is_written_and_loading_says_that_it_is_away(tmp_
 def test_the_doorkeeper_puts_back_what_was_loaded_by_hand(secured):
     doorkeeper = CaddyReconciler(secured.proxy)
     assert doorkeeper.run_once() == 0
-    other = CaddyProxy(secured.settings.model_copy(update={"max_body_bytes": 7777}), secured.ports)
+    other = CaddyProxy(secured.settings.model_copy(update={"max_body_bytes": 77_777_777}), secured.ports)
     assert other.apply() is True
     assert doorkeeper.run_once() == 1
-    assert "7777" not in secured.proxy.file.read_text()
+    assert "77777777" not in secured.proxy.file.read_text()
     away = CaddyProxy(secured.settings.model_copy(update={"home": secured.settings.home / "none"}), secured.ports)
     assert CaddyReconciler(away).run_once() == 0
 

@@ -22,6 +22,7 @@ FUNCTIONS_BY_NUMBER = {
     "catalogue@2": "e7c39413c050c47d641177a117a2eaf9f941631c2639424d3be86b78f6b2f1f9",
     "engine@1": "a52b241b3f57ac73cf793f863153a416c5879224c0094dfd8fbaef65e7c7eee0",
     "engine@2": "92c9656452e39fd7fcb01c1f8bb4898b3c219318f99af16e96b7901311d84bfd",
+    "engine@3": "3fa142bbc29bc7cdae963baea9bc2c3c1fee67b3b0b21ce440469f1b7d0c56fc",
 }
 NEWEST = [one.version for one in (*migrations.read_migrations("platform"), *repeatables.read_repeatables("platform"))]
 ROWS = "SELECT xpath('/table/row', query_to_xml(format('SELECT * FROM %%I ORDER BY 1, 2', %s::text), true, false, ''))::text"

@@ -40,6 +40,20 @@ RUNS = [
     "alter database postgres set \"app.settings.jwt_exp\" to '3600'",
     "alter database postgres set timezone to 'Europe/Berlin'",
     "alter role all set work_mem = '4MB'",
+    "create table user_roles (user_id uuid, role text); alter table user_roles enable row level security",
+    "create function custom_access_token_hook(event jsonb) returns jsonb language sql as 'select event'",
+    "grant usage on schema public to supabase_auth_admin",
+    "grant execute on function public.custom_access_token_hook to supabase_auth_admin",
+    "revoke execute on function public.custom_access_token_hook from authenticated, anon, public",
+    'grant all on table public.user_roles to "supabase_auth_admin", supabase_storage_admin',
+    'create policy "Allow auth admin" on public.user_roles for select to supabase_auth_admin using (true)',
+    'alter policy "Allow auth admin" on public.user_roles to supabase_auth_admin, postgres',
+    "ALTER FUNCTION public.custom_access_token_hook(event jsonb) OWNER TO postgres",
+    'ALTER TABLE public.user_roles OWNER TO "postgres"',
+    "grant all on todos to postgres, dashboard_user, service_role",
+    "alter default privileges for role postgres in schema public grant all on tables to postgres, anon",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE supabase_admin IN SCHEMA public GRANT ALL ON FUNCTIONS TO POSTGRES",
+    "create schema private authorization postgres",
 ]
 REFUSED = {
     "create extension pg_cron": "rest/v1/rpc/",
@@ -53,7 +67,9 @@ REFUSED = {
     "create table docs (id int, embedding vector(3))": "the server's operator",
     "create table old (id uuid default uuid_generate_v4())": "gen_random_uuid()",
     "grant usage on schema public to authenticator": "anon, authenticated and service_role",
-    "grant all on todos to supabase_admin, postgres": "anon, authenticated and service_role",
+    "grant all on todos to pgbouncer": "anon, authenticated and service_role",
+    "alter table user_roles owner to supabase_auth_admin": "GRANT it to supabase_auth_admin",
+    "alter default privileges for role supabase_storage_admin grant all on tables to anon": "GRANT it to supabase_auth_admin",
     "alter role postgres set statement_timeout = '1min'": "connection string",
     "alter role anon set search_path = other": "schemas of the data API",
 }
@@ -122,6 +138,23 @@ def test_roles_of_the_project_itself_may_be_named_and_those_of_others_not(run, t
     for other in ("proj_0123456789abcdef_anon", tenant.roles.owner.replace("owner", "storage")):
         with pytest.raises(SqlRefused):
             run(f'alter role "{other}" set lock_timeout = 5')
+
+
+def test_rights_that_auth_and_storage_are_given_are_those_of_the_projects_logins(run, tenant):
+    granted = "SELECT has_table_privilege(%s, 'public.user_roles', 'SELECT'), has_function_privilege(%s, 'public.custom_access_token_hook(jsonb)', 'EXECUTE')"
+    with tenant.connect(tenant.roles.auth) as login:
+        assert login.execute(granted, [tenant.roles.auth] * 2).fetchone() == (True, True)
+        assert login.execute(granted, [tenant.roles.anon] * 2).fetchone()[1] is False
+        named = "SELECT roles::text[] FROM pg_policies WHERE tablename = 'user_roles'"
+        assert set(login.execute(named).fetchone()[0]) == {tenant.roles.auth, tenant.roles.owner}
+
+
+def test_such_a_name_counts_where_it_is_a_role_and_stays_what_it_is_elsewhere(run, tenant):
+    text = "select 'é postgres' as postgres; grant all on todos to postgres -- not supabase_auth_admin\n;"
+    text += "select 'GRANT x TO postgres'"
+    written = rewrite(text, tenant.roles.prefix)
+    assert written.text == text.replace("to postgres -- not", f'to "{tenant.roles.owner}" -- not')
+    assert written.position(written.text.index("'GRANT") + 1) == text.index("'GRANT") + 1
 
 
 def test_a_migration_is_read_in_the_same_way_and_its_record_is_as_it_was(tenant, run):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -16,14 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 
+from config.installation import settings_of
 from config.settings import CHECKOUT
 from infra.pipeline import PIPE, spawn
+from scripts.stack import edge
 
 if TYPE_CHECKING:
     import subprocess
@@ -57,6 +60,7 @@ class HostileProject:
     token  the owner's
     key    the project's service key
     uri    of its database, as the owner's login
+    home   of an installation that is reached through its Caddy; empty: base is all that it takes
     """
 
     id: str
@@ -64,11 +68,27 @@ class HostileProject:
     token: str
     key: str
     uri: str
+    home: str = ""
 
-    def client(self, **more: object) -> httpx.Client:
+    def client(self) -> httpx.Client:
         """Return a client of the project's data API."""
         headers = {"apikey": self.key, "Authorization": f"Bearer {self.key}"}
-        return httpx.Client(base_url=f"{self.base}/project/{self.id}/rest/v1", headers=headers, timeout=30.0, **more)
+        return self.visitor(f"/project/{self.id}/rest/v1", headers=headers)
+
+    def visitor(self, path: str = "", *, timeout: float = 30.0, **more: Any) -> httpx.Client:
+        """Return a client of the platform, below a path."""
+        ways = {"transport": edge.transport(settings_of(Path(self.home)))} if self.home else {}
+        return httpx.Client(base_url=f"{self.base}{path}", timeout=timeout, **ways, **more)
+
+    def connect(self) -> socket.socket:
+        """Open a connection to where the platform listens."""
+        at = urlsplit(self.base)
+        if not self.home:
+            return socket.create_connection((at.hostname, at.port), timeout=10)
+        plain = socket.create_connection((edge.LOOPBACK, at.port), timeout=10)
+        return ssl.create_default_context(cadata=edge.authority(settings_of(Path(self.home)))).wrap_socket(
+            plain, server_hostname=at.hostname
+        )
 
     def session(self) -> psycopg.Connection:
         """Open a session as the owner's login, with every time-out lifted that a tenant can lift."""
@@ -158,9 +178,9 @@ def deep_bodies(a: HostileProject) -> None:
 
 
 def heads_without_bodies(a: HostileProject) -> None:
-    at = urlsplit(a.base)
-    head = f"POST /project/{a.id}/rest/v1/mine HTTP/1.1\r\nHost: x\r\nContent-Length: 10737418240\r\n\r\n".encode()
-    held = [socket.create_connection((at.hostname, at.port), timeout=10) for _ in range(64)]
+    host = urlsplit(a.base).netloc
+    head = f"POST /project/{a.id}/rest/v1/mine HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10737418240\r\n\r\n".encode()
+    held = [a.connect() for _ in range(64)]
     try:
         for one in held:
             with suppress(OSError):
@@ -172,7 +192,7 @@ def heads_without_bodies(a: HostileProject) -> None:
 
 
 def wrong_passwords(a: HostileProject) -> None:
-    with httpx.Client(base_url=a.base, timeout=30.0) as client, ThreadPoolExecutor(60) as pool:
+    with a.visitor() as client, ThreadPoolExecutor(60) as pool:
         body = {"email": f"nobody-{time.monotonic_ns()}@example.org", "password": "not this one, surely"}
         list(pool.map(lambda _: _quietly(lambda: client.post("/api/auth/login", json=body)), range(60)))
 
@@ -180,7 +200,7 @@ def wrong_passwords(a: HostileProject) -> None:
 def event_streams(a: HostileProject) -> None:
     """Ask for the events of a job that does not end soon, sixteen times at once."""
     headers = {"Authorization": f"Bearer {a.token}"}
-    with httpx.Client(base_url=a.base, headers=headers, timeout=10.0) as client:
+    with a.visitor(headers=headers, timeout=10.0) as client:
         job = client.post(f"/api/projects/{a.id}/vacuum").json()["job"]["id"]
 
         def follow() -> None:
@@ -195,7 +215,7 @@ def event_streams(a: HostileProject) -> None:
 def jobs_that_hang(a: HostileProject) -> None:
     """Migrations that sleep, so that they hold workers."""
     headers = {"Authorization": f"Bearer {a.token}"}
-    with httpx.Client(base_url=a.base, headers=headers, timeout=10.0) as client:
+    with a.visitor(headers=headers, timeout=10.0) as client:
         for number in range(4):
             version = str(time.time_ns() + number)[-18:].lstrip("0")
             body = {"version": version, "name": "sleep", "sql": "SELECT pg_sleep(3600)", "timeoutMs": 3_600_000}

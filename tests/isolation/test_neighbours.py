@@ -2,116 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
-
 import httpx
 import pytest
 
-from scripts.bench.figures import percentile
 from scripts.bench.installation import installation
-from tests.isolation.attacks import PREPARE, Assault, HostileProject
+from tests.isolation.neighbour import assert_unharmed, make_hostile, make_neighbour
 
 pytestmark = pytest.mark.full
-QUIET_SECONDS = 20.0
-# LAUNCHDB_ASSAULT_SECONDS: another length.
-ASSAULT_SECONDS = float(os.environ.get("LAUNCHDB_ASSAULT_SECONDS", "600"))
-HEALED_SECONDS = 60.0
-A_SECOND = 20
-# A client that gives up on what takes longer.
-PATIENCE_SECONDS = 60.0
-PASSWORD = "correct horse battery staple"
-
-
-@dataclass
-class Neighbour:
-    """The other project: what its clients and its owner do all day, and how that went.
-
-    took    seconds of each request of its data API
-    failed  what did not go as it should, by what it was
-    """
-
-    base: str
-    email: str
-    token: str
-    project: str
-    key: str
-    took: list[float] = field(default_factory=list)
-    failed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    done: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def live(self, seconds: float) -> None:
-        """Go about its business for so long."""
-        self.over.clear()
-        acts = [
-            (self.read_or_write, 1 / A_SECOND),
-            (self.sign_in, 3.0),
-            (self.create, 20.0),
-            (self.maintain, 20.0),
-        ]
-        threads = [threading.Thread(target=self._again, args=act, daemon=True) for act in acts]
-        for thread in threads:
-            thread.start()
-        time.sleep(seconds)
-        self.over.set()
-        for thread in threads:
-            thread.join(PATIENCE_SECONDS + 10)
-
-    def _again(self, act, pause) -> None:
-        # From another address than those who attack, as other people's clients come.
-        way = httpx.HTTPTransport(local_address="127.0.0.2")
-        with httpx.Client(base_url=self.base, timeout=PATIENCE_SECONDS, transport=way) as client:
-            while not self.over.is_set():
-                began = time.monotonic()
-                try:
-                    act(client)
-                except httpx.HTTPError as error:
-                    self.failed[getattr(act, "__name__", "job")].append(repr(error))
-                self.over.wait(max(0.0, pause - (time.monotonic() - began)))
-
-    def read_or_write(self, client) -> None:
-        headers = {"apikey": self.key, "Authorization": f"Bearer {self.key}"}
-        path = f"/project/{self.project}/rest/v1/notes"
-        began = time.monotonic()
-        if self.done["request"] % 2:
-            answer = client.post(path, json={"body": "x"}, headers=headers)
-        else:
-            answer = client.get(path, params={"limit": "10"}, headers=headers)
-        self.took.append(time.monotonic() - began)
-        self.note("request", answer)
-
-    def sign_in(self, client) -> None:
-        self.note("login", client.post("/api/auth/login", json={"email": self.email, "password": PASSWORD}))
-
-    def create(self, client) -> None:
-        name = f"next {self.done['create']} {len(self.failed['create'])}"
-        made = client.post("/api/projects", json={"name": name}, headers=self.waiting)
-        self.note("create", made, wanted=(201,))
-        if made.status_code == 201:
-            client.delete(f"/api/projects/{made.json()['project']['id']}?purge=true", headers=self.waiting)
-
-    def maintain(self, client) -> None:
-        for what in ("vacuum", "backups"):  # one after the other: one job of a project is in the way of the next
-            asked = client.post(f"/api/projects/{self.project}/{what}", headers=self.waiting)
-            self.note(what, asked, wanted=(200,))
-
-    @property
-    def waiting(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}", "Prefer": "wait=50"}
-
-    def note(self, what, answer, wanted=(200, 201)) -> None:
-        self.done[what] += 1
-        if answer.status_code not in wanted:
-            self.failed[what].append(f"{answer.status_code} {answer.text[:300]}")
-
-    def p95(self) -> float:
-        taken, self.took = self.took, []
-        return percentile(taken, 0.95)
 
 
 @pytest.fixture(scope="module")
@@ -120,75 +17,17 @@ def at():
         yield running
 
 
-def owner(at) -> tuple[str, str]:
-    """Return the address and the token of somebody new."""
-    email = f"{secrets.token_hex(4)}@example.org"
-    assert at.visitor.post("/api/auth/register", json={"email": email, "password": PASSWORD}).status_code < 300
-    signed_in = at.visitor.post("/api/auth/login", json={"email": email, "password": PASSWORD})
-    return email, signed_in.json()["accessToken"]
+def test_a_hostile_project_takes_nothing_from_its_neighbour(at, capsys):
+    base = at.settings.base_url
 
+    def open_client(**more):
+        way = httpx.HTTPTransport(local_address="127.0.0.2")
+        return httpx.Client(base_url=base, transport=way, **more)
 
-def project(at, token) -> tuple[str, dict]:
-    """Return the id of a new project, and how to connect to it."""
-    headers = {"Authorization": f"Bearer {token}"}
-    made = at.visitor.post("/api/projects", json={"name": "shop"}, headers={**headers, "Prefer": "wait=60"}).json()
-    connection = at.visitor.get(f"/api/projects/{made['project']['id']}/connection", headers=headers).json()
-    return made["project"]["id"], connection.get("connection", connection)
-
-
-def run_sql(at, token, project_id, text) -> None:
-    headers = {"Authorization": f"Bearer {token}"}
-    ran = at.visitor.post(f"/api/projects/{project_id}/sql", json={"query": text}, headers=headers)
-    assert ran.status_code == 200, ran.text
-
-
-@pytest.fixture(scope="module")
-def hostile(at):
-    _email, token = owner(at)
-    name, connection = project(at, token)
-    run_sql(at, token, name, PREPARE)
-    return HostileProject(
-        name, at.settings.base_url, token, connection["serviceRoleKey"], connection["databaseUrl"]
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def neighbour(at):
-    email, token = owner(at)
-    name, connection = project(at, token)
-    run_sql(at, token, name, "CREATE TABLE notes (id serial PRIMARY KEY, body text); GRANT ALL ON ALL TABLES IN SCHEMA "
-            "public TO service_role; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO service_role")  # fmt: skip
-    return Neighbour(at.settings.base_url, email, token, name, connection["serviceRoleKey"])
-
-
-def test_a_hostile_project_takes_nothing_from_its_neighbour(at, hostile, neighbour, capsys):
-    neighbour.live(QUIET_SECONDS)
-    assert not any(neighbour.failed.values()), neighbour.failed
-    quiet = neighbour.p95()
-    with Assault(hostile) as assault:
-        neighbour.live(ASSAULT_SECONDS)
-    busy = neighbour.p95()
-    with capsys.disabled():
-        print(f"\nquiet p95 {quiet * 1000:.1f} ms, under attack {busy * 1000:.1f} ms; done: {dict(neighbour.done)}")
-        print(f"failed: { {what: len(each) for what, each in neighbour.failed.items()} }; attacks: {assault.rounds}")
-        for what, each in neighbour.failed.items():
-            print(what, each[:3])
-    assert not any(neighbour.failed.values()), "its neighbour's requests and jobs go through"
-    assert busy <= 2 * quiet, "and take no longer"
-    named = at.http.get("/api/admin/doctor").json()
-    assert hostile.id in str(named), "the doctor names who it was"
-    heal(at, neighbour, quiet)
-
-
-def heal(at, neighbour, quiet) -> None:
-    """See that within a minute nothing of it is left that others would notice."""
-    deadline = time.monotonic() + HEALED_SECONDS
-    while True:
+    def value(query):
         with at.infra.database.autocommit() as tx:
-            held = tx.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-            queue = tx.value("SELECT pg_notification_queue_usage()")
-        neighbour.live(5.0)
-        again = neighbour.p95()
-        if held < 100 and queue < 0.1 and again <= 2 * quiet and not any(neighbour.failed.values()):
-            return
-        assert time.monotonic() < deadline, (held, queue, again, neighbour.failed)
+            return tx.value(query)
+
+    hostile, neighbour = make_hostile(at.visitor, base), make_neighbour(at.visitor, open_client)
+    with capsys.disabled():
+        assert_unharmed(hostile, neighbour, lambda: str(at.http.get("/api/admin/doctor").json()), value)

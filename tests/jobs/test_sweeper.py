@@ -7,7 +7,7 @@ import shutil
 import psycopg
 import pytest
 
-from catalog import audit, names
+from catalog import audit, endings, names
 from infra.instances.instances import InstanceSpec
 from jobs.kinds import PauseProject, ProvisionProject
 from jobs.loops.sweeper import Sweeper
@@ -154,6 +154,25 @@ def test_an_owner_is_told_which_settings_of_the_login_were_taken_back(life, swee
         (line,) = [line for line in audit.page(tx, life.id, before=None, limit=50) if line.action == "project.heal"]
     said = f"role {life.id}_owner: its settings were changed (statement_timeout, some in {life.id})"
     assert (line.outcome, line.detail) == ("healed", {"healed": [said]})
+
+
+def test_a_login_that_is_kept_out_stays_so_until_its_time_is_over(life, sweeper, admin):
+    owner = life.tenant().roles.owner
+    before = everything(life)
+    with life.infra.database.autocommit() as tx:
+        endings.keep_out(tx, owner, life.id)
+    admin.execute(f'ALTER ROLE "{owner}" CONNECTION LIMIT 0')
+    assert sweeper.run_once() == 0
+    life.ask(lifecycle.restart)
+    with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+        life.tenant().connect(owner)
+    with life.infra.database.autocommit() as tx:
+        tx.execute("UPDATE kept_out_logins SET ends_at = now()")
+    assert sweeper.run_once() == 1
+    life.engine.runner.drain()
+    assert everything(life) == before
+    with life.tenant().connect(owner) as session:
+        assert session.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_nothing_is_found_where_nothing_was_changed(life, sweeper):

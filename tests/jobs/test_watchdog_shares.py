@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from catalog import endings
 from infra.postgres.watch.cpu_share import LOW
 from infra.postgres.watch.snapshot import MIB
-from tests.fixtures.rivals import SLEEP, lifted, logged_in, running
+from tests.fixtures.rivals import SLEEP, let_in, lifted, logged_in, running
 from tests.fixtures.servers import wait_until
 
 # Takes as many as there are, keeps them although it is told that there are no more, and sleeps on them.
@@ -119,6 +120,46 @@ def test_the_lock_table_is_guarded_while_the_watchdog_is_at_something_else(watch
     assert watched.audited(attacker) == []
     watched.look()
     assert [action for action, _, _ in watched.audited(attacker)] == ["watchdog.locks"]
+
+
+def test_a_login_that_took_all_locks_is_kept_out_each_time_twice_as_long_and_its_owner_is_told(
+    watched, attacker, bystander
+):
+    watched.limit(locks=0.2)
+    for seconds in (10, 20):
+        with attacker.connect(attacker.roles.owner) as beside, running(logged_in(attacker), SESSION_LOCKS) as came:
+            watched.until_ended()
+            wait_until(lambda: came)
+
+            def shut_out():
+                watched.look()
+                return watched.rows(
+                    "SELECT rolconnlimit = 0 AS out FROM pg_roles WHERE rolname = %s", (attacker.roles.owner,)
+                )[0]["out"]
+
+            wait_until(shut_out)
+            with pytest.raises(psycopg.OperationalError):
+                beside.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            attacker.connect(attacker.roles.owner)
+        with bystander.connect(bystander.roles.owner) as other:
+            assert other.execute("SELECT 1").fetchone() == (1,)
+        detail = watched.audited(attacker)[-1][2]
+        assert detail["reason"].endswith(f"; {attacker.roles.owner} may not log in for {seconds} seconds")
+        let_in(attacker)
+    # Who behaves for a quarter of an hour begins anew.
+    watched.rows("UPDATE kept_out_logins SET ends_at = now() - interval '16 minutes' RETURNING login")
+    with watched.infra.database.autocommit() as tx:
+        assert endings.keep_out(tx, attacker.roles.owner, attacker.id) == 10
+        assert [endings.keep_out(tx, attacker.roles.owner, attacker.id) for _ in range(6)] == [
+            20,
+            40,
+            80,
+            160,
+            300,
+            300,
+        ]
+    assert watched.audited(bystander) == []
 
 
 def test_sessions_of_ours_that_hold_many_locks_are_left_alone(watched, attacker):

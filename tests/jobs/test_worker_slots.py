@@ -28,6 +28,15 @@ class Heavy:
     project_id: str
 
 
+@kind("trial.burst", steps=(Step(do_nothing),), bursts=True)
+@dataclass(frozen=True)
+class Burst:
+    """A job in which nothing of a tenant's runs."""
+
+    label: str
+    project_id: str
+
+
 @kind("trial.rescue", steps=(Step(do_nothing),), priority=1)
 @dataclass(frozen=True)
 class Rescue:
@@ -72,6 +81,10 @@ class Slots:
                 (project, project, like),
             )
         return project
+
+    def done(self, job):
+        with self.infra.database.autocommit() as tx:
+            table.FencedWriter(job.id, job.fence).release(tx, table.ReleaseInto("succeeded"))
 
     def waiting_for(self, job):
         with self.infra.database.autocommit() as tx:
@@ -137,6 +150,43 @@ def test_an_owner_has_at_most_half_of_the_slots_whatever_the_jobs_are_and_whoeve
     slots.engine.enqueue(Turn("b", slots.project()))
     assert taken(claim) == ["a0", "a1", "a2", "a3", "b"]
     assert slots.waiting_for(theirs[4]) == "4 jobs of the same owner run already, which is their share"
+
+
+def test_alone_an_owner_has_all_ordinary_slots_for_what_no_tenant_holds_up(slots):
+    claim = slots.worker(8)
+    mine = slots.project()
+    slots.project()
+    for n in range(7):
+        slots.engine.enqueue(Burst(f"a{n}", slots.project(mine)))
+    assert taken(claim) == [f"a{n}" for n in range(6)], "and the reserve is kept"
+
+
+def test_making_projects_is_what_no_tenant_holds_up_and_it_alone():
+    bursting = {declared.name for declared in kinds.kinds().values() if declared.bursts}
+    assert {name for name in bursting if not name.startswith("trial.")} == {"project.provision"}
+
+
+def test_an_owner_alone_makes_projects_with_every_slot_and_the_next_one_is_anothers_as_soon_as_they_wait(slots):
+    claim = slots.worker(8)
+    mine, other = slots.project(), slots.project()
+    waiting = [slots.engine.enqueue(ProvisionProject(slots.project(mine))) for _ in range(10)]
+    running = [claim() for _ in range(8)]
+    assert all(running)
+    theirs = slots.engine.enqueue(ProvisionProject(slots.project(other)))
+    assert slots.waiting_for(waiting[8]) == "5 jobs of the same owner run already, which is their share"
+    for job in running[:3]:
+        slots.done(job)
+    assert claim().id == theirs.id, "though the others came first"
+    assert slots.waiting_for(waiting[8]) is None, "nobody else waits any more"
+
+
+def test_what_a_tenant_may_hold_up_stays_within_their_share_though_nobody_else_waits(slots):
+    claim = slots.worker(8)
+    mine = slots.project()
+    slots.project()
+    for n in range(6):
+        slots.engine.enqueue(Turn(f"a{n}", slots.project(mine)))
+    assert taken(claim) == ["a0", "a1", "a2", "a3"]
 
 
 def test_an_owner_whose_share_is_used_up_may_still_delete_one_project(slots):

@@ -53,7 +53,7 @@ def _sent(call: AuthCall, *, may_create: bool) -> AuthAnswer:
     way = Way(redirects.redirect_of(call), challenge)
     try:
         with call.project.transaction() as tx:
-            user = _new_user(call, tx, email, data) if found is None else _known_user(tx, found)
+            user = _new_user(call, tx, email, data) if found is None else _known_user(call, tx, found)
             letter = _written(call, tx, user, way)
     except users.Taken:  # somebody else was faster
         with call.project.transaction() as tx:
@@ -66,8 +66,9 @@ def _new_user(call: AuthCall, tx: Transaction, email: str, data: dict[str, Any])
     return new_users.create_user(call, tx, email=email, raw_user_meta_data=data)
 
 
-def _known_user(tx: Transaction, found: dict[str, Any]) -> dict[str, Any]:
+def _known_user(call: AuthCall, tx: Transaction, found: dict[str, Any]) -> dict[str, Any]:
     """Return the user, after as many round trips as a new one would cost."""
+    new_users.has_room(call, tx)
     idle(tx)
     idle(tx)
     return found

@@ -93,8 +93,10 @@ def _waiting(
 
     Of an address that was confirmed long ago the same is said, of nobody, and the letter goes nowhere.
     """
-    for _ in range(_TRIPS_OF_A_NEW_ONE if again else 0):
-        idle(tx)
+    if again:
+        new_users.ensure_room(call, tx)
+        for _ in range(_TRIPS_OF_A_NEW_ONE):
+            idle(tx)
     action = "user_repeated_signup" if again else "user_confirmation_requested"
     audit.record(call, tx, action, row if "id" in row else None, provider="email")
     if row["email_confirmed_at"] is not None:

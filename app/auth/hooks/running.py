@@ -19,7 +19,8 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from app.auth.errors import AuthError
-from app.data.run.pipeline import AnswerTooLarge, make_step, run_pipeline
+from app.data.run.pipeline import AnswerTooLarge, run_pipeline
+from app.data.run.steps import make_step
 from catalog.auth_settings.members import function_parts
 from infra.postgres.sql import statements
 

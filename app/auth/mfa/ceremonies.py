@@ -101,9 +101,10 @@ def registration_options(
 
     name          of the user, as the authenticator shows it
     known         ids of credentials that the user has: an authenticator that holds one makes no other
-    discoverable  it finds the credential by itself, without being told its id
+    discoverable  it finds the credential by itself, without being told its id. One that is a second factor alone had
+                  better not be found: browsers would offer it to whoever signs in by a passkey, and it would be refused
     """
-    kind = structs.ResidentKeyRequirement.REQUIRED if discoverable else structs.ResidentKeyRequirement.PREFERRED
+    kind = structs.ResidentKeyRequirement.REQUIRED if discoverable else structs.ResidentKeyRequirement.DISCOURAGED
     options = webauthn.generate_registration_options(
         rp_id=party.id,
         rp_name=party.name or party.id,

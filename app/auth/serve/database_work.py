@@ -15,8 +15,9 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from app.auth.errors import AuthError
-from app.data.run.pipeline import PipelineStep, make_step, run_pipeline
+from app.data.run.pipeline import run_pipeline
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, make_step
 from infra.postgres.database import Transaction
 
 if TYPE_CHECKING:

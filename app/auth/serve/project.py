@@ -17,7 +17,7 @@ from app.data.errors import PgrstError
 from app.data.run.connections import Budget, Pool
 from catalog.ids import is_project_id
 from catalog.settings_model import ProjectSettings
-from infra.errors import Refused
+from infra.errors import Refused, Unavailable
 from infra.instances.activity import ActivityMark
 from infra.instances.auth_files import AuthFiles, AuthSpec
 from infra.postgres.database import translate_errors
@@ -94,7 +94,9 @@ class AuthProject:
             with translate_errors(), self.pool.lend() as connection:
                 yield connection
         except PgrstError as error:
-            raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
+            if error.code == "PGRST003":
+                raise AuthError(504, "request_timeout", "Processing this request timed out, please retry") from error
+            raise Unavailable("the project's database is away") from error
 
 
 class AuthProjects:

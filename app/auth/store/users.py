@@ -51,6 +51,12 @@ def find_by_phone(tx: Transaction, phone: str) -> dict[str, Any] | None:
     return tx.row(_with_columns(SQL.find_by_phone), {"phone": phone})
 
 
+def has_room(tx: Transaction, quota: int) -> bool:
+    """Return whether fewer users exist than this; until the transaction ends nobody else is told so."""
+    tx.execute(SQL.take_turn)
+    return bool(tx.value(SQL.has_room, {"quota": quota}))
+
+
 def create(tx: Transaction, **columns: Any) -> dict[str, Any]:
     """Create a user of these columns; return the row as it is then. Raises Taken."""
     given = {"aud": AUDIENCE, "role": AUDIENCE, **columns}

@@ -18,6 +18,15 @@ SELECT {columns} FROM auth.users u WHERE u.email = %(email)s AND NOT u.is_sso_us
 -- name: find_by_phone
 SELECT {columns} FROM auth.users u WHERE u.phone = %(phone)s AND u.deleted_at IS NULL
 
+-- name: take_turn
+-- Who comes next looks once this transaction has ended: two do not both take the last place.
+SELECT pg_advisory_xact_lock(hashtextextended('launchdb.auth.users_quota', 0))
+
+-- name: has_room
+SELECT count(*) < %(quota)s FROM (
+    SELECT FROM auth.users u WHERE u.deleted_at IS NULL LIMIT %(quota)s
+) known
+
 -- name: create
 INSERT INTO auth.users AS u ({names}) VALUES ({values}) RETURNING {columns}
 

@@ -6,43 +6,18 @@ output, until the input ends.
 
 from __future__ import annotations
 
-import json
-import struct
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from app.data.errors import PgrstError
 from app.data.parse import body
+from infra.helper_messages import read_message, write_message
 from infra.priority import step_back_process
 
 if TYPE_CHECKING:
     from app.data.parse.body import Payload
 
-# Bytes of what is said of a body, and of the body.
-SIZES = struct.Struct("!II")
 NICE = 10
-
-
-def write_message(stream: IO[bytes], about: dict[str, Any], content: bytes) -> None:
-    """Send a body and what is said of it."""
-    head = json.dumps(about).encode()
-    stream.write(SIZES.pack(len(head), len(content)) + head)
-    stream.write(content)
-    stream.flush()
-
-
-def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """Receive what `write_message` has sent. Raises EOFError at the end."""
-    about, content = SIZES.unpack(_exactly(stream, SIZES.size))
-    found: dict[str, Any] = json.loads(_exactly(stream, about))
-    return found, _exactly(stream, content)
-
-
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    read = stream.read(size)
-    if len(read) < size:
-        raise EOFError
-    return read
 
 
 def answer(about: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:

@@ -13,7 +13,7 @@ def read_select(text: str) -> tuple[SelectItem, ...]:
     """Read a select list."""
     reader = Reader(text, "select parameter")
     items = _items(reader)
-    if not reader.at_end:
+    if not reader.at_end and not reader.starts_with(")"):  # nobody minds one too many
         reader.fail('"," or end of input')
     return items
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.data.errors import PgrstError
-
 OBJECT, ARRAY, PLAN = "application/vnd.pgrst.object", "application/vnd.pgrst.array", "application/vnd.pgrst.plan"
 JSON, CSV, OPENAPI, ANY = "application/json", "text/csv", "application/openapi+json", "*/*"
 OCTETS, FORM, TEXT, XML = "application/octet-stream", "application/x-www-form-urlencoded", "text/plain", "text/xml"
+PLAN_OPTIONS = ("analyze", "verbose", "settings", "buffers", "wal")
+GEOJSON = "application/geo+json"
+_WITH_CHARSET = frozenset({OBJECT, ARRAY, PLAN, JSON, CSV, TEXT, XML, OPENAPI, FORM, GEOJSON, ANY})
 _PART = re.compile(r"\s*([A-Za-z0-9.*+_-]+/[A-Za-z0-9.*+_-]+)\s*((?:;[^;]*)*)")
 _PARAMETER = re.compile(r";\s*([A-Za-z0-9-]+)\s*=\s*(\"[^\"]*\"|[^;\s]+)")
 
 
 @dataclass(frozen=True)
 class Media:
-    """One media type, read: `kind` is its plain name, `stripped` whether null keys are left out."""
+    """One media type, read: `kind` is its plain name, `stripped` whether null keys are left out.
+
+    Of an execution plan, inner is what it would be the plan of, form how it is written, options what else it tells.
+    """
 
     kind: str
     stripped: bool = False
-    inner: str = ""
+    inner: Media | None = None
+    form: str = "text"
     options: tuple[str, ...] = ()
 
     @property
@@ -29,13 +34,24 @@ class Media:
         return self.kind == OBJECT
 
     @property
+    def is_plan(self) -> bool:
+        """Return whether the execution plan of a statement is asked for."""
+        return self.kind == PLAN
+
+    @property
+    def name(self) -> str:
+        """Return the media type with its parameters."""
+        if self.kind in (OBJECT, ARRAY):
+            return f"{self.kind}+json{';nulls=stripped' if self.stripped else ''}"
+        if self.inner is not None:
+            options = f"; options={'|'.join(self.options)}" if self.options else ""
+            return f'{self.kind}+{self.form}; for="{self.inner.name}"{options}'
+        return self.kind
+
+    @property
     def content_type(self) -> str:
         """Return the Content-Type of an answer."""
-        if self.kind in (OBJECT, ARRAY):
-            return f"{self.kind}+json{';nulls=stripped' if self.stripped else ''}; charset=utf-8"
-        if self.kind in (JSON, CSV, TEXT, XML, OPENAPI):
-            return f"{self.kind}; charset=utf-8"
-        return self.kind
+        return f"{self.name}; charset=utf-8" if self.kind in _WITH_CHARSET else self.name
 
 
 def read(text: str) -> Media:
@@ -45,11 +61,20 @@ def read(text: str) -> Media:
         return Media(text.strip())
     kind, parameters = match[1].lower(), {k.lower(): v.strip('"') for k, v in _PARAMETER.findall(match[2])}
     stripped = parameters.get("nulls") == "stripped"
-    plain = kind.removesuffix("+json")
+    plain = kind.removesuffix("+json").removesuffix("+text")
     if plain == OBJECT:
         return Media(OBJECT, stripped)
     if plain == ARRAY:
         return Media(ARRAY, stripped=True) if stripped else Media(JSON)
+    if plain == PLAN:
+        asked = parameters.get("options", "").split("|")
+        inner = read(parameters.get("for", JSON))
+        form = "json" if kind.endswith("+json") else "text"
+        # A plan is of an answer with rows, never of another plan.
+        return Media(
+            PLAN, inner=Media(JSON) if inner.is_plan else inner, form=form,
+            options=tuple(each for each in PLAN_OPTIONS if each in asked),
+        )  # fmt: skip
     return Media(kind)
 
 
@@ -63,17 +88,6 @@ def parse_accept(header: str | None) -> list[Media]:
         weight = float(quality[1]) if quality and re.fullmatch(r"[01](\.[0-9]{0,3})?", quality[1]) else 1.0
         weighed.append((-weight, position, part))
     return [read(part) for _, _, part in sorted(weighed)]
-
-
-def negotiate(wanted: list[Media]) -> Media:
-    """Return the first that can be answered with. Raises PgrstError (PGRST107)."""
-    for media in wanted:
-        if media.kind in (OBJECT, ARRAY, JSON, CSV):
-            return media
-        if media.kind in (ANY, "application/*"):
-            return Media(JSON)
-    names = ", ".join(media.content_type.partition("; charset")[0] for media in wanted)
-    raise PgrstError("PGRST107", f"None of these media types are available: {names}")
 
 
 def _split(header: str) -> list[str]:

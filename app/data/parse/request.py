@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from app.data.errors import PgrstError
 from app.data.names import Name
@@ -15,6 +16,8 @@ from app.data.parse import body, media, preferences, querystring
 from app.data.parse.terms import ALL, RowRange
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.data.config import DataConfig
     from app.data.parse.media import Media
     from app.data.parse.preferences import Preferences
@@ -41,8 +44,28 @@ class RawRequest:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """A request without its values, as `app.data.parse.shapes` reads it.
+
+    key        equal for requests of the same shape
+    literals   its values: a text, or the list of `in`
+    pairs      the query with a mark for each of the values
+    canonical  the query as answers repeat it
+    """
+
+    key: tuple[object, ...]
+    literals: tuple[str | tuple[str, ...], ...] = field(compare=False, repr=False)
+    pairs: tuple[tuple[str, str], ...] = field(compare=False)
+    canonical: str = field(compare=False, repr=False)
+
+    def marked(self, raw: RawRequest) -> RawRequest:
+        """Return the request with marks in the place of its values."""
+        return replace(raw, query=urlencode(self.pairs))
+
+
+@dataclass(frozen=True)
 class Request:
-    """A request as it is understood."""
+    """A request as it is understood. shape: where there is one, the query holds marks in the place of values."""
 
     raw: RawRequest
     resource: str
@@ -54,11 +77,17 @@ class Request:
     accepts: list[Media]
     content: str
     payload: body.Payload | None
+    shape: Shape | None = None
 
     @property
     def method(self) -> str:
         """Return the method."""
         return self.raw.method
+
+    @property
+    def canonical(self) -> str:
+        """Return the query as answers repeat it."""
+        return self.query.canonical if self.shape is None else self.shape.canonical
 
     @property
     def is_read(self) -> bool:
@@ -99,14 +128,13 @@ def read(raw: RawRequest, config: DataConfig, read_body: ReadBody = body.read) -
     )
 
 
-def request_settings(raw: RawRequest) -> tuple[str, str]:
-    """Return the headers and the cookies as JSON, which SQL reads as request.headers and request.cookies."""
-    headers = {name: value for name, value in raw.headers.items() if name != "cookie"}
+def request_settings(given: Mapping[str, str]) -> tuple[str, str]:
+    """Return headers, and their cookies, as JSON, which SQL reads as request.headers and request.cookies."""
+    headers = {name: value for name, value in given.items() if name != "cookie"}
     cookies: dict[str, str] = {}
-    try:
-        cookies = {name: morsel.value for name, morsel in SimpleCookie(raw.headers.get("cookie", "")).items()}
-    except CookieError:
-        cookies = {}
+    if "cookie" in given:
+        with suppress(CookieError):
+            cookies = {name: morsel.value for name, morsel in SimpleCookie(given["cookie"]).items()}
     return json.dumps(headers, ensure_ascii=False), json.dumps(cookies, ensure_ascii=False)
 
 

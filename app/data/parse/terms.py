@@ -25,13 +25,14 @@ class Field:
 
 @dataclass(frozen=True)
 class SelectField:
-    """A column in a select list."""
+    """A column in a select list; whole_row: the row itself, which is null where there is none."""
 
     field: Field
     alias: str | None = None
     cast: str | None = None
     aggregate: str | None = None
     aggregate_cast: str | None = None
+    whole_row: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.errors import PgrstError
 from app.data.names import Name
+from app.data.plan.similar import LISTS_SCORE, most_similar
 
 if TYPE_CHECKING:
     from app.data.plan.relationships import Relationship
@@ -68,16 +69,15 @@ def _none(schema: str, origin: str, target: str, hint: str | None, cache: Schema
 
 
 def _suggestion(schema: str, origin: str, target: str, cache: SchemaCache) -> str | None:
-    import difflib  # noqa: PLC0415 - only a request that failed pays for it
-
     parents = [name.name for name in cache.relationships if name.schema == schema]
     if origin not in parents:
         wrong, known = origin, parents
     else:
         wrong = target
         known = [rel.foreign.name for rel in cache.relationships[Name(schema, origin)]]
-    close = [] if wrong in known else difflib.get_close_matches(wrong, known, n=1, cutoff=0.75)
-    return f"Perhaps you meant '{close[0]}' instead of '{wrong}'." if close else None
+    close = most_similar(wrong, known, LISTS_SCORE)
+    same = close is not None and close.lower() == wrong.lower()
+    return f"Perhaps you meant '{close}' instead of '{wrong}'." if close and not same else None
 
 
 def _several(origin: str, target: str, found: list[Relationship]) -> PgrstError:

@@ -20,6 +20,8 @@ from app.data.parse.terms import (
     SelectRelation,
 )
 from app.data.plan.embedding import find_relationship
+from app.data.plan.hoisting import hoist_aggregates
+from app.data.plan.similar import NAMES_SCORE, most_similar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +65,8 @@ class ReadPlan:
     relationship: Relationship | None = None
     parent: Name | None = None
     aggregate_alias: str = ""
+    # Aggregates over its columns that the relation it is spread into computes, by the columns' names here.
+    lifted: dict[str, SelectField] = field(default_factory=dict)
     children: list[ReadPlan] = field(default_factory=list)
 
     @property
@@ -79,6 +83,11 @@ class ReadPlan:
     def aggregates_rows(self) -> bool:
         """Return whether it is spread from many rows, so that each of its columns becomes an array."""
         return self.spread and self.relationship is not None and not self.relationship.to_one
+
+    @property
+    def is_lifted(self) -> bool:
+        """Return whether it is spread from one row, so that its columns are those of the relation it is spread into."""
+        return self.spread and self.relationship is not None and self.relationship.to_one
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,12 @@ def read_plan(table: Name, query: Query, cache: SchemaCache, rules: PlanRules, *
     if through_source:
         root.source, root.alias = Name("", SOURCE), table.name
     _relate(root, cache, table.schema)
-    _finish(root, rules, cache)
-    if not rules.aggregates and _aggregates(root):
+    aggregates = _aggregates(root)
+    if aggregates and not rules.aggregates:
         raise PgrstError("PGRST123", "Use of aggregate functions is not allowed")
+    _finish(root, rules, cache)
+    if aggregates:
+        hoist_aggregates(root)
     return root
 
 
@@ -121,11 +133,9 @@ def find_table(table: Name, cache: SchemaCache) -> Table:
 
 
 def _nearest(table: Name, cache: SchemaCache) -> str | None:
-    import difflib  # noqa: PLC0415 - only a request that failed pays for it
-
     names = [each.name for each in cache.tables if each.schema == table.schema]
-    close = difflib.get_close_matches(table.name, names, n=1, cutoff=0.75) if len(names) < 500 else []
-    return f"Perhaps you meant the table '{table.schema}.{close[0]}'" if close else None
+    close = most_similar(table.name, names, NAMES_SCORE) if len(names) < 500 else None
+    return f"Perhaps you meant the table '{table.schema}.{close}'" if close else None
 
 
 def _grown(read: ReadPlan, items: tuple[SelectField | SelectRelation, ...]) -> ReadPlan:
@@ -196,14 +206,9 @@ def _finish(read: ReadPlan, rules: PlanRules, cache: SchemaCache, *, expands: bo
     read.where = [_null_embeds(condition, read) for condition in read.where]
     read.order = [_related(term, read) for term in read.order]
     expands = expands or read.aggregates_rows or any(pick.aggregate for pick in read.picks)
-    if expands:
-        read.picks = [each for pick in read.picks for each in _expanded(pick, cache.tables.get(read.table))]
-    if read.aggregates_rows and _aggregates(read):
-        raise PgrstError(
-            "PGRST127",
-            "Feature not implemented",
-            "Aggregates are not implemented for one-to-many or many-to-many spreads.",
-        )
+    table = cache.tables.get(read.table)
+    if expands or (table is not None and table.casts.to_json):
+        read.picks = [each for pick in read.picks for each in _expanded(pick, table)]
     for child in read.children:
         _finish(child, rules, cache, expands=expands)
 

@@ -103,10 +103,22 @@ def relationships(
     kept = [rel for rel in relations if (rel.table, rel.foreign) not in named]
     found: dict[Name, list[Relationship]] = {}
     for rel in [*kept, *named.values()]:
-        inside = rel.foreign.schema in schemas and (rel.junction is None or rel.junction.schema in schemas)
-        if rel.table.schema in schemas and inside:
-            found.setdefault(rel.table, []).append(rel)
+        if rel.table.schema in schemas and rel.foreign.schema in schemas:
+            # Also where all ways lead through what is not exposed: the relation itself is not what was misspelt.
+            ways = found.setdefault(rel.table, [])
+            ways += [rel] if rel.junction is None or rel.junction.schema in schemas else []
+    for table in _joined_by_hidden(direct, schemas):
+        found.setdefault(table, [])
     return {table: tuple(sorted(each, key=_order)) for table, each in found.items()}
+
+
+def _joined_by_hidden(direct: list[Relationship], schemas: tuple[str, ...]) -> set[Name]:
+    """Return the exposed relations that a table joins which is not exposed."""
+    ends: dict[Name, list[Name]] = {}
+    for rel in direct:
+        if rel.table.schema not in schemas:
+            ends.setdefault(rel.table, []).append(rel.foreign)
+    return {end for each in ends.values() if len(each) > 1 for end in each if end.schema in schemas}
 
 
 def _order(rel: Relationship) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.names import Name
 from app.data.plan import relationships
+from app.data.plan.negotiation import Handlers, handlers_of
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -35,14 +36,30 @@ class Column:
 
 
 @dataclass(frozen=True)
+class DomainCasts:
+    """The functions that a relation's columns of a domain go through, each by the column's name.
+
+    to_json writes a value into an answer; from_json reads one of a body, from_text one of a filter.
+    """
+
+    to_json: dict[str, str] = field(default_factory=dict)
+    from_json: dict[str, str] = field(default_factory=dict)
+    from_text: dict[str, str] = field(default_factory=dict)
+
+
+NO_CASTS = DomainCasts()
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table or view with what may be done to it."""
+    """A table or view with what may be done to it. casts: of its domains; hardly any relation has some."""
 
     name: Name
     is_view: bool
     events: int
     key: tuple[str, ...]
     columns: dict[str, Column]
+    casts: DomainCasts = NO_CASTS
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,7 @@ class Routine:
 class SchemaCache:
     """What requests are planned against. parts: how much of it is read; read_at: the monotonic second before that.
 
-    role_settings: what was set for a role, by its name.
+    role_settings: what was set for a role, by its name. handlers: what makes answers of media types that are not ours.
 
     stamp: the schema's at that moment; stamped: the database keeps one, which costs next to nothing to look at.
     """
@@ -108,6 +125,7 @@ class SchemaCache:
     relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
     role_settings: dict[str, dict[str, str]] = field(default_factory=dict)
     routines: dict[Name, tuple[Routine, ...]] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=dict)
     stamped: bool = False
     stamp: str = ""
     parts: frozenset[str] = frozenset()
@@ -134,11 +152,13 @@ def load(
         found = _first(cursor)
         # The stamp is read from the snapshot that the catalogue was read from: an older one only means a reload.
         stamp = _row(connection.execute(SQL.stamp if found["stamped"] else SQL.print))[0]
-        tables = {(table := _table(entry)).name: table for entry in found["tables"]}
+        casts = {(source, target): function for source, target, function in found["representations"]}
+        tables = {(table := _table(entry, casts)).name: table for entry in found["tables"]}
         links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
         routines = _routines(connection, schemas) if ROUTINES in parts else {}
     settings = _role_settings(found["role_settings"], found["own_role_settings"])
-    return SchemaCache(tables, links, settings, routines, bool(found["stamped"]), stamp, parts, started)
+    handlers = handlers_of(found["handlers"])
+    return SchemaCache(tables, links, settings, routines, handlers, bool(found["stamped"]), stamp, parts, started)
 
 
 def stamp_sql(cache: SchemaCache) -> str:
@@ -183,10 +203,21 @@ def _links(
     return relationships.relationships(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
 
 
-def _table(entry: list[Any]) -> Table:
+def _table(entry: list[Any], casts: dict[tuple[str, str], str]) -> Table:
     schema, name, kind, events, key, columns = entry
     read = {column[0]: Column(*column) for column in columns}
-    return Table(Name(schema, name), kind in ("v", "m"), events, tuple(key), read)
+    return Table(Name(schema, name), kind in ("v", "m"), events, tuple(key), read, _casts(read, casts))
+
+
+def _casts(columns: dict[str, Column], casts: dict[tuple[str, str], str]) -> DomainCasts:
+    known = {each for pair in casts for each in pair}
+    domains = {name: each.nominal for name, each in columns.items() if each.nominal in known}
+    found = DomainCasts(
+        to_json={name: casts[domain, "json"] for name, domain in domains.items() if (domain, "json") in casts},
+        from_json={name: casts["json", domain] for name, domain in domains.items() if ("json", domain) in casts},
+        from_text={name: casts["text", domain] for name, domain in domains.items() if ("text", domain) in casts},
+    )
+    return NO_CASTS if found == NO_CASTS else found
 
 
 def _role_settings(entries: list[list[str]], own: str | None) -> dict[str, dict[str, str]]:

@@ -56,17 +56,56 @@ role_settings AS (
     -- What was set for a role that requests run as, but for what this login may not set: it would fail each request.
     SELECT pg_catalog.pg_get_userbyid(s.setrole) AS role, s.setdatabase, entry
       FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) AS entry
-     WHERE s.setrole <> current_user::regrole AND pg_catalog.pg_has_role(s.setrole, 'MEMBER')
+     WHERE s.setrole <> pg_catalog.quote_ident(current_user)::regrole AND pg_catalog.pg_has_role(s.setrole, 'MEMBER')
        AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings g
                         WHERE lower(g.name) = lower(split_part(entry, '=', 1)) AND g.context <> 'user'
                           AND NOT pg_catalog.has_parameter_privilege(g.name, 'SET'))
+),
+representations AS (
+    -- Implicit casts between a domain and what travels: how its values are written as JSON, and read from JSON and text.
+    SELECT json_build_array(pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL),
+                            c.castfunc::regproc::text) AS entry
+      FROM pg_catalog.pg_cast c
+      JOIN pg_catalog.pg_type s ON s.oid = c.castsource
+      JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+     WHERE c.oid >= 16384 AND c.castcontext = 'i' AND c.castmethod = 'f'
+       AND (s.typtype = 'd' AND c.casttarget = 'json'::regtype
+            OR t.typtype = 'd' AND c.castsource IN ('json'::regtype, 'text'::regtype))
+       AND pg_catalog.has_function_privilege(c.castfunc, 'EXECUTE')
+),
+media_types AS MATERIALIZED (
+    -- A domain that is named like a media type: what returns it makes an answer of that type.
+    SELECT t.oid, t.typname, n.nspname,
+           CASE t.typname WHEN '*/*' THEN 'application/octet-stream' ELSE t.typname END AS sent,
+           b.base = 'bytea'::regtype AS is_binary
+      FROM pg_catalog.pg_type t
+      JOIN base_types b ON b.oid = t.oid
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE t.typtype = 'd' AND (t.typname = '*/*' OR t.typname ~* '^[a-z0-9.-]+/[a-z0-9.+-]+$')
+),
+handlers AS (
+    -- Aggregates of any rows, or of one relation's; and functions, whose value is cast to its own type.
+    SELECT json_build_array(x.nspname, p.proname, n.nspname, nullif(t.typname, 'anyelement'), lower(m.typname), m.sent,
+                            m.is_binary) AS entry
+      FROM media_types m
+      JOIN pg_catalog.pg_proc p ON p.prorettype = m.oid AND p.prokind = 'a' AND p.pronargs = 1
+      JOIN exposed x ON x.oid = p.pronamespace
+      JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0] AND (t.typtype = 'c' OR t.oid = 'anyelement'::regtype)
+      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    UNION ALL
+    SELECT json_build_array(m.nspname, m.typname, x.nspname, p.proname, lower(m.typname), m.sent, m.is_binary)
+      FROM media_types m
+      JOIN pg_catalog.pg_proc p ON p.prorettype = m.oid AND p.prokind = 'f' AND NOT p.proretset
+      JOIN exposed x ON x.oid = p.pronamespace
 )
 SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(json_build_array(
                    r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
                  FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
     'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL,
+    'representations', (SELECT coalesce(json_agg(entry), '[]') FROM representations),
+    'handlers', (SELECT coalesce(json_agg(entry), '[]') FROM handlers WHERE EXISTS (SELECT FROM media_types)),
     'role_settings', (SELECT coalesce(json_agg(json_build_array(role, entry) ORDER BY setdatabase), '[]') FROM role_settings),
     -- A project's owner cannot alter roles; see migrations/project/005_role_settings.sql.
     'own_role_settings', pg_catalog.obj_description(pg_catalog.to_regnamespace('launchdb_role_settings'), 'pg_namespace')
@@ -230,6 +269,8 @@ SELECT pg_catalog.concat(pg_catalog.count(*), '.', pg_catalog.sum(entry))
     SELECT pg_catalog.hash_record_extended(ROW (7, xmin), oid::bigint) FROM pg_catalog.pg_type WHERE oid >= 16384 AND typtype IN ('d', 'e')
     UNION ALL
     SELECT pg_catalog.hash_record_extended(ROW (8, xmin), oid::bigint) FROM pg_catalog.pg_proc WHERE oid >= 16384
+    UNION ALL
+    SELECT pg_catalog.hash_record_extended(ROW (11, xmin), oid::bigint) FROM pg_catalog.pg_cast WHERE oid >= 16384
     UNION ALL
     SELECT pg_catalog.hash_record_extended(ROW (9, nspname), oid::bigint) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'
     UNION ALL

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.run.pipeline import WORN_BYTES, PipelineConnection
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +77,10 @@ class Pool:
 
     @contextmanager
     def lend(self) -> Iterator[PipelineConnection]:
-        """Lend a connection. Raises PgrstError: PGRST000 when Postgres is away, PGRST003 when none was free in time."""
+        """Lend a connection.
+
+        Raises PgrstError: PGRST000 when Postgres is away, PGRST003 when none was free in time; LocksExhausted.
+        """
         connection = self._take()
         try:
             yield connection
@@ -150,9 +154,10 @@ class Pool:
             if not isinstance(error, psycopg.Error | UnicodeError | ValueError):
                 raise
             # The driver's own message names hosts, users and files, which are no business of the client's.
-            raise PgrstError(
+            fault = PgrstError(
                 "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
-            ) from None
+            )
+            raise LocksExhausted(fault) if exhaustion.is_lock_table_full(error) else fault from None
         with self._changed:
             self._ages[connection] = age
         return connection

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.parse import body
 from app.data.parse import request as requests
 from app.data.parse.terms import SelectRelation
@@ -18,9 +18,13 @@ from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
+from app.data.run.description import read_comments
+from app.data.run.plans import StatementPlans
+from app.data.run.stopwatch import STOPPED, Stopwatch
 from app.data.run.transaction import ExecutionContext
 from app.data.run.visible import visible_part
 from app.data.sql import statement
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,8 @@ SESSIONS = 5
 # So long a request is planned anew while the schema goes on changing, and once more with the guard before the work;
 # then its client may wait.
 PATIENCE_SECONDS = 5.0
+# As long it is tried again while somebody has all locks of the server: the watchdog ends them within moments.
+LOCKS_PAUSE_SECONDS = 0.05
 # Faults whose hints name what there is; and those that name it in message or details as well.
 NAMING, LISTING = frozenset({"PGRST200", "PGRST201", "PGRST202", "PGRST205"}), frozenset({"PGRST201"})
 T = TypeVar("T")
@@ -50,7 +56,7 @@ def needed_parts(request: Request) -> frozenset[str]:
     parts = set()
     if request.resource != requests.TABLE:
         parts.add(schema.ROUTINES)
-    if any(isinstance(item, SelectRelation) for item in request.query.select):
+    if request.resource == requests.ROOT or any(isinstance(item, SelectRelation) for item in request.query.select):
         parts.add(schema.LINKS)
     return frozenset(parts)
 
@@ -72,7 +78,7 @@ class Instance:
         self.pool = pool or Pool(config, budget, name)
         self.used = time.monotonic()
         self._mark = mark
-        self._read_body = read_body
+        self._plans = StatementPlans(config, read_body)
         self._cache: SchemaCache | None = None
         self._checked = 0.0
         self._loading = threading.Lock()
@@ -102,17 +108,31 @@ class Instance:
         self.pool.close()
 
     def _answer(self, raw: RawRequest) -> DataResponse:
+        watch = Stopwatch(runs=True) if self.config.server_timing_enabled else STOPPED
         identity = identify(raw.headers.get("authorization"), self.config)
-        request = requests.read(raw, self.config, self._read_body)
-        return self._with_a_session(lambda connection: self._answered(connection, request, identity))
+        watch.lap("jwt")
+        request = self._plans.read(raw)
+        watch.lap("parse")
+        answer = self._with_a_session(lambda connection: self._answered(connection, request, identity, watch))
+        return answer if watch is STOPPED else replace(answer, headers=answer.headers + watch.header())
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
-        for _ in range(SESSIONS):
-            with suppress(session.SessionEnded), self.pool.lend() as connection:
-                return act(connection)
+        deadline, left = time.monotonic() + PATIENCE_SECONDS, SESSIONS
+        while left:
+            try:
+                with self.pool.lend() as connection:
+                    return act(connection)
+            except session.SessionEnded:
+                left -= 1
+            except LocksExhausted as short:
+                if time.monotonic() > deadline:
+                    raise short.fault from None
+                time.sleep(LOCKS_PAUSE_SECONDS)
         raise PgrstError("PGRST001", "Database client error. Retrying the connection.", headers=(("Retry-After", "1"),))
 
-    def _answered(self, connection: PipelineConnection, request: Request, identity: Identity) -> DataResponse:
+    def _answered(
+        self, connection: PipelineConnection, request: Request, identity: Identity, watch: Stopwatch
+    ) -> DataResponse:
         began, parts = time.monotonic(), needed_parts(request)
         cache, guard_first = self._known(connection, parts), False
         while True:
@@ -120,7 +140,7 @@ class Instance:
             # What was read after the request began may be outdated too, but not for this request.
             looks = cache.read_at < began and (cache.stamped or began - self._checked > LOOK_SECONDS)
             try:
-                terms = ExecutionContext(request, identity, self.config, cache, looks, guard_first)
+                terms = ExecutionContext(request, identity, self.config, cache, looks, guard_first, watch)
                 return self._attempt(connection, terms)
             except session.SchemaChanged:
                 guard_first = True
@@ -133,27 +153,36 @@ class Instance:
                 cache = self._renewed(connection, cache, parts)
 
     def _attempt(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
-        request, cache = terms.request, terms.cache
+        request, cache, watch = terms.request, terms.cache, terms.watch
+        watch.skip()
         try:
             if request.method == "OPTIONS" or request.resource == requests.ROOT:
                 self._look(connection, terms)
-                return self._described(connection, terms)
-            planned = statement.plan(request, cache, self.config)
+                described = self._described(connection, terms)
+                watch.lap("response")
+                return described
+            planned = self._plans.plan(request, cache)
         except PgrstError as fault:
             self._look(connection, terms)
             raise self._discreet(connection, terms, fault) from None
+        watch.lap("plan")
         started = time.monotonic()
         outcome = session.run(connection, planned, terms)
+        watch.lap("transaction")
         if terms.looks:
             self._checked = started
-        return respond.data_response(outcome, planned, request, self.config)
+        answer = respond.data_response(outcome, planned, request, self.config)
+        watch.lap("response")
+        return answer
 
     def _described(self, connection: PipelineConnection, terms: ExecutionContext) -> DataResponse:
         request, cache = terms.request, terms.cache
         if request.method != "OPTIONS":
+            respond.check_description(request)
+            comments = read_comments(connection, request.target.schema)
             if self.config.openapi_mode != "ignore-privileges":
                 cache = visible_part(connection, cache, terms.identity, self.config.db_schemas)
-            return respond.root_response(request, cache, self.config)
+            return respond.root_response(request, cache, self.config, comments)
         if request.resource == requests.TABLE:
             find_table(request.target, cache)
         return respond.options_response(request, cache)
@@ -164,7 +193,7 @@ class Instance:
             return fault
         cache = visible_part(connection, terms.cache, terms.identity, self.config.db_schemas)
         try:
-            statement.plan(terms.request, cache, self.config)
+            statement.plan(self._plans.whole(terms.request), cache, self.config)
         except PgrstError as seen:
             if seen.code == fault.code:
                 return seen
@@ -205,9 +234,11 @@ class Instance:
     def _load(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
         try:
             cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
-        except psycopg.Error:
+        except psycopg.Error as error:
             if connection.closed:
                 raise session.SessionEnded from None
+            if exhaustion.is_lock_table_full(error):
+                raise LocksExhausted(_unreadable()) from None
             raise _unreadable() from None
         self._checked = cache.read_at
         return cache

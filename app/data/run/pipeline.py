@@ -6,29 +6,27 @@ it, and a statement that was skipped is believed prepared for as long as the con
 
 from __future__ import annotations
 
-import functools
-import re
 import select
 from contextlib import closing
 from dataclasses import dataclass
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import capabilities
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 
-from app.data.run.prepared import LONGEST_BYTES, PreparedStatements, key_of
+from app.data.run.prepared import PreparedStatements, key_of
 from infra.sluice import Sluice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from psycopg import sql
     from psycopg.pq.abc import PGconn, PGresult
 
-_PLACEHOLDER = re.compile(r"%(?:%|\((\w+)\)s)")
+    from app.data.run.steps import PipelineStep
+
 # Where the server finds out that it no longer has, or can no longer use, what it prepared: a text sent anew runs.
 OUTLIVED = frozenset({"FetchPreparedStatement", "RevalidateCachedQuery"})
 CLOSE, PREPARE, RUN = "close", "prepare", "run"
@@ -41,15 +39,6 @@ WORN_BYTES = 1024 * 1024
 
 class AnswerTooLarge(psycopg.OperationalError):
     """More came than an answer may have, be it rows, notices or what an error says; the connection is closed."""
-
-
-@dataclass(frozen=True)
-class PipelineStep:
-    """One statement: its text with $1, $2, …, and their values. keep: it will come again, so it may be prepared."""
-
-    text: bytes
-    values: tuple[bytes | None, ...] = ()
-    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,36 +76,6 @@ class PipelineConnection(psycopg.Connection[Any]):
         )
 
 
-def make_step(text: sql.Composable, values: dict[str, object] | None = None, *, keep: bool = False) -> PipelineStep:
-    """Write a statement with named placeholders as the server reads it. Raises psycopg.DataError for its values."""
-    whole = text.as_string(None)
-    written, names = _numbered(whole) if len(whole) <= LONGEST_BYTES else _numbered.__wrapped__(whole)
-    return PipelineStep(written, tuple(encode_parameter((values or {})[name]) for name in names), keep)
-
-
-@functools.lru_cache(maxsize=512)
-def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
-    names: dict[str, int] = {}
-
-    def written(found: re.Match[str]) -> str:
-        return f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%"
-
-    return _PLACEHOLDER.sub(written, text).encode(), tuple(names)
-
-
-def encode_parameter(value: object) -> bytes | None:
-    """Return a value as the text of a parameter. Raises psycopg.DataError for what no text can hold."""
-    if value is None:
-        return None
-    try:
-        raw = str(value).encode()
-    except UnicodeEncodeError as error:
-        raise psycopg.DataError("a text is not Unicode") from error
-    if b"\0" in raw:
-        raise psycopg.DataError("a text holds a zero byte")
-    return raw
-
-
 def run_pipeline(
     connection: PipelineConnection, steps: Sequence[PipelineStep], *, stamp: str | None = None
 ) -> PipelineResult:
@@ -149,8 +108,7 @@ def run_pipeline(
     return said
 
 
-@dataclass(frozen=True)
-class _Message:
+class _Message(NamedTuple):
     """One message to the server, with an answer of its own. number: of the step that it is for."""
 
     send: Callable[[PGconn], None]
@@ -173,12 +131,14 @@ def _messages(book: PreparedStatements | None, steps: Iterable[PipelineStep]) ->
         if name is None:
             sent.append(_plain(number, each, key))
         else:
-            sent.append(_Message(methodcaller("send_query_prepared", name, each.values), RUN, number, b"", name))
+            run = methodcaller("send_query_prepared", name, each.values, None, int(each.is_binary))
+            sent.append(_Message(run, RUN, number, b"", name))
     return sent
 
 
 def _plain(number: int, each: PipelineStep, key: bytes = b"") -> _Message:
-    return _Message(methodcaller("send_query_params", each.text, each.values), RUN, number, key)
+    run = methodcaller("send_query_params", each.text, each.values, None, None, int(each.is_binary))
+    return _Message(run, RUN, number, key)
 
 
 class _Inflow:

@@ -14,7 +14,7 @@ import psycopg
 from app.data.errors import PgrstError, headers_of, status_of_sqlstate
 from app.data.parse.body import DEPTH_MAX, nesting_depth
 from app.data.run.pipeline import WORN_BYTES, AnswerTooLarge
-from app.data.sql.statement import TOO_LARGE
+from app.data.sql.answer_sql import TOO_LARGE
 
 # What ends a request: what is below is no answer yet, what is beyond no client's.
 STATUSES = range(200, 600)

@@ -6,7 +6,7 @@ the request's own and cost no round trip. Statements that the driver has prepare
 
 from __future__ import annotations
 
-from app.data.run.pipeline import PipelineStep
+from app.data.run.steps import PipelineStep
 
 # One that a function has deallocated meanwhile is found missing behind the end of the request, which is not carried out
 # again for that.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache, Table
+    from app.data.run.description import SchemaComments
     from app.data.run.session import Outcome
     from app.data.sql.statement import PlannedStatement
 
@@ -36,6 +37,9 @@ class DataResponse:
 
 def data_response(outcome: Outcome, statement: PlannedStatement, request: Request, config: DataConfig) -> DataResponse:
     """Return the answer to a request that Postgres has carried out. Raises PgrstError for bad response settings."""
+    if statement.media.is_plan:
+        headers = [("Content-Type", statement.media.content_type), *_profile(request)]
+        return DataResponse(200, headers, b"" if request.method == "HEAD" else outcome.body)
     if statement.writes and statement.routine is None:
         found = _written(outcome, statement, request)
     else:
@@ -59,14 +63,18 @@ def options_response(request: Request, cache: SchemaCache) -> DataResponse:
     return DataResponse(200, [("Allow", allowed), ("Access-Control-Allow-Origin", "*")])
 
 
-def root_response(request: Request, cache: SchemaCache, config: DataConfig) -> DataResponse:
-    """Return the description of the API. Raises PgrstError for a media type it does not come in."""
+def check_description(request: Request) -> None:
+    """Raise PgrstError (PGRST107) for a media type that the description of the API does not come in."""
     kinds = {media.kind for media in request.accepts}
     if not kinds & {"application/openapi+json", "application/json", "*/*"}:
         names = ", ".join(media.kind for media in request.accepts)
         raise PgrstError("PGRST107", f"None of these media types are available: {names}")
+
+
+def root_response(request: Request, cache: SchemaCache, config: DataConfig, comments: SchemaComments) -> DataResponse:
+    """Return the description of the API."""
     headers = [("Content-Type", "application/openapi+json; charset=utf-8"), *_profile(request)]
-    text = json.dumps(openapi.swagger(request.target.schema, cache, config)).encode()
+    text = json.dumps(openapi.swagger(request.target.schema, cache, config, comments)).encode()
     return DataResponse(200, headers, b"" if request.method == "HEAD" else text)
 
 
@@ -102,7 +110,7 @@ def _rows(outcome: Outcome, statement: PlannedStatement, request: Request, confi
     if statement.routine is not None and statement.routine.is_void:
         return DataResponse(204, headers)
     if statement.routine is None:
-        query = f"?{request.query.canonical}" if request.query.canonical else ""
+        query = f"?{request.canonical}" if request.canonical else ""
         location = f"/{quote(request.target.name)}{query}"
         headers += [("Content-Location", location)] if len(location) <= LOCATION_MAX else []
     headers += [("Content-Type", statement.media.content_type), *_profile(request)]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from app.data.errors import PgrstError
+from app.data.errors import LocksExhausted, PgrstError
 from app.data.plan import schema
 from app.data.run import raised
-from app.data.run.pipeline import WORN_BYTES, PipelineStep, make_step, run_pipeline
+from app.data.run.pipeline import WORN_BYTES, run_pipeline
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, make_step
 from app.data.run.transaction import BEGIN, END, GUARD, SETUP, WORK, closing_steps, opening_steps
+from infra import exhaustion
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -45,8 +46,7 @@ class SessionEnded(Exception):
     """The session was ended before the request itself had begun; another session can carry it out."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the one row of a statement says, as bytes of the wire."""
 
     total: bytes | None
@@ -61,19 +61,20 @@ def run(connection: PipelineConnection, statement: PlannedStatement, terms: Exec
     """Run a planned statement in a transaction of its own: in one round trip, unless it is judged before its end.
 
     A write is committed only while the schema, seen when the write has its locks, is the one it was planned against.
-    Raises PgrstError, PlanOutdated, SchemaChanged or SessionEnded; nothing of the request remains then, and the
-    connection is clean or closed.
+    Raises PgrstError, PlanOutdated, SchemaChanged, LocksExhausted or SessionEnded; nothing of the request remains
+    then, and the connection is clean or closed.
     """
     try:
         steps, ends = opening_steps(statement, terms), closing_steps(statement, terms)
         if not _is_judged(statement, terms.request):
-            return _outcome(connection, _carried_out(connection, steps | ends, terms))
-        outcome = _outcome(connection, _carried_out(connection, steps, terms))
+            return _outcome(connection, _carried_out(connection, steps | ends, terms), statement)
+        outcome = _outcome(connection, _carried_out(connection, steps, terms), statement)
         _judge(outcome, statement, terms.request)
         outcome = _estimated(connection, outcome, statement, terms)
         _carried_out(connection, ends, terms)
     except psycopg.Error as error:
-        raise raised.error_of_postgres(error, authenticated=terms.identity.authenticated) from None
+        fault = raised.error_of_postgres(error, authenticated=terms.identity.authenticated)
+        raise LocksExhausted(fault) if exhaustion.is_lock_table_full(error) else fault from None
     finally:
         _leave(connection)
     return outcome
@@ -144,7 +145,9 @@ def _why(
 
 
 def _is_judged(statement: PlannedStatement, request: Request) -> bool:
-    """Return whether a result may be refused, or asks for more, before the transaction ends."""
+    """Return whether a result may be refused, or asks for more, before the transaction ends. A plan is only told."""
+    if statement.media.is_plan:
+        return False
     strict = request.preferences.max_affected is not None and request.preferences.strict
     return request.method == "PUT" or statement.media.single or statement.count is not None or strict
 
@@ -177,11 +180,14 @@ def _estimated(
     found = _carried_out(connection, {"plan": make_step(text, values)}, terms)["plan"].get_value(0, 0)
     planned = int(json.loads(found or b"")[0]["Plan"]["Plan Rows"])
     total = planned if asked == "planned" else max(planned, int(outcome.total or 0))
-    return replace(outcome, total=str(total).encode())
+    return outcome._replace(total=str(total).encode())
 
 
-def _outcome(connection: PipelineConnection, results: dict[str, PGresult]) -> Outcome:
+def _outcome(connection: PipelineConnection, results: dict[str, PGresult], statement: PlannedStatement) -> Outcome:
     row = results[WORK]
+    if statement.media.is_plan:
+        lines = [row.get_value(number, 0) or b"" for number in range(row.ntuples)]
+        return Outcome(None, 0, b"\n".join(lines), None, None, None)
     total, page, body, headers, status, inserted = (row.get_value(0, place) for place in range(6))
     connection.is_worn = connection.is_worn or len(body or b"") > WORN_BYTES
     return Outcome(total, int(page or 0), body or b"", headers, status, inserted)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import re
 import zlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.data.names import Name
 from app.data.parse.request import request_settings
 from app.data.plan import schema
 from app.data.run.bearer import role_aliases
-from app.data.run.pipeline import PipelineStep, encode_parameter, make_step
 from app.data.run.reset import reset_steps
+from app.data.run.steps import PipelineStep, encode_parameter, make_step
+from app.data.run.stopwatch import STOPPED
 from app.data.sql.fragments import compose, ident, qualified
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.data.parse.request import Request
     from app.data.plan.schema import SchemaCache
     from app.data.run.bearer import Identity
+    from app.data.run.stopwatch import Stopwatch
     from app.data.sql.statement import PlannedStatement
 
 NOTHING = "NULL"
@@ -32,11 +33,14 @@ LEVELS = {"repeatable read": b"REPEATABLE READ", "serializable": b"SERIALIZABLE"
 EVERY_ROLE, AUTHENTICATOR = "every_role", "authenticator"
 # What is the request's own, and no role's: a plan's names and the wire's encoding hang on it.
 _OWN = re.compile(r"search_path|role|session_authorization|client_encoding|(?:transaction_|request\.).*", re.IGNORECASE)
+# What every request sets, in this order.
+SETTINGS = (
+    "search_path", "role", "request.jwt.claims", "request.method", "request.path", "request.headers", "request.cookies",
+)  # fmt: skip
 BEGIN, SETUP, LOCKS, WORK, GUARD, END = "begin", "setup", "locks", "work", "guard", "end"
 
 
-@dataclass(frozen=True)
-class ExecutionContext:
+class ExecutionContext(NamedTuple):
     """What a request runs under. looks: the plan may be older than the request, so compare the schema's stamp.
 
     guard_first: the guard stands before the write, not behind it.
@@ -48,6 +52,7 @@ class ExecutionContext:
     cache: SchemaCache
     looks: bool
     guard_first: bool = False
+    watch: Stopwatch = STOPPED
 
 
 def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
@@ -55,7 +60,7 @@ def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     chosen = _chosen(statement, terms)
     level = LEVELS.get(chosen.pop(ISOLATION, "").lower(), DEFAULT_LEVEL)
     setup, values = _settings(terms, chosen)
-    path = values[1] or b""
+    path = values[0] or b""
     steps = {BEGIN: PipelineStep(b"BEGIN ISOLATION LEVEL %b%b" % (level, b"" if statement.writes else b" READ ONLY"))}
     if level != DEFAULT_LEVEL and statement.writes and statement.table is not None:
         # The guard sees the schema as it was when the snapshot was taken. None of these takes one, so what changes
@@ -65,13 +70,14 @@ def opening_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
     steps[SETUP] = PipelineStep(setup, values, keep=True)
     if terms.config.db_pre_request:
         steps["pre-request"] = make_step(compose("SELECT ", _function(terms.config.db_pre_request), "()"))
-    written = make_step(statement.text, statement.values, keep=True)
+    written = make_step(statement.text, statement.values, keep=not statement.media.is_plan)
     if statement.writes and terms.guard_first:
         # Planning takes the locks of the tables and does nothing else, so here too the guard stands behind them.
         steps[LOCKS] = PipelineStep(b"EXPLAIN " + written.text, written.values)
         steps[GUARD] = _guarded(terms)
     # What a text means depends on where its names are looked up.
-    steps[WORK] = replace(written, text=b"%b /* %08x */" % (written.text, zlib.crc32(path)))
+    text = b"%b%b /* %08x */" % (statement.explain, written.text, zlib.crc32(path))
+    steps[WORK] = written._replace(text=text, is_binary=statement.is_binary)
     return steps
 
 
@@ -97,38 +103,44 @@ def _names_of(role: str, anon_role: str) -> tuple[str, ...]:
 
 
 def _settings(terms: ExecutionContext, chosen: dict[str, str]) -> tuple[bytes, tuple[bytes | None, ...]]:
+    """Return the statement that sets what a request runs under, and its values. The search path is the first."""
     request, config = terms.request, terms.config
-    headers, cookies = request_settings(request.raw)
-    settings = [
-        ("search_path", _search_path(request.target.schema, config.db_extra_search_path)),
-        ("role", terms.identity.role),
-        ("request.jwt.claims", terms.identity.claims),
-        ("request.method", request.method),
-        ("request.path", request.raw.path),
-        ("request.headers", headers),
-        ("request.cookies", cookies),
-    ]
-    settings += chosen.items()
-    settings += config.app_settings
-    values = tuple(encode_parameter(text) for setting in settings for text in setting)
-    return _setup(len(settings), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
+    more = (*chosen.items(), *config.app_settings)
+    values = (
+        _search_path(request.target.schema, config.db_extra_search_path),
+        encode_parameter(terms.identity.role),
+        encode_parameter(terms.identity.claims),
+        encode_parameter(request.method),
+        encode_parameter(request.raw.path),
+        *_of_headers(tuple(request.raw.headers.items())),
+        *(encode_parameter(text) for setting in more for text in setting),
+    )
+    return _setup(len(more), schema.stamp_sql(terms.cache) if terms.looks else NOTHING), values
+
+
+@functools.lru_cache(maxsize=128)
+def _of_headers(headers: tuple[tuple[str, str], ...]) -> tuple[bytes | None, ...]:
+    # A client sends the same ones again and again.
+    return tuple(encode_parameter(text) for text in request_settings(dict(headers)))
 
 
 @functools.lru_cache(maxsize=1024)
-def _search_path(first: str, others: tuple[str, ...]) -> str:
+def _search_path(first: str, others: tuple[str, ...]) -> bytes | None:
     names = dict.fromkeys((first, *others))
-    return ", ".join(ident(name).as_string(None).replace("%%", "%") for name in names)
+    return encode_parameter(", ".join(ident(name).as_string(None).replace("%%", "%") for name in names))
 
 
 @functools.lru_cache(maxsize=64)
-def _setup(count: int, stamp: str) -> bytes:
-    calls = ", ".join(f"set_config(${2 * number + 1}, ${2 * number + 2}, true)" for number in range(count))
-    return f"SELECT ({stamp}), {calls}".encode()
+def _setup(more: int, stamp: str) -> bytes:
+    calls = [f"set_config('{name}', ${number}, true)" for number, name in enumerate(SETTINGS, 1)]
+    begin = len(SETTINGS) + 1
+    calls += [f"set_config(${begin + 2 * number}, ${begin + 2 * number + 1}, true)" for number in range(more)]
+    return f"SELECT ({stamp}), {', '.join(calls)}".encode()
 
 
 def closing_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[str, PipelineStep]:
     """Return the steps behind the work: the guard, the end, and what clears the session."""
-    steps = {}
+    steps: dict[str, PipelineStep] = {}
     asked = terms.request.preferences.end
     rolls_back = asked == "rollback" or (terms.config.rolls_back and asked != "commit")
     if rolls_back or statement.writes:
@@ -137,9 +149,19 @@ def closing_steps(statement: PlannedStatement, terms: ExecutionContext) -> dict[
         steps["constraints"] = PipelineStep(b"SET CONSTRAINTS ALL IMMEDIATE")
     if statement.writes and not terms.guard_first:
         steps[GUARD] = _guarded(terms)
-    steps[END] = PipelineStep(b"ROLLBACK" if rolls_back else b"COMMIT")
-    calls = statement.writes or statement.routine is not None or bool(terms.config.db_pre_request)
-    return steps | {f"reset {number}": step for number, step in enumerate(reset_steps(thorough=calls))}
+    calls = (
+        statement.writes
+        or statement.routine is not None
+        or statement.handler is not None
+        or bool(terms.config.db_pre_request)
+    )
+    return steps | _ending(b"ROLLBACK" if rolls_back else b"COMMIT", thorough=calls)
+
+
+@functools.lru_cache(maxsize=8)
+def _ending(end: bytes, *, thorough: bool) -> dict[str, PipelineStep]:
+    resets = {f"reset {number}": step for number, step in enumerate(reset_steps(thorough=thorough))}
+    return {END: PipelineStep(end), **resets}
 
 
 def _guarded(terms: ExecutionContext) -> PipelineStep:

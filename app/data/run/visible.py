@@ -10,7 +10,8 @@ import psycopg
 
 from app.data.names import Name
 from app.data.run import raised
-from app.data.run.pipeline import PipelineStep, encode_parameter, run_pipeline
+from app.data.run.pipeline import run_pipeline
+from app.data.run.steps import PipelineStep, encode_parameter
 from app.data.sql.conditions import array_literal
 from infra.postgres.sql import statements
 

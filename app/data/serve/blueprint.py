@@ -82,20 +82,21 @@ class _Views:
 
     def greeting(self, project_id: str) -> Response:
         """Answer at a project's own address, without a key."""
-        if wsgi.is_preflight(request):
-            return wsgi.preflight(request)
+        if wsgi.is_preflight(request.environ):
+            return wsgi.as_response(wsgi.preflight(request.environ), request.environ)
         if self.registry.find(project_id) is None and self._status_of(project_id) != "sleeping":
             return wsgi.http_error_response(not_serving_error(project_id, self._status_of), request)
         return wsgi.response(DataResponse(200, JSON, b"" if request.method == "HEAD" else GREETING), request)
 
     def _served(self, project_id: str, mount: Mount) -> Response:
-        return exchange(
-            request,
+        answer = exchange(
+            request.environ,
             mount,
             self.registry.find(project_id),
             wait=lambda: self._awaited(project_id, mount),
             count=lambda instance: self._count(project_id, instance.config.launchdb_rate_per_minute),
         )
+        return wsgi.as_response(answer, request.environ)
 
     def _awaited(self, project_id: str, mount: Mount) -> Instance:
         """Return the instance of a project that comes to serve soon. Raises PgrstError."""

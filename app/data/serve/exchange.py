@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.data.errors import PgrstError
 from app.data.serve import api_key, wsgi
@@ -11,8 +10,6 @@ from app.data.serve.origin import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from werkzeug.wrappers import Request, Response
 
     from app.data.config import DataConfig
     from app.data.run.instance import Instance
@@ -34,40 +31,38 @@ class Mount(NamedTuple):
 
 
 def exchange(
-    request: Request,
+    environ: dict[str, Any],
     mount: Mount,
     instance: Instance | None,
     *,
     wait: Callable[[], Instance],
     count: Callable[[Instance], None],
-) -> Response:
-    """Return the response to a request; whatever is wrong with it is an answer in the data API's words.
+) -> wsgi.WireAnswer:
+    """Return the answer to a request; whatever is wrong with it is an answer in the data API's words.
 
     instance  what serves the project now
     wait      returns what comes to serve it where nothing does now; raises PgrstError when nothing does
     count     counts the request; raises PgrstError when there were too many
     """
     origins = () if instance is None else instance.config.server_cors_allowed_origins
-    if wsgi.is_preflight(request):
-        return wsgi.preflight(request, origins)
+    if wsgi.is_preflight(environ):
+        return wsgi.preflight(environ, origins)
     try:
         if instance is None:
             instance = wait()
         count(instance)
         config = instance.config
-        raw = wsgi.raw_request(request, mount.below, body_bytes_max=config.launchdb_body_bytes_max)
-        if mount.hidden:
-            raw = replace(raw, headers={name: value for name, value in raw.headers.items() if name not in mount.hidden})
+        raw = wsgi.raw_request(environ, mount.below, hidden=mount.hidden, body_bytes_max=config.launchdb_body_bytes_max)
         answer = instance.answer(api_key.authenticate_by_api_key(raw, config) if mount.gated else raw)
     except PgrstError as fault:
-        return wsgi.http_error_response(fault, request, origins)
+        return wsgi.error_answer(fault, environ, origins)
     if mount.shared:
         answer = isolated(answer)
-    return _traced(wsgi.response(answer, request, origins), request, config)
+    return _traced(wsgi.WireAnswer(answer, environ, origins), environ, config)
 
 
-def _traced(response: Response, request: Request, config: DataConfig) -> Response:
+def _traced(made: wsgi.WireAnswer, environ: dict[str, Any], config: DataConfig) -> wsgi.WireAnswer:
     name = config.server_trace_header
-    if name and request.headers.get(name):
-        response.headers[name] = request.headers[name]
-    return response
+    if name and (given := environ.get(f"HTTP_{name.upper().replace('-', '_')}")):
+        made.headers = [header for header in made.headers if header[0].lower() != name.lower()] + [(name, given)]
+    return made

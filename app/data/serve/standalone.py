@@ -14,12 +14,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
 from app.data import config
 from app.data.errors import PgrstError
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
+from app.data.run.respond import DataResponse
 from app.data.serve import api_key, wsgi
 from app.data.serve.exchange import Mount, exchange
 from app.server.status_line import status_line
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 # Set by the edge and by nobody else: below which path it found the API, and whether a key is asked for.
 PREFIX, GATE = "X-Launchdb-Prefix", "X-Launchdb-Gate"
+PREFIX_VARIABLE, GATE_VARIABLE = (f"HTTP_{name.upper().replace('-', '_')}" for name in (PREFIX, GATE))
 # The edge's word to its own administration, should a link lead there instead of here.
 EDGE_MODE = "Sec-Fetch-Mode"
 # Without an edge, behind it, and behind it where a key is asked for. The edge's words are for us alone.
@@ -83,7 +85,7 @@ class DataApi:
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
-        return self._respond(Request(environ))(environ, start)
+        return self._answered(environ)(environ, start)
 
     def reconfigure(self) -> None:
         """Read the configuration again; a broken one changes nothing. Where it listens is settled for good."""
@@ -118,33 +120,33 @@ class DataApi:
         if instance.pool.opened and instance.pool.trim(before) and instance.used < before:
             instance.forget_schema()
 
-    def _respond(self, request: Request) -> Response:
+    def _answered(self, environ: dict[str, Any]) -> wsgi.WireAnswer:
         instance = self.instance
         read = instance.config
         try:
-            mount = _mount(request, read)
-            if mount is not OPEN and _asks_for_health(request):
-                return Response(status=200, headers={SPEC_HEADER: self.spec})
-            return exchange(request, mount, instance, wait=lambda: instance, count=self._count)
+            mount = _mount(environ, read)
+            if mount is not OPEN and _asks_for_health(environ):
+                return wsgi.WireAnswer(DataResponse(200, [(SPEC_HEADER, self.spec)]), environ, ())
+            return exchange(environ, mount, instance, wait=lambda: instance, count=self._count)
         except Exception:
             log.exception("request failed")
             fault = PgrstError("XX000", "Something went wrong", status=500)
-            return wsgi.http_error_response(fault, request, read.server_cors_allowed_origins)
+            return wsgi.error_answer(fault, environ, read.server_cors_allowed_origins)
 
     def _count(self, instance: Instance) -> None:
         if _behind_edge(instance.config):
             self._minute.count(instance.config.launchdb_rate_per_minute)
 
 
-def _mount(request: Request, read: DataConfig) -> Mount:
+def _mount(environ: dict[str, Any], read: DataConfig) -> Mount:
     if not _behind_edge(read):
         return OPEN
-    return GATED if request.headers.get(GATE) == "apikey" else BEHIND
+    return GATED if environ.get(GATE_VARIABLE) == "apikey" else BEHIND
 
 
-def _asks_for_health(request: Request) -> bool:
+def _asks_for_health(environ: dict[str, Any]) -> bool:
     """Return whether our own look at the socket asks, rather than a client."""
-    return request.path == HEALTH and PREFIX not in request.headers and not wsgi.is_preflight(request)
+    return environ["PATH_INFO"] == HEALTH and PREFIX_VARIABLE not in environ and not wsgi.is_preflight(environ)
 
 
 def _behind_edge(read: DataConfig) -> bool:

@@ -1,13 +1,14 @@
-"""From WSGI to a raw request, and from an answer to Flask's response: limits, CORS and the length of everything."""
+"""From WSGI to a raw request, and from an answer to the wire: limits, CORS and the length of everything."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
 from app.data.errors import PgrstError
 from app.data.parse.request import RawRequest
@@ -17,38 +18,65 @@ from app.server.status_line import status_line
 from config.limits import URL_BYTES_MAX
 
 if TYPE_CHECKING:
-    from werkzeug.wrappers import Request
+    from collections.abc import Callable
 
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+VARY = ("Vary", "Accept, Prefer, Range")
 BODY_BYTES_MAX = 10 * 1024 * 1024
 
 
-def raw_request(request: Request, below: str, *, body_bytes_max: int = BODY_BYTES_MAX) -> RawRequest:
-    """Read the request below a mount point, such as `/db/<id>`. Raises PgrstError when it is larger than allowed."""
-    environ = request.environ
+class WireAnswer:
+    """An answer as WSGI sends it, and an application that sends it."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, answer: DataResponse, environ: dict[str, Any], allowed_origins: tuple[str, ...]) -> None:
+        """Make the answer to a request, with CORS headers where a browser asks."""
+        status, is_head = answer.status, environ["REQUEST_METHOD"] == "HEAD"
+        self.status = f"{status} {_as_utf8(answer.reason)}" if answer.reason else status_line(status)
+        self.headers = [(name, _as_utf8(value)) for name, value in answer.headers]
+        self.headers.append(VARY)
+        self.headers += cors.headers(environ.get("HTTP_ORIGIN"), allowed_origins)
+        has_body = status not in (204, 304) and not is_head
+        if has_body:
+            self.headers.append(("Content-Length", str(len(answer.body))))
+        self.body = answer.body if has_body else b""
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        """Send it."""
+        del environ
+        start(self.status, self.headers)
+        return [self.body] if self.body else []
+
+
+def raw_request(
+    environ: dict[str, Any], below: str, *, hidden: tuple[str, ...] = (), body_bytes_max: int = BODY_BYTES_MAX
+) -> RawRequest:
+    """Read the request below a mount point, such as `/db/<id>`. Raises PgrstError when it is larger than allowed.
+
+    hidden  headers, in small letters, that are left out
+    """
     query = str(environ.get("QUERY_STRING", ""))
     path = _path(environ, below)
     if len(query) + len(path) > URL_BYTES_MAX:
         raise refusals.URL_TOO_LONG.fault
-    return RawRequest(str(environ["REQUEST_METHOD"]), path, query, _headers(environ), _body(request, body_bytes_max))
+    method = str(environ["REQUEST_METHOD"])
+    body = b"" if method in BODILESS else _body(Request(environ), body_bytes_max)
+    return RawRequest(method, path, query, _headers(environ, hidden), body)
 
 
 def response(answer: DataResponse, request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
     """Return the response, with CORS headers where a browser asks."""
-    headers = [
-        *answer.headers,
-        ("Vary", "Accept, Prefer, Range"),
-        *cors.headers(request.headers.get("Origin"), allowed_origins),
-    ]
-    made = Response(
-        answer.body, f"{answer.status} {_as_utf8(answer.reason)}" if answer.reason else status_line(answer.status)
-    )
+    return as_response(WireAnswer(answer, request.environ, allowed_origins), request.environ)
+
+
+def as_response(answer: WireAnswer, environ: dict[str, Any]) -> Response:
+    """Return an answer as the framework's response."""
+    made = Response(answer.body, answer.status)
     made.headers.clear()
-    for name, value in headers:
-        made.headers.add(name, _as_utf8(value))
-    if answer.status not in (204, 304):
-        made.headers["Content-Length"] = str(len(answer.body))
-    if request.method == "HEAD":
-        made.headers.pop("Content-Length", None)
+    for name, value in answer.headers:
+        made.headers.add(name, value)
+    if environ["REQUEST_METHOD"] == "HEAD":
         made.automatically_set_content_length = False
     return made
 
@@ -58,15 +86,21 @@ def http_error_response(fault: PgrstError, request: Request, allowed_origins: tu
     return response(error_response(fault, head=request.method == "HEAD"), request, allowed_origins)
 
 
-def is_preflight(request: Request) -> bool:
+def error_answer(fault: PgrstError, environ: dict[str, Any], allowed_origins: tuple[str, ...] = ()) -> WireAnswer:
+    """Return a fault as an answer."""
+    head = environ["REQUEST_METHOD"] == "HEAD"
+    return WireAnswer(error_response(fault, head=head), environ, allowed_origins)
+
+
+def is_preflight(environ: dict[str, Any]) -> bool:
     """Return whether a browser asks what it may do."""
-    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
 
 
-def preflight(request: Request, allowed_origins: tuple[str, ...] = ()) -> Response:
+def preflight(environ: dict[str, Any], allowed_origins: tuple[str, ...] = ()) -> WireAnswer:
     """Answer a preflight: no key is needed and no database is asked."""
-    asked = request.headers.get("Access-Control-Request-Headers")
-    return response(DataResponse(200, cors.preflight(asked)), request, allowed_origins)
+    asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+    return WireAnswer(DataResponse(200, cors.preflight(asked)), environ, allowed_origins)
 
 
 def _path(environ: dict[str, Any], below: str) -> str:
@@ -79,16 +113,21 @@ def _path(environ: dict[str, Any], below: str) -> str:
     return plain[len(decoded) :] or "/"
 
 
-def _headers(environ: dict[str, Any]) -> dict[str, str]:
+def _headers(environ: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, str]:
     headers = {
-        name[5:].replace("_", "-").lower(): _text(str(value))
+        shown: value if value.isascii() and "\0" not in value else _text(value)
         for name, value in environ.items()
-        if name.startswith("HTTP_")
+        if (shown := _header_name(name)) and shown not in hidden
     }
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = str(environ[name])
     return headers
+
+
+@functools.lru_cache(maxsize=1024)
+def _header_name(name: str) -> str:
+    return name[5:].replace("_", "-").lower() if name.startswith("HTTP_") else ""
 
 
 def _text(value: str) -> str:
@@ -102,8 +141,6 @@ def _as_utf8(value: str) -> str:
 
 
 def _body(request: Request, most: int) -> bytes:
-    if request.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
-        return b""
     if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
         raise PgrstError("PGRST102", "Compressed bodies are not accepted", status=415)
     if (request.content_length or 0) > most:

@@ -9,7 +9,7 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Filter, Logic
 from app.data.plan.plan import NullEmbed
-from app.data.sql.fragments import Parameters, cast_type, column, compose, ident, join_sql
+from app.data.sql.fragments import Parameters, cast_type, column, compose, from_catalogue, ident, join_sql
 
 if TYPE_CHECKING:
     from app.data.parse.terms import Operation, OrderTerm, SelectField
@@ -36,6 +36,8 @@ AGGREGATES = {
     "sum": sql.SQL("sum("), "avg": sql.SQL("avg("), "count": sql.SQL("count("), "max": sql.SQL("max("),
     "min": sql.SQL("min("),
 }  # fmt: skip
+# Their operand is a pattern, or words, and never a value of the column's domain.
+AS_TEXT = frozenset({"like", "ilike", "is", "isdistinct", *SEARCHES})
 DIRECTIONS = {"asc": sql.SQL(" ASC"), "desc": sql.SQL(" DESC")}
 NULLS = {"nullsfirst": sql.SQL(" NULLS FIRST"), "nullslast": sql.SQL(" NULLS LAST")}
 NOTHING = sql.SQL("")
@@ -89,13 +91,37 @@ def select_field_sql(pick: SelectField, qualifier: Name, table: Table | None, va
     """Write one column of a select list with cast, aggregate and alias."""
     if pick.aggregate and pick.field.name == "*":
         written: sql.Composable = sql.SQL("count(*)")
+    elif pick.whole_row:
+        written = ident(qualifier.name)
     else:
-        written = cast_sql(field_sql(pick.field, qualifier, table, values), pick.cast)
+        written = field_sql(pick.field, qualifier, table, values)
+        if function := _shown_by(pick, table):
+            written = called_sql(function, written)
+        written = cast_sql(written, pick.cast)
         if pick.aggregate:
             written = compose(AGGREGATES[pick.aggregate], written, ")")
     written = cast_sql(written, pick.aggregate_cast)
-    name = pick.alias or (None if pick.aggregate else path_name(pick.field))
+    name = shown_name(pick, table)
     return compose(written, " AS ", ident(name)) if name else written
+
+
+def shown_name(pick: SelectField, table: Table | None) -> str | None:
+    """Return the name that a column of a select list has to be given, or None where Postgres gives the right one."""
+    if pick.alias or pick.aggregate:
+        return pick.alias
+    return pick.field.name if _shown_by(pick, table) else path_name(pick.field)
+
+
+def _shown_by(pick: SelectField, table: Table | None) -> str | None:
+    """Return the function that writes a column's domain as JSON; a path leads into what is stored."""
+    if table is None or not table.casts.to_json or pick.field.path:
+        return None
+    return table.casts.to_json.get(pick.field.name)
+
+
+def called_sql(function: str, argument: sql.Composable) -> sql.Composable:
+    """Write the call of a function that the catalogue names."""
+    return compose(from_catalogue(function), "(", argument, ")")
 
 
 def cast_sql(written: sql.Composable, name: str | None) -> sql.Composable:
@@ -124,8 +150,15 @@ def _filter(condition: Filter, qualifier: Name, table: Table | None, values: Par
     left = field_sql(condition.field, qualifier, table, values)
     if operation.name in SEARCHES:
         left = _searchable(condition, left, table, values)
-    written = compose(left, _right(operation, values))
+    written = compose(left, _right(operation, values, _read_by(condition, table)))
     return compose("NOT ", written) if operation.negated else written
+
+
+def _read_by(condition: Filter, table: Table | None) -> str | None:
+    """Return the function that reads a value of a column's domain from text."""
+    if table is None or not table.casts.from_text or condition.field.path:
+        return None
+    return None if condition.operation.name in AS_TEXT else table.casts.from_text.get(condition.field.name)
 
 
 def _searchable(condition: Filter, left: sql.Composable, table: Table | None, values: Parameters) -> sql.Composable:
@@ -139,16 +172,23 @@ def _language(operation: Operation, values: Parameters) -> sql.Composable:
     return compose(values.add(operation.language), "::regconfig, ") if operation.language else NOTHING
 
 
-def _right(operation: Operation, values: Parameters) -> sql.Composable:
+def _right(operation: Operation, values: Parameters, function: str | None) -> sql.Composable:
     name = operation.name
     if name == "is":
         return STATES[operation.value]
     if name == "in":
-        return compose(" = ANY(", values.add(array_literal(operation.values)), ")")
+        return compose(" = ANY(", _elements(function, values.add(array_literal(operation.values))), ")")
     if name in SEARCHES:
         return compose(SEARCHES[name], _language(operation, values), values.add(operation.value), ")")
     text = operation.value.replace("*", "%") if name in ("like", "ilike") else operation.value
     value = values.add(text)
     if operation.quantifier:
-        return compose(COMPARISONS[name], QUANTIFIERS[operation.quantifier], value, ")")
-    return compose(COMPARISONS[name], value)
+        return compose(COMPARISONS[name], QUANTIFIERS[operation.quantifier], _elements(function, value), ")")
+    return compose(COMPARISONS[name], called_sql(function, compose(value, "::text")) if function else value)
+
+
+def _elements(function: str | None, array: sql.Composable) -> sql.Composable:
+    """Write an array, or the rows of its elements each read by a function."""
+    if function is None:
+        return array
+    return compose("SELECT ", called_sql(function, compose("unnest(", array, "::text[])")))

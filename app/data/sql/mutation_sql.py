@@ -10,10 +10,13 @@ from psycopg import sql
 from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse.terms import Operation
-from app.data.sql.conditions import NOTHING, where_sql
+from app.data.plan.schema import NO_CASTS
+from app.data.sql.conditions import NOTHING, called_sql, where_sql
 from app.data.sql.fragments import Parameters, column, compose, from_catalogue, ident, join_sql, qualified
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.data.parse.body import Payload
     from app.data.parse.request import Request
     from app.data.parse.terms import Condition
@@ -170,25 +173,40 @@ def _rows(mutation: Mutation, values: Parameters, *, one: bool) -> sql.Composabl
     return compose(
         "FROM (SELECT ", values.add(payload.text), sql.SQL("::jsonb" if mutation.defaults else "::json"),
         " AS json_data) pgrst_payload, ", defaults, "LATERAL (",
-        rows_from_json(mutation.columns, source, is_object=is_object, binary=mutation.defaults, one=one),
+        rows_from_json(
+            mutation.columns, source, is_object=is_object, binary=mutation.defaults, one=one,
+            casts=mutation.table.casts.from_json,
+        ),
         ") pgrst_body",
     )  # fmt: skip
 
 
 def rows_from_json(
-    columns: tuple[Column, ...], source: sql.Composable, *, is_object: bool, binary: bool, one: bool
+    columns: tuple[Column, ...],
+    source: sql.Composable,
+    *,
+    is_object: bool,
+    binary: bool,
+    one: bool,
+    casts: Mapping[str, str] = NO_CASTS.from_json,
 ) -> sql.Composable:
-    """Write the SELECT that reads rows with typed columns out of JSON."""
+    """Write the SELECT that reads rows with typed columns out of JSON. casts: the functions that read a domain."""
     kind = sql.SQL("jsonb" if binary else "json")
     limit = sql.SQL(" LIMIT 1") if one else NOTHING
     if not columns:
         if is_object:
             return sql.SQL("SELECT FROM (VALUES (1)) _")
         return compose("SELECT FROM ", kind, "_array_elements(", source, ") _")
-    names = join_sql(", ", [ident(each.name) for each in columns])
-    typed = join_sql(", ", [compose(ident(each.name), " ", from_catalogue(each.nominal)) for each in columns])
+    names = join_sql(", ", [_read_name(each.name, casts) for each in columns])
+    types = ((each.name, "json" if each.name in casts else each.nominal) for each in columns)
+    typed = join_sql(", ", [compose(ident(name), " ", from_catalogue(nominal)) for name, nominal in types])
     function = sql.SQL("_to_record(" if is_object else "_to_recordset(")
     return compose("SELECT ", names, " FROM ", kind, function, source, ") AS _(", typed, ")", limit)
+
+
+def _read_name(name: str, casts: Mapping[str, str]) -> sql.Composable:
+    written = ident(name)
+    return compose(called_sql(casts[name], written), " AS ", written) if name in casts else written
 
 
 def _defaults(mutation: Mutation, values: Parameters, *, is_object: bool) -> sql.Composable:

@@ -12,11 +12,14 @@ from app.data.errors import PgrstError
 from app.data.names import Name
 from app.data.parse import media
 from app.data.plan.schema import Column
+from app.data.plan.similar import LISTS_SCORE, NAMES_SCORE, most_similar
 from app.data.sql.conditions import array_literal
 from app.data.sql.fragments import Parameters, column, compose, from_catalogue, ident, join_sql, qualified
 from app.data.sql.mutation_sql import rows_from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.data.parse.request import Request
     from app.data.plan.plan import ReadPlan
     from app.data.plan.schema import Parameter, Routine, SchemaCache
@@ -162,16 +165,19 @@ def _none(request: Request, keys: frozenset[str], cache: SchemaCache) -> PgrstEr
 
 
 def _nearest(request: Request, keys: frozenset[str], cache: SchemaCache) -> str | None:
-    import difflib  # noqa: PLC0415 - only a request that failed pays for it
-
     schema, overloads = request.target.schema, cache.routines.get(request.target, ())
     if overloads:
-        shapes = ["(" + ", ".join(each.name for each in routine.parameters) + ")" for routine in overloads]
-        close = difflib.get_close_matches("(" + ", ".join(sorted(keys)) + ")", shapes, n=1, cutoff=0.75)
-        return f"Perhaps you meant to call the function {schema}.{request.target.name}{close[0]}" if close else None
-    names = [name.name for name in cache.routines if name.schema == schema]
-    close = difflib.get_close_matches(request.target.name, names, n=1, cutoff=0.75)
-    return f"Perhaps you meant to call the function {schema}.{close[0]}" if close else None
+        shapes = [_shape(each.name for each in routine.parameters) for routine in overloads]
+        near = most_similar(_shape(keys), shapes, LISTS_SCORE)
+        close = f"{request.target.name}{near}" if near else None
+    else:
+        names = [name.name for name in cache.routines if name.schema == schema]
+        close = most_similar(request.target.name, names, NAMES_SCORE)
+    return f"Perhaps you meant to call the function {schema}.{close}" if close else None
+
+
+def _shape(names: Iterable[str]) -> str:
+    return f"({', '.join(sorted(names))})"
 
 
 def _several(found: list[Routine]) -> PgrstError:

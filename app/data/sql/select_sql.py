@@ -9,7 +9,17 @@ from psycopg import sql
 from app.data.names import Name
 from app.data.parse.terms import Field, Logic, OrderTerm, SelectField
 from app.data.plan.plan import NullEmbed
-from app.data.sql.conditions import NOTHING, field_sql, order_sql, path_name, select_field_sql, where_sql
+from app.data.sql.conditions import (
+    AGGREGATES,
+    NOTHING,
+    cast_sql,
+    field_sql,
+    order_sql,
+    path_name,
+    select_field_sql,
+    shown_name,
+    where_sql,
+)
 from app.data.sql.fragments import Parameters, column, compose, ident, join_sql, qualified
 
 if TYPE_CHECKING:
@@ -90,17 +100,19 @@ def _where(read: ReadPlan, table: Table | None, values: Parameters) -> sql.Compo
 
 
 def _group(read: ReadPlan, qualifier: Name, table: Table | None, values: Parameters) -> sql.Composable:
-    if not any(pick.aggregate for pick in read.picks):
+    lifts = not read.is_lifted and any(child.lifted for child in read.children)
+    if not lifts and not any(pick.aggregate for pick in read.picks):
         return NOTHING
     terms = []
     for pick in read.picks:
         if pick.aggregate:
             continue
-        name = pick.alias or path_name(pick.field)
+        name = shown_name(pick, table)
         terms.append(ident(name) if name else field_sql(pick.field, qualifier, table, values))
     for child in read.children:
         if child.spread:
-            terms += [column(Name("", child.aggregate_alias), name) for name in spread_names(child)]
+            names = [name for name in spread_names(child) if name not in child.lifted]
+            terms += [column(Name("", child.aggregate_alias), name) for name in names]
         elif not _is_empty(child):
             terms.append(ident(child.label))
     return compose(" GROUP BY ", join_sql(", ", terms)) if terms else NOTHING
@@ -129,12 +141,21 @@ def _is_empty(read: ReadPlan) -> bool:
 def _embedded_items(child: ReadPlan) -> list[sql.Composable]:
     alias = ident(child.aggregate_alias)
     if child.spread:
-        return [column(Name("", child.aggregate_alias), name) for name in spread_names(child)]
+        return [_spread_item(child, name) for name in spread_names(child)]
     if _is_empty(child):
         return []
     if child.relationship is not None and child.relationship.to_one:
         return [compose("row_to_json(", alias, ".*)::jsonb AS ", ident(child.label))]
     return [compose("COALESCE(", alias, ".", alias, ", '[]') AS ", ident(child.label))]
+
+
+def _spread_item(child: ReadPlan, name: str) -> sql.Composable:
+    found = column(Name("", child.aggregate_alias), name)
+    lifted = child.lifted.get(name)
+    if lifted is None or lifted.aggregate is None:
+        return found
+    over = compose(AGGREGATES[lifted.aggregate], found, ")")
+    return compose(cast_sql(over, lifted.aggregate_cast), " AS ", ident(name))
 
 
 def _order_name(read: ReadPlan, number: int) -> str:

@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from app.data.names import Name
-from app.data.parse import media
 from app.data.parse.request import ROUTINE
-from app.data.parse.terms import Filter, Logic
+from app.data.parse.terms import Field, Filter, Logic, SelectField
+from app.data.plan.negotiation import negotiate
 from app.data.plan.plan import PlanRules, ReadPlan, find_table, read_plan
-from app.data.sql.fragments import Parameters, compose, join_sql
+from app.data.sql.answer_sql import (
+    ALL_ROWS,
+    COUNTED,
+    EMPTY,
+    INSERTED,
+    NOT_INSERTED,
+    ONE,
+    body_sql,
+    bounded_sql,
+    explain_prefix,
+    location_sql,
+    row_sql,
+)
+from app.data.sql.fragments import Parameters, compose
 from app.data.sql.mutation_sql import Mutation, mutation_sql, plan_mutation
 from app.data.sql.rpc_sql import Call, call_sql, plan_call
 from app.data.sql.select_sql import count_sql, read_sql
@@ -21,30 +34,18 @@ if TYPE_CHECKING:
     from app.data.config import DataConfig
     from app.data.parse.media import Media
     from app.data.parse.request import Request
+    from app.data.plan.negotiation import Handler
     from app.data.plan.plan import Where
     from app.data.plan.schema import Routine, SchemaCache, Table
 
-SETTINGS = sql.SQL(
-    # No more of them than it takes to see that they are too long.
-    "pg_catalog.left(nullif(current_setting('response.headers', true), ''), 65536) AS response_headers, "
-    "pg_catalog.left(nullif(current_setting('response.status', true), ''), 16) AS response_status, "
-)
-INSERTED = sql.SQL("nullif(current_setting('pgrst.inserted', true), '') AS response_inserted")
-NOT_INSERTED = sql.SQL("NULL AS response_inserted")
-CSV = sql.SQL(
-    "(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM "
-    "(SELECT row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a) || E'\\n' || "
-    "coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')"
-)
-EMPTY = sql.SQL("''::text")
-TOO_LARGE = "launchdb answer of bytes: "
+ALL_COLUMNS = [SelectField(Field("*"))]
 
 
 @dataclass(frozen=True)
 class PlannedStatement:
     """A planned request: the statement and what its answer depends on."""
 
-    text: sql.Composed
+    text: sql.Composable
     values: dict[str, object]
     media: Media
     writes: bool
@@ -52,6 +53,17 @@ class PlannedStatement:
     mutation: Mutation | None = None
     routine: Routine | None = None
     count: tuple[sql.Composed, dict[str, object]] | None = None
+    handler: Handler | None = None
+
+    @property
+    def explain(self) -> bytes:
+        """Return what stands before the statement when its execution plan is asked for."""
+        return explain_prefix(self.media)
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether the row comes as bytes, of which the body are some."""
+        return self.handler is not None and self.handler.is_binary and not self.media.is_plan
 
 
 def plan(request: Request, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
@@ -74,17 +86,16 @@ def plan_rules(config: DataConfig, *, limited: bool = True) -> PlanRules:
 def _read(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
     values = Parameters()
     read = read_plan(table.name, request.query, cache, plan_rules(config), through_source=False)
-    wanted = media.negotiate(request.accepts)
+    wanted, handler = _negotiated(request, table.name, read, cache, config)
     request.preferences.check()
     source = read_sql(read, cache, values)
     counting, total = _count(request, read, cache, config, values)
-    body = EMPTY if request.method == "HEAD" else _body(wanted, None)
-    answer = compose(
-        "SELECT ", total, " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ",
-        SETTINGS, NOT_INSERTED, " FROM (SELECT * FROM pgrst_source) _postgrest_t",
-    )  # fmt: skip
-    text = compose("WITH pgrst_source AS (", source, ")", counting, _bounded(answer, body, config))
-    return PlannedStatement(text, values.held, wanted, writes=False, table=table, count=_planned(request, read, cache))
+    body = EMPTY if request.method == "HEAD" else body_sql(wanted, handler, None)
+    answer = row_sql(total, COUNTED, body, ALL_ROWS, handler)
+    text = compose("WITH pgrst_source AS (", source, ")", counting, bounded_sql(answer, body, wanted, config))
+    return PlannedStatement(
+        text, values.held, wanted, writes=False, table=table, count=_planned(request, read, cache), handler=handler
+    )
 
 
 def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
@@ -94,20 +105,17 @@ def _write(request: Request, table: Table, cache: SchemaCache, config: DataConfi
     read = read_plan(table.name, unbounded, cache, plan_rules(config, limited=False), through_source=True)
     mutation = plan_mutation(request, table, read)
     request.preferences.check()
-    wanted = media.negotiate(request.accepts)
+    wanted, handler = _negotiated(request, table.name, read, cache, config)
     changed = mutation_sql(mutation, request.method, values)
     read.where = [condition for condition in read.where if condition not in mutation.where]
-    selected = read_sql(read, cache, values) if represented else sql.SQL("SELECT * FROM pgrst_source")
+    selected = read_sql(read, cache, values) if represented else ALL_ROWS
     located = request.method == "POST" and request.preferences.returning == "headers-only"
     merging = mutation.conflict is not None and mutation.resolution == "merge-duplicates"
-    body = _body(wanted, None) if represented else EMPTY
-    answer = compose(
-        "SELECT ", _location(table, values) if located else sql.SQL("NULL"),
-        " AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, ", body, " AS body, ", SETTINGS,
-        INSERTED if merging else NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
-    )  # fmt: skip
-    text = compose("WITH pgrst_source AS (", changed, ")", _bounded(answer, body, config))
-    return PlannedStatement(text, values.held, wanted, writes=True, table=table, mutation=mutation)
+    body = body_sql(wanted, handler, None) if represented else EMPTY
+    location = location_sql(table, values) if located else sql.SQL("NULL")
+    answer = row_sql(location, COUNTED, body, selected, handler, inserted=INSERTED if merging else NOT_INSERTED)
+    text = compose("WITH pgrst_source AS (", changed, ")", bounded_sql(answer, body, wanted, config))
+    return PlannedStatement(text, values.held, wanted, writes=True, table=table, mutation=mutation, handler=handler)
 
 
 def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> PlannedStatement:
@@ -116,34 +124,23 @@ def _routine(request: Request, cache: SchemaCache, config: DataConfig) -> Planne
     routine = call.routine
     target = Name(routine.name.schema, routine.table or routine.name.name)
     read = read_plan(target, request.query, cache, plan_rules(config), through_source=True)
-    wanted = media.negotiate(request.accepts)
+    wanted, handler = _negotiated(request, target, read, cache, config)
     request.preferences.check()
     called = call_sql(call, read, _filtered(read.where), values)
     selected = read_sql(read, cache, values)
     counting, total = _count(request, read, cache, config, values)
-    body = EMPTY if request.method == "HEAD" else _body(wanted, routine)
-    page = sql.SQL("1") if routine.is_single else sql.SQL("pg_catalog.count(_postgrest_t)")
-    answer = compose(
-        "SELECT ", total, " AS total_result_set, ", page, " AS page_total, ", body, " AS body, ", SETTINGS,
-        NOT_INSERTED, " FROM (", selected, ") _postgrest_t",
-    )  # fmt: skip
-    text = compose("WITH pgrst_source AS (", called, ")", counting, _bounded(answer, body, config))
+    body = EMPTY if request.method == "HEAD" else body_sql(wanted, handler, routine)
+    answer = row_sql(total, ONE if routine.is_single else COUNTED, body, selected, handler)
+    text = compose("WITH pgrst_source AS (", called, ")", counting, bounded_sql(answer, body, wanted, config))
     writes = request.method == "POST" and routine.volatility == "v"
-    return PlannedStatement(text, values.held, wanted, writes=writes, routine=routine)
+    return PlannedStatement(text, values.held, wanted, writes=writes, routine=routine, handler=handler)
 
 
-def _bounded(answer: sql.Composable, body: sql.Composable, config: DataConfig) -> sql.Composable:
-    """Write the select of an answer that fails when its body is larger than allowed, before any of it is sent.
-
-    No text of ours is read as a boolean: what fails so takes everything back, and needs no function of the database's.
-    """
-    most = config.launchdb_answer_bytes_max
-    if body is EMPTY or not most:
-        return compose(" ", answer)
-    return compose(
-        " SELECT * FROM (", answer, ") answer WHERE CASE WHEN pg_catalog.pg_column_size(body) <= ", str(int(most)),
-        f" THEN true ELSE ('{TOO_LARGE}' || pg_catalog.pg_column_size(body))::pg_catalog.bool END",
-    )  # fmt: skip
+def _negotiated(
+    request: Request, target: Name, read: ReadPlan, cache: SchemaCache, config: DataConfig
+) -> tuple[Media, Handler | None]:
+    whole = not read.children and read.picks == ALL_COLUMNS
+    return negotiate(request.accepts, target, cache.handlers, whole=whole, plans=config.db_plan_enabled)
 
 
 def _filtered(conditions: list[Where]) -> frozenset[str]:
@@ -162,7 +159,7 @@ def _count(
     if request.preferences.count not in ("exact", "estimated"):
         return sql.SQL(""), sql.SQL("NULL::bigint")
     if config.db_max_rows is None and request.window.is_all:
-        return sql.SQL(""), sql.SQL("pg_catalog.count(_postgrest_t)")
+        return sql.SQL(""), COUNTED
     counted: sql.Composable = count_sql(read, cache, values)
     if request.preferences.count == "estimated" and config.db_max_rows is not None:
         counted = compose(counted, " LIMIT ", values.add(str(config.db_max_rows + 1)))
@@ -177,27 +174,3 @@ def _planned(request: Request, read: ReadPlan, cache: SchemaCache) -> tuple[sql.
         return None
     values = Parameters()
     return compose("EXPLAIN (FORMAT JSON) ", count_sql(read, cache, values)), values.held
-
-
-def _body(wanted: Media, routine: Routine | None) -> sql.Composable:
-    if wanted.kind == media.CSV:
-        return CSV
-    scalar = routine is not None and not routine.composite
-    rows = sql.SQL("json_agg(_postgrest_t.pgrst_scalar)" if scalar else "json_agg(_postgrest_t)")
-    one = wanted.single or (routine is not None and not routine.returns_set)
-    written: sql.Composable = compose(rows, "->0") if one else rows
-    if wanted.stripped:
-        written = compose("json_strip_nulls(", written, ")")
-    return compose("coalesce(", written, sql.SQL(", 'null')" if one else ", '[]')"))
-
-
-def _location(table: Table, values: Parameters) -> sql.Composable:
-    if not table.key:
-        return sql.SQL("NULL")
-    names = join_sql(", ", [compose(values.add(name), "::text") for name in table.key])
-    return compose(
-        "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (WITH data AS (SELECT row_to_json(_) AS row FROM "
-        "pgrst_source AS _ LIMIT 1) SELECT json_agg(json_build_array(json_data.key, "
-        "coalesce('eq.' || json_data.value, 'is.null'))) FROM data CROSS JOIN json_each_text(data.row) AS json_data "
-        "WHERE json_data.key IN (", names, ")) END",
-    )  # fmt: skip

@@ -50,6 +50,8 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "backups": row["backups"],
         "backupAt": rfc3339(row["backup_at"]),
         "bytes": row["bytes"],
+        "files": row["objects"],
+        "fileBytes": row["object_bytes"],
         "verifiedBackupAt": rfc3339(row["verified_backup_at"]),
         "verifiedAt": rfc3339(row["verified_at"]),
         "verifyError": row["verify_error"],

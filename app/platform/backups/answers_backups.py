@@ -10,6 +10,9 @@ from app.http.answers import JobOut, ResponseBody
 class BackupOut(ResponseBody):
     """A finished backup.
 
+    files         how many files of the project's it holds; null where it was made before backups held files
+    file_bytes    their bytes
+    added_bytes   what their copies take up beside those of the backups before
     verify_error  what is wrong with it
     expires_at    of the last one of a deleted project
     offsite_at    since when a copy lies on another machine
@@ -23,6 +26,9 @@ class BackupOut(ResponseBody):
     bytes: int
     sha256: str
     database_bytes: int
+    files: int | None
+    file_bytes: int | None
+    added_bytes: int | None
     duration_ms: int
     final: bool
     key_id: str
@@ -72,6 +78,8 @@ class ReportLineOut(ResponseBody):
     backups: int
     backup_at: datetime | None
     bytes: int | None
+    files: int | None
+    file_bytes: int | None
     verified_backup_at: datetime | None
     verified_at: datetime | None
     verify_error: str | None

@@ -28,6 +28,7 @@ FIGURES = {
         "age of the newest backup on another machine of whom it is oldest",
     ),
     "faulty": ("launchdb_backups_faulty", "backups that could not be proven"),
+    "file_bytes": ("launchdb_backup_file_bytes", "bytes of projects' files in the newest backups"),
 }
 
 

@@ -34,7 +34,9 @@ def remove_dead_bytes(project: StorageProject, services: StorageServices, transa
             place = services.blobs(project.id)
             for row in dead:
                 with suppress(BlobMissing):
-                    place.delete(blob_name(str(row["object_id"]), row["version"]))
+                    name = blob_name(str(row["object_id"]), row["version"])
+                    services.pictures.forget(project.id, name)
+                    place.delete(name)
                 removed += 1
             if dead:
                 tx.execute(SQL.forget, {"places": [row["place"] for row in dead]})

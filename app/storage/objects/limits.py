@@ -53,7 +53,7 @@ def limits_of(tx: StorageTransaction, project: StorageProject, bucket: str, key:
         raise no_such_bucket()
     left = None
     if quota := project.settings.storage_quota_mb * MB:
-        left = max(0, quota - tx.value(SQL.used))
+        left = max(0, quota - _used(tx)["bytes"])
     if key.rpartition("/")[2] == PLACEHOLDER:
         return Limits(0, None, left)
     return Limits(_smallest(found, project.settings.file_bytes), _types(found), left)
@@ -61,9 +61,16 @@ def limits_of(tx: StorageTransaction, project: StorageProject, bucket: str, key:
 
 def check_quota(tx: StorageTransaction, project: StorageProject) -> None:
     """Raise StorageError when, with what the transaction has changed, there is more than the project may keep."""
-    quota = project.settings.storage_quota_mb * MB
-    if quota and tx.value(SQL.used) > quota:
+    bytes_max, objects_max = project.settings.storage_quota_mb * MB, project.settings.storage_quota_objects
+    if not bytes_max and not objects_max:
+        return
+    used = _used(tx)
+    if (bytes_max and used["bytes"] > bytes_max) or (objects_max and used["objects"] > objects_max):
         raise over_quota()
+
+
+def _used(tx: StorageTransaction) -> dict[str, int]:
+    return tx.row(SQL.used) or {"bytes": 0, "objects": 0}
 
 
 def matches(stated: str, types: tuple[str, ...]) -> bool:

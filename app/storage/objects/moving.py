@@ -123,6 +123,7 @@ def make_copy(
         raise
     if upsert:
         remove_dead_bytes(call.project, call.services, number)
+    call.services.counts.objects("copied")
     return Copied(copy_id, version, metadata, user_metadata)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from app.storage.images.transformation import Transformation
 from app.storage.moments import moment
 from app.storage.objects.found import FoundObject, object_for_caller, opened, public_object
 from app.storage.objects.sending import sent
@@ -17,24 +18,28 @@ if TYPE_CHECKING:
 
 def read(call: StorageCall) -> StorageAnswer:
     """Answer an object's bytes to whoever may see it."""
-    return sent(call, *opened(call, partial(_for_caller, call)))
+    _check_head(call)
+    return sent(call, *opened(call, partial(for_caller, call)))
 
 
 def read_public(call: StorageCall) -> StorageAnswer:
     """Answer the bytes of an object of a public bucket, whoever asks."""
-    return sent(call, *opened(call, partial(_public, call)))
+    _check_head(call)
+    return sent(call, *opened(call, partial(public, call)))
 
 
 def info(call: StorageCall) -> StorageAnswer:
     """Answer what is known of an object to whoever may see it."""
+    Transformation.of_query(call.repeated)
     with call.transaction() as tx:
-        return StorageAnswer(described(_for_caller(call, tx)))
+        return StorageAnswer(described(for_caller(call, tx)))
 
 
 def info_public(call: StorageCall) -> StorageAnswer:
     """Answer what is known of an object of a public bucket, whoever asks."""
+    Transformation.of_query(call.repeated)
     with call.transaction() as tx:
-        return StorageAnswer(described(_public(call, tx)))
+        return StorageAnswer(described(public(call, tx)))
 
 
 def described(found: FoundObject) -> dict[str, Any]:
@@ -54,12 +59,20 @@ def described(found: FoundObject) -> dict[str, Any]:
     }
 
 
-def _for_caller(call: StorageCall, tx: StorageTransaction) -> FoundObject:
+def for_caller(call: StorageCall, tx: StorageTransaction) -> FoundObject:
+    """Return the object of a request as its caller may see it. Raises StorageError."""
     return object_for_caller(call, tx, call.path["bucket"], call.path["key"])
 
 
-def _public(call: StorageCall, tx: StorageTransaction) -> FoundObject:
+def public(call: StorageCall, tx: StorageTransaction) -> FoundObject:
+    """Return the object of a request, of a public bucket. Raises StorageError."""
     return public_object(tx, call.path["bucket"], call.path["key"])
+
+
+def _check_head(call: StorageCall) -> None:
+    """Raise StorageError for what is none of the parameters of pictures: clients ask so, before they ask for one."""
+    if call.method == "HEAD":
+        Transformation.of_query(call.repeated)
 
 
 ROUTES = (
@@ -68,8 +81,5 @@ ROUTES = (
     StorageRoute("GET", "/object/<bucket>/<path:key>", "maybe", "object.get_authenticated", read),
     StorageRoute("GET", "/object/info/public/<bucket>/<path:key>", "open", "object.info_public", info_public),
     StorageRoute("GET", "/object/info/authenticated/<bucket>/<path:key>", "token", "object.info_authenticated", info),
-    # The originals: nobody transforms pictures yet, and a client is better served by a large one than by none.
-    StorageRoute("GET", "/render/image/public/<bucket>/<path:key>", "open", "render.image_public", read_public),
-    StorageRoute("GET", "/render/image/authenticated/<bucket>/<path:key>", "token", "render.image_authenticated", read),
     StorageRoute("GET", "/object/info/<bucket>/<path:key>", "token", "object.info_authenticated", info),
 )

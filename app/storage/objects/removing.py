@@ -35,6 +35,7 @@ def remove_object(call: StorageCall, bucket: str, key: str) -> None:
         tx.become_storage()
         number = tx.number
     remove_dead_bytes(call.project, call.services, number)
+    call.services.counts.objects("removed")
 
 
 def remove_many(call: StorageCall) -> StorageAnswer:
@@ -58,6 +59,7 @@ def remove_objects(call: StorageCall, bucket: str, keys: list[str]) -> list[dict
         number = tx.number
     if removed:
         remove_dead_bytes(call.project, call.services, number)
+        call.services.counts.objects("removed", len(removed))
     return removed
 
 

@@ -93,6 +93,8 @@ class Storing:
             if incoming.length is not None:
                 limits.check_length(incoming.length)
             row_id = self._put_row(tx, incoming, incoming.metadata())
+            tx.become_storage()
+            check_quota(tx, self._project)
         if self._planned is None:
             # The row that is there keeps its id, by which its bytes are named.
             self._id = row_id
@@ -137,6 +139,7 @@ class Storing:
             self._place.delete(planned)
         if self._target.upsert:
             remove_dead_bytes(self._project, self._services, number)
+        self._services.counts.objects("stored")
         return Stored(row_id, self._version, metadata)
 
     @property

@@ -71,6 +71,7 @@ def create(call: StorageCall, target: Target, incoming: Incoming, stated: str) -
         if limits.left is not None:
             limits.check_length(upload.length + tx.value(SQL.coming))
         tx.execute(SQL.insert, _values(upload))
+    call.services.counts.upload("begun")
     return upload
 
 
@@ -133,6 +134,7 @@ def finish(call: StorageCall, upload: Upload) -> None:
 
     with suppress(_IsFinished):
         storing.put_in_place(upload.incoming, _digests(call, storing.name), claim)
+        call.services.counts.upload("finished")
 
 
 class _IsFinished(Exception):
@@ -144,6 +146,7 @@ def drop(call: StorageCall, upload: Upload) -> None:
     with call.transaction() as tx:
         tx.execute(SQL.delete, {"id": upload.id})
     call.services.blobs(call.project.id).drop_partial(upload.id)
+    call.services.counts.upload("ended")
 
 
 def _digests(call: StorageCall, name: str) -> Digests:

@@ -13,6 +13,7 @@ from app.storage.objects.storing import Storing, Target
 from app.storage.s3 import errors, headers
 from app.storage.s3.sigv4.payload import VerifiedBody
 from app.storage.serve.call import StorageAnswer
+from app.storage.serve.counts import CountedBody
 
 if TYPE_CHECKING:
     from app.storage.serve.call import StorageCall
@@ -37,7 +38,8 @@ def store(call: StorageCall) -> StorageAnswer:
 
 def proven(call: StorageCall) -> tuple[tuple[str, str], ...]:
     """Return the headers that say which checksums of a body have proven right."""
-    return tuple(call.body.checks.stated.items()) if isinstance(call.body, VerifiedBody) else ()
+    body = call.body.source if isinstance(call.body, CountedBody) else call.body
+    return tuple(body.checks.stated.items()) if isinstance(body, VerifiedBody) else ()
 
 
 def read(call: StorageCall) -> StorageAnswer:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from app.storage.errors import invalid_request
+from app.storage.images.transformation import Transformation
 from app.storage.objects.found import FoundObject, opened, own_object, signed_object
 from app.storage.objects.sending import sent
 from app.storage.serve.call import StorageAnswer, StorageRoute
@@ -59,7 +60,9 @@ def sign_many(call: StorageCall) -> StorageAnswer:
 def read_signed(call: StorageCall) -> StorageAnswer:
     """Answer the bytes of the object that a token names."""
     bucket, key = call.path["bucket"], call.path["key"]
-    url_tokens.verify(call.project, call.given("token"), f"{bucket}/{key}", "download", call.services.clock())
+    claims = url_tokens.verify(call.project, call.given("token"), f"{bucket}/{key}", "download", call.services.clock())
+    if claims.get(url_tokens.TRANSFORMATION):  # who may see the small picture need not see the large one
+        raise url_tokens.wrong_purpose()
     return sent(call, *opened(call, partial(_signed, bucket, key)))
 
 
@@ -79,12 +82,12 @@ def _transform(body: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if not isinstance(given, dict):
         raise invalid_request("body/transform must be object")
-    return given or None
+    return Transformation.of(given, "body/transform").members or None
 
 
 def _url(call: StorageCall, bucket: str, key: str, seconds: int, transform: dict[str, Any] | None) -> str:
     now = int(call.services.clock())
-    more = {} if transform is None else {"transformations": transform}
+    more = {} if transform is None else {url_tokens.TRANSFORMATION: transform}
     token = url_tokens.sign(call.project, f"{bucket}/{key}", "download", now=now, seconds=seconds, **more)
     below = "object" if transform is None else "render/image"
     return f"/{below}/sign/{bucket}/{key}?token={quote(token)}"
@@ -98,6 +101,4 @@ ROUTES = (
     StorageRoute("POST", "/object/sign/<bucket>", "token", "object.sign_many", sign_many),
     StorageRoute("POST", "/object/sign/<bucket>/<path:key>", "token", "object.sign", sign),
     StorageRoute("GET", "/object/sign/<bucket>/<path:key>", "open", "object.get_signed", read_signed),
-    # The original: what was asked of it is in the token, for whoever transforms.
-    StorageRoute("GET", "/render/image/sign/<bucket>/<path:key>", "open", "render.image_sign", read_signed),
 )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Scope = Literal["download", "upload"]
 TOKEN_BYTES_MAX = 8192
+# The claim that says what is to become of a picture.
+TRANSFORMATION = "transformations"
 
 
 def sign(project: StorageProject, url: str, scope: Scope, *, now: int, seconds: int, **more: Any) -> str:
@@ -33,8 +35,13 @@ def verify(project: StorageProject, given: Sequence[str], url: str, scope: Scope
     if isinstance(ends, bool) or not isinstance(ends, int | float) or now >= ends:
         raise _refused("ExpiredToken" if _is_number(ends) else "InvalidJWT", '"exp" claim timestamp check failed')
     if claims.get("aud") != f"storage:{project.id}" or _scope(claims) != scope or claims.get("url") != url:
-        raise _refused("InvalidSignature", "Invalid signature")
+        raise wrong_purpose()
     return claims
+
+
+def wrong_purpose() -> StorageError:
+    """Return the refusal of a token that is for something else."""
+    return _refused("InvalidSignature", "Invalid signature")
 
 
 def _claims(project: StorageProject, token: str) -> dict[str, Any]:

@@ -41,6 +41,11 @@ _SETTINGS = (
 )
 _EXTENSION = re.compile(r'extension "([^"]+)"|library "[^"]*/([^"/]+?)(?:\.so)?"')
 _THING = re.compile(r'(?:schema|type) "?(?:\w+\.)?(\w+)"? does not exist|function (?:\w+\.)?(\w+)\(.*\) does not exist')
+_SERVICE_ROLES = (
+    "what Auth and Storage are to use stays yours: GRANT it to supabase_auth_admin or supabase_storage_admin, which "
+    "stand there, and in policies, for the project's own logins"
+)
+_SERVICE_ROLE = re.compile(r'role "supabase_(?:auth|storage)_admin" does not exist')
 _ROLE = re.compile(r'role "(?:authenticator|postgres|dashboard_user|pgbouncer|supabase_\w+)" does not exist')
 _ALTERED = re.compile(r"permission denied to alter role|must be owner of database")
 _PUBLICATION = re.compile(r'publication "supabase_realtime" does not exist')
@@ -55,6 +60,8 @@ def alternative_to(message: str) -> str | None:
     if found := _THING.search(message):
         brought = _BROUGHT.get(found[1] or found[2] or "")
         return brought and f"{brought} cannot be had here: {ALTERNATIVES[brought]}"
+    if _SERVICE_ROLE.search(message):
+        return _SERVICE_ROLES
     if _ROLE.search(message):
         return _ROLES
     if _ALTERED.search(message):

@@ -1,7 +1,7 @@
 """Statements that the server would refuse a project's owner, in the words in which they can have it.
 
 Settings of roles and of the database become calls of launchdb.set_role_setting; the publication of realtime tools is
-made, empty, where something is to be added to it.
+made, empty, where something is to be added to it; roles that are called otherwise here are called so.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from infra.postgres.split import parse_statements
+from infra.postgres.supabase_sql import platform_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # Reading SQL takes longer than most of it runs: only what may be one of these is read.
 _WORTH = re.compile(r"\balter\s+(?:role|user|database)\b|\bsupabase_realtime\b", re.IGNORECASE)
@@ -56,19 +57,27 @@ def rewrite(text: str, database: str) -> RewrittenSql:
 
     database  the project's, after which its roles are named
     """
-    if _WORTH.search(text) is None:
+    if _WORTH.search(text) is None and platform_roles.MENTION.search(text) is None:
         return RewrittenSql(text)
     written, pieces, end = [], [], 0
-    for statement, node in parse_statements(text):
-        lead = len(statement.text) - len(statement.text.lstrip())
-        anew = _anew(node, database, statement.text.lstrip())
-        if anew is None:
-            continue
-        start, length = statement.offset + lead, len(statement.text) - lead
+    for start, length, anew in _replaced(text, database):
         written += [text[end:start], anew]
         pieces.append((start, length, len(anew)))
         end = start + length
     return RewrittenSql("".join([*written, text[end:]]), tuple(pieces))
+
+
+def _replaced(text: str, database: str) -> Iterator[tuple[int, int, str]]:
+    """Yield what is to be written anew, in order: where it begins, how long it is, and what takes its place."""
+    plain = text.encode()
+    for statement, node in parse_statements(text):
+        lead = len(statement.text) - len(statement.text.lstrip())
+        anew = _anew(node, database, statement.text.lstrip())
+        if anew is not None:
+            yield statement.offset + lead, len(statement.text) - lead, anew
+            continue
+        for start, length, name in platform_roles.pieces(node, plain, database):
+            yield len(plain[:start].decode()), length, name
 
 
 def _anew(node: Any, database: str, text: str) -> str | None:

@@ -121,6 +121,16 @@ class ServerWatch:
             found = self._rows(SQL.cancel if verdict.gently else SQL.terminate, who)
         return any(value for row in found for value in row.values())
 
+    def shut_out(self, backend: Backend) -> None:
+        """Let a login begin no session until its limits are set anew, and end those that it has.
+
+        Raises Unavailable, LockTableFull while there is no lock left.
+        """
+        with self._guarded():
+            if self._session is not None:
+                self._session.execute(SQL.shut_out.format(login=sql.Identifier(backend.login)))
+            self._rows(SQL.end_login, {"role": backend.role})
+
     def set_priorities(self, wanted: list[tuple[Backend, int]]) -> None:
         """Set how far sessions step back behind others; who has ended since is left out. Raises Unavailable."""
         told = [{"pid": each.pid, "started": each.started.isoformat(), "nice": nice} for each, nice in wanted]

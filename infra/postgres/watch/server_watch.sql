@@ -103,3 +103,9 @@ SELECT pg_cancel_backend(a.pid) FROM pg_stat_get_activity(%(pid)s) a
 -- name: terminate
 SELECT pg_terminate_backend(a.pid) FROM pg_stat_get_activity(%(pid)s) a
  WHERE a.backend_start = %(started)s AND coalesce(a.usesysid::bigint, 0) = %(role)s AND a.datid::bigint = %(database)s;
+
+-- name: shut_out
+ALTER ROLE {login} CONNECTION LIMIT 0;
+
+-- name: end_login
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %(role)s::bigint::oid;

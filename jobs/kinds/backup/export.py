@@ -44,7 +44,7 @@ def write_file(run: Run[ExportProject]) -> None:
     infra, path = run.infra, _path(run)
     if path.exists():
         return
-    source = backups.opened(infra, _backup(run).stem)
+    source = backups.opened(infra, _backup(run).stem, backups.monitor(run, "checked"))
     with infra.database.autocommit() as tx:
         try:
             passphrase = job_secrets.read(tx, infra.vault, run.args.passphrase)

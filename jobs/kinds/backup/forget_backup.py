@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
-from infra.backup.store import BackupStore
+from jobs.backup import backups
 from jobs.engine.kind import BULK, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def remove_files(run: Run[ForgetBackup]) -> None:
         except catalogue.BackupNotFound:
             return
     run.check()
-    BackupStore(run.infra.settings).remove(backup.stem)
+    backups.store(run.infra).remove(backup.stem)
+    backups.sweep(run, backup.scope)
 
 
 def unlist_backup(run: AtomicRun[ForgetBackup], tx: Transaction) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names
 from infra.postgres.project_staging import ProjectStaging
+from jobs.backup import stored_files
 from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ def drop_kept_database(run: Run[ForgetDatabase]) -> None:
         kept = catalogue.kept_database(tx, project)
     if kept is None or kept["job_id"] != run.args.restore_job_id:
         return
-    database = names.staging(project, "before")
+    live, database = names.database(project), names.staging(project, "before")
     run.ledger.mark_releasing("database", database)
     run.check()
-    ProjectStaging(run.infra.databases, names.roles(project), run.session).drop(database)
+    staging = ProjectStaging(run.infra.databases, names.roles(project), run.session)
+    staging.drop(database)
+    if staging.exists(live):  # the bytes that only the one before named may go now
+        stored_files.restore_hold(run, live, run.args.restore_job_id).release()
     run.ledger.mark_gone("database", database)
 
 

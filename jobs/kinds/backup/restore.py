@@ -16,7 +16,8 @@ from catalog.backups import BackupNotFound
 from infra.disk import require_disk_space
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
-from jobs.backup import backups, restoring
+from jobs.backup import backups, restoring, stored_files
+from jobs.backup.restoring import RestoredVersion
 from jobs.engine.commands import JobConflict
 from jobs.engine.enqueue import enqueue
 from jobs.engine.errors import GiveUp
@@ -24,11 +25,12 @@ from jobs.engine.kind import BULK, BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.kinds.project.migrate import MigrateProject
 from jobs.projects import conditions, pooling, steps
 from jobs.projects.conditions import only_if, status, vault
+from jobs.projects.files import remove_files
 
 if TYPE_CHECKING:
     from catalog.backups import Backup
     from infra.backup.sets import Manifest
-    from infra.backup.store import VerifiedSet
+    from infra.backup.verified_set import VerifiedSet
     from infra.postgres.database import Transaction
     from infra.secrets.vault import Vault
     from jobs.engine.run import AtomicRun, Run
@@ -41,7 +43,7 @@ def check_backup(run: Run[RestoreProject]) -> None:
     if (found := status(run)) not in states.RESTORED:
         raise GiveUp(f"the project is {found or 'deleted'}")
     require_disk_space(run.infra.settings)
-    _opened(run)
+    _opened(run, files=not run.args.partial)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def restore_copy(run: Run[RestoreProject]) -> None:
     if run.job_id in (staging.mark(database), staging.mark(names.database(project))):
         return
     run.ledger.mark_intended("database", database)
-    source = _opened(run)
+    source = _opened(run, files=False)
     made = restoring.restore_staging(run, source, database, project=project, mark=run.job_id, partial=run.args.partial)
     made.report(run)
     run.ledger.mark_present("database", database)
@@ -100,6 +102,27 @@ def drop_copy(run: Run[RestoreProject]) -> None:
     run.ledger.mark_releasing("database", database)
     restoring.drop_staging(run, database, project=run.args.project_id)
     run.ledger.mark_gone("database", database)
+
+
+def put_files_in_place(run: Run[RestoreProject]) -> None:
+    """Ensure that the bytes of every file are there that the restored database names, before it is the project's.
+
+    Those of the database before it stay for as long as it may come back. Raises Refused, naming what is damaged.
+    """
+    live, restored = names.database(run.args.project_id), names.staging(run.args.project_id, "restored")
+    if _staging(run).mark(live) != run.job_id:
+        stored_files.hold_for_restore(run, *((live, restored) if _staging(run).exists(live) else ()))
+        stored_files.bring_back(run, _manifest(run), partial=run.args.partial)
+
+
+def take_files_back(run: Run[RestoreProject]) -> None:
+    """Let Storage remove what no row names, and all files of a project that this restore was to make."""
+    live = names.database(run.args.project_id)
+    if _staging(run).exists(live):
+        stored_files.restore_hold(run, live).release()
+    # Of one that comes back the files may be all that there is: it was deleted before backups held them.
+    if is_new(run) and _manifest(run).scope != run.args.project_id:
+        remove_files(run, run.args.project_id)
 
 
 def swap_database(run: Run[RestoreProject]) -> None:
@@ -135,18 +158,9 @@ def swap_own_database_back(run: Run[RestoreProject]) -> None:
         steps.reconnect_pooler(run)
 
 
-@dataclass(frozen=True)
-class RestoredVersion:
-    """What the database is equal to. behind: the backup is older than the template, and a migration has to follow."""
-
-    template: str
-    behind: bool
-
-
 def restored_version(run: Run[RestoreProject]) -> RestoredVersion:
     """Return how the restored database compares to a new one."""
-    templates = run.infra.databases.templates
-    return RestoredVersion(templates.name, _manifest(run).schema < templates.version)
+    return RestoredVersion.of(run, _manifest(run))
 
 
 def mark_restored(run: AtomicRun[RestoreProject], tx: Transaction, found: RestoredVersion) -> None:
@@ -214,8 +228,8 @@ def _manifest(run: Run[RestoreProject]) -> Manifest:
     return backups.store(run.infra).read(_backup(run).stem)
 
 
-def _opened(run: Run[RestoreProject]) -> VerifiedSet:
-    return backups.opened(run.infra, _backup(run).stem)
+def _opened(run: Run[RestoreProject], *, files: bool) -> VerifiedSet:
+    return backups.opened(run.infra, _backup(run).stem, backups.monitor(run, "checked"), files=files)
 
 
 @kind(
@@ -236,6 +250,7 @@ def _opened(run: Run[RestoreProject]) -> VerifiedSet:
         ),
         Step(only_if(is_being_made, steps.create_roles), lasting=True, undo=drop_database_and_roles),
         Step(restore_copy, lasting=True, undo=drop_copy, long=True, title="Restore into a staging database, compare"),
+        Step(put_files_in_place, lasting=True, undo=take_files_back, long=True),
         Step(swap_database, undo=swap_own_database_back, no_return=True, title="Swap the database in"),
         Step(steps.settle_logins, lasting=True, title="Allow logins, unless paused"),
         Step(steps.reconnect_pooler, lasting=True, title="Reconnect PgBouncer"),

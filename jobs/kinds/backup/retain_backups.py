@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from catalog import backups as catalogue
 from infra.backup.store import BackupStore
+from jobs.backup import backups
 from jobs.engine.enqueue import enqueue
 from jobs.engine.kind import BULK, BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.kinds.backup.forget_database import ForgetDatabase
@@ -54,6 +55,13 @@ def remove_old_backups(run: Run[RetainBackups]) -> None:
     run.result["removed"] = removed
 
 
+def remove_unneeded_copies(run: Run[RetainBackups]) -> None:
+    """Remove the copies of files that no backup needs any more, also what an interrupted backup has left."""
+    for scope in backups.store(run.infra).objects.unswept():
+        run.check()
+        backups.sweep(run, scope)
+
+
 def remove_strays(run: Run[RetainBackups]) -> None:
     """Remove what an interrupted backup has left. A whole set that the catalogue does not know stays."""
     with run.transaction() as tx:
@@ -85,6 +93,7 @@ def remove_old_transfers(run: Run[RetainBackups]) -> None:
         AtomicStep(enqueue_drops, title="Enqueue drops of kept databases"),
         Step(remove_old_backups, seconds=BY_SIZE_SECONDS),
         Step(remove_strays, title="Remove unfinished files"),
+        Step(remove_unneeded_copies, seconds=BY_SIZE_SECONDS, title="Remove copies of files that no backup needs"),
         Step(remove_old_transfers, title="Remove old exports"),
         Step(remove_orphaned_files, seconds=BY_SIZE_SECONDS, title="Remove files of deleted projects"),
     ),

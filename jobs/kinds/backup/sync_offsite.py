@@ -11,6 +11,7 @@ from infra.backup.offsite import Offsite
 from infra.backup.set_names import is_manifest, stem_of, whole
 from infra.backup.store import BackupStore
 from infra.errors import Refused
+from jobs.backup import offsite_files
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, Step, kind
 
@@ -32,6 +33,9 @@ def copy_sets(run: Run[SyncOffsite]) -> None:
     # What would be removed there for its age is not copied first.
     doomed = _doomed(run, set(whole((*there, *here))))
     missing = [name for name, size in here.items() if there.get(name) != size and stem_of(name) not in doomed]
+    with run.infra.database.autocommit() as tx:
+        known = catalogue.offsite_stems(tx)
+    offsite_files.copy_files(run, offsite, set(whole(here)) - known - set(doomed), doomed)
     # The manifests last: without one there is no backup, there as here.
     parts = [[name for name in missing if is_manifest(name) is last] for last in (False, True)]
     total = sum((folder / name).stat().st_size for name in missing)
@@ -50,7 +54,9 @@ def compare_copies(run: Run[SyncOffsite]) -> None:
     there = offsite.list_files()
     new = [name for name in BackupStore(run.infra.settings).files() if name in there and stem_of(name) not in known]
     wrong = offsite.differing_files(run.infra.settings.backups_folder, new)
-    right = {stem_of(name) for name in new} - {stem_of(name) for name in wrong}
+    unlike = offsite_files.differing_sets(run, offsite, set(whole(new)), known)
+    right = {stem_of(name) for name in new} - {stem_of(name) for name in wrong} - set(unlike)
+    wrong += unlike.values()
     with run.transaction() as tx:
         catalogue.set_offsite(tx, sorted(right))
     if wrong:
@@ -72,6 +78,8 @@ def remove_old_copies(run: Run[SyncOffsite]) -> None:
         run.progress(done, len(doomed), stem)
         offsite.remove(empty, [name for name in there if stem_of(name) == stem])
         run.log(f"removed the copy of {stem}")
+    if settings.offsite_retention_days:
+        offsite_files.remove_unneeded_files(run, offsite, set(copied) - set(doomed), doomed)
     run.result["there"] = len(copied) - len(doomed)
 
 

@@ -9,6 +9,7 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from infra.postgres.project_staging import ProjectStaging
+from jobs.backup import stored_files
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BY_SIZE_SECONDS, AtomicStep, Step, kind
 from jobs.projects import pooling
@@ -31,6 +32,8 @@ def swap_database_back(run: Run[UndoRestore]) -> None:
     run.check()
     with pooling.paused_database(run):
         staging.swap_back(live, kept, names.staging(project, "restored"))
+    # What only the restored one named may go now.
+    stored_files.restore_hold(run, live).release_all_restores()
     run.ledger.mark_gone("database", kept)
 
 

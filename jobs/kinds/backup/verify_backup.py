@@ -10,11 +10,14 @@ from catalog import backups as catalogue
 from catalog import names
 from catalog import project_states as states
 from catalog.backups import BackupNotFound
+from infra.backup.differences import shortened
+from infra.errors import Refused
 from jobs.backup import backups, restoring
 from jobs.engine.errors import GiveUp
 from jobs.engine.kind import BULK, AtomicStep, Step, kind
 
 if TYPE_CHECKING:
+    from infra.backup.verified_set import VerifiedSet
     from infra.postgres.database import Transaction
     from jobs.engine.run import AtomicRun, Run
 
@@ -33,7 +36,7 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
         raise GiveUp("the backup is of another project")
     began = time.monotonic()
     run.ledger.mark_intended("database", database)
-    source = backups.opened(run.infra, backup.stem)
+    source = backups.opened(run.infra, backup.stem, files=False)
     try:
         restored = restoring.restore_staging(run, source, database, project=project, mark=None)
         took = time.monotonic() - began
@@ -42,6 +45,7 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
     finally:
         restoring.drop_staging(run, database, project=project)
     run.ledger.mark_gone("database", database)
+    prove_files(run, source)
     run.result.update(
         projectId=project,
         backupId=backup.id,
@@ -50,9 +54,19 @@ def restore_on_trial(run: Run[VerifyBackup]) -> None:
         objects=len(source.contents.objects),
         statements=restored.played.statements,
         tablesAsked=asked,
+        files=source.manifest.objects or 0,
         restoreMs=round(took * 1000),
     )
     restored.report(run)
+
+
+def prove_files(run: Run[VerifyBackup], source: VerifiedSet) -> None:
+    """Read back every copy of a file. Raises Refused, naming each that is not what was backed up."""
+    if source.files is None:
+        return
+    found = list(source.files.faults(backups.monitor(run, "of files read"), thorough=True))
+    if found:
+        raise Refused(f"{len(found)} of {source.manifest.objects} files are damaged: {'; '.join(shortened(found))}")
 
 
 def remove_trial(run: Run[VerifyBackup]) -> None:

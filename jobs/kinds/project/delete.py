@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from catalog import backups as catalogue
 from catalog import names, owner_migrations, secrets
 from catalog import project_states as states
-from infra.backup.store import BackupStore
 from infra.postgres.project_staging import ProjectStaging
 from infra.postgres.sql import statements
 from jobs.backup import backups
@@ -156,16 +155,22 @@ def purge_backups(run: Run[DeleteProject]) -> None:
         found = catalogue.all_of_scope(tx, run.args.project_id)
     for backup in found:
         run.check()
-        BackupStore(run.infra.settings).remove(backup.stem)
+        backups.store(run.infra).remove(backup.stem)
+    backups.sweep(run, run.args.project_id)
     with run.transaction() as tx:
         for backup in found:
             catalogue.delete(tx, backup.id)
 
 
 def purge_files(run: Run[DeleteProject]) -> None:
-    """Remove the bytes of its files with a purge; else retention does, once no backup can bring them back."""
-    if run.args.purge:
+    """Remove the bytes of its files: the last backup holds them. While one of before holds none, retention does so."""
+    if run.args.purge or all(backups.holds_files(run.infra, stem) for stem in _stems(run)):
         remove_files(run, run.args.project_id)
+
+
+def _stems(run: Run[DeleteProject]) -> list[str]:
+    with run.infra.database.autocommit() as tx:
+        return [backup.stem for backup in catalogue.all_of_scope(tx, run.args.project_id) if backup.finished_at]
 
 
 def forget_project(run: AtomicRun[DeleteProject], tx: Transaction) -> None:
@@ -218,7 +223,7 @@ def on_retry(args: DeleteProject, tx: Transaction) -> None:
         Step(drop_roles),
         Step(remove_transfers, title="Remove exports"),
         Step(purge_backups, seconds=BY_SIZE_SECONDS, title="Remove backups, if asked to"),
-        Step(purge_files, seconds=BY_SIZE_SECONDS, title="Remove files, if asked to"),
+        Step(purge_files, seconds=BY_SIZE_SECONDS, title="Remove files"),
         AtomicStep(forget_project, title="Forget secrets and settings"),
     ),
     attempts=10,

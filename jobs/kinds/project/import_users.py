@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from catalog import names
 from catalog import project_states as states
-from infra.postgres.auth_dump import loading
+from infra.postgres.auth_tables import loading
 from infra.postgres.tenant_session import Bounds, tenant_session
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp

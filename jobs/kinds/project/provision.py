@@ -72,6 +72,7 @@ def on_retry(args: ProvisionProject, tx: Transaction) -> None:
     ),
     on_failure="undo",
     priority=1,
+    bursts=True,
     failed=on_failed,
     retried=on_retry,
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobs.engine.run import AtomicRun, Run
 
 SQL = statements(__file__)
-GRACE_SECONDS = 24 * 3600
+GRACE_SECONDS = LETTER_SECONDS = 24 * 3600
 
 
 def make_new_secret(run: AtomicRun[RotateSecret], tx: Transaction, vault: Vault) -> None:
@@ -30,8 +30,8 @@ def make_new_secret(run: AtomicRun[RotateSecret], tx: Transaction, vault: Vault)
     known = secrets.read_all(tx, vault, project)
     if not known:
         raise GiveUp("the project was deleted meanwhile")
-    makers = project_secrets.secret_makers_of(project, run.args.secret, int(tx.value(SQL.now)))
-    if any(version.coming for name in makers for version in known.versions[name]):
+    makers = project_secrets.rotated_makers(project, run.args.secret, int(tx.value(SQL.now)))
+    if any(version.coming for name in makers for version in known.versions.get(name, ())):
         return
     made: dict[str, str] = {}
     for name, make in makers.items():
@@ -68,6 +68,9 @@ def activate_new_secret(run: AtomicRun[RotateSecret], tx: Transaction) -> None:
     args = run.args
     parts = list(project_secrets.secret_makers_of(args.project_id, args.secret, 0))
     until = secrets.activate(tx, args.project_id, parts, keep_seconds=args.grace_seconds)
+    # A letter that was sealed by the old key is opened by it for as long as it is of use, whatever the grace.
+    kept = max(args.grace_seconds, LETTER_SECONDS)
+    secrets.activate(tx, args.project_id, list(project_secrets.MAIL_KEY_MAKERS), keep_seconds=kept)
     secrets.delete_expired(tx, args.project_id)
     if until is not None and args.grace_seconds > 0:
         owner = tx.value(SQL.owner, {"project": args.project_id})
@@ -102,6 +105,8 @@ def report_rotation(run: AtomicRun[RotateSecret], tx: Transaction) -> None:
 @dataclass(frozen=True)
 class RotateSecret:
     """Changes a secret of a project: `databasePassword` (of every login) or `jwtSecret` (with the API keys).
+
+    The key that letters wait sealed by goes with the JWT secret.
 
     grace_seconds  how long the old JWT secret and keys are good besides; passwords have none
     """

@@ -1,12 +1,15 @@
-"""project.vacuum: dead rows are cleared away and statistics are fresh, table by table."""
+"""project.vacuum: old rows of Auth go, dead ones are cleared away, and statistics are fresh, table by table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from catalog import names
+from catalog import names, settings
 from catalog import project_states as states
+from infra.postgres.auth_tables.pruning import Lifetimes, prune
+from infra.postgres.tenant_session import Bounds, tenant_session
 from infra.postgres.vacuum import Vacuum
 from jobs.engine.commands import JobConflict
 from jobs.engine.errors import GiveUp
@@ -21,14 +24,41 @@ if TYPE_CHECKING:
 # Tables that are worth a VACUUM FULL or a rebuilt table are named: so much of them, and of their own size, is empty.
 BLOATED_BYTES, BLOATED_SHARE, MOST_BLOATED = 1024 * 1024, 0.2, 10
 WORDS = {"busy": "somebody held its lock", "failed": "it could not be vacuumed"}
+# What a batch of old rows may take; triggers of the owner's run with it, with no more rights than theirs.
+PRUNE_BOUNDS = Bounds(3600.0, statement_seconds=300.0, lock_seconds=10.0, size=1024 * 1024)
+
+
+def delete_old_auth_rows(run: Run[VacuumProject]) -> None:
+    """Delete what nobody can sign in with any more. Raises GiveUp when the project is not active."""
+    project = run.args.project_id
+    with run.infra.database.autocommit() as tx:
+        _ensure_active(tx, project)
+        chosen = settings.effective(settings.read(tx, project).settings, run.infra.settings)
+    lifetimes = Lifetimes(
+        session=timedelta(seconds=max(chosen.refresh_token_seconds, chosen.access_token_seconds)),
+        one_time=timedelta(seconds=chosen.one_time_seconds),
+        audit=timedelta(days=chosen.audit_days),
+    )
+    login = names.roles(project).auth
+    uri = run.infra.databases.uri(names.database(project), login, stored_secrets(run)[names.password(login)])
+    cluster = run.infra.databases.cluster
+    with tenant_session(cluster, uri, run.session, PRUNE_BOUNDS, look=run.check) as session:
+        deleted, refused = prune(session, lifetimes, run.check)
+    run.result["authRowsDeleted"] = {table: count for table, count in deleted.items() if count}
+    for table in refused:
+        run.log(f"old rows of auth.{table} stay: something in the project refused to have them deleted")
+
+
+def _ensure_active(tx: Transaction, project: str) -> None:
+    if states.state_of(tx, project) != "active":
+        raise GiveUp("the project is not active")
 
 
 def vacuum_tables(run: Run[VacuumProject]) -> None:
     """Vacuum and analyse what has changed. Raises GiveUp when the project is not active."""
     project = run.args.project_id
     with run.infra.database.autocommit() as tx:
-        if states.state_of(tx, project) != "active":
-            raise GiveUp("the project is not active")
+        _ensure_active(tx, project)
     # Not as the owner, whose application may hold every session that the owner has: this login inherits what is theirs.
     login = names.roles(project).dump
     uri = run.infra.databases.uri(names.database(project), login, stored_secrets(run)[names.password(login)])
@@ -88,7 +118,10 @@ def on_retry(args: VacuumProject, tx: Transaction) -> None:
 
 @kind(
     "project.vacuum",
-    steps=(Step(vacuum_tables, long=True, title="Vacuum and analyse"),),
+    steps=(
+        Step(delete_old_auth_rows, long=True, title="Delete old rows of Auth"),
+        Step(vacuum_tables, long=True, title="Vacuum and analyse"),
+    ),
     queue=BULK,
     lane="bulk",
     max_running=2,
@@ -98,6 +131,6 @@ def on_retry(args: VacuumProject, tx: Transaction) -> None:
 )
 @dataclass(frozen=True)
 class VacuumProject:
-    """Vacuums and analyses the tables of a project that have changed."""
+    """Deletes old rows of a project's Auth; vacuums and analyses the tables that have changed."""
 
     project_id: str

@@ -71,8 +71,11 @@ def list_backups(
     if as_json:
         print_json({"backups": found})
         return
-    rows = ((row["id"], row["file"], _size(row["bytes"]), _moment(row["createdAt"]), _proof(row)) for row in found)
-    print_lines(format_table(("id", "file", "size", "made", "verified"), rows))
+    rows = (
+        (row["id"], row["file"], _size(row["bytes"]), _files(row), _moment(row["createdAt"]), _proof(row))
+        for row in found
+    )
+    print_lines(format_table(("id", "file", "size", "files", "made", "verified"), rows))
 
 
 @backups.command()
@@ -246,12 +249,26 @@ def _after_restore(
 def _told(job: dict[str, Any]) -> str:
     result = job.get("result") or {}
     if "file" in result:
-        return f"{result['backupId']} {result['file']} ({_size(result['bytes'])})"
+        return f"{result['backupId']} {result['file']} ({_size(result['bytes'])}){_held(result)}"
     if "backedUp" in result:
         return f"{result['backedUp']} backed up"
     if "restoreMs" in result:
-        return f"{result['backupId']} is good: {result['rows']} rows restored in {result['restoreMs'] / 1000:.1f} s"
+        files = f", {result['files']} files read" if result.get("files") else ""
+        return (
+            f"{result['backupId']} is good: {result['rows']} rows restored in {result['restoreMs'] / 1000:.1f} s{files}"
+        )
     return f"{job['kind']} {job['status']}"
+
+
+def _held(result: dict[str, Any]) -> str:
+    """Return what is told of a backup's files: all of them, and what had to be copied."""
+    if not result.get("files"):
+        return ""
+    return f", {result['files']} files ({_size(result['fileBytes'])}; {_size(result['addedBytes'])} of copies new)"
+
+
+def _files(row: dict[str, Any]) -> str:
+    return "" if row["files"] is None else f"{row['files']} ({_size(row['fileBytes'])})"
 
 
 def _proof(row: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import click
 
 from infra import files
 from infra.backup.offsite import Offsite
+from infra.backup.pulling import pull_sets
 from infra.backup.set_names import stem_of, whole
 from infra.backup.store import BackupStore
 from scripts.cli.context import CliSession, pass_session
@@ -51,9 +52,7 @@ def pull(session: CliSession, sets: tuple[str, ...], *, as_json: bool) -> None:
         raise CliError(f"there is no whole backup {unknown[0]} on the other machine", NOT_FOUND)
     wanted = sorted((set(sets) or known) - set(store.stems()))
     incoming = files.ensure_folder(session.settings.home / "backup" / "incoming")
-    there.fetch(incoming, [name for name in listing if stem_of(name) in wanted], lambda _done: None)
-    for stem in wanted:
-        store.receive(incoming, stem)
+    for stem in pull_sets(there, store, incoming, wanted):
         print_note(f"fetched {stem}")
     if as_json:
         print_json({"fetched": wanted})

@@ -11,7 +11,8 @@ from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import USAGE, CliError
 from scripts.cli.options import confirm
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
-from scripts.cli.users.auth_admin import AuthAdmin, split_words
+from scripts.cli.service_client import split_words
+from scripts.cli.users.auth_admin import AuthAdmin
 from scripts.cli.users.importing import import_users
 
 EMAIL = click.argument("words", nargs=-1, required=True, metavar="[PROJECT] EMAIL")

@@ -47,6 +47,7 @@ def test_a_key_of_another_project_admits_nobody(auth, person, route):
         key = signed_elsewhere({"iss": "launchdb", "role": role})
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         answer = auth.call(route.method, path_of(route, person.id), {}, headers=headers)
+        assert answer.status_code == 401, "A key of another project admits nobody"
         assert refused(answer) == (401, "invalid_api_key")
     answer = auth.call(route.method, path_of(route, person.id), {}, headers={"apikey": ""})
     assert refused(answer) == (401, "no_api_key")

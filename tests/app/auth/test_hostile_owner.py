@@ -173,8 +173,14 @@ def test_names_like_ours_in_other_schemas_and_of_operators_are_not_ours(auth, ow
         "ALTER TABLE auth.users ADD COLUMN trap text DEFAULT trap.policy()::text",
         "CREATE INDEX trap ON auth.users (trap.indexed(email))",
         "CREATE RULE trap AS ON UPDATE TO auth.users DO ALSO SELECT trap.policy()",
+        (
+            "CREATE TYPE trap.odd AS (said text); CREATE FUNCTION trap.odd(text) RETURNS trap.odd LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM trap.policy(); RETURN ROW($1); END $$;"
+            " CREATE CAST (text AS trap.odd) WITH FUNCTION trap.odd(text) AS IMPLICIT;"
+            " ALTER TABLE auth.users ADD COLUMN trap trap.odd DEFAULT 'x'::text"
+        ),
     ],
-    ids=["policy", "check", "default", "index", "rule"],
+    ids=["policy", "check", "default", "index", "rule", "cast"],
 )
 def test_functions_wherever_they_are_called_run_as_the_auth_login(auth, owner, person, trap):
     owner.execute("CREATE SCHEMA trap; GRANT ALL ON SCHEMA trap TO PUBLIC; CREATE TABLE trap.caught (who text)")
@@ -198,6 +204,24 @@ def test_functions_wherever_they_are_called_run_as_the_auth_login(auth, owner, p
         )
     assert person.get().status_code == 200
     assert created(auth).status_code == 200
+
+
+def test_a_view_in_the_place_of_a_table_of_ours_runs_as_the_auth_login(auth, owner, person):
+    owner.execute("CREATE SCHEMA trap; GRANT ALL ON SCHEMA trap TO PUBLIC; CREATE TABLE trap.caught (who text)")
+    owner.execute("GRANT ALL ON trap.caught TO PUBLIC")
+    owner.execute(
+        "CREATE FUNCTION trap.seen() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO trap.caught VALUES (current_user); RETURN true; END $$"
+    )
+    owner.execute("ALTER TABLE auth.identities RENAME TO kept")
+    try:
+        owner.execute("CREATE VIEW auth.identities AS SELECT * FROM auth.kept WHERE trap.seen()")
+        owner.execute(f"GRANT ALL ON auth.identities TO {auth.tenant.roles.auth}")
+        assert all(answer.is_json for answer in (person.get(), refresh(auth, person.refresh_token), created(auth)))
+        assert owner.execute("SELECT DISTINCT who FROM trap.caught").fetchall() == [(auth.tenant.roles.auth,)]
+    finally:
+        owner.execute("DROP VIEW IF EXISTS auth.identities; ALTER TABLE auth.kept RENAME TO identities")
+    assert person.get().status_code == 200
 
 
 def test_a_table_of_ours_that_is_gone_is_a_failure_of_that_project_alone(auth, owner, person):

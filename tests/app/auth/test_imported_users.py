@@ -9,8 +9,8 @@ import bcrypt
 import pytest
 
 from infra.errors import Refused
-from infra.postgres.auth_dump.loading import load
-from infra.postgres.auth_dump.reading import read_rows
+from infra.postgres.auth_tables.loading import load
+from infra.postgres.auth_tables.reading import read_rows
 
 PASSWORD = "correct horse"
 USERS = (

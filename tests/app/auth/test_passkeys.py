@@ -149,8 +149,10 @@ def test_with_a_second_factor_the_first_level_changes_no_passkeys(auth, holder):
     factor = holder.enroll()
     raised = holder.verify(factor, code=holder.code(factor)).json
     holder.session = signed_in(auth, authenticator).json
+    asked = holder.call("POST", "/passkeys/registration/options", {})
+    assert asked.status_code == 403, "With a second factor, a session of the first level changes no way in"
+    assert refused(asked) == (403, "insufficient_aal")
     assert refused(holder.call("DELETE", f"/passkeys/{passkey}")) == (403, "insufficient_aal")
-    assert refused(holder.call("POST", "/passkeys/registration/options", {})) == (403, "insufficient_aal")
     holder.session = raised
     assert holder.call("DELETE", f"/passkeys/{passkey}").status_code == 204
 

@@ -51,6 +51,7 @@ def test_a_stolen_older_token_ends_the_session_and_is_written_down(auth):
     newest = refresh(auth, second).json
     ahead(auth, 30)
     stolen = refresh(auth, person.refresh_token)
+    assert stolen.status_code == 400, "An older refresh token that comes again is a stolen one and ends its session"
     assert refused(stolen) == (400, "refresh_token_already_used")
     assert stolen.json["message"] == "Invalid Refresh Token: Already Used"
     assert refresh(auth, newest["refresh_token"]).status_code == 400
@@ -90,7 +91,9 @@ def test_a_token_that_lay_unused_too_long_is_good_no_more(auth):
 def test_a_banned_user_gets_no_new_token(auth):
     person = joined(auth)
     auth.admin("PUT", f"/admin/users/{person.id}", {"ban_duration": "1h"})
-    assert refused(refresh(auth, person.refresh_token)) == (400, "user_banned")
+    answer = refresh(auth, person.refresh_token)
+    assert answer.status_code == 400, "Whoever is banned gets no new token"
+    assert refused(answer) == (400, "user_banned")
     auth.admin("PUT", f"/admin/users/{person.id}", {"ban_duration": "none"})
     assert refresh(auth, person.refresh_token).status_code == 200
 

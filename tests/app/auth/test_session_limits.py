@@ -37,6 +37,7 @@ def ended(auth, session, message):
     assert (refused.status_code, refused.json["code"]) == (400, "session_expired")
     assert refused.json["message"] == f"Invalid Refresh Token: {message}"
     gone = user_of(auth, session)
+    assert gone.status_code == 403, "A session that has ended lets nobody in, however good the token is"
     assert (gone.status_code, gone.json["code"]) == (403, "session_not_found")
 
 

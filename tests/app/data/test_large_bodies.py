@@ -46,7 +46,7 @@ class Bodies(LargeBodies):
         self.trim(0)
 
     def processes(self):
-        return [process for _since, process in self._idle]
+        return self.helpers.idle()
 
 
 def came_of(read, *what, **more):

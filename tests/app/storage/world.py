@@ -15,6 +15,7 @@ from flask import Flask
 from app.served.mount import make_blueprint
 from app.served.projects import ServedProjects
 from app.storage.errors import StorageError
+from app.storage.images.pictures import Pictures
 from app.storage.routes import ROUTES
 from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
@@ -23,6 +24,7 @@ from app.storage.service import S3, s3_dialect
 from catalog import settings as project_settings
 from catalog.settings_model import ProjectSettings
 from infra.blobs.local_folder import LocalFolder
+from infra.blobs.results import ResultFolder
 from infra.instances.spec_files import SpecFiles
 from infra.instances.storage_files import StorageSpec
 from infra.secrets import tokens
@@ -72,7 +74,8 @@ class StorageWorld:
 
     def _serve(self) -> None:
         self.projects = ServedProjects(self.files, "storage", StorageProject.of, connections_max=20)
-        self.services = StorageServices(lambda project_id: self.blobs_of(project_id), lambda: self.now())
+        self.pictures = Pictures(lambda project_id: ResultFolder(self.folder, project_id))
+        self.services = StorageServices(lambda project_id: self.blobs_of(project_id), self.pictures, lambda: self.now())
         app = Flask("storage-test")
         views = StorageViews(ROUTES, self.projects, self.services, self._absent, dialects={S3: s3_dialect})
         app.register_blueprint(make_blueprint("storage", views.answer))
@@ -149,4 +152,5 @@ class StorageWorld:
         return {f"{row[0]}.{row[1]}" for row in self.rows("SELECT id, version FROM storage.objects")}
 
     def close(self) -> None:
+        self.pictures.close()
         self.projects.close()

@@ -146,11 +146,19 @@ def test_a_new_jwt_secret_signs_once_it_is_shown_and_nobody_is_signed_out_before
     tokens.signed_claims(users, tokens.verification_keys(after.jwt_secret))
 
 
+def test_the_key_of_letters_goes_with_the_jwt_secret_and_not_with_passwords(active):
+    before = told(active).mail_key
+    rotate(active, project_secrets.DATABASE_PASSWORD)
+    assert told(active).mail_key == before
+    rotate(active, project_secrets.JWT_SECRET)
+    assert told(active).mail_key == active.secrets()[names.MAIL_KEY] != before
+
+
 def test_a_restored_database_is_reached_at_once(active, served):
     with served.find(active.id).autocommit() as tx:
         assert tx.value("SELECT 1") == 1
     with psycopg.connect(active.infra.database.conninfo, autocommit=True) as admin:  # as a swap ends all sessions
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (active.id,))
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (active.id,))
     with served.find(active.id).transaction() as tx:
         assert tx.value("SELECT 2") == 2
 

@@ -7,13 +7,14 @@ import shutil
 import threading
 import time
 import uuid
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from catalog import backups, job_secrets, names
 from catalog.ids import new_project_id
-from infra.backup import sets
+from infra.backup import keys, sets
 from infra.backup.differences import serious_differences
 from infra.backup.fingerprint import Fingerprint
 from infra.blobs.local_folder import LocalFolder
@@ -432,11 +433,18 @@ def test_files_go_with_a_purge(shop):
     assert not folder.exists()
 
 
-def test_files_of_a_deleted_project_stay_until_no_backup_can_bring_it_back(shop):
+def test_files_of_a_deleted_project_go_with_it_since_its_last_backup_holds_them(shop):
     folder = stored_file(shop)
     assert shop.do(DeleteProject(shop.id)).status == "succeeded"
+    assert not folder.exists()
+
+
+def test_files_stay_until_no_backup_of_before_backups_held_files_can_bring_their_project_back(shop):
+    folder = stored_file(shop)
+    as_before_files(shop, shop.back_up())
+    assert shop.do(DeleteProject(shop.id)).status == "succeeded"
     shop.do(RetainBackups())
-    assert folder.exists(), "its last backup is there"
+    assert folder.exists(), "a backup is there that holds none"
     with shop.infra.database.autocommit() as tx:
         tx.execute("DELETE FROM backups WHERE scope = %s", (shop.id,))
     strange = folder.with_name(new_project_id())
@@ -444,6 +452,14 @@ def test_files_of_a_deleted_project_stay_until_no_backup_can_bring_it_back(shop)
     shop.do(RetainBackups())
     assert not folder.exists()
     assert strange.exists(), "of a project that the catalogue does not know, nothing is removed"
+
+
+def as_before_files(shop, backup) -> None:
+    """Make a set what a version before would have made of it."""
+    known = keys.backup_keys(shop.infra.settings.secrets_folder)
+    manifest = sets.read_manifest(shop.folder, backup.stem, known)
+    made = replace(manifest, objects=None, object_bytes=None, added_bytes=None)
+    sets.write_manifest(shop.folder, made, known[manifest.key_id])
 
 
 def moved(shop):

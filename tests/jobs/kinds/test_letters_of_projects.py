@@ -19,6 +19,8 @@ from infra.errors import Unavailable
 from infra.mail import mail
 from infra.mail.mailbox import Mailbox
 from jobs.kinds import ConfigureProject
+from jobs.kinds.project.rotate_secret import RotateSecret
+from jobs.projects import project_secrets
 
 ABOUT = AuthLetter(kind="recovery", to="ann@example.org", token="123456", token_hash="t" * 56)
 LETTER = RenderedLetter(
@@ -105,6 +107,25 @@ def test_it_waits_sealed_by_the_projects_own_key_and_in_no_job(post):
         assert word not in told
         assert word.encode() not in bytes(row["sealed"])
     assert post.life.secrets()[names.MAIL_KEY] not in told
+
+
+def test_a_letter_that_waits_while_its_key_is_rotated_is_sent_and_after_a_day_it_is_not(post):
+    before = post.projects.find(post.id)
+    rotation = post.life.engine.enqueue(RotateSecret(post.id, project_secrets.JWT_SECRET))
+    post.work()
+    assert post.life.engine.job(rotation.id).status == "succeeded"
+    post.letters.send(before, LETTER)  # by an Auth that has not been told yet
+    post.work()
+    assert [message.to for message in Mailbox(post.infra.settings.mailbox_folder).messages()] == ["ann@example.org"]
+    with post.infra.database.autocommit() as tx:
+        a_day_later = "UPDATE secrets SET expires_at = expires_at - interval '1 day' WHERE name = 'mail_key'"
+        assert tx.execute(a_day_later + " AND expires_at IS NOT NULL") == 1
+    post.letters.send(before, LETTER)
+    post.work()
+    assert post.job()["status"] == "failed"
+    post.send()
+    post.work()
+    assert post.job()["status"] == "succeeded"
 
 
 def test_a_letter_opens_in_its_own_row_alone(post):

@@ -13,7 +13,8 @@ import pytest
 
 from catalog import backups
 from infra.backup import sets
-from infra.backup.offsite import PARTIAL, TRIAL, Offsite
+from infra.backup.offsite import PARTIAL, Offsite
+from infra.backup.offsite_names import TRIAL
 from infra.errors import Refused, Unavailable
 from jobs.engine import commands
 from jobs.engine.crash import EXIT_STATUS

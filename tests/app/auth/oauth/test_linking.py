@@ -56,7 +56,7 @@ def test_who_has_the_verified_address_of_the_account_gets_it_besides(browser, au
 def test_an_address_that_nobody_vouches_for_joins_nobody(browser, auth, email):
     made = make_user(auth, email)
     user = user_of(auth, browser.sign_in(login(email, verified="no"))[2])
-    assert user["id"] != made["id"]
+    assert user["id"] != made["id"], "An account is joined by an address only that its provider vouches for"
     assert user["email"] == ""
 
 

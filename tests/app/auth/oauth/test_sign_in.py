@@ -79,10 +79,13 @@ def test_a_state_is_good_once(browser):
 
 @pytest.mark.parametrize(("state", "code"), [("", "bad_oauth_callback"), ("made up", "bad_oauth_state")])
 def test_who_brings_no_state_of_ours_is_turned_away(browser, state, code):
+    browser.leave(redirect_to=APP)  # somebody else is on their way
     answer = browser.auth.client.get(f"/project/{browser.auth.id}/auth/v1/callback?code=x&state={state}")
     where, query, fragment = place(answer.headers["Location"])
+    assert query["error_code"] == fragment["error_code"] == code, (
+        "A sign-in at a provider is ended by the state that it was begun with"
+    )
     assert where == "https://site.example.com"
-    assert query["error_code"] == fragment["error_code"] == code
 
 
 def test_a_state_that_lay_too_long_is_turned_away(browser, auth):
@@ -90,7 +93,9 @@ def test_a_state_that_lay_too_long_is_turned_away(browser, auth):
     back = browser.elsewhere(url, login()[0])
     later = auth.now() + 601
     auth.now = lambda: later
-    assert place(browser.come_back(back))[1]["error_code"] == "bad_oauth_state"
+    assert place(browser.come_back(back))[1].get("error_code") == "bad_oauth_state", (
+        "A state of OAuth ends after ten minutes"
+    )
 
 
 def test_a_code_of_somebody_else_is_of_no_use(browser):

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from infra.errors import Refused
-from infra.postgres.auth_dump.reading import DumpRow, read_rows
+from infra.postgres.auth_tables.reading import DumpRow, read_rows
 from infra.postgres.database import is_transient
 from infra.postgres.sql import statements
 

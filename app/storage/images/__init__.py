@@ -1,0 +1,1 @@
+"""Pictures as clients want them: smaller, cropped, in another format."""

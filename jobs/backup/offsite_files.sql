@@ -1,0 +1,2 @@
+-- name: is_known
+SELECT EXISTS (SELECT FROM projects WHERE id = %(owner)s);
