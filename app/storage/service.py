@@ -21,7 +21,7 @@ from app.storage.serve.project import StorageProject
 from app.storage.serve.services import StorageServices
 from app.storage.serve.views import StorageViews
 from app.storage.sweep import sweep
-from infra.blobs.local_folder import LocalFolder
+from infra.blobs.places import blob_places
 from infra.blobs.results import ResultFolder
 from infra.errors import InfraError
 from infra.files import ensure_folder
@@ -72,7 +72,7 @@ class StorageService:
         folder = settings.files_folder
         self._pictures = Pictures(lambda project_id: ResultFolder(folder, project_id))
         counts = StorageCounts(registry)
-        self.services = StorageServices(lambda project: LocalFolder(folder, project), self._pictures, counts=counts)
+        self.services = StorageServices(blob_places(settings), self._pictures, counts=counts)
         self._absent = AbsentProjects(self.projects.find, status_of, wait)
         self._counted, self._trusted_proxies = counted, settings.trusted_proxies
         self._stopped = threading.Event()

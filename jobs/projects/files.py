@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.ids import is_project_id
-from infra.blobs.local_folder import LocalFolder
+from infra.blobs.places import blob_places
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SQL = statements(__file__)
 
 def place_of(infra: Infra, project_id: str) -> BlobStore:
     """Return where the bytes of a project's files are."""
-    return LocalFolder(infra.settings.files_folder, project_id)
+    return blob_places(infra.settings)(project_id)
 
 
 def remove_files(run: Run[Any], project_id: str) -> None:

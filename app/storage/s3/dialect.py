@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
@@ -11,6 +12,7 @@ from flask import Response, request
 from app.storage.s3 import errors
 from app.storage.s3.routes import route_of
 from app.storage.s3.sigv4.admission import signed_by
+from app.storage.s3.sigv4.expected import SignedRequest
 from app.storage.s3.sigv4.payload import verified_body
 from app.storage.s3.sigv4.stated import signature_of
 from app.storage.s3.xml import plain_text, serialized
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from app.storage.serve.project import StorageProject
 
 NAME, XML = "s3", "application/xml"
+_ENDPOINT = re.compile(rf"/(?:storage/[^/]+|project/[^/]+/storage/v1)/{NAME}")
 
 
 class S3Dialect:
@@ -40,7 +43,9 @@ class S3Dialect:
         """Return who signed the request, and its body as it is read. Raises StorageError."""
         headers: Mapping[str, str] = request.headers  # type: ignore[assignment]
         stated = signature_of(headers, _query())
-        caller, signer = signed_by(project, stated, (request.method, request.path, _query(), headers), clock)
+        endpoint = _ENDPOINT.match(request.path)
+        signed = SignedRequest(request.method, request.path, _query(), headers, endpoint[0] if endpoint else "")
+        caller, signer = signed_by(project, stated, signed, clock)
         body = verified_body(stated, signer, headers, request.stream, stated_length())
         return Admitted(caller, body, body.length)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import time
@@ -68,14 +69,13 @@ class StorageWorld:
         self.tenant, self.id, self.secret = tenant, tenant.id, secret
         self.folder = folder / "storage"
         self.files = SpecFiles(folder / "specs", StorageSpec)
+        self.blobs_of = functools.partial(LocalFolder, self.folder)  # a test that needs another place puts it here
         self.now = time.time  # a test that needs another time puts it here
 
     def _serve(self) -> None:
         self.projects = ServedProjects(self.files, "storage", StorageProject.of, connections_max=20)
         self.pictures = Pictures(lambda project_id: ResultFolder(self.folder, project_id))
-        self.services = StorageServices(
-            lambda project_id: LocalFolder(self.folder, project_id), self.pictures, lambda: self.now()
-        )
+        self.services = StorageServices(lambda project_id: self.blobs_of(project_id), self.pictures, lambda: self.now())
         app = Flask("storage-test")
         views = StorageViews(ROUTES, self.projects, self.services, self._absent, dialects={S3: s3_dialect})
         app.register_blueprint(make_blueprint("storage", views.answer))
@@ -83,7 +83,7 @@ class StorageWorld:
 
     @property
     def place(self):
-        return LocalFolder(self.folder, self.id)
+        return self.blobs_of(self.id)
 
     @property
     def project(self):

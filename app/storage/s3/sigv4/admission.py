@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from app.served.claims import TokenRefused, verified_claims
 from app.storage.s3 import errors
-from app.storage.s3.sigv4.expected import ExpectedSigner, is_equal
+from app.storage.s3.sigv4.expected import ExpectedSigner
 from app.storage.serve.caller import SERVICE, Caller, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from app.storage.s3.sigv4.expected import SignedRequest
     from app.storage.s3.sigv4.stated import StatedSignature
     from app.storage.serve.project import StorageProject
 
@@ -22,18 +23,15 @@ SIGNED_PREFIX = "x-amz-"
 def signed_by(
     project: StorageProject,
     stated: StatedSignature,
-    request: tuple[str, str, Mapping[str, Sequence[str]], Mapping[str, str]],
+    request: SignedRequest,
     clock: Callable[[], float],
 ) -> tuple[Caller, ExpectedSigner]:
-    """Return who signed a request, and what goes on signing its body. Raises StorageError.
-
-    request  method, path, query and headers, as they came, decoded
-    """
+    """Return who signed a request, and what goes on signing its body. Raises StorageError."""
     check_time(stated, clock())
-    check_headers(stated, request[3])
+    check_headers(stated, request.headers)
     for secret in _secrets(project, stated):
         signer = ExpectedSigner(stated, secret)
-        if is_equal(stated.signature, signer.of_request(*request)):
+        if signer.has_signed(request):
             return _caller(project, stated, clock), signer
     raise errors.signature_mismatch()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,9 +14,32 @@ from botocore.credentials import Credentials
 from app.storage.s3.sigv4.stated import SERVICE, StatedSignature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-NAME_IN_QUERY = "X-Amz-Signature"
+IN_QUERY = "X-Amz-Signature"
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """What of a request is signed: path and query decoded, as they mean something to us. headers: as they came.
+
+    endpoint  the beginning of the path that clients are given as the protocol's address
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Sequence[str]]
+    headers: Mapping[str, str]
+    endpoint: str
+
+    def readings(self) -> Iterator[tuple[str, str]]:
+        """Return the host and path by which clients may have signed it, the usual ones first.
+
+        s3cmd takes an address with a path for the name of a host. Both say the same of where the request goes.
+        """
+        host = self.headers.get("Host", "")
+        yield host, self.path
+        yield host + self.endpoint, self.path.removeprefix(self.endpoint) or "/"
 
 
 class ExpectedSigner(SigV4Auth):  # type: ignore[misc]
@@ -25,16 +49,26 @@ class ExpectedSigner(SigV4Auth):  # type: ignore[misc]
         super().__init__(Credentials(stated.access_key, secret), SERVICE, stated.region)
         self._stated = stated
 
-    def of_request(self, method: str, path: str, query: Mapping[str, Sequence[str]], headers: Mapping[str, str]) -> str:
-        """Return a request's signature. path, query: decoded, as they mean something to us."""
-        stated = self._stated
-        pairs = [(name, value) for name, values in query.items() for value in values if name != NAME_IN_QUERY]
-        request = AWSRequest(method, "http://host" + quote(path, safe="/~"), params=pairs)
+    def has_signed(self, request: SignedRequest) -> bool:
+        """Return whether the signature is that of the request."""
+        return any(
+            is_equal(self._stated.signature, self._of_request(request, *reading)) for reading in request.readings()
+        )
+
+    def _of_request(self, request: SignedRequest, host: str, path: str) -> str:
+        stated, signed = self._stated, HTTPHeaders()
         for name in stated.headers:
-            request.headers[name] = _as_sent(headers.get(name, ""))
-        # Read from there, whether it is among those that are signed or not.
-        asked = AWSRequest(method, request.url, headers={"X-Amz-Content-SHA256": stated.payload}, params=pairs)
-        asked.context.update(timestamp=stated.moment, signed=request.headers)
+            signed[name] = _as_sent(host if name == "host" else request.headers.get(name, ""))
+        asked = AWSRequest(
+            request.method,
+            "http://host" + quote(path, safe="/~"),
+            # Read from there, whether it is among those that are signed or not.
+            headers={"X-Amz-Content-SHA256": stated.payload},
+            params=[
+                (name, value) for name, all_of_it in request.query.items() for value in all_of_it if name != IN_QUERY
+            ],
+        )
+        asked.context.update(timestamp=stated.moment, signed=signed)
         return self._of(self.string_to_sign(asked, self.canonical_request(asked)))
 
     def of_text(self, kind: str, *lines: str) -> str:
