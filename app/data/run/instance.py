@@ -95,8 +95,9 @@ class Instance:
             return respond.error_response(fault, head=raw.method == "HEAD", minimal=minimal)
 
     def forget_schema(self) -> None:
-        """Read the catalogue again before the next request."""
+        """Read the catalogue again before the next request, and plan what comes anew."""
         self._cache = None
+        self._plans.forget()
 
     def ready(self) -> SchemaCache:
         """Return what there is to plan against. Raises PgrstError unless the database answers, with its catalogue.

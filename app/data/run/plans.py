@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.data.sql.statement import PlannedStatement
 
 # Of one project. A shape that came once is remembered, and read and planned for good when it comes again.
-SHAPES_MAX = 512
+SHAPES_MAX = 256
 T = TypeVar("T")
 
 
@@ -57,6 +57,10 @@ class StatementPlans:
 
     def __init__(self, config: DataConfig, read_body: ReadBody) -> None:
         self._config, self._read_body = config, read_body
+        self.forget()
+
+    def forget(self) -> None:
+        """Keep no shape that has come so far."""
         self._seen: dict[Hashable, None] = {}
         self._read: dict[Hashable, Request] = {}
         self._kept = _Kept()
