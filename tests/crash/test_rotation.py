@@ -87,7 +87,7 @@ def test_a_killed_rotation_resumes_and_ends_the_same(secret, crash, settings, in
         roles = names.roles(project)
         wanted = {
             "databasePassword": {names.password(login) for login in roles.logins},
-            "jwtSecret": {names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY},
+            "jwtSecret": {names.JWT_SECRET, names.ANON_KEY, names.SERVICE_KEY, names.MAIL_KEY},
         }
         assert changed == wanted[secret]
         # No version is left that nobody waits for, and none was made twice.
