@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.data.errors import PgrstError
 from app.data.run.connections import login_role
-from catalog.ids import is_project_id
 from infra.secrets import opaque_keys, tokens
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 TOKEN_BYTES_MAX = 16_384
 # Tokens up to this length are verified once and then remembered: a signature does not become wrong again.
 REMEMBERED_BYTES_MAX = 4_096
+# A project's container has no catalogue to ask.
+_ANONYMOUS = re.compile(r"(proj_[0-9a-f]{16})_anon")
 _PATH_PART = re.compile(r"\.([A-Za-z0-9_$@-]+)|\.\"([^\"]*)\"|\[(\d+)\]")
 
 
@@ -140,10 +141,10 @@ def role_of(claims: dict[str, Any], config: DataConfig) -> str:
 @functools.lru_cache(maxsize=1024)
 def role_aliases(anon_role: str) -> dict[str, str]:
     """Return a project's roles by the names that clients use, told from its anonymous role; others have none."""
-    prefix, _, last = anon_role.rpartition("_")
-    if last != "anon" or not is_project_id(prefix):
+    found = _ANONYMOUS.fullmatch(anon_role)
+    if found is None:
         return {}
-    return {"anon": anon_role, "authenticated": f"{prefix}_authenticated", "service_role": f"{prefix}_service"}
+    return {"anon": anon_role, "authenticated": f"{found[1]}_authenticated", "service_role": f"{found[1]}_service"}
 
 
 def refuse_role_escape(role: str, config: DataConfig) -> None:

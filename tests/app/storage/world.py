@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import time
@@ -69,7 +68,8 @@ class StorageWorld:
         self.tenant, self.id, self.secret = tenant, tenant.id, secret
         self.folder = folder / "storage"
         self.files = SpecFiles(folder / "specs", StorageSpec)
-        self.blobs_of = functools.partial(LocalFolder, self.folder)  # a test that needs another place puts it here
+        # A test that needs another place puts it here, or moves the folder.
+        self.blobs_of = lambda project_id: LocalFolder(self.folder, project_id)
         self.now = time.time  # a test that needs another time puts it here
 
     def _serve(self) -> None:
