@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.fixtures.journeys import CONNECTIONS, file_of, listed, passed, statement_of, watched
+from tests.fixtures.journeys import UNLISTED, file_of, listed, passed, statement_of, watched
 from tests.fixtures.projects import drop
 from tests.jobs.conftest import wait_until
 from workers.process import Process
@@ -66,7 +66,7 @@ def test_a_request_for_a_project_passes_the_files_that_are_listed_and_no_other(o
 
 
 def without_connections(files: list[str]) -> list[str]:
-    return [name for name in files if name not in CONNECTIONS]
+    return [name for name in files if name not in UNLISTED]
 
 
 def beside(file: str) -> str:
