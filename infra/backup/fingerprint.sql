@@ -6,7 +6,10 @@ SELECT CASE WHEN to_regclass('launchdb.schema_migrations') IS NOT NULL THEN
 
 -- name: written
 -- How many rows were ever written, those of the catalogues included, and since when that is counted: a crash begins anew.
-SELECT concat_ws(' ', tup_inserted + tup_updated + tup_deleted, stats_reset, (SELECT stats_reset FROM pg_stat_archiver))
+-- What backups write there to hold files is nobody's writing.
+SELECT concat_ws(' ', tup_inserted + tup_updated + tup_deleted
+                      - coalesce((SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_all_tables
+                                   WHERE relid = to_regclass('launchdb.files_hold')), 0), stats_reset, (SELECT stats_reset FROM pg_stat_archiver))
   FROM pg_stat_database WHERE datname = current_database();
 
 -- name: export_snapshot

@@ -203,7 +203,7 @@ def test_row_security_tells_users_apart_and_the_service_key_from_them(shop):
     assert shop.call("GET", "/notes").json() == []
     assert Counter(row["stars"] for row in shop.served("GET", "/notes").json()) == {0: 1, 5: 1}
     refused = shop.call("POST", "/notes", json={"body": "nobody's", "owner": ADA})
-    assert (refused.status_code, refused.json()["code"]) == (403, "42501")
+    assert (refused.status_code, refused.json()["code"]) == (401, "42501")
 
 
 def test_the_keys_of_one_project_are_good_for_no_other(place, shop):
