@@ -227,6 +227,8 @@ class _ExportReader:
             yield replace(file, chunks=None if file.chunks is None else self._chunks(count))
         if count:
             self._sums["files"] = count
+        if self._member is not None and self._member.name != SUMS:
+            raise BackupDamaged(_STRANGE)
         if json.loads(_text(self._tar, self._member, SUMS)) != self._sums:
             raise BackupDamaged("the export is not whole: its checksum does not fit")
 

@@ -101,7 +101,9 @@ def test_a_project_is_served_by_its_container_and_leaves_nothing(dockerd, life):
     )
     assert (status, headers["Location"]) == (201, "/notes?id=eq.1")
     assert asked(life, f"/notes?select=body&apikey={key}")[2] == [{"body": "hello"}]
-    assert asked(life, "/", key=key)[2]["host"].endswith(f"/db/{life.id}")
+    described = asked(life, "/", key=key)[2]
+    assert f"{described['schemes'][0]}://{described['host']}" == life.infra.settings.base_url
+    assert described["basePath"] == f"/db/{life.id}"
     assert life.delete().status == "succeeded"
     assert mine(dockerd, life) == []
     kept = {path.parent.name for path in life.infra.settings.home.rglob(f"*{life.id}*")}

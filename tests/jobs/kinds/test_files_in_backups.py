@@ -310,7 +310,7 @@ def test_many_files_are_backed_up_damaged_found_restored_beside_and_swapped(shop
     second = shop.back_up()
     assert len(set(shop.lying()) - lying) == 2
     assert shop.beside(second).contents() == shop.files.contents()
-    [changed] = [path for path in shop.lying() if path.stat().st_size == max(map(size_of, shop.lying()))][:1]
+    changed = max(shop.lying(), key=size_of)
     content = bytearray(changed.read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)

@@ -283,9 +283,9 @@ def test_after_a_flipped_bit_the_same_project_can_be_imported_from_a_whole_file(
 def rewritten(moves, path, change):
     """The same export with another head, as somebody could make it who knows the passphrase."""
     gpg, target = Gpg(moves.here.settings.run_folder / "gnupg"), path.with_name("changed.gpg")
-    with transfer.open_export(path, gpg, PASSPHRASE) as (head, pieces):
+    with transfer.open_export(path, gpg, PASSPHRASE) as (head, pieces, _files):
         packed = b"".join(pieces)
-    transfer.write_export(target, change(head), io.BytesIO(packed), gpg, PASSPHRASE, lambda _done: None)
+    transfer.write_export(target, change(head), io.BytesIO(packed), gpg, PASSPHRASE, files=(), look=lambda _done: None)
     return target
 
 
@@ -349,7 +349,7 @@ def test_a_member_that_does_not_belong_there_is_refused(moves, tmp_path):
     """Nothing is ever unpacked under a name that the file chooses."""
     path = moves.export()
     gpg = Gpg(moves.here.settings.run_folder / "gnupg")
-    with transfer.open_export(path, gpg, PASSPHRASE) as (head, _pieces):
+    with transfer.open_export(path, gpg, PASSPHRASE) as (head, _pieces, _files):
         plain = tmp_path / "x.tar"
         with tarfile.open(plain, "w") as tar:
             (tmp_path / "head").write_text(json.dumps(asdict(head)))
@@ -362,7 +362,7 @@ def test_a_member_that_does_not_belong_there_is_refused(moves, tmp_path):
     file = moves.carry(target)
     project = moves.take_in(keep=False)
     job = moves.import_(file, project)
-    assert (job.status, "should not" in job.error["detail"]) == ("failed", True)
+    assert (job.status, "should not" in job.error["detail"]) == ("failed", True), job.error
 
 
 @pytest.mark.parametrize("crash", places(ExportProject))
@@ -381,9 +381,10 @@ def test_an_export_killed_anywhere_is_one_whole_file_in_the_end(crash, settings,
         assert engine.job(job.id).status == "succeeded", engine.job(job.id).error
         path = path_of(settings.exports_folder, project, job.id)
         assert [each.name for each in path.parent.iterdir()] == [path.name]
-        with transfer.open_export(path, Gpg(settings.run_folder / "gnupg"), PASSPHRASE) as (head, pieces):
+        with transfer.open_export(path, Gpg(settings.run_folder / "gnupg"), PASSPHRASE) as (head, pieces, coming):
             assert head.scope == project
             assert sum(len(piece) for piece in pieces) > 1000
+            assert list(coming) == []
         with infra.database.autocommit() as tx:
             assert tx.value("SELECT count(*) FROM secrets WHERE name LIKE 'job %%'") == 0
     finally:
