@@ -75,7 +75,7 @@ class ObjectReader:
 
 @contextmanager
 def worded() -> Iterator[None]:
-    """Say in our words what the object store has said; no secret is in any of its own."""
+    """Raise in our words what the object store has said; no secret is in any of its own."""
     try:
         yield
     except ClientError as error:

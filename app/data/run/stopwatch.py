@@ -19,7 +19,7 @@ class Stopwatch:
             self._seconds[part], self._began = now - self._began, now
 
     def skip(self) -> None:
-        """Let what has gone by since the last part count for none."""
+        """Begin the next part now: what has gone by since the last one counts for none."""
         if self._runs:
             self._began = time.perf_counter()
 

@@ -122,7 +122,7 @@ class ServerWatch:
         return any(value for row in found for value in row.values())
 
     def shut_out(self, backend: Backend) -> None:
-        """Let a login begin no session until its limits are set anew, and end those that it has.
+        """Refuse a login new sessions until its limits are set anew, and end those that it has.
 
         Raises Unavailable, LockTableFull while there is no lock left.
         """

@@ -116,7 +116,7 @@ def put_files_in_place(run: Run[RestoreProject]) -> None:
 
 
 def take_files_back(run: Run[RestoreProject]) -> None:
-    """Let Storage remove what no row names, and all files of a project that this restore was to make."""
+    """Release Storage's bytes for removal, and remove all files of a project that this restore was to make."""
     live = names.database(run.args.project_id)
     if _staging(run).exists(live):
         stored_files.restore_hold(run, live).release()
