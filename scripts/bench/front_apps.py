@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from flask import Flask, Response, request
 from psycopg import sql
+from psycopg.types.string import TextLoader
 
 from app.data.serve.config_source import ConfigSource
 from app.data.serve.standalone import DataApi
@@ -58,8 +59,7 @@ def bare_sql(file: Path) -> Flask:
 
     def connection() -> psycopg.Connection[Any]:
         if not hasattr(held, "connection"):
-            held.connection = psycopg.connect(spec["conninfo"], autocommit=True, prepare_threshold=0)
-            held.connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(spec["role"])))
+            held.connection = _connected(spec["conninfo"], spec["role"])
         return held.connection  # type: ignore[no-any-return]
 
     def add(number: int, view: dict[str, Any]) -> None:
@@ -70,16 +70,21 @@ def bare_sql(file: Path) -> Flask:
             if view["body"]:
                 values[view["body"]] = request.get_data(as_text=True)
             row = connection().execute(view["sql"], values).fetchone()
-            body = row[2] if row else ""
-            return Response(
-                body if isinstance(body, str) else json.dumps(body), view["status"], content_type="application/json"
-            )
+            return Response(row[2] if row else "", view["status"], content_type="application/json")
 
         app.add_url_rule(view["path"], f"view{number}", answer, methods=[view["method"]])
 
     for number, view in enumerate(spec["views"]):
         add(number, view)
     return app
+
+
+def _connected(conninfo: str, role: str) -> psycopg.Connection[Any]:
+    found = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
+    for kind in ("json", "jsonb"):  # their text is the answer
+        found.adapters.register_loader(kind, TextLoader)
+    found.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    return found
 
 
 def behaviour(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
