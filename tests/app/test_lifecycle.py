@@ -7,7 +7,7 @@ import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
-from tests.app.test_projects import soon
+from tests.app.test_projects import working
 
 VERBS = ("pause", "resume", "restart", "vacuum")
 
@@ -44,8 +44,8 @@ def test_a_paused_project_says_so_to_its_clients_until_it_is_resumed(owner, proj
     rest = f"/project/{project.rpartition('/')[2]}/rest/v1/"
     client = town.stranger(apikey=known["serviceRoleKey"])
     assert client.get(rest).status_code == 200
-    soon(engine)
-    paused = owner.post(f"{project}/pause", json={}, headers={"Prefer": "wait=30"})
+    with working(engine):
+        paused = owner.post(f"{project}/pause", json={}, headers={"Prefer": "wait=30"})
     assert (paused.status_code, paused.json()["project"]["status"]) == (200, "paused")
     town.app.extensions["launchdb"].statuses.clear()
     away = client.get(rest)
@@ -53,8 +53,8 @@ def test_a_paused_project_says_so_to_its_clients_until_it_is_resumed(owner, proj
     assert int(away.headers["Retry-After"]) > 0
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(known["databaseUrl"])
-    soon(engine)
-    assert owner.post(f"{project}/resume", json={}, headers={"Prefer": "wait=30"}).status_code == 200
+    with working(engine):
+        assert owner.post(f"{project}/resume", json={}, headers={"Prefer": "wait=30"}).status_code == 200
     assert client.get(rest).status_code == 200
     psycopg.connect(known["databaseUrl"]).close()
     assert owner.get(f"{project}/connection").json() == known
@@ -101,8 +101,8 @@ def test_a_changed_pool_of_an_active_project_takes_effect_by_a_job(owner, projec
     assert owner.get(f"/api/jobs/{answer.json()['job']['id']}").json()["result"]["poolSize"] == 9
     file = settings.instances_folder / project.rpartition("/")[2] / "data-api.conf"
     assert "db-pool = 9" in file.read_text()
-    soon(engine)
-    waited = owner.patch(project, json={"poolSize": 4}, headers={"Prefer": "wait=30"})
+    with working(engine):
+        waited = owner.patch(project, json={"poolSize": 4}, headers={"Prefer": "wait=30"})
     assert (waited.status_code, waited.json()["poolSize"]) == (200, 4)
     assert owner.patch(project, json={"poolSize": 4}).status_code == 200, "nothing has changed, so there is no job"
     assert owner.patch(project, json={"name": "renamed"}).status_code == 200

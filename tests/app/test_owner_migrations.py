@@ -10,7 +10,7 @@ import pytest
 
 import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
-from tests.app.test_projects import soon
+from tests.app.test_projects import working
 from tests.fixtures.projects import stored_tenant
 from tests.jobs.conftest import wait_until
 
@@ -303,12 +303,12 @@ def test_only_an_active_project_takes_one(send, owner, project, engine):
 
 
 def test_who_prefers_to_wait_gets_the_end(owner, project, engine):
-    soon(engine)
-    answer = owner.post(
-        f"/api/projects/{project}/migrations",
-        json={"version": "1", "name": "notes", "sql": NOTES},
-        headers={"Prefer": "wait=30"},
-    )
+    with working(engine):
+        answer = owner.post(
+            f"/api/projects/{project}/migrations",
+            json={"version": "1", "name": "notes", "sql": NOTES},
+            headers={"Prefer": "wait=30"},
+        )
     assert (answer.status_code, answer.json()["migration"]["status"]) == (200, "applied")
 
 

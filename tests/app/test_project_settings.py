@@ -6,7 +6,7 @@ import pytest
 
 from infra.instances.auth_files import AuthSpec
 from tests.app.test_bad_input import problem
-from tests.app.test_projects import soon
+from tests.app.test_projects import working
 
 BAD = [
     ({"maxRows": 0}, "/maxRows"),
@@ -260,8 +260,8 @@ def test_a_change_that_the_data_api_must_know_is_a_job(owner, project, engine):
     assert (found.json()["version"], found.json()["appliedVersion"]) == (2, 2)
     result = owner.get(answer.headers["Location"]).json()["result"]
     assert (result["settingsVersion"], result["settings"]["maxRows"]) == (2, 5)
-    soon(engine)
-    waited = owner.patch(f"{project}/settings", json={"maxRows": 6}, headers={"Prefer": "wait=30"})
+    with working(engine):
+        waited = owner.patch(f"{project}/settings", json={"maxRows": 6}, headers={"Prefer": "wait=30"})
     assert (waited.status_code, waited.json()["appliedVersion"]) == (200, 3)
     assert "job" not in waited.json()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -12,8 +13,9 @@ import jobs.kinds  # noqa: F401 - the kinds under test
 from tests.app.test_bad_input import problem
 
 
-def soon(engine):
-    """Have the engine run one job to its end, as soon as there is one."""
+@contextmanager
+def working(engine):
+    """Have the engine run one job to its end, as soon as there is one; ends when it has."""
 
     def run():
         deadline, began = time.monotonic() + 60, False
@@ -27,7 +29,10 @@ def soon(engine):
 
     running = threading.Thread(target=run)
     running.start()
-    return running
+    try:
+        yield
+    finally:
+        running.join()
 
 
 def test_a_creation_answers_at_once_and_says_where_to_look(owner):
@@ -44,9 +49,8 @@ def test_a_creation_answers_at_once_and_says_where_to_look(owner):
 
 @pytest.mark.gpg
 def test_who_waits_gets_the_project_as_soon_as_it_is_there_and_can_connect(owner, engine):
-    worker = soon(engine)
-    answer = owner.post("/api/projects", json={"name": "shop"}, headers={"Prefer": "wait=30"})
-    worker.join()
+    with working(engine):
+        answer = owner.post("/api/projects", json={"name": "shop"}, headers={"Prefer": "wait=30"})
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (201, "wait=30")
     project = answer.json()["project"]
     assert answer.headers["Location"] == f"/api/projects/{project['id']}"
@@ -56,9 +60,8 @@ def test_who_waits_gets_the_project_as_soon_as_it_is_there_and_can_connect(owner
     with psycopg.connect(shown.json()["databaseUrl"]) as connection:
         assert connection.execute("SELECT current_database()").fetchone()[0] == project["id"]
     assert shown.json()["restUrl"] == project["endpoints"]["restUrl"]
-    worker = soon(engine)
-    gone = owner.delete(f"/api/projects/{project['id']}", headers={"Prefer": "respond-async, wait=30"})
-    worker.join()
+    with working(engine):
+        gone = owner.delete(f"/api/projects/{project['id']}", headers={"Prefer": "respond-async, wait=30"})
     assert (gone.status_code, gone.json()["job"]["status"]) == (200, "succeeded")
     problem(owner.get(f"/api/projects/{project['id']}"), 404)
 
@@ -189,9 +192,8 @@ def events_of(text):
 
 def test_a_stream_tells_each_change_resumes_and_ends_with_the_last(owner, engine):
     job = owner.project()["currentJob"]
-    worker = soon(engine)
-    answer = owner.get(f"/api/jobs/{job}/events")
-    worker.join()
+    with working(engine):
+        answer = owner.get(f"/api/jobs/{job}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     told = events_of(answer.text)
     assert [block["event"] for block in told].count("step") >= 6
