@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.storage.objects.found import FoundObject
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 META, META_BYTES_MAX = "x-amz-meta-", 2048

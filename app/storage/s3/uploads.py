@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 LIVES = timedelta(days=7)
