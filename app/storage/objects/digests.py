@@ -11,46 +11,60 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-# Fewer bytes are hashed before a thread has begun.
-BESIDE_BYTES = 2 * 1024 * 1024
-# How many parts may wait for the slower digest: they are in memory so long.
+# What is larger comes in parts elsewhere, and has a tag that is not its MD5: that takes as long as all else together.
+LARGE_BYTES = 5 * 1024 * 1024
+# How many pieces may wait for a digest: they are in memory so long.
 AHEAD = 8
 
 
 @dataclass(frozen=True)
 class Digests:
-    """What was counted. md5: as clients compare; sha256: by which a copy is known as one."""
+    """What was counted. sha256: by which a copy is known as one; md5: None of a large object that nobody compares."""
 
     size: int
-    md5: str
     sha256: str
+    md5: str | None
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, without quotes: the MD5, or a name by the SHA-256 in the form of what came in parts."""
+        return self.md5 or f"{self.sha256[:32]}-{-(-self.size // LARGE_BYTES)}"
 
 
 class ByteDigests:
-    """Counts the bytes of one object. Whoever makes it closes it."""
+    """Counts the bytes of one object. Whoever makes it closes it.
 
-    def __init__(self) -> None:
-        self._md5, self._sha256, self.size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    compared  whether its client compares the MD5, however large it is
+    """
+
+    def __init__(self, *, compared: bool = False) -> None:
+        self.size, self._compared = 0, compared
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._beside: tuple[_Beside, ...] = ()
 
     def update(self, part: bytes) -> None:
         """Count bytes, which do not change any more."""
         self.size += len(part)
-        if self.size > BESIDE_BYTES and not self._beside:
-            self._beside = (_Beside(self._md5), _Beside(self._sha256))
-        for each in self._beside or (self._md5, self._sha256):
+        if self._is_large and not self._beside:
+            self._beside = tuple(map(_Beside, (self._sha256, self._md5) if self._compared else (self._sha256,)))
+        for each in self._beside or (self._sha256, self._md5):
             each.update(part)
 
     def found(self) -> Digests:
         """Return what was counted, once all of it is."""
         for each in self._beside:
             each.finish()
-        return Digests(self.size, self._md5.hexdigest(), self._sha256.hexdigest())
+        has_md5 = self._compared or not self._is_large
+        return Digests(self.size, self._sha256.hexdigest(), self._md5.hexdigest() if has_md5 else None)
 
     def close(self) -> None:
         """End what goes on beside."""
         for each in self._beside:
             each.close()
+
+    @property
+    def _is_large(self) -> bool:
+        return self.size > LARGE_BYTES
 
 
 class _Beside:

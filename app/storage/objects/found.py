@@ -85,8 +85,8 @@ def object_for_caller(call: StorageCall, tx: StorageTransaction, bucket: str, ke
     caller = call.caller
     if not caller.is_known:
         return public_object(tx, bucket, key)
-    becoming = {"bucket": bucket, "role": caller.db_role, "claims": caller.claims_text}
-    buckets, objects = tx.together((SQL.become_unless_public, becoming), _asked(bucket, key))
+    becoming = SQL.become_unless_public, {"bucket": bucket, **tx.rights_of(caller)}
+    buckets, objects = tx.together(becoming, _asked(bucket, key))
     if not buckets:
         raise no_such_bucket()
     return _first(objects)

@@ -102,7 +102,7 @@ class Storing:
         limits = self.permit(incoming)
         writer = self._place.begin()
         try:
-            digests = receive(writer, incoming.chunks, limits)
+            digests = receive(writer, incoming, limits)
             writer.commit(self.name)
         except NoRoom as error:
             raise over_quota() from error
@@ -164,10 +164,10 @@ class Storing:
         return self._id
 
 
-def receive(writer: BlobWriter, chunks: Iterator[bytes], limits: Limits) -> Digests:
+def receive(writer: BlobWriter, incoming: Incoming, limits: Limits) -> Digests:
     """Write bytes as they come, and hash them. Raises StorageError for too many, or of a type that is not taken."""
-    with closing(ByteDigests()) as digests:
-        for number, part in enumerate(_regrouped(chunks)):
+    with closing(ByteDigests(compared=incoming.compares_md5)) as digests:
+        for number, part in enumerate(_regrouped(incoming.chunks)):
             if number == 0:
                 limits.check_content(part[: content.BEGINNING_BYTES])
             digests.update(part)
@@ -180,7 +180,7 @@ def stored_metadata(incoming: Incoming, digests: Digests) -> dict[str, Any]:
     """Return what is kept of an object beside its row, in the members that clients know."""
     found = {
         **incoming.more,
-        "eTag": f'"{incoming.etag or digests.md5}"',
+        "eTag": f'"{incoming.etag or digests.etag}"',
         "size": digests.size,
         "mimetype": incoming.content_type,
         "cacheControl": incoming.cache_control,

@@ -57,6 +57,7 @@ def incoming_of(call: StorageCall, chunks: Iterator[bytes] | None = None) -> Inc
         length=call.length if chunks is None else None,
         chunks=whole_body(call) if chunks is None else chunks,
         more=more_of(call.headers),
+        compares_md5=True,
     )
 
 

@@ -35,27 +35,34 @@ _BEGIN = PipelineStep(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 # the session to another request right behind that.
 _RESETS = reset_steps(thorough=True)
 _COMMIT, _ROLLBACK = (PipelineStep(b"COMMIT"), *_RESETS), (PipelineStep(b"ROLLBACK"), *_RESETS)
+# Behind what was only read by roles that no policy applies to, nothing of a tenant's has run.
+_COMMIT_OF_OURS = (PipelineStep(b"COMMIT"), *reset_steps(thorough=False))
 
 
 class StorageTransaction:
     """Statements in, plain rows out. It runs as Storage's login until it becomes the caller.
 
     asked  what policies can see of the request: operation, method, path and headers
-    once   whether the first statements that are answered end it: then there is one round trip, and nothing may follow
+    once   whether the first statements that are answered end it, which only read: then there is one round trip, and
+           nothing may follow
     """
 
     def __init__(self, connection: PipelineConnection, asked: Mapping[str, str], *, once: bool = False) -> None:
         self._connection, self._once = connection, once
         settings = {**asked, "statement_ms": STATEMENT_MS, "lock_ms": LOCK_MS}
         self._waiting = [_BEGIN, make_step(SQL.begin, settings, keep=True)]
-        self._is_new, self._is_over = True, False
+        self._is_new, self._is_over, self._asks_policies = True, False, False
 
     # --- whose rights count
 
     def become(self, caller: Caller) -> None:
         """Run what follows as the caller's role: policies decide."""
-        values: dict[str, object] = {"role": caller.db_role, "claims": caller.claims_text}
-        self._waiting.append(make_step(SQL.become, values, keep=self._is_new))
+        self._waiting.append(make_step(SQL.become, self.rights_of(caller), keep=self._is_new))
+
+    def rights_of(self, caller: Caller) -> dict[str, object]:
+        """Return the values by which a statement takes the caller's role itself. Raises StorageError."""
+        self._asks_policies = self._asks_policies or not caller.is_service
+        return {"role": caller.db_role, "claims": caller.claims_text}
 
     def become_storage(self) -> None:
         """Run what follows with Storage's own rights, to which policies do not apply."""
@@ -121,7 +128,7 @@ class StorageTransaction:
         if self._is_over:
             raise RuntimeError("the transaction has ended")
         steps = [*self._waiting, *(self._step(query, params or {}) for query, params in asked)]
-        ending = _COMMIT if self._once else ()
+        ending = (_COMMIT if self._asks_policies else _COMMIT_OF_OURS) if self._once else ()
         done = len(steps) + bool(ending)
         said = self._sent([*steps, *ending])
         if said.outlived and self._is_new and len(said.results) < done:
