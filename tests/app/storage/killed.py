@@ -41,6 +41,8 @@ def carry_out(place, do, after) -> None:
     def act(real):
         def done(*given, **named):
             result = real(*given, **named)
+            if real is os.open and not given[1] & os.O_CREAT:
+                return result  # who dies behind it leaves what they have found
             if next(count) == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
