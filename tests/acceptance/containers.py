@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -30,14 +30,17 @@ def in_containers(installation, folder):
     """Give the one installation of the session as a place."""
     names = folder / "hosts"
     names.write_text(f"127.0.0.1 localhost {DOMAIN}\n")
-    post = Server(folder, installation.host)
-    shutil.copyfile(post.ca_file, installation.home / MAIL_AUTHORITY)
-    sink = post.start(port=MAIL_PORT).sink
+    with (
+        closing(Server(folder, installation.host)) as post,
+        closing(installation.signed_in()) as owner,
+        _known_here(DOMAIN),
+    ):
+        shutil.copyfile(post.ca_file, installation.home / MAIL_AUTHORITY)
+        sink = post.start(port=MAIL_PORT).sink
 
-    def letters():
-        return [_letter(message) for message in reversed(sink.messages)]
+        def letters():
+            return [_letter(message) for message in reversed(sink.messages)]
 
-    with installation.signed_in() as owner, _known_here(DOMAIN):
         yield Place(
             url=installation.settings.base_url,
             owner=owner,
@@ -49,7 +52,6 @@ def in_containers(installation, folder):
             key_pin=_key_pin(installation.settings),
             run_by=(*KNOWING_THE_NAME, str(names)),
         )
-    post.close()
 
 
 def _letter(message) -> Letter:
