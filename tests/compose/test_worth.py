@@ -15,7 +15,7 @@ from infra.host import docker_cli
 from infra.secrets import secretfiles
 from infra.secrets.services import LOGINS, SERVICES, SUPERUSER
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import wait_for
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 
