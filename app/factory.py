@@ -73,7 +73,7 @@ def create_app(
 ) -> Flask:
     """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them."""
     app = Flask("launchdb", static_folder=None)
-    app.extensions[EXTENSION] = AppContext.of(settings, infra)
+    app.extensions[EXTENSION] = AppContext(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
