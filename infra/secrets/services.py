@@ -64,7 +64,7 @@ SERVICES: Mapping[str, ServiceSecrets] = {
 
 def held_files(settings: Settings) -> tuple[str, ...]:
     """Return the secrets that this process has to find: those of its service, or all where there is one account."""
-    given = SERVICES.get(settings.service)
-    if given is None or given.everything:
+    given = SERVICES.get(settings.service, ServiceSecrets())
+    if not settings.service or given.everything:
         return tuple(secretfiles.NAMES)
     return tuple(name for name in given.files if name in secretfiles.NAMES)
