@@ -32,7 +32,7 @@ OTHERS_SECONDS = 5400
 STANDS_IN = re.compile(r"tests/install/test_in_containers\.py::test_without_python_a_version")
 # Whoever wants it.
 INSTALLED = re.compile(
-    rf"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|sleep|stack|traffic|update|worth)\.py::|{STANDS_IN.pattern}"
+    rf"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|object_store|settings|sleep|stack|traffic|update|worth)\.py::|{STANDS_IN.pattern}"
 )
 
 

@@ -175,7 +175,10 @@ def test_whoever_sees_the_home_sees_each_folder_that_others_mount_as_a_mount_tha
 
 def test_networks_that_lead_out_are_caddy_s_the_workers_and_auth_s_alone(services, networks):
     inner = {name for name, network in networks.items() if network.get("internal")}
-    assert inner == {"launchdb-inner", "launchdb-front"}
+    assert inner == {"launchdb-inner", "launchdb-front", "launchdb-files"}
+    assert [name for name, service in services.items() if "launchdb-files" in (service.get("networks") or ())] == [
+        "storage-service"
+    ], "one that leads nowhere, for nobody else: until an object store is named"
     out = {name for name, service in services.items() if set(service.get("networks") or ()) - inner}
     # The manager's port is published to the machine by a network that translates no addresses.
     assert out == {"reverse-proxy", "postgrest-manager", "auth-service", *WORKERS}

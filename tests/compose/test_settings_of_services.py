@@ -74,12 +74,9 @@ LOADS = {
 }  # fmt: skip
 # Of these the host's commands, Compose and the containers that are not our code make something.
 ELSEWHERE = {
-    "HOST_SCRIPT_DIR",
-    "LAUNCHDB_EDGE_SUBNET",
-    "LAUNCHDB_FRONT_SUBNET",
-    "POSTGRES_MAX_CONNECTIONS",
-    "POSTGRES_BACKEND_MB",
-}
+    "HOST_SCRIPT_DIR", "LAUNCHDB_EDGE_SUBNET", "LAUNCHDB_FRONT_SUBNET", "POSTGRES_MAX_CONNECTIONS", "POSTGRES_BACKEND_MB",
+    "FILES_S3_NETWORK",
+}  # fmt: skip
 # What compose.yaml says itself, whatever an operator sets; and what they cannot mean in containers.
 FIXED = {
     "LAUNCHDB_RUNTIME", "LAUNCHDB_ENV", "LAUNCHDB_HOME", "LAUNCHDB_HOST", "LAUNCHDB_INTERNAL_HOST", "LAUNCHDB_REDIS_URL",
@@ -88,9 +85,7 @@ FIXED = {
 }  # fmt: skip
 NOT_MEANT = {
     "LAUNCHDB_CRASH", "LAUNCHDB_PROJECT_MIGRATIONS", "LAUNCHDB_POSTGRES_BIN", "LAUNCHDB_SERVICE_FOLDER", "LAUNCHDB_PROCFILE",
-    "LAUNCHDB_FORMATION", "LAUNCHDB_PORT", "LAUNCHDB_DOCKER_SOCKET", "LAUNCHDB_HOST_ROOT", "SMTP_PASSWORD",
-    # A secret of theirs needs a file of its own among those that services are given, and Storage a way out.
-    "FILES_S3_ENDPOINT", "FILES_S3_BUCKET", "FILES_S3_REGION", "FILES_S3_ACCESS_KEY", "FILES_S3_SECRET_KEY",
+    "LAUNCHDB_FORMATION", "LAUNCHDB_PORT", "LAUNCHDB_DOCKER_SOCKET", "LAUNCHDB_HOST_ROOT", "SMTP_PASSWORD", "FILES_S3_SECRET_KEY",
 }  # fmt: skip
 
 
@@ -103,7 +98,8 @@ def touches() -> dict[str, set[str]]:
     """The services whose container is made anew when a variable changes: by whatever line of theirs, or their networks', names it."""
     found: dict[str, set[str]] = {}
     for service, said in FILE["services"].items():
-        nets = [FILE["networks"][name] for name in said.get("networks", ())]
+        joined = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", name) for name in said.get("networks", ())]
+        nets = [FILE["networks"][name] for name in joined]
         for variable in VARIABLE.findall(yaml.safe_dump([said, nets])):
             found.setdefault(variable, set()).add(service)
     return found
