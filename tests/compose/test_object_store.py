@@ -65,7 +65,10 @@ def test_files_lie_in_an_object_store_and_go_through_a_backup(installation, oper
         at = f"/project/{project}/storage/v1"
         assert http.post(f"{at}/bucket", json={"id": "docs", "name": "docs"}).status_code == 200
         for name, content in FILES.items():
-            assert http.post(f"{at}/object/docs/{name}", content=content).status_code == 200
+            sent = http.post(
+                f"{at}/object/docs/{name}", content=content, headers={"Content-Type": "application/octet-stream"}
+            )
+            assert sent.status_code == 200, sent.text
         assert len(ceph.names(project)) == len(FILES)
         assert list((installation.home / "storage" / project).rglob("*.*")) == [], "no byte lies on the machine"
 
