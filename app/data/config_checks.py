@@ -85,7 +85,7 @@ def _secret(text: str, *, is_base64: bool) -> str:
     """Return why a secret is none: a text that is too short, or no base64. A key set is looked at where it is used."""
     if not text or text.startswith("@") or text.lstrip().startswith("{"):
         return ""
-    raw = text.encode()
+    raw = text.encode("utf-8", "surrogateescape")
     if is_base64:
         try:
             raw = base64.b64decode(text.strip().translate(str.maketrans("-_.", "+/=")), validate=True)

@@ -64,7 +64,7 @@ class ConfigSource:
         if path in self._streams:
             return self._streams[path]
         try:
-            found = Path(path).read_text()
+            found = Path(path).read_bytes().decode("utf-8", "surrogateescape" if what == "jwt-secret" else "strict")
             if not Path(path).is_file():
                 self._streams[path] = found
         except (OSError, UnicodeDecodeError, ValueError) as error:

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 
+import jwt
 import pytest
 
 from app.data import config
 from app.data.config_checks import CHOICES
 from app.data.config_text import EXAMPLE, dumped
+from app.data.run.bearer import decode_token
 from app.data.serve.config_source import ConfigSource
 from config.settings import CHECKOUT
 from tests.app.data.conftest import SECRET, standalone
@@ -216,6 +218,18 @@ def test_a_variable_comes_before_the_file_and_a_secret_from_a_file_of_its_own(tm
     secret.unlink()
     with pytest.raises(config.ConfigError, match="jwt-secret cannot be read"):
         source.read()
+
+
+def test_a_secret_may_be_any_bytes(tmp_path):
+    secret, raw = tmp_path / "secret", bytes(range(128, 160)) + b"\n\xff"
+    secret.write_bytes(raw)
+    read = ConfigSource(
+        {"PGRST_JWT_SECRET": f"@{secret}", "PGRST_DB_CONFIG": "false", "PGRST_DB_URI": "x"}, None
+    ).read()[0]
+    claims = {"role": "somebody"}
+    signed = jwt.encode(claims, raw, algorithm="HS256")
+    assert decode_token(signed, read) == claims
+    assert config.from_text(dumped(read, with_secrets=True)) == read
 
 
 def test_what_is_dumped_is_what_is_read():
