@@ -33,8 +33,8 @@ OTHERS_SECONDS = 5400
 STANDS_IN = re.compile(r"tests/install/test_in_containers\.py::test_without_python_a_version")
 # Whoever wants it.
 INSTALLED = re.compile(
-    r"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|sleep|stack|traffic|update|worth)\.py::"
-    rf"|tests/acceptance/|{STANDS_IN.pattern}"
+    r"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|object_store|settings|sleep|stack|traffic"
+    rf"|update|worth)\.py::|tests/acceptance/|{STANDS_IN.pattern}"
 )
 
 

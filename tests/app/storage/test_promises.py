@@ -60,6 +60,13 @@ def test_a_policy_decides_who_may_store(storage):
     assert found == 400, "Nobody stores what no policy lets them"
 
 
+def test_a_policy_decides_who_may_read(storage):
+    bucket, (_subject, token) = storage.bucket(), storage.person()
+    storage.put(bucket, "a", b"secret")
+    found = storage.get(bucket, "a", bearer=token)
+    assert found.data != b"secret", "Nobody reads what no policy lets them"
+
+
 def test_a_private_bucket_is_nobodys_without_a_token(storage):
     bucket = storage.bucket()
     storage.put(bucket, "a", b"secret")
