@@ -82,7 +82,7 @@ def create_app(
     part  what of the connections to projects this process may open for their data; None: all
     """
     app = Flask("launchdb", static_folder=None)
-    app.extensions[EXTENSION] = AppContext.of(settings, infra)
+    app.extensions[EXTENSION] = AppContext(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False

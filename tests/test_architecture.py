@@ -101,7 +101,7 @@ HOMES = {
     "bcrypt": ("infra.secrets.foreign_hashes",),
     "cryptography": (
         *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
-        "infra.edge.certificates",
+        *("infra.edge.certificates", "infra.openpgp"),
     ),
     "pyvips": ("app.storage.images.picture",),
     "pyotp": ("app.auth.mfa.totp",),

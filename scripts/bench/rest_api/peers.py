@@ -80,7 +80,8 @@ def _install() -> None:
 
 def pgbench(views: dict[str, Any], folder: Path, connections: int) -> dict[str, list[float]]:
     """Return the milliseconds of each run of each case's statement, prepared, on so many connections."""
-    found, given = {}, conninfo_to_dict(views["conninfo"])
+    found: dict[str, list[float]] = {}
+    given: dict[str, Any] = dict(conninfo_to_dict(views["conninfo"]))
     env = {"PATH": os.defpath, "PGOPTIONS": f"-c role={views['role']}", "PGPASSWORD": str(given.pop("password"))}
     at = make_conninfo(**given)
     for case, view in zip(CASES, views["views"], strict=True):
