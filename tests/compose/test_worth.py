@@ -18,7 +18,7 @@ from infra.secrets import secretfiles
 from infra.secrets.service_folders import deal_out
 from infra.secrets.services import LOGINS, SERVICES, SUPERUSER
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import wait_for
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 
