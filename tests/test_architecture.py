@@ -101,7 +101,7 @@ HOMES = {
     "bcrypt": ("infra.secrets.foreign_hashes",),
     "cryptography": (
         *("infra.secrets.vault", "infra.secrets.signing_keys", "infra.secrets.foreign_hashes"),
-        "infra.edge.certificates",
+        *("infra.edge.certificates", "infra.openpgp"),
     ),
     "pyvips": ("app.storage.images.picture",),
     "pyotp": ("app.auth.mfa.totp",),
@@ -120,7 +120,7 @@ HOMES = {
     "dramatiq": ("workers", "scripts.bench.peers"),
     # A project's container serves its data API without it.
     "flask": (
-        *("app.factory", "app.http", "app.platform", "app.edge", "app.data.serve.blueprint", "scripts.bench"),
+        *("app.factory", "app.http", "app.platform", "app.edge", "scripts.bench"),
         *("app.auth", "app.storage", "app.served", "app.broker", "app.manager", "app.migrations"),
     ),
     "werkzeug": ("app", "scripts.bench"),

@@ -1,4 +1,4 @@
-"""One encrypted file of a backup: compressed in this process, encrypted by gpg, never plain on the disk."""
+"""One encrypted file of a backup: compressed in this process, encrypted on its way, never plain on the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from gzip import BadGzipFile
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import zstandard
 from isal import igzip, isal_zlib
@@ -19,6 +19,7 @@ from infra.pipeline import ProgramFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from infra.gpg import Gpg
@@ -38,6 +39,16 @@ class BackupDamaged(Refused):
     """The file is not what was written."""
 
 
+class FileCipher(Protocol):
+    """What encrypts files and reads them again: gpg itself, or what does the same in this process."""
+
+    def encrypting(self, key: str, target: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+        """Lend the end to write plain bytes to; `target` has received the whole file when the body is over."""
+
+    def decrypting(self, key: str, source: IO[bytes], *, whole: bool = True) -> AbstractContextManager[IO[bytes]]:
+        """Lend the end to read plain bytes from. They are known to be right only when the body is over."""
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """What a file turned out to be. bytes, sha256: of the file; plain_bytes: of what went in."""
@@ -48,7 +59,7 @@ class StoredFile:
 
 
 def store_file(
-    source: IO[bytes], path: Path, form: Form, gpg: Gpg, key: str, look: Callable[[int], None]
+    source: IO[bytes], path: Path, form: Form, cipher: FileCipher, key: str, look: Callable[[int], None]
 ) -> StoredFile:
     """Write what `source` yields into `path`: compressed, encrypted, 0600, on the disk when this returns.
 
@@ -59,13 +70,14 @@ def store_file(
     plain = 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with translate_full_disk(path), os.fdopen(handle, "wb") as file:
-        with gpg.encrypting(key, file) as sink:
+        with cipher.encrypting(key, file) as sink:
             press = _compressor(form)
             while chunk := source.read(CHUNK_BYTES):
                 plain += len(chunk)
                 sink.write(press.compress(chunk))
                 look(plain)
             sink.write(press.flush())
+        file.flush()
         os.fsync(file.fileno())
         return StoredFile(path.stat().st_size, files.sha256_of(path), plain)
 
@@ -78,12 +90,12 @@ def open_compressed(path: Path, gpg: Gpg, key: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def open_plain(path: Path, form: Form, gpg: Gpg, key: str, *, whole: bool = True) -> Iterator[IO[bytes]]:
+def open_plain(path: Path, form: Form, cipher: FileCipher, key: str, *, whole: bool = True) -> Iterator[IO[bytes]]:
     """Lend the plain bytes of a file, read as they are asked for.
 
-    Raises ProgramFailed for a wrong key, Damaged when what was decrypted cannot be unpacked.
+    Raises what the cipher does for a wrong key, Damaged when what was decrypted cannot be unpacked.
     """
-    with path.open("rb") as file, gpg.decrypting(key, file, whole=whole) as read, _unpacked(read, form) as plain:
+    with path.open("rb") as file, cipher.decrypting(key, file, whole=whole) as read, _unpacked(read, form) as plain:
         yield plain
 
 

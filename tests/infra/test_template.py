@@ -118,7 +118,7 @@ def test_nothing_in_a_copy_belongs_to_the_template_any_more(infra, tenant):
         "001_auth", "002_storage", "003_public", "004_refreshes", "005_role_settings", "006_login_of_requests",
         "007_shared_resources", "009_auth_sessions", "011_auth_letters", "012_mfa", "013_auth_oauth",
         "014_lower_keys", "015_storage_service", "016_storage_uploads", "019_s3", "020_files_hold",
-        "021_storage_listings",
+        "021_storage_listings", "022_storage_listings_by_time",
     ]  # fmt: skip
     assert [version for (version,) in versions] == wanted
 

@@ -14,8 +14,10 @@ from infra.postgres.sql import statements
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from psycopg import sql
+
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 # Between its row and its bytes an object may be replaced; then it is looked for again.
@@ -72,45 +74,51 @@ class FoundObject:
 
 def public_object(tx: StorageTransaction, bucket: str, key: str) -> FoundObject:
     """Return an object of a public bucket. Raises StorageError."""
-    if not tx.value(SQL.is_public, {"bucket": bucket}):
+    buckets, objects = tx.together((SQL.is_public, {"bucket": bucket}), _asked(bucket, key))
+    if not buckets or not buckets[0]["public"]:
         raise no_such_bucket()
-    return _found(tx, bucket, key)
+    return _first(objects)
 
 
 def object_for_caller(call: StorageCall, tx: StorageTransaction, bucket: str, key: str) -> FoundObject:
     """Return an object as whoever asks may see it: without a token only a public bucket's. Raises StorageError."""
-    is_public = tx.value(SQL.is_public, {"bucket": bucket})
-    if is_public is None or not (is_public or call.caller.is_known):
+    caller = call.caller
+    if not caller.is_known:
+        return public_object(tx, bucket, key)
+    becoming = SQL.become_unless_public, {"bucket": bucket, **tx.rights_of(caller)}
+    buckets, objects = tx.together(becoming, _asked(bucket, key))
+    if not buckets:
         raise no_such_bucket()
-    if not is_public:
-        tx.become(call.caller)
-    return _found(tx, bucket, key)
+    return _first(objects)
 
 
 def own_object(call: StorageCall, tx: StorageTransaction, bucket: str, key: str) -> FoundObject:
     """Return an object that policies let the caller see. Raises StorageError."""
     tx.become(call.caller)
-    return _found(tx, bucket, key)
+    return _first(tx.together(_asked(bucket, key))[0])
 
 
 def signed_object(tx: StorageTransaction, bucket: str, key: str) -> FoundObject:
     """Return an object that a signature names: who signed could see it. Raises StorageError."""
-    return _found(tx, bucket, key)
+    return _first(tx.together(_asked(bucket, key))[0])
 
 
 def opened(call: StorageCall, find: Any) -> tuple[FoundObject, IO[bytes]]:
     """Return an object with its bytes, opened. find: finds it in a transaction. Raises StorageError."""
     place = call.services.blobs(call.project.id)
     for _ in range(ROUNDS):
-        with call.transaction() as tx:
+        with call.transaction(once=True) as tx:
             found: FoundObject = find(tx)
         with suppress(BlobMissing):
             return found, place.open(found.blob)
     raise no_such_object()
 
 
-def _found(tx: StorageTransaction, bucket: str, key: str) -> FoundObject:
-    row = tx.row(SQL.object, {"bucket": bucket, "name": key})
-    if row is None:
+def _asked(bucket: str, key: str) -> tuple[sql.Composable, dict[str, str]]:
+    return SQL.object, {"bucket": bucket, "name": key}
+
+
+def _first(rows: list[dict[str, Any]]) -> FoundObject:
+    if not rows:
         raise no_such_object()
-    return FoundObject.of(row)
+    return FoundObject.of(rows[0])

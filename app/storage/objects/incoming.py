@@ -38,7 +38,8 @@ class Incoming:
     length         how many bytes there will be, or None where nobody has said
     user_metadata  the client's own, or None
     more           what else is kept of it, by member of the metadata
-    etag           its entity tag without the quotes, where that is not the MD5 of its bytes
+    etag           its entity tag without the quotes, where that does not come of its bytes
+    compares_md5   whether the client compares the tag with the MD5 of what it has sent
     chunks         the bytes; raises StorageError when they end too soon
     """
 
@@ -50,6 +51,7 @@ class Incoming:
     chunks: Iterator[bytes]
     more: Mapping[str, str] = field(default_factory=dict)
     etag: str | None = None
+    compares_md5: bool = False
 
     def metadata(self) -> dict[str, Any]:
         """Return what policies can see of the bytes before they have come."""

@@ -12,7 +12,8 @@ from infra.postgres.sql import statements
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.storage.serve.project import StorageProject, StorageTransaction
+    from app.storage.serve.project import StorageProject
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 PLACEHOLDER = ".emptyFolderPlaceholder"

@@ -40,7 +40,7 @@ def list_folder(call: StorageCall) -> StorageAnswer:
         "column": column,
         "order": order,
     }
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         tx.become(call.caller)
         found = tx.rows(SQL.search, values)
     return StorageAnswer([_entry(row) for row in found])
@@ -62,7 +62,7 @@ def list_keys(call: StorageCall) -> StorageAnswer:
         "order": order,
     }
     statement = SQL.search_v2 if body.get("with_delimiter") is True else _flat(column, order)
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         tx.become(call.caller)
         found = tx.rows(statement, values)
     page = found[:limit]

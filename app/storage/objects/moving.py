@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL, STORING = statements(__file__), statements(storing.__file__)
 
@@ -114,14 +114,14 @@ def make_copy(
             place.copy(found.blob, made)
             tx.become_storage()
             check_quota(tx, call.project)
-            number = tx.number
+            number = tx.number if upsert else None
     except BlobMissing as error:
         raise no_such_object() from error
     except StorageError:
         if made:
             place.delete(made)
         raise
-    if upsert:
+    if number is not None:
         remove_dead_bytes(call.project, call.services, number)
     call.services.counts.objects("copied")
     return Copied(copy_id, version, metadata, user_metadata)

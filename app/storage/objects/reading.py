@@ -13,7 +13,7 @@ from app.storage.serve.call import StorageAnswer, StorageRoute
 
 if TYPE_CHECKING:
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 
 def read(call: StorageCall) -> StorageAnswer:
@@ -31,14 +31,14 @@ def read_public(call: StorageCall) -> StorageAnswer:
 def info(call: StorageCall) -> StorageAnswer:
     """Answer what is known of an object to whoever may see it."""
     Transformation.of_query(call.repeated)
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         return StorageAnswer(described(for_caller(call, tx)))
 
 
 def info_public(call: StorageCall) -> StorageAnswer:
     """Answer what is known of an object of a public bucket, whoever asks."""
     Transformation.of_query(call.repeated)
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         return StorageAnswer(described(public(call, tx)))
 
 

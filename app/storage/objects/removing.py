@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.storage.serve.call import StorageCall
 
 SQL = statements(__file__)
-KEYS_MAX = 100_000
+KEYS_MAX, KEYS_AT_ONCE = 100_000, 1000
 
 
 def remove(call: StorageCall) -> StorageAnswer:
@@ -54,7 +54,9 @@ def remove_objects(call: StorageCall, bucket: str, keys: list[str]) -> list[dict
         if tx.value(SQL.bucket, {"bucket": bucket}) is None:
             raise no_such_bucket()
         tx.become(call.caller)
-        removed = tx.rows(SQL.many, {"bucket": bucket, "keys": keys})
+        # An answer has a limit: what is removed of many keys comes a part at a time.
+        parts = (keys[begin : begin + KEYS_AT_ONCE] for begin in range(0, len(keys), KEYS_AT_ONCE))
+        removed = [row for part in parts for row in tx.rows(SQL.many, {"bucket": bucket, "keys": part})]
         tx.become_storage()
         number = tx.number
     if removed:

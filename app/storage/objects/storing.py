@@ -6,9 +6,9 @@ it, so readers see what was there before or what is there now. Bytes without a r
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -18,6 +18,7 @@ from app.storage.errors import StorageError, over_quota
 from app.storage.moments import moment
 from app.storage.objects import content
 from app.storage.objects.bytes_left import remove_dead_bytes
+from app.storage.objects.digests import ByteDigests, Digests
 from app.storage.objects.limits import Limits, check_quota, limits_of
 from infra.blobs.store import NoRoom, blob_name
 from infra.postgres.sql import statements
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
     from app.storage.objects.incoming import Incoming
     from app.storage.serve.caller import Caller
-    from app.storage.serve.project import Asked, StorageProject, StorageTransaction
+    from app.storage.serve.project import Asked, StorageProject
     from app.storage.serve.services import StorageServices
+    from app.storage.serve.transaction import StorageTransaction
     from infra.blobs.store import BlobWriter
 
 SQL = statements(__file__)
@@ -56,15 +58,6 @@ class Stored:
     id: str
     version: str
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Digests:
-    """What was counted while bytes were written. md5: as clients compare; sha256: by which a copy is known as one."""
-
-    size: int
-    md5: str
-    sha256: str
 
 
 class Storing:
@@ -109,7 +102,7 @@ class Storing:
         limits = self.permit(incoming)
         writer = self._place.begin()
         try:
-            digests = receive(writer, incoming.chunks, limits)
+            digests = receive(writer, incoming, limits)
             writer.commit(self.name)
         except NoRoom as error:
             raise over_quota() from error
@@ -134,14 +127,15 @@ class Storing:
                     self._place.copy(planned, blob_name(row_id, self._version))
                 tx.become_storage()
                 check_quota(tx, self._project)
-                number = tx.number
+                # What an object replaces dies with it; a new one replaces nothing.
+                number = tx.number if self._target.upsert else None
         except StorageError:
             # Postgres has said no. Where it said nothing, the row may be there, and the sweep will know.
             self._place.delete(planned)
             raise
         if row_id != self._id:
             self._place.delete(planned)
-        if self._target.upsert:
+        if number is not None:
             remove_dead_bytes(self._project, self._services, number)
         self._services.counts.objects("stored")
         return Stored(row_id, self._version, metadata)
@@ -170,25 +164,23 @@ class Storing:
         return self._id
 
 
-def receive(writer: BlobWriter, chunks: Iterator[bytes], limits: Limits) -> Digests:
+def receive(writer: BlobWriter, incoming: Incoming, limits: Limits) -> Digests:
     """Write bytes as they come, and hash them. Raises StorageError for too many, or of a type that is not taken."""
-    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-    for number, part in enumerate(_regrouped(chunks)):
-        if number == 0:
-            limits.check_content(part[: content.BEGINNING_BYTES])
-        size += len(part)
-        limits.check_length(size)
-        writer.write(part)
-        md5.update(part)
-        sha256.update(part)
-    return Digests(size, md5.hexdigest(), sha256.hexdigest())
+    with closing(ByteDigests(compared=incoming.compares_md5)) as digests:
+        for number, part in enumerate(_regrouped(incoming.chunks)):
+            if number == 0:
+                limits.check_content(part[: content.BEGINNING_BYTES])
+            digests.update(part)
+            limits.check_length(digests.size)
+            writer.write(part)
+        return digests.found()
 
 
 def stored_metadata(incoming: Incoming, digests: Digests) -> dict[str, Any]:
     """Return what is kept of an object beside its row, in the members that clients know."""
     found = {
         **incoming.more,
-        "eTag": f'"{incoming.etag or digests.md5}"',
+        "eTag": f'"{incoming.etag or digests.etag}"',
         "size": digests.size,
         "mimetype": incoming.content_type,
         "cacheControl": incoming.cache_control,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from app.storage.objects.digests import ByteDigests, Digests
 from app.storage.objects.incoming import Incoming
-from app.storage.objects.storing import Digests, Storing, Target
+from app.storage.objects.storing import Storing, Target
 from app.storage.resumable.headers import refused
 from app.storage.serve.caller import Caller
 from infra.blobs.store import BlobMissing, NoRoom
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.storage.errors import StorageError
     from app.storage.objects.limits import Limits
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 LIVES = timedelta(hours=24)
@@ -150,13 +150,10 @@ def drop(call: StorageCall, upload: Upload) -> None:
 
 
 def _digests(call: StorageCall, name: str) -> Digests:
-    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-    with call.services.blobs(call.project.id).open(name) as file:
+    with call.services.blobs(call.project.id).open(name) as file, closing(ByteDigests()) as digests:
         while part := file.read(READ_BYTES):
-            size += len(part)
-            md5.update(part)
-            sha256.update(part)
-    return Digests(size, md5.hexdigest(), sha256.hexdigest())
+            digests.update(part)
+        return digests.found()
 
 
 def _values(upload: Upload) -> dict[str, Any]:

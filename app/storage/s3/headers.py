@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.storage.objects.found import FoundObject
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 META, META_BYTES_MAX = "x-amz-meta-", 2048
@@ -57,6 +57,7 @@ def incoming_of(call: StorageCall, chunks: Iterator[bytes] | None = None) -> Inc
         length=call.length if chunks is None else None,
         chunks=whole_body(call) if chunks is None else chunks,
         more=more_of(call.headers),
+        compares_md5=True,
     )
 
 

@@ -87,7 +87,7 @@ def _page(call: StorageCall, after: str, most: int) -> tuple[list[dict[str, Any]
     }
     if most == 0:
         return [], False
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         tx.become(call.caller)
         rows = tx.rows(SQL.page if values["delimiter"] else SQL.flat_page, values)
     return rows[:most], len(rows) > most

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from app.storage.s3.uploads import MultipartUpload
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 READ_BYTES = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)

@@ -17,7 +17,7 @@ from app.storage.serve.counts import CountedBody
 
 if TYPE_CHECKING:
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 # What the query of a presigned URL may have an answer say instead.
 OVERRIDES = {"response-content-type": "mimetype", "response-cache-control": "cacheControl"} | {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 LIVES = timedelta(days=7)
@@ -107,13 +107,13 @@ def store_part(call: StorageCall, upload: MultipartUpload, number: int, incoming
     place = call.services.blobs(call.project.id)
     writer = place.begin()
     try:
-        digests = receive(writer, incoming.chunks, limits)
+        digests = receive(writer, incoming, limits)
         writer.commit(blob_name(part_id, version))
     except NoRoom as error:
         raise over_quota() from error
     finally:
         writer.discard()
-    part = Part(part_id, number, digests.size, digests.md5, version, datetime.now(UTC))
+    part = Part(part_id, number, digests.size, digests.etag, version, datetime.now(UTC))
     try:
         _put_part(call, upload, part, bytes_max=limits.bytes_max, left=limits.left)
     except StorageError:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from app.storage.serve.caller import Caller
-    from app.storage.serve.project import Asked, StorageProject, StorageTransaction
+    from app.storage.serve.project import Asked, StorageProject
     from app.storage.serve.services import StorageServices
+    from app.storage.serve.transaction import StorageTransaction
 
 # open: nobody is asked, and a token counts for nothing; maybe: without a token it is for nobody; token: one is needed.
 Access = Literal["open", "maybe", "token"]
@@ -54,9 +55,12 @@ class StorageCall:
     body: Readable
     length: int | None
 
-    def transaction(self) -> AbstractContextManager[StorageTransaction]:
-        """Lend a transaction that runs as Storage's login until it becomes the caller."""
-        return self.project.transaction(self.asked)
+    def transaction(self, *, once: bool = False) -> AbstractContextManager[StorageTransaction]:
+        """Lend a transaction that runs as Storage's login until it becomes the caller.
+
+        once  whether it ends with the first statements that are answered
+        """
+        return self.project.transaction(self.asked, once=once)
 
     def given(self, name: str) -> list[str]:
         """Return every value of a parameter: where one counts, a second one is for somebody else's eyes."""

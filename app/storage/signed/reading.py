@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.storage.serve.call import StorageCall
-    from app.storage.serve.project import StorageTransaction
+    from app.storage.serve.transaction import StorageTransaction
 
 SQL = statements(__file__)
 SECONDS_MAX, PATHS_MAX = 604_800, 1000
+# Where nobody says for how long; the official clients always do.
+SECONDS_UNSAID = 3600
 UNSEEN = "Either the object does not exist or you do not have access to it"
 
 
@@ -30,7 +32,7 @@ def sign(call: StorageCall) -> StorageAnswer:
     body = call.json()
     seconds, key = seconds_of(body), call.path["key"]
     transform = _transform(body)
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         found = own_object(call, tx, call.path["bucket"], key)
     return StorageAnswer({"signedURL": _url(call, found.bucket, found.key, seconds, transform)})
 
@@ -44,7 +46,7 @@ def sign_many(call: StorageCall) -> StorageAnswer:
     if len(paths) > PATHS_MAX:
         raise invalid_request(f"body/paths must NOT have more than {PATHS_MAX} items")
     bucket = call.path["bucket"]
-    with call.transaction() as tx:
+    with call.transaction(once=True) as tx:
         tx.become(call.caller)
         seen = {row["name"] for row in tx.rows(SQL.seen, {"bucket": bucket, "names": paths})}
     return StorageAnswer(
@@ -68,7 +70,7 @@ def read_signed(call: StorageCall) -> StorageAnswer:
 
 def seconds_of(body: Mapping[str, Any]) -> int:
     """Return for how long a URL is to be good; Python's clients send it as text. Raises StorageError."""
-    value = body.get("expiresIn")
+    value = body.get("expiresIn", SECONDS_UNSAID)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= SECONDS_MAX:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING
 from infra import files
 from infra.backup import archive
 from infra.backup.archive import BackupDamaged
+from infra.openpgp import MessageDamaged, OpenPgpCipher
 from infra.pipeline import ProgramFailed
 from infra.secrets import vault
 
@@ -69,7 +70,7 @@ class ContentStore:
     """
 
     def __init__(self, backups: Path, owner: str, gpg: Gpg) -> None:
-        self.owner, self._folder, self._gpg = owner, backups / FOLDER / owner, gpg
+        self.owner, self._folder, self._cipher = owner, backups / FOLDER / owner, OpenPgpCipher(gpg)
 
     # --- who may do what at once
 
@@ -160,7 +161,7 @@ class ContentStore:
         source = _Hashing(content)
         coming = files.ensure_folder(self._folder) / f"{uuid.uuid4()}{COMING}"
         try:
-            made = archive.store_file(source, coming, "zst", self._gpg, key, look)  # type: ignore[arg-type]
+            made = archive.store_file(source, coming, "zst", self._cipher, key, look)  # type: ignore[arg-type]
             sha256 = source.digest.hexdigest()
             name = self.name(key, sha256)
             path = self.path(name)
@@ -187,11 +188,11 @@ class ContentStore:
     def open(self, name: str, key: str) -> Iterator[IO[bytes]]:
         """Lend the plain bytes of a content. Raises Damaged, also at the end."""
         try:
-            with archive.open_plain(self.path(name), "zst", self._gpg, key) as plain:
+            with archive.open_plain(self.path(name), "zst", self._cipher, key) as plain:
                 yield plain
         except FileNotFoundError:
             raise BackupDamaged("it is missing") from None
-        except ProgramFailed as error:
+        except (ProgramFailed, MessageDamaged) as error:
             raise BackupDamaged("it was changed: it cannot be decrypted") from error
 
     def fault(self, sealed: SealedContent) -> str | None:

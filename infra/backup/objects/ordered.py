@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-# gpg takes a process each: while one starts, another works.
-AT_ONCE = 2
+# While one waits for the disk, others work.
+AT_ONCE = 4
 AHEAD = 32
 
 

@@ -181,6 +181,19 @@ def test_shapes_take_no_more_than_their_room(world):
     assert {len(plans._seen), len(plans._read), len(plans._kept.plans)} == {SHAPES_MAX}
 
 
+def test_a_shape_that_made_room_before_it_was_planned_is_kept_when_it_comes_again(world):
+    plans, asked = StatementPlans(world[0], body.read), raw("GET", "/books?id=eq.1&select=id,title")
+    plans.read(asked)
+    plans.read(asked)
+    late = plans.read(asked)
+    for number in range(SHAPES_MAX):
+        for _ in range(2):
+            plans.read(raw("GET", f"/books?select=id,b{number}:title&id=eq.1"))
+    plans.plan(late, world[1])
+    found = [plans.plan(plans.read(asked), world[1]) for _ in range(3)]
+    assert found[1].text is found[2].text
+
+
 def test_what_is_too_long_or_holds_marks_has_no_shape():
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{'a' * 3000}"), called=False) is None
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{quote(shapes.mark_of(0))}"), called=False) is None

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from app.data.run.pipeline import PipelineConnection
+from app.data.run import pipeline
+from app.storage.serve import transaction
 from infra.blobs import folders, local_folder
 from tests.app.storage.world import StorageWorld
 from tests.fixtures.projects import Tenant
@@ -48,7 +49,15 @@ def carry_out(place, do, after) -> None:
 
     for module in (local_folder, folders):
         module.os = SimpleNamespace(**{name: act(value) if name in ACTS else value for name, value in vars(os).items()})
-    PipelineConnection.execute = act(PipelineConnection.execute)
+    # Of each round trip: what was asked has left and nobody hears the answer, or it was heard.
+    asked, answered = act(lambda pg: pg.flush()), pipeline._received
+
+    def received(pg, total, inflow):
+        asked(pg)
+        return answered(pg, total, inflow)
+
+    pipeline._received = received
+    transaction.run_pipeline = act(transaction.run_pipeline)
     world = StorageWorld.reopened(place, Tenant(None, place["id"], {}))
     for method, path, body, headers in do:
         content = body.encode() if isinstance(body, str) else body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tests.fixtures.projects import drop, new_tenant
@@ -58,6 +60,28 @@ def test_pages_join_to_the_whole_listing(rows, order):
 def test_folders_come_before_objects_that_are_sorted_by_time(rows):
     listed = found(rows, "", sortcolumn="created_at", sortorder="desc")
     assert listed == ["c_d", "cXd", "c%d", "b", "z.txt", "b-x.txt", "A.TXT", "a.txt"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("prefix", ["", "t/", "T/u/"])
+def test_each_object_of_a_level_is_sorted_by_its_time_and_each_folder_is_there_once(rows, prefix, order):
+    draw = random.Random(f"{prefix}{order}")
+    names = {"".join(draw.choice("ab/0tuTU") for _ in range(draw.randrange(1, 6))) for _ in range(300)}
+    with rows.transaction(force_rollback=True):
+        for number, name in enumerate(sorted(names, key=lambda _name: draw.random())):
+            rows.execute(
+                "INSERT INTO storage.objects (bucket_id, name, created_at) VALUES ('docs', %s, to_timestamp(%s))",
+                (f"t/{name}", 5_000_000_000 + number),
+            )
+        known = dict(rows.execute("SELECT name, created_at FROM storage.objects WHERE bucket_id = 'docs'").fetchall())
+        listed = found(rows, prefix, limits=1500, sortcolumn="created_at", sortorder=order)
+    below = {name: name[len(prefix) :] for name in known if name.lower().startswith(prefix.lower())}
+    objects = [name for name, rest in below.items() if "/" not in rest]
+    objects.sort(key=lambda name: known[name], reverse=order == "desc")
+    assert listed[len(listed) - len(objects) :] == [below[name] for name in objects]
+    # Folders that differ by the size of letters alone are one.
+    folders = [name.lower() for name in listed[: len(listed) - len(objects)]]
+    assert sorted(folders) == sorted({rest.partition("/")[0].lower() for rest in below.values() if "/" in rest})
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])

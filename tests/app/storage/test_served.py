@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import socket
 import urllib.parse
+from pathlib import Path
 
 import httpx
 import pytest
 
+from scripts.bench.figures import tree
 from tests.app.server import served
 from tests.app.test_lifecycle import project  # noqa: F401 - a fixture
 from tests.fixtures.servers import wait_until
 
-SIZE = 9_000_000
+SIZE, MB = 9_000_000, 1024 * 1024
+MEMORY_MB = 150
 
 
 @pytest.fixture
-def shop(owner, project, settings):  # noqa: F811 - a fixture
-    """A client of a project's Storage, on a server that serves all; its URL, and its project's id."""
-    keys, project_id = owner.get(f"{project}/connection").json(), project.rpartition("/")[2]
+def server(settings):
+    """A server that serves all: its URL."""
     with served(settings, "all") as url:
-        headers = {"Authorization": f"Bearer {keys['serviceRoleKey']}"}
-        base = f"{url}/project/{project_id}/storage/v1"
-        with httpx.Client(base_url=base, headers=headers, timeout=60) as client:
-            assert client.post("/bucket", json={"name": "b"}).status_code == 200
-            yield client, settings.files_folder / project_id
+        yield url
+
+
+@pytest.fixture
+def shop(owner, project, settings, server):  # noqa: F811 - a fixture
+    """A client of a project's Storage, and the folder of its files."""
+    keys, project_id = owner.get(f"{project}/connection").json(), project.rpartition("/")[2]
+    headers = {"Authorization": f"Bearer {keys['serviceRoleKey']}"}
+    base = f"{server}/project/{project_id}/storage/v1"
+    with httpx.Client(base_url=base, headers=headers, timeout=60) as client:
+        assert client.post("/bucket", json={"name": "b"}).status_code == 200
+        yield client, settings.files_folder / project_id
 
 
 def sent_by_hand(client, path, *lines, body=b""):
@@ -67,3 +78,37 @@ def test_a_large_file_comes_and_goes_whole_however_it_is_sent(shop):
     wait_until(lambda: not list((folder / "incoming").iterdir()), seconds=30)
     assert client.get("/object/b/broken").json()["error"] == "not_found"
     assert len([path for path in (folder / "objects").rglob("*") if path.is_file()]) == 4
+
+
+def most_memory(pid):
+    """The largest that a process or any that it has started has been, in MB."""
+    sizes = [re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text()) for each in tree(pid)]
+    return max(int(size[1]) for size in sizes if size) / 1024
+
+
+@pytest.mark.parametrize("megabytes", [100, pytest.param(2048, marks=pytest.mark.full)])
+def test_a_process_does_not_grow_with_the_files_that_it_takes_and_sends(
+    shop,
+    server,
+    owner,
+    project,  # noqa: F811 - a fixture
+    engine,
+    megabytes,
+):
+    client, _ = shop
+    assert owner.patch(f"{project}/settings", json={"fileBytes": 4096 * MB}).status_code == 202
+    engine.runner.drain()
+    size, pieces = megabytes * MB, [os.urandom(MB) for _ in range(7)]
+    content = (pieces[number % len(pieces)] for number in range(megabytes))
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    stored = client.post("/object/b/huge", content=content, headers=headers)
+    assert stored.status_code == 200, stored.text
+    expected, found = hashlib.sha256(), hashlib.sha256()
+    for number in range(megabytes):
+        expected.update(pieces[number % len(pieces)])
+    with client.stream("GET", "/object/b/huge") as answer:
+        assert int(answer.headers["Content-Length"]) == size
+        for part in answer.iter_raw(MB):
+            found.update(part)
+    assert found.digest() == expected.digest()
+    assert most_memory(server.pid) < MEMORY_MB

@@ -13,4 +13,4 @@ SELECT set_config('request.jwt.claims', %(claims)s, true), set_config('role', %(
 SELECT set_config('role', 'none', true);
 
 -- name: number
-SELECT pg_current_xact_id();
+SELECT pg_current_xact_id()::text;
