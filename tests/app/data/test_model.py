@@ -185,6 +185,7 @@ def compare_range(asked, headers, rows, total, shown):
 
 def run(model, seed, often):
     chance, counted = random.Random(seed), {}
+    model.restore(commit=True)
     for _ in range(often):
         writes = chance.random() < 0.35
         asked = (write if writes else read)(chance)
