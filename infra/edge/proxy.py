@@ -41,7 +41,7 @@ HELD_SECONDS = 30
 # How long a body may take to come; a file whatever Storage lets it take, which looks at how fast it comes.
 BODY_SECONDS, FILE_SECONDS = 600, 8 * 86_400
 # Query parameters that hold a secret, and those whose name is hidden by an encoding.
-HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|signature|jwt|[^=&]*%[^=&]*)=)[^&]*"
+HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|[^=&]*signature|jwt|[^=&]*%[^=&]*)=)[^&]*"
 KEY_IN_QUERY = "^(?:.*&)?((?i:apikey)=([^&]+))(?:&.*)?$"
 
 

@@ -9,18 +9,20 @@ import socket
 import ssl
 import subprocess
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.host import docker_cli
 from scripts.stack import edge
 from scripts.stack.stack import NAMES
 from tests.acceptance.places import Letter, Place
 from tests.fixtures.installation import DOMAIN, MAIL_AUTHORITY
 from tests.fixtures.smtp import Server
 
-# One of those that a project's mail server may have.
-MAIL_PORT = 2525
+# A project names its mail server by a name of the public network, and one of few ports.
+MAIL_HOST, MAIL_PORT = "mail.shop.example", 2525
 # A mount of its own process alone: everybody else's names stay as they are.
 KNOWING_THE_NAME = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')
 
@@ -34,6 +36,7 @@ def in_containers(installation, folder):
         closing(Server(folder, installation.host)) as post,
         closing(installation.signed_in()) as owner,
         _known_here(DOMAIN),
+        _known_to_workers(MAIL_HOST, installation.host),
     ):
         shutil.copyfile(post.ca_file, installation.home / MAIL_AUTHORITY)
         sink = post.start(port=MAIL_PORT).sink
@@ -47,7 +50,7 @@ def in_containers(installation, folder):
             letters=letters,
             kill_storage=_kill_storage,
             host=installation.host,
-            mail={"smtpHost": installation.host, "smtpPort": MAIL_PORT, "mailFrom": "shop@example.com"},
+            mail={"smtpHost": MAIL_HOST, "smtpPort": MAIL_PORT, "mailFrom": "shop@example.com"},
             authority=str(installation.home / edge.AUTHORITY),
             key_pin=_key_pin(installation.settings),
             run_by=(*KNOWING_THE_NAME, str(names)),
@@ -88,3 +91,17 @@ def _known_here(name):
         yield
     finally:
         socket.getaddrinfo = resolve
+
+
+@contextmanager
+def _known_to_workers(name, address):
+    """Have the workers' containers find a name, which they would ask the name servers of the world for."""
+    inspected = docker_cli.run_docker("inspect", "--format", "{{.HostsPath}}", NAMES["worker"], NAMES["worker-bulk"])
+    before = {path: path.read_text() for path in map(Path, inspected.split())}
+    for path, text in before.items():
+        path.write_text(f"{text}{address} {name}\n")  # in place: it is mounted
+    try:
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)

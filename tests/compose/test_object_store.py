@@ -38,19 +38,11 @@ def ceph(installation, tmp_path_factory):
 @pytest.fixture
 def stored(installation, dotenv, ceph):  # noqa: F811
     """The installation, told to keep its files there; returns what was made anew for it."""
-    half = installation.command(
-        "scripts/launchdb", "init", "--set", f"FILES_S3_ENDPOINT={ceph.endpoint}", "--set", f"FILES_S3_BUCKET={BUCKET}"
-    )
-    assert half.returncode == 0, half.stderr
-    said = installation.launchdb("up", "--docker", "--detach", code=2).stderr
+    told = {"FILES_S3_ENDPOINT": ceph.endpoint, "FILES_S3_BUCKET": BUCKET, "FILES_S3_NETWORK": "outward"}
+    half = [word for name, value in told.items() for word in ("--set", f"{name}={value}")]
+    said = installation.launchdb("init", *half, code=2).stderr
     assert "FILES_S3_ENDPOINT needs FILES_S3_ACCESS_KEY and FILES_S3_SECRET_KEY" in said
-    yield dotenv(
-        FILES_S3_ENDPOINT=ceph.endpoint,
-        FILES_S3_BUCKET=BUCKET,
-        FILES_S3_ACCESS_KEY=ceph.key,
-        FILES_S3_SECRET_KEY=ceph.secret,
-        FILES_S3_NETWORK="outward",
-    )
+    yield dotenv(**told, FILES_S3_ACCESS_KEY=ceph.key, FILES_S3_SECRET_KEY=ceph.secret)
     (installation.home / "secrets" / SECRET_FILE).unlink()
 
 

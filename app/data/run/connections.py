@@ -237,7 +237,7 @@ class Pool:
         connection = PipelineConnection.connect(
             make_conninfo(uri, **{name: value for name, value in KEEPALIVES.items() if name not in given}),
             autocommit=True,
-            application_name=self._name,
+            fallback_application_name=self._name,
             client_encoding="utf8",
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             prepare_threshold=None,

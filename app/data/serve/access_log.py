@@ -22,9 +22,13 @@ LEVELS = {
 }  # fmt: skip
 SERVER_FAULT, CLIENT_FAULT = 500, 400
 BODY_LETTERS_MAX = 2000
+SAID_SECONDS = 0.9
 log = logging.getLogger("launchdb.data.access")
 # A key may stand in a URL, and has no place in a log.
 _KEY = re.compile(r"(?<=[?&]apikey=)[^&]*")
+# A server that has no secret says so to whoever brings a token; nothing has failed.
+_OF_TOKENS = b'{"code":"PGRST3'
+_said: dict[str, float] = {}
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
@@ -51,8 +55,8 @@ def note(environ: Mapping[str, Any], answer: WireAnswer, config: DataConfig) -> 
     level = logging.ERROR if status >= SERVER_FAULT else fault
     if not log.isEnabledFor(level):
         return
-    if status >= SERVER_FAULT and answer.body:
-        log.log(level, "%s", _plain_line(answer.body))
+    if status >= SERVER_FAULT and answer.body and not answer.body.startswith(_OF_TOKENS):
+        _say_once(level, _plain_line(answer.body))
     log.log(level, "%s", _line(environ, answer, _role(environ, config)))
 
 
@@ -65,6 +69,15 @@ def _line(environ: Mapping[str, Any], answer: WireAnswer, role: str) -> str:
     now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
     address = environ.get("REMOTE_ADDR") or "-"
     return f'{address} - {role} [{now}] "{asked}" {answer.status[:3]} {length} "{referer}" "{agent}"'
+
+
+def _say_once(level: int, text: str) -> None:
+    """Log what failed, but not again for each of many requests that fail alike at the same time."""
+    now = time.monotonic()
+    if _said.get(text, -SAID_SECONDS) <= now - SAID_SECONDS:
+        _said.clear()
+        _said[text] = now
+        log.log(level, "%s", text)
 
 
 def _role(environ: Mapping[str, Any], config: DataConfig) -> str:

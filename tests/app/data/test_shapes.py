@@ -198,3 +198,10 @@ def test_what_is_too_long_or_holds_marks_has_no_shape():
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{'a' * 3000}"), called=False) is None
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{quote(shapes.mark_of(0))}"), called=False) is None
     assert shapes.shape_of(raw("PUT", "/t?id=eq.1"), called=False) is None
+
+
+def test_the_most_rows_of_an_answer_are_no_limit_of_the_one_row_that_is_embedded(world):
+    """Which would keep Postgres from planning it as a join."""
+    targets = ("/books?select=title,authors(name)", "/authors?select=name,books(title)")
+    one, many = (planned(world, raw("GET", target))[0].count("LIMIT") for target in targets)
+    assert (one, many) == (1, 2)
