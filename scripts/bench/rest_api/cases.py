@@ -280,14 +280,15 @@ def _rate(of: Measured) -> float:
 
 def main() -> int:
     """Measure, print, clean up; return 1 when an aim is missed."""
-    with installation() as at, tempfile.TemporaryDirectory(prefix="ldb-") as name:
+    # pgbench has as many connections as there are clients, which a pool never has.
+    with installation(PROJECT_CONNECTIONS="100") as at, tempfile.TemporaryDirectory(prefix="ldb-") as name:
         os.umask(0o077)  # the statements' file names a password
         folder = Path(name)
         configuration = at.settings.instances_folder / prepare(at) / "data-api.conf"
         views = bare_views(configuration, folder / "views.json")
-        found = measure(ways_of(configuration, views, folder))
         told = json.loads(views.read_text())
-        statements = {count: peers.pgbench(told, folder, count) for count in CONNECTIONS}
+        statements = {count: peers.pgbench(told, folder, count) for count in reversed(CONNECTIONS)}
+        found = measure(ways_of(configuration, views, folder))
         print_figures("Requests of the data API, floor: a bare view", figures(found, statements))
     return exit_status(figures(found, statements))
 

@@ -27,9 +27,11 @@ INSTALLED = CHECKOUT / "build" / "bench-postgraphile"
 INSTALL_SECONDS, START_SECONDS = 300.0, 60.0
 PGBENCH_SECONDS = 2
 QUERIES = {
-    "a row by its key": "query($id:Int!){itemById(id:$id){id name amount}}",
-    "100 rows": "{allItems(first:100,orderBy:[ID_ASC]){nodes{id name amount}}}",
-    "a row with an embedded resource": "query($id:Int!){authorById(id:$id){id name booksByAuthorId{nodes{id title}}}}",
+    "a row by its key": "query($id:Int!){itemByRowId(rowId:$id){rowId name amount}}",
+    "100 rows": "{allItems(first:100,orderBy:[ROW_ID_ASC]){nodes{rowId name amount}}}",
+    "a row with an embedded resource": (
+        "query($id:Int!){authorByRowId(rowId:$id){rowId name booksByAuthorId{nodes{rowId title}}}}"
+    ),
     "insert": 'mutation{createNote(input:{note:{name:"a note"}}){clientMutationId}}',
     "rpc": "{add(a:1,b:2)}",
 }
@@ -104,4 +106,4 @@ def _inlined(view: dict[str, Any]) -> str:
     values = {**view["values"], **({view["id"]: _MARK} if view["id"] else {})}
     literals = {name: sql.Literal(value).as_string(None) for name, value in values.items()}
     text = re.sub(r"%\((\w+)\)s|%%", lambda found: literals[found[1]] if found[1] else "%", view["sql"])
-    return text.replace(f"'{_MARK}'", "(:id)::text").replace("\n", " ")
+    return text.replace(f"'{_MARK}'", ":id").replace("\n", " ")
