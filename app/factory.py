@@ -32,10 +32,13 @@ from jobs import kinds as _kinds  # noqa: F401 - registers the kinds that routes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.data.serve.process_part import ProcessPart
     from app.http.routing import Operation
     from config.settings import Settings
     from infra.composition import Infra
 
+# Under this name an application holds the data APIs that it serves.
+REGISTRY = "launchdb-data"
 GREETING = "LaunchDB - API running."
 NOUNS = (
     health.routes,
@@ -69,11 +72,17 @@ NOUNS = (
 
 
 def create_app(
-    settings: Settings, infra: Infra, services: Sequence[str] = ("platform", "data", "auth", "storage")
+    settings: Settings,
+    infra: Infra,
+    services: Sequence[str] = ("platform", "data", "auth", "storage"),
+    part: ProcessPart | None = None,
 ) -> Flask:
-    """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them."""
+    """Return the application with the named services: 'platform', 'data', 'auth', 'storage', or several of them.
+
+    part  what of the connections to projects this process may open for their data; None: all
+    """
     app = Flask("launchdb", static_folder=None)
-    app.extensions[EXTENSION] = AppContext.of(settings, infra)
+    app.extensions[EXTENSION] = AppContext(settings, infra)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
@@ -85,13 +94,14 @@ def create_app(
         for routes in NOUNS:
             app.register_blueprint(dispatch.blueprint(routes.noun, routes.operations))
     if settings.runtime != "embedded" or {"data", "auth", "storage"} & set(services):
-        _serve_projects(app, settings, infra, services)
+        _serve_projects(app, settings, infra, services, part)
     return app
 
 
-def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequence[str]) -> None:
+def _serve_projects(
+    app: Flask, settings: Settings, infra: Infra, services: Sequence[str], part: ProcessPart | None
+) -> None:
     """Serve the projects' data and Auth, or say of each to the proxy in front whether it can be asked."""
-    from app.data.serve import blueprint as data  # noqa: PLC0415
     from app.edge import edge, wake_on_request  # noqa: PLC0415 - who serves no project need not load it
 
     seen = functools.partial(status_of, app)
@@ -117,9 +127,13 @@ def _serve_projects(app: Flask, settings: Settings, infra: Infra, services: Sequ
         app.register_blueprint(storage.blueprint())
         storage.begin_sweeping()
     if "data" in services:
-        app.register_blueprint(
-            data.make_blueprint(settings, status_of=seen, counted=counts.hit, served=held.wait_until_served)
-        )
+        from app.data.serve.projects import ProjectApis  # noqa: PLC0415 - the same
+        from app.http.data_frame import DataFrame  # noqa: PLC0415
+
+        apis = ProjectApis.of(settings.instances_folder, part, seen, counts.hit, held.wait_until_served)
+        app.extensions[REGISTRY] = apis.registry
+        metrics = app.extensions[EXTENSION].metrics
+        app.wsgi_app = DataFrame(app.wsgi_app, apis, metrics, settings.trusted_proxies)  # type: ignore[assignment,method-assign]
     if "platform" in services:
         sockets = settings.run_folder / "projects"
         app.register_blueprint(edge.make_blueprint(sockets, seen, held, greets="data" not in services))

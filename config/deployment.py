@@ -108,8 +108,12 @@ class DeploymentSettings(BaseModel):
 
     @model_validator(mode="after")
     def _production_is_complete(self) -> Self:
-        """Refuse, all at once, what a server in production cannot be run with."""
-        in_production = self.runtime != "embedded" and getattr(self, "env", "development") == "production"
+        """Refuse, all at once, what a server in production cannot be run with.
+
+        A service is told what it reads alone; the whole is looked at on the host, before any of them is started.
+        """
+        whole = self.runtime != "embedded" and not getattr(self, "service", "")
+        in_production = whole and getattr(self, "env", "development") == "production"
         if in_production and (found := self._lacking()):
             raise ValueError("production needs: " + "; ".join(found))
         return self
@@ -128,7 +132,11 @@ class DeploymentSettings(BaseModel):
                 found.append("ACME_EMAIL is missing")
             if self.domain.strip("[]") in ("localhost", "127.0.0.1", "::1"):
                 found.append(f"DOMAIN is {self.domain}, which no authority certifies")
-        return found
+        return found + self.lacks_a_way()
+
+    def lacks_a_way(self) -> list[str]:
+        """Return what is missing for services to reach what settings name outside."""
+        return []
 
     @property
     def data_api(self) -> str:

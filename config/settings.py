@@ -72,6 +72,13 @@ class Settings(AuthSettings, FilesFolders, WatchdogSettings, DeploymentSettings)
 
     formation: str = _env("LAUNCHDB_FORMATION", "worker=2", "how many processes of each Procfile line (default 1)")
     api_threads: int = _env("LAUNCHDB_API_THREADS", 64, "threads of the API; a stream holds one, a project a fifth")
+    api_processes: int = _env(
+        "LAUNCHDB_API_PROCESSES",
+        0,
+        "processes of the API: all serve projects' data, one of them the rest as well; 0: one a core, at most 8",
+        ge=0,
+        le=16,
+    )
     worker_threads: Annotated[int, Field(ge=1, le=64)] = _env(
         "LAUNCHDB_WORKER_THREADS", 4, "jobs that one worker process runs at a time"
     )

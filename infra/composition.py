@@ -15,6 +15,7 @@ from infra.instances.folders import InstanceFolders, SocketFolders
 from infra.instances.spec_files import SpecFiles
 from infra.instances.storage_files import StorageSpec
 from infra.mail import mail
+from infra.opened import Opened, close_opened
 from infra.pooler.pooler import NoPooler, Pooler
 from infra.postgres.cluster import Cluster
 from infra.postgres.database import Database
@@ -38,41 +39,71 @@ SOCKETS_INSIDE = "/run/pgbouncer"
 
 @dataclass
 class Infra:
-    """The opened world. One per process; close() gives everything back."""
+    """The opened world. One per process; close() gives everything back.
+
+    What a process does not use, it does not open: so it depends on no setting of that, either.
+    """
 
     settings: Settings
     database: Database
     doorbell: Doorbell
-    databases: Databases
-    vault: Vault
-    instances: Instances
-    auth: AuthFiles
-    storage: SpecFiles[StorageSpec]
-    pooler: Pooler
-    mail: MailTransport | None = None
-    proxy: CaddyProxy | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, name: str = "launchdb") -> Infra:
-        """Open pools and clients; they connect in the background. Raises nothing for a server that is away."""
+        """Open pools and clients; they connect in the background. Raises nothing for a server that is away.
+
+        Raises Refused for a home in which containers could have no sockets.
+        """
+        if settings.runtime != "embedded":
+            from infra.instances.containers.shape import sockets_of  # noqa: PLC0415 - only where there are containers
+
+            sockets_of(settings)
         doorbell = Doorbell(settings.redis_url)
         database = Database(settings.database_url, name=name, max_size=settings.database_pool_size, bell=doorbell)
         doorbell.fallback = database.notify
-        databases = _databases(settings, _name(database.conninfo))
-        return cls(
-            settings=settings,
-            database=database,
-            doorbell=doorbell,
-            databases=databases,
-            vault=Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME)),
-            instances=instances(settings),
-            auth=AuthFiles(settings.auth_folder, owner=_services_account(settings), marks=auth_marks(settings)),
-            storage=storage_specs(settings),
-            pooler=_pooler(settings, databases.cluster, _name(database.conninfo)),
-            mail=mail.transport_of(settings),
-            # An embedded installation has no Caddy before it.
-            proxy=None if settings.runtime == "embedded" else _proxy(settings),
-        )
+        return cls(settings, database, doorbell)
+
+    @Opened
+    def databases(self) -> Databases:
+        """The projects' databases, by the server's administrator."""
+        return _databases(self.settings, _name(self.database.conninfo))
+
+    @Opened
+    def vault(self) -> Vault:
+        """What seals secrets, and opens them."""
+        settings = self.settings
+        return Vault(lambda: secretfiles.read(settings.secrets_folder, master_keys.NAME))
+
+    @Opened
+    def instances(self) -> Instances:
+        """What runs data APIs."""
+        return instances(self.settings)
+
+    @Opened
+    def auth(self) -> AuthFiles:
+        """The files that tell Auth of each project."""
+        settings = self.settings
+        return AuthFiles(settings.auth_folder, owner=_services_account(settings), marks=auth_marks(settings))
+
+    @Opened
+    def storage(self) -> SpecFiles[StorageSpec]:
+        """The files that tell Storage of each project."""
+        return storage_specs(self.settings)
+
+    @Opened
+    def pooler(self) -> Pooler:
+        """What stands before the projects' databases."""
+        return _pooler(self.settings, self.databases.cluster, _name(self.database.conninfo))
+
+    @Opened
+    def mail(self) -> MailTransport | None:
+        """What takes mail; None: nothing does."""
+        return mail.transport_of(self.settings)
+
+    @Opened
+    def proxy(self) -> CaddyProxy | None:
+        """Caddy; None: an embedded installation has none before it."""
+        return None if self.settings.runtime == "embedded" else _proxy(self.settings)
 
     @property
     def platform_conninfo(self) -> str:
@@ -81,27 +112,25 @@ class Infra:
 
     def close(self) -> None:
         """Close what was opened."""
-        self.instances.close()
-        self.databases.close()
+        close_opened(self, "instances", "databases")
         self.database.close()
         self.doorbell.close()
 
 
 def instances(settings: Settings) -> Instances:
-    """Return what runs data APIs. Raises Refused for a home in which containers could have no sockets."""
+    """Return what runs data APIs."""
     if settings.runtime == "embedded":
         return EmbeddedInstances(InstanceFolders(settings.instances_folder, settings.base_url))
     from infra.instances.containers.instances import ContainerInstances  # noqa: PLC0415 - only where there are containers
-    from infra.instances.containers.shape import SOCKET, ContainerShape  # noqa: PLC0415
+    from infra.instances.containers.shape import SOCKET, is_own_image, sockets_of  # noqa: PLC0415
 
-    shape = ContainerShape.of(settings)
-    owner = _services_account(settings)
-    values = {"socket": SOCKET, "ours": shape.is_own_image, "listens": not settings.pooler_url}
+    ours, owner = is_own_image(settings.data_api), _services_account(settings)
+    values = {"socket": SOCKET, "ours": ours, "listens": not settings.pooler_url}
     return ContainerInstances(
         _verbs(settings),
         InstanceFolders(settings.instances_folder, settings.base_url, values, owner=owner),
-        SocketFolders(shape.sockets, owner=owner),
-        sees_changes=shape.is_own_image,
+        SocketFolders(sockets_of(settings), owner=owner),
+        sees_changes=ours,
     )
 
 

@@ -13,6 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = [
     "tests.fixtures.atomic_acts",
     "tests.fixtures.images",
+    "tests.fixtures.installation",
     "tests.fixtures.servers",
     "tests.fixtures.service_logins",
     "tests.fixtures.before",
@@ -32,7 +33,8 @@ OTHERS_SECONDS = 5400
 STANDS_IN = re.compile(r"tests/install/test_in_containers\.py::test_without_python_a_version")
 # Whoever wants it.
 INSTALLED = re.compile(
-    rf"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|sleep|stack|traffic|update|worth)\.py::|{STANDS_IN.pattern}"
+    r"tests/compose/test_(?:auth|deployment_guide|faults|host_faults|neighbours|object_store|settings|sleep|stack|traffic"
+    rf"|update|worth)\.py::|tests/acceptance/|{STANDS_IN.pattern}"
 )
 
 
@@ -64,6 +66,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what asserts on seconds last; refuse what would wait in another process for the installation's place."""
     items.sort(key=lambda item: (item.get_closest_marker("timing") is not None, not STANDS_IN.match(item.nodeid)))
     for item in items:
-        wants = item.path.parent.name == "compose" and "place" in getattr(item, "fixturenames", ())
+        wants = "free_place" in getattr(item, "fixturenames", ())
         if wants and not INSTALLED.match(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} wants the installation: name its module in tests/conftest.py")

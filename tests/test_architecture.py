@@ -120,7 +120,7 @@ HOMES = {
     "dramatiq": ("workers", "scripts.bench.peers"),
     # A project's container serves its data API without it.
     "flask": (
-        *("app.factory", "app.http", "app.platform", "app.edge", "app.data.serve.blueprint", "scripts.bench"),
+        *("app.factory", "app.http", "app.platform", "app.edge", "scripts.bench"),
         *("app.auth", "app.storage", "app.served", "app.broker", "app.manager", "app.migrations"),
     ),
     "werkzeug": ("app", "scripts.bench"),
@@ -144,6 +144,7 @@ READS_ENVIRONMENT = ("config",)
 CONNECTS = {
     *("infra.postgres.database", "infra.postgres.tenant_session", "infra.embedded.prepare"),
     *("infra.pooler.console", "infra.pooler.pgbouncer", "app.data.run.connections", "app.data.run.listener"),
+    "app.data.run.database_options",
 }
 # What the database itself runs.
 FUNCTIONS = {path for files in repeatables.FILES.values() for path in files.values()}
@@ -348,6 +349,7 @@ def test_one_way_leads_from_a_request_to_the_answer_of_a_data_api():
         for module, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("instance.answer")
+        if not module.startswith("scripts.bench.")
     }
     assert ways == {"app.data.serve.exchange"}
 

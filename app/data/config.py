@@ -38,6 +38,8 @@ class DataConfig:
     db_aggregates_enabled: bool = False
     db_plan_enabled: bool = False
     db_prepared_statements: bool = True
+    db_config: bool = True  # a server of its own reads options in its database, too
+    db_pre_config: str = ""
     db_channel: str = "pgrst"
     db_channel_enabled: bool = True
     db_hoisted_tx_settings: tuple[str, ...] = (
@@ -53,6 +55,7 @@ class DataConfig:
     openapi_security_active: bool = False
     server_host: str = "127.0.0.1"
     server_port: int = 3000
+    server_reuseport: bool = False
     server_unix_socket: str = ""
     server_unix_socket_mode: str = "660"
     admin_server_host: str = ""  # none: server-host

@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from app.data import claim_path
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -28,7 +30,6 @@ CHOICES = {
 }
 NEVER_SERVED = ("pg_catalog", "information_schema")
 SECRET_LENGTH_MIN = 32
-_CLAIM = re.compile(r"\$?(?:\.[A-Za-z0-9_$@-]+|\.\"[^\"]*\"|\[[0-9]+\])+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
 
@@ -63,7 +64,7 @@ def _audience(text: str) -> str:
 
 
 def _claim(text: str) -> str:
-    return "" if _CLAIM.fullmatch(text) else f"failed to parse role-claim-key value ({text})"
+    return "" if claim_path.is_path(text) else f"failed to parse role-claim-key value ({text})"
 
 
 def _proxy(text: str) -> str:
@@ -84,7 +85,7 @@ def _secret(text: str, *, is_base64: bool) -> str:
     """Return why a secret is none: a text that is too short, or no base64. A key set is looked at where it is used."""
     if not text or text.startswith("@") or text.lstrip().startswith("{"):
         return ""
-    raw = text.encode()
+    raw = text.encode("utf-8", "surrogateescape")
     if is_base64:
         try:
             raw = base64.b64decode(text.strip().translate(str.maketrans("-_.", "+/=")), validate=True)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 SECRETS = frozenset({"db-uri", "jwt-secret", "launchdb-db-uri-before", "launchdb-api-keys"})
 HIDDEN = "(hidden)"
+# What stands in a secret for bytes that are no UTF-8.
+UNWRITABLE = frozenset(map(chr, range(0xDC80, 0xDD00)))
 EXAMPLE = """\
 ## The options that most need; docs/data-api.md names all of them.
 
@@ -60,4 +62,5 @@ def _written(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, tuple):
         return json.dumps(",".join(value), ensure_ascii=False)
-    return json.dumps("" if value is None else value, ensure_ascii=False)
+    text = "" if value is None else str(value)
+    return json.dumps(text, ensure_ascii=any(letter in UNWRITABLE for letter in text))

@@ -106,3 +106,10 @@ def parse_error(message: str, details: str) -> PgrstError:
 def body_error(message: str) -> PgrstError:
     """Return the fault for a body that cannot be taken."""
     return PgrstError("PGRST102", message)
+
+
+def disconnected() -> PgrstError:
+    """Return the fault of a database that cannot be connected to."""
+    return PgrstError(
+        "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
+    )

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from app.data.errors import PgrstError
 from app.data.run.respond import DataResponse
 from app.data.serve import wsgi
-from app.data.serve.blueprint import GREETING, JSON, not_serving_error
+from app.data.serve.projects import GREETING, JSON, not_serving_error
 from app.data.serve.unserved import UnservedRequest, key_of
 from app.http.problems import Problem
 from app.server import refusals

@@ -12,6 +12,7 @@ from flask import current_app
 
 from app.http.cache import Cache
 from app.http.metrics import Metrics
+from infra.opened import Opened, close_opened
 from infra.secrets.passwords import Passwords
 from infra.signals.changes import JobChanges
 from infra.signals.limiter import RateLimiter
@@ -89,41 +90,43 @@ class KeyedConcurrencyLimit:
 
 @dataclass
 class AppContext:
-    """The opened world with the API's own counters, caches and waiting rooms.
-
-    slots  who waits for a job, by owners, each of whom has half of all places at most
-    rooms  whose SQL runs, by projects
-    """
+    """The opened world with the API's own counters, caches and waiting rooms; what nobody asks for is not made."""
 
     settings: Settings
     infra: Infra
-    limiter: RateLimiter
-    passwords: Passwords
-    changes: JobChanges
-    slots: KeyedConcurrencyLimit
-    rooms: KeyedConcurrencyLimit
     metrics: Metrics = field(default_factory=Metrics)
     callers: Cache[Caller] = field(default_factory=lambda: Cache(seconds=1.0))
     statuses: Cache[str] = field(default_factory=lambda: Cache(seconds=1.0))
 
-    @classmethod
-    def of(cls, settings: Settings, infra: Infra) -> AppContext:
-        """Make it; nothing connects yet."""
-        return cls(
-            settings=settings,
-            infra=infra,
-            limiter=RateLimiter(settings.redis_url),
-            passwords=Passwords(settings.password_hash_concurrency),
-            changes=JobChanges(settings.redis_url),
-            slots=KeyedConcurrencyLimit(max(1, settings.event_streams // 2), settings.event_streams),
-            rooms=KeyedConcurrencyLimit(settings.sql_connections, max(1, settings.api_threads // 4)),
-        )
+    @Opened
+    def limiter(self) -> RateLimiter:
+        """What counts requests."""
+        return RateLimiter(self.settings.redis_url)
+
+    @Opened
+    def passwords(self) -> Passwords:
+        """What hashes passwords."""
+        return Passwords(self.settings.password_hash_concurrency)
+
+    @Opened
+    def changes(self) -> JobChanges:
+        """What tells of jobs that moved."""
+        return JobChanges(self.settings.redis_url)
+
+    @Opened
+    def slots(self) -> KeyedConcurrencyLimit:
+        """Who waits for a job, by owners, each of whom has half of all places at most."""
+        streams = self.settings.event_streams
+        return KeyedConcurrencyLimit(max(1, streams // 2), streams)
+
+    @Opened
+    def rooms(self) -> KeyedConcurrencyLimit:
+        """Whose SQL runs, by projects."""
+        return KeyedConcurrencyLimit(self.settings.sql_connections, max(1, self.settings.api_threads // 4))
 
     def close(self) -> None:
         """Close what it opened itself; the infra belongs to whoever opened that."""
-        self.passwords.close()
-        self.changes.close()
-        self.limiter.close()
+        close_opened(self, "passwords", "changes", "limiter")
 
 
 def app_context() -> AppContext:

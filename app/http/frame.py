@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import TYPE_CHECKING
 
 import structlog
-import uuid_utils
 from flask import Flask, Response, g, json, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.http.request_ids import request_id_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("launchdb.access")
 # What looks whether somebody is there pushes nothing out of the log.
 WATCHED = frozenset({"/health", "/metrics"})
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def framed_app(service: str, registry: CollectorRegistry | None = None) -> Flask:
@@ -42,9 +41,8 @@ def framed_app(service: str, registry: CollectorRegistry | None = None) -> Flask
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
     g.started = time.perf_counter()
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+    g.request_id = request_id_of(request.headers.get("X-Request-Id", ""))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from flask import Flask, Response, g, request
 
 from app.http import auth
 from app.http.context import app_context
+from app.http.request_ids import request_id_of
 from catalog import audit
 from catalog.ids import is_project_id
 from infra.errors import Unavailable
@@ -19,10 +19,7 @@ from infra.errors import Unavailable
 if TYPE_CHECKING:
     from app.http.routing import Operation
 
-import uuid_utils
-
 log = logging.getLogger("launchdb.access")
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # Floods and outages are counted by metrics; a row for each would make them worse.
 _NOT_AUDITED = frozenset({429, 503})
 
@@ -32,8 +29,7 @@ def register_request_hooks(app: Flask, *, trusted_proxies: str) -> None:
 
     def begin() -> None:
         g.started = time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+        g.request_id = request_id_of(request.headers.get("X-Request-Id", ""))
         g.address = auth.address_of_client(trusted_proxies)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)

@@ -44,15 +44,19 @@ class Arriving(TConn):  # type: ignore[misc]
         self.arrived = bytearray()
         self.began = 0.0
         self.streams = False
+        self.was_handed_over = False  # by a sibling, with its request
         self._asked = Asked()
         self.data_ready = True  # nothing is handed over before
 
-    def begin(self) -> None:
-        """Expect a request; bytes that came with the one before belong to it."""
+    def begin(self, arrived: bytes = b"") -> None:
+        """Expect a request; bytes that came with the one before belong to it.
+
+        arrived  what has come of it elsewhere
+        """
         self.sock.setblocking(False)
-        self.arrived = bytearray(self.parser.unreader.take_buffered() if self.parser is not None else b"")
+        self.arrived = bytearray(self.parser.unreader.take_buffered() if self.parser is not None else arrived)
         self.began = time.monotonic()
-        self.streams = False
+        self.streams = self.was_handed_over = False
 
     def gather(self) -> State:
         """Take what is there; say how far the request has come."""

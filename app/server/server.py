@@ -86,12 +86,16 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
 
     def hand_over(self) -> None:
         """Listen for a moment more where somebody is; then no more."""
-        if self.nr_conns == 0:
+        if self.open_connections() == 0:
             self._stop_listening()
             return
         timer = threading.Timer(HANDOVER_SECONDS, self.method_queue.defer, (self._stop_listening,))
         timer.daemon = True
         timer.start()
+
+    def open_connections(self) -> int:
+        """Return how many connections somebody may have a request on."""
+        return int(self.nr_conns)
 
     def _stop_listening(self) -> None:
         """Take in who has been let in by the kernel already, and refuse all others: they would wait in vain."""
@@ -162,6 +166,10 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: Arriving) -> None:
         """Gather the next request; hand it to a thread once it is there."""
         conn.begin()
+        self.expect_request(conn)
+
+    def expect_request(self, conn: Arriving) -> None:
+        """Hand a request over to a thread once it is there."""
         if not self._dispatched(conn):
             self._arriving[conn] = conn.began + GATHER_SECONDS
             self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._dispatched(conn))
@@ -196,7 +204,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
     def _end_rest(self, conn: Arriving) -> None:
         self.keepalived_conns.remove(conn)
         self.poller.unregister(conn.sock)
-        self._close(conn)
+        self.close_connection(conn)
 
     def murder_pending(self) -> None:
         """Refuse the requests that did not arrive in time; close on the clients that do not."""
@@ -207,7 +215,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         for conn, kind in self._shares.overdue():
             self._turn_away(conn, refusals.BUSY[kind])
         for conn in [conn for conn, until in self._leaving.items() if until <= now]:
-            self._close(self._forgotten(self._leaving, conn))
+            self.close_connection(self._forgotten(self._leaving, conn))
 
     def _dispatched(self, conn: Arriving) -> bool:
         state = conn.gather()
@@ -215,7 +223,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
             return False
         self._forgotten(self._arriving, conn)
         if state in ("whole", "streamed"):
-            self._admit(conn, streamed=state == "streamed")
+            self.admit(conn, streamed=state == "streamed")
         else:
             if state in _REFUSED_ON_ARRIVAL:
                 conn.send(self._refused(_REFUSED_ON_ARRIVAL[state], conn))
@@ -233,7 +241,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
         log.info("request refused", extra={"status": why.status, "error": why.kind, "address": address})
         return refusals.answer(why, conn.asked, projects_alone=self.projects_alone)
 
-    def _admit(self, conn: Arriving, *, streamed: bool) -> None:
+    def admit(self, conn: Arriving, *, streamed: bool) -> None:
+        """Give a request a thread, or a place among those that wait for one, or refuse it."""
         lane = lane_of(conn.asked.path, conn.client_address(self.trusted_proxies))
         admission = self._shares.admit(conn, lane, streamed=streamed, account=account_of(lane, conn.arrived))
         if admission == "now":
@@ -244,16 +253,17 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]
 
     def _leave(self, conn: Arriving) -> None:
         if conn.leave():
-            self._close(conn)
+            self.close_connection(conn)
             return
         self._leaving[conn] = time.monotonic() + LEAVE_SECONDS
         self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._drain(conn))
 
     def _drain(self, conn: Arriving) -> None:
         if conn.leave():
-            self._close(self._forgotten(self._leaving, conn))
+            self.close_connection(self._forgotten(self._leaving, conn))
 
-    def _close(self, conn: Arriving) -> None:
+    def close_connection(self, conn: Arriving) -> None:
+        """End a connection."""
         self.nr_conns -= 1
         conn.close()
 

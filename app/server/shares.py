@@ -68,6 +68,7 @@ class Figures:
     waiting  requests that have none yet
     refused  requests that were, by kind
     last     who was refused last, by lane: how often, and when by the clock
+    others   limits, used and waiting of the server's other processes, by their numbers
     """
 
     limits: dict[Kind, int] = field(default_factory=dict)
@@ -75,14 +76,31 @@ class Figures:
     waiting: Counter[Kind] = field(default_factory=Counter)
     refused: Counter[Kind] = field(default_factory=Counter)
     last: OrderedDict[Lane, tuple[int, float]] = field(default_factory=OrderedDict)
+    others: dict[int, list[dict[Kind, int]]] = field(default_factory=dict)
 
-    def refuse(self, lane: Lane) -> None:
-        """Count a request that was refused."""
-        self.refused[lane.kind] += 1
+    def refuse(self, lane: Lane, times: int = 1, at: float | None = None) -> None:
+        """Count requests that were refused. at: when, if not now."""
+        self.refused[lane.kind] += times
         count, _ = self.last.pop(lane, (0, 0.0))
-        self.last[lane] = (count + 1, time.time())
+        self.last[lane] = (count + times, time.time() if at is None else at)
         while len(self.last) > REMEMBERED:
             self.last.popitem(last=False)
+
+    def take_refused(self) -> list[tuple[Kind, str, int, float]]:
+        """Return who was refused, how often and when, and forget it: for another process to count."""
+        taken = [(*lane, *said) for lane, said in self.last.items()]
+        self.last.clear()
+        self.refused.clear()
+        return taken
+
+    def threads(self) -> list[tuple[Kind, int, int, int]]:
+        """Return of each kind how many threads it may have in all processes, has, and how many requests wait."""
+        all_of = [[self.limits, self.used, self.waiting], *list(self.others.values())]
+
+        def total(kind: Kind, place: int) -> int:
+            return sum(each[place].get(kind, 0) for each in all_of)
+
+        return [(kind, total(kind, 0), total(kind, 1), total(kind, 2)) for kind in self.limits]
 
 
 # Of the server of this process; there is one.

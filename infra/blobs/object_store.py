@@ -38,6 +38,13 @@ class ObjectPlace:
     bucket: str
     spool: Path
 
+    def owners(self) -> Iterator[str]:
+        """Return what bytes lie below: the projects' ids, and whatever else somebody has put there."""
+        with worded():
+            listed = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Delimiter="/")
+            for page in listed:
+                yield from (entry["Prefix"].rstrip("/") for entry in page.get("CommonPrefixes", ()))
+
 
 @dataclass(frozen=True)
 class Piece:

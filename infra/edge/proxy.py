@@ -38,8 +38,10 @@ MIB = 1024 * 1024
 MORE_BYTES = 64 * 1024
 MOST_DATA_BYTES, MOST_FILE_BYTES = 20 * MIB, 5120 * MIB
 HELD_SECONDS = 30
+# How long a body may take to come; a file whatever Storage lets it take, which looks at how fast it comes.
+BODY_SECONDS, FILE_SECONDS = 600, 8 * 86_400
 # Query parameters that hold a secret, and those whose name is hidden by an encoding.
-HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|signature|jwt|[^=&]*%[^=&]*)=)[^&]*"
+HIDDEN_VALUES = "(?i)([?&](?:apikey|[^=&]*token[^=&]*|code|secret|password|[^=&]*signature|jwt|[^=&]*%[^=&]*)=)[^&]*"
 KEY_IN_QUERY = "^(?:.*&)?((?i:apikey)=([^&]+))(?:&.*)?$"
 
 
@@ -112,6 +114,8 @@ class CaddyProxy:
             "api_bytes": settings.max_body_bytes + MORE_BYTES,
             "data_bytes": MOST_DATA_BYTES + MORE_BYTES,
             "storage_bytes": MOST_FILE_BYTES + MIB,
+            "body_seconds": BODY_SECONDS,
+            "file_seconds": FILE_SECONDS,
             "edge_head_bytes": limits.EDGE_HEAD_BYTES_MAX,
             "target_bytes": limits.TARGET_BYTES_MAX,
             "url_too_long": _url_too_long(),

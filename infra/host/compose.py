@@ -162,7 +162,9 @@ def _version(program: tuple[str, ...]) -> tuple[int, ...] | None:
 
 def _is_news(line: str) -> bool:
     """Tell what happens from what Compose 1.29 draws while it waits."""
-    return not line.lstrip().startswith(("Found orphan", "WARNING: Found orphan"))
+    # An object store's network takes the place of one that is then nobody's.
+    said = line.lstrip().removeprefix("WARNING: ")
+    return not said.startswith(("Found orphan", "Some networks were defined but are not used"))
 
 
 def _worded(error: ProgramFailed) -> InfraError:

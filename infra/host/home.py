@@ -109,6 +109,7 @@ def _prepare(home: Path, given: Mapping[str, str], copies: Path) -> PreparedHome
         if not (secrets / name).exists():
             files.replace(secrets / name, value + "\n", owner=owner)
     secretfiles.check(secrets)
+    _keep_store_secret(secrets, draft.values)
     service_folders.deal_out(secrets, owner=owner)
     fresh = [name for name, value in draft.secrets.items() if before.get(name) != value]
     copy = write_secrets_copy(copies, draft.secrets) if draft.made or (fresh and not before) else None
@@ -130,7 +131,15 @@ def complete(home: Path, configurations: Path) -> bool:
     Nobody in a container can lay a link in the place of what is mounted, but who works on the machine can.
     """
     ensure_folders(home, configurations, named=_is_root_s(home / ".env"))
+    _keep_store_secret(home / "secrets", parse(files.read(home / ".env")))
     return service_folders.deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
+
+
+def _keep_store_secret(secrets: Path, said: Mapping[str, str]) -> None:
+    """Ensure that what `.env` says of the object store's secret is a file: no environment of a container holds it."""
+    path, value = secrets / secretfiles.STORE_SECRET, said.get(secretfiles.STORE_SECRET, "")
+    if value and not files.holds(path, f"{value}\n"):
+        files.replace(path, f"{value}\n", owner=(LAUNCHDB, LAUNCHDB))
 
 
 def machine_values(home: Path) -> dict[str, str]:

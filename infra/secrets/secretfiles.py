@@ -40,6 +40,8 @@ OWN = {
 }
 # Written by people, if at all: a password of the mail server's is as the server's people made it.
 CHOSEN = "SMTP_PASSWORD"
+# What an object store that keeps files has given for our key; there is none where a folder does.
+STORE_SECRET = "FILES_S3_SECRET_KEY"  # noqa: S105 - the name of a secret
 ENOUGH_BITS = 128  # OWASP ASVS 5.0, 11.5.1: at least 128 bits of chance
 FEWEST_DIFFERENT = 8
 EXAMPLES = ("change", "example", "secret", "password", "your")

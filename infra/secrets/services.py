@@ -54,7 +54,7 @@ SERVICES: Mapping[str, ServiceSecrets] = {
     "platform-api": ServiceSecrets(("LAUNCHDB_MASTER_KEY", "PLATFORM_JWT_SECRET"), login="launchdb_api"),
     "postgrest-manager": ServiceSecrets(("INTERNAL_API_KEY",), login="launchdb_manager"),
     "auth-service": ServiceSecrets(login="launchdb_auth"),
-    "storage-service": ServiceSecrets(login="launchdb_storage"),
+    "storage-service": ServiceSecrets((secretfiles.STORE_SECRET,), login="launchdb_storage"),
     "scheduler": ServiceSecrets(login="launchdb_scheduler"),
     "backup": ServiceSecrets(("PLATFORM_JWT_SECRET",), login="launchdb_backup"),
     "worker": ServiceSecrets(login="launchdb_worker", administrator=True, everything=True),
@@ -64,7 +64,7 @@ SERVICES: Mapping[str, ServiceSecrets] = {
 
 def held_files(settings: Settings) -> tuple[str, ...]:
     """Return the secrets that this process has to find: those of its service, or all where there is one account."""
-    given = SERVICES.get(settings.service)
-    if given is None or given.everything:
+    given = SERVICES.get(settings.service, ServiceSecrets())
+    if not settings.service or given.everything:
         return tuple(secretfiles.NAMES)
     return tuple(name for name in given.files if name in secretfiles.NAMES)

@@ -158,11 +158,16 @@ def verification_keys(secret: str, *, is_base64: bool = False) -> tuple[Verifica
         return ()
     found = _json_object(text)
     if found is None:
-        raw = base64.b64decode(text.translate(str.maketrans("_-.", "/+="))) if is_base64 else text.encode()
+        raw = base64.b64decode(text.translate(str.maketrans("_-.", "/+="))) if is_base64 else _bytes_of(text)
         plain = base64.urlsafe_b64encode(raw).decode().rstrip("=")
         found = {"kty": "oct", "k": plain, "alg": ALGORITHM}
     listed = found.get("keys", [found])
     return tuple(key for each in listed if (key := _named(each)) is not None) if isinstance(listed, list) else ()
+
+
+def _bytes_of(text: str) -> bytes:
+    """Return the bytes of a secret; those that are no UTF-8 came with Python's escapes, out of a file."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def signed_claims(token: str, keys: Sequence[VerificationKey]) -> tuple[bytes, float]:

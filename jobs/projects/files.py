@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.ids import is_project_id
-from infra.blobs.places import blob_places
+from infra.blobs.places import blob_places, projects_with_bytes, remove_bytes
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
@@ -24,17 +24,14 @@ def place_of(infra: Infra, project_id: str) -> BlobStore:
 def remove_files(run: Run[Any], project_id: str) -> None:
     """Ensure that no bytes of the project's files are left. Raises Unavailable."""
     run.check()
-    place_of(run.infra, project_id).remove_all()
+    remove_bytes(run.infra.settings, project_id)
 
 
 def remove_orphaned_files(run: Run[Any]) -> None:
     """Remove the files of deleted projects that no backup can bring back any more."""
-    folder = run.infra.settings.files_folder
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not is_project_id(path.name):
-            continue
+    for project_id in filter(is_project_id, projects_with_bytes(run.infra.settings)):
         with run.infra.database.autocommit() as tx:
-            gone = tx.value(SQL.is_gone, {"project": path.name})
+            gone = tx.value(SQL.is_gone, {"project": project_id})
         if gone:
-            remove_files(run, path.name)
-            run.log(f"removed the files of {path.name}")
+            remove_files(run, project_id)
+            run.log(f"removed the files of {project_id}")

@@ -22,10 +22,10 @@ from config.settings import CHECKOUT
 from infra.pipeline import spawn
 from infra.sockets import is_listening
 from scripts.bench import front_checks
-from scripts.bench.data_api_bench import QUERY, prepare
 from scripts.bench.figures import cpu_seconds, tree
 from scripts.bench.front_serve import ALONE, SERVERS
 from scripts.bench.installation import installation
+from scripts.bench.rest_api.latency import QUERY, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

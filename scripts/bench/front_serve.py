@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 THREADS = 16
 BACKLOG = 1024
+# Begins a place that is no Unix socket, but an address and a port: gunicorn's servers alone.
+TCP = "tcp:"
 PEERS = CHECKOUT / "build" / "bench-peers"
 
 
@@ -35,8 +37,9 @@ def app(named: str) -> App:
 
 
 def _gunicorn(place: str, named: str, worker: str) -> None:
+    bind = place.removeprefix(TCP) if place.startswith(TCP) else f"unix:{place}"
     options = {
-        "bind": f"unix:{place}", "worker-class": worker, "threads": THREADS, "backlog": BACKLOG, "graceful-timeout": 5,
+        "bind": bind, "worker-class": worker, "threads": THREADS, "backlog": BACKLOG, "graceful-timeout": 5,
         "keep-alive": 30, "log-level": "critical",
     }  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

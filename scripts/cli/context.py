@@ -61,5 +61,18 @@ class CliSession:
                 return project
         raise CliError(f"there is no project {wanted}", NOT_FOUND)
 
+    def project_path(self, named: str | None) -> str:
+        """Return where the API has that project. Raises CliError as `project` does."""
+        return f"/api/projects/{self.project(named)['id']}"
+
+    def path_and(self, words: tuple[str, ...], what: str) -> tuple[str, str]:
+        """Return where the API has the project, and the word behind it, of a command that takes `[PROJECT] WHAT`.
+
+        Raises UsageError for more words, CliError as `project` does.
+        """
+        if len(words) > 2:
+            raise click.UsageError(f"give PROJECT and {what}")
+        return self.project_path(words[0] if len(words) > 1 else None), words[-1]
+
 
 pass_session = click.make_pass_decorator(CliSession, ensure=True)

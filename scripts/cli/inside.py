@@ -26,6 +26,8 @@ WORKERS = {
     "secrets": {"check"},
     "backups": {"offsite", "pull", "restore-platform", "adopt"},
 }
+# The other machine is reached from there alone.
+OF_WORKERS = frozenset({"--remote"})
 # What acts on the machine, or is a service.
 ON_THE_HOST = frozenset(
     {"init", "up", "down", "status", "logs", "verify", "update", "rollback", "doctor", "login", "serve", "worker"}
@@ -69,7 +71,8 @@ def forwarded(arguments: Sequence[str]) -> list[str] | None:
         return None
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     named = [part for name in _passed() for part in ("--env", name)]
-    container = CONTAINER if WORKERS.get(noun, set()).isdisjoint(words[1:2]) else WORKER
+    for_worker = not WORKERS.get(noun, set()).isdisjoint(words[1:2]) or not OF_WORKERS.isdisjoint(arguments)
+    container = WORKER if for_worker else CONTAINER
     return ["docker", "exec", "--interactive", *terminal, *named, container, "launchdb", *arguments]
 
 

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 class Url(str):
-    """Where a server is, and the process id of it."""
+    """Where a server is, and the process id of it, which leads a session of its own."""
 
     __slots__ = ("pid",)
 
@@ -32,8 +32,9 @@ def served(settings, service="platform", *, port=None, **more):
     environment = environment_of(settings, **{"LAUNCHDB_PORT": str(port), **more})
     log = (settings.home / "api.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.cli", "serve", service], cwd=CHECKOUT, env=environment, stderr=log, stdout=log
-    )
+        [sys.executable, "-m", "scripts.cli", "serve", service],
+        cwd=CHECKOUT, env=environment, stderr=log, stdout=log, start_new_session=True,
+    )  # fmt: skip
     url = Url(f"http://127.0.0.1:{port}")
     url.pid = process.pid
     try:

@@ -57,7 +57,7 @@ def platform(sockets, infra_as):
     """The platform API's route for those who stand before projects, on a port of its own."""
     opened = infra_as("api")
     app = Flask("platform")
-    world = app.extensions[EXTENSION] = AppContext.of(opened.settings, opened)
+    world = app.extensions[EXTENSION] = AppContext(opened.settings, opened)
     held = WakeOnRequest(opened.settings, opened)
     app.register_blueprint(edge.make_blueprint(sockets, lambda project_id: status_of(app, project_id), held))
     server = make_server("127.0.0.1", 0, app, threaded=True)

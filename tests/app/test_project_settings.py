@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.data.config import DataConfig, from_text
 from infra.instances.auth_files import AuthSpec
 from tests.app.test_bad_input import problem
 from tests.app.test_projects import working
@@ -121,6 +122,13 @@ def test_what_was_never_set_has_its_default(owner, waiting):
     assert wanted.items() <= found["settings"].items()
     assert found["settings"]["schemas"] == ["public", "storage"]
     assert found["secrets"] == {"smtpPassword": False, "captchaSecret": False}
+
+
+def test_a_data_api_that_nobody_has_set_anything_of_runs_as_the_guide_says(project, town):
+    config = from_text((town.settings.instances_folder / project.rpartition("/")[2] / "data-api.conf").read_text())
+    assert (config.db_max_rows, config.db_prepared_statements, config.db_schemas) == (1000, True, ("public", "storage"))
+    # Ten where nobody says how many; a project's are as many as PgBouncer has sessions for it.
+    assert (DataConfig().db_pool, config.db_pool) == (10, 5)
 
 
 def test_an_installations_own_values_are_the_defaults(owner, waiting, town):

@@ -7,11 +7,13 @@ import json
 import httpx
 from flask import Flask
 
-from app.data.serve import blueprint
+from app.data.run.registry import Registry
+from app.data.serve.projects import ProjectApis
 from app.edge import edge
 from app.http import problems
+from app.http.data_frame import DataFrame
+from app.http.metrics import Metrics
 from config.limits import URL_BYTES_MAX
-from config.settings import load
 from infra.errors import Unavailable
 from tests.app.data.test_refusals import ORIGIN, spoken
 from tests.app.server import served
@@ -102,7 +104,7 @@ def test_without_its_database_the_platform_says_so_to_clients_of_projects_too(tm
 
     app = Flask("test")
     problems.register_error_handlers(app)
-    app.register_blueprint(blueprint.make_blueprint(load({"LAUNCHDB_HOME": str(tmp_path)}), status_of=away))
+    app.wsgi_app = DataFrame(app.wsgi_app, ProjectApis(Registry(tmp_path / "instances"), away), Metrics(), "")
     app.register_blueprint(edge.make_blueprint(tmp_path, away, waking=None, greets=False))
     client = app.test_client()
     asked = {"X-Launchdb-Edge": "yes", "X-Forwarded-Uri": PLACES[0]}

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from scripts.stack import edge
-from tests.compose.conftest import DOMAIN
+from tests.fixtures.installation import DOMAIN
 
 if TYPE_CHECKING:
-    from tests.compose.conftest import Installation
+    from tests.fixtures.installation import Installation
 
 ANSWER_SECONDS = 30
 

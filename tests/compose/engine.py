@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.compose.conftest import wait_for
+from tests.fixtures.installation import wait_for
 
 if TYPE_CHECKING:
-    from tests.compose.conftest import Installation
+    from tests.fixtures.installation import Installation
 
 PID = Path("/var/run/docker.pid")
 # Of Debian's docker.service (RestartSec), and a word of ours on how long it may take.

@@ -10,9 +10,9 @@ import pytest
 
 from infra.host import docker_cli
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import wait_for
 from tests.compose.test_sleep import containers, let_be_idle
 from tests.compose.test_stack import created, finished, keys, operator  # noqa: F401 - one is a fixture
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 PASSWORD = "a horse that nobody staples"

@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import CHECKOUT
 from scripts.stack import edge
-from tests.compose.conftest import DOMAIN
+from tests.fixtures.installation import DOMAIN
 
 pytestmark = pytest.mark.docker
 

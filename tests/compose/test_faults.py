@@ -24,8 +24,8 @@ from infra.pooler import pooler_files
 from infra.secrets import secretfiles
 from scripts.stack.stack import NAMES
 from tests.compose.clients import Clients
-from tests.compose.conftest import wait_for
 from tests.compose.test_stack import created, finished, keys, left_of, operator, sql  # noqa: F401 - one is a fixture
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 

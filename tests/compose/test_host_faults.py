@@ -22,10 +22,10 @@ from infra.secrets.services import SERVICES
 from scripts.stack.stack import NAMES
 from tests.compose import engine
 from tests.compose.clients import Clients, Writers
-from tests.compose.conftest import VOLUME, wait_for
 from tests.compose.engine import Engine, Systemd
 from tests.compose.test_faults import is_well, project, starts, state, victim  # noqa: F401 - two are fixtures
 from tests.compose.test_stack import finished, keys
+from tests.fixtures.installation import VOLUME, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from infra.host import docker_cli
-from tests.compose.conftest import wait_for
 from tests.compose.test_stack import _used, created, finished, keys, operator, sql  # noqa: F401 - one is a fixture
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 WAKE_SECONDS = 10

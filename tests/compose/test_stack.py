@@ -21,7 +21,7 @@ from infra.host import docker_cli
 from infra.secrets import secretfiles
 from scripts.stack import edge
 from scripts.stack.stack import NAMES, wait_until_well
-from tests.compose.conftest import DOMAIN, IN_IMAGE, wait_for
+from tests.fixtures.installation import DOMAIN, IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 

@@ -17,8 +17,8 @@ from config.installation import read
 from infra.host import docker_cli
 from scripts.stack import checkout
 from scripts.stack.stack import IMAGES, NAMES
-from tests.compose.conftest import IN_IMAGE, wait_for
 from tests.compose.test_stack import sql
+from tests.fixtures.installation import IN_IMAGE, wait_for
 
 pytestmark = pytest.mark.docker
 

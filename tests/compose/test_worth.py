@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 
 from config.settings import CHECKOUT
+from infra import files
 from infra.host import docker_cli
+from infra.host.home import LAUNCHDB
 from infra.secrets import secretfiles
+from infra.secrets.service_folders import deal_out
 from infra.secrets.services import LOGINS, SERVICES, SUPERUSER
 from scripts.stack.stack import NAMES
-from tests.compose.conftest import wait_for
+from tests.fixtures.installation import wait_for
 
 pytestmark = pytest.mark.docker
 
 PAGE = (CHECKOUT / "docs" / "security.md").read_text()
 PROBE = (Path(__file__).parent / "probe.pl").read_text()
-SECRETS = (*secretfiles.NAMES, *secretfiles.OWN)
+SECRETS = (*secretfiles.NAMES, *secretfiles.OWN, secretfiles.STORE_SECRET)
 SOCKETS = {
     "docker.sock": "/var/run/docker.sock",
     "run/pgbouncer": "run/pgbouncer/.s.PGSQL.6432",
@@ -89,9 +92,14 @@ def ways_out(service: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def wanted(installation) -> str:
+def wanted(installation):
     """All that anybody might reach for."""
     home, lines = installation.home, []
+    # As where an object store keeps the files; without one there is no such secret.
+    files.replace(
+        home / "secrets" / secretfiles.STORE_SECRET, "storage-alone-has-this-one\n", owner=(LAUNCHDB, LAUNCHDB)
+    )
+    deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
     lines += [f"secret {name} {secretfiles.current(home / 'secrets', name)}" for name in SECRETS]
     lines += [f"tree {path}" for path in (home, "/tmp", "/run", "/etc", "/var/log")]
     project = installation.operator["projectId"]
@@ -105,7 +113,9 @@ def wanted(installation) -> str:
     lines += [
         f"address front {networks_of('reverse-proxy')['launchdb-front']['IPAddress']} {installation.settings.https_port}"
     ]
-    return "".join(f"{line}\n" for line in lines)
+    yield "".join(f"{line}\n" for line in lines)
+    (home / "secrets" / secretfiles.STORE_SECRET).unlink()
+    deal_out(home / "secrets", owner=(LAUNCHDB, LAUNCHDB))
 
 
 def taken_over(service: str, wanted: str) -> Reached:

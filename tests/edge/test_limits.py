@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import statistics
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.edge.conftest import DOMAIN
+from infra.edge.proxy import CaddyProxy, Upstreams
+from tests.app.server import free_port
+from tests.edge.conftest import DOMAIN, caddy, edge_settings
+from tests.edge.witness import witness
 
 
 @pytest.fixture
@@ -49,6 +52,42 @@ def test_too_many_headers_are_refused(client, path):
 
 def test_of_a_head_beyond_all_measure_caddy_reads_no_end(client):
     assert client.get("/", headers={f"X-Filler-{number}": "x" * 20_000 for number in range(60)}).status_code == 431
+
+
+class Hasty(CaddyProxy):
+    """One that waits for bodies as long as a test does."""
+
+    def _values(self):
+        return {**super()._values(), "body_seconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "arrives"),
+    [
+        ("/project/proj_0123456789abcdef/storage/v1/object/a/b", True),
+        ("/storage/proj_0123456789abcdef/object/a/b", True),
+        ("/auth/proj_0123456789abcdef/token", False),
+    ],
+)
+def test_a_file_may_come_as_slowly_as_storage_lets_it_and_nothing_else(tmp_path, path, arrives):
+    settings = edge_settings(tmp_path, LAUNCHDB_TLS="off")
+    where = free_port()
+    ports = Upstreams(*[f"127.0.0.1:{where}"] * 3)
+    with (
+        witness(where, "anybody"),
+        ExitStack() as stack,
+        caddy(Hasty(settings, ports), settings, stack, ports) as edge,
+        socket.create_connection(("127.0.0.1", edge.port), timeout=20) as client,
+    ):
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 20\r\n\r\n0123456789".encode())
+        time.sleep(2)  # longer than a body may take
+        with suppress(ConnectionError):
+            client.sendall(b"0123456789")
+        said = b""
+        with suppress(ConnectionError):
+            said = client.recv(65536)
+    # Caddy takes its own time-out for a client that left, and answers 200 with nothing.
+    assert (b'"bytes": 20' in said) is arrives, said
 
 
 @pytest.mark.timing

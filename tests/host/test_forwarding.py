@@ -24,13 +24,15 @@ def test_a_command_about_projects_runs_in_the_api_s_container(home):
     assert argv[-5:] == ["launchdb-platform-api", "launchdb", "projects", "list", "--json"]
 
 
-@pytest.mark.parametrize("words", ["db inventory", "db dsn", "secrets check", "backups adopt", "backups pull"])
+@pytest.mark.parametrize(
+    "words", ["db inventory", "db dsn", "secrets check", "backups adopt", "backups pull", "backups list --remote"]
+)
 def test_what_takes_the_administrator_all_secrets_or_docker_is_a_worker_s(home, words):
     argv = inside.forwarded([*words.split(), "--json"])
-    assert argv[-5:] == ["launchdb-worker", "launchdb", *words.split(), "--json"]
+    assert argv[argv.index("launchdb-worker") :] == ["launchdb-worker", "launchdb", *words.split(), "--json"]
 
 
-@pytest.mark.parametrize("words", ["db schema", "secrets rotate", "backups create", "projects list"])
+@pytest.mark.parametrize("words", ["db schema", "secrets rotate", "backups create", "backups list", "projects list"])
 def test_what_the_api_can_do_is_the_api_s(home, words):
     assert "launchdb-platform-api" in inside.forwarded(words.split())
 

@@ -63,6 +63,19 @@ def test_a_second_run_overwrites_nothing(home):
 
 
 @needs_root
+def test_an_object_store_s_secret_that_stands_in_dotenv_becomes_a_file_for_storage(home):
+    made(home, {**SERVER, "FILES_S3_SECRET_KEY": "of the store"})
+    copies = [home / folder / secretfiles.STORE_SECRET for folder in ("secrets", "services/storage-service")]
+    assert {(path.read_text(), mode(path), path.stat().st_uid) for path in copies} == {
+        ("of the store\n", 0o600, LAUNCHDB)
+    }
+    text = secretfiles.with_lines((home / ".env").read_text(), {"FILES_S3_SECRET_KEY": "another"})
+    files.replace(home / ".env", text)
+    assert homes.complete(home, home / "postgrest" / "projects")
+    assert {path.read_text() for path in copies} == {"another\n"}
+
+
+@needs_root
 def test_folders_belong_to_the_accounts_of_the_containers_and_get_their_modes_again(home):
     made(home)
     (home / "pgbouncer").chmod(0o777)

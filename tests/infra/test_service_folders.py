@@ -80,6 +80,19 @@ def test_what_somebody_has_laid_there_goes_and_what_is_right_is_not_touched(home
     )
 
 
+def test_an_object_store_s_secret_is_storage_s_and_the_workers_alone(home):
+    secrets, name = home / "secrets", secretfiles.STORE_SECRET
+    assert not (home / "services" / "storage-service" / name).exists(), "files lie in the home"
+    files.replace(secrets / name, "of the store\n")
+    assert deal_out(secrets)
+    holders = {service for service in OF_CONTAINERS if (home / "services" / service / name).exists()}
+    assert holders == {"storage-service"}
+    assert (home / "services" / "storage-service" / name).read_text() == "of the store\n"
+    (secrets / name).unlink()
+    deal_out(secrets)
+    assert not (home / "services" / "storage-service" / name).exists()
+
+
 def test_where_all_services_are_one_account_nothing_is_dealt_out(tmp_path):
     secretfiles.ensure(tmp_path / "secrets", tmp_path / ".env")
     deal_out(tmp_path / "secrets")

@@ -29,6 +29,14 @@ METHOD = "oauth"
 STATE_SECONDS = 600
 # How an error is called in OAuth, by the status that it would have.
 _OAUTH_NAMES = {400: "invalid_request", 401: "unauthorized_client", 403: "access_denied", 422: "access_denied"}
+# What OAuth 2.0 and OpenID Connect have providers say of a sign-in that came to nothing.
+_KNOWN = frozenset(
+    {
+        *("access_denied", "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"),
+        *("server_error", "temporarily_unavailable", "interaction_required", "login_required", "consent_required"),
+        "account_selection_required",
+    }
+)
 _SESSION_MEMBERS = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
 
 
@@ -104,7 +112,8 @@ def _taken(call: AuthCall, state: str) -> tuple[OAuthState, FlowState]:
 def _account(call: AuthCall, state: OAuthState, given: dict[str, str]) -> ExternalAccount:
     if given.get("error"):
         name, said = given["error"][:100], given.get("error_description", "")[:500]
-        raise AuthError(403, name, said, extra={"oauth": name})
+        # The code is counted and stands in a header: it is a word of ours, whatever a provider, or a stranger, says.
+        raise AuthError(403, name if name in _KNOWN else "bad_oauth_callback", said, extra={"oauth": name})
     if not given.get("code"):
         raise AuthError(400, "bad_oauth_callback", "OAuth callback without a code")
     provider = provider_of(call.project, state.provider_type)

@@ -16,11 +16,20 @@ def refuse_server(_call: AuthCall) -> AuthAnswer:
     raise AuthError(404, "feature_disabled", "OAuth server is disabled")
 
 
+_CLIENT = "/admin/oauth/clients/<client_id>"
+_ASKED = "/oauth/authorizations/<authorization_id>"
+
 ROUTES = (
     AuthRoute("POST", "/sso", "key", refuse),
     AuthRoute("GET", "/admin/oauth/clients", "admin", refuse_server),
     AuthRoute("POST", "/admin/oauth/clients", "admin", refuse_server),
+    AuthRoute("GET", _CLIENT, "admin", refuse_server),
+    AuthRoute("PUT", _CLIENT, "admin", refuse_server),
+    AuthRoute("DELETE", _CLIENT, "admin", refuse_server),
+    AuthRoute("POST", f"{_CLIENT}/regenerate_secret", "admin", refuse_server),
     AuthRoute("POST", "/oauth/clients/register", "key", refuse_server),
+    AuthRoute("GET", _ASKED, "user", refuse_server),
+    AuthRoute("POST", f"{_ASKED}/consent", "user", refuse_server),
     AuthRoute("GET", "/oauth/userinfo", "user", refuse_server),
     AuthRoute("GET", "/user/oauth/grants", "user", refuse_server),
     AuthRoute("DELETE", "/user/oauth/grants", "user", refuse_server),

@@ -69,15 +69,18 @@ def _none(schema: str, origin: str, target: str, hint: str | None, cache: Schema
 
 
 def _suggestion(schema: str, origin: str, target: str, cache: SchemaCache) -> str | None:
-    parents = [name.name for name in cache.relationships if name.schema == schema]
-    if origin not in parents:
-        wrong, known = origin, parents
+    ways = cache.relationships.get(Name(schema, origin))
+    if ways is None:
+        parents = cache.similar("parents", schema, lambda: _parents(schema, cache))
+        wrong, close = origin, parents.most_similar(origin, LISTS_SCORE)
     else:
-        wrong = target
-        known = [rel.foreign.name for rel in cache.relationships[Name(schema, origin)]]
-    close = most_similar(wrong, known, LISTS_SCORE)
+        wrong, close = target, most_similar(target, [rel.foreign.name for rel in ways], LISTS_SCORE)
     same = close is not None and close.lower() == wrong.lower()
     return f"Perhaps you meant '{close}' instead of '{wrong}'." if close and not same else None
+
+
+def _parents(schema: str, cache: SchemaCache) -> list[str]:
+    return [name.name for name in cache.relationships if name.schema == schema]
 
 
 def _several(origin: str, target: str, found: list[Relationship]) -> PgrstError:

@@ -202,7 +202,10 @@ def _relate(read: ReadPlan, cache: SchemaCache, schema: str) -> None:
 
 
 def _finish(read: ReadPlan, rules: PlanRules, cache: SchemaCache, *, expands: bool = False) -> None:
-    read.window = read.window.limited_to(rules.max_rows)
+    rel = read.relationship
+    if rel is None or rel.kind not in ("m2o", "o2o") or rel.foreign_is_view:
+        # A limit of the one row that a key leads to would keep Postgres from planning it as a join.
+        read.window = read.window.limited_to(rules.max_rows)
     read.where = [_null_embeds(condition, read) for condition in read.where]
     read.order = [_related(term, read) for term in read.order]
     expands = expands or read.aggregates_rows or any(pick.aggregate for pick in read.picks)

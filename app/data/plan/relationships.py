@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _TREE = re.compile(r"\\.|[{}]|:(resno|resorigtbl|resorigcol) (\d+)", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Relationship:
     """A way from one relation to another. `kind` is m2o, o2m, o2o, m2m or computed."""
 
@@ -39,7 +40,7 @@ class Relationship:
         return self.kind in ("m2o", "o2o") or (self.kind == "computed" and self.single_row)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ViewKey:
     """A key of a table that a view shows whole; each column may be shown more than once."""
 
@@ -95,8 +96,12 @@ def relationships(
 ) -> dict[Name, tuple[Relationship, ...]]:
     """Return the relationships of every exposed relation."""
     views = {key.view for key in keys}
-    direct = [_direct(entry) for entry in foreign_keys]
-    direct += [through for each in direct for through in _through_views(each, keys)]
+    known = {name: name for name in primary}
+    direct = [_direct(entry, known) for entry in foreign_keys]
+    shown: dict[tuple[str, Name, str], list[ViewKey]] = {}
+    for key in keys:
+        shown.setdefault((key.kind, key.table, key.constraint), []).append(key)
+    direct += [through for each in direct for through in _through_views(each, shown)]
     relations = direct + _many_to_many(direct, primary, views)
     relations += [back for each in direct if (back := _inverse(each, views)) is not None]
     named = {(rel.table, rel.function): rel for rel in map(_computed, computed)}
@@ -155,21 +160,22 @@ def _origin(direct: dict[int, dict[int, tuple[int, int]]], oid: int, number: int
     return oid, number
 
 
-def _direct(entry: list[Any]) -> Relationship:
+def _direct(entry: list[Any], known: dict[Name, Name]) -> Relationship:
     schema, table, foreign_schema, foreign, is_self, constraint, pairs, one_to_one = entry
+    near, far = Name(schema, table), Name(foreign_schema, foreign)
     return Relationship(
-        Name(schema, table),
-        Name(foreign_schema, foreign),
+        known.setdefault(near, near),
+        known.setdefault(far, far),
         "o2o" if one_to_one else "m2o",
         constraint,
-        tuple((own, far) for own, far in pairs),
+        tuple((sys.intern(own), sys.intern(other)) for own, other in pairs),
         is_self,
     )
 
 
-def _through_views(rel: Relationship, keys: list[ViewKey]) -> list[Relationship]:
-    near = [k for k in keys if (k.kind, k.table, k.constraint) == ("f", rel.table, rel.constraint)]
-    far = [k for k in keys if (k.kind, k.table, k.constraint) == ("f_ref", rel.foreign, rel.constraint)]
+def _through_views(rel: Relationship, shown: dict[tuple[str, Name, str], list[ViewKey]]) -> list[Relationship]:
+    near = shown.get(("f", rel.table, rel.constraint), ())
+    far = shown.get(("f_ref", rel.foreign, rel.constraint), ())
     near_sides = [(k.view, columns) for k in near for columns in _choices(k)]
     far_sides = [(k.view, columns) for k in far for columns in _choices(k)]
     own, other = tuple(a for a, _ in rel.pairs), tuple(b for _, b in rel.pairs)

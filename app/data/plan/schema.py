@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from app.data.names import Name
 from app.data.plan import relationships
 from app.data.plan.negotiation import Handlers, handlers_of
+from app.data.plan.role_settings import role_settings
+from app.data.plan.similar import NameIndex
 from infra.postgres.sql import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import psycopg
 
     from app.data.plan.relationships import Relationship
@@ -24,7 +29,7 @@ UPDATE, INSERT, DELETE = 4, 8, 16
 LINKS, ROUTINES = "links", "routines"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column: its type as JSON is read into it, its nominal type, and its default."""
 
@@ -35,7 +40,7 @@ class Column:
     nullable: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DomainCasts:
     """The functions that a relation's columns of a domain go through, each by the column's name.
 
@@ -50,7 +55,7 @@ class DomainCasts:
 NO_CASTS = DomainCasts()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table or view with what may be done to it. casts: of its domains; hardly any relation has some."""
 
@@ -62,7 +67,7 @@ class Table:
     casts: DomainCasts = NO_CASTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a function; `wide_type` is its type without a length."""
 
@@ -73,7 +78,7 @@ class Parameter:
     variadic: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Routine:
     """A function that may be called."""
 
@@ -130,35 +135,68 @@ class SchemaCache:
     stamp: str = ""
     parts: frozenset[str] = frozenset()
     read_at: float = 0.0
+    indexes: dict[tuple[str, str], NameIndex] = field(default_factory=dict, compare=False, repr=False)
+
+    def similar(self, kind: str, schema: str, names: Callable[[], Iterable[str]]) -> NameIndex:
+        """Return the index of a schema's names of a kind, made when it is first asked for."""
+        found = self.indexes.get((kind, schema))
+        if found is None:
+            found = self.indexes[kind, schema] = NameIndex(names())
+        return found
 
 
 def load(
-    connection: psycopg.Connection[Any], schemas: tuple[str, ...], extra: tuple[str, ...], parts: frozenset[str]
+    connection: psycopg.Connection[Any],
+    schemas: tuple[str, ...],
+    extra: tuple[str, ...],
+    parts: frozenset[str],
+    before: SchemaCache | None = None,
 ) -> SchemaCache:
     """Read the catalogue with the connection's own rights; nothing of the tenant's runs meanwhile.
 
     The relations are always read; `parts` adds LINKS, ROUTINES or both. All of it is one snapshot.
+    before: what was read of the same schemas. Where its stamp is still the schema's, only what it lacks is read.
     """
     started = time.monotonic()
     with connection.transaction():
-        with connection.pipeline():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            connection.execute(
-                "SELECT set_config('search_path', '', true), set_config('jit', 'off', true),"
-                # The joins stand in a good order; searching for a better one takes longer than all of them.
-                " set_config('join_collapse_limit', '1', true), set_config('from_collapse_limit', '1', true)"
-            )
-            cursor = connection.execute(SQL.tables, {"schemas": list(schemas)})
-        found = _first(cursor)
-        # The stamp is read from the snapshot that the catalogue was read from: an older one only means a reload.
-        stamp = _row(connection.execute(SQL.stamp if found["stamped"] else SQL.print))[0]
-        casts = {(source, target): function for source, target, function in found["representations"]}
-        tables = {(table := _table(entry, casts)).name: table for entry in found["tables"]}
-        links = _links(connection, tables, schemas, extra) if LINKS in parts else {}
-        routines = _routines(connection, schemas) if ROUTINES in parts else {}
-    settings = _role_settings(found["role_settings"], found["own_role_settings"])
-    handlers = handlers_of(found["handlers"])
-    return SchemaCache(tables, links, settings, routines, handlers, bool(found["stamped"]), stamp, parts, started)
+        stamped = _begun(connection)
+        # The stamp is read from the snapshot that the catalogue is read from: an older one only means a reload.
+        stamp = _row(connection.execute(SQL.stamp if stamped else SQL.print))[0]
+        if before is None or (before.stamped, before.stamp) != (stamped, stamp):
+            before = _relations(connection, schemas, stamped=stamped, stamp=stamp)
+        tables, missing = dict(before.tables), parts - before.parts
+        links = _links(connection, tables, schemas, extra) if LINKS in missing else before.relationships
+        routines = _routines(connection, schemas) if ROUTINES in missing else before.routines
+    return replace(
+        before,
+        tables=tables, relationships=links, routines=routines, parts=parts | before.parts, read_at=started, indexes={},
+    )  # fmt: skip
+
+
+def _begun(connection: psycopg.Connection[Any]) -> bool:
+    """Begin to read one snapshot; return whether the database keeps a stamp of its schema."""
+    with connection.pipeline():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(
+            "SELECT set_config('search_path', '', true), set_config('jit', 'off', true),"
+            # The joins stand in a good order; searching for a better one takes longer than all of them.
+            " set_config('join_collapse_limit', '1', true), set_config('from_collapse_limit', '1', true)"
+        )
+        cursor = connection.execute("SELECT pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL")
+    return bool(_row(cursor)[0])
+
+
+def _relations(
+    connection: psycopg.Connection[Any], schemas: tuple[str, ...], *, stamped: bool, stamp: str
+) -> SchemaCache:
+    found = _first(connection.execute(SQL.tables, {"schemas": list(schemas)}))
+    casts = {(source, target): function for source, target, function in found["representations"]}
+    known: dict[tuple[Any, ...], Column] = {}
+    tables = {(table := _table(entry, casts, known)).name: table for entry in found["tables"]}
+    settings = role_settings(found["role_settings"], found["own_role_settings"])
+    return SchemaCache(
+        tables, role_settings=settings, handlers=handlers_of(found["handlers"]), stamped=stamped, stamp=stamp
+    )
 
 
 def stamp_sql(cache: SchemaCache) -> str:
@@ -208,10 +246,20 @@ def _links(
     return relationships.relationships(found["foreign_keys"], found["computed"], view_keys, all_keys, schemas)
 
 
-def _table(entry: list[Any], casts: dict[tuple[str, str], str]) -> Table:
+def _table(entry: list[Any], casts: dict[tuple[str, str], str], known: dict[tuple[Any, ...], Column]) -> Table:
     schema, name, kind, events, key, columns = entry
-    read = {column[0]: Column(*column) for column in columns}
-    return Table(Name(schema, name), kind in ("v", "m"), events, tuple(key), read, _casts(read, casts))
+    read = {(each := _column(column, known)).name: each for column in columns}
+    shown = _casts(read, casts) if casts else NO_CASTS
+    return Table(Name(sys.intern(schema), name), kind in ("v", "m"), events, tuple(map(sys.intern, key)), read, shown)
+
+
+def _column(entry: list[Any], known: dict[tuple[Any, ...], Column]) -> Column:
+    """Return a column; one that is the same in many relations, as most are, is held once."""
+    found = known.get(same := tuple(entry))
+    if found is None:
+        name, kind, nominal, default, nullable = entry
+        found = known[same] = Column(sys.intern(name), sys.intern(kind), sys.intern(nominal), default, nullable)
+    return found
 
 
 def _casts(columns: dict[str, Column], casts: dict[tuple[str, str], str]) -> DomainCasts:
@@ -225,36 +273,20 @@ def _casts(columns: dict[str, Column], casts: dict[tuple[str, str], str]) -> Dom
     return NO_CASTS if found == NO_CASTS else found
 
 
-def _role_settings(entries: list[list[str]], own: str | None) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for role, setting in entries:
-        name, _, value = setting.partition("=")
-        found.setdefault(role, {})[name] = value
-    for role, settings in _owners_settings(own).items():
-        found[role] = found.get(role, {}) | {name: str(value) for name, value in settings.items()}
-    return found
-
-
-def _owners_settings(text: str | None) -> dict[str, dict[str, Any]]:
-    """Return what an owner has set for roles; anything else in that place is nothing, for anybody may write there."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    known = found if isinstance(found, dict) else {}
-    return {role: settings for role, settings in known.items() if isinstance(settings, dict)}
-
-
 def _routine(entry: list[Any]) -> Routine:
     schema, name, parameters, type_schema, type_name, returns_set, composite, volatility, settings, domain = entry
     pairs = (setting.partition("=") for setting in settings or ())
     return Routine(
-        Name(schema, name),
-        tuple(Parameter(*parameter) for parameter in parameters),
-        Name(type_schema, type_name),
+        Name(sys.intern(schema), name),
+        tuple(_parameter(*parameter) for parameter in parameters),
+        Name(sys.intern(type_schema), sys.intern(type_name)),
         returns_set,
         composite,
         volatility,
         tuple((key, value) for key, _, value in pairs),
         domain,
     )
+
+
+def _parameter(name: str, kind: str, wide: str, required: bool, variadic: bool) -> Parameter:
+    return Parameter(sys.intern(name), sys.intern(kind), sys.intern(wide), required, variadic)

@@ -103,7 +103,6 @@ SELECT json_build_object(
     'tables', (SELECT coalesce(json_agg(json_build_array(
                    r.nspname, r.relname, r.relkind, r.events, coalesce(k.list, '[]'), coalesce(c.list, '[]'))), '[]')
                  FROM relations r LEFT JOIN columns c USING (oid) LEFT JOIN keys k ON k.conrelid = r.oid),
-    'stamped', pg_catalog.to_regprocedure('launchdb.schema_stamp()') IS NOT NULL,
     'representations', (SELECT coalesce(json_agg(entry), '[]') FROM representations),
     'handlers', (SELECT coalesce(json_agg(entry), '[]') FROM handlers WHERE EXISTS (SELECT FROM media_types)),
     'role_settings', (SELECT coalesce(json_agg(json_build_array(role, entry) ORDER BY setdatabase), '[]') FROM role_settings),
@@ -122,7 +121,7 @@ WITH unique_keys AS (
 foreign_keys AS (
     SELECT json_build_array(
                n1.nspname, t.relname, n2.nspname, o.relname, k.conrelid = k.confrelid, k.conname, p.pairs,
-               p.numbers IN (SELECT list FROM unique_keys u WHERE u.conrelid = k.conrelid)
+               (k.conrelid, p.numbers) IN (SELECT conrelid, list FROM unique_keys)
            ) AS entry
       FROM pg_catalog.pg_constraint k
       JOIN LATERAL (
@@ -231,11 +230,10 @@ SELECT k.kind, k.conname, k.relid::bigint, n.nspname, t.relname,
           FROM pg_catalog.pg_constraint WHERE contype IN ('p', 'f')
         UNION ALL
         SELECT 'f_ref', conname, confrelid, confkey FROM pg_catalog.pg_constraint WHERE contype = 'f') k
+ CROSS JOIN LATERAL unnest(k.numbers) WITH ORDINALITY AS _ (number, ord)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.relid AND a.attnum = number
   JOIN pg_catalog.pg_class t ON t.oid = k.relid
-  JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace,
-       LATERAL unnest(k.numbers) WITH ORDINALITY AS _ (number, ord)
-  JOIN pg_catalog.pg_attribute a ON true
- WHERE a.attrelid = k.relid AND a.attnum = number
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
  GROUP BY k.kind, k.conname, k.relid, n.nspname, t.relname
 
 -- name: print

@@ -16,34 +16,58 @@ GRAM_SIZES = (3, 2)
 CANDIDATES = 50
 
 
+class NameIndex:
+    """Known texts by the groups of letters that they have, so that a wrong one is compared with few of them."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._texts = {text.lower(): text for text in known}
+        self._keys = list(self._texts)
+        self._sizes: dict[int, tuple[dict[str, list[tuple[int, int]]], list[float]]] = {}
+
+    def most_similar(self, wanted: str, score: float) -> str | None:
+        """Return the known text that is most like the wanted one, the same but for capitals at best, or None."""
+        key = wanted.lower()
+        if key in self._texts:
+            return self._texts[key]
+        for size in GRAM_SIZES:
+            near = sorted(self._sharing(key, size), key=_first, reverse=True)[:CANDIDATES]
+            rated = [(1 - _distance(key, text) / max(len(key), len(text)), text) for _, text in near]
+            best = max((each for each in rated if each[0] >= score), default=None, key=_first)
+            if best is not None:
+                return self._texts[best[1]]
+        return None
+
+    def _sharing(self, key: str, size: int) -> list[tuple[float, str]]:
+        """Return the texts that have groups of letters in common with the key, each with the cosine of the two."""
+        if size not in self._sizes:
+            self._sizes[size] = self._read(size)
+        places, lengths = self._sizes[size]
+        mine = _grams(key, size)
+        shared: Counter[int] = Counter()
+        for gram, count in mine.items():
+            for number, often in places.get(gram, ()):
+                shared[number] += count * often
+        length = _length(mine)
+        return [(shared[number] / (length * lengths[number]), self._keys[number]) for number in sorted(shared)]
+
+    def _read(self, size: int) -> tuple[dict[str, list[tuple[int, int]]], list[float]]:
+        places: dict[str, list[tuple[int, int]]] = {}
+        lengths = []
+        for number, text in enumerate(self._keys):
+            grams = _grams(text, size)
+            lengths.append(_length(grams))
+            for gram, often in grams.items():
+                places.setdefault(gram, []).append((number, often))
+        return places, lengths
+
+
 def most_similar(wanted: str, known: Iterable[str], score: float) -> str | None:
     """Return the known text that is most like the wanted one, the same but for capitals at best, or None."""
-    texts = {text.lower(): text for text in known}
-    key = wanted.lower()
-    if key in texts:
-        return texts[key]
-    for size in GRAM_SIZES:
-        near = sorted(_sharing(key, texts, size), key=_first, reverse=True)[:CANDIDATES]
-        rated = [(1 - _distance(key, text) / max(len(key), len(text)), text) for _, text in near]
-        best = max((each for each in rated if each[0] >= score), default=None, key=_first)
-        if best is not None:
-            return texts[best[1]]
-    return None
+    return NameIndex(known).most_similar(wanted, score)
 
 
 def _first(pair: tuple[float, str]) -> float:
     return pair[0]
-
-
-def _sharing(key: str, texts: Iterable[str], size: int) -> list[tuple[float, str]]:
-    """Return the texts that have groups of letters in common with the key, each with the cosine of the two."""
-    mine = _grams(key, size)
-    found = []
-    for text in texts:
-        grams = _grams(text, size)
-        if shared := sum(count * grams[gram] for gram, count in mine.items() if gram in grams):
-            found.append((shared / (_length(mine) * _length(grams)), text))
-    return found
 
 
 def _grams(text: str, size: int) -> Counter[str]:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.data import claim_path
 from app.data.errors import PgrstError
 from app.data.run.connections import login_role
 from infra.secrets import opaque_keys, tokens
@@ -24,7 +25,6 @@ TOKEN_BYTES_MAX = 16_384
 REMEMBERED_BYTES_MAX = 4_096
 # A project's container has no catalogue to ask.
 _ANONYMOUS = re.compile(r"(proj_[0-9a-f]{16})_anon")
-_PATH_PART = re.compile(r"\.([A-Za-z0-9_$@-]+)|\.\"([^\"]*)\"|\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,7 @@ def role_of(claims: dict[str, Any], config: DataConfig) -> str:
 
     A token whose own claim is missing names one of the three API roles; those are the project's namesakes.
     """
-    found: Any = claims
-    for part in _PATH_PART.finditer(config.jwt_role_claim_key):
-        found = _step(found, part)
+    found = claim_path.find(config.jwt_role_claim_key, claims)
     if found is not None:
         return found if isinstance(found, str) else json.dumps(found)
     plain, own = claims.get("role"), role_aliases(config.db_anon_role)
@@ -154,13 +152,6 @@ def refuse_role_escape(role: str, config: DataConfig) -> None:
     own = role_aliases(config.db_anon_role)
     if role == login_role(config.db_uri) or (own and role not in own.values()):
         raise PgrstError("42501", f'permission denied to set role "{role}"', status=403)
-
-
-def _step(found: Any, part: re.Match[str]) -> Any:
-    if part[3] is not None:
-        return found[int(part[3])] if isinstance(found, list) and int(part[3]) < len(found) else None
-    name = part[1] if part[1] is not None else part[2]
-    return found.get(name) if isinstance(found, dict) else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.data.errors import LocksExhausted, PgrstError
+from app.data.errors import LocksExhausted, PgrstError, disconnected
 from app.data.run.pipeline import WORN_BYTES, PipelineConnection
 from infra import exhaustion
 
@@ -110,6 +110,12 @@ class Pool:
         if renewed or smaller:
             self.trim(float("inf"))
 
+    def renew(self) -> None:
+        """Replace every connection: the idle at once, what is lent when it comes back."""
+        with self._changed:
+            self._age += 1
+        self.trim(float("inf"))
+
     def trim(self, older_than: float) -> bool:
         """Close what has been idle since before that moment; say whether anything was."""
         with self._changed:
@@ -139,6 +145,11 @@ class Pool:
     def idle(self) -> int:
         """Return how many connections wait for work."""
         return len(self._idle)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether who asks now has to wait for a connection."""
+        return not self._idle and self._open >= self._config.db_pool
 
     @property
     def opened(self) -> int:
@@ -191,9 +202,7 @@ class Pool:
             if not isinstance(error, psycopg.Error | UnicodeError | ValueError):
                 raise
             # The driver's own message names hosts, users and files, which are no business of the client's.
-            fault = PgrstError(
-                "PGRST000", "Database connection error.", "Retrying the connection.", headers=(("Retry-After", "1"),)
-            )
+            fault = disconnected()
             raise LocksExhausted(fault) if exhaustion.is_lock_table_full(error) else fault from None
         with self._changed:
             self._ages[connection] = age
@@ -228,7 +237,7 @@ class Pool:
         connection = PipelineConnection.connect(
             make_conninfo(uri, **{name: value for name, value in KEEPALIVES.items() if name not in given}),
             autocommit=True,
-            application_name=self._name,
+            fallback_application_name=self._name,
             client_encoding="utf8",
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             prepare_threshold=None,

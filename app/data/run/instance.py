@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from dataclasses import replace
@@ -12,17 +13,17 @@ import psycopg
 from app.data.errors import LocksExhausted, PgrstError
 from app.data.parse import body
 from app.data.parse import request as requests
-from app.data.parse.terms import SelectRelation
 from app.data.plan import schema
 from app.data.plan.plan import find_table
 from app.data.run import respond, session
 from app.data.run.bearer import identify
 from app.data.run.connections import Budget, Pool
 from app.data.run.description import read_comments
+from app.data.run.needs import needed_parts
 from app.data.run.plans import StatementPlans
 from app.data.run.stopwatch import STOPPED, Stopwatch
 from app.data.run.transaction import ExecutionContext
-from app.data.run.visible import visible_part
+from app.data.run.visible import VisibleParts, visible_part
 from app.data.sql import statement
 from infra import exhaustion
 
@@ -51,16 +52,6 @@ NAMING, LISTING = frozenset({"PGRST200", "PGRST201", "PGRST202", "PGRST205"}), f
 T = TypeVar("T")
 
 
-def needed_parts(request: Request) -> frozenset[str]:
-    """Return the parts of the schema cache that a request is planned against, beyond the relations."""
-    parts = set()
-    if request.resource != requests.TABLE:
-        parts.add(schema.ROUTINES)
-    if request.resource == requests.ROOT or any(isinstance(item, SelectRelation) for item in request.query.select):
-        parts.add(schema.LINKS)
-    return frozenset(parts)
-
-
 class Instance:
     """A data API that answers requests. Opens nothing until the first one."""
 
@@ -79,9 +70,10 @@ class Instance:
         self.used = time.monotonic()
         self._mark = mark
         self._plans = StatementPlans(config, read_body)
+        self._visible = VisibleParts()
         self._cache: SchemaCache | None = None
         self._checked = 0.0
-        self._loading = threading.Lock()
+        self._loading, self._looking = threading.Lock(), threading.Lock()
 
     def answer(self, raw: RawRequest) -> DataResponse:
         """Answer a request; an error is an answer too."""
@@ -98,6 +90,7 @@ class Instance:
         """Read the catalogue again before the next request, and plan what comes anew."""
         self._cache = None
         self._plans.forget()
+        self._visible.forget()
 
     def ready(self) -> SchemaCache:
         """Return what there is to plan against. Raises PgrstError unless the database answers, with its catalogue.
@@ -122,8 +115,33 @@ class Instance:
         watch.lap("jwt")
         request = self._plans.read(raw)
         watch.lap("parse")
-        answer = self._with_a_session(lambda connection: self._answered(connection, request, identity, watch))
+        act = functools.partial(self._answered, request=request, identity=identity, watch=watch)
+        answer = (
+            self._beside(act) if self.pool.is_exhausted and self._needs_no_rows(request) else self._with_a_session(act)
+        )
         return answer if watch is STOPPED else replace(answer, headers=answer.headers + watch.header())
+
+    def _needs_no_rows(self, request: Request) -> bool:
+        """Return whether a request will be refused, or only asks what may be done, as far as the schema is known."""
+        cache = self._cache
+        if cache is None or request.resource == requests.ROOT or not needed_parts(request) <= cache.parts:
+            return False
+        if request.method == "OPTIONS":
+            return True
+        try:
+            self._plans.plan(request, cache)
+        except PgrstError:
+            return True
+        return False
+
+    def _beside(self, act: Callable[[PipelineConnection], T]) -> T:
+        """Act on a connection that is none of the pool's, where nobody should wait for one; one request at a time."""
+        with self._looking:
+            try:
+                with self.pool.open_beside() as connection:
+                    return act(connection)
+            except (psycopg.Error, session.SessionEnded, UnicodeError, ValueError):
+                raise _unreadable() from None
 
     def _with_a_session(self, act: Callable[[PipelineConnection], T]) -> T:
         deadline, left = time.monotonic() + PATIENCE_SECONDS, SESSIONS
@@ -200,7 +218,7 @@ class Instance:
         """Return a fault as it would be if there were nothing but what the role may use: it names nothing else."""
         if fault.code not in NAMING or (fault.hint is None and fault.code not in LISTING):
             return fault
-        cache = visible_part(connection, terms.cache, terms.identity, self.config.db_schemas)
+        cache = self._visible.part_for(connection, terms.cache, terms.identity, self.config.db_schemas)
         try:
             statement.plan(self._plans.whole(terms.request), cache, self.config)
         except PgrstError as seen:
@@ -230,7 +248,8 @@ class Instance:
         with self._loading:
             cache = self._cache
             if cache is None or not parts <= cache.parts:
-                cache = self._cache = self._load(connection, parts | (cache.parts if cache is not None else parts))
+                wanted = parts | (cache.parts if cache is not None else parts)
+                cache = self._cache = self._load(connection, wanted, cache)
             return cache
 
     def _deepened(self, connection: PipelineConnection, cache: SchemaCache, request: Request) -> SchemaCache:
@@ -240,10 +259,13 @@ class Instance:
             return cache
         return self._known(connection, frozenset({schema.LINKS}))
 
-    def _load(self, connection: PipelineConnection, parts: frozenset[str]) -> SchemaCache:
+    def _load(
+        self, connection: PipelineConnection, parts: frozenset[str], before: SchemaCache | None = None
+    ) -> SchemaCache:
         counters = self.pool.counters
         try:
-            cache = schema.load(connection, self.config.db_schemas, self.config.db_extra_search_path, parts)
+            config = self.config
+            cache = schema.load(connection, config.db_schemas, config.db_extra_search_path, parts, before)
             counters.loads["SUCCESS"] += 1
             counters.seconds = time.monotonic() - cache.read_at
         except psycopg.Error as error:

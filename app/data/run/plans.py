@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from psycopg import sql
 
@@ -44,12 +45,44 @@ class ShapePlan:
         return replace(self.planned, values={**self.planned.values, **values})
 
 
+class _Recent(Generic[T]):
+    """What was kept last, by its key. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, T] = {}
+        self._keeping = threading.Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: Hashable) -> T | None:
+        """Return what was kept."""
+        return self._held.get(key)
+
+    def keep(self, key: Hashable, value: T) -> None:
+        """Keep a value; what was kept for longest makes room."""
+        with self._keeping:
+            if len(self._held) >= SHAPES_MAX and key not in self._held:
+                del self._held[next(iter(self._held))]
+            self._held[key] = value
+
+
+class _HangsOnValues:
+    """Stands for the plan of a shape that is another one with other values."""
+
+
+HANGS_ON_VALUES = _HangsOnValues()
+
+
 @dataclass
 class _Kept:
-    """Plans against one state of the schema; None for a shape of which the plan hangs on its values."""
+    """Plans against one state of the schema."""
 
     cache: SchemaCache | None = None
-    plans: dict[Hashable, ShapePlan | None] = field(default_factory=dict)
+    plans: _Recent[ShapePlan | _HangsOnValues] = field(default_factory=_Recent)
 
 
 class StatementPlans:
@@ -61,8 +94,8 @@ class StatementPlans:
 
     def forget(self) -> None:
         """Keep no shape that has come so far."""
-        self._seen: dict[Hashable, None] = {}
-        self._read: dict[Hashable, Request] = {}
+        self._seen: _Recent[bool] = _Recent()
+        self._read: _Recent[Request] = _Recent()
         self._kept = _Kept()
 
     def read(self, raw: RawRequest) -> Request:
@@ -74,10 +107,10 @@ class StatementPlans:
         if known is None:
             found = self._whole(raw)
             if shape.key not in self._seen:
-                _keep(self._seen, shape.key, None)
+                self._seen.keep(shape.key, True)
                 return found
             known = requests.read(shape.marked(raw), self._config, _no_body)
-            _keep(self._read, shape.key, known)
+            self._read.keep(shape.key, known)
             return replace(found, shape=shape)
         payload = None
         if known.payload is not None:
@@ -95,10 +128,7 @@ class StatementPlans:
             kept = self._kept = _Kept(cache)
         body = request.payload
         key = (shape.key, None if body is None else (body.keys, body.is_object, body.text[:1]))
-        plan = kept.plans.get(key, self)
-        if plan is self:
-            plan = self._planned(request, cache)
-            _keep(kept.plans, key, plan)
+        plan = kept.plans.get(key) or self._planned_for_good(request, cache, kept, key)
         if not isinstance(plan, ShapePlan):
             return statement.plan(self.whole(request), cache, self._config)
         return plan.of(shape.literals, body)
@@ -110,12 +140,24 @@ class StatementPlans:
     def _whole(self, raw: RawRequest) -> Request:
         return requests.read(raw, self._config, self._read_body)
 
-    def _planned(self, request: Request, cache: SchemaCache) -> ShapePlan | None:
-        """Plan a shape; None where that says nothing for other values, or is refused: a request is told why itself."""
-        shape, body = request.shape, None
+    def _planned_for_good(
+        self, request: Request, cache: SchemaCache, kept: _Kept, key: Hashable
+    ) -> ShapePlan | _HangsOnValues:
+        shape = request.shape
         known = self._read.get(shape.key) if shape is not None else None
         if shape is None or known is None:
-            return None
+            # Others have come meanwhile, and this shape has made room: that says nothing of its plan.
+            return HANGS_ON_VALUES
+        plan = self._planned(request, shape, known, cache) or HANGS_ON_VALUES
+        kept.plans.keep(key, plan)
+        return plan
+
+    def _planned(self, request: Request, shape: Shape, known: Request, cache: SchemaCache) -> ShapePlan | None:
+        """Plan a shape; None where that says nothing for other values, or is refused: a request is told why itself.
+
+        known  the shape as it is read, with its marks
+        """
+        body = None
         if request.payload is not None and (body := marked_body(request.payload)) is None:
             return None
         try:
@@ -127,13 +169,6 @@ class StatementPlans:
             return None
         constant = {name: value for name, value in planned.values.items() if name not in bound}
         return ShapePlan(replace(planned, text=sql.SQL(planned.text.as_string(None)), values=constant), bound)
-
-
-def _keep(held: dict[Hashable, T], key: Hashable, value: T) -> None:
-    """Keep a value; what was kept for longest makes room."""
-    if len(held) >= SHAPES_MAX:
-        held.pop(next(iter(held.copy())), None)
-    held[key] = value
 
 
 def _no_body(raw: bytes, kind: str, columns: tuple[str, ...] | None, *, routine: bool) -> Payload:

@@ -6,8 +6,8 @@ import functools
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from app.data import config
 from app.data.run.connections import Budget
@@ -25,21 +25,39 @@ SWEEP_SECONDS = 1.0
 CONNECTIONS_MAX = 60
 
 
+class Part(Protocol):
+    """One of several processes that serve all projects."""
+
+    def places(self, project_id: str, pool: int) -> list[int]:
+        """Return the processes that serve a project whose pool has so many connections."""
+
+    def of_pool(self, project_id: str, pool: int) -> int:
+        """Return how many connections of a project's pool are this process's."""
+
+    def of_budget(self, connections: int) -> int:
+        """Return how many of the connections that all projects share are."""
+
+
 @dataclass(frozen=True)
 class _Loaded:
     seen: tuple[int, int, int]
     instance: Instance
+    pool: int  # connections that all processes may have
 
 
 class Registry:
-    """Finds the instance of a project by its folder. Safe to use from many threads."""
+    """Finds the instance of a project by its folder. Safe to use from many threads.
 
-    def __init__(self, folder: Path, *, connections_max: int = CONNECTIONS_MAX) -> None:
-        self._folder = folder
+    connections_max  how many connections to all projects all processes may have
+    part             what of connections is this process's; None: all
+    """
+
+    def __init__(self, folder: Path, *, connections_max: int = CONNECTIONS_MAX, part: Part | None = None) -> None:
+        self._folder, self._part = folder, part
         self._loaded: dict[str, _Loaded] = {}
         self._lock = threading.Lock()
         self._watched = False
-        self.budget = Budget(connections_max)
+        self.budget = Budget(connections_max if part is None else part.of_budget(connections_max))
         self.budget.make_room = self._make_room
         self._bodies = LargeBodies()
 
@@ -55,6 +73,14 @@ class Registry:
         if loaded is not None and loaded.seen == seen:
             return loaded.instance
         return self._load(project_id, seen)
+
+    def places(self, project_id: str) -> list[int]:
+        """Return the processes that serve a project as its configuration says now; without parts there is one."""
+        if self._part is None:
+            return [0]
+        self.find(project_id)
+        loaded = self._loaded.get(project_id)
+        return self._part.places(project_id, loaded.pool if loaded is not None else 0)
 
     def release(self, project_id: str) -> None:
         """Release every connection to a project's database, as before it is renamed or dropped."""
@@ -92,6 +118,9 @@ class Registry:
         if not read.db_uri:  # cut short by a loss of power; without it the driver would go wherever it is told to
             log.error("data API configuration names no database", extra={"project_id": project_id})
             return None
+        most = read.db_pool
+        if self._part is not None:
+            read = replace(read, db_pool=self._part.of_pool(project_id, most))
         with self._lock:
             loaded = self._loaded.get(project_id)
             if loaded is not None and loaded.seen == seen:
@@ -111,7 +140,7 @@ class Registry:
                 fresh.pool.refresh = functools.partial(self.find, project_id)
             else:
                 pool.heed(read)
-            self._loaded[project_id] = _Loaded(seen, fresh)
+            self._loaded[project_id] = _Loaded(seen, fresh, most)
             if not self._watched:
                 self._watched = True
                 threading.Thread(target=self._watch, name="data-registry", daemon=True).start()

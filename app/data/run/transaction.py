@@ -126,15 +126,15 @@ def _of_headers(headers: tuple[tuple[str, str], ...]) -> tuple[bytes | None, ...
 
 @functools.lru_cache(maxsize=1024)
 def _search_path(first: str, others: tuple[str, ...]) -> bytes | None:
-    names = dict.fromkeys((first, *others))
-    return encode_parameter(", ".join(ident(name).as_string(None).replace("%%", "%") for name in names))
+    return encode_parameter(", ".join(ident(name).as_string(None).replace("%%", "%") for name in (first, *others)))
 
 
 @functools.lru_cache(maxsize=64)
 def _setup(more: int, stamp: str) -> bytes:
-    calls = [f"set_config('{name}', ${number}, true)" for number, name in enumerate(SETTINGS, 1)]
     begin = len(SETTINGS) + 1
-    calls += [f"set_config(${begin + 2 * number}, ${begin + 2 * number + 1}, true)" for number in range(more)]
+    # Before the role: what the login was granted to set for it, the role itself may not be allowed to set.
+    calls = [f"set_config(${begin + 2 * number}, ${begin + 2 * number + 1}, true)" for number in range(more)]
+    calls += [f"set_config('{name}', ${number}, true)" for number, name in enumerate(SETTINGS, 1)]
     return f"SELECT ({stamp}), {', '.join(calls)}".encode()
 
 

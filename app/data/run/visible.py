@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,34 @@ if TYPE_CHECKING:
     from app.data.run.pipeline import PipelineConnection
 
 VISIBLE: bytes = statements(__file__).visible.as_string(None).encode()
+# Wrong names cost a look at all rights of a schema, and whoever sends many of them may have them all from one look.
+KEPT_SECONDS, ROLES_MAX = 1.0, 3
 ROLE = b"SELECT pg_catalog.set_config('role', $1, true), pg_catalog.set_config('search_path', '', true)"
+
+
+class VisibleParts:
+    """The parts of a schema cache that hints are made of, by role; each is looked up again after a second."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, SchemaCache, SchemaCache]] = {}
+
+    def part_for(
+        self, connection: PipelineConnection, cache: SchemaCache, identity: Identity, schemas: tuple[str, ...]
+    ) -> SchemaCache:
+        """Return the part of the cache that a role may use, or could a second ago. Raises PgrstError."""
+        now, role = time.monotonic(), identity.role
+        at, of, part = self._kept.get(role, (0.0, None, cache))
+        if of is cache and now - at < KEPT_SECONDS:
+            return part
+        part = visible_part(connection, cache, identity, schemas)
+        if len(self._kept) >= ROLES_MAX:
+            self._kept.clear()
+        self._kept[role] = now, cache, part
+        return part
+
+    def forget(self) -> None:
+        """Forget all parts, with the cache that they are of."""
+        self._kept.clear()
 
 
 def visible_part(
@@ -64,6 +92,7 @@ def _part(cache: SchemaCache, found: dict[str, Any]) -> SchemaCache:
             if name in allowed
         },
         routines={name: several for name, several in routines.items() if several},
+        indexes={},
     )
 
 

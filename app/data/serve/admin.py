@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
@@ -11,10 +12,12 @@ from werkzeug.wrappers import Response
 from app.data.config_text import dumped
 from app.data.errors import PgrstError
 from app.server.status_line import status_line
+from infra.sockets import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from app.data.config import DataConfig
     from app.data.plan.schema import SchemaCache
     from app.data.run.instance import Instance
 
@@ -36,19 +39,34 @@ def create_admin(instance: Callable[[], Instance]) -> Callable[..., Iterable[byt
 
 
 def _answer(path: str, instance: Instance) -> tuple[int, str, str]:
-    if path == "/live":
-        return 200, TEXT, ""
-    if path == "/metrics":
-        return 200, "text/plain; version=0.0.4; charset=utf-8", _metrics(instance)
-    if path == "/config":
-        return 200, TEXT, dumped(instance.config, with_secrets=False)
+    if path in ("/live", "/ready") and not _listens(instance.config):
+        return 500, TEXT, ""
     if path in ("/ready", "/schema_cache"):
-        try:
-            cache = instance.ready()
-        except PgrstError:
-            return 503, TEXT, ""
-        return (200, TEXT, "") if path == "/ready" else (200, JSON, schema_text(cache))
-    return 404, TEXT, ""
+        return _ready(path, instance)
+    told = {"/live": _nothing, "/metrics": _metrics, "/config": _options}
+    return (200, TEXT, told[path](instance)) if path in told else (404, TEXT, "")
+
+
+def _nothing(_instance: Instance) -> str:
+    return ""
+
+
+def _ready(path: str, instance: Instance) -> tuple[int, str, str]:
+    try:
+        cache = instance.ready()
+    except PgrstError:
+        return 503, TEXT, ""
+    return (200, TEXT, "") if path == "/ready" else (200, JSON, schema_text(cache))
+
+
+def _options(instance: Instance) -> str:
+    return dumped(instance.config, with_secrets=False)
+
+
+def _listens(config: DataConfig) -> bool:
+    """Return whether clients can reach the server's socket, which somebody may have taken away."""
+    place = config.server_unix_socket
+    return not place or is_listening(Path(place))
 
 
 def schema_text(cache: SchemaCache) -> str:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from app.data.run.respond import DataResponse
 
 PLAIN = "text/plain; charset=utf-8"
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
 ISOLATED = (
-    ("X-Content-Type-Options", "nosniff"),
+    NOSNIFF,
     ("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
 )
 # What browsers run, or take as a part of another page: HTML, XML of all kinds, scripts, style sheets, parts of such.

@@ -70,7 +70,7 @@ def serve(api: ReloadableApp, admin: Admin) -> int:
     NotifyListener(api).start()
     if read.admin_server_port or read.admin_server_unix_socket:
         _serve_admin(admin(lambda: api.instance), read)
-    log.info("listening on %s", where)
+    log.info("API server listening on %s", where)
     settings = _settings()
     _Process(api, settings, listening).init_process()
     for place in (read.server_unix_socket, read.admin_server_unix_socket):
@@ -101,6 +101,11 @@ class _Process(ProblemWorker):
         signal.signal(signal.SIGUSR1, self._told(self._api.forget_schema))
         signal.signal(signal.SIGUSR2, self._told(self._api.reconfigure))
         signal.signal(signal.SIGINT, self.handle_exit)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Log by what signal the server is told to end; not here, for whatever it interrupts may be writing there."""
+        threading.Thread(target=log.info, args=("%s received, ending", signal.Signals(sig).name), daemon=True).start()
+        super().handle_exit(sig, frame)
 
     def hand_over(self) -> None:
         """Take the socket away first: who does not find it asks the platform, and waits for whoever comes next."""
@@ -138,14 +143,14 @@ def _listen(read: DataConfig) -> tuple[socket.socket, str]:
     """Return the socket that is listened on, and its name for people."""
     if read.server_unix_socket:
         return _listen_locally(Path(read.server_unix_socket), int(read.server_unix_socket_mode, 8))
-    return _listen_at(read.server_host, read.server_port)
+    return _listen_at(read.server_host, read.server_port, shared=read.server_reuseport)
 
 
-def _listen_at(named: str, port: int) -> tuple[socket.socket, str]:
+def _listen_at(named: str, port: int, *, shared: bool = False) -> tuple[socket.socket, str]:
     host = ADDRESSES.get(named, named).strip("[]")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-    listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listening = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=shared)
     shown = f"[{host}]" if ":" in host else host
     return listening, f"{shown}:{listening.getsockname()[1]}"
 
@@ -166,12 +171,14 @@ def _listen_locally(path: Path, mode: int) -> tuple[socket.socket, str]:
 def _serve_admin(app: Callable[..., Iterable[bytes]], read: DataConfig) -> None:
     from app.data.serve.admin_server import AdminServer  # noqa: PLC0415 - only when it is asked for
 
-    server = AdminServer(_admin_socket(read), app)
+    listening, where = _admin_socket(read)
+    log.info("Admin server listening on %s", where)
+    server = AdminServer(listening, app)
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
 
 
-def _admin_socket(read: DataConfig) -> socket.socket:
+def _admin_socket(read: DataConfig) -> tuple[socket.socket, str]:
     if read.admin_server_unix_socket:
         path, mode = Path(read.admin_server_unix_socket), int(read.admin_server_unix_socket_mode, 8)
-        return _listen_locally(path, mode)[0]
-    return _listen_at(read.admin_server_host or read.server_host, int(read.admin_server_port or 0))[0]
+        return _listen_locally(path, mode)
+    return _listen_at(read.admin_server_host or read.server_host, int(read.admin_server_port or 0))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.data import config
 from app.data.config_text import dumped
-from app.data.errors import PgrstError
+from app.data.errors import PgrstError, disconnected
 from app.data.run.connections import Budget
 from app.data.run.instance import Instance
 from app.data.run.respond import DataResponse
@@ -43,6 +43,7 @@ OPEN = Mount()
 BEHIND = Mount(hidden=(PREFIX.lower(), GATE.lower(), EDGE_MODE.lower()), shared=True)
 GATED = BEHIND._replace(gated=True)
 HEALTH, SPEC_HEADER = "/launchdb/health", "X-Launchdb-Spec"
+COMPLETION_PAUSE_SECONDS_MAX = 2.0
 CONNECTIONS_MAX = 1000  # the pool has its own limit
 # What a project's data API is asked at; others, as for a trial, belong to nobody who could sleep.
 SOCKET = "api.sock"
@@ -57,16 +58,19 @@ class DataApi:
         self._reading = threading.Lock()
         self._minute = api_key.MinuteCounter()
         read, project, self.spec = source.read()
+        self._incomplete, self.changed = source.incomplete, threading.Event()
         name = f"launchdb-data:{project}" if project else "launchdb-data"
         self._mark = _mark(read)
         access_log.use_level(read.log_level)
         self.instance = Instance(read, Budget(CONNECTIONS_MAX), name, mark=self._mark)
         self.instance.pool.refresh = self.reconfigure
+        if self._incomplete:
+            threading.Thread(target=self._complete, daemon=True).start()
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
         answer = self._answered(environ)
-        access_log.note(environ, answer)
+        access_log.note(environ, answer, self.config)
         return answer(environ, start)
 
     def reconfigure(self) -> None:
@@ -77,6 +81,10 @@ class DataApi:
             except config.ConfigError as error:
                 log.error("configuration refused, the one before stays: %s", error)  # noqa: TRY400 - nobody's stack
                 return
+            if self._source.incomplete:
+                log.warning("the options in the database cannot be read: %s", self._source.incomplete)
+                return
+            self._incomplete = ""
             if spec and spec == self.spec:
                 return
             access_log.use_level(read.log_level)
@@ -84,7 +92,17 @@ class DataApi:
             # Requests under way go on with the connections that they have.
             before.pool.heed(read)
             self.instance, self.spec = Instance(read, Budget(0), pool=before.pool, mark=self._mark), spec
+        self.changed.set()
         log.info("configuration read again")
+
+    def _complete(self) -> None:
+        """Try until the options in the database are known: without them nobody is served."""
+        log.warning("the options in the database cannot be read: %s", self._incomplete)
+        pause = 0.1
+        while self._incomplete:
+            time.sleep(pause)
+            pause = min(pause * 2, COMPLETION_PAUSE_SECONDS_MAX)
+            self.reconfigure()
 
     @property
     def config(self) -> DataConfig:
@@ -92,7 +110,8 @@ class DataApi:
         return self.instance.config
 
     def forget_schema(self) -> None:
-        """Read the catalogue again before the next request."""
+        """Read the catalogue again before the next request, by connections that know what has changed for the login."""
+        self.instance.pool.renew()
         self.instance.forget_schema()
         log.info("schema cache dropped")
 
@@ -106,6 +125,8 @@ class DataApi:
     def _answered(self, environ: dict[str, Any]) -> wsgi.WireAnswer:
         instance = self.instance
         read = instance.config
+        if self._incomplete:
+            return wsgi.error_answer(disconnected(), environ, read.server_cors_allowed_origins)
         try:
             mount = _mount(environ, read)
             if mount is not OPEN and _asks_for_health(environ):
@@ -149,13 +170,18 @@ def main(environ: Mapping[str, str], configuration: str | None = None) -> int:
     """Serve until told to stop. Reads a configuration file when one is named. Raises ConfigError."""
     from app.data.serve.process import serve  # noqa: PLC0415 - the server, which those who only want the app do not load
 
+    access_log.write_to(sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     return serve(DataApi(ConfigSource(environ, configuration)), create_admin)
 
 
 def dump_config(environ: Mapping[str, str], configuration: str | None) -> str:
     """Return the options that would be in force, secrets and all, in the syntax of the file. Raises ConfigError."""
-    return dumped(ConfigSource(environ, configuration).read()[0], with_secrets=True)
+    source = ConfigSource(environ, configuration)
+    read = source.read(needs_database=False)[0]
+    if source.incomplete:
+        log.warning("the options in the database are left out: %s", source.incomplete)
+    return dumped(read, with_secrets=True)
 
 
 def dump_schema(environ: Mapping[str, str], configuration: str | None) -> str:
@@ -167,9 +193,9 @@ def dump_schema(environ: Mapping[str, str], configuration: str | None) -> str:
 
 def ask_ready(environ: Mapping[str, str], configuration: str | None) -> str:
     """Ask a server that runs whether it is ready; return the address. Raises ConfigError where it is not."""
-    read = ConfigSource(environ, configuration).read()[0]
+    read = ConfigSource(environ, configuration).read(needs_database=False)[0]
     if not read.admin_server_port:
-        raise config.ConfigError("admin-server-port is not set: there is nobody to ask")
+        raise config.ConfigError("Admin server is not running. Please check admin-server-port config.")
     named = (read.admin_server_host or read.server_host).strip("[]")
     host = {"*": "127.0.0.1", "*4": "127.0.0.1", "!4": "127.0.0.1", "*6": "::1", "!6": "::1"}.get(named, named)
     asked = http.client.HTTPConnection(host, read.admin_server_port, timeout=5)
@@ -177,6 +203,8 @@ def ask_ready(environ: Mapping[str, str], configuration: str | None) -> str:
     try:
         asked.request("GET", "/ready")
         status = asked.getresponse().status
+    except ConnectionRefusedError:
+        raise config.ConfigError(f"connection refused to {url}") from None
     except OSError as error:
         raise config.ConfigError(f"{url} does not answer ({type(error).__name__})") from None
     finally:

@@ -92,6 +92,11 @@ def error_answer(fault: PgrstError, environ: dict[str, Any], allowed_origins: tu
     return WireAnswer(error_response(fault, head=head), environ, allowed_origins)
 
 
+def decoded_path(environ: dict[str, Any]) -> str:
+    """Return the path of a request, decoded."""
+    return str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
+
+
 def is_preflight(environ: dict[str, Any]) -> bool:
     """Return whether a browser asks what it may do."""
     return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
@@ -108,9 +113,8 @@ def _path(environ: dict[str, Any], below: str) -> str:
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "").partition("?")[0]
     if raw.startswith(f"{below}/") or raw == below:
         return raw[len(below) :] or "/"
-    plain = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
     decoded = unquote_to_bytes(below).decode("utf-8", "replace")
-    return plain[len(decoded) :] or "/"
+    return decoded_path(environ)[len(decoded) :] or "/"
 
 
 def _headers(environ: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, str]:

@@ -171,8 +171,10 @@ def _nearest(request: Request, keys: frozenset[str], cache: SchemaCache) -> str 
         near = most_similar(_shape(keys), shapes, LISTS_SCORE)
         close = f"{request.target.name}{near}" if near else None
     else:
-        names = [name.name for name in cache.routines if name.schema == schema]
-        close = most_similar(request.target.name, names, NAMES_SCORE)
+        names = cache.similar(
+            "routines", schema, lambda: [name.name for name in cache.routines if name.schema == schema]
+        )
+        close = names.most_similar(request.target.name, NAMES_SCORE)
     return f"Perhaps you meant to call the function {schema}.{close}" if close else None
 
 

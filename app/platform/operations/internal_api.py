@@ -31,7 +31,7 @@ def create_internal_service(name: str, settings: Settings, infra: Infra, *, open
     open_to_all  paths that do not, either: they tell nothing of anybody, and change nothing
     """
     app = Flask(name, static_folder=None)
-    app.extensions[EXTENSION] = AppContext.of(settings, infra)
+    app.extensions[EXTENSION] = AppContext(settings, infra)
     problems.register_error_handlers(app)
     requests.register_request_hooks(app, trusted_proxies="")
     app.before_request(lambda: None if request.path in ("/health", *open_to_all) else _admit())

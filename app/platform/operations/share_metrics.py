@@ -23,9 +23,9 @@ class ShareMetrics:
         used = GaugeMetricFamily("launchdb_api_share_used", "threads that they have now", labels=["share"])
         waiting = GaugeMetricFamily("launchdb_api_share_waiting", "requests that wait for one", labels=["share"])
         refused = CounterMetricFamily("launchdb_api_share_refused", "requests that were refused", labels=["share"])
-        for kind, most in FIGURES.limits.items():
+        for kind, most, taken, wait in FIGURES.threads():
             limit.add_metric([kind], most)
-            used.add_metric([kind], FIGURES.used[kind])
-            waiting.add_metric([kind], FIGURES.waiting[kind])
+            used.add_metric([kind], taken)
+            waiting.add_metric([kind], wait)
             refused.add_metric([kind], FIGURES.refused[kind])
         yield from (limit, used, waiting, refused)

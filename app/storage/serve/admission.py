@@ -31,7 +31,7 @@ def admit(access: Access, project: StorageProject, headers: Mapping[str, str], c
             raise bad_token("the Authorization header holds no token")
         return nobody(project.spec.roles)
     try:
-        claims = verified_claims(token, project.spec.jwt_secret, project.spec.api_keys, clock)
+        claims = verified_claims(token, project.spec.jwt_secret, project.spec.api_keys, clock())
     except TokenRefused as error:
         raise bad_token(str(error)) from error
     return caller_of(claims, project.spec.roles)

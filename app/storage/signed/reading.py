@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SQL = statements(__file__)
 SECONDS_MAX, PATHS_MAX = 604_800, 1000
+# Where nobody says for how long; the official clients always do.
+SECONDS_UNSAID = 3600
 UNSEEN = "Either the object does not exist or you do not have access to it"
 
 
@@ -68,7 +70,7 @@ def read_signed(call: StorageCall) -> StorageAnswer:
 
 def seconds_of(body: Mapping[str, Any]) -> int:
     """Return for how long a URL is to be good; Python's clients send it as text. Raises StorageError."""
-    value = body.get("expiresIn")
+    value = body.get("expiresIn", SECONDS_UNSAID)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= SECONDS_MAX:

@@ -56,16 +56,12 @@ class ContainerShape:
     @classmethod
     def of(cls, settings: Settings) -> ContainerShape:
         """Take it from the settings. Raises Refused for a home whose sockets would have too long a name."""
-        run = settings.run_folder.absolute()
-        sockets = run / "projects"
-        if len(bytes(sockets / f"proj_{'0' * 16}" / "api.sock")) > _LONGEST_SOCKET:
-            raise Refused("LAUNCHDB_HOME is too long for the name of a Unix socket below it; choose a shorter one")
         return cls(
             installation=installation_label(settings.home),
             image=settings.data_api,
             configurations=settings.instances_folder.absolute(),
-            sockets=sockets,
-            pooler=run / "pgbouncer",
+            sockets=sockets_of(settings),
+            pooler=settings.run_folder.absolute() / "pgbouncer",
             memory_mb=settings.project_memory_mb,
             cpus=settings.project_cpus,
             pids=settings.project_pids,
@@ -74,7 +70,7 @@ class ContainerShape:
     @property
     def is_own_image(self) -> bool:
         """Whether the image is our own data API; the other one there is, is PostgREST's."""
-        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[0] != "postgrest"
+        return is_own_image(self.image)
 
     def labels(self, project_id: str) -> dict[str, str]:
         """Return the labels by which a container is known to be this project's of this installation."""
@@ -132,6 +128,19 @@ class ContainerShape:
             "RestartPolicy": {"Name": "unless-stopped"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
         }
+
+
+def is_own_image(image: str) -> bool:
+    """Return whether an image is our own data API; the other one there is, is PostgREST's."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0] != "postgrest"
+
+
+def sockets_of(settings: Settings) -> Path:
+    """Return the folder with a folder for each project's socket. Raises Refused where their names would be too long."""
+    sockets = settings.run_folder.absolute() / "projects"
+    if len(bytes(sockets / f"proj_{'0' * 16}" / "api.sock")) > _LONGEST_SOCKET:
+        raise Refused("LAUNCHDB_HOME is too long for the name of a Unix socket below it; choose a shorter one")
+    return sockets
 
 
 def installation_label(home: Path) -> str:

@@ -168,6 +168,17 @@ def print_outcome(
         raise failed
 
 
+def conclude(
+    client: Client, answer: dict[str, Any], told: str, *, no_wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Wait for the job of an answer unless told not to, and print the one line that says what came of it.
+
+    Raises CliError as `print_outcome` does.
+    """
+    answer = wait_for_job(client, answer, wait=not no_wait, timeout=timeout)
+    print_outcome(answer, lambda: ["accepted" if no_wait else told], as_json=as_json, waited=not no_wait)
+
+
 def remarks(job: dict[str, Any] | None) -> list[str]:
     """Return what the result of a job says beside its success: what did not come back, and what is worth saying."""
     result = (job or {}).get("result") or {}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from scripts.cli.context import CliSession, pass_session
-from scripts.cli.jobs.progress import print_outcome, wait_for_job
+from scripts.cli.jobs.progress import conclude
 from scripts.cli.options import wait_options
 from scripts.cli.output import format_table, json_option, print_json, print_lines
 
@@ -38,9 +38,9 @@ def list_extensions(session: CliSession, project: str | None, *, as_json: bool) 
 @pass_session
 def add(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Install the extension NAME in PROJECT."""
-    path, name = _meant(session, words)
-    answer = session.client.post(path, {"name": name})
-    _concluded(session, answer, f"{name} installed", no_wait=no_wait, timeout=timeout, as_json=as_json)
+    path, name = session.path_and(words, "NAME")
+    answer = session.client.post(f"{path}/extensions", {"name": name})
+    conclude(session.client, answer, f"{name} installed", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 @extensions.command()
@@ -53,23 +53,9 @@ def remove(
     session: CliSession, words: tuple[str, ...], *, cascade: bool, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Drop the extension NAME from PROJECT."""
-    path, name = _meant(session, words)
-    answer = session.client.delete(path, body={"name": name, "cascade": cascade})
-    _concluded(session, answer, f"{name} removed", no_wait=no_wait, timeout=timeout, as_json=as_json)
-
-
-def _meant(session: CliSession, words: tuple[str, ...]) -> tuple[str, str]:
-    if len(words) > 2:
-        raise click.UsageError("give PROJECT and NAME")
-    project = session.project(words[0] if len(words) > 1 else None)
-    return f"/api/projects/{project['id']}/extensions", words[-1]
-
-
-def _concluded(
-    session: CliSession, answer: dict[str, Any], told: str, *, no_wait: bool, timeout: float | None, as_json: bool
-) -> None:
-    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
-    print_outcome(answer, lambda: ["accepted" if no_wait else told], as_json=as_json, waited=not no_wait)
+    path, name = session.path_and(words, "NAME")
+    answer = session.client.delete(f"{path}/extensions", body={"name": name, "cascade": cascade})
+    conclude(session.client, answer, f"{name} removed", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 def _word(value: Any) -> Any:

@@ -8,7 +8,7 @@ import click
 
 from scripts.cli.context import CliSession, pass_session
 from scripts.cli.errors import USAGE, CliError
-from scripts.cli.jobs.progress import print_outcome, wait_for_job
+from scripts.cli.jobs.progress import conclude, print_outcome, wait_for_job
 from scripts.cli.options import wait_options
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
 
@@ -33,7 +33,7 @@ def keys() -> None:
 @pass_session
 def list_keys(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """List the API keys of PROJECT; of secret ones only how they begin."""
-    answer = session.client.get(f"{_path(session, project)}/keys")
+    answer = session.client.get(f"{session.project_path(project)}/keys")
     if as_json:
         print_json(answer)
         return
@@ -57,7 +57,7 @@ def create(
     as_json: bool,
 ) -> None:
     """Create an API key called NAME for PROJECT and print it. A secret one is shown this one time."""
-    path, name = _meant(session, words, "NAME")
+    path, name = session.path_and(words, "NAME")
     answer = session.client.post(f"{path}/keys", {"name": name, "type": key_type})
     value = answer["apiKey"]
     answer = {**wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout), "apiKey": value}
@@ -72,9 +72,9 @@ def create(
 @pass_session
 def revoke(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Revoke the API key with the id KEY of PROJECT. What uses it is refused at once."""
-    path, key = _meant(session, words, "KEY")
+    path, key = session.path_and(words, "KEY")
     answer = session.client.delete(f"{path}/keys/{key}")
-    _conclude(session, answer, f"{key} revoked", no_wait=no_wait, timeout=timeout, as_json=as_json)
+    conclude(session.client, answer, f"{key} revoked", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 @keys.command("import")
@@ -98,9 +98,9 @@ def import_secret(  # noqa: PLR0913 - one argument for each option
     body: dict[str, Any] = _imported(file.read())
     if grace is not None:
         body["graceSeconds"] = grace
-    answer = session.client.post(f"{_path(session, project)}/jwt-secret", body)
+    answer = session.client.post(f"{session.project_path(project)}/jwt-secret", body)
     told = "imported; see `launchdb projects connection`"
-    _conclude(session, answer, told, no_wait=no_wait, timeout=timeout, as_json=as_json)
+    conclude(session.client, answer, told, no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 @click.group("signing-keys")
@@ -114,7 +114,7 @@ def signing() -> None:
 @pass_session
 def list_signing_keys(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """List the signing keys of PROJECT."""
-    answer = session.client.get(f"{_path(session, project)}/signing-keys")
+    answer = session.client.get(f"{session.project_path(project)}/signing-keys")
     if as_json:
         print_json(answer)
         return
@@ -140,8 +140,8 @@ def create_signing_key(
     as_json: bool,
 ) -> None:
     """Create a signing key of PROJECT that stands by: it is published, and signs nothing yet."""
-    answer = session.client.post(f"{_path(session, project)}/signing-keys", {"algorithm": algorithm})
-    _conclude(session, answer, "a signing key stands by", no_wait=no_wait, timeout=timeout, as_json=as_json)
+    answer = session.client.post(f"{session.project_path(project)}/signing-keys", {"algorithm": algorithm})
+    conclude(session.client, answer, "a signing key stands by", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 @signing.command("rotate")
@@ -163,8 +163,8 @@ def rotate_signing_key(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Sign the tokens of PROJECT's users by the key that stands by, or by a new one."""
     body = {"algorithm": algorithm, "graceSeconds": grace}
-    answer = session.client.post(f"{_path(session, project)}/signing-keys/rotate", body)
-    _conclude(session, answer, "another key signs", no_wait=no_wait, timeout=timeout, as_json=as_json)
+    answer = session.client.post(f"{session.project_path(project)}/signing-keys/rotate", body)
+    conclude(session.client, answer, "another key signs", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 @signing.command("revoke")
@@ -176,9 +176,9 @@ def revoke_signing_key(
     session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool
 ) -> None:
     """Revoke the signing key with the id KEY of PROJECT: what it signed is refused."""
-    path, key = _meant(session, words, "KEY")
+    path, key = session.path_and(words, "KEY")
     answer = session.client.post(f"{path}/signing-keys/{key}/revoke", {})
-    _conclude(session, answer, f"{key} revoked", no_wait=no_wait, timeout=timeout, as_json=as_json)
+    conclude(session.client, answer, f"{key} revoked", no_wait=no_wait, timeout=timeout, as_json=as_json)
 
 
 def _imported(text: str) -> dict[str, str]:
@@ -187,20 +187,3 @@ def _imported(text: str) -> dict[str, str]:
     if not found.get("JWT_SECRET"):
         raise CliError("there is no line JWT_SECRET=…", USAGE)
     return {member: found[name] for name, member in IMPORTED.items() if found.get(name)}
-
-
-def _path(session: CliSession, project: str | None) -> str:
-    return f"/api/projects/{session.project(project)['id']}"
-
-
-def _meant(session: CliSession, words: tuple[str, ...], what: str) -> tuple[str, str]:
-    if len(words) > 2:
-        raise click.UsageError(f"give PROJECT and {what}")
-    return _path(session, words[0] if len(words) > 1 else None), words[-1]
-
-
-def _conclude(
-    session: CliSession, answer: dict[str, Any], told: str, *, no_wait: bool, timeout: float | None, as_json: bool
-) -> None:
-    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
-    print_outcome(answer, lambda: ["accepted" if no_wait else told], as_json=as_json, waited=not no_wait)

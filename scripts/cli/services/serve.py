@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -19,9 +20,13 @@ from app.data.config import ConfigError
 from app.data.config_text import EXAMPLE
 from app.data.errors import PgrstError
 from app.data.serve import standalone
-from app.factory import create_app
+from app.data.serve.process_part import ProcessPart
+from app.factory import REGISTRY, create_app
+from app.http.context import EXTENSION
+from app.http.process_figures import ProcessFigures
 from app.platform.operations import internal
 from app.server.server import KEEPALIVE_SECONDS
+from app.server.siblings import LEADER, Siblings
 from app.storage.process import StorageProcess
 from config.logging import setup_logging
 from config.settings import Settings, load
@@ -33,6 +38,10 @@ from infra.pipeline import die_with_parent
 from scripts.cli.services.service import PAUSE_SECONDS, opened_settings, reachable_settings
 
 if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.http.context import AppContext
+    from app.server.shared import SharedWorker
     from infra.postgres.database import Database
 
 log = logging.getLogger(__name__)
@@ -48,23 +57,33 @@ TITLES = {"all": "Platform API", "platform": "Platform API", "data": "Data API",
 # Shorter than the supervisor's patience: open event streams are cut, requests under way get an answer.
 GRACEFUL_SECONDS = 10
 HUNG_SECONDS = 60
+# Connections to all projects are shared out among the processes, so that more of them have too few each.
+PROCESSES_MAX = 8
+# What a process that serves projects' data alone asks the platform's database: in which state a project is.
+DATA_PLATFORM_CONNECTIONS = 2
 
 
 class GunicornServer(BaseApplication):  # type: ignore[misc]
-    """One gunicorn process with threads; the application is made inside it, after the fork."""
+    """gunicorn with processes of threads; the application is made inside each, after the fork.
+
+    There is one process, or several where projects' data is served: they listen on one socket.
+    """
 
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
         self._settings = settings
         self._services = services
         self._opened: Infra | AuthProcess | StorageProcess | None = None
+        self._siblings = Siblings(_processes(settings) if "data" in services else 1)
+        self._part = ProcessPart()
+        self._app: Flask | None = None
         super().__init__()
 
     def load_config(self) -> None:
         """Set what differs from gunicorn's defaults."""
         chosen: dict[str, Any] = {
             "bind": self._address(),
-            "workers": 1,
-            "worker_class": "app.server.server.ProblemWorker",
+            "workers": self._siblings.count,
+            "worker_class": "app.server.shared.SharedWorker",
             "threads": self._settings.api_threads,
             "graceful_timeout": GRACEFUL_SECONDS,
             "timeout": HUNG_SECONDS,
@@ -72,8 +91,10 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             # A heartbeat file on a disk would write for ever while nothing happens.
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - gunicorn's own file
-            "post_fork": _forked,
+            "pre_fork": self._join,
+            "post_fork": self._forked,
             "post_worker_init": self._announce,
+            "child_exit": self._miss,
             "worker_exit": self._close,
         }
         for name, value in chosen.items():
@@ -91,8 +112,29 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         inside = self._service in (*INTERNAL, *ALONE)
         return f"{self._settings.internal_host if inside else self._settings.host}:{self._port()}"
 
+    def _join(self, arbiter: Any, worker: SharedWorker) -> None:
+        taken = {each.slot for each in arbiter.WORKERS.values()}
+        slot = next(number for number in range(self._siblings.count) if number not in taken)
+        threads = self._settings.api_threads
+        worker.join(self._siblings, slot, threads if slot == LEADER else max(1, threads // self._siblings.count))
+
+    def _forked(self, _arbiter: object, worker: SharedWorker) -> None:
+        # The arbiter may be killed outright; its child must not go on holding the port.
+        die_with_parent(signal.SIGKILL)
+        self._part = ProcessPart(worker.slot, self._siblings.count)
+
+    def _miss(self, _arbiter: object, worker: SharedWorker) -> None:
+        self._siblings.leave(worker.slot)
+
     def _announce(self, worker: Any) -> None:
         worker.trusted_proxies = self._settings.trusted_proxies
+        if self._app is not None:
+            context: AppContext = self._app.extensions[EXTENSION]
+            worker.figures = ProcessFigures(context.metrics)
+            if "data" in self._services:
+                worker.places = self._app.extensions[REGISTRY].places
+        if worker.slot != LEADER:
+            return
         title = TITLES.get(self._service, f"{self._service.capitalize()} service")
         log.info("%s listening on port %d", title, self._port())
 
@@ -110,14 +152,26 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             process = self._opened = ALONE[name][1](self._settings)
             _say_when_connected(process.database)
             return process.app
-        infra = self._opened = Infra.open(self._settings, name=f"launchdb-{name}")
-        _say_when_connected(infra.database)
+        leads = self._part.slot == LEADER
+        settings = self._settings if leads else _of_data_alone(self._settings)
+        infra = self._opened = Infra.open(settings, name=f"launchdb-{name}")
+        if leads:
+            _say_when_connected(infra.database)
         if name in INTERNAL:
-            return INTERNAL[name][1](self._settings, infra)
-        app = create_app(self._settings, infra, self._services)
-        if "platform" in self._services:
+            return INTERNAL[name][1](settings, infra)
+        app = self._app = create_app(settings, infra, self._services if leads else ("data",), self._part)
+        if leads and "platform" in self._services:
             internal.serve_internal_app(app)
         return app
+
+
+def _processes(settings: Settings) -> int:
+    return settings.api_processes or min(len(os.sched_getaffinity(0)), PROCESSES_MAX)
+
+
+def _of_data_alone(settings: Settings) -> Settings:
+    """Return the settings of a process that serves projects' data and nothing else."""
+    return settings.model_copy(update={"database_pool_size": DATA_PLATFORM_CONNECTIONS})
 
 
 def _say_when_connected(database: Database) -> None:
@@ -135,11 +189,6 @@ def _answers(database: Database) -> bool:
     except Unavailable:
         return False
     return True
-
-
-def _forked(_arbiter: object, _worker: object) -> None:
-    # The arbiter may be killed outright; its child must not go on holding the port.
-    die_with_parent(signal.SIGKILL)
 
 
 @click.command()

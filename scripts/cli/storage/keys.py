@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from scripts.cli.context import CliSession, pass_session
-from scripts.cli.jobs.progress import print_outcome, wait_for_job
+from scripts.cli.jobs.progress import conclude, print_outcome, wait_for_job
 from scripts.cli.options import wait_options
 from scripts.cli.output import format_pairs, format_table, json_option, print_json, print_lines
+
+_KEYS = "/storage/keys"
 
 
 @click.group()
@@ -23,7 +25,7 @@ def keys() -> None:
 @pass_session
 def list_keys(session: CliSession, project: str | None, *, as_json: bool) -> None:
     """List the S3 access keys of PROJECT, without their secrets."""
-    answer = session.client.get(_path(session, project))
+    answer = session.client.get(session.project_path(project) + _KEYS)
     if as_json:
         print_json(answer)
         return
@@ -38,8 +40,8 @@ def list_keys(session: CliSession, project: str | None, *, as_json: bool) -> Non
 @pass_session
 def create(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Create an S3 access key called NAME for PROJECT and print it. Its secret is shown this one time."""
-    path, name = _meant(session, words, "NAME")
-    answer: dict[str, Any] = session.client.post(path, {"name": name})
+    path, name = session.path_and(words, "NAME")
+    answer: dict[str, Any] = session.client.post(path + _KEYS, {"name": name})
     secret = answer["secretAccessKey"]
     answer = {**wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout), "secretAccessKey": secret}
     told = {"access key id": answer["key"]["accessKeyId"], "secret access key": secret}
@@ -53,18 +55,6 @@ def create(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeou
 @pass_session
 def revoke(session: CliSession, words: tuple[str, ...], *, no_wait: bool, timeout: float | None, as_json: bool) -> None:
     """Revoke the S3 access key with the id KEY of PROJECT. What it signs is refused at once."""
-    path, key = _meant(session, words, "KEY")
-    answer = session.client.delete(f"{path}/{key}")
-    answer = wait_for_job(session.client, answer, wait=not no_wait, timeout=timeout)
-    told = "accepted" if no_wait else f"{key} revoked"
-    print_outcome(answer, lambda: [told], as_json=as_json, waited=not no_wait)
-
-
-def _path(session: CliSession, project: str | None) -> str:
-    return f"/api/projects/{session.project(project)['id']}/storage/keys"
-
-
-def _meant(session: CliSession, words: tuple[str, ...], what: str) -> tuple[str, str]:
-    if len(words) > 2:
-        raise click.UsageError(f"give PROJECT and {what}")
-    return _path(session, words[0] if len(words) > 1 else None), words[-1]
+    path, key = session.path_and(words, "KEY")
+    answer = session.client.delete(f"{path}{_KEYS}/{key}")
+    conclude(session.client, answer, f"{key} revoked", no_wait=no_wait, timeout=timeout, as_json=as_json)

@@ -75,8 +75,19 @@ def forged(auth, person):
         tokens.sign_token({name: value for name, value in claims.items() if name != "exp"}, auth.secret),
     )
     yield "an end in words", tokens.sign_token({**claims, "exp": "never"}, auth.secret)
+    yield "not yet good", tokens.sign_token({**claims, "nbf": int(time.time()) + 60}, auth.secret)
+    yield "made in days to come", tokens.sign_token({**claims, "iat": int(time.time()) + 60}, auth.secret)
+    yield "for an audience of no kind", tokens.sign_token({**claims, "aud": 7}, auth.secret)
+    yield "nested too deep", by_hand(auth.secret, b'{"exp":' + str(claims["exp"]).encode() + b',"x":' + b"[" * 6000)
     yield "too long", tokens.sign_token({**claims, "x": "y" * 20_000}, auth.secret)
     yield "not three parts", "a.b"
+
+
+def by_hand(secret, claims):
+    """A token whose claims are any bytes."""
+    written = part({"alg": "HS256"}) + "." + base64.urlsafe_b64encode(claims).rstrip(b"=").decode()
+    digest = hmac.new(secret.encode(), written.encode(), hashlib.sha256).digest()
+    return f"{written}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def part(members):
@@ -139,3 +150,9 @@ def test_everybody_sees_and_changes_themselves_alone(auth, person):
         403,
         "session_not_found",
     )
+
+
+def test_a_clock_that_is_a_little_ahead_of_ours_signs_people_in(auth, person):
+    soon = int(time.time()) + 5
+    token = tokens.sign_token({**claims_of(person.token), "iat": soon, "nbf": soon, "exp": soon + 60}, auth.secret)
+    assert auth.call("GET", "/user", bearer=token).status_code == 200

@@ -11,7 +11,7 @@ import pytest
 
 from app.auth import sign_in
 from app.auth.errors import AuthError
-from app.auth.serve.admission import verified_claims
+from app.auth.serve.admission import proven_claims
 from app.auth.serve.call import AuthCall
 from app.auth.store import identities, refresh_tokens, sessions, users
 from app.auth.user_json import user_json
@@ -51,7 +51,7 @@ def begun(call, person, **more):
 
 
 def of_token(call, session):
-    claims = verified_claims(call.project, session["access_token"], time.time())
+    claims = proven_claims(call.project, session["access_token"], time.time())
     return dataclasses.replace(call, claims=claims)
 
 
@@ -86,8 +86,9 @@ def test_a_session_answers_with_tokens_and_the_user(auth, call, person):
     assert len(session["refresh_token"]) >= 12
     assert session["user"]["id"] == str(person["id"])
     assert session["user"]["last_sign_in_at"]
-    claims = verified_claims(call.project, session["access_token"], time.time())
+    claims = proven_claims(call.project, session["access_token"], time.time())
     assert (claims["sub"], claims["role"], claims["aal"]) == (str(person["id"]), "authenticated", "aal1")
+    assert (claims["aud"], claims["exp"] - claims["iat"]) == ("authenticated", 3600)
     [method] = claims["amr"]
     assert (method["method"], claims["iat"] - method["timestamp"] in (0, 1)) == ("password", True)
     kept = auth.rows("SELECT ip::text, user_agent FROM auth.sessions WHERE id = %s", (claims["session_id"],))

@@ -17,7 +17,9 @@ import pytest
 from flask import Flask
 
 from app.data.run.registry import Registry
-from app.data.serve import blueprint
+from app.data.serve.projects import ProjectApis
+from app.http.data_frame import DataFrame
+from app.http.metrics import Metrics
 from config.settings import CHECKOUT, load
 from infra.pipeline import spawn
 from tests.app.data.worlds import plain, stamped, tenant  # noqa: F401 - fixtures
@@ -124,7 +126,7 @@ def project(server_url, tmp_path_factory):
     registry = Registry(settings.instances_folder)
     app = Flask("test")
     states = {"proj_" + "a" * 16: "paused"}
-    app.register_blueprint(blueprint.make_blueprint(settings, states.get, registry))
+    app.wsgi_app = DataFrame(app.wsgi_app, ProjectApis(registry, states.get), Metrics(), "")
     yield Project(project_id, admin, app.test_client(), registry, folder)
     registry.close()
     admin.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
 
+import jwt
 import pytest
 
 from app.data import config
 from app.data.config_checks import CHOICES
 from app.data.config_text import EXAMPLE, dumped
+from app.data.run.bearer import decode_token
 from app.data.serve.config_source import ConfigSource
 from config.settings import CHECKOUT
 from tests.app.data.conftest import SECRET, standalone
@@ -78,10 +81,55 @@ def test_the_log_has_a_line_for_each_answer_of_its_level_and_no_key(administered
     administered.ask("GET", "/nothing_here?apikey=hush-hush&x=1", User_Agent='sec"ond')
     wait_until(lambda: "nothing_here" in administered.log.read_text())
     text = administered.log.read_text()
-    assert '"GET /nothing_here?apikey=*&x=1" 400' in text
+    line = next(line for line in text.splitlines() if "nothing_here" in line)
+    role = f"{administered.project.id}_service"
+    assert re.fullmatch(
+        rf'127\.0\.0\.1 - {role} \[.+ \+0000\] "GET /nothing_here\?apikey=\*&x=1 HTTP/1\.1" 400 \d+ "" "sec\'ond"', line
+    ), "The log has the format that other web servers' logs have"
     assert "sec'ond" in text
     assert "/books?select=id" not in text
     assert "hush-hush" not in text
+
+
+def test_what_failed_is_said_before_its_line_and_a_preflight_is_no_request(project, tmp_path):
+    project.admin.execute(
+        "CREATE OR REPLACE FUNCTION fails() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM pg_sleep(20)'"
+        " SET statement_timeout = '50ms'"
+    )
+    with standalone(project, tmp_path, **{"log-level": "error"}) as server:
+        preflight = {"Origin": "https://x.example", "Access-Control-Request-Method": "POST"}
+        assert server.ask("OPTIONS", "/books", role=None, **preflight)[0] == 200
+        assert server.ask("POST", "/rpc/fails", body={})[0] == 500
+        assert server.ask("GET", "/nothing_here")[0] == 404
+        wait_until(lambda: '"POST /rpc/fails HTTP/1.1" 500' in (tmp_path / "log").read_text())
+        server.process.terminate()
+        server.process.wait(10)
+    lines = (tmp_path / "log").read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if "POST /rpc/fails" in line)
+    assert "canceling statement due to statement timeout" in lines[at - 1]
+    assert not any("OPTIONS" in line or "nothing_here" in line for line in lines)
+    assert any("SIGTERM received" in line for line in lines)
+
+
+def test_who_has_lost_its_socket_is_not_alive(project, tmp_path):
+    port, place = free_port(), tmp_path / "data.sock"
+    with standalone(project, tmp_path, **{"admin-server-port": port, "server-unix-socket": str(place)}):
+        assert (ask(port, "/live")[0], ask(port, "/ready")[0]) == (200, 200)
+        place.unlink()
+        assert (ask(port, "/live")[0], ask(port, "/ready")[0]) == (500, 500)
+
+
+def test_two_servers_share_a_port_where_both_are_told_to(project, tmp_path):
+    told = {"server-port": free_port(), "server-reuseport": True}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with standalone(project, tmp_path / "one", **told) as first:
+        first.port = told["server-port"]
+        with standalone(project, tmp_path / "two", **told) as second:
+            first.process.terminate()
+            assert first.process.wait(10) == 0
+            second.port = told["server-port"]
+            assert second.ask("GET", "/books")[0] == 200
 
 
 def test_it_listens_where_it_is_told_to(project, tmp_path):
@@ -170,6 +218,18 @@ def test_a_variable_comes_before_the_file_and_a_secret_from_a_file_of_its_own(tm
     secret.unlink()
     with pytest.raises(config.ConfigError, match="jwt-secret cannot be read"):
         source.read()
+
+
+def test_a_secret_may_be_any_bytes(tmp_path):
+    secret, raw = tmp_path / "secret", bytes(range(128, 160)) + b"\n\xff"
+    secret.write_bytes(raw)
+    read = ConfigSource(
+        {"PGRST_JWT_SECRET": f"@{secret}", "PGRST_DB_CONFIG": "false", "PGRST_DB_URI": "x"}, None
+    ).read()[0]
+    claims = {"role": "somebody"}
+    signed = jwt.encode(claims, raw, algorithm="HS256")
+    assert decode_token(signed, read) == claims
+    assert config.from_text(dumped(read, with_secrets=True)) == read
 
 
 def test_what_is_dumped_is_what_is_read():

@@ -188,3 +188,21 @@ def test_in_a_database_of_anybodys_what_is_set_for_roles_counts_as_in_postgrest(
             plain.owner.execute(f'ALTER ROLE "{plain.role}" RESET ALL')
             plain.owner.execute(f'ALTER ROLE "{plain.role}" IN DATABASE {plain.owner.info.dbname} RESET ALL')
         wait_until(lambda: shown(instance, "statement_timeout") == usual)
+
+
+def test_what_the_login_was_granted_to_set_is_set_for_the_role(plain):
+    """The role itself may not: its settings count before the request is its own."""
+    name, login = "log_min_duration_sample", psycopg.conninfo.conninfo_to_dict(plain.config.db_uri)["user"]
+    of_role = f'ALTER ROLE "{plain.role}" IN DATABASE {plain.owner.info.dbname}'
+    plain.owner.execute(
+        "CREATE FUNCTION sample() RETURNS text LANGUAGE sql STABLE AS $$SELECT current_setting('log_min_duration_sample')$$"
+    )
+    try:
+        plain.owner.execute(f"{of_role} SET {name} = 12345")
+        assert json.loads(ask(plain.instance(), "POST", "/rpc/sample", {}, {})[1]) == "-1", (
+            "None may set it, and none fails"
+        )
+        plain.owner.execute(f'GRANT SET ON PARAMETER {name} TO "{login}"')
+        assert json.loads(ask(plain.instance(), "POST", "/rpc/sample", {}, {})[1]) == "12345ms"
+    finally:
+        plain.owner.execute(f'{of_role} RESET {name}; REVOKE ALL ON PARAMETER {name} FROM "{login}"')

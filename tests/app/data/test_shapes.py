@@ -181,7 +181,27 @@ def test_shapes_take_no_more_than_their_room(world):
     assert {len(plans._seen), len(plans._read), len(plans._kept.plans)} == {SHAPES_MAX}
 
 
+def test_a_shape_that_made_room_before_it_was_planned_is_kept_when_it_comes_again(world):
+    plans, asked = StatementPlans(world[0], body.read), raw("GET", "/books?id=eq.1&select=id,title")
+    plans.read(asked)
+    plans.read(asked)
+    late = plans.read(asked)
+    for number in range(SHAPES_MAX):
+        for _ in range(2):
+            plans.read(raw("GET", f"/books?select=id,b{number}:title&id=eq.1"))
+    plans.plan(late, world[1])
+    found = [plans.plan(plans.read(asked), world[1]) for _ in range(3)]
+    assert found[1].text is found[2].text
+
+
 def test_what_is_too_long_or_holds_marks_has_no_shape():
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{'a' * 3000}"), called=False) is None
     assert shapes.shape_of(raw("GET", f"/t?id=eq.{quote(shapes.mark_of(0))}"), called=False) is None
     assert shapes.shape_of(raw("PUT", "/t?id=eq.1"), called=False) is None
+
+
+def test_the_most_rows_of_an_answer_are_no_limit_of_the_one_row_that_is_embedded(world):
+    """Which would keep Postgres from planning it as a join."""
+    targets = ("/books?select=title,authors(name)", "/authors?select=name,books(title)")
+    one, many = (planned(world, raw("GET", target))[0].count("LIMIT") for target in targets)
+    assert (one, many) == (1, 2)

@@ -219,7 +219,7 @@ def test_a_browser_asks_without_a_key_what_it_may_do(place):
 
 
 def test_without_our_edge_its_headers_mean_nothing(place):
-    place.write(**{"launchdb-gateway": False})
+    place.write(**{"launchdb-gateway": False, "db-config": False})
     with place.serving():
         assert place.ask(**GATED)[0] == 503
         assert place.ask("/launchdb/health")[0] == 404

@@ -33,6 +33,18 @@ def test_a_signed_url_ends(storage):
     assert storage.call("GET", url, bearer=None).data != b"secret", "A signed URL ends when it was said"
 
 
+def test_a_signed_url_of_which_nobody_says_how_long_is_good_for_an_hour(storage):
+    bucket, began = storage.bucket(), time.time()
+    storage.put(bucket, "a", b"secret")
+    answer = storage.call("POST", f"/object/sign/{bucket}/a", {})
+    assert answer.status_code == 200, answer.json
+    for after, status in ((3590, 200), (3660, 400)):
+        storage.now = lambda after=after: began + after
+        assert storage.call("GET", answer.json["signedURL"], bearer=None).status_code == status
+    storage.now = time.time
+    assert storage.call("POST", f"/object/sign/{bucket}/a", {"expiresIn": None}).status_code == 400
+
+
 def test_who_was_given_the_small_picture_was_not_given_the_original(storage):
     bucket = storage.bucket()
     storage.put(bucket, "a.png", picture("png"), Content_Type="image/png")

@@ -9,10 +9,12 @@ import uuid
 
 import pytest
 
-from config.settings import Settings
+from config.settings import Settings, load
+from infra import files
 from infra.blobs.object_store import ObjectPlace, ObjectStore
 from infra.blobs.places import blob_places, object_client
-from infra.errors import Unavailable
+from infra.errors import Refused, Unavailable
+from infra.files import ensure_folder
 from tests.fixtures.ceph import Ceph
 from tests.infra.blobs.conformance import BlobStoreConformance, content_of, new_name, put
 
@@ -131,6 +133,21 @@ def test_settings_choose_the_place(ceph, client, tmp_path):
     assert len(list((tmp_path / "storage").rglob("*.*"))) == 1
 
 
-def test_a_store_that_is_named_by_half_is_refused():
-    with pytest.raises(ValueError, match="FILES_S3_BUCKET"):
-        Settings.model_validate({"FILES_S3_ENDPOINT": "http://127.0.0.1:9"})
+def test_the_secret_is_its_file_s_and_another_one_is_good_at_once(ceph, client, tmp_path):
+    told = {
+        "FILES_S3_ENDPOINT": ceph.endpoint, "FILES_S3_BUCKET": "files", "FILES_S3_ACCESS_KEY": ceph.key,
+        "LAUNCHDB_HOME": str(tmp_path),
+    }  # fmt: skip
+    file = ensure_folder(tmp_path / "secrets", mode=0o700) / "FILES_S3_SECRET_KEY"
+    files.replace(file, "not the one\n")
+    places = blob_places(load(told, recall=False))
+    with pytest.raises(Unavailable):
+        put(places("proj_00000000000000aa"), b"x")
+    files.replace(file, f"{ceph.secret}\n")
+    put(places("proj_00000000000000aa"), b"x")
+    file.chmod(0o644)
+    with pytest.raises(Refused, match="can be read by others"):
+        places("proj_00000000000000aa")
+    file.unlink()
+    with pytest.raises(Refused, match="the secret FILES_S3_SECRET_KEY is missing"):
+        places("proj_00000000000000aa")

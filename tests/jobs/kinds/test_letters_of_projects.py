@@ -15,6 +15,7 @@ from app.auth.serve.project import AuthProjects
 from catalog import names, secrets, settings
 from catalog.settings_model import SettingsChanges
 from config.settings import load
+from infra import files
 from infra.errors import Unavailable
 from infra.mail import mail
 from infra.mail.mailbox import Mailbox
@@ -188,6 +189,22 @@ def test_the_installations_server_bears_the_projects_name_and_its_own_address(po
     post.send()
     post.work()
     assert [message["From"] for message in running.sink.messages] == ["The Shop <launchdb@sender.test>"]
+
+
+def test_a_new_password_of_the_installations_server_counts_with_the_next_letter(post, smtp):
+    """It is a file that its rotation replaces once a mail has proven the new one; nothing is started anew."""
+    running = smtp.start(auth_required=True)
+    known = {**running.environment, "SMTP_USER": "launchdb", "LAUNCHDB_HOME": str(post.infra.settings.home)}
+    read = load(known)
+    taken = {name: getattr(read, name) for name in type(read).model_fields if name.startswith("smtp_")}
+    post.infra.settings = post.infra.settings.model_copy(update=taken)
+    post.infra.mail = mail.transport_of(post.infra.settings)
+    for password, status in (("the mail password of before", "failed"), ("the mail password", "succeeded")):
+        files.replace(post.infra.settings.secrets_folder / "SMTP_PASSWORD", f"{password}\n")
+        post.send()
+        post.work()
+        assert post.job()["status"] == status
+    assert len(running.sink.messages) == 1
 
 
 def test_one_that_nobody_gets_costs_the_same_and_goes_nowhere(post):

@@ -77,7 +77,7 @@ def _caller(project: StorageProject, stated: StatedSignature, clock: Callable[[]
     if stated.token is None:
         return Caller(SERVICE, spec.roles[SERVICE], {"role": SERVICE}, is_known=True)
     try:
-        claims = verified_claims(stated.token, spec.jwt_secret, spec.api_keys, clock)
+        claims = verified_claims(stated.token, spec.jwt_secret, spec.api_keys, clock())
     except TokenRefused as error:
         if "expired" in str(error).lower():
             raise errors.refusal("ExpiredToken", "The provided token has expired.") from error

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.app.auth.oauth.conftest import APP, place
+from tests.app.auth.oauth.conftest import APP, SECRET, place, with_provider
 
 pytestmark = pytest.mark.node
 
@@ -66,6 +66,19 @@ def test_who_says_no_at_the_provider_comes_back_with_an_error(browser):
     assert where == APP
     assert query["error"] == fragment["error"] == "access_denied"
     assert query["error_description"] == "End-User aborted interaction"
+
+
+def test_what_comes_in_the_place_of_a_providers_error_is_told_and_no_word_of_ours(browser, auth):
+    """Anybody can begin a sign-in, and come back with an error of their own making."""
+    nowhere = {**with_provider(browser.issuer), "site_url": "", "redirect_urls": []}
+    auth.configure(**nowhere, spec={"secrets": {"oauth_secret_keycloak": SECRET}})
+    for said in ("made up\r\nX-Evil: 1", "\0", "x" * 5000, "é"):
+        state = dict(parse_qsl(urlsplit(browser.leave().headers["Location"]).query))["state"]
+        query = {"state": state, "error": said, "error_description": said}
+        answer = auth.client.get(f"/project/{auth.id}/auth/v1/callback", query_string=query)
+        assert (answer.status_code, answer.json["error_code"]) == (403, "bad_oauth_callback")
+        assert answer.headers["X-Sb-Error-Code"] == "bad_oauth_callback"
+        assert answer.json["oauth"] == said[:100]
 
 
 def test_a_state_is_good_once(browser):

@@ -47,8 +47,8 @@ def prepare(at: BenchInstallation) -> str:
 
 
 @contextmanager
-def standalone(configuration: str, folder: Path, **options: str | int) -> Iterator[None]:
-    """Serve a project's database in a process of its own."""
+def standalone(configuration: str, folder: Path, **options: str | int) -> Iterator[int]:
+    """Serve a project's database in a process of its own; give its id."""
     file, log = folder / "data-api.conf", folder / "log"
     lines = [f"{name.replace('_', '-')} = {json.dumps(value)}" for name, value in options.items()]
     file.write_text("\n".join([configuration, *lines, ""]))
@@ -61,7 +61,7 @@ def standalone(configuration: str, folder: Path, **options: str | int) -> Iterat
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(log.read_text()[-2000:])
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)

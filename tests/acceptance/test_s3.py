@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.app.server import served
-from tests.app.test_lifecycle import project  # noqa: F401 - a fixture
-
 MB = 1024 * 1024
 
 
-@pytest.fixture
-def shop(owner, project, engine, settings, tmp_path):  # noqa: F811 - a fixture
-    """A served project with an access key, and a folder of a user's."""
-    made = owner.post(f"{project}/storage/keys", json={"name": "clients"}).json()
-    engine.runner.drain()
-    with served(settings, "all") as url:
-        yield Served(url, project.rpartition("/")[2], made["key"]["accessKeyId"], made["secretAccessKey"], tmp_path)
+class Shop:
+    """A project with an access key. Both addresses of its S3 are one. folder: the home of a user of clients."""
 
+    def __init__(self, project, folder) -> None:
+        self.project, self.place, self.folder = project, project.place, folder
+        self.endpoint, self.plain = f"{project.url}/storage/v1/s3", f"{project.place.url}/storage/{project.id}/s3"
+        made = project.change("storage/keys", {"name": "clients"})
+        self.key, self.secret = made["key"]["accessKeyId"], made["secretAccessKey"]
 
-class Served:
-    """The project. Both addresses of its S3 are one."""
-
-    def __init__(self, url, project_id, key, secret, folder) -> None:
-        self.endpoint, self.plain = f"{url}/project/{project_id}/storage/v1/s3", f"{url}/storage/{project_id}/s3"
-        self.key, self.secret, self.folder = key, secret, folder
-
-    def run(self, *command, **named):
+    def run(self, *command):
         """Run a client as a user does, with a home folder of its own."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False, **named
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
+        return self.place.run(*command, env={"PATH": os.environ["PATH"], "HOME": str(self.folder)})
 
     def boto3(self, endpoint=None):
         return boto3.client(
@@ -52,7 +35,15 @@ class Served:
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+            verify=self.place.authority or None,
         )
+
+
+@pytest.fixture
+def shop(place, tmp_path):
+    """A project that nothing is in yet."""
+    with place.project("objects") as project:
+        yield Shop(project, tmp_path)
 
 
 def filled(folder: Path, sizes) -> dict[str, bytes]:
@@ -82,9 +73,8 @@ def test_boto3_stores_lists_and_reads_at_both_addresses(shop, tmp_path):
     for name, wanted in content.items():
         plain.download_file("files", name, str(tmp_path / "found"))
         assert (tmp_path / "found").read_bytes() == wanted, name
-        assert (
-            httpx.get(client.generate_presigned_url("get_object", {"Bucket": "files", "Key": name})).content == wanted
-        )
+        signed = client.generate_presigned_url("get_object", {"Bucket": "files", "Key": name})
+        assert shop.project.http.get(signed).content == wanted
     with pytest.raises(ClientError, match="NoSuchKey"):
         client.get_object(Bucket="files", Key="none")
 
@@ -98,6 +88,8 @@ def test_rclone_syncs_a_folder_there_and_back(shop, tmp_path):
         f"endpoint = {shop.endpoint}\nregion = us-east-1\n"
     )
     rclone = (shutil.which("rclone"), "--config", str(config), "--s3-upload-cutoff", "8M", "--s3-chunk-size", "8M")
+    if shop.place.authority:
+        rclone += ("--ca-cert", shop.place.authority)
     shop.run(*rclone, "mkdir", "files:files")
     shop.run(*rclone, "sync", str(tmp_path / "in"), "files:files/kept")
     shop.run(*rclone, "check", str(tmp_path / "in"), "files:files/kept", "--download")
@@ -117,10 +109,13 @@ def test_rclone_syncs_a_folder_there_and_back(shop, tmp_path):
 @pytest.mark.s3cmd
 def test_s3cmd_puts_gets_syncs_and_deletes(shop, tmp_path):
     content = filled(tmp_path / "in", FILES)
-    address = shop.endpoint.partition("://")[2]
+    scheme, _, address = shop.endpoint.partition("://")
+    over_tls = (
+        f"use_https = True\nca_certs_file = {shop.place.authority}\n" if scheme == "https" else "use_https = False\n"
+    )
     (tmp_path / "s3cfg").write_text(
         f"[default]\naccess_key = {shop.key}\nsecret_key = {shop.secret}\nhost_base = {address}\n"
-        f"host_bucket = {address}\nuse_https = False\nbucket_location = us-east-1\nmultipart_chunk_size_mb = 8\n"
+        f"host_bucket = {address}\n{over_tls}bucket_location = us-east-1\nmultipart_chunk_size_mb = 8\n"
     )
     s3cmd = (shutil.which("s3cmd"), "--config", str(tmp_path / "s3cfg"))
     shop.run(*s3cmd, "mb", "s3://files")

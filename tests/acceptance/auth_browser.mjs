@@ -21,7 +21,7 @@ const site = createServer((asked, answer) => {
 
 const browser = await puppeteer.launch({
   executablePath: given.chromium, headless: 'shell', userDataDir: given.folder, timeout: 90000, protocolTimeout: 90000,
-  args: ['--no-sandbox', '--disable-gpu', '--no-zygote', '--disable-dev-shm-usage'],
+  args: ['--no-sandbox', '--disable-gpu', '--no-zygote', '--disable-dev-shm-usage', ...given.options],
 })
 const page = await browser.newPage()
 page.setDefaultTimeout(40000)
