@@ -185,6 +185,14 @@ def waits(world):
         ).fetchone()[0]
 
 
+def works(world):
+    with world.admin() as admin:
+        return admin.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'",
+            (world.live,),
+        ).fetchone()[0]
+
+
 @pytest.mark.parametrize("act", ["swap", "swap_back"])
 def test_one_that_is_killed_in_its_middle_has_changed_nothing_and_shuts_nobody_out(act, world, monkeypatch):
     if act == "swap_back":
@@ -194,6 +202,8 @@ def test_one_that_is_killed_in_its_middle_has_changed_nothing_and_shuts_nobody_o
     holder = world.connect(world.live)
     work = threading.Thread(target=lambda: suppressed(holder, "SELECT pg_sleep(200)"))
     work.start()
+    # Who does nothing yet would be ended at once.
+    wait_until(lambda: works(world))
     ended = []
     running = threading.Thread(target=lambda: ended.append(raised(getattr(world, act))))
     running.start()
