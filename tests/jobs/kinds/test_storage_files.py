@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 
 import pytest
+from psycopg import sql
 
 from app.served.projects import ServedProjects
 from app.storage.serve.project import Asked, StorageProject
@@ -94,11 +95,11 @@ def test_a_new_password_is_known_to_storage_before_the_login_takes_it(active, se
 
     def exchange(run, passwords):
         with served.find(active.id).transaction(asked) as tx:  # by the one before, which is the login's still
-            seen.append(tx.value("SELECT 1"))
+            seen.append(tx.value(sql.SQL("SELECT 1")))
         data_plane.set_passwords(run, passwords)
         served.find(active.id).pool.trim(float("inf"))
         with served.find(active.id).transaction(asked) as tx:
-            seen.append(tx.value("SELECT 2"))
+            seen.append(tx.value(sql.SQL("SELECT 2")))
 
     before = told(active)
     monkeypatch.setattr(data_plane, "exchange_passwords", exchange)
