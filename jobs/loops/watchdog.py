@@ -95,19 +95,17 @@ class Watchdog:
         # Ended first, told afterwards: while it is there, the telling may not be possible.
         self._unwritten += done
         self._share_processors(seen, now)
-        self._write()
-        self._shut_out()
+        # Whoever took all locks may not have let go of them yet: then it is for the next look.
+        with suppress(LockTableFull):
+            self._write()
+            self._shut_out()
         return len(done)
 
     def _shut_out(self) -> None:
-        """Keep logins out, once it is written down: whoever lets them in again reads there.
-
-        Whoever took all locks may not have let go of them yet: then it is for the next look.
-        """
-        with suppress(LockTableFull):
-            for login, backend in list(self._to_shut_out.items()):
-                self._watch.shut_out(backend)
-                del self._to_shut_out[login]
+        """Keep logins out, once it is written down: whoever lets them in again reads there."""
+        for login, backend in list(self._to_shut_out.items()):
+            self._watch.shut_out(backend)
+            del self._to_shut_out[login]
 
     def _share_processors(self, seen: Snapshot, now: float) -> None:
         """Have the sessions of who uses more than their share step back, or no more; who begins to is told."""

@@ -101,6 +101,7 @@ def test_who_alone_takes_locks_without_an_end_is_ended_by_the_server_and_it_is_w
         assert ended == 1
         wait_until(lambda: came)
         write()
+    watched.look()  # what could not be written while it held the locks is written now
     [(action, outcome, detail)] = watched.audited(attacker)
     assert (action, outcome) == ("watchdog.locks", "ended")
     assert [session["login"] for session in detail["sessions"]] == [attacker.roles.owner]
