@@ -10,7 +10,6 @@ import socket
 import statistics
 import sys
 import tempfile
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from rich.table import Table
 
 from config.settings import CHECKOUT
 from infra.pipeline import spawn
-from infra.sockets import is_listening
 from scripts.bench import front_checks
 from scripts.bench.figures import cpu_seconds, tree
 from scripts.bench.front_serve import ALONE, SERVERS
@@ -42,11 +40,7 @@ def running(server: str, place: Path, served: str) -> Iterator[int]:
     with (place.parent / "log").open("ab") as log:
         process = spawn(words, env={"PATH": os.defpath, "PYTHONPATH": str(CHECKOUT)}, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not (place.exists() and is_listening(place)):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((place.parent / "log").read_text()[-2000:])
-            time.sleep(0.05)
+        front_checks.wait_until_listening(process, place, START_SECONDS)
         # Some listen before they have begun.
         with front_checks.connected(place, START_SECONDS) as connection:
             connection.sendall(front_checks.head("GET", "/", "Connection: close"))

@@ -9,11 +9,13 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from infra.sockets import is_listening
 from scripts.bench.front_apps import BIG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from subprocess import Popen
 
 CROWD = 64
 PATIENCE_SECONDS = 1.5
@@ -32,6 +34,15 @@ def connected(place: Path, seconds: float = 5.0) -> Iterator[socket.socket]:
         connection.settimeout(seconds)
         connection.connect(str(place))
         yield connection
+
+
+def wait_until_listening(process: Popen[bytes], place: Path, seconds: float) -> None:
+    """Wait until a server listens at its socket. Raises RuntimeError, with the end of the log beside it, otherwise."""
+    deadline = time.monotonic() + seconds
+    while not (place.exists() and is_listening(place)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError((place.parent / "log").read_text()[-2000:])
+        time.sleep(0.05)
 
 
 def all_of(connection: socket.socket) -> bytes:

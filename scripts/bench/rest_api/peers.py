@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.settings import CHECKOUT
 from infra.pipeline import run, spawn
-from infra.sockets import is_listening
+from scripts.bench import front_checks
 from scripts.bench.rest_api.requests import CASES, HEADERS, ROWS, Case
 
 if TYPE_CHECKING:
@@ -56,11 +55,7 @@ def postgraphile(place: Path, views: Path) -> Iterator[int]:
         env = {"PATH": os.defpath, "NODE_ENV": "production", "GRAPHILE_ENV": "production"}
         process = spawn([node, INSTALLED / "serve.mjs", place, views], env=env, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not (place.exists() and is_listening(place)):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((place.parent / "log").read_text()[-2000:])
-            time.sleep(0.05)
+        front_checks.wait_until_listening(process, place, START_SECONDS)
         yield process.pid
     finally:
         process.terminate()
